@@ -1,11 +1,15 @@
 //! The words and the rules are a function of the journal alone: nothing in them can differ between two replicas, or
-//! between the exchange today and its auditor in ten years.
+//! between the exchange today and its auditor in ten years. The stages around them are stepped with bytes and times as
+//! values, so that the simulator runs the very code that ships.
 
 use crate::mask::{mask, shipped};
 use crate::tree::{Finding, Tree, line_of, name_of};
 use crate::words::{names_below, offsets_of};
 
 const PURE: [&str; 2] = ["engine/src/", "protocol/src/"];
+
+/// Stages without a world of their own: they may speak of durations, and of nothing else below.
+const STEPPED: [&str; 3] = ["sequencer/src/", "replicas/src/", "gateways/src/"];
 
 const MODULES: [(&str, &str); 6] = [
     ("time", "take the record's time as an argument"),
@@ -28,21 +32,25 @@ const WORDS: [(&str, &str); 6] = [
 /// Tests may read a scenario from disk or compare with a model in floats; what ships may not.
 pub fn findings(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (path, text) in tree.sources() {
-        if !PURE.iter().any(|folder| path.starts_with(folder)) || name_of(path) == "tests.rs" {
+    for (path, text) in tree.sources().filter(|(path, _)| name_of(path) != "tests.rs") {
+        let below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+        let (pure, stepped) = (below(&PURE), below(&STEPPED));
+        if !pure && !stepped {
             continue;
         }
+        let what = if pure { "a pure function of the journal" } else { "a stage that the simulator steps" };
         let masked = mask(shipped(text));
         let mut found = |offset: usize, name: &str, instead: &str| {
-            let message = format!("`{name}` has no place in a pure function of the journal: {instead}");
+            let message = format!("`{name}` has no place in {what}: {instead}");
             findings.push(Finding::new(path, line_of(text, offset), message));
         };
         for (offset, name) in names_below(&masked, "std") {
-            if let Some((_, instead)) = MODULES.iter().find(|(module, _)| *module == name) {
+            let banned = MODULES.iter().find(|(module, _)| *module == name);
+            if let Some((_, instead)) = banned.filter(|_| pure || name != "time") {
                 found(offset, &format!("std::{name}"), instead);
             }
         }
-        for (word, instead) in WORDS {
+        for (word, instead) in WORDS.iter().filter(|(word, _)| pure || *word == "rand") {
             for offset in offsets_of(&masked, word) {
                 found(offset, word, instead);
             }
@@ -68,6 +76,14 @@ mod tests {
         for (word, _) in WORDS {
             assert_eq!(check("engine/src/a.rs", &format!("let x: {word} = y;")), 1, "{word}");
         }
+    }
+
+    #[test]
+    fn a_stage_has_no_world_of_its_own() {
+        for source in ["use std::thread;", "use std::net::TcpStream;", "std::fs::read(x)", "rand::random()"] {
+            assert_eq!(check("gateways/src/a.rs", source), 1, "{source}");
+        }
+        assert_eq!(check("replicas/src/a.rs", "use std::time::Duration; let x: f64;"), 0);
     }
 
     #[test]
