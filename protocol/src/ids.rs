@@ -1,0 +1,90 @@
+//! Identities: one type for each thing that has a number, so that the compiler refuses a mix-up.
+
+use core::fmt;
+
+macro_rules! ids {
+    ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+        pub struct $name(
+            /// The bare number.
+            pub $inner,
+        );
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )*};
+}
+
+ids! {
+    /// Place of a command in the one total order. The first command of a cluster has seq 1; there are no gaps.
+    Seq(u64);
+    /// Index of a Raft entry (Raft, §5.3). The first entry has index 1.
+    Index(u64);
+    /// Raft term (Raft, §5.1).
+    Term(u64);
+    /// A replica. Never reused: a host that lost its disk comes back under a new one.
+    NodeId(u64);
+    /// A cluster, drawn at random when it is created.
+    ClusterId(u128);
+    /// Incarnation of a cluster; a forced promotion raises it and thereby fences the nodes left behind.
+    ClusterEpoch(u64);
+    /// Who acts: an operator, a system component, or the owner of a session.
+    ActorId(u32);
+    /// A client session, or one of the two reserved ones ([`SessionId::SYSTEM`], [`SessionId::OPERATOR`]).
+    SessionId(u32);
+    /// Raised by each logon and reset of a session; a record of an older generation is a straggler and is dropped.
+    Generation(u32);
+    /// Raised when a session's numbers restart at 1 (FIX: ResetSeqNumFlag).
+    SessionEpoch(u32);
+    /// Number of a request in its session: MsgSeqNum(34) of a FIX message; 0 = unnumbered.
+    RequestNumber(u64);
+    /// Number of an output in its session and epoch: MsgSeqNum(34) of what we send. The first is 1.
+    OutSeq(u64);
+    /// An asset: a ledger of its own, with a scale.
+    AssetId(u32);
+    /// A market: base asset priced in quote asset.
+    MarketId(u32);
+    /// An account, in one asset.
+    AccountId(u128);
+    /// Owner of accounts and orders. 0 = the house.
+    ClientId(u64);
+    /// A member firm.
+    FirmId(u32);
+    /// A deposit, withdrawal or transfer; chosen by its submitter and never executed twice.
+    TransferId(u128);
+    /// An order: the seq of the command that created it.
+    OrderId(u64);
+    /// A trade: counted from 1 over all markets.
+    TradeId(u64);
+}
+
+impl SessionId {
+    /// The node itself: term starts and pulses.
+    pub const SYSTEM: Self = Self(0);
+    /// The operator named in the genesis record, through the admin socket.
+    pub const OPERATOR: Self = Self(1);
+    /// The first number free for clients' sessions.
+    pub const CLIENTS_FROM: Self = Self(16);
+}
+
+impl Seq {
+    /// The seq before the first command.
+    pub const ZERO: Self = Self(0);
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Index {
+    /// The one after this.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}

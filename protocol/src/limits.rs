@@ -1,0 +1,84 @@
+//! Every maximum of the system, and how they relate.
+
+/// Bytes of one durable write: the block header, its frames and the padding.
+pub const BLOCK_BYTES_MAX: usize = 64 << 10;
+/// Unit of a durable write: a block is a multiple of this, on an offset that is a multiple of this.
+pub const BLOCK_ALIGN: usize = 4 << 10;
+/// Bytes of a block that catches up a replica, and of a frame that holds one large record.
+pub const BLOCK_BYTES_LARGE: usize = 1 << 20;
+/// Bytes of a frame: what a block of [`BLOCK_BYTES_MAX`] leaves beside its header.
+pub const FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX - BLOCK_HEADER_BYTES;
+/// Fixed size of a block's header.
+pub const BLOCK_HEADER_BYTES: usize = 112;
+/// Fixed size of a frame's header.
+pub const FRAME_HEADER_BYTES: usize = 96;
+/// The chain hash behind a frame's payload.
+pub const FRAME_CHAIN_BYTES: usize = 32;
+/// Fixed size of a record's header.
+pub const RECORD_HEADER_BYTES: usize = 32;
+/// Bytes of one record, header and extensions included.
+pub const RECORD_BYTES_MAX: usize = 4 << 10;
+/// Records in one frame.
+pub const BATCH_RECORDS_MAX: usize = 1_024;
+/// Fixed size of an event's header.
+pub const EVENT_HEADER_BYTES: usize = 48;
+
+/// Records waiting for the sequencer.
+pub const INGRESS_RECORDS_MAX: usize = 16_384;
+/// Bytes of records waiting for the sequencer.
+pub const INGRESS_BYTES_MAX: usize = 8 << 20;
+/// Raft entries proposed and not yet applied.
+pub const IN_FLIGHT_ENTRIES_MAX: usize = 64;
+
+/// Bytes of a ClOrdID(11).
+pub const CL_ORD_ID_BYTES_MAX: usize = 64;
+/// Bytes of a SenderCompID(49) or TargetCompID(56).
+pub const COMP_ID_BYTES_MAX: usize = 32;
+/// Bytes of an asset's code.
+pub const ASSET_CODE_BYTES_MAX: usize = 16;
+/// Bytes of a market's symbol.
+pub const SYMBOL_BYTES_MAX: usize = 32;
+/// Bytes of a TestReqID(112).
+pub const TEST_REQ_ID_BYTES_MAX: usize = 64;
+/// Bytes of an explanation for people.
+pub const NOTE_BYTES_MAX: usize = 120;
+/// Bytes of one FIX message.
+pub const FIX_MESSAGE_BYTES_MAX: usize = 8 << 10;
+
+/// Decimals of an asset.
+pub const ASSET_SCALE_MAX: u8 = 18;
+/// Assets.
+pub const ASSETS_MAX: usize = 4_096;
+/// Markets.
+pub const MARKETS_MAX: usize = 4_096;
+/// Accounts.
+pub const ACCOUNTS_MAX: usize = 1 << 22;
+/// Actors.
+pub const ACTORS_MAX: usize = 4_096;
+/// Sessions.
+pub const SESSIONS_MAX: usize = 4_096;
+/// Clients that one session may trade for.
+pub const SESSION_CLIENTS_MAX: usize = 256;
+/// Resting orders of one market.
+pub const BOOK_ORDERS_MAX: usize = 1 << 22;
+/// ClOrdIDs remembered for one session: those of the day, and those of live orders.
+pub const SESSION_CL_ORD_IDS_MAX: usize = 1 << 21;
+/// Transfers remembered by id.
+pub const TRANSFER_IDS_MAX: usize = 1 << 22;
+/// Request numbers remembered for a session whose requests may come again.
+pub const REQUEST_WINDOW: u64 = 1_024;
+/// Outputs kept for a session's resends; older ones are answered by a gap fill.
+pub const OUTBOX_PER_SESSION_MAX: u64 = 1 << 20;
+/// Timers that fire before one record.
+pub const TIMERS_PER_RECORD_MAX: usize = 64;
+/// A fee rate, in parts per million: the whole notional.
+pub const FEE_PPM_MAX: u32 = 1_000_000;
+
+const _: () = {
+    // A block's header, a frame around one maximal record and its chain fit a batch's block, so that nothing that a
+    // gateway may submit has to be split.
+    assert!(RECORD_BYTES_MAX + FRAME_HEADER_BYTES + FRAME_CHAIN_BYTES + 8 <= FRAME_BYTES_MAX);
+    assert!(BLOCK_BYTES_MAX.is_multiple_of(BLOCK_ALIGN) && BLOCK_BYTES_LARGE.is_multiple_of(BLOCK_ALIGN));
+    // The ring holds two batches: one gathers while the other is written.
+    assert!(INGRESS_RECORDS_MAX >= 2 * BATCH_RECORDS_MAX);
+};

@@ -1,0 +1,187 @@
+//! A record: one command as it stands in the ring, in the journal, on the wire and in the engine's hands.
+//!
+//! ```text
+//! length u32 | kind u16 | version u16 | session u32 | generation u32 | request u64 | gateway_delay_us u32 | flags u32
+//! | correlation u128 (flag 1) | causation u64 (flag 2) | signature 64 bytes (flag 4) | body
+//! ```
+//! Little endian; `length` counts everything from its own first byte to the end of the body. Records stand one behind
+//! the other without padding. The actor follows from the session; seq and time from the place in the frame.
+
+use crate::bytes::{Field, put};
+use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::wire::{self, WireFault};
+use crate::{Command, Generation, RequestNumber, Seq, SessionId};
+
+/// Who sent a command, as which of its requests, and because of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecordHeader {
+    /// The session that submitted it; the actor is the session's.
+    pub session: SessionId,
+    /// The session's connection generation when it was submitted.
+    pub generation: Generation,
+    /// The session's number for it; 0 = unnumbered.
+    pub request: RequestNumber,
+    /// Microseconds from its arrival at the gateway to its sequencing; saturates at 71 minutes.
+    pub gateway_delay_us: u32,
+    /// The workflow it belongs to.
+    pub correlation: Option<u128>,
+    /// The command that caused it.
+    pub causation: Option<Seq>,
+    /// The client's Ed25519 signature (RFC 8032) over kind, version and body.
+    pub signature: Option<[u8; 64]>,
+}
+
+const HAS_CORRELATION: u32 = 1;
+const HAS_CAUSATION: u32 = 2;
+const HAS_SIGNATURE: u32 = 4;
+const GATEWAY_DELAY_AT: usize = 24;
+
+/// One record, read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Who, which request, and why.
+    pub header: RecordHeader,
+    /// Kind of the body ([`crate::wire::kinds`]).
+    pub kind: u16,
+    /// Version of the body's layout.
+    pub version: u16,
+    /// The body's bytes.
+    pub body: &'a [u8],
+    /// All bytes of the record.
+    pub bytes: &'a [u8],
+}
+
+/// What is wrong with the bytes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordFault {
+    /// Fewer bytes left than a header or its length says.
+    Short {
+        /// Bytes needed.
+        needed: usize,
+        /// Bytes found.
+        found: usize,
+    },
+    /// Length below the header's or above [`RECORD_BYTES_MAX`].
+    Length(u32),
+    /// Flags of a later format.
+    Flags(u32),
+    /// The body is not what its kind and version say.
+    Body(WireFault),
+}
+
+impl RecordHeader {
+    /// Appends the record of `command` to `out`.
+    ///
+    /// # Errors
+    /// [`RecordFault::Length`] if the record would be longer than [`RECORD_BYTES_MAX`]; `out` is then as before.
+    pub fn write(&self, command: &Command, out: &mut Vec<u8>) -> Result<(), RecordFault> {
+        let start = out.len();
+        out.resize(start.saturating_add(RECORD_HEADER_BYTES), 0);
+        let mut flags = 0;
+        if let Some(correlation) = self.correlation {
+            flags |= HAS_CORRELATION;
+            out.extend_from_slice(&correlation.to_le_bytes());
+        }
+        if let Some(causation) = self.causation {
+            flags |= HAS_CAUSATION;
+            out.extend_from_slice(&causation.0.to_le_bytes());
+        }
+        if let Some(signature) = self.signature {
+            flags |= HAS_SIGNATURE;
+            out.extend_from_slice(&signature);
+        }
+        wire::encode(command, out);
+        let bytes = out.len().saturating_sub(start);
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes > RECORD_BYTES_MAX {
+            out.truncate(start);
+            return Err(RecordFault::Length(length));
+        }
+        let header = out.get_mut(start..).unwrap_or_default();
+        put(header, 0, &length.to_le_bytes());
+        put(header, 4, &command.kind().to_le_bytes());
+        put(header, 6, &command.version().to_le_bytes());
+        put(header, 8, &self.session.0.to_le_bytes());
+        put(header, 12, &self.generation.0.to_le_bytes());
+        put(header, 16, &self.request.0.to_le_bytes());
+        put(header, GATEWAY_DELAY_AT, &self.gateway_delay_us.to_le_bytes());
+        put(header, 28, &flags.to_le_bytes());
+        Ok(())
+    }
+}
+
+/// Sets the gateway delay of a written record: it is known only when the record gets its time.
+pub fn set_gateway_delay_us(record: &mut [u8], delay_us: u32) {
+    put(record, GATEWAY_DELAY_AT, &delay_us.to_le_bytes());
+}
+
+impl<'a> Record<'a> {
+    /// Reads the first record of `bytes`; `bytes` may go on behind it.
+    ///
+    /// # Errors
+    /// [`RecordFault`] for anything that [`RecordHeader::write`] does not write.
+    pub fn read(bytes: &'a [u8]) -> Result<Self, RecordFault> {
+        let short = |needed: usize| RecordFault::Short { needed, found: bytes.len() };
+        if bytes.len() < RECORD_HEADER_BYTES {
+            return Err(short(RECORD_HEADER_BYTES));
+        }
+        let length = bytes.u32_at(0);
+        let len = usize::try_from(length).map_err(|_| RecordFault::Length(length))?;
+        if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&len) {
+            return Err(RecordFault::Length(length));
+        }
+        let bytes = bytes.get(..len).ok_or_else(|| short(len))?;
+        let flags = bytes.u32_at(28);
+        if flags & !(HAS_CORRELATION | HAS_CAUSATION | HAS_SIGNATURE) != 0 {
+            return Err(RecordFault::Flags(flags));
+        }
+        let mut rest = bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+        let mut header = RecordHeader {
+            session: SessionId(bytes.u32_at(8)),
+            generation: Generation(bytes.u32_at(12)),
+            request: RequestNumber(bytes.u64_at(16)),
+            gateway_delay_us: bytes.u32_at(GATEWAY_DELAY_AT),
+            ..RecordHeader::default()
+        };
+        if flags & HAS_CORRELATION != 0 {
+            header.correlation = Some(u128::from_le_bytes(take(&mut rest)?));
+        }
+        if flags & HAS_CAUSATION != 0 {
+            header.causation = Some(Seq(u64::from_le_bytes(take(&mut rest)?)));
+        }
+        if flags & HAS_SIGNATURE != 0 {
+            header.signature = Some(take(&mut rest)?);
+        }
+        Ok(Self { header, kind: bytes.u16_at(4), version: bytes.u16_at(6), body: rest, bytes })
+    }
+
+    /// Decodes the body.
+    ///
+    /// # Errors
+    /// [`RecordFault::Body`] if it is not what kind and version say.
+    pub fn command(&self) -> Result<Command, RecordFault> {
+        wire::decode(self.kind, self.version, self.body).map_err(RecordFault::Body)
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], RecordFault> {
+    let (head, tail) =
+        rest.split_first_chunk::<N>().ok_or(RecordFault::Short { needed: N, found: rest.len() })?;
+    *rest = tail;
+    Ok(*head)
+}
+
+/// The records of a frame's payload, in order. Ends at the first fault or after `count`.
+pub fn records(payload: &[u8], count: u32) -> impl Iterator<Item = Result<Record<'_>, RecordFault>> {
+    let mut rest = payload;
+    let mut left = count;
+    core::iter::from_fn(move || {
+        left = left.checked_sub(1)?;
+        let record = Record::read(rest);
+        match &record {
+            Ok(read) => rest = rest.get(read.bytes.len()..).unwrap_or_default(),
+            Err(_) => left = 0,
+        }
+        Some(record)
+    })
+}

@@ -1,0 +1,98 @@
+//! Every business refusal, in the order of the checks. A refusal is an outcome: journaled, hashed, the same everywhere.
+
+use crate::wire::codes;
+
+codes! {
+    /// Why a command was refused, an order cancelled or expired. Declared in the order in which the engine checks;
+    /// FIX reject codes (docs/FIX.md) follow from this list.
+    pub enum RejectReason {
+        /// The record's session does not exist.
+        UnknownSession = 1,
+        /// A straggler of an older connection.
+        StaleGeneration = 2,
+        /// The number has been executed: a repetition.
+        AlreadyExecuted = 3,
+        /// The number is ahead of the next one.
+        SequenceGap = 4,
+        /// The same request number came with another body; the field that differs is named.
+        KeyReused = 5,
+        /// The request number is below the window in which repetitions are recognised.
+        BelowRequestWindow = 6,
+        /// The command does not belong to this kind of session.
+        WrongSessionKind = 7,
+        /// The actor lacks the role.
+        NotEntitled = 8,
+        /// The body does not decode: a kind or version that this engine does not know.
+        Malformed = 9,
+
+        /// The id exists with the same fields: done before, nothing changed.
+        Exists = 16,
+        /// The id exists and a field differs; it is named.
+        ExistsWithDifferent = 17,
+        /// A field is out of range; it is named.
+        FieldOutOfRange = 18,
+        /// A table is full.
+        TableFull = 19,
+        /// The actor does not exist.
+        UnknownActor = 20,
+        /// The asset does not exist.
+        UnknownAsset = 21,
+        /// The market does not exist.
+        UnknownMarket = 22,
+        /// The account does not exist.
+        UnknownAccount = 23,
+        /// The client has no settlement account in an asset of the market.
+        NoSettlementAccount = 24,
+        /// The account is of another class than the command needs.
+        WrongAccountClass = 25,
+        /// The two accounts are in different assets.
+        AssetMismatch = 26,
+        /// Both accounts are the same.
+        SameAccount = 27,
+        /// Amount 0, or past what an account can hold.
+        AmountOutOfRange = 28,
+
+        /// The session may not trade for this client.
+        ClientNotEntitled = 40,
+        /// The ClOrdID has been used by this session.
+        DuplicateClOrdId = 41,
+        /// The market is halted or takes cancels only.
+        MarketClosed = 42,
+        /// Price missing, or outside the market's range.
+        PriceOutOfRange = 43,
+        /// Quantity missing, or outside the market's range.
+        QtyOutOfRange = 44,
+        /// Price × quantity outside the market's range.
+        NotionalOutOfRange = 45,
+        /// The combination of type, time in force, price and quantity means nothing.
+        UnsupportedOrder = 46,
+        /// The client has as many live orders as it may.
+        TooManyOrders = 47,
+        /// The book is full.
+        BookFull = 48,
+        /// Less available than the worst case needs, fee included.
+        InsufficientFunds = 49,
+
+        /// No such order of this session.
+        UnknownOrder = 60,
+        /// The order is filled, cancelled or expired.
+        TooLate = 61,
+        /// Symbol or side differ from the order's.
+        OrderMismatch = 62,
+        /// The new quantity is not above what is filled.
+        QtyBelowFilled = 63,
+
+        /// Expired: immediate-or-cancel.
+        ImmediateOrCancel = 80,
+        /// Expired: fill-or-kill could not be filled.
+        FillOrKill = 81,
+        /// Expired: a market order found no more liquidity.
+        InsufficientLiquidity = 82,
+        /// Cancelled at the client's request.
+        ByClient = 83,
+        /// Cancelled because its connection ended.
+        OnDisconnect = 84,
+        /// Cancelled by an operator.
+        ByOperator = 85,
+    }
+}

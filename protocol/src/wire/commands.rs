@@ -1,0 +1,395 @@
+//! Every way to change state. What is not a command does not happen.
+//!
+//! Kinds: 1–15 the system, 16–63 configuration, 64–95 money, 96–127 orders, 128–159 sessions.
+
+use super::messages;
+use crate::limits::{
+    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, SYMBOL_BYTES_MAX,
+    TEST_REQ_ID_BYTES_MAX,
+};
+use crate::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
+    FirmId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction,
+    SessionEnd, SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId,
+};
+
+/// A ClOrdID(11).
+pub type ClOrdId = Text<CL_ORD_ID_BYTES_MAX>;
+
+/// Roles of an actor, as bits of [`DefineActor::roles`].
+pub mod roles {
+    /// May change configuration, markets, accounts, sessions and actors.
+    pub const ADMIN: u32 = 1;
+    /// May move money by deposits, withdrawals and transfers.
+    pub const CASHIER: u32 = 2;
+    /// May enter orders for the clients of its session.
+    pub const TRADER: u32 = 4;
+}
+
+/// AlgorithmFlags of an order: who decided, person or algorithm (RTS 24 fields 4 and 5).
+pub mod decision_flags {
+    /// `investment_decision` names an algorithm.
+    pub const INVESTMENT_BY_ALGORITHM: u8 = 1;
+    /// `execution_decision` names an algorithm.
+    pub const EXECUTION_BY_ALGORITHM: u8 = 2;
+    /// The order came by direct electronic access.
+    pub const DIRECT_ELECTRONIC_ACCESS: u8 = 4;
+    /// The order is part of market making.
+    pub const LIQUIDITY_PROVISION: u8 = 8;
+}
+
+messages! {
+    /// Every command.
+    pub enum Command {
+        /// The first record of a cluster, and only that.
+        Genesis = 1 v 1 {
+            /// The cluster.
+            cluster: ClusterId,
+            /// The operator's actor: holds every role.
+            operator: ActorId,
+            /// The operating system's user that the admin socket takes for the operator.
+            operator_uid: u32,
+            /// Whether this is a demonstration, which `status` says for ever.
+            demo: bool,
+        }
+        /// A leader's first record: connections of gateways inside nodes ended with the term before.
+        TermStart = 2 v 1 {
+            /// The term.
+            term: Term,
+            /// The leader.
+            node: NodeId,
+        }
+        /// Nothing but its time: timers are due and no other record comes.
+        Pulse = 3 v 1 {}
+
+        /// Creates an actor or changes its roles.
+        DefineActor = 16 v 1 {
+            /// The actor.
+            actor: ActorId,
+            /// Bits of [`roles`].
+            roles: u32,
+        }
+        /// Creates an asset. Code and scale never change.
+        DefineAsset = 17 v 1 {
+            /// The asset.
+            asset: AssetId,
+            /// Such as `BTC`.
+            code: Text<ASSET_CODE_BYTES_MAX>,
+            /// Minor units in one are 10^scale.
+            scale: u8,
+        }
+        /// Creates a market or changes its filters and fees. Symbol, assets, lot and tick never change.
+        DefineMarket = 18 v 1 {
+            /// The market.
+            market: MarketId,
+            /// Symbol(55), such as `BTC-TRY`.
+            symbol: Text<SYMBOL_BYTES_MAX>,
+            /// Bought and sold.
+            base: AssetId,
+            /// Paid with.
+            quote: AssetId,
+            /// Minor units of base in a lot.
+            lot_base_minor: Amount,
+            /// Minor units of quote that a lot costs at a price of one tick.
+            tick_quote_minor: Amount,
+            /// Lowest price of a limit order.
+            price_ticks_min: PriceTicks,
+            /// Highest price of a limit order.
+            price_ticks_max: PriceTicks,
+            /// Smallest quantity of an order.
+            qty_lots_min: QtyLots,
+            /// Largest quantity of a limit order.
+            qty_lots_max: QtyLots,
+            /// Largest quantity of a market order.
+            market_qty_lots_max: QtyLots,
+            /// Smallest price × quantity of a limit order, in quote.
+            notional_min: Amount,
+            /// Largest price × quantity of a limit order, in quote.
+            notional_max: Amount,
+            /// Live orders of one client.
+            client_orders_max: u32,
+            /// Fee of the resting side, in millionths of the notional.
+            maker_fee_ppm: u32,
+            /// Fee of the incoming side, in millionths of the notional.
+            taker_fee_ppm: u32,
+            /// Where fees go: an account of class fee in quote.
+            fee_account: AccountId,
+        }
+        /// Opens, halts or limits a market. A new market is open.
+        SetMarketStatus = 19 v 1 {
+            /// The market.
+            market: MarketId,
+            /// From now on.
+            status: MarketStatus,
+        }
+        /// Creates a client session or changes its options; identity and protocol never change.
+        DefineSession = 20 v 1 {
+            /// The session; [`SessionId::CLIENTS_FROM`] or above.
+            session: SessionId,
+            /// Who acts through it.
+            actor: ActorId,
+            /// The member firm.
+            firm: FirmId,
+            /// How it numbers its messages.
+            protocol: SessionProtocol,
+            /// The client's CompID: SenderCompID(49) of what it sends.
+            client_comp_id: Text<COMP_ID_BYTES_MAX>,
+            /// Our CompID: TargetCompID(56) of what it sends.
+            our_comp_id: Text<COMP_ID_BYTES_MAX>,
+            /// Clients for whom it may trade; the first is meant where an order names none.
+            clients: Vec<ClientId>,
+            /// Whether ResetSeqNumFlag(141)=Y is allowed.
+            reset_on_logon: bool,
+            /// Smallest HeartBtInt(108), seconds.
+            heartbeat_s_min: u16,
+            /// Largest HeartBtInt(108), seconds.
+            heartbeat_s_max: u16,
+            /// How strictly messages are checked.
+            strictness: Strictness,
+            /// Whether live orders are cancelled when the connection ends.
+            cancel_on_disconnect: CancelOnDisconnect,
+            /// How long after.
+            cancel_window_ms: u32,
+        }
+
+        /// Opens an account. It is never deleted.
+        OpenAccount = 64 v 1 {
+            /// The account.
+            account: AccountId,
+            /// Its owner; 0 = the house.
+            client: ClientId,
+            /// Its asset.
+            asset: AssetId,
+            /// What it is for.
+            class: AccountClass,
+            /// Free for the bank: product, branch.
+            code: u16,
+            /// Orders of its owner settle through it; at most one for each owner and asset.
+            settlement: bool,
+        }
+        /// Money comes in: debits `external`, credits `account`.
+        Deposit = 65 v 1 {
+            /// Never executed twice.
+            transfer: TransferId,
+            /// Class client or house.
+            account: AccountId,
+            /// Class external.
+            external: AccountId,
+            /// More than 0.
+            amount: Amount,
+        }
+        /// Money goes out: debits `account`, credits `external`.
+        Withdraw = 66 v 1 {
+            /// Never executed twice.
+            transfer: TransferId,
+            /// Class client or house.
+            account: AccountId,
+            /// Class external.
+            external: AccountId,
+            /// More than 0.
+            amount: Amount,
+        }
+        /// Money moves between two accounts of one asset.
+        Transfer = 67 v 1 {
+            /// Never executed twice.
+            transfer: TransferId,
+            /// Pays.
+            debit: AccountId,
+            /// Is paid.
+            credit: AccountId,
+            /// More than 0.
+            amount: Amount,
+            /// Free for the bank: why.
+            code: u16,
+        }
+
+        /// NewOrderSingle(D).
+        NewOrder = 96 v 1 {
+            /// ClOrdID(11).
+            cl_ord_id: ClOrdId,
+            /// Account(1): for whom; `None` = the session's first client.
+            client: Option<ClientId>,
+            /// Symbol(55).
+            market: MarketId,
+            /// Side(54).
+            side: Side,
+            /// OrdType(40).
+            order_type: OrderType,
+            /// TimeInForce(59).
+            time_in_force: TimeInForce,
+            /// Price(44) of a limit order; for a market order the worst price, 0 = none.
+            price_ticks: PriceTicks,
+            /// OrderQty(38); 0 if `budget` counts instead.
+            qty_lots: QtyLots,
+            /// CashOrderQty(152): a market buy's budget in quote, fee included; 0 = none.
+            budget: Amount,
+            /// OrderCapacity(528).
+            capacity: Option<Capacity>,
+            /// Member firm on whose behalf, where it is not the session's.
+            firm: Option<FirmId>,
+            /// Person or algorithm that decided to invest.
+            investment_decision: Option<u64>,
+            /// Person or algorithm that decided to execute.
+            execution_decision: Option<u64>,
+            /// Bits of [`decision_flags`].
+            decision_flags: u8,
+            /// PossResend(97)=Y: perhaps sent before under another MsgSeqNum; deduplicated through the ClOrdID.
+            poss_resend: bool,
+        }
+        /// OrderCancelRequest(F).
+        CancelOrder = 97 v 1 {
+            /// ClOrdID(11) of the request.
+            cl_ord_id: ClOrdId,
+            /// OrigClOrdID(41); may be empty if `order` is given.
+            orig_cl_ord_id: ClOrdId,
+            /// OrderID(37).
+            order: Option<OrderId>,
+            /// Symbol(55): must be the order's.
+            market: MarketId,
+            /// Side(54): must be the order's.
+            side: Side,
+            /// PossResend(97)=Y.
+            poss_resend: bool,
+        }
+        /// OrderCancelReplaceRequest(G). The same price and a smaller quantity keeps the order's place; all else loses it.
+        ReplaceOrder = 98 v 1 {
+            /// ClOrdID(11) of the request, and of the order from then on.
+            cl_ord_id: ClOrdId,
+            /// OrigClOrdID(41); may be empty if `order` is given.
+            orig_cl_ord_id: ClOrdId,
+            /// OrderID(37).
+            order: Option<OrderId>,
+            /// Symbol(55): must be the order's.
+            market: MarketId,
+            /// Side(54): must be the order's.
+            side: Side,
+            /// Price(44).
+            price_ticks: PriceTicks,
+            /// OrderQty(38): the whole order, what is filled included.
+            qty_lots: QtyLots,
+            /// PossResend(97)=Y.
+            poss_resend: bool,
+        }
+        /// OrderStatusRequest(H).
+        RequestOrderStatus = 99 v 1 {
+            /// ClOrdID(11) of the order; may be empty if `order` is given.
+            cl_ord_id: ClOrdId,
+            /// OrderID(37).
+            order: Option<OrderId>,
+            /// Symbol(55).
+            market: MarketId,
+            /// Side(54).
+            side: Side,
+        }
+        /// Cancels all live orders of a session or a client, or of both only.
+        CancelAll = 100 v 1 {
+            /// Those that this session entered.
+            session: Option<SessionId>,
+            /// Those of this client.
+            client: Option<ClientId>,
+            /// Those in this market.
+            market: Option<MarketId>,
+        }
+
+        /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.
+        SessionLogon = 128 v 1 {
+            /// The gateway's number of the connection, given back in the answer.
+            connection: u64,
+            /// MsgSeqNum(34).
+            msg_seq_num: u64,
+            /// HeartBtInt(108), seconds.
+            heartbeat_s: u32,
+            /// ResetSeqNumFlag(141)=Y.
+            reset: bool,
+            /// NextExpectedMsgSeqNum(789); 0 = absent.
+            next_expected: u64,
+        }
+        /// Heartbeat(0).
+        SessionHeartbeat = 129 v 1 {}
+        /// TestRequest(1): answered by a Heartbeat with the same id.
+        SessionTestRequest = 130 v 1 {
+            /// TestReqID(112).
+            test_req_id: Text<TEST_REQ_ID_BYTES_MAX>,
+        }
+        /// ResendRequest(2).
+        SessionResendRequest = 131 v 1 {
+            /// BeginSeqNo(7).
+            begin: u64,
+            /// EndSeqNo(16); 0 = all.
+            end: u64,
+        }
+        /// Reject(3) from the peer: counted, nothing follows.
+        SessionRejectReceived = 132 v 1 {
+            /// RefSeqNum(45).
+            ref_seq_num: u64,
+        }
+        /// SequenceReset(4). Gap fill: numbered. Reset mode: unnumbered, only `new_seq_no` counts.
+        SessionSequenceReset = 133 v 1 {
+            /// NewSeqNo(36).
+            new_seq_no: u64,
+            /// GapFillFlag(123)=Y.
+            gap_fill: bool,
+            /// MsgSeqNum(34), for the Reject of a reset that goes back.
+            msg_seq_num: u64,
+        }
+        /// Logout(5): answered by a Logout, unless it answers ours.
+        SessionLogout = 134 v 1 {}
+        /// A message with a good number that the gateway refuses: answered by Reject(3) or BusinessMessageReject(j).
+        SessionRefuse = 135 v 1 {
+            /// MsgSeqNum(34), answered as RefSeqNum(45).
+            ref_seq_num: u64,
+            /// RefMsgType(372).
+            ref_msg_type: Text<8>,
+            /// RefTagID(371); 0 = none.
+            ref_tag: u32,
+            /// SessionRejectReason(373), or BusinessRejectReason(380) if `business`.
+            reason: u16,
+            /// BusinessMessageReject(j) rather than Reject(3).
+            business: bool,
+            /// BusinessRejectRefID(379): the ClOrdID, if there is one.
+            ref_id: ClOrdId,
+            /// Text(58).
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// A number above the expected one came: answered by a ResendRequest. Unnumbered.
+        SessionGap = 136 v 1 {
+            /// The number that came.
+            received: u64,
+        }
+        /// The connection ended. Unnumbered.
+        SessionDown = 137 v 1 {
+            /// How.
+            end: SessionEnd,
+        }
+        /// The gateway's clock says that something is due. Unnumbered.
+        SessionTick = 138 v 1 {
+            /// What.
+            action: SessionAction,
+        }
+        /// A number below the expected one came without PossDupFlag: answered by a Logout. Unnumbered.
+        SessionTooLow = 139 v 1 {
+            /// The number that came.
+            received: u64,
+        }
+        /// An operator sets a session's numbers back to 1 in a new epoch and closes its connection.
+        ResetSession = 140 v 1 {
+            /// The session.
+            session: SessionId,
+        }
+    }
+}
+
+impl Command {
+    /// Whether the reserved part of a full queue takes it: cancels, sessions' administration, operators' commands.
+    #[must_use]
+    pub const fn has_reserved_room(&self) -> bool {
+        !matches!(
+            self,
+            Self::NewOrder(_)
+                | Self::ReplaceOrder(_)
+                | Self::Deposit(_)
+                | Self::Withdraw(_)
+                | Self::Transfer(_)
+        )
+    }
+}

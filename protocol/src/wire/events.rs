@@ -1,0 +1,322 @@
+//! Every fact that can follow a command. Events are never read back into state: they are what others learn of it.
+//!
+//! Kinds: 1–31 ledger, 32–63 configuration, 64–95 orders, 96–127 what a session is sent, 128–159 what gateways are told.
+
+use super::messages;
+use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession};
+use crate::limits::{NOTE_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
+use crate::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
+    Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, QtyLots,
+    RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId, Side, Term, Text, TimeInForce,
+    TradeId, TransferId,
+};
+
+messages! {
+    /// The body of every event.
+    pub enum EventBody {
+        /// An account was opened.
+        AccountOpened = 1 v 1 {
+            /// The account.
+            account: AccountId,
+            /// Its owner.
+            client: ClientId,
+            /// Its asset.
+            asset: AssetId,
+            /// What it is for.
+            class: AccountClass,
+            /// Whether its owner's orders settle through it.
+            settlement: bool,
+        }
+        /// Money came in.
+        MoneyDeposited = 2 v 1 {
+            /// Its id.
+            transfer: TransferId,
+            /// Debited.
+            external: AccountId,
+            /// Credited.
+            account: AccountId,
+            /// How much.
+            amount: Amount,
+        }
+        /// Money went out.
+        MoneyWithdrawn = 3 v 1 {
+            /// Its id.
+            transfer: TransferId,
+            /// Debited.
+            account: AccountId,
+            /// Credited.
+            external: AccountId,
+            /// How much.
+            amount: Amount,
+        }
+        /// Money moved.
+        MoneyTransferred = 4 v 1 {
+            /// Its id.
+            transfer: TransferId,
+            /// Debited.
+            debit: AccountId,
+            /// Credited.
+            credit: AccountId,
+            /// How much.
+            amount: Amount,
+        }
+        /// A trade settled: quote from buyer to seller, base from seller to buyer, each side's fee to the fee account.
+        Settled = 5 v 1 {
+            /// The trade.
+            trade: TradeId,
+            /// The market.
+            market: MarketId,
+            /// At the resting order's price.
+            price_ticks: PriceTicks,
+            /// How much.
+            qty_lots: QtyLots,
+            /// Price × quantity in quote.
+            notional: Amount,
+            /// Of the resting order.
+            maker_order: OrderId,
+            /// Of the incoming order.
+            taker_order: OrderId,
+            /// Side of the incoming order.
+            taker_side: Side,
+            /// Pays quote, receives base.
+            buyer: ClientId,
+            /// Pays base, receives quote.
+            seller: ClientId,
+            /// In quote.
+            buyer_fee: Amount,
+            /// In quote.
+            seller_fee: Amount,
+        }
+        /// The money held for an order changed; 0 = released.
+        HoldChanged = 6 v 1 {
+            /// The order.
+            order: OrderId,
+            /// The account.
+            account: AccountId,
+            /// Held from now on.
+            held: Amount,
+        }
+
+        /// An actor's roles.
+        ActorDefined = 32 v 1 {
+            /// The actor.
+            actor: ActorId,
+            /// Bits of [`crate::commands::roles`].
+            roles: u32,
+        }
+        /// An asset exists.
+        AssetDefined = 33 v 1 {
+            /// As commanded.
+            definition: DefineAsset,
+        }
+        /// A market exists or was changed.
+        MarketDefined = 34 v 1 {
+            /// As commanded.
+            definition: DefineMarket,
+            /// What it accepts.
+            status: MarketStatus,
+        }
+        /// A session exists or was changed.
+        SessionDefined = 35 v 1 {
+            /// As commanded.
+            definition: DefineSession,
+        }
+        /// A term began.
+        TermStarted = 36 v 1 {
+            /// The term.
+            term: Term,
+        }
+
+        /// A command of a session without numbers of its own got its result; of a repetition, the first result again.
+        Replied = 64 v 1 {
+            /// The session.
+            session: SessionId,
+            /// Its request.
+            request: RequestNumber,
+            /// The seq at which the command took effect, or was refused.
+            effective_seq: Seq,
+            /// `None` = done.
+            refusal: Option<RejectReason>,
+            /// The field that is meant, where one is.
+            field: Text<32>,
+        }
+        /// A command was dropped: straggler of an old connection, or a number that has been executed.
+        Dropped = 65 v 1 {
+            /// The session.
+            session: SessionId,
+            /// Its request.
+            request: RequestNumber,
+            /// Why.
+            reason: RejectReason,
+        }
+
+        /// ExecutionReport(8): one step in the life of an order.
+        ExecutionReport = 96 v 1 {
+            /// OrderID(37); 0 if it was refused before it had one.
+            order: OrderId,
+            /// ClOrdID(11).
+            cl_ord_id: ClOrdId,
+            /// OrigClOrdID(41).
+            orig_cl_ord_id: ClOrdId,
+            /// Account(1).
+            client: ClientId,
+            /// Symbol(55).
+            market: MarketId,
+            /// Side(54).
+            side: Side,
+            /// OrdType(40).
+            order_type: OrderType,
+            /// TimeInForce(59).
+            time_in_force: TimeInForce,
+            /// ExecType(150).
+            exec_type: ExecType,
+            /// OrdStatus(39).
+            status: OrderStatus,
+            /// Price(44); 0 = none.
+            price_ticks: PriceTicks,
+            /// OrderQty(38).
+            qty_lots: QtyLots,
+            /// LeavesQty(151).
+            leaves_lots: QtyLots,
+            /// CumQty(14).
+            cum_lots: QtyLots,
+            /// Σ price × quantity of its fills, in ticks × lots: AvgPx(6) is this over CumQty.
+            cum_ticks_lots: u128,
+            /// LastPx(31); 0 unless a trade.
+            last_price_ticks: PriceTicks,
+            /// LastQty(32); 0 unless a trade.
+            last_qty_lots: QtyLots,
+            /// The trade.
+            trade: Option<TradeId>,
+            /// Which side of it this order was.
+            liquidity: Option<Liquidity>,
+            /// Fee of this fill, in quote.
+            fee: Amount,
+            /// Why it was refused, cancelled or expired.
+            reason: Option<RejectReason>,
+        }
+        /// OrderCancelReject(9).
+        CancelRejected = 97 v 1 {
+            /// OrderID(37); 0 = unknown.
+            order: OrderId,
+            /// ClOrdID(11) of the request.
+            cl_ord_id: ClOrdId,
+            /// OrigClOrdID(41).
+            orig_cl_ord_id: ClOrdId,
+            /// OrdStatus(39); of an unknown order Rejected.
+            status: OrderStatus,
+            /// Which request.
+            response_to: CancelRejectTo,
+            /// Why.
+            reason: RejectReason,
+        }
+        /// BusinessMessageReject(j).
+        BusinessRejected = 98 v 1 {
+            /// RefSeqNum(45).
+            ref_seq_num: u64,
+            /// RefMsgType(372).
+            ref_msg_type: Text<8>,
+            /// BusinessRejectReason(380).
+            reason: u16,
+            /// BusinessRejectRefID(379).
+            ref_id: ClOrdId,
+            /// Text(58).
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Logon(A), ours.
+        LogonSent = 99 v 1 {
+            /// HeartBtInt(108).
+            heartbeat_s: u32,
+            /// ResetSeqNumFlag(141)=Y.
+            reset: bool,
+            /// NextExpectedMsgSeqNum(789), if the client sent one; 0 = none.
+            next_expected: u64,
+        }
+        /// Heartbeat(0), ours.
+        HeartbeatSent = 100 v 1 {
+            /// TestReqID(112); empty = none.
+            test_req_id: Text<TEST_REQ_ID_BYTES_MAX>,
+        }
+        /// TestRequest(1), ours. TestReqID(112) is its own number.
+        TestRequestSent = 101 v 1 {}
+        /// ResendRequest(2), ours.
+        ResendRequestSent = 102 v 1 {
+            /// BeginSeqNo(7).
+            begin: u64,
+            /// EndSeqNo(16); 0 = all.
+            end: u64,
+        }
+        /// Reject(3), ours.
+        RejectSent = 103 v 1 {
+            /// RefSeqNum(45).
+            ref_seq_num: u64,
+            /// RefMsgType(372).
+            ref_msg_type: Text<8>,
+            /// RefTagID(371); 0 = none.
+            ref_tag: u32,
+            /// SessionRejectReason(373).
+            reason: u16,
+            /// Text(58).
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Logout(5), ours.
+        LogoutSent = 104 v 1 {
+            /// Why.
+            end: SessionEnd,
+            /// For `SequenceTooLow`: the number expected.
+            expected: u64,
+            /// For `SequenceTooLow`: the number that came.
+            received: u64,
+        }
+
+        /// A Logon was accepted: the gateway binds the connection. Comes before the Logon that answers it.
+        SessionOpened = 128 v 1 {
+            /// The session.
+            session: SessionId,
+            /// As in the Logon.
+            connection: u64,
+            /// For what comes from this connection.
+            generation: Generation,
+            /// Current epoch.
+            epoch: SessionEpoch,
+            /// The number expected next.
+            next_in: u64,
+            /// The number sent next, that of the answering Logon.
+            next_out: OutSeq,
+            /// HeartBtInt(108).
+            heartbeat_s: u32,
+            /// The client expects our numbers from here (789): what lies between is sent again; 0 = it did not say.
+            resend_from: u64,
+        }
+        /// A Logon was refused: the gateway closes the connection, after the Logout if one was sent.
+        SessionRefused = 129 v 1 {
+            /// The session.
+            session: SessionId,
+            /// As in the Logon.
+            connection: u64,
+            /// Why.
+            end: SessionEnd,
+        }
+        /// A session's connection ended; a gateway that still holds it closes it.
+        SessionClosed = 130 v 1 {
+            /// The session.
+            session: SessionId,
+            /// Of the connection that ended.
+            generation: Generation,
+            /// How.
+            end: SessionEnd,
+        }
+        /// The peer asked for a resend: the gateway answers it from the outbox.
+        ResendDue = 131 v 1 {
+            /// The session.
+            session: SessionId,
+            /// First number.
+            begin: u64,
+            /// Last number, at most the last one sent before this.
+            end: u64,
+            /// Below this, gaps are filled.
+            floor: OutSeq,
+        }
+    }
+}

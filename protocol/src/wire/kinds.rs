@@ -1,0 +1,216 @@
+//! The lists of codes that commands and events share. A code is for ever; a new variant gets a new one.
+
+use super::codes;
+
+codes! {
+    /// Side(54) of an order or a trade.
+    pub enum Side {
+        /// Buys base, pays quote.
+        Buy = 1,
+        /// Sells base, receives quote.
+        Sell = 2,
+    }
+}
+
+impl Side {
+    /// The other side.
+    #[must_use]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Buy => Self::Sell,
+            Self::Sell => Self::Buy,
+        }
+    }
+}
+
+codes! {
+    /// OrdType(40).
+    pub enum OrderType {
+        /// At whatever price the book offers; what is left expires.
+        Market = 1,
+        /// At `price_ticks` or better.
+        Limit = 2,
+    }
+}
+
+codes! {
+    /// TimeInForce(59).
+    pub enum TimeInForce {
+        /// Rests until cancelled.
+        GoodTillCancel = 1,
+        /// Fills what it can at once; the rest expires.
+        ImmediateOrCancel = 3,
+        /// Fills in full at once, or not at all.
+        FillOrKill = 4,
+    }
+}
+
+codes! {
+    /// OrderCapacity(528); RTS 24 field 7.
+    pub enum Capacity {
+        /// Agency (FIX `A`; AOTC).
+        Agency = 1,
+        /// Principal (FIX `P`; DEAL).
+        Principal = 2,
+        /// Riskless principal (FIX `R`; MTCH).
+        RisklessPrincipal = 3,
+    }
+}
+
+codes! {
+    /// What an account is for.
+    pub enum AccountClass {
+        /// Money of a client: never below zero.
+        Client = 1,
+        /// The house's own money: never below zero.
+        House = 2,
+        /// Fees earned: never below zero.
+        Fee = 3,
+        /// The world outside: what came in and went out; may stand below zero.
+        External = 4,
+    }
+}
+
+codes! {
+    /// What a market accepts.
+    pub enum MarketStatus {
+        /// Orders match.
+        Open = 1,
+        /// Cancels and status requests only.
+        CancelOnly = 2,
+        /// As `CancelOnly`, announced as a halt.
+        Halted = 3,
+    }
+}
+
+codes! {
+    /// How a session numbers what it sends.
+    pub enum SessionProtocol {
+        /// FIX: numbers without gaps; a number below the next is a repetition and is dropped.
+        Fix = 1,
+        /// Requests with a key: any order inside a window; a repetition gets the first reply again.
+        Request = 2,
+    }
+}
+
+codes! {
+    /// How strictly inbound messages are held against the dictionary.
+    pub enum Strictness {
+        /// Unknown tags, repeated tags, empty values and enum values out of range are rejected.
+        Strict = 1,
+        /// Unknown tags and tags not defined for the message are ignored; everything else as `Strict`.
+        Lenient = 2,
+    }
+}
+
+codes! {
+    /// When a session's live orders are cancelled without its asking.
+    pub enum CancelOnDisconnect {
+        /// Never.
+        Never = 1,
+        /// When its connection is lost without a Logout, after the session's window.
+        OnLoss = 2,
+        /// When its connection ends, by a Logout too, after the session's window.
+        OnLossOrLogout = 3,
+    }
+}
+
+codes! {
+    /// ExecType(150).
+    pub enum ExecType {
+        /// Accepted (`0`).
+        New = 1,
+        /// A fill (`F`).
+        Trade = 2,
+        /// Cancelled (`4`).
+        Canceled = 3,
+        /// Replaced or reduced (`5`).
+        Replaced = 4,
+        /// Refused (`8`).
+        Rejected = 5,
+        /// Expired unfilled or partly filled: IOC, FOK, market without liquidity (`C`).
+        Expired = 6,
+        /// Answer to a status request (`I`).
+        OrderStatus = 7,
+    }
+}
+
+codes! {
+    /// OrdStatus(39).
+    pub enum OrderStatus {
+        /// Live, nothing filled (`0`).
+        New = 1,
+        /// Live, partly filled (`1`).
+        PartiallyFilled = 2,
+        /// Filled (`2`).
+        Filled = 3,
+        /// Cancelled (`4`).
+        Canceled = 4,
+        /// Refused (`8`).
+        Rejected = 5,
+        /// Expired (`C`).
+        Expired = 6,
+    }
+}
+
+codes! {
+    /// Which side of a trade took liquidity; LastLiquidityInd(851).
+    pub enum Liquidity {
+        /// Rested in the book.
+        Maker = 1,
+        /// Came in and met it.
+        Taker = 2,
+    }
+}
+
+codes! {
+    /// Which request an OrderCancelReject(9) answers; CxlRejResponseTo(434).
+    pub enum CancelRejectTo {
+        /// OrderCancelRequest(F).
+        Cancel = 1,
+        /// OrderCancelReplaceRequest(G).
+        Replace = 2,
+    }
+}
+
+codes! {
+    /// What a gateway, seeing a clock, asks of the engine, which sees none.
+    pub enum SessionAction {
+        /// Nothing was sent for a heartbeat interval: send a Heartbeat.
+        Heartbeat = 1,
+        /// Nothing was heard for a heartbeat interval and a grace: send a TestRequest.
+        TestRequest = 2,
+        /// The TestRequest was not answered: send a Logout and close.
+        TimeOut = 3,
+        /// The node is stopping: send a Logout and close.
+        Stop = 4,
+    }
+}
+
+codes! {
+    /// Why a session's connection ended, or was refused.
+    pub enum SessionEnd {
+        /// The peer's Logout was answered.
+        Logout = 1,
+        /// The connection was lost.
+        Lost = 2,
+        /// The peer was silent for too long.
+        Silent = 3,
+        /// A newer connection of the same session took over.
+        TakenOver = 4,
+        /// The node stopped, or a new term began.
+        NodeStopped = 5,
+        /// The peer broke the session protocol: a number too low, a first message other than Logon.
+        Protocol = 6,
+        /// A connection of the session is alive: a second Logon is refused.
+        AlreadyConnected = 7,
+        /// HeartBtInt(108) out of the session's range.
+        HeartbeatRange = 8,
+        /// ResetSeqNumFlag(141) where the session does not allow it.
+        ResetNotAllowed = 9,
+        /// MsgSeqNum(34) below the expected one.
+        SequenceTooLow = 10,
+        /// An operator reset the session.
+        Reset = 11,
+    }
+}
