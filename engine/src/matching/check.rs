@@ -1,0 +1,192 @@
+//! What must hold in a book after every operation, checked by walking all of it.
+
+use protocol::{PriceTicks, Side};
+
+use super::ladder::LadderFault;
+use super::slab::{NONE, index};
+use super::{Book, Slot, rank};
+
+/// A book that cannot be: our bug, or memory that was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// A bid at or above an ask.
+    Crossed {
+        /// The best bid.
+        bid: PriceTicks,
+        /// The best ask.
+        ask: PriceTicks,
+    },
+    /// Levels, bitmaps and directory of a side do not agree.
+    Ladder {
+        /// The side.
+        side: Side,
+        /// What does not agree.
+        fault: LadderFault,
+    },
+    /// A level's sum, count or end is not that of its orders, or orders rest at price zero.
+    Level {
+        /// The side.
+        side: Side,
+        /// The level.
+        price: PriceTicks,
+    },
+    /// An order's links, level or side are not those of the queue it stands in.
+    Links {
+        /// The order.
+        slot: Slot,
+    },
+    /// The index does not lead from an order's id to its slot.
+    NotIndexed {
+        /// The order.
+        slot: Slot,
+    },
+    /// The queues, the slab and the index do not hold the same number of orders.
+    Count {
+        /// Orders in queues.
+        queued: usize,
+        /// Orders in the slab with a quantity.
+        resting: usize,
+        /// Ids in the index.
+        indexed: usize,
+    },
+}
+
+impl Book {
+    /// Checks everything that this module promises itself; O(orders).
+    ///
+    /// # Errors
+    /// The first [`Violation`] found.
+    pub fn check_invariants(&self) -> Result<(), Violation> {
+        if let (Some(bid), Some(ask)) = (self.best(Side::Buy), self.best(Side::Sell))
+            && bid >= ask
+        {
+            return Err(Violation::Crossed { bid, ask });
+        }
+        let mut queued = 0_usize;
+        for side in [Side::Buy, Side::Sell] {
+            self.ladder(side).check().map_err(|fault| Violation::Ladder { side, fault })?;
+            queued = queued.saturating_add(self.check_side(side)?);
+        }
+        let slots = 0..u32::try_from(self.orders.slots()).unwrap_or(NONE);
+        let resting = slots.filter(|&slot| self.order(Slot(slot)).is_some()).count();
+        let indexed = self.index.live();
+        if queued != self.len() || resting != queued || indexed != queued {
+            return Err(Violation::Count { queued, resting, indexed });
+        }
+        Ok(())
+    }
+
+    /// Walks the queues of a side; returns how many orders stand in them.
+    fn check_side(&self, side: Side) -> Result<usize, Violation> {
+        let mut queued = 0_usize;
+        for level in self.levels(side) {
+            let price = PriceTicks(rank(side, level.rank));
+            let (mut lots, mut orders, mut prev) = (0_u128, 0_u32, NONE);
+            let mut slot = level.head;
+            while slot != NONE {
+                let at = Slot(slot);
+                let order = self.orders.get(slot).ok_or(Violation::Links { slot: at })?;
+                let here = self.order(at).ok_or(Violation::Links { slot: at })?;
+                // The count also ends a walk around a cycle.
+                if order.prev != prev || here.side != side || here.price != price || orders >= level.orders {
+                    return Err(Violation::Links { slot: at });
+                }
+                if self.slot_of(here.id) != Some(at) {
+                    return Err(Violation::NotIndexed { slot: at });
+                }
+                lots = lots.saturating_add(u128::from(here.qty.0));
+                orders = orders.saturating_add(1);
+                prev = slot;
+                slot = order.next;
+            }
+            let agrees = lots == level.lots && orders == level.orders && prev == level.tail;
+            if !agrees || price.0 == 0 {
+                return Err(Violation::Level { side, price });
+            }
+            queued = queued.saturating_add(index(orders));
+        }
+        Ok(queued)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::{OrderId, QtyLots};
+
+    use super::super::BookLimits;
+    use super::*;
+
+    /// Bids 1 and 2 at 100, 3 at 20; ask 4 at 101. Slots are 0 to 3.
+    fn book() -> Book {
+        let mut book = Book::new(BookLimits::default());
+        for (id, side, price) in
+            [(1, Side::Buy, 100), (2, Side::Buy, 100), (3, Side::Buy, 20), (4, Side::Sell, 101)]
+        {
+            book.insert(OrderId(id), side, PriceTicks(price), QtyLots(5)).unwrap();
+        }
+        assert_eq!(book.check_invariants(), Ok(()));
+        book
+    }
+
+    fn violation(damage: impl FnOnce(&mut Book)) -> Violation {
+        let mut book = book();
+        damage(&mut book);
+        book.check_invariants().unwrap_err()
+    }
+
+    #[test]
+    fn each_kind_of_damage_is_named() {
+        let level = Violation::Level { side: Side::Buy, price: PriceTicks(100) };
+        let best_bid = |book: &mut Book| book.bids.best();
+        assert_eq!(
+            violation(|book| {
+                let best = best_bid(book);
+                book.bids.at_mut(best).lots = 11
+            }),
+            level
+        );
+        assert_eq!(
+            violation(|book| {
+                let best = best_bid(book);
+                book.bids.at_mut(best).orders = 3
+            }),
+            level
+        );
+        assert_eq!(
+            violation(|book| {
+                let best = best_bid(book);
+                book.bids.at_mut(best).tail = 0
+            }),
+            level
+        );
+        assert_eq!(violation(|book| book.orders.at_mut(0).qty = 6), level);
+        let links = |slot| Violation::Links { slot: Slot(slot) };
+        assert_eq!(violation(|book| book.orders.at_mut(1).prev = NONE), links(1));
+        assert_eq!(violation(|book| book.orders.at_mut(1).next = 0), links(0), "a cycle ends the walk");
+        assert_eq!(violation(|book| book.orders.at_mut(1).next = 9), links(9));
+        assert_eq!(violation(|book| book.orders.at_mut(1).side = Side::Sell), links(1));
+        assert_eq!(violation(|book| book.orders.at_mut(2).qty = 0), links(2));
+        let not_indexed = Violation::NotIndexed { slot: Slot(2) };
+        assert_eq!(violation(|book| book.orders.at_mut(2).id = 33), not_indexed);
+        assert_eq!(
+            violation(|book| {
+                book.index.insert(77, 0, |_| false);
+            }),
+            Violation::Count { queued: 4, resting: 4, indexed: 5 },
+        );
+        assert_eq!(
+            violation(|book| {
+                let best = book.asks.best();
+                book.asks.at_mut(best).rank = 100
+            }),
+            Violation::Crossed { bid: PriceTicks(100), ask: PriceTicks(100) },
+        );
+        assert_eq!(
+            violation(|book| {
+                let best = book.asks.best();
+                book.asks.at_mut(best).rank = 102
+            }),
+            Violation::Ladder { side: Side::Sell, fault: LadderFault::Bitmap { key: 1 } },
+        );
+    }
+}
