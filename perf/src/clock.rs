@@ -1,0 +1,29 @@
+//! The clock of the measurements: the only place in this crate that reads one.
+
+use std::time::{Duration, Instant};
+
+/// A point in time that measurements start from.
+#[derive(Clone, Copy)]
+pub(crate) struct Stopwatch(Instant);
+
+impl Stopwatch {
+    #[inline]
+    #[expect(clippy::disallowed_methods, reason = "a measurement reads the clock; nothing measured does")]
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    pub(crate) fn elapsed(self) -> Duration {
+        Self::start().0.duration_since(self.0)
+    }
+
+    /// Nanoseconds since the start or the last lap, up to four seconds; starts the next lap with the same reading, so
+    /// that a lap holds the cost of one reading and not of two.
+    #[inline]
+    pub(crate) fn lap_ns(&mut self) -> u32 {
+        let now = Self::start();
+        let lap = now.0.duration_since(self.0);
+        *self = now;
+        u32::try_from(lap.as_nanos()).unwrap_or(u32::MAX)
+    }
+}

@@ -1,0 +1,36 @@
+//! Why a measurement has no figure.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// What ends `perf` with a code other than zero.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// A file could not be read.
+    Read { path: PathBuf, error: std::io::Error },
+    /// A file is not of the format it should have.
+    Format { path: PathBuf, line: Option<usize>, what: &'static str },
+    /// The arguments ask for something that cannot be built.
+    Arguments(&'static str),
+    /// The work came out other than it must.
+    Differs { what: &'static str, expected: u64, found: u64 },
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Read { path, error } => write!(f, "cannot read {}: {error}", path.display()),
+            Self::Format { path, line: Some(line), what } => write!(f, "{}:{line}: {what}", path.display()),
+            Self::Format { path, line: None, what } => write!(f, "{}: {what}", path.display()),
+            Self::Arguments(what) => f.write_str(what),
+            Self::Differs { what, expected, found } => {
+                write!(f, "{what} differs: expected {expected}, found {found}")
+            }
+        }
+    }
+}
+
+/// `Ok` where a result is what it must be.
+pub(crate) fn agree(what: &'static str, expected: u64, found: u64) -> Result<(), Fault> {
+    if expected == found { Ok(()) } else { Err(Fault::Differs { what, expected, found }) }
+}

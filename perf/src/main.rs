@@ -1,0 +1,51 @@
+//! Measures Sicil: `cargo run --release -p perf -- WHAT`.
+//!
+//! Rule: may name any crate of the house, and no crate names it. Each subcommand is a file of its own and prints, as its
+//! last line, `key=value` figures that scripts read. It ends with a code other than zero where the work measured did
+//! not come out right: a fast wrong answer has no figure.
+#![forbid(unsafe_code)]
+
+mod clock;
+mod far;
+mod fault;
+mod lobster;
+mod matching;
+mod quantile;
+mod workload;
+mod workload_file;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "perf", about = "Measures Sicil; the last line holds key=value figures")]
+struct Cli {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The common workload on the matching core alone: adds, IOCs, cancels, reduces, moves.
+    Matching(matching::Args),
+    /// The matching core under an adversary's prices: every order alone on a level, anywhere in u64.
+    Far(far::Args),
+    /// One hour of real order flow (LOBSTER format) through the matching core.
+    Lobster(lobster::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().what {
+        What::Matching(args) => matching::run(&args),
+        What::Far(args) => far::run(&args),
+        What::Lobster(args) => lobster::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("perf: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
