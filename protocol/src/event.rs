@@ -45,11 +45,14 @@ pub enum EventFault {
     Short,
     /// The checksum differs.
     Crc,
+    /// Reserved bytes that are not zero, or a session or epoch without a number.
+    Reserved,
     /// The body is not what its kind and version say.
     Body(WireFault),
 }
 
 const CRC_AT: usize = 40;
+const RESERVED_AT: usize = 44;
 
 impl Event {
     /// Appends the event to `out`.
@@ -85,6 +88,9 @@ impl Event {
         if bytes.u32_at(CRC_AT) != event_crc(bytes) {
             return Err(EventFault::Crc);
         }
+        if bytes.u32_at(RESERVED_AT) != 0 {
+            return Err(EventFault::Reserved);
+        }
         let body = bytes.get(EVENT_HEADER_BYTES..).unwrap_or_default();
         let body = EventBody::decode(bytes.u16_at(4), bytes.u16_at(6), body).map_err(EventFault::Body)?;
         let output = OutputNumber {
@@ -92,7 +98,11 @@ impl Event {
             epoch: SessionEpoch(bytes.u32_at(12)),
             out_seq: OutSeq(bytes.u64_at(16)),
         };
-        let output = (output.out_seq.0 != 0).then_some(output);
+        let output = match output {
+            OutputNumber { out_seq: OutSeq(1..), .. } => Some(output),
+            none if none == OutputNumber::default() => None,
+            OutputNumber { .. } => return Err(EventFault::Reserved),
+        };
         Ok((Self { output, seq: Seq(bytes.u64_at(24)), time: UnixNanos(bytes.u64_at(32)), body }, len))
     }
 }

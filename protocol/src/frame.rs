@@ -93,10 +93,6 @@ pub enum FrameFault {
     },
     /// A length that no frame has.
     Length(u32),
-    /// A kind of a later format.
-    Kind(u8),
-    /// Flags or reserved bytes that are not zero.
-    Reserved,
     /// The header's checksum differs.
     HeaderCrc {
         /// As stored.
@@ -104,6 +100,10 @@ pub enum FrameFault {
         /// As computed.
         found: u32,
     },
+    /// A kind of a later format.
+    Kind(u8),
+    /// Flags or reserved bytes that are not zero.
+    Reserved,
     /// The payload's checksum differs.
     PayloadCrc {
         /// As stored.
