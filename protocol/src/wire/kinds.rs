@@ -184,6 +184,10 @@ codes! {
         TimeOut = 3,
         /// The node is stopping: send a Logout and close.
         Stop = 4,
+        /// The peer broke the session protocol, and a Reject before this said how: send a Logout and close.
+        Protocol = 5,
+        /// A message with another BeginString(8) came: send a Logout that says so and close.
+        BeginString = 6,
     }
 }
 
@@ -212,5 +216,7 @@ codes! {
         SequenceTooLow = 10,
         /// An operator reset the session.
         Reset = 11,
+        /// The peer sent a message of another version: BeginString(8) was not the session's.
+        BeginString = 12,
     }
 }

@@ -1,0 +1,392 @@
+//! One of every message, written by hand: what the golden files say.
+//!
+//! Every optional field is set, no number is zero: in a dump byte `j` of field `i` reads `ij` in hexadecimal (field 10 is `a`),
+//! so that a swapped field, a wrong width and a wrong byte order all show.
+
+use protocol::commands::*;
+use protocol::events::*;
+use protocol::*;
+
+fn bytes_of<const N: usize>(field: u8) -> [u8; N] {
+    core::array::from_fn(|j| (field % 16) * 16 + u8::try_from(j).unwrap())
+}
+fn n1(field: u8) -> u8 {
+    bytes_of::<1>(field)[0]
+}
+fn n2(field: u8) -> u16 {
+    u16::from_le_bytes(bytes_of(field))
+}
+fn n4(field: u8) -> u32 {
+    u32::from_le_bytes(bytes_of(field))
+}
+fn n8(field: u8) -> u64 {
+    u64::from_le_bytes(bytes_of(field))
+}
+fn n16(field: u8) -> u128 {
+    u128::from_le_bytes(bytes_of(field))
+}
+fn text<const N: usize>(text: &str) -> Text<N> {
+    Text::new(text).unwrap()
+}
+
+fn define_actor() -> DefineActor {
+    DefineActor { actor: ActorId(n4(0)), roles: n4(1) }
+}
+
+fn define_asset() -> DefineAsset {
+    DefineAsset { asset: AssetId(n4(0)), code: text("BTC"), scale: n1(2) }
+}
+
+fn define_market() -> DefineMarket {
+    DefineMarket {
+        market: MarketId(n4(0)),
+        symbol: text("BTC-TRY"),
+        base: AssetId(n4(2)),
+        quote: AssetId(n4(3)),
+        lot_base_minor: Amount(n16(4)),
+        tick_quote_minor: Amount(n16(5)),
+        price_ticks_min: PriceTicks(n8(6)),
+        price_ticks_max: PriceTicks(n8(7)),
+        qty_lots_min: QtyLots(n8(8)),
+        qty_lots_max: QtyLots(n8(9)),
+        market_qty_lots_max: QtyLots(n8(10)),
+        notional_min: Amount(n16(11)),
+        notional_max: Amount(n16(12)),
+        client_orders_max: n4(13),
+        maker_fee_ppm: n4(14),
+        taker_fee_ppm: n4(15),
+        fee_account: AccountId(n16(16)),
+    }
+}
+
+fn define_session() -> DefineSession {
+    DefineSession {
+        session: SessionId(n4(0)),
+        actor: ActorId(n4(1)),
+        firm: FirmId(n4(2)),
+        protocol: SessionProtocol::Request,
+        client_comp_id: text("CLIENT1"),
+        our_comp_id: text("SICIL"),
+        clients: vec![ClientId(7), ClientId(n8(6))],
+        reset_on_logon: true,
+        heartbeat_s_min: n2(8),
+        heartbeat_s_max: n2(9),
+        strictness: Strictness::Lenient,
+        cancel_on_disconnect: CancelOnDisconnect::OnLossOrLogout,
+        cancel_window_ms: n4(12),
+    }
+}
+
+fn configuration() -> Vec<Command> {
+    vec![
+        Genesis { cluster: ClusterId(n16(0)), operator: ActorId(n4(1)), operator_uid: n4(2), demo: true }
+            .into(),
+        TermStart { term: Term(n8(0)), node: NodeId(n8(1)) }.into(),
+        Pulse {}.into(),
+        define_actor().into(),
+        define_asset().into(),
+        define_market().into(),
+        SetMarketStatus { market: MarketId(n4(0)), status: MarketStatus::Halted }.into(),
+        define_session().into(),
+    ]
+}
+
+fn money() -> Vec<Command> {
+    vec![
+        OpenAccount {
+            account: AccountId(n16(0)),
+            client: ClientId(n8(1)),
+            asset: AssetId(n4(2)),
+            class: AccountClass::House,
+            code: n2(4),
+            settlement: true,
+        }
+        .into(),
+        Deposit {
+            transfer: TransferId(n16(0)),
+            account: AccountId(n16(1)),
+            external: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        Withdraw {
+            transfer: TransferId(n16(0)),
+            account: AccountId(n16(1)),
+            external: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        Transfer {
+            transfer: TransferId(n16(0)),
+            debit: AccountId(n16(1)),
+            credit: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+            code: n2(4),
+        }
+        .into(),
+    ]
+}
+
+fn orders() -> Vec<Command> {
+    vec![
+        NewOrder {
+            cl_ord_id: text("ORDER-2"),
+            client: Some(ClientId(n8(1))),
+            market: MarketId(n4(2)),
+            side: Side::Sell,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            price_ticks: PriceTicks(n8(6)),
+            qty_lots: QtyLots(n8(7)),
+            budget: Amount(n16(8)),
+            capacity: Some(Capacity::Principal),
+            firm: Some(FirmId(n4(10))),
+            investment_decision: Some(n8(11)),
+            execution_decision: Some(n8(12)),
+            decision_flags: n1(13),
+            poss_resend: true,
+        }
+        .into(),
+        CancelOrder {
+            cl_ord_id: text("ORDER-2"),
+            orig_cl_ord_id: text("ORDER-1"),
+            order: Some(OrderId(n8(2))),
+            market: MarketId(n4(3)),
+            side: Side::Sell,
+            poss_resend: true,
+        }
+        .into(),
+        ReplaceOrder {
+            cl_ord_id: text("ORDER-2"),
+            orig_cl_ord_id: text("ORDER-1"),
+            order: Some(OrderId(n8(2))),
+            market: MarketId(n4(3)),
+            side: Side::Sell,
+            price_ticks: PriceTicks(n8(5)),
+            qty_lots: QtyLots(n8(6)),
+            poss_resend: true,
+        }
+        .into(),
+        RequestOrderStatus {
+            cl_ord_id: text("ORDER-2"),
+            order: Some(OrderId(n8(1))),
+            market: MarketId(n4(2)),
+            side: Side::Sell,
+        }
+        .into(),
+        CancelAll {
+            session: Some(SessionId(n4(0))),
+            client: Some(ClientId(n8(1))),
+            market: Some(MarketId(n4(2))),
+        }
+        .into(),
+    ]
+}
+
+fn sessions() -> Vec<Command> {
+    vec![
+        SessionLogon {
+            connection: n8(0),
+            msg_seq_num: n8(1),
+            heartbeat_s: n4(2),
+            reset: true,
+            next_expected: n8(4),
+        }
+        .into(),
+        SessionHeartbeat {}.into(),
+        SessionTestRequest { test_req_id: text("PING 1") }.into(),
+        SessionResendRequest { begin: n8(0), end: n8(1) }.into(),
+        SessionRejectReceived { ref_seq_num: n8(0) }.into(),
+        SessionSequenceReset { new_seq_no: n8(0), gap_fill: true, msg_seq_num: n8(2) }.into(),
+        SessionLogout {}.into(),
+        SessionRefuse {
+            ref_seq_num: n8(0),
+            ref_msg_type: text("AE"),
+            ref_tag: n4(2),
+            reason: n2(3),
+            business: true,
+            ref_id: text("ORDER-3"),
+            note: text("unknown message"),
+        }
+        .into(),
+    ]
+}
+
+fn sessions_unnumbered() -> Vec<Command> {
+    vec![
+        SessionGap { received: n8(0) }.into(),
+        SessionDown { end: SessionEnd::SequenceTooLow }.into(),
+        SessionTick { action: SessionAction::TimeOut }.into(),
+        SessionTooLow { received: n8(0) }.into(),
+        ResetSession { session: SessionId(n4(0)) }.into(),
+    ]
+}
+
+/// One of every command.
+pub(crate) fn commands() -> Vec<Command> {
+    [configuration(), money(), orders(), sessions(), sessions_unnumbered()].concat()
+}
+
+fn ledger() -> Vec<EventBody> {
+    vec![
+        AccountOpened {
+            account: AccountId(n16(0)),
+            client: ClientId(n8(1)),
+            asset: AssetId(n4(2)),
+            class: AccountClass::House,
+            settlement: true,
+        }
+        .into(),
+        MoneyDeposited {
+            transfer: TransferId(n16(0)),
+            external: AccountId(n16(1)),
+            account: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        MoneyWithdrawn {
+            transfer: TransferId(n16(0)),
+            account: AccountId(n16(1)),
+            external: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        MoneyTransferred {
+            transfer: TransferId(n16(0)),
+            debit: AccountId(n16(1)),
+            credit: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        Settled {
+            trade: TradeId(n8(0)),
+            market: MarketId(n4(1)),
+            price_ticks: PriceTicks(n8(2)),
+            qty_lots: QtyLots(n8(3)),
+            notional: Amount(n16(4)),
+            maker_order: OrderId(n8(5)),
+            taker_order: OrderId(n8(6)),
+            taker_side: Side::Sell,
+            buyer: ClientId(n8(8)),
+            seller: ClientId(n8(9)),
+            buyer_fee: Amount(n16(10)),
+            seller_fee: Amount(n16(11)),
+        }
+        .into(),
+        HoldChanged { order: OrderId(n8(0)), account: AccountId(n16(1)), held: Amount(n16(2)) }.into(),
+        ActorDefined { actor: ActorId(n4(0)), roles: n4(1) }.into(),
+        AssetDefined { definition: define_asset() }.into(),
+        MarketDefined { definition: define_market(), status: MarketStatus::Halted }.into(),
+        SessionDefined { definition: define_session() }.into(),
+        TermStarted { term: Term(n8(0)) }.into(),
+    ]
+}
+
+fn replies() -> Vec<EventBody> {
+    vec![
+        Replied {
+            session: SessionId(n4(0)),
+            request: RequestNumber(n8(1)),
+            effective_seq: Seq(n8(2)),
+            refusal: Some(RejectReason::TooLate),
+            field: text("amount"),
+        }
+        .into(),
+        Dropped { session: SessionId(n4(0)), request: RequestNumber(n8(1)), reason: RejectReason::TooLate }
+            .into(),
+    ]
+}
+
+fn sent_orders() -> Vec<EventBody> {
+    vec![
+        ExecutionReport {
+            order: OrderId(n8(0)),
+            cl_ord_id: text("ORDER-2"),
+            orig_cl_ord_id: text("ORDER-1"),
+            client: ClientId(n8(3)),
+            market: MarketId(n4(4)),
+            side: Side::Sell,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::ImmediateOrCancel,
+            exec_type: ExecType::Trade,
+            status: OrderStatus::PartiallyFilled,
+            price_ticks: PriceTicks(n8(10)),
+            qty_lots: QtyLots(n8(11)),
+            leaves_lots: QtyLots(n8(12)),
+            cum_lots: QtyLots(n8(13)),
+            cum_ticks_lots: n16(14),
+            last_price_ticks: PriceTicks(n8(15)),
+            last_qty_lots: QtyLots(n8(16)),
+            trade: Some(TradeId(n8(17))),
+            liquidity: Some(Liquidity::Taker),
+            fee: Amount(n16(19)),
+            reason: Some(RejectReason::TooLate),
+        }
+        .into(),
+        CancelRejected {
+            order: OrderId(n8(0)),
+            cl_ord_id: text("ORDER-2"),
+            orig_cl_ord_id: text("ORDER-1"),
+            status: OrderStatus::PartiallyFilled,
+            response_to: CancelRejectTo::Replace,
+            reason: RejectReason::TooLate,
+        }
+        .into(),
+        BusinessRejected {
+            ref_seq_num: n8(0),
+            ref_msg_type: text("AE"),
+            reason: n2(2),
+            ref_id: text("ORDER-3"),
+            note: text("unknown message"),
+        }
+        .into(),
+    ]
+}
+
+fn sent_session() -> Vec<EventBody> {
+    vec![
+        LogonSent { heartbeat_s: n4(0), reset: true, next_expected: n8(2) }.into(),
+        HeartbeatSent { test_req_id: text("PING 1") }.into(),
+        TestRequestSent {}.into(),
+        ResendRequestSent { begin: n8(0), end: n8(1) }.into(),
+        RejectSent {
+            ref_seq_num: n8(0),
+            ref_msg_type: text("AE"),
+            ref_tag: n4(2),
+            reason: n2(3),
+            note: text("unknown message"),
+        }
+        .into(),
+        LogoutSent { end: SessionEnd::SequenceTooLow, expected: n8(1), received: n8(2) }.into(),
+    ]
+}
+
+fn told_gateways() -> Vec<EventBody> {
+    vec![
+        SessionOpened {
+            session: SessionId(n4(0)),
+            connection: n8(1),
+            generation: Generation(n4(2)),
+            epoch: SessionEpoch(n4(3)),
+            next_in: n8(4),
+            next_out: OutSeq(n8(5)),
+            heartbeat_s: n4(6),
+            resend_from: n8(7),
+        }
+        .into(),
+        SessionRefused { session: SessionId(n4(0)), connection: n8(1), end: SessionEnd::SequenceTooLow }
+            .into(),
+        SessionClosed {
+            session: SessionId(n4(0)),
+            generation: Generation(n4(1)),
+            end: SessionEnd::SequenceTooLow,
+        }
+        .into(),
+        ResendDue { session: SessionId(n4(0)), begin: n8(1), end: n8(2), floor: OutSeq(n8(3)) }.into(),
+    ]
+}
+
+/// One of every event.
+pub(crate) fn events() -> Vec<EventBody> {
+    [ledger(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
+}

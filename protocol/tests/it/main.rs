@@ -1,0 +1,11 @@
+//! The bytes of the protocol: golden files, a second reader from docs/FORMAT.md alone, and damage.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod document;
+mod examples;
+mod golden;
+mod layouts;
+mod random;
+mod robustness;
+mod schema;
+mod values;

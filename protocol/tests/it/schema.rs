@@ -1,0 +1,267 @@
+//! The layouts of docs/FORMAT.md as tables, written from the document and not from the code that they check.
+
+use protocol::*;
+
+/// Every command as `kind name: field type, …`; all of them in version 1.
+const COMMANDS: &str = "
+1 Genesis: cluster u128, operator u32, operator_uid u32, demo bool
+2 TermStart: term u64, node u64
+3 Pulse:
+16 DefineActor: actor u32, roles u32
+17 DefineAsset: asset u32, code text 16, scale u8
+18 DefineMarket: market u32, symbol text 32, base u32, quote u32, lot_base_minor u128,
+    tick_quote_minor u128, price_ticks_min u64, price_ticks_max u64, qty_lots_min u64,
+    qty_lots_max u64, market_qty_lots_max u64, notional_min u128, notional_max u128,
+    client_orders_max u32, maker_fee_ppm u32, taker_fee_ppm u32, fee_account u128
+19 SetMarketStatus: market u32, status code MarketStatus
+20 DefineSession: session u32, actor u32, firm u32, protocol code SessionProtocol,
+    client_comp_id text 32, our_comp_id text 32, clients list u64, reset_on_logon bool,
+    heartbeat_s_min u16, heartbeat_s_max u16, strictness code Strictness,
+    cancel_on_disconnect code CancelOnDisconnect, cancel_window_ms u32
+64 OpenAccount: account u128, client u64, asset u32, class code AccountClass, code u16,
+    settlement bool
+65 Deposit: transfer u128, account u128, external u128, amount u128
+66 Withdraw: transfer u128, account u128, external u128, amount u128
+67 Transfer: transfer u128, debit u128, credit u128, amount u128, code u16
+96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
+    order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
+    budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
+    execution_decision option u64, decision_flags u8, poss_resend bool
+97 CancelOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
+    side code Side, poss_resend bool
+98 ReplaceOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
+    side code Side, price_ticks u64, qty_lots u64, poss_resend bool
+99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
+100 CancelAll: session option u32, client option u64, market option u32
+128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
+129 SessionHeartbeat:
+130 SessionTestRequest: test_req_id text 64
+131 SessionResendRequest: begin u64, end u64
+132 SessionRejectReceived: ref_seq_num u64
+133 SessionSequenceReset: new_seq_no u64, gap_fill bool, msg_seq_num u64
+134 SessionLogout:
+135 SessionRefuse: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, business bool,
+    ref_id text 64, note text 120
+136 SessionGap: received u64
+137 SessionDown: end code SessionEnd
+138 SessionTick: action code SessionAction
+139 SessionTooLow: received u64
+140 ResetSession: session u32
+";
+
+/// Every event, likewise.
+const EVENTS: &str = "
+1 AccountOpened: account u128, client u64, asset u32, class code AccountClass, settlement bool
+2 MoneyDeposited: transfer u128, external u128, account u128, amount u128
+3 MoneyWithdrawn: transfer u128, account u128, external u128, amount u128
+4 MoneyTransferred: transfer u128, debit u128, credit u128, amount u128
+5 Settled: trade u64, market u32, price_ticks u64, qty_lots u64, notional u128, maker_order u64,
+    taker_order u64, taker_side code Side, buyer u64, seller u64, buyer_fee u128, seller_fee u128
+6 HoldChanged: order u64, account u128, held u128
+32 ActorDefined: actor u32, roles u32
+33 AssetDefined: definition DefineAsset
+34 MarketDefined: definition DefineMarket, status code MarketStatus
+35 SessionDefined: definition DefineSession
+36 TermStarted: term u64
+64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
+    field text 32
+65 Dropped: session u32, request u64, reason code RejectReason
+96 ExecutionReport: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, client u64, market u32,
+    side code Side, order_type code OrderType, time_in_force code TimeInForce,
+    exec_type code ExecType, status code OrderStatus, price_ticks u64, qty_lots u64,
+    leaves_lots u64, cum_lots u64, cum_ticks_lots u128, last_price_ticks u64, last_qty_lots u64,
+    trade option u64, liquidity option code Liquidity, fee u128, reason option code RejectReason
+97 CancelRejected: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, status code OrderStatus,
+    response_to code CancelRejectTo, reason code RejectReason
+98 BusinessRejected: ref_seq_num u64, ref_msg_type text 8, reason u16, ref_id text 64, note text 120
+99 LogonSent: heartbeat_s u32, reset bool, next_expected u64
+100 HeartbeatSent: test_req_id text 64
+101 TestRequestSent:
+102 ResendRequestSent: begin u64, end u64
+103 RejectSent: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, note text 120
+104 LogoutSent: end code SessionEnd, expected u64, received u64
+128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
+    next_out u64, heartbeat_s u32, resend_from u64
+129 SessionRefused: session u32, connection u64, end code SessionEnd
+130 SessionClosed: session u32, generation u32, end code SessionEnd
+131 ResendDue: session u32, begin u64, end u64, floor u64
+";
+
+/// The fixed headers.
+const HEADERS: &str = "
+1 record: length u32, kind u16, version u16, session u32, generation u32, request u64, gateway_delay_us u32, flags u32
+2 event: length u32, kind u16, version u16, session u32, epoch u32, out_seq u64, seq u64, time_ns u64, crc32c u32,
+    reserved u32
+3 frame: length u32, kind u8, flags u8, reserved u16, index u64, term u64, time_ns u64, first_seq u64, count u32,
+    engine_version u32, applied_seq u64, effect_hash bytes 32, payload_crc32c u32, header_crc32c u32
+";
+
+/// What a field is.
+#[derive(Clone, Debug)]
+pub(crate) enum Type {
+    /// An unsigned integer of so many bytes.
+    Number(usize),
+    /// One byte, 0 or 1.
+    Bool,
+    /// One byte: a code of this list.
+    Code(&'static str),
+    /// So many bytes as they are.
+    Bytes(usize),
+    /// Place and length; at most so many bytes elsewhere.
+    Text(usize),
+    /// Place and length; elements elsewhere.
+    List(Box<Self>),
+    /// One byte 0 or 1, then the value or as many zeros.
+    Optional(Box<Self>),
+    /// The fields of another message, in place.
+    Nested(&'static str, Vec<Field>),
+}
+
+/// A field of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Type,
+}
+
+/// A message's layout.
+#[derive(Clone, Debug)]
+pub(crate) struct Layout {
+    pub(crate) kind: u16,
+    pub(crate) name: &'static str,
+    pub(crate) fields: Vec<Field>,
+}
+
+impl Type {
+    fn parse(text: &'static str) -> Self {
+        match text.split_once(' ').unwrap_or((text, "")) {
+            ("bool", "") => Self::Bool,
+            ("code", list) => Self::Code(list),
+            ("bytes", size) => Self::Bytes(size.parse().unwrap()),
+            ("text", max) => Self::Text(max.parse().unwrap()),
+            ("list", element) => Self::List(Box::new(Self::parse(element))),
+            ("option", value) => Self::Optional(Box::new(Self::parse(value))),
+            (number, "") if number.starts_with('u') => {
+                Self::Number(number[1..].parse::<usize>().unwrap() / 8)
+            }
+            (command, "") => Self::Nested(command, find(&commands(), command).fields),
+            (unknown, _) => panic!("no type {unknown}"),
+        }
+    }
+
+    /// As the tables name it.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::Number(bytes) => format!("u{}", bytes * 8),
+            Self::Bool => "bool".to_owned(),
+            Self::Code(list) => format!("code {list}"),
+            Self::Bytes(size) => format!("bytes {size}"),
+            Self::Text(max) => format!("text {max}"),
+            Self::List(element) => format!("list {}", element.name()),
+            Self::Optional(value) => format!("option {}", value.name()),
+            Self::Nested(command, _) => (*command).to_owned(),
+        }
+    }
+
+    /// Bytes in place.
+    pub(crate) fn size(&self) -> usize {
+        match self {
+            Self::Number(bytes) | Self::Bytes(bytes) => *bytes,
+            Self::Bool | Self::Code(_) => 1,
+            Self::Text(_) | Self::List(_) => 8,
+            Self::Optional(value) => 1 + value.size(),
+            Self::Nested(_, fields) => fields.iter().map(|field| field.kind.size()).sum(),
+        }
+    }
+}
+
+impl Layout {
+    /// Bytes of the fixed part.
+    pub(crate) fn size(&self) -> usize {
+        self.fields.iter().map(|field| field.kind.size()).sum()
+    }
+
+    /// Each field with its offset in the fixed part.
+    pub(crate) fn offsets(&self) -> impl Iterator<Item = (usize, &Field)> {
+        self.fields.iter().scan(0, |next, field| {
+            let at = *next;
+            *next += field.kind.size();
+            Some((at, field))
+        })
+    }
+}
+
+fn parse(table: &'static str) -> Vec<Layout> {
+    let mut layouts: Vec<Layout> = Vec::new();
+    for line in table.lines().filter(|line| !line.is_empty()) {
+        let fields = match line.split_once(':') {
+            Some((head, fields)) => {
+                let (kind, name) = head.split_once(' ').unwrap();
+                layouts.push(Layout { kind: kind.parse().unwrap(), name, fields: Vec::new() });
+                fields
+            }
+            None => line,
+        };
+        for field in fields.split(',').map(str::trim).filter(|field| !field.is_empty()) {
+            let (name, kind) = field.split_once(' ').unwrap();
+            layouts.last_mut().unwrap().fields.push(Field { name, kind: Type::parse(kind) });
+        }
+    }
+    layouts
+}
+
+/// The layouts of all commands.
+pub(crate) fn commands() -> Vec<Layout> {
+    parse(COMMANDS)
+}
+
+/// The layouts of all events.
+pub(crate) fn events() -> Vec<Layout> {
+    parse(EVENTS)
+}
+
+/// The layouts of the fixed headers.
+pub(crate) fn headers() -> Vec<Layout> {
+    parse(HEADERS)
+}
+
+/// The layout of this name.
+pub(crate) fn find(layouts: &[Layout], name: &str) -> Layout {
+    layouts.iter().find(|layout| layout.name == name).unwrap_or_else(|| panic!("no layout of {name}")).clone()
+}
+
+/// A list of codes: its name, and the variants with their codes.
+pub(crate) type CodeList = (&'static str, Vec<(u8, &'static str)>);
+
+macro_rules! code_lists {
+    ($($name:ty),* $(,)?) => {
+        vec![$((
+            stringify!($name).rsplit(' ').next().unwrap(),
+            <$name>::ALL.iter().map(|variant| (variant.code(), variant.name())).collect(),
+        ),)*]
+    };
+}
+
+/// Every list of codes.
+pub(crate) fn code_lists() -> Vec<CodeList> {
+    use protocol::frame::FrameKind;
+    code_lists![
+        Side,
+        OrderType,
+        TimeInForce,
+        Capacity,
+        AccountClass,
+        MarketStatus,
+        SessionProtocol,
+        Strictness,
+        CancelOnDisconnect,
+        ExecType,
+        OrderStatus,
+        Liquidity,
+        CancelRejectTo,
+        SessionAction,
+        SessionEnd,
+        RejectReason,
+        FrameKind,
+    ]
+}
