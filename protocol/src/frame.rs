@@ -28,7 +28,7 @@ codes! {
         Skip = 4,
         /// Term and vote: payload term u64, vote u64.
         HardState = 16,
-        /// The log from `index` on is void: a conflict with a newer leader's.
+        /// The log from `index` on is void: a conflict with a newer leader's; payload term and chain of the entry before.
         Truncate = 17,
         /// A snapshot at `index` is durable; payload state hash.
         SnapMark = 18,

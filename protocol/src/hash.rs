@@ -29,7 +29,8 @@ impl core::str::FromStr for Hash {
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
         let digits = text.as_bytes();
-        if digits.len() != 64 {
+        // `from_str_radix` would take a sign.
+        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err(NotAHash);
         }
         let mut bytes = [0; 32];
@@ -85,5 +86,21 @@ impl Hasher {
     #[must_use]
     pub fn finish(&self) -> Hash {
         Hash(*self.0.finalize().as_bytes())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_64_digits_are_a_hash() {
+        let hash = blake3(&[b"state"]);
+        assert_eq!(hash.to_string().parse(), Ok(hash));
+        assert_eq!(blake3(&[b"st", b"", b"ate"]), hash, "parts are joined");
+        let signed = hash.to_string().replacen(char::is_alphanumeric, "+", 1);
+        for bad in ["", "ab", signed.as_str(), &format!("{hash}00")] {
+            assert_eq!(bad.parse::<Hash>(), Err(NotAHash), "{bad}");
+        }
     }
 }

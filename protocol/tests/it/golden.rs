@@ -187,9 +187,10 @@ fn frames() -> Vec<(String, Vec<u8>)> {
     let frame_of = |kind: &FrameKind| match kind {
         FrameKind::Entry => frame(*kind, 2, &[&extended, &plain]),
         FrameKind::Conf => frame(*kind, 0, &[b"membership"]),
-        FrameKind::Noop | FrameKind::Truncate => frame(*kind, 0, &[]),
+        FrameKind::Noop => frame(*kind, 0, &[]),
         FrameKind::Skip => frame(*kind, 0, &[b"reason"]),
         FrameKind::HardState => frame(*kind, 0, &[&7_u64.to_le_bytes(), &2_u64.to_le_bytes()]),
+        FrameKind::Truncate => frame(*kind, 0, &[&7_u64.to_le_bytes(), &hash]),
         FrameKind::SnapMark => frame(*kind, 0, &[&hash]),
         FrameKind::Seal => frame(*kind, 0, &[&hash, &root]),
     };

@@ -49,22 +49,21 @@ impl Random {
     }
 }
 
-/// Runs `case` with `count` seeds; the seed of one that panics is printed.
-pub(crate) fn for_seeds(count: u64, mut case: impl FnMut(&mut Random)) {
+/// Runs `case` with `count` seeds, or with the one in the variable SEED. The seed of a case that panics is printed.
+/// Returns whether all seeds were run, so that what is asserted of all of them is not asserted of one.
+pub(crate) fn for_seeds(count: u64, mut case: impl FnMut(&mut Random)) -> bool {
     struct SeedOnPanic(u64);
     impl Drop for SeedOnPanic {
         fn drop(&mut self) {
             if std::thread::panicking() {
-                eprintln!(
-                    "failed with seed {}: for_seeds(1, …) with `let first = {}` repeats it",
-                    self.0, self.0
-                );
+                eprintln!("failed with seed {}; SEED={} repeats it", self.0, self.0);
             }
         }
     }
-    let first = 0;
-    for seed in first..first + count {
+    let one = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    for seed in one.map_or(0..count, |seed| seed..seed + 1) {
         let _print = SeedOnPanic(seed);
         case(&mut Random(seed));
     }
+    one.is_none()
 }

@@ -110,7 +110,7 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
     let golden = golden::bytes_of("frame-Entry-v1");
     let header = Frame::read(&golden).unwrap().header;
     let mut decoded = 0;
-    for_seeds(30_000, |random| {
+    let all = for_seeds(30_000, |random| {
         let mut payload = Frame::read(&golden).unwrap().payload.to_vec();
         random.damage(&mut payload);
         let mut bytes = Vec::new();
@@ -126,7 +126,7 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
             }
         }
     });
-    assert!(decoded > 1_000, "{decoded}: too little survived the damage to test anything");
+    assert!(!all || decoded > 1_000, "{decoded}: too little survived the damage to test anything");
 }
 
 #[test]
