@@ -181,6 +181,10 @@ fn the_frame_header_stands_as_tabled() {
         read.chain_after(protocol::hash::Hash::ZERO).0,
         "first of its chain"
     );
+    let places = read.records().map(|(seq, time, record)| {
+        (seq.0 - header.first_seq.0, time.since(header.time), record.unwrap().kind)
+    });
+    assert_eq!(places.collect::<Vec<_>>(), [(0, 0, 96), (1, 1, 3)], "record i is i later");
     let first = frame.as_slice().u32_at(96);
     let second = 96 + usize::try_from(first).unwrap();
     let lengths = u64::from(first) + u64::from(frame.as_slice().u32_at(second));

@@ -6,6 +6,7 @@ mod examples;
 mod golden;
 mod layouts;
 mod random;
+mod refusals;
 mod robustness;
 mod schema;
 mod values;
