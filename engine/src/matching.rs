@@ -17,10 +17,10 @@
 //! **Costs**, whatever the prices are. A price is found in a small table around the mid or in a tree of blocks of 64
 //! ticks (`ladder`), the next price by a bit scan, an order by its slot or through an index as large as what lives
 //! (`id_index`). So insert, cancel, reduce, relocate and each fill are O(log levels) and mostly O(1), with no window of
-//! prices to move when the market jumps. The slabs and the index double when they are full, which the inserts before have
-//! paid for. An order costs 32 bytes and 8 to 26 in the index; a level costs 48, and 272 more with a new block: an
-//! adversary who rests single orders far apart pays with a hold for each 400 bytes and meets
-//! [`BookRefusal::LevelsFull`] in the end.
+//! prices to move when the market jumps. The index follows what lives a few orders at a time; the slabs double when they
+//! are full, which the inserts before have paid for. An order costs 32 bytes and 8 to 26 in the index; a level costs 48,
+//! and 272 more with a new block: an adversary who rests single orders far apart pays with a hold for each 400 bytes and
+//! meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it.
 
 mod check;
 mod id_index;

@@ -4,20 +4,37 @@
 //! id itself is compared in the order's entry, which the caller is about to read anyhow. Removal shifts the cells
 //! behind it back, so there are no tombstones and a probe never grows with history.
 //!
+//! A table that gets too full, or too empty for the cache, is followed by one of another size. Every insert and removal
+//! then moves a few orders across, so that no single operation pays for all of them.
+//!
 //! The multiplicative hash spreads runs and strides of numbers evenly. It is no defence against ids chosen by an
 //! adversary, and need not be: an order's id is the seq of its command. Nothing that leaves the book depends on the
 //! order of the cells.
 
 use super::slab::{NONE, index};
 
-const EMPTY: u64 = u64::MAX;
+/// No entry. Zero, so that a large new table is memory that nobody has touched yet.
+const EMPTY: u64 = 0;
 /// 2^64 divided by the golden ratio: consecutive ids land far apart.
 const SPREAD: u64 = 0x9E37_79B9_7F4A_7C15;
 const CELL_BITS_MIN: u32 = 6;
+/// Cells of the old table that one operation clears or skips. At most 13/8 of its cells have to be, within fewer
+/// operations than fill the new one: it is twice as large and less than a third full, or half as large and an eighth.
+const STEPS_AN_OPERATION: u32 = 8;
 
 #[derive(Clone, Debug)]
 pub(super) struct IdIndex {
-    /// A power of two of cells, `hash32 << 32 | slot`, or [`EMPTY`] (no slot is [`NONE`], so no cell looks empty).
+    table: Table,
+    /// The table of the size before, while orders are still in it; otherwise without cells.
+    old: Table,
+    /// Cells of `old` below this are empty.
+    cleared: usize,
+}
+
+/// A table of one size.
+#[derive(Clone, Debug)]
+struct Table {
+    /// A power of two of cells, `hash32 << 32 | !slot`, or [`EMPTY`] (no slot is [`NONE`], so no cell looks empty).
     cells: Vec<u64>,
     /// A hash's first cell is its upper `32 - shift` bits.
     shift: u32,
@@ -26,32 +43,100 @@ pub(super) struct IdIndex {
 
 impl IdIndex {
     pub(super) fn new() -> Self {
-        Self::with_bits(CELL_BITS_MIN)
-    }
-
-    fn with_bits(bits: u32) -> Self {
-        let cells = 1_usize.checked_shl(bits).unwrap_or(0);
-        Self { cells: vec![EMPTY; cells], shift: 32_u32.saturating_sub(bits), live: 0 }
+        let old = Table { cells: Vec::new(), shift: 0, live: 0 };
+        Self { table: Table::with_bits(CELL_BITS_MIN), old, cleared: 0 }
     }
 
     pub(super) fn live(&self) -> usize {
-        self.live
+        self.table.live.saturating_add(self.old.live)
     }
 
     /// The slot of `id`, where `is_id` tells whether a slot's order has it.
     #[inline]
     pub(super) fn get(&self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
-        self.find(hash(id), is_id).map(|place| slot_of(self.cell(place)))
+        let hash = hash(id);
+        match self.table.find(hash, &is_id) {
+            Some(place) => Some(slot_of(self.table.cell(place))),
+            None if self.is_moving() => {
+                self.old.find(hash, &is_id).map(|place| slot_of(self.old.cell(place)))
+            }
+            None => None,
+        }
     }
 
     /// Adds `id`, or returns false where it is there already.
     #[inline]
     pub(super) fn insert(&mut self, id: u64, slot: u32, is_id: impl Fn(u32) -> bool) -> bool {
         // At most 5 of 8 cells are used: probes stay within a cache line or two.
-        if self.live.saturating_mul(8) >= self.cells.len().saturating_mul(5) {
-            self.resize(self.shift.saturating_sub(1));
+        if self.is_moving() {
+            self.advance();
+        } else if self.table.live.saturating_mul(8) >= self.table.cells.len().saturating_mul(5) {
+            self.follow_by(self.table.bits().saturating_add(1));
         }
         let hash = hash(id);
+        if self.is_moving() && self.old.find(hash, &is_id).is_some() {
+            return false;
+        }
+        self.table.insert(hash, slot, is_id)
+    }
+
+    /// Takes `id` out and returns its slot.
+    #[inline]
+    pub(super) fn remove(&mut self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
+        // A burst's table must not slow the quiet hours: with 1 of 16 used, half the cells go.
+        if self.is_moving() {
+            self.advance();
+        } else if self.table.live.saturating_mul(16) < self.table.cells.len()
+            && self.table.bits() > CELL_BITS_MIN
+        {
+            self.follow_by(self.table.bits().saturating_sub(1));
+        }
+        let hash = hash(id);
+        match self.table.find(hash, &is_id) {
+            Some(place) => Some(self.table.remove_at(place)),
+            None if self.is_moving() => self.old.find(hash, &is_id).map(|place| self.old.remove_at(place)),
+            None => None,
+        }
+    }
+
+    fn is_moving(&self) -> bool {
+        !self.old.cells.is_empty()
+    }
+
+    #[cold]
+    fn follow_by(&mut self, bits: u32) {
+        self.old = core::mem::replace(&mut self.table, Table::with_bits(bits));
+        self.cleared = 0;
+    }
+
+    /// Moves the orders in a few cells from the old table to the new one.
+    #[cold]
+    fn advance(&mut self) {
+        for _ in 0..STEPS_AN_OPERATION {
+            if self.old.live == 0 {
+                self.old.cells = Vec::new();
+                return;
+            }
+            let cell = self.old.cell(self.cleared);
+            if cell == EMPTY {
+                self.cleared = self.cleared.saturating_add(1);
+            } else {
+                // The old table stays whole: what probed past this cell shifts back, often into it.
+                let slot = self.old.remove_at(self.cleared);
+                self.table.insert(hash_of(cell), slot, |_| false);
+            }
+        }
+    }
+}
+
+impl Table {
+    fn with_bits(bits: u32) -> Self {
+        let cells = 1_usize.checked_shl(bits).unwrap_or(0);
+        Self { cells: vec![EMPTY; cells], shift: 32_u32.saturating_sub(bits), live: 0 }
+    }
+
+    #[inline]
+    fn insert(&mut self, hash: u32, slot: u32, is_id: impl Fn(u32) -> bool) -> bool {
         let mut place = self.home(hash);
         loop {
             let cell = self.cell(place);
@@ -63,17 +148,15 @@ impl IdIndex {
             }
             place = self.after(place);
         }
-        *self.cell_mut(place) = u64::from(hash) << 32 | u64::from(slot);
+        *self.cell_mut(place) = u64::from(hash) << 32 | u64::from(!slot);
         self.live = self.live.saturating_add(1);
         true
     }
 
-    /// Takes `id` out and returns its slot.
     #[inline]
-    pub(super) fn remove(&mut self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut hole = self.find(hash(id), is_id)?;
-        let slot = slot_of(self.cell(hole));
-        let mut place = hole;
+    fn remove_at(&mut self, place: usize) -> u32 {
+        let slot = slot_of(self.cell(place));
+        let (mut hole, mut place) = (place, place);
         loop {
             place = self.after(place);
             let cell = self.cell(place);
@@ -89,13 +172,10 @@ impl IdIndex {
         }
         *self.cell_mut(hole) = EMPTY;
         self.live = self.live.saturating_sub(1);
-        // A burst's table must not slow the quiet hours: 1 of 16 used, half the cells go.
-        if self.live.saturating_mul(16) < self.cells.len() && self.bits() > CELL_BITS_MIN {
-            self.resize(self.shift.saturating_add(1));
-        }
-        Some(slot)
+        slot
     }
 
+    #[inline]
     fn find(&self, hash: u32, is_id: impl Fn(u32) -> bool) -> Option<usize> {
         let mut place = self.home(hash);
         loop {
@@ -107,22 +187,6 @@ impl IdIndex {
                 return Some(place);
             }
             place = self.after(place);
-        }
-    }
-
-    /// Moves every cell to a table of another size. A doubling is paid by the inserts that filled the old table.
-    #[cold]
-    fn resize(&mut self, shift: u32) {
-        let old = core::mem::replace(self, Self::with_bits(32_u32.saturating_sub(shift)));
-        self.live = old.live;
-        for cell in old.cells {
-            if cell != EMPTY {
-                let mut place = self.home(hash_of(cell));
-                while self.cell(place) != EMPTY {
-                    place = self.after(place);
-                }
-                *self.cell_mut(place) = cell;
-            }
         }
     }
 
@@ -178,7 +242,7 @@ fn upper(value: u64) -> u32 {
 }
 
 fn slot_of(cell: u64) -> u32 {
-    u32::try_from(cell & 0xFFFF_FFFF).unwrap_or(NONE)
+    u32::try_from(!cell & 0xFFFF_FFFF).unwrap_or(NONE)
 }
 
 #[cfg(test)]
@@ -212,20 +276,50 @@ mod tests {
                     );
                 }
             }
-            assert!(index.cells.iter().all(|&cell| cell == EMPTY));
+            assert!(index.table.cells.iter().all(|&cell| cell == EMPTY));
         }
     }
 
+    /// Beside an ordered map, with bursts that make the table grow and shrink while orders come and go.
     #[test]
-    fn the_table_grows_and_shrinks_with_what_lives() {
+    fn the_table_follows_what_lives_a_few_orders_at_a_time() {
+        const BURST: u64 = 60_000;
         let mut index = IdIndex::new();
-        for id in 0..100_000_u32 {
-            assert!(index.insert(u64::from(id), id, |other| other == id));
+        let mut live = BTreeMap::new();
+        let (mut sizes, mut moving) = (Vec::new(), 0_u64);
+        for turn in 0..6 * BURST {
+            // Ids come at a stride; slots are not used again here, so a slot tells its id.
+            let id_of = |slot: u32| u64::from(slot).wrapping_mul(97).wrapping_add(5);
+            let growing = turn % (2 * BURST) < BURST;
+            if growing || turn % 7 == 0 {
+                let slot = turn as u32;
+                assert!(index.insert(id_of(slot), slot, |other| id_of(other) == id_of(slot)));
+                assert!(!index.insert(id_of(slot), slot, |other| id_of(other) == id_of(slot)));
+                live.insert(slot, ());
+            }
+            if !growing || turn % 5 == 0 {
+                // Now the oldest, now the youngest.
+                let gone = if turn % 2 == 0 { live.pop_first() } else { live.pop_last() };
+                if let Some((slot, ())) = gone {
+                    assert_eq!(index.remove(id_of(slot), |other| id_of(other) == id_of(slot)), Some(slot));
+                    assert_eq!(index.remove(id_of(slot), |other| id_of(other) == id_of(slot)), None);
+                }
+            }
+            assert_eq!(index.live(), live.len());
+            moving += u64::from(index.is_moving());
+            if sizes.last() != Some(&index.table.cells.len()) {
+                sizes.push(index.table.cells.len());
+            }
+            if turn % 1_999 == 0 {
+                for &slot in live.keys() {
+                    assert_eq!(index.get(id_of(slot), |other| id_of(other) == id_of(slot)), Some(slot));
+                }
+            }
         }
-        assert_eq!((index.live(), index.cells.len()), (100_000, 1 << 18));
-        for id in 0..100_000_u32 {
-            assert_eq!(index.remove(u64::from(id), |other| other == id), Some(id));
-        }
-        assert_eq!((index.live(), index.cells.len()), (0, 1 << CELL_BITS_MIN));
+        let (largest, last) = (sizes.iter().max(), sizes.last());
+        assert!(
+            largest >= Some(&(1 << 16)) && last <= Some(&(1 << 10)) && moving > BURST / 2,
+            "{sizes:?} {moving}"
+        );
     }
 }
