@@ -18,7 +18,7 @@
 //! ticks (`ladder`), the next price by a bit scan, an order by its slot or through an index as large as what lives
 //! (`id_index`). So insert, cancel, reduce, relocate and each fill are O(log levels) and mostly O(1), with no window of
 //! prices to move when the market jumps. The index follows what lives a few orders at a time; the slabs double when they
-//! are full, which the inserts before have paid for. An order costs 32 bytes and 8 to 26 in the index; a level costs 48,
+//! are full, which the inserts before have paid for. An order costs 32 bytes and 8 to 26 in the index; a level costs 64,
 //! and 272 more with a new block: an adversary who rests single orders far apart pays with a hold for each 400 bytes and
 //! meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it.
 
@@ -41,7 +41,7 @@ use id_index::IdIndex;
 use ladder::{Ladder, Level};
 use slab::{NONE, Slab};
 
-/// Prices of one market at which orders rest, both sides together: a bound on memory, at 320 bytes each.
+/// Prices of one market at which orders rest, both sides together: a bound on memory, at 340 bytes each.
 pub const BOOK_LEVELS_MAX: u32 = 1 << 18;
 
 /// Where an order rests: stable while it does, used again afterwards.
@@ -138,6 +138,7 @@ pub enum BookRefusal {
 
 /// A resting order in the slab; `qty` 0 = this entry is free.
 #[derive(Clone, Debug)]
+#[repr(align(32))]
 struct Entry {
     id: u64,
     qty: u64,
@@ -149,7 +150,7 @@ struct Entry {
     side: Side,
 }
 
-const _: () = assert!(size_of::<Entry>() == 32, "two orders share a cache line");
+const _: () = assert!(size_of::<Entry>() == 32, "two orders share a cache line, and none lies across two");
 
 /// The resting orders of one market.
 #[derive(Clone, Debug)]

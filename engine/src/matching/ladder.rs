@@ -20,6 +20,7 @@ const RECENT_BLOCKS: usize = 16;
 
 /// The orders at one price: a queue in time order, linked through the orders' entries.
 #[derive(Clone, Debug)]
+#[repr(align(64))]
 pub(super) struct Level {
     /// Sum of the orders' quantities: at most 2^32 of 2^64 each.
     pub(super) lots: u128,
