@@ -1,7 +1,14 @@
-//! The engine: (state, command) → (state, events).
+//! The engine: ledger, matching and sessions as one pure function, (state, command) -> (state, events).
 //!
-//! Rule: pure. No I/O, clock, float, thread, randomness, `unsafe`, hash-ordered container or lossy cast: state is a
-//! function of the journal alone, on every replica and in the auditor's hands.
+//! Rule: what follows from a command depends on the state and on the command's bytes, seq and time, and on nothing
+//! else. No I/O, no clock, no float, no thread, no randomness, no order of hashing, no unsafe: so every replica, the
+//! simulator and an auditor ten years from now compute the same events, the same state and the same hash.
+//!
+//! In reading order: [`engine`] is the entrance and the dispatch; [`registry`] knows what was configured, [`ledger`]
+//! where money is, [`sessions`] who speaks and which of it has been executed, [`markets`] the books and what stands
+//! beside each resting order, [`orders`] the life of an order from admission to settlement. [`matching`] is the book
+//! alone. [`snapshot`] writes the whole state canonically, [`views`] shows it to people, [`broken`] says what must never
+//! happen. A refusal is an outcome ([`protocol::RejectReason`]); an `Err` of [`Engine::apply`] is a bug or damage.
 #![forbid(unsafe_code)]
 #![deny(
     missing_docs,
@@ -11,4 +18,21 @@
     clippy::indexing_slicing
 )]
 
+pub mod broken;
+mod effects;
+pub mod engine;
+mod index;
+mod invariants;
+mod ledger;
+mod markets;
 pub mod matching;
+mod orders;
+mod registry;
+mod rows;
+mod sessions;
+pub mod snapshot;
+pub mod views;
+
+pub use broken::{Broken, InvariantBroken};
+pub use engine::{ENGINE_VERSION, Engine};
+pub use snapshot::SnapshotFault;

@@ -1,0 +1,165 @@
+//! What must never happen, and how a command ends early: refused, which is an outcome, or broken, which is a halt.
+
+use protocol::{AccountId, AssetId, MarketId, OrderId, RejectReason, Seq, SessionId, UnixNanos};
+
+use crate::matching::{BookRefusal, Violation};
+
+/// The engine found itself in a state that its rules exclude. It stays as it is until the caller halts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvariantBroken {
+    /// The command during which it was found.
+    pub seq: Seq,
+    /// What was found.
+    pub what: Broken,
+}
+
+impl core::fmt::Display for InvariantBroken {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "invariant broken at seq {}: {:?}", self.seq, self.what)
+    }
+}
+
+impl core::error::Error for InvariantBroken {}
+
+/// Which invariant, with its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Broken {
+    /// The caller skipped or repeated a command.
+    SeqGap {
+        /// The only seq that can follow.
+        expected: Seq,
+        /// The one that came.
+        found: Seq,
+    },
+    /// The caller's time stood still or went back.
+    TimeNotAfter {
+        /// Time of the last command.
+        last: UnixNanos,
+        /// The one that came.
+        found: UnixNanos,
+    },
+    /// A sum or product past its type; every bound that excludes it was checked at admission.
+    Overflow {
+        /// What was computed.
+        what: &'static str,
+    },
+    /// A posting between two assets.
+    PostingAcrossAssets {
+        /// Debited.
+        debit: AccountId,
+        /// Credited.
+        credit: AccountId,
+    },
+    /// credits − debits − held below zero where that is forbidden.
+    BelowZero {
+        /// The account.
+        account: AccountId,
+    },
+    /// An account's hold is not the sum of its orders' holds.
+    HoldMismatch {
+        /// The account.
+        account: AccountId,
+        /// As the account says.
+        held: u128,
+        /// As the orders say.
+        orders: u128,
+    },
+    /// A fill needed more than was held for it.
+    HoldExceeded {
+        /// The order.
+        order: OrderId,
+    },
+    /// Σ debits and Σ credits of an asset differ.
+    Unbalanced {
+        /// The asset.
+        asset: AssetId,
+        /// Σ debits.
+        debits: u128,
+        /// Σ credits.
+        credits: u128,
+    },
+    /// The book refused what the rules had made sure of.
+    BookRefused {
+        /// The market.
+        market: MarketId,
+        /// Why.
+        refusal: BookRefusal,
+    },
+    /// A book contradicts itself.
+    Book {
+        /// The market.
+        market: MarketId,
+        /// How.
+        violation: Violation,
+    },
+    /// What stands beside an order is not what rests in the book.
+    OrderMismatch {
+        /// The market.
+        market: MarketId,
+        /// The order.
+        order: OrderId,
+    },
+    /// A session's list of live orders, timer or ids do not agree with the rest.
+    SessionMismatch {
+        /// The session.
+        session: SessionId,
+        /// What differs.
+        what: &'static str,
+    },
+    /// An index does not lead to its row.
+    Index {
+        /// Which.
+        what: &'static str,
+    },
+}
+
+/// A refusal: the reason, and the field that is meant where there is one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) reason: RejectReason,
+    pub(crate) field: &'static str,
+}
+
+/// How a command ends before its end. Whoever refuses has changed nothing yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    Refused(Refusal),
+    Broken(Broken),
+}
+
+impl From<Broken> for Stop {
+    fn from(what: Broken) -> Self {
+        Self::Broken(what)
+    }
+}
+
+impl From<RejectReason> for Stop {
+    fn from(reason: RejectReason) -> Self {
+        Self::Refused(Refusal { reason, field: "" })
+    }
+}
+
+/// A refusal that names a field.
+pub(crate) const fn refuse_field(reason: RejectReason, field: &'static str) -> Stop {
+    Stop::Refused(Refusal { reason, field })
+}
+
+/// Refuses with `reason` unless `condition` holds.
+pub(crate) fn ensure(condition: bool, reason: RejectReason) -> Result<(), Stop> {
+    if condition { Ok(()) } else { Err(reason.into()) }
+}
+
+/// Refuses with `FieldOutOfRange` unless `condition` holds.
+pub(crate) fn ensure_field(condition: bool, field: &'static str) -> Result<(), Stop> {
+    if condition { Ok(()) } else { Err(refuse_field(RejectReason::FieldOutOfRange, field)) }
+}
+
+/// `one + two`, or the halt that names the sum.
+pub(crate) fn sum(one: u128, two: u128, what: &'static str) -> Result<u128, Broken> {
+    one.checked_add(two).ok_or(Broken::Overflow { what })
+}
+
+/// `one − two`, or the halt that names the difference.
+pub(crate) fn difference(one: u128, two: u128, what: &'static str) -> Result<u128, Broken> {
+    one.checked_sub(two).ok_or(Broken::Overflow { what })
+}

@@ -1,0 +1,298 @@
+//! The entrance: one command in, its events out, and who may send what.
+
+use protocol::commands::roles;
+use protocol::event::Event;
+use protocol::hash::{Hash, blake3};
+use protocol::limits::TIMERS_PER_RECORD_MAX;
+use protocol::record::{Record, RecordHeader};
+use protocol::{Command, EventBody, RejectReason, Seq, SessionId, UnixNanos, events};
+
+use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
+use crate::effects::Effects;
+use crate::ledger::Ledger;
+use crate::markets::Markets;
+use crate::registry::Registry;
+use crate::sessions::Sessions;
+use crate::sessions::requests::{Known, Reply};
+
+/// Version of the rules. A frame names the one under which it was applied first.
+pub const ENGINE_VERSION: u32 = 1;
+
+/// The whole state of the exchange at a seq.
+#[derive(Clone, Debug, Default)]
+pub struct Engine {
+    pub(crate) seq: Seq,
+    pub(crate) time: UnixNanos,
+    pub(crate) trades: u64,
+    pub(crate) registry: Registry,
+    pub(crate) ledger: Ledger,
+    pub(crate) markets: Markets,
+    pub(crate) sessions: Sessions,
+    /// Set once an invariant broke; nothing is applied after.
+    broken: Option<InvariantBroken>,
+}
+
+impl Engine {
+    /// Before the first command.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Applies the command of `record` and appends what follows from it to `events`.
+    ///
+    /// Business refusals are events. Timers whose deadline is at or before `time` fire first, under this seq.
+    ///
+    /// # Errors
+    /// [`InvariantBroken`]. With [`Broken::SeqGap`] or [`Broken::TimeNotAfter`] the caller was wrong and nothing has
+    /// changed. After any other the state is not to be trusted: every later call returns the same error.
+    pub fn apply(
+        &mut self,
+        seq: Seq,
+        time: UnixNanos,
+        record: &Record<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), InvariantBroken> {
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        let expected = self.seq.next();
+        if seq != expected {
+            return Err(InvariantBroken { seq, what: Broken::SeqGap { expected, found: seq } });
+        }
+        if time <= self.time {
+            return Err(InvariantBroken { seq, what: Broken::TimeNotAfter { last: self.time, found: time } });
+        }
+        self.seq = seq;
+        self.time = time;
+        let before = events.len();
+        let mut effects = Effects::new(seq, time, events);
+        let outcome = self.fire_timers(&mut effects).and_then(|()| self.dispatch(record, &mut effects));
+        outcome.map_err(|what| {
+            events.truncate(before);
+            let broken = InvariantBroken { seq, what };
+            self.broken = Some(broken);
+            broken
+        })
+    }
+
+    /// Seq of the last command applied; [`Seq::ZERO`] before the first.
+    #[must_use]
+    pub const fn seq_applied(&self) -> Seq {
+        self.seq
+    }
+
+    /// Time of the last command applied.
+    #[must_use]
+    pub const fn time(&self) -> UnixNanos {
+        self.time
+    }
+
+    /// When a timer fires next: a pulse is due then, if nothing else comes.
+    #[must_use]
+    pub fn next_timer(&self) -> Option<UnixNanos> {
+        self.sessions.next_timer().map(|(deadline, _)| deadline)
+    }
+
+    /// BLAKE3 of the snapshot's bytes: equal states have equal hashes.
+    #[must_use]
+    pub fn state_hash(&self) -> Hash {
+        let mut bytes = Vec::new();
+        self.snapshot(&mut bytes);
+        blake3(&[&bytes])
+    }
+
+    /// Everything that was defined, as the events that said so: assets, markets, sessions, actors, each in id order.
+    #[must_use]
+    pub fn definitions(&self) -> Vec<EventBody> {
+        let assets = self
+            .registry
+            .assets
+            .values()
+            .map(|asset| events::AssetDefined { definition: asset.clone() }.into());
+        let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        let markets = markets.into_iter().map(|market| {
+            events::MarketDefined { definition: market.definition.clone(), status: market.status }.into()
+        });
+        let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
+        let sessions = sessions
+            .into_iter()
+            .filter(|session| session.definition.session >= SessionId::CLIENTS_FROM)
+            .map(|session| events::SessionDefined { definition: session.definition.clone() }.into());
+        let actors =
+            self.registry.actors.iter().map(|(&actor, &roles)| events::ActorDefined { actor, roles }.into());
+        assets.chain(markets).chain(sessions).chain(actors).collect()
+    }
+
+    /// Fires what is due, in the order (deadline, session). What exceeds the bound waits for the next record.
+    fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        for _ in 0..TIMERS_PER_RECORD_MAX {
+            let Some((deadline, session)) = self.sessions.next_timer() else { break };
+            if deadline > effects.time {
+                break;
+            }
+            let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
+            self.sessions.disarm(row);
+            self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
+        }
+        Ok(())
+    }
+
+    fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let RecordHeader { session, request, .. } = record.header;
+        if session == SessionId::SYSTEM {
+            return self.apply_system(record, effects);
+        }
+        let Some(row) = self.sessions.row(session) else {
+            effects.push(events::Dropped { session, request, reason: RejectReason::UnknownSession });
+            return Ok(());
+        };
+        if self.sessions.rows.at(row).is_fix() {
+            self.apply_fix(row, record, effects)
+        } else {
+            self.apply_request(row, record, effects)
+        }
+    }
+
+    /// What the node itself says.
+    fn apply_system(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let command = record.command();
+        let outcome = if let Ok(Command::Genesis(genesis)) = &command {
+            self.registry.begin(genesis, effects).map(|()| {
+                self.sessions.begin(genesis);
+            })
+        } else if let Ok(Command::TermStart(start)) = &command {
+            self.registry.term = start.term;
+            effects.push(events::TermStarted { term: start.term });
+            self.sessions.new_term(effects);
+            Ok(())
+        } else if let Ok(Command::Pulse(_)) = &command {
+            Ok(())
+        } else if command.is_ok() {
+            Err(RejectReason::WrongSessionKind.into())
+        } else {
+            Err(RejectReason::Malformed.into())
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Refused(Refusal { reason, .. })) => {
+                let RecordHeader { session, request, .. } = record.header;
+                effects.push(events::Dropped { session, request, reason });
+            }
+            Err(Stop::Broken(what)) => return Err(what),
+        }
+        Ok(())
+    }
+
+    /// A record of a request session: executed at most once, and answered by exactly one `Replied`.
+    fn apply_request(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let RecordHeader { session, request, .. } = record.header;
+        let reply = match self.sessions.rows.at(row).requests.look(record) {
+            Known::Again(reply) => reply,
+            Known::Refused(refusal) => Reply::new(effects.seq, Some(refusal)),
+            Known::New => {
+                let refusal = match self.execute(row, record, effects) {
+                    Ok(()) => None,
+                    Err(Stop::Refused(refusal)) => Some(refusal),
+                    Err(Stop::Broken(what)) => return Err(what),
+                };
+                let reply = Reply::new(effects.seq, refusal);
+                self.sessions.rows.at_mut(row).requests.remember(record, reply.clone());
+                reply
+            }
+        };
+        effects.push(reply.event(session, request));
+        Ok(())
+    }
+
+    fn execute(&mut self, row: u32, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        let command = record.command().map_err(|_| RejectReason::Malformed)?;
+        let actor = self.sessions.rows.at(row).definition.actor;
+        if let Some(role) = role_needed(&command) {
+            self.registry.entitle(actor, role)?;
+        }
+        match &command {
+            Command::DefineActor(define) => self.registry.define_actor(define, effects),
+            Command::DefineAsset(define) => self.registry.define_asset(define, effects),
+            Command::DefineMarket(define) => {
+                self.markets.define(define, &self.registry, &self.ledger, effects)
+            }
+            Command::SetMarketStatus(set) => self.markets.set_status(set, effects),
+            Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
+            Command::OpenAccount(open) => self.ledger.open(open, &self.registry, effects),
+            Command::Deposit(deposit) => self.ledger.deposit(deposit, effects),
+            Command::Withdraw(withdraw) => self.ledger.withdraw(withdraw, effects),
+            Command::Transfer(transfer) => self.ledger.transfer(transfer, effects),
+            Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
+            Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
+            Command::NewOrder(_)
+            | Command::CancelOrder(_)
+            | Command::ReplaceOrder(_)
+            | Command::RequestOrderStatus(_) => self.apply_order(row, &command, effects),
+            Command::Genesis(_)
+            | Command::TermStart(_)
+            | Command::Pulse(_)
+            | Command::SessionLogon(_)
+            | Command::SessionHeartbeat(_)
+            | Command::SessionTestRequest(_)
+            | Command::SessionResendRequest(_)
+            | Command::SessionRejectReceived(_)
+            | Command::SessionSequenceReset(_)
+            | Command::SessionLogout(_)
+            | Command::SessionRefuse(_)
+            | Command::SessionGap(_)
+            | Command::SessionDown(_)
+            | Command::SessionTick(_)
+            | Command::SessionTooLow(_) => Err(RejectReason::WrongSessionKind.into()),
+        }
+    }
+
+    /// An order command of either kind of session; its report is an output of the session.
+    pub(crate) fn apply_order(
+        &mut self,
+        row: u32,
+        command: &Command,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        self.roll_day(row, None, effects.time);
+        if let Command::NewOrder(order) = command {
+            self.new_order(row, order, effects)
+        } else if let Command::CancelOrder(cancel) = command {
+            self.cancel_order(row, cancel, effects)
+        } else if let Command::ReplaceOrder(replace) = command {
+            self.replace_order(row, replace, effects)
+        } else if let Command::RequestOrderStatus(request) = command {
+            self.order_status(row, request, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
+        }
+    }
+}
+
+/// The role that a command of a request session takes. Orders are checked where their reports are written.
+fn role_needed(command: &Command) -> Option<u32> {
+    let is_money = matches!(command, Command::Deposit(_) | Command::Withdraw(_) | Command::Transfer(_));
+    let is_administration = matches!(
+        command,
+        Command::DefineActor(_)
+            | Command::DefineAsset(_)
+            | Command::DefineMarket(_)
+            | Command::SetMarketStatus(_)
+            | Command::DefineSession(_)
+            | Command::OpenAccount(_)
+            | Command::CancelAll(_)
+            | Command::ResetSession(_)
+    );
+    if is_money {
+        Some(roles::CASHIER)
+    } else if is_administration {
+        Some(roles::ADMIN)
+    } else {
+        None
+    }
+}

@@ -1,0 +1,164 @@
+//! From a key's hash to a row number: open addressing with linear probing, never iterated, never written.
+//!
+//! The index stores no keys; the caller compares the rows it is led to. Entries are never removed one by one: tables of
+//! the engine only grow, or are emptied and built again.
+
+use crate::rows::widen;
+
+#[derive(Clone, Copy, Debug)]
+struct Cell {
+    hash: u32,
+    /// Row number plus one; 0 = empty.
+    row_plus_one: u32,
+}
+
+const EMPTY: Cell = Cell { hash: 0, row_plus_one: 0 };
+const CELLS_MIN: usize = 16;
+
+/// An index over the rows of one table.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Index {
+    cells: Vec<Cell>,
+    live: usize,
+}
+
+impl Index {
+    /// The row with this hash that `is` accepts.
+    #[inline]
+    pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
+        let mask = self.cells.len().checked_sub(1)?;
+        let mut at = widen(hash) & mask;
+        loop {
+            let cell = self.cells.get(at)?;
+            let row = cell.row_plus_one.checked_sub(1)?;
+            if cell.hash == hash && is(row) {
+                return Some(row);
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+
+    /// Adds a row that [`Index::find`] does not find.
+    pub(crate) fn insert(&mut self, hash: u32, row: u32) {
+        // At most half full: probes stay short.
+        if self.live.saturating_mul(2) >= self.cells.len() {
+            self.grow();
+        }
+        self.live = self.live.saturating_add(1);
+        self.place(Cell { hash, row_plus_one: row.saturating_add(1) });
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.cells.clear();
+        self.live = 0;
+    }
+
+    pub(crate) const fn live(&self) -> usize {
+        self.live
+    }
+
+    fn grow(&mut self) {
+        let cells = self.cells.len().saturating_mul(2).max(CELLS_MIN);
+        let before = core::mem::replace(&mut self.cells, vec![EMPTY; cells]);
+        for cell in before.into_iter().filter(|cell| cell.row_plus_one != 0) {
+            self.place(cell);
+        }
+    }
+
+    fn place(&mut self, cell: Cell) {
+        let mask = self.cells.len().saturating_sub(1);
+        let mut at = widen(cell.hash) & mask;
+        while let Some(found) = self.cells.get_mut(at) {
+            if found.row_plus_one == 0 {
+                *found = cell;
+                return;
+            }
+            at = at.wrapping_add(1) & mask;
+        }
+    }
+}
+
+/// Mixes 64 bits with a seed by one folded multiplication.
+#[expect(clippy::as_conversions, reason = "takes the two halves of a product")]
+const fn fold(word: u64, seed: u64) -> u64 {
+    // 2^64 over the golden ratio, odd.
+    let product = ((word ^ seed) as u128).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+#[expect(clippy::as_conversions, reason = "takes the upper half")]
+const fn upper(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+/// Hash of a number.
+pub(crate) const fn hash_u64(key: u64) -> u32 {
+    upper(fold(fold(key, 0x243F_6A88_85A3_08D3), key))
+}
+
+/// Hash of two numbers.
+pub(crate) const fn hash_pair(one: u64, two: u64) -> u32 {
+    upper(fold(two, fold(one, 0x1319_8A2E_0370_7344)))
+}
+
+/// Hash of a wide number.
+#[expect(clippy::as_conversions, reason = "takes the two halves")]
+pub(crate) const fn hash_u128(key: u128) -> u32 {
+    hash_pair(key as u64, (key >> 64) as u64)
+}
+
+/// Hash of text that a client chose, under a seed that it does not know: so it cannot choose texts that collide.
+pub(crate) fn hash_bytes(bytes: &[u8], seed: u64) -> u32 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let mut last = [0; 8];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+    let hash = words.iter().fold(seed, |hash, word| fold(u64::from_le_bytes(*word), hash).wrapping_add(seed));
+    upper(fold(u64::from_le_bytes(last), fold(length, hash)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_was_inserted_and_nothing_else() {
+        let mut index = Index::default();
+        let keys: Vec<u64> = (0..5_000_u64).map(|n| n.wrapping_mul(n)).collect();
+        let is = |key: u64| {
+            let keys = &keys;
+            move |row: u32| keys.get(widen(row)) == Some(&key)
+        };
+        for (row, &key) in (0_u32..).zip(&keys) {
+            assert_eq!(index.find(hash_u64(key), is(key)), None);
+            index.insert(hash_u64(key), row);
+        }
+        for (row, &key) in (0_u32..).zip(&keys) {
+            assert_eq!(index.find(hash_u64(key), is(key)), Some(row));
+        }
+        assert_eq!(index.live(), 5_000);
+        index.clear();
+        assert_eq!(index.find(hash_u64(9), is(9)), None);
+    }
+
+    #[test]
+    fn all_keys_in_one_cell_are_still_told_apart() {
+        let mut index = Index::default();
+        for row in 0..100 {
+            index.insert(7, row);
+        }
+        for row in 0..100 {
+            assert_eq!(index.find(7, |found| found == row), Some(row));
+        }
+    }
+
+    #[test]
+    fn text_hashes_depend_on_every_byte_the_length_and_the_seed() {
+        assert_ne!(hash_bytes(b"order-1", 1), hash_bytes(b"order-2", 1));
+        assert_ne!(hash_bytes(b"order-1", 1), hash_bytes(b"order-1\0", 1));
+        assert_ne!(hash_bytes(b"order-1", 1), hash_bytes(b"order-1", 2));
+        assert_ne!(hash_bytes(b"12345678", 1), hash_bytes(b"12345679", 1));
+    }
+}

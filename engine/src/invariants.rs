@@ -1,0 +1,118 @@
+//! What must hold between the parts of the state after every command, checked by walking all of it.
+
+use std::collections::BTreeMap;
+
+use protocol::SessionId;
+
+use crate::broken::{Broken, InvariantBroken, sum};
+use crate::engine::Engine;
+use crate::markets::{Market, Order, Place};
+use crate::matching::Resting;
+use crate::orders::fees;
+use crate::sessions::Session;
+
+impl Engine {
+    /// Checks that debits equal credits in every asset, that nothing is below zero, that holds are those of the live
+    /// orders, and that books, orders, sessions, timers and indexes agree. O(state).
+    ///
+    /// # Errors
+    /// The first contradiction found.
+    pub fn check_invariants(&self) -> Result<(), InvariantBroken> {
+        self.check_all().map_err(|what| InvariantBroken { seq: self.seq, what })
+    }
+
+    fn check_all(&self) -> Result<(), Broken> {
+        self.ledger.check()?;
+        let mut holds: BTreeMap<u32, u128> = BTreeMap::new();
+        let mut live_of_session: BTreeMap<u32, usize> = BTreeMap::new();
+        let mut live_of_desk: BTreeMap<u32, u32> = BTreeMap::new();
+        for row in self.markets.rows.numbers() {
+            let market = self.markets.rows.at(row);
+            let id = market.definition.market;
+            market.book.check_invariants().map_err(|violation| Broken::Book { market: id, violation })?;
+            if self.markets.row(id) != Some(row) {
+                return Err(Broken::Index { what: "markets" });
+            }
+            for resting in market.book.orders() {
+                let order = self.check_order(row, market, &resting)?;
+                let account = self.markets.desks.at(order.desk).paying_account(order.side);
+                let held = holds.entry(account).or_default();
+                *held = sum(*held, order.held, "holds of an account")?;
+                let live = live_of_session.entry(order.session).or_default();
+                *live = live.saturating_add(1);
+                let live = live_of_desk.entry(order.desk).or_default();
+                *live = live.saturating_add(1);
+            }
+            if market.orders.iter().flatten().count() != market.book.len() {
+                return Err(Broken::Index { what: "orders beside a book" });
+            }
+        }
+        for (row, account) in self.ledger.accounts.numbers().zip(self.ledger.accounts.iter()) {
+            let orders = holds.get(&row).copied().unwrap_or_default();
+            if account.held != orders {
+                let account_id = account.definition.account;
+                return Err(Broken::HoldMismatch { account: account_id, held: account.held, orders });
+            }
+        }
+        for (row, desk) in self.markets.desks.numbers().zip(self.markets.desks.iter()) {
+            if desk.live != live_of_desk.get(&row).copied().unwrap_or_default() {
+                return Err(Broken::Index { what: "live orders of a client" });
+            }
+        }
+        self.check_sessions(&live_of_session)
+    }
+
+    fn check_order(&self, row: u32, market: &Market, resting: &Resting) -> Result<&Order, Broken> {
+        let place = Place { market: row, slot: resting.slot.0 };
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: resting.id };
+        let order = self.markets.order(place).ok_or(mismatch)?;
+        let agrees = order.id == resting.id
+            && order.side == resting.side
+            && order.price == resting.price.0
+            && order.leaves() == resting.qty.0
+            && order.cum < order.qty
+            && order.held == fees::worst_case(order, &market.definition)?;
+        let session = self.sessions.rows.at(order.session);
+        let used = session.ids.used(&order.cl_ord_id, self.sessions.hash_seed);
+        let is_known =
+            used.is_some_and(|used| used.order == order.id && used.market == market.definition.market);
+        if agrees && is_known { Ok(order) } else { Err(mismatch) }
+    }
+
+    fn check_sessions(&self, live: &BTreeMap<u32, usize>) -> Result<(), Broken> {
+        let mut timers = 0_usize;
+        for (row, session) in self.sessions.rows.numbers().zip(self.sessions.rows.iter()) {
+            let id = session.definition.session;
+            let mismatch = |what| Broken::SessionMismatch { session: id, what };
+            if self.sessions.row(id) != Some(row) || id == SessionId::SYSTEM {
+                return Err(Broken::Index { what: "sessions" });
+            }
+            if !session.ids.is_indexed(self.sessions.hash_seed) {
+                return Err(mismatch("ClOrdIDs"));
+            }
+            if let Some(deadline) = session.cancel_at {
+                timers = timers.saturating_add(1);
+                if session.connected || !self.sessions.has_timer(deadline, id) {
+                    return Err(mismatch("timer"));
+                }
+            }
+            if self.listed(row, session) != live.get(&row).copied().or(Some(0)) {
+                return Err(mismatch("live orders"));
+            }
+        }
+        if timers == self.sessions.timers() { Ok(()) } else { Err(Broken::Index { what: "timers" }) }
+    }
+
+    /// How many orders a session's list holds; `None` where its links are wrong.
+    fn listed(&self, row: u32, session: &Session) -> Option<usize> {
+        let (mut count, mut newer, mut place) = (0_usize, Place::NONE, session.orders);
+        while place != Place::NONE {
+            let order =
+                self.markets.order(place).filter(|order| order.newer == newer && order.session == row)?;
+            count = count.saturating_add(1);
+            newer = place;
+            place = order.older;
+        }
+        Some(count)
+    }
+}

@@ -1,0 +1,278 @@
+//! Markets: their definitions, their books, and what stands beside each resting order.
+
+use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus};
+use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX};
+use protocol::{
+    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, RejectReason, Side, TimeInForce,
+    events,
+};
+
+use crate::broken::{Stop, ensure, ensure_field, refuse_field};
+use crate::effects::Effects;
+use crate::index::{Index, hash_pair, hash_u64};
+use crate::ledger::Ledger;
+use crate::matching::{Book, BookLimits, Slot};
+use crate::registry::Registry;
+use crate::rows::{NO_ROW, Rows};
+
+/// Where a live order rests: a market's row and a slot of its book.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) market: u32,
+    pub(crate) slot: u32,
+}
+
+impl Place {
+    /// No order: the end of a session's list.
+    pub(crate) const NONE: Self = Self { market: NO_ROW, slot: NO_ROW };
+}
+
+/// A live order: what the book does not know of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    pub(crate) id: OrderId,
+    /// The latest of its ClOrdIDs.
+    pub(crate) cl_ord_id: ClOrdId,
+    pub(crate) session: u32,
+    pub(crate) desk: u32,
+    pub(crate) side: Side,
+    pub(crate) order_type: OrderType,
+    pub(crate) time_in_force: TimeInForce,
+    /// 0 = a market order without a worst price.
+    pub(crate) price: u64,
+    pub(crate) qty: u64,
+    pub(crate) cum: u64,
+    /// Σ price × quantity of its fills.
+    pub(crate) cum_ticks_lots: u128,
+    /// Held for it: quote of a buyer, base of a seller.
+    pub(crate) held: u128,
+    /// How much more than the exact fee of its fills was charged, in millionths of a minor unit of quote.
+    pub(crate) fee_residue_ppm: u32,
+    /// The schedule in force when it was accepted.
+    pub(crate) maker_fee_ppm: u32,
+    pub(crate) taker_fee_ppm: u32,
+    /// Neighbours in the list of its session's live orders.
+    pub(crate) newer: Place,
+    pub(crate) older: Place,
+}
+
+impl Order {
+    pub(crate) const fn leaves(&self) -> u64 {
+        self.qty.saturating_sub(self.cum)
+    }
+}
+
+/// A client in a market: where its orders settle, and how many live.
+#[derive(Clone, Debug)]
+pub(crate) struct Desk {
+    pub(crate) client: ClientId,
+    market: u32,
+    pub(crate) base_account: u32,
+    pub(crate) quote_account: u32,
+    pub(crate) live: u32,
+}
+
+impl Desk {
+    /// Where the hold of an order of this side lies.
+    pub(crate) const fn paying_account(&self, side: Side) -> u32 {
+        match side {
+            Side::Buy => self.quote_account,
+            Side::Sell => self.base_account,
+        }
+    }
+}
+
+/// One market.
+#[derive(Clone, Debug)]
+pub(crate) struct Market {
+    pub(crate) definition: DefineMarket,
+    pub(crate) status: MarketStatus,
+    pub(crate) fee_account: u32,
+    pub(crate) book: Book,
+    /// Beside the book's slots; what stands in a free slot means nothing.
+    pub(crate) orders: Rows<Option<Order>>,
+}
+
+/// All markets, and the clients in them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Markets {
+    pub(crate) rows: Rows<Market>,
+    by_id: Index,
+    /// Derived from the ledger's accounts as orders come, and never written.
+    pub(crate) desks: Rows<Desk>,
+    by_client: Index,
+}
+
+impl Markets {
+    pub(crate) fn row(&self, market: MarketId) -> Option<u32> {
+        self.by_id.find(hash_u64(u64::from(market.0)), |row| self.rows.at(row).definition.market == market)
+    }
+
+    /// The client's desk in a market; `None` without a settlement account in both of its assets.
+    pub(crate) fn desk(&mut self, client: ClientId, market: u32, ledger: &Ledger) -> Option<u32> {
+        let hash = hash_pair(client.0, u64::from(market));
+        let found = self.by_client.find(hash, |row| {
+            let desk = self.desks.at(row);
+            desk.client == client && desk.market == market
+        });
+        if found.is_some() {
+            return found;
+        }
+        let definition = &self.rows.at(market).definition;
+        let base_account = ledger.settlement(client, definition.base)?;
+        let quote_account = ledger.settlement(client, definition.quote)?;
+        let desk = self.desks.push(Desk { client, market, base_account, quote_account, live: 0 });
+        self.by_client.insert(hash, desk);
+        Some(desk)
+    }
+
+    /// The order that rests at a place.
+    pub(crate) fn order(&self, place: Place) -> Option<&Order> {
+        self.rows.at(place.market).orders.at(place.slot).as_ref()
+    }
+
+    /// Where an order of a market rests.
+    pub(crate) fn place(&self, market: u32, order: OrderId) -> Option<Place> {
+        self.rows.at(market).book.slot_of(order).map(|Slot(slot)| Place { market, slot })
+    }
+
+    /// Puts an order beside its slot, at the head of its session's list. Returns the new head.
+    pub(crate) fn link(&mut self, place: Place, mut order: Order, head: Place) -> Place {
+        order.newer = Place::NONE;
+        order.older = head;
+        self.set_newer(head, place);
+        let desk = self.desks.at_mut(order.desk);
+        desk.live = desk.live.saturating_add(1);
+        let orders = &mut self.rows.at_mut(place.market).orders;
+        orders.reach(place.slot);
+        *orders.at_mut(place.slot) = Some(order);
+        place
+    }
+
+    /// Takes an order from beside its slot and out of its session's list. Returns it with the new head.
+    pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<(Order, Place)> {
+        let order = self.rows.at_mut(place.market).orders.at_mut(place.slot).take()?;
+        self.set_newer(order.older, order.newer);
+        if order.newer != Place::NONE
+            && let Some(newer) = self.rows.at_mut(order.newer.market).orders.at_mut(order.newer.slot)
+        {
+            newer.older = order.older;
+        }
+        let desk = self.desks.at_mut(order.desk);
+        desk.live = desk.live.saturating_sub(1);
+        let head = if head == place { order.older } else { head };
+        Some((order, head))
+    }
+
+    fn set_newer(&mut self, of: Place, newer: Place) {
+        if of != Place::NONE
+            && let Some(order) = self.rows.at_mut(of.market).orders.at_mut(of.slot)
+        {
+            order.newer = newer;
+        }
+    }
+
+    pub(crate) fn define(
+        &mut self,
+        command: &DefineMarket,
+        registry: &Registry,
+        ledger: &Ledger,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let row = self.row(command.market);
+        if let Some(row) = row {
+            let before = &self.rows.at(row).definition;
+            ensure(before != command, RejectReason::Exists)?;
+            if let Some(field) = immutable_difference(before, command) {
+                return Err(refuse_field(RejectReason::ExistsWithDifferent, field));
+            }
+        }
+        check_fields(command)?;
+        let taken = |market: &Market| {
+            market.definition.symbol == command.symbol && market.definition.market != command.market
+        };
+        ensure_field(!command.symbol.is_empty() && !self.rows.iter().any(taken), "symbol")?;
+        ensure(row.is_some() || self.rows.len() < MARKETS_MAX, RejectReason::TableFull)?;
+        for asset in [command.base, command.quote] {
+            ensure(registry.asset(asset).is_some(), RejectReason::UnknownAsset)?;
+        }
+        let fee_account = ledger.row(command.fee_account).ok_or(RejectReason::UnknownAccount)?;
+        let fee = &ledger.accounts.at(fee_account).definition;
+        ensure(fee.class == AccountClass::Fee, RejectReason::WrongAccountClass)?;
+        ensure(fee.asset == command.quote, RejectReason::AssetMismatch)?;
+        let status = match row {
+            Some(row) => {
+                let market = self.rows.at_mut(row);
+                market.definition = command.clone();
+                market.fee_account = fee_account;
+                market.status
+            }
+            None => {
+                self.add(command.clone(), MarketStatus::Open, fee_account);
+                MarketStatus::Open
+            }
+        };
+        effects.push(events::MarketDefined { definition: command.clone(), status });
+        Ok(())
+    }
+
+    /// Adds a market whose id is not taken.
+    pub(crate) fn add(&mut self, definition: DefineMarket, status: MarketStatus, fee_account: u32) -> u32 {
+        let hash = hash_u64(u64::from(definition.market.0));
+        let book = Book::new(BookLimits::default());
+        let market = Market { definition, status, fee_account, book, orders: Rows::default() };
+        let row = self.rows.push(market);
+        self.by_id.insert(hash, row);
+        row
+    }
+
+    pub(crate) fn set_status(
+        &mut self,
+        command: &SetMarketStatus,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let row = self.row(command.market).ok_or(RejectReason::UnknownMarket)?;
+        let market = self.rows.at_mut(row);
+        ensure(market.status != command.status, RejectReason::Exists)?;
+        market.status = command.status;
+        effects.push(events::MarketDefined { definition: market.definition.clone(), status: command.status });
+        Ok(())
+    }
+}
+
+/// The first field that never changes and differs.
+fn immutable_difference(before: &DefineMarket, after: &DefineMarket) -> Option<&'static str> {
+    [
+        (before.symbol != after.symbol, "symbol"),
+        (before.base != after.base, "base"),
+        (before.quote != after.quote, "quote"),
+        (before.lot_base_minor != after.lot_base_minor, "lot_base_minor"),
+        (before.tick_quote_minor != after.tick_quote_minor, "tick_quote_minor"),
+    ]
+    .into_iter()
+    .find_map(|(differs, field)| differs.then_some(field))
+}
+
+/// Checks the ranges, and that no product of an admitted order can leave u128.
+fn check_fields(market: &DefineMarket) -> Result<(), Stop> {
+    ensure_field(market.base != market.quote, "quote")?;
+    ensure_field(market.lot_base_minor.0 > 0, "lot_base_minor")?;
+    ensure_field(market.tick_quote_minor.0 > 0, "tick_quote_minor")?;
+    ensure_field(market.price_ticks_min.0 > 0, "price_ticks_min")?;
+    ensure_field(market.price_ticks_min <= market.price_ticks_max, "price_ticks_max")?;
+    ensure_field(market.qty_lots_min.0 > 0, "qty_lots_min")?;
+    ensure_field(market.qty_lots_min <= market.qty_lots_max, "qty_lots_max")?;
+    ensure_field(market.qty_lots_min <= market.market_qty_lots_max, "market_qty_lots_max")?;
+    ensure_field(market.notional_min <= market.notional_max, "notional_max")?;
+    ensure_field(market.client_orders_max > 0, "client_orders_max")?;
+    ensure_field(market.maker_fee_ppm <= FEE_PPM_MAX, "maker_fee_ppm")?;
+    ensure_field(market.taker_fee_ppm <= FEE_PPM_MAX, "taker_fee_ppm")?;
+    let qty_max = market.qty_lots_max.max(market.market_qty_lots_max);
+    let bounded = |amount: Option<u128>| {
+        // A notional in millionths, twice over for the fee, is the largest number that is ever computed.
+        amount.and_then(|amount| amount.checked_mul(u128::from(FEE_PPM_MAX).saturating_mul(2))).is_some()
+    };
+    let notional = market.price_ticks_max.times(qty_max).checked_mul(market.tick_quote_minor.0);
+    ensure_field(bounded(notional), "tick_quote_minor")?;
+    ensure_field(bounded(market.lot_base_minor.0.checked_mul(u128::from(qty_max.0))), "lot_base_minor")
+}

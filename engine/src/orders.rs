@@ -1,0 +1,270 @@
+//! The life of an order: admitted or refused here, traded in [`execution`], changed or cancelled in [`amend`].
+//!
+//! Checks run in the order in which [`protocol::RejectReason`] declares their reasons, and all of them before anything is
+//! changed. What is held for an order covers its worst case, fee included ([`fees`]); each fill releases its part.
+
+mod amend;
+mod execution;
+pub(crate) mod fees;
+mod reports;
+
+use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
+use protocol::limits::BOOK_ORDERS_MAX;
+use protocol::{
+    ClientId, ExecType, MarketStatus, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason,
+    Side, TimeInForce,
+};
+
+use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::markets::{Order, Place};
+use crate::sessions::cl_ord_ids::{Finished, Used};
+
+/// An order that passed every check but the last, whether its worst case is covered.
+struct Admitted {
+    market: u32,
+    order: Order,
+    /// What to hold for it.
+    worst_case: u128,
+}
+
+impl Engine {
+    pub(crate) fn new_order(
+        &mut self,
+        row: u32,
+        command: &NewOrder,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+            return Err(RejectReason::Exists.into());
+        }
+        let admitted = self.admit_order(row, command, effects.seq).and_then(|admitted| {
+            let desk = self.markets.desks.at(admitted.order.desk);
+            self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
+            Ok(admitted)
+        });
+        let Admitted { market, mut order, worst_case } = match admitted {
+            Ok(admitted) => admitted,
+            Err(Stop::Refused(refusal)) => {
+                self.refuse_order(row, command, refusal, effects);
+                return Err(Stop::Refused(refusal));
+            }
+            Err(Stop::Broken(what)) => return Err(what.into()),
+        };
+        order.held = worst_case;
+        self.remember_id(row, command.cl_ord_id, order.id, command.market);
+        self.report(market, &order, ExecType::New, OrderStatus::New, None, effects);
+        self.execute_order(market, order, effects)?;
+        Ok(())
+    }
+
+    /// The checks, in the order of the reasons.
+    fn admit_order(&mut self, row: u32, command: &NewOrder, seq: protocol::Seq) -> Result<Admitted, Stop> {
+        let session = self.sessions.rows.at(row);
+        self.registry.entitle(session.definition.actor, roles::TRADER)?;
+        ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
+        let is_used = session.ids.used(&command.cl_ord_id, self.sessions.hash_seed).is_some();
+        ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
+        let market_row = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
+        let client = self.sessions.client(row, command.client).ok_or(RejectReason::ClientNotEntitled)?;
+        let desk_row =
+            self.markets.desk(client, market_row, &self.ledger).ok_or(RejectReason::NoSettlementAccount)?;
+        ensure(session.definition.clients.contains(&client), RejectReason::ClientNotEntitled)?;
+        ensure(!is_used, RejectReason::DuplicateClOrdId)?;
+        let market = self.markets.rows.at(market_row);
+        ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
+        check_terms(&market.definition, command)?;
+        if may_rest(command) {
+            let live = self.markets.desks.at(desk_row).live;
+            ensure(live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
+            ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
+        }
+        let mut order = new_order(command, &market.definition, OrderId(seq.0), row, desk_row);
+        let worst_case = self.worst_case(market_row, &mut order, command)?;
+        Ok(Admitted { market: market_row, order, worst_case })
+    }
+
+    /// What an order may cost at most. Sets the quantity of an order by budget: what the budget buys now.
+    fn worst_case(&self, market: u32, order: &mut Order, command: &NewOrder) -> Result<u128, Stop> {
+        let market = self.markets.rows.at(market);
+        let is_market_buy = order.order_type == OrderType::Market && order.side == Side::Buy;
+        if !is_market_buy {
+            return Ok(fees::worst_case(order, &market.definition)?);
+        }
+        let tick = market.definition.tick_quote_minor.0;
+        let limit = (order.price > 0).then_some(PriceTicks(order.price));
+        if command.budget.0 > 0 {
+            let notional_max = fees::affordable(command.budget.0, order.taker_fee_ppm)
+                .ok_or(RejectReason::NotionalOutOfRange)?;
+            let ticks_lots = notional_max.checked_div(tick).unwrap_or(0);
+            let lots = market.book.affordable(Side::Buy, limit, ticks_lots).lots;
+            order.qty = lots.min(market.definition.market_qty_lots_max).0;
+            return Ok(command.budget.0);
+        }
+        let sweep = market.book.fillable(Side::Buy, limit, QtyLots(order.qty));
+        let cost = sweep.notional.checked_mul(tick).and_then(|notional| {
+            let charge = fees::charge(0, notional, order.taker_fee_ppm).ok()?;
+            notional.checked_add(charge.fee)
+        });
+        Ok(cost.ok_or(RejectReason::NotionalOutOfRange)?)
+    }
+
+    /// Reports a refusal. Its ClOrdID counts as used, so that a repetition of the message is refused again.
+    fn refuse_order(&mut self, row: u32, command: &NewOrder, refusal: Refusal, effects: &mut Effects<'_>) {
+        let client = self.sessions.client(row, command.client).unwrap_or(ClientId(0));
+        let refused = Finished {
+            order: OrderId(effects.seq.0),
+            cl_ord_id: command.cl_ord_id,
+            client,
+            market: command.market,
+            side: command.side,
+            order_type: command.order_type,
+            time_in_force: command.time_in_force,
+            status: OrderStatus::Rejected,
+            reason: Some(refusal.reason),
+            price: command.price_ticks.0,
+            qty: command.qty_lots.0,
+            cum: 0,
+            cum_ticks_lots: 0,
+        };
+        let report = reports::of_finished(&refused, ExecType::Rejected);
+        self.sessions.rows.at_mut(row).send(effects, report);
+        let order = refused.order;
+        if self.remember_id(row, command.cl_ord_id, order, command.market) {
+            self.sessions.rows.at_mut(row).ids.finish(refused);
+        }
+    }
+
+    /// Marks a ClOrdID as used, and what for. Returns whether it is new and there was room for it.
+    fn remember_id(&mut self, row: u32, id: ClOrdId, order: OrderId, market: protocol::MarketId) -> bool {
+        let seed = self.sessions.hash_seed;
+        let ids = &mut self.sessions.rows.at_mut(row).ids;
+        let is_new = !id.is_empty() && !ids.is_full() && ids.used(&id, seed).is_none();
+        if is_new {
+            ids.remember(Used { id, order, market }, seed);
+        }
+        is_new
+    }
+
+    /// Where the UTC day has changed for a session, forgets its ids that are not those of live orders.
+    pub(crate) fn roll_day(&mut self, row: u32, ending: Option<OrderId>, time: protocol::UnixNanos) {
+        let seed = self.sessions.hash_seed;
+        let ids = &mut self.sessions.rows.at_mut(row).ids;
+        if !ids.is_of_another_day(time) {
+            return;
+        }
+        let markets = &self.markets;
+        ids.new_day(time, seed, |used| {
+            // An order that is ending just now has left the book already.
+            ending == Some(used.order)
+                || markets.row(used.market).is_some_and(|market| markets.place(market, used.order).is_some())
+        });
+    }
+
+    /// Takes an order that has left the book from beside its slot, and keeps its last state for the day.
+    fn retire(
+        &mut self,
+        place: Place,
+        status: OrderStatus,
+        reason: Option<RejectReason>,
+        effects: &Effects<'_>,
+    ) -> Result<Order, Broken> {
+        let order = self.unlink(place)?;
+        self.keep_finished(place.market, &order, status, reason, effects);
+        Ok(order)
+    }
+
+    fn unlink(&mut self, place: Place) -> Result<Order, Broken> {
+        let market = self.markets.rows.at(place.market).definition.market;
+        let missing = Broken::OrderMismatch { market, order: OrderId(0) };
+        let session = self.markets.order(place).ok_or(missing)?.session;
+        let head = self.sessions.rows.at(session).orders;
+        let (order, head) = self.markets.unlink(place, head).ok_or(missing)?;
+        self.sessions.rows.at_mut(session).orders = head;
+        Ok(order)
+    }
+
+    fn keep_finished(
+        &mut self,
+        market: u32,
+        order: &Order,
+        status: OrderStatus,
+        reason: Option<RejectReason>,
+        effects: &Effects<'_>,
+    ) {
+        self.roll_day(order.session, Some(order.id), effects.time);
+        let finished = Finished {
+            order: order.id,
+            cl_ord_id: order.cl_ord_id,
+            client: self.markets.desks.at(order.desk).client,
+            market: self.markets.rows.at(market).definition.market,
+            side: order.side,
+            order_type: order.order_type,
+            time_in_force: order.time_in_force,
+            status,
+            reason,
+            price: order.price,
+            qty: order.qty,
+            cum: order.cum,
+            cum_ticks_lots: order.cum_ticks_lots,
+        };
+        self.sessions.rows.at_mut(order.session).ids.finish(finished);
+    }
+}
+
+/// Whether what is not filled at once would rest.
+fn may_rest(command: &NewOrder) -> bool {
+    command.order_type == OrderType::Limit && command.time_in_force == TimeInForce::GoodTillCancel
+}
+
+/// Price, quantity, notional, and whether their combination means something.
+fn check_terms(definition: &DefineMarket, command: &NewOrder) -> Result<(), Stop> {
+    let is_limit = command.order_type == OrderType::Limit;
+    let by_budget = command.budget.0 > 0;
+    let no_price = !is_limit && command.price_ticks.0 == 0;
+    ensure(no_price || price_in_range(definition, command.price_ticks), RejectReason::PriceOutOfRange)?;
+    let qty_max = if is_limit { definition.qty_lots_max } else { definition.market_qty_lots_max };
+    let qty_in_range = definition.qty_lots_min <= command.qty_lots && command.qty_lots <= qty_max;
+    ensure(by_budget || qty_in_range, RejectReason::QtyOutOfRange)?;
+    ensure(
+        !is_limit || by_budget || notional_in_range(definition, command.price_ticks, command.qty_lots),
+        RejectReason::NotionalOutOfRange,
+    )?;
+    let budget_means_something = !is_limit
+        && command.side == Side::Buy
+        && command.qty_lots.0 == 0
+        && command.time_in_force != TimeInForce::FillOrKill;
+    ensure(!by_budget || budget_means_something, RejectReason::UnsupportedOrder)
+}
+
+fn price_in_range(definition: &DefineMarket, price: PriceTicks) -> bool {
+    definition.price_ticks_min <= price && price <= definition.price_ticks_max
+}
+
+fn notional_in_range(definition: &DefineMarket, price: PriceTicks, qty: QtyLots) -> bool {
+    let notional = price.times(qty).checked_mul(definition.tick_quote_minor.0);
+    notional.is_some_and(|n| definition.notional_min.0 <= n && n <= definition.notional_max.0)
+}
+
+fn new_order(command: &NewOrder, market: &DefineMarket, id: OrderId, session: u32, desk: u32) -> Order {
+    Order {
+        id,
+        cl_ord_id: command.cl_ord_id,
+        session,
+        desk,
+        side: command.side,
+        order_type: command.order_type,
+        time_in_force: command.time_in_force,
+        price: command.price_ticks.0,
+        qty: command.qty_lots.0,
+        cum: 0,
+        cum_ticks_lots: 0,
+        held: 0,
+        fee_residue_ppm: 0,
+        maker_fee_ppm: market.maker_fee_ppm,
+        taker_fee_ppm: market.taker_fee_ppm,
+        newer: Place::NONE,
+        older: Place::NONE,
+    }
+}

@@ -1,0 +1,424 @@
+//! Cancels, replaces, status requests, and cancels that nobody asked the session for.
+
+use protocol::commands::{
+    CancelAll, CancelOrder, ClOrdId, DefineMarket, ReplaceOrder, RequestOrderStatus, roles,
+};
+use protocol::events::{CancelRejected, HoldChanged};
+use protocol::{
+    Amount, CancelRejectTo, ClientId, ExecType, MarketId, MarketStatus, OrderId, OrderStatus, OrderType,
+    PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
+};
+
+use super::{fees, notional_in_range, price_in_range, reports};
+use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::markets::{Order, Place};
+use crate::matching::Slot;
+use crate::sessions::cl_ord_ids::Finished;
+
+/// What a request's ids lead to.
+enum Found {
+    Live(Place),
+    Ended(Finished),
+    Unknown,
+}
+
+/// A cancel or replace, as far as both are alike.
+struct Amendment<'a> {
+    cl_ord_id: &'a ClOrdId,
+    orig_cl_ord_id: &'a ClOrdId,
+    order: Option<OrderId>,
+    market: MarketId,
+    side: Side,
+    response_to: CancelRejectTo,
+}
+
+impl Engine {
+    pub(crate) fn cancel_order(
+        &mut self,
+        row: u32,
+        command: &CancelOrder,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+            return Err(RejectReason::Exists.into());
+        }
+        let request = Amendment {
+            cl_ord_id: &command.cl_ord_id,
+            orig_cl_ord_id: &command.orig_cl_ord_id,
+            order: command.order,
+            market: command.market,
+            side: command.side,
+            response_to: CancelRejectTo::Cancel,
+        };
+        let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
+        // A cancel is taken even where no room is left to remember its id: it can only lower the risk.
+        let checked = self.check_id(row, request.cl_ord_id).and_then(|()| self.check_found(&found, &request));
+        self.settle_request(row, &request, &found, checked, effects)?;
+        let Found::Live(place) = found else { return Ok(()) };
+        let orig = command.orig_cl_ord_id;
+        self.cancel_at(place, RejectReason::ByClient, Some((command.cl_ord_id, orig)), effects)?;
+        Ok(())
+    }
+
+    pub(crate) fn replace_order(
+        &mut self,
+        row: u32,
+        command: &ReplaceOrder,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+            return Err(RejectReason::Exists.into());
+        }
+        let request = Amendment {
+            cl_ord_id: &command.cl_ord_id,
+            orig_cl_ord_id: &command.orig_cl_ord_id,
+            order: command.order,
+            market: command.market,
+            side: command.side,
+            response_to: CancelRejectTo::Replace,
+        };
+        let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
+        let checked = self
+            .check_replace(row, command)
+            .and_then(|()| self.check_found(&found, &request))
+            .and_then(|()| self.replaced(&found, command))
+            .and_then(|next| {
+                // Only now is it known what the order needs; nothing has changed yet.
+                let account = self.markets.desks.at(next.desk).paying_account(next.side);
+                let held = fees::worst_case(&next, self.definition_of(&found, command.market)?)?;
+                self.ledger.hold(account, held.saturating_sub(next.held))?;
+                self.ledger.release(account, next.held.saturating_sub(held))?;
+                Ok(Order { held, ..next })
+            });
+        let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);
+        self.settle_request(row, &request, &found, outcome, effects)?;
+        if let (Found::Live(place), Ok(next)) = (found, checked) {
+            self.replace_at(place, next, effects)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn order_status(
+        &mut self,
+        row: u32,
+        command: &RequestOrderStatus,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let found = self.find(row, &command.cl_ord_id, command.order, command.market);
+        let is_known = !matches!(found, Found::Unknown);
+        self.report_status(row, found, command.cl_ord_id, (command.market, command.side), effects);
+        ensure(is_known, RejectReason::UnknownOrder)
+    }
+
+    /// Answers a message that may have come before under another number: with the state of the order that it concerned.
+    /// Returns whether its ClOrdID was used.
+    pub(super) fn answer_repetition(
+        &mut self,
+        row: u32,
+        cl_ord_id: &ClOrdId,
+        effects: &mut Effects<'_>,
+    ) -> bool {
+        let ids = &self.sessions.rows.at(row).ids;
+        let Some(used) = ids.used(cl_ord_id, self.sessions.hash_seed) else { return false };
+        let (order, market) = (used.order, used.market);
+        let found = self.find(row, &Text::EMPTY, Some(order), market);
+        self.report_status(row, found, *cl_ord_id, (market, Side::Buy), effects);
+        true
+    }
+
+    fn report_status(
+        &mut self,
+        row: u32,
+        found: Found,
+        asked: ClOrdId,
+        (market, side): (MarketId, Side),
+        effects: &mut Effects<'_>,
+    ) {
+        let live = |place: Place| {
+            let order = self.markets.order(place)?;
+            let status = reports::live_status(order);
+            Some(self.report_of(place.market, order, ExecType::OrderStatus, status))
+        };
+        let report = match found {
+            Found::Live(place) => live(place),
+            Found::Ended(finished) => Some(reports::of_finished(&finished, ExecType::OrderStatus)),
+            Found::Unknown => None,
+        };
+        let report = report.unwrap_or_else(|| {
+            let unknown = unknown_order(asked, self.sessions.client(row, None), market, side);
+            reports::of_finished(&unknown, ExecType::OrderStatus)
+        });
+        self.sessions.rows.at_mut(row).send(effects, report);
+    }
+
+    /// Cancels the live orders that a session, a client and a market all match, in the order of their ids.
+    pub(crate) fn cancel_all(&mut self, command: &CancelAll, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        let session = command
+            .session
+            .map(|session| self.sessions.row(session).ok_or(RejectReason::UnknownSession))
+            .transpose()?;
+        let market = command
+            .market
+            .map(|market| self.markets.row(market).ok_or(RejectReason::UnknownMarket))
+            .transpose()?;
+        let reason = RejectReason::ByOperator;
+        if let Some(row) = session {
+            self.cancel_session(row, market, command.client, reason, effects)?;
+            return Ok(());
+        }
+        let markets = self.markets.rows.numbers().filter(|&row| market.is_none_or(|only| only == row));
+        let places = markets.flat_map(|row| {
+            let book = &self.markets.rows.at(row).book;
+            book.orders().map(move |resting| (resting.id, Place { market: row, slot: resting.slot.0 }))
+        });
+        let places = places.filter(|&(_, place)| self.is_of(place, command.client)).collect();
+        self.cancel_places(places, reason, effects)?;
+        Ok(())
+    }
+
+    /// Cancels a session's live orders in the order of their ids.
+    pub(crate) fn cancel_session(
+        &mut self,
+        row: u32,
+        market: Option<u32>,
+        client: Option<ClientId>,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let mut places = Vec::new();
+        let mut place = self.sessions.rows.at(row).orders;
+        while place != Place::NONE {
+            let Some(order) = self.markets.order(place) else {
+                let session = self.sessions.rows.at(row).definition.session;
+                return Err(Broken::SessionMismatch { session, what: "live orders" });
+            };
+            if market.is_none_or(|only| only == place.market) && self.is_of(place, client) {
+                places.push((order.id, place));
+            }
+            place = order.older;
+        }
+        self.cancel_places(places, reason, effects)
+    }
+
+    fn cancel_places(
+        &mut self,
+        mut places: Vec<(OrderId, Place)>,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        places.sort_unstable_by_key(|&(order, _)| order);
+        for (_, place) in places {
+            self.cancel_at(place, reason, None, effects)?;
+        }
+        Ok(())
+    }
+
+    fn is_of(&self, place: Place, client: Option<ClientId>) -> bool {
+        client.is_none_or(|client| {
+            self.markets.order(place).is_some_and(|order| self.markets.desks.at(order.desk).client == client)
+        })
+    }
+
+    /// Takes a live order out. `request`: the ClOrdID of the request, and the one it named.
+    fn cancel_at(
+        &mut self,
+        place: Place,
+        reason: RejectReason,
+        request: Option<(ClOrdId, ClOrdId)>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let market = self.markets.rows.at_mut(place.market);
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        let mut order = self.retire(place, OrderStatus::Canceled, Some(reason), effects)?;
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        self.release_hold(&mut order)?;
+        let ids = match request {
+            Some((cl_ord_id, _)) => (cl_ord_id, order.cl_ord_id),
+            None => (order.cl_ord_id, Text::EMPTY),
+        };
+        let state = (ExecType::Canceled, OrderStatus::Canceled);
+        self.report_request(place.market, &order, state, Some(reason), ids, effects);
+        effects.push(HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount::ZERO });
+        Ok(())
+    }
+
+    /// Puts `next`, whose hold is in place, where the order stands: in its place if only the quantity shrank, else anew.
+    fn replace_at(&mut self, place: Place, next: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let market = self.markets.rows.at_mut(place.market);
+        let id = market.definition.market;
+        let mismatch = Broken::OrderMismatch { market: id, order: next.id };
+        let before = market.orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
+        let ids = (next.cl_ord_id, before.cl_ord_id);
+        let status = reports::live_status(&next);
+        if keeps_place(before, &next) {
+            let by = QtyLots(before.qty.saturating_sub(next.qty));
+            market
+                .book
+                .reduce(Slot(place.slot), by)
+                .map_err(|refusal| Broken::BookRefused { market: id, refusal })?;
+            *before = next.clone();
+            let account = self.markets.desks.at(next.desk).paying_account(next.side);
+            let hold =
+                HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
+            self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
+            effects.push(hold);
+            return Ok(());
+        }
+        market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        self.unlink(place)?;
+        self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
+        self.execute_order(place.market, next, effects)
+    }
+
+    /// The order as the request wants it, still with its old hold.
+    fn replaced(&self, found: &Found, command: &ReplaceOrder) -> Result<Order, Stop> {
+        let Found::Live(place) = *found else { return Err(RejectReason::UnknownOrder.into()) };
+        let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
+        ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
+        let definition = &self.markets.rows.at(place.market).definition;
+        let mut next = before.clone();
+        next.cl_ord_id = command.cl_ord_id;
+        next.price = command.price_ticks.0;
+        next.qty = command.qty_lots.0;
+        if !keeps_place(before, &next) {
+            // It enters anew, so it enters under today's schedule.
+            next.maker_fee_ppm = definition.maker_fee_ppm;
+            next.taker_fee_ppm = definition.taker_fee_ppm;
+        }
+        Ok(next)
+    }
+
+    /// The checks of a replace that need no order.
+    fn check_replace(&self, row: u32, command: &ReplaceOrder) -> Result<(), Stop> {
+        let session = self.sessions.rows.at(row);
+        self.registry.entitle(session.definition.actor, roles::TRADER)?;
+        ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
+        let is_used = session.ids.used(&command.cl_ord_id, self.sessions.hash_seed).is_some();
+        ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
+        let market = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
+        ensure(!is_used, RejectReason::DuplicateClOrdId)?;
+        let market = self.markets.rows.at(market);
+        let definition = &market.definition;
+        ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
+        ensure(price_in_range(definition, command.price_ticks), RejectReason::PriceOutOfRange)?;
+        let in_range =
+            definition.qty_lots_min <= command.qty_lots && command.qty_lots <= definition.qty_lots_max;
+        ensure(in_range, RejectReason::QtyOutOfRange)?;
+        let in_range = notional_in_range(definition, command.price_ticks, command.qty_lots);
+        ensure(in_range, RejectReason::NotionalOutOfRange)
+    }
+
+    fn check_id(&self, row: u32, cl_ord_id: &ClOrdId) -> Result<(), Stop> {
+        ensure_field(!cl_ord_id.is_empty(), "cl_ord_id")?;
+        let ids = &self.sessions.rows.at(row).ids;
+        ensure(ids.used(cl_ord_id, self.sessions.hash_seed).is_none(), RejectReason::DuplicateClOrdId)
+    }
+
+    /// Whether a request's ids lead to a live order, by its latest ClOrdID, with the symbol and side that it says.
+    fn check_found(&self, found: &Found, request: &Amendment<'_>) -> Result<(), Stop> {
+        let place = match found {
+            Found::Live(place) => *place,
+            Found::Ended(ended) if ended.status != OrderStatus::Rejected => {
+                return Err(RejectReason::TooLate.into());
+            }
+            Found::Ended(_) | Found::Unknown => return Err(RejectReason::UnknownOrder.into()),
+        };
+        let order = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
+        let is_latest = request.orig_cl_ord_id.is_empty() || *request.orig_cl_ord_id == order.cl_ord_id;
+        ensure(is_latest, RejectReason::UnknownOrder)?;
+        let market = self.markets.rows.at(place.market).definition.market;
+        let is_same = market == request.market
+            && order.side == request.side
+            && request.order.is_none_or(|named| named == order.id);
+        ensure(is_same, RejectReason::OrderMismatch)
+    }
+
+    /// Remembers a request's ClOrdID, and reports its refusal.
+    fn settle_request(
+        &mut self,
+        row: u32,
+        request: &Amendment<'_>,
+        found: &Found,
+        checked: Result<(), Stop>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let (order, status) = match found {
+            Found::Live(place) => match self.markets.order(*place) {
+                Some(order) => (order.id, reports::live_status(order)),
+                None => (OrderId(0), OrderStatus::Rejected),
+            },
+            Found::Ended(ended) => (ended.order, ended.status),
+            Found::Unknown => (OrderId(0), OrderStatus::Rejected),
+        };
+        let market = match found {
+            Found::Live(place) => self.markets.rows.at(place.market).definition.market,
+            Found::Ended(ended) => ended.market,
+            Found::Unknown => request.market,
+        };
+        self.remember_id(row, *request.cl_ord_id, order, market);
+        if let Err(Stop::Refused(refusal)) = checked {
+            let is_refused = status == OrderStatus::Rejected;
+            let rejected = CancelRejected {
+                order: if is_refused { OrderId(0) } else { order },
+                cl_ord_id: *request.cl_ord_id,
+                orig_cl_ord_id: *request.orig_cl_ord_id,
+                status,
+                response_to: request.response_to,
+                reason: refusal.reason,
+            };
+            self.sessions.rows.at_mut(row).send(effects, rejected);
+        }
+        checked
+    }
+
+    /// What a session's ids lead to: by ClOrdID where there is one, else by OrderID in the market named.
+    fn find(&self, row: u32, cl_ord_id: &ClOrdId, order: Option<OrderId>, market: MarketId) -> Found {
+        let ids = &self.sessions.rows.at(row).ids;
+        let named = if cl_ord_id.is_empty() {
+            order.map(|order| (order, market))
+        } else {
+            ids.used(cl_ord_id, self.sessions.hash_seed).map(|used| (used.order, used.market))
+        };
+        let Some((order, market)) = named else { return Found::Unknown };
+        let place = self.markets.row(market).and_then(|market| self.markets.place(market, order));
+        let is_ours = |place: &Place| self.markets.order(*place).is_some_and(|order| order.session == row);
+        if let Some(place) = place.filter(is_ours) {
+            return Found::Live(place);
+        }
+        ids.finished(order).map_or(Found::Unknown, |finished| Found::Ended(finished.clone()))
+    }
+
+    fn definition_of(&self, found: &Found, market: MarketId) -> Result<&DefineMarket, Stop> {
+        let row = match found {
+            Found::Live(place) => Some(place.market),
+            Found::Ended(_) | Found::Unknown => self.markets.row(market),
+        };
+        Ok(&self.markets.rows.at(row.ok_or(RejectReason::UnknownMarket)?).definition)
+    }
+}
+
+/// The same price and less of it keeps an order's place.
+fn keeps_place(before: &Order, next: &Order) -> bool {
+    before.price == next.price && next.qty < before.qty
+}
+
+fn unknown_order(cl_ord_id: ClOrdId, client: Option<ClientId>, market: MarketId, side: Side) -> Finished {
+    Finished {
+        order: OrderId(0),
+        cl_ord_id,
+        client: client.unwrap_or(ClientId(0)),
+        market,
+        side,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::GoodTillCancel,
+        status: OrderStatus::Rejected,
+        reason: Some(RejectReason::UnknownOrder),
+        price: PriceTicks(0).0,
+        qty: 0,
+        cum: 0,
+        cum_ticks_lots: 0,
+    }
+}

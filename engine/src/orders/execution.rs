@@ -1,0 +1,249 @@
+//! Matching and settlement of an admitted order: fill by fill, each settled before the next.
+
+use protocol::events::{ExecutionReport, HoldChanged, Settled};
+use protocol::{
+    Amount, ExecType, Liquidity, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side,
+    TimeInForce, TradeId,
+};
+
+use super::fees::{self, Charge};
+use super::reports::live_status;
+use crate::broken::{Broken, sum};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::ledger::Ledger;
+use crate::markets::{Desk, Market, Order, Place};
+use crate::matching::{BookRefusal, Fill};
+
+/// What one fill moves.
+struct Settlement {
+    notional: u128,
+    buyer_fee: u128,
+    seller_fee: u128,
+}
+
+impl Engine {
+    /// Trades an accepted order, then rests what is left or lets it expire.
+    pub(super) fn execute_order(
+        &mut self,
+        market: u32,
+        mut order: Order,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let limit = (order.price > 0).then_some(PriceTicks(order.price));
+        if order.time_in_force == TimeInForce::FillOrKill {
+            let leaves = QtyLots(order.leaves());
+            let fillable = self.markets.rows.at(market).book.fillable(order.side, limit, leaves);
+            if fillable.lots != leaves {
+                return self.expire(market, order, RejectReason::FillOrKill, effects);
+            }
+        }
+        while order.leaves() > 0 {
+            let book = &mut self.markets.rows.at_mut(market).book;
+            let Some(fill) = book.fill_front(order.side, limit, QtyLots(order.leaves())) else { break };
+            self.settle(market, &mut order, fill, effects)?;
+        }
+        let by_budget_without_lots = order.qty == 0;
+        if order.leaves() == 0 && !by_budget_without_lots {
+            self.release_hold(&mut order)?;
+            self.keep_finished(market, &order, OrderStatus::Filled, None, effects);
+            return Ok(());
+        }
+        match (order.order_type, order.time_in_force) {
+            (OrderType::Market, _) => {
+                self.expire(market, order, RejectReason::InsufficientLiquidity, effects)
+            }
+            (OrderType::Limit, TimeInForce::GoodTillCancel) => self.rest(market, order, effects),
+            (OrderType::Limit, TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill) => {
+                self.expire(market, order, RejectReason::ImmediateOrCancel, effects)
+            }
+        }
+    }
+
+    fn rest(&mut self, market: u32, mut order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let row = self.markets.rows.at_mut(market);
+        let (price, leaves) = (PriceTicks(order.price), QtyLots(order.leaves()));
+        match row.book.insert(order.id, order.side, price, leaves) {
+            Ok(slot) => {
+                let account = self.markets.desks.at(order.desk).paying_account(order.side);
+                let (id, held, session) = (order.id, Amount(order.held), order.session);
+                let head = self.sessions.rows.at(session).orders;
+                let place = Place { market, slot: slot.0 };
+                self.sessions.rows.at_mut(session).orders = self.markets.link(place, order, head);
+                effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
+                Ok(())
+            }
+            // Only the bound on levels cannot be told before the order has traded.
+            Err(BookRefusal::BookFull | BookRefusal::LevelsFull) => {
+                order.newer = Place::NONE;
+                self.expire(market, order, RejectReason::BookFull, effects)
+            }
+            Err(refusal) => Err(Broken::BookRefused { market: row.definition.market, refusal }),
+        }
+    }
+
+    /// What is left of an order that does not rest.
+    fn expire(
+        &mut self,
+        market: u32,
+        mut order: Order,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        self.release_hold(&mut order)?;
+        self.report(market, &order, ExecType::Expired, OrderStatus::Expired, Some(reason), effects);
+        self.keep_finished(market, &order, OrderStatus::Expired, Some(reason), effects);
+        Ok(())
+    }
+
+    pub(super) fn release_hold(&mut self, order: &mut Order) -> Result<(), Broken> {
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        self.ledger.release(account, core::mem::take(&mut order.held))
+    }
+
+    /// Settles one fill: both orders advance, their holds shrink, money and fees move, both sides hear of it.
+    fn settle(
+        &mut self,
+        market: u32,
+        taker: &mut Order,
+        fill: Fill,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let Market { definition, orders, fee_account, .. } = self.markets.rows.at_mut(market);
+        let mismatch = Broken::OrderMismatch { market: definition.market, order: fill.maker_id };
+        let maker =
+            orders.at_mut(fill.maker.0).as_mut().filter(|maker| maker.id == fill.maker_id).ok_or(mismatch)?;
+        let notional = fill
+            .price
+            .times(fill.qty)
+            .checked_mul(definition.tick_quote_minor.0)
+            .ok_or(Broken::Overflow { what: "notional of a fill" })?;
+        let maker_fee = advance(maker, &fill, notional, maker.maker_fee_ppm)?;
+        let taker_fee = advance(taker, &fill, notional, taker.taker_fee_ppm)?;
+        if maker.leaves() != fill.maker_left.0 {
+            return Err(mismatch);
+        }
+        let taker_held = if taker.side == Side::Buy && taker.order_type == OrderType::Market {
+            let paid = notional.saturating_add(taker_fee);
+            taker.held.checked_sub(paid).ok_or(Broken::HoldExceeded { order: taker.id })?
+        } else {
+            fees::worst_case(taker, definition)?
+        };
+        let maker_held = fees::worst_case(maker, definition)?;
+        let desks = &self.markets.desks;
+        let (maker_desk, taker_desk) = (desks.at(maker.desk), desks.at(taker.desk));
+        lower_hold(&mut self.ledger, maker, maker_desk, maker_held)?;
+        lower_hold(&mut self.ledger, taker, taker_desk, taker_held)?;
+        let (buyer, seller, settlement) = match taker.side {
+            Side::Buy => {
+                (taker_desk, maker_desk, Settlement { notional, buyer_fee: taker_fee, seller_fee: maker_fee })
+            }
+            Side::Sell => {
+                (maker_desk, taker_desk, Settlement { notional, buyer_fee: maker_fee, seller_fee: taker_fee })
+            }
+        };
+        let base = u128::from(fill.qty.0)
+            .checked_mul(definition.lot_base_minor.0)
+            .ok_or(Broken::Overflow { what: "base of a fill" })?;
+        post(&mut self.ledger, buyer, seller, *fee_account, base, &settlement)?;
+        self.trades = self.trades.saturating_add(1);
+        let settled = Settled {
+            trade: TradeId(self.trades),
+            market: definition.market,
+            price_ticks: fill.price,
+            qty_lots: fill.qty,
+            notional: Amount(notional),
+            maker_order: fill.maker_id,
+            taker_order: taker.id,
+            taker_side: taker.side,
+            buyer: buyer.client,
+            seller: seller.client,
+            buyer_fee: Amount(settlement.buyer_fee),
+            seller_fee: Amount(settlement.seller_fee),
+        };
+        self.report_fill(market, taker, &fill, (taker_fee, maker_fee), settled, effects)
+    }
+
+    /// Reports a settled fill to both sides, and ends the maker where it is filled.
+    fn report_fill(
+        &mut self,
+        market: u32,
+        taker: &Order,
+        fill: &Fill,
+        (taker_fee, maker_fee): (u128, u128),
+        settled: Settled,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let place = Place { market, slot: fill.maker.0 };
+        let missing = Broken::OrderMismatch { market: settled.market, order: fill.maker_id };
+        let maker = self.markets.order(place).ok_or(missing)?;
+        let taker_report = self.fill_report(market, taker, fill, settled.trade, Liquidity::Taker, taker_fee);
+        let maker_report = self.fill_report(market, maker, fill, settled.trade, Liquidity::Maker, maker_fee);
+        let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
+        let hold =
+            HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
+        let maker_session = maker.session;
+        self.sessions.rows.at_mut(taker.session).send(effects, taker_report);
+        self.sessions.rows.at_mut(maker_session).send(effects, maker_report);
+        effects.push(settled);
+        effects.push(hold);
+        if fill.maker_left.0 == 0 {
+            let ended = self.retire(place, OrderStatus::Filled, None, effects)?;
+            if ended.held != 0 {
+                return Err(Broken::HoldExceeded { order: ended.id });
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_report(
+        &self,
+        market: u32,
+        order: &Order,
+        fill: &Fill,
+        trade: TradeId,
+        liquidity: Liquidity,
+        fee: u128,
+    ) -> ExecutionReport {
+        let status = if order.leaves() == 0 { OrderStatus::Filled } else { live_status(order) };
+        ExecutionReport {
+            last_price_ticks: fill.price,
+            last_qty_lots: fill.qty,
+            trade: Some(trade),
+            liquidity: Some(liquidity),
+            fee: Amount(fee),
+            ..self.report_of(market, order, ExecType::Trade, status)
+        }
+    }
+}
+
+/// Counts a fill in an order. Returns its fee.
+fn advance(order: &mut Order, fill: &Fill, notional: u128, rate_ppm: u32) -> Result<u128, Broken> {
+    let Charge { fee, residue_ppm } = fees::charge(order.fee_residue_ppm, notional, rate_ppm)?;
+    order.fee_residue_ppm = residue_ppm;
+    order.cum = order.cum.checked_add(fill.qty.0).ok_or(Broken::Overflow { what: "filled quantity" })?;
+    order.cum_ticks_lots = sum(order.cum_ticks_lots, fill.price.times(fill.qty), "value of fills")?;
+    Ok(fee)
+}
+
+/// Releases what an order no longer needs held.
+fn lower_hold(ledger: &mut Ledger, order: &mut Order, desk: &Desk, held: u128) -> Result<(), Broken> {
+    let freed = order.held.checked_sub(held).ok_or(Broken::HoldExceeded { order: order.id })?;
+    order.held = held;
+    ledger.release(desk.paying_account(order.side), freed)
+}
+
+/// Base from seller to buyer, quote from buyer to seller, then each side's fee.
+fn post(
+    ledger: &mut Ledger,
+    buyer: &Desk,
+    seller: &Desk,
+    fee_account: u32,
+    base: u128,
+    settlement: &Settlement,
+) -> Result<(), Broken> {
+    ledger.post(seller.base_account, buyer.base_account, base)?;
+    ledger.post(buyer.quote_account, seller.quote_account, settlement.notional)?;
+    ledger.post(buyer.quote_account, fee_account, settlement.buyer_fee)?;
+    ledger.post(seller.quote_account, fee_account, settlement.seller_fee)
+}

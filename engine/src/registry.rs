@@ -1,0 +1,86 @@
+//! What was configured beside markets, accounts and sessions: the cluster, its actors and their roles, the assets.
+
+use std::collections::BTreeMap;
+
+use protocol::commands::{DefineActor, DefineAsset, Genesis, roles};
+use protocol::limits::{ACTORS_MAX, ASSET_SCALE_MAX, ASSETS_MAX};
+use protocol::{ActorId, AssetId, RejectReason, Term, events};
+
+use crate::broken::{Stop, ensure, ensure_field, refuse_field};
+use crate::effects::Effects;
+
+/// Every role there is.
+const ROLES_ALL: u32 = roles::ADMIN | roles::CASHIER | roles::TRADER;
+
+/// The cluster, its actors and assets. Small and seldom looked at: ordered maps.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Registry {
+    pub(crate) genesis: Option<Genesis>,
+    pub(crate) term: Term,
+    pub(crate) actors: BTreeMap<ActorId, u32>,
+    pub(crate) assets: BTreeMap<AssetId, DefineAsset>,
+}
+
+impl Registry {
+    pub(crate) fn asset(&self, asset: AssetId) -> Option<&DefineAsset> {
+        self.assets.get(&asset)
+    }
+
+    /// Refuses what the actor has no role for.
+    pub(crate) fn entitle(&self, actor: ActorId, role: u32) -> Result<(), Stop> {
+        let granted = self.actors.get(&actor).copied().unwrap_or_default();
+        ensure(granted & role == role, RejectReason::NotEntitled)
+    }
+
+    /// The cluster begins: its operator gets every role.
+    pub(crate) fn begin(&mut self, genesis: &Genesis, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        if let Some(before) = &self.genesis {
+            return Err(match before.first_difference(genesis) {
+                Some(field) => refuse_field(RejectReason::ExistsWithDifferent, field),
+                None => RejectReason::Exists.into(),
+            });
+        }
+        self.genesis = Some(genesis.clone());
+        self.actors.insert(genesis.operator, ROLES_ALL);
+        effects.push(events::ActorDefined { actor: genesis.operator, roles: ROLES_ALL });
+        Ok(())
+    }
+
+    pub(crate) fn define_actor(
+        &mut self,
+        command: &DefineActor,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let &DefineActor { actor, roles: granted } = command;
+        let before = self.actors.get(&actor).copied();
+        ensure(before != Some(granted), RejectReason::Exists)?;
+        ensure_field(granted & !ROLES_ALL == 0, "roles")?;
+        // Without an operator who may configure, nobody could ever repair a mistake.
+        let is_operator = self.genesis.as_ref().is_some_and(|genesis| genesis.operator == actor);
+        ensure_field(!is_operator || granted & roles::ADMIN != 0, "roles")?;
+        ensure(before.is_some() || self.actors.len() < ACTORS_MAX, RejectReason::TableFull)?;
+        self.actors.insert(actor, granted);
+        effects.push(events::ActorDefined { actor, roles: granted });
+        Ok(())
+    }
+
+    pub(crate) fn define_asset(
+        &mut self,
+        command: &DefineAsset,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if let Some(before) = self.assets.get(&command.asset) {
+            return Err(match before.first_difference(command) {
+                Some(field) => refuse_field(RejectReason::ExistsWithDifferent, field),
+                None => RejectReason::Exists.into(),
+            });
+        }
+        ensure_field(!command.code.is_empty(), "code")?;
+        ensure_field(self.assets.values().all(|asset| asset.code != command.code), "code")?;
+        ensure_field(command.scale <= ASSET_SCALE_MAX, "scale")?;
+        ensure(self.assets.len() < ASSETS_MAX, RejectReason::TableFull)?;
+        self.assets.insert(command.asset, command.clone());
+        effects.push(events::AssetDefined { definition: command.clone() });
+        Ok(())
+    }
+}

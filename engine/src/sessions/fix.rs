@@ -1,0 +1,334 @@
+//! The FIX session layer: numbers in, numbers out, logon, gaps, resends, logout.
+//!
+//! A gateway parses and renders; everything that decides is here, so that it survives gateway and leader. A record counts
+//! if its connection is the session's current one and its number is the next.
+
+use protocol::commands::{
+    SessionGap, SessionLogon, SessionRefuse, SessionResendRequest, SessionSequenceReset, SessionTick,
+};
+use protocol::record::{Record, RecordFault};
+use protocol::time::NANOS_PER_MILLI;
+use protocol::{
+    Command, Generation, OutSeq, RejectReason, SessionAction, SessionEnd, Text, UnixNanos, events,
+};
+
+use super::{Session, Sessions};
+use crate::broken::{Broken, Stop};
+use crate::effects::Effects;
+use crate::engine::Engine;
+
+/// SessionRejectReason(373) 5: value is incorrect for this tag.
+const VALUE_INCORRECT: u16 = 5;
+/// NewSeqNo(36).
+const TAG_NEW_SEQ_NO: u32 = 36;
+/// BusinessRejectReason(380) 0 and 3: other; unsupported message type.
+const BUSINESS_OTHER: u16 = 0;
+const BUSINESS_UNSUPPORTED: u16 = 3;
+/// A connection is alive if it was heard within this many tenths of a heartbeat interval.
+const ALIVE_HEARTBEAT_TENTHS: u64 = 15;
+
+impl Engine {
+    /// Takes a record of a FIX session.
+    pub(crate) fn apply_fix(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let Some(command) = self.sessions.admit(row, record, effects) else { return Ok(()) };
+        match self.apply_order(row, &command, effects) {
+            // A refusal's report is among the events.
+            Ok(()) | Err(Stop::Refused(_)) => Ok(()),
+            Err(Stop::Broken(what)) => Err(what),
+        }
+    }
+}
+
+impl Sessions {
+    /// The session layer's part of a record. Returns what is to be executed: an order command with the next number.
+    fn admit(&mut self, row: u32, record: &Record<'_>, effects: &mut Effects<'_>) -> Option<Command> {
+        let command = record.command();
+        if let Ok(Command::SessionLogon(logon)) = &command {
+            self.logon(row, logon, effects);
+            return None;
+        }
+        let header = &record.header;
+        let session = self.rows.at_mut(row);
+        if !session.connected || header.generation != session.generation {
+            session.drop_record(header.request, RejectReason::StaleGeneration, effects);
+            return None;
+        }
+        if let Ok(command) = &command
+            && self.unnumbered(row, command, effects)
+        {
+            return None;
+        }
+        let session = self.rows.at_mut(row);
+        let number = header.request.0;
+        if number != session.next_in {
+            let executed = number < session.next_in;
+            let reason = if executed { RejectReason::AlreadyExecuted } else { RejectReason::SequenceGap };
+            session.drop_record(header.request, reason, effects);
+            return None;
+        }
+        session.expect(number.saturating_add(1));
+        session.last_heard = effects.time;
+        self.numbered(row, number, command, effects)
+    }
+
+    /// A message whose number was the next.
+    fn numbered(
+        &mut self,
+        row: u32,
+        number: u64,
+        command: Result<Command, RecordFault>,
+        effects: &mut Effects<'_>,
+    ) -> Option<Command> {
+        let session = self.rows.at_mut(row);
+        let Ok(command) = command else {
+            // The number is used, so the peer gets an answer.
+            let note = "not understood by this version of the engine";
+            session.send(effects, business_reject(number, BUSINESS_OTHER, note));
+            return None;
+        };
+        match &command {
+            Command::NewOrder(_)
+            | Command::CancelOrder(_)
+            | Command::ReplaceOrder(_)
+            | Command::RequestOrderStatus(_) => return Some(command),
+            Command::SessionHeartbeat(_) | Command::SessionRejectReceived(_) => {}
+            Command::SessionTestRequest(request) => {
+                session.send(effects, events::HeartbeatSent { test_req_id: request.test_req_id });
+            }
+            Command::SessionResendRequest(request) => session.resend(request, effects),
+            Command::SessionSequenceReset(reset) if reset.new_seq_no > number => {
+                session.expect(reset.new_seq_no);
+            }
+            Command::SessionSequenceReset(_) => {
+                session.send(effects, sequence_reset_reject(number, "NewSeqNo is not above MsgSeqNum"));
+            }
+            Command::SessionLogout(_) => {
+                session.send(effects, logout(SessionEnd::Logout, 0, 0));
+                self.close(row, SessionEnd::Logout, effects);
+            }
+            Command::SessionRefuse(refuse) => session.refuse(refuse, effects),
+            Command::Genesis(_)
+            | Command::TermStart(_)
+            | Command::Pulse(_)
+            | Command::DefineActor(_)
+            | Command::DefineAsset(_)
+            | Command::DefineMarket(_)
+            | Command::SetMarketStatus(_)
+            | Command::DefineSession(_)
+            | Command::OpenAccount(_)
+            | Command::Deposit(_)
+            | Command::Withdraw(_)
+            | Command::Transfer(_)
+            | Command::CancelAll(_)
+            | Command::ResetSession(_)
+            | Command::SessionLogon(_)
+            | Command::SessionGap(_)
+            | Command::SessionDown(_)
+            | Command::SessionTick(_)
+            | Command::SessionTooLow(_) => {
+                session.send(effects, business_reject(number, BUSINESS_UNSUPPORTED, command.name()));
+            }
+        }
+        None
+    }
+
+    /// What gateways see and what does not use a number. Returns whether the command was one of these.
+    fn unnumbered(&mut self, row: u32, command: &Command, effects: &mut Effects<'_>) -> bool {
+        let session = self.rows.at_mut(row);
+        if let Command::SessionSequenceReset(reset) = command
+            && !reset.gap_fill
+        {
+            session.last_heard = effects.time;
+            session.sequence_reset(reset, effects);
+        } else if let Command::SessionGap(gap) = command {
+            session.last_heard = effects.time;
+            session.gap(gap, effects);
+        } else if let Command::SessionTooLow(low) = command {
+            session.send(effects, logout(SessionEnd::SequenceTooLow, session.next_in, low.received));
+            self.close(row, SessionEnd::SequenceTooLow, effects);
+        } else if let Command::SessionDown(down) = command {
+            self.close(row, down.end, effects);
+        } else if let Command::SessionTick(tick) = command {
+            self.tick(row, tick, effects);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    fn tick(&mut self, row: u32, tick: &SessionTick, effects: &mut Effects<'_>) {
+        let session = self.rows.at_mut(row);
+        let end = match tick.action {
+            SessionAction::Heartbeat => {
+                session.send(effects, events::HeartbeatSent { test_req_id: Text::EMPTY });
+                return;
+            }
+            SessionAction::TestRequest => {
+                session.send(effects, events::TestRequestSent {});
+                return;
+            }
+            SessionAction::TimeOut => SessionEnd::Silent,
+            SessionAction::Stop => SessionEnd::NodeStopped,
+            SessionAction::Protocol => SessionEnd::Protocol,
+            SessionAction::BeginString => SessionEnd::BeginString,
+        };
+        session.send(effects, logout(end, 0, 0));
+        self.close(row, end, effects);
+    }
+
+    fn logon(&mut self, row: u32, logon: &SessionLogon, effects: &mut Effects<'_>) {
+        if let Err(end) = self.check_logon(row, logon, effects) {
+            let session = self.rows.at(row).definition.session;
+            effects.push(events::SessionRefused { session, connection: logon.connection, end });
+            return;
+        }
+        self.disarm(row);
+        let session = self.rows.at_mut(row);
+        if logon.reset {
+            session.restart_numbers();
+        }
+        session.generation = Generation(session.generation.0.saturating_add(1));
+        session.connected = true;
+        session.heartbeat_s = logon.heartbeat_s;
+        session.last_heard = effects.time;
+        session.pending_gap = 0;
+        if logon.msg_seq_num == session.next_in {
+            session.expect(logon.msg_seq_num.saturating_add(1));
+        }
+        let asks_again = 0 < logon.next_expected && logon.next_expected < session.next_out;
+        effects.push(events::SessionOpened {
+            session: session.definition.session,
+            connection: logon.connection,
+            generation: session.generation,
+            epoch: session.epoch,
+            next_in: session.next_in,
+            next_out: OutSeq(session.next_out),
+            heartbeat_s: logon.heartbeat_s,
+            resend_from: if asks_again { logon.next_expected } else { 0 },
+        });
+        let next_expected = if logon.next_expected == 0 { 0 } else { session.next_in };
+        session.send(
+            effects,
+            events::LogonSent { heartbeat_s: logon.heartbeat_s, reset: logon.reset, next_expected },
+        );
+        if logon.msg_seq_num >= session.next_in {
+            // Too high, and so not counted: it comes again, or is gap-filled, with what is asked for now.
+            session.gap(&SessionGap { received: logon.msg_seq_num }, effects);
+        }
+    }
+
+    /// Why a Logon is refused. A connection that has been silent for too long is closed for it.
+    fn check_logon(
+        &mut self,
+        row: u32,
+        logon: &SessionLogon,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), SessionEnd> {
+        let session = self.rows.at(row);
+        let definition = &session.definition;
+        let heartbeats = u32::from(definition.heartbeat_s_min)..=u32::from(definition.heartbeat_s_max);
+        if !heartbeats.contains(&logon.heartbeat_s) {
+            return Err(SessionEnd::HeartbeatRange);
+        }
+        if session.connected {
+            if session.is_alive(effects.time) {
+                return Err(SessionEnd::AlreadyConnected);
+            }
+            self.close(row, SessionEnd::TakenOver, effects);
+        }
+        let session = self.rows.at_mut(row);
+        if logon.reset && !session.definition.reset_on_logon {
+            return Err(SessionEnd::ResetNotAllowed);
+        }
+        let (next_in, next_out) = if logon.reset { (1, 1) } else { (session.next_in, session.next_out) };
+        // Either side may have lost count: the client's number below ours, or what it expects of us above.
+        let (expected, received) = if logon.msg_seq_num < next_in {
+            (next_in, logon.msg_seq_num)
+        } else if logon.next_expected > next_out {
+            (next_out, logon.next_expected)
+        } else {
+            return Ok(());
+        };
+        session.send(effects, logout(SessionEnd::SequenceTooLow, expected, received));
+        Err(SessionEnd::SequenceTooLow)
+    }
+}
+
+impl Session {
+    /// The next number expected; a gap that lies below it is closed.
+    fn expect(&mut self, next_in: u64) {
+        self.next_in = next_in;
+        if next_in > self.pending_gap {
+            self.pending_gap = 0;
+        }
+    }
+
+    /// Whether the connection was heard of within one and a half heartbeat intervals.
+    fn is_alive(&self, now: UnixNanos) -> bool {
+        let tenth_ns = NANOS_PER_MILLI.saturating_mul(100);
+        let interval_ns =
+            u64::from(self.heartbeat_s).saturating_mul(ALIVE_HEARTBEAT_TENTHS).saturating_mul(tenth_ns);
+        now.since(self.last_heard) <= interval_ns
+    }
+
+    fn gap(&mut self, gap: &SessionGap, effects: &mut Effects<'_>) {
+        if gap.received < self.next_in || gap.received <= self.pending_gap {
+            return;
+        }
+        self.pending_gap = gap.received;
+        let begin = self.next_in;
+        self.send(effects, events::ResendRequestSent { begin, end: 0 });
+    }
+
+    fn resend(&self, request: &SessionResendRequest, effects: &mut Effects<'_>) {
+        let last = self.next_out.saturating_sub(1);
+        let begin = request.begin.max(1);
+        let end = if request.end == 0 { last } else { request.end.min(last) };
+        if begin <= end {
+            let session = self.definition.session;
+            effects.push(events::ResendDue { session, begin, end, floor: self.floor() });
+        }
+    }
+
+    fn sequence_reset(&mut self, reset: &SessionSequenceReset, effects: &mut Effects<'_>) {
+        if reset.new_seq_no >= self.next_in {
+            self.expect(reset.new_seq_no);
+        } else {
+            let reject = sequence_reset_reject(reset.msg_seq_num, "NewSeqNo is below the expected MsgSeqNum");
+            self.send(effects, reject);
+        }
+    }
+
+    fn refuse(&mut self, refuse: &SessionRefuse, effects: &mut Effects<'_>) {
+        let &SessionRefuse { ref_seq_num, ref_msg_type, ref_tag, reason, business, ref_id, note } = refuse;
+        if business {
+            self.send(effects, events::BusinessRejected { ref_seq_num, ref_msg_type, reason, ref_id, note });
+        } else {
+            self.send(effects, events::RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note });
+        }
+    }
+}
+
+fn logout(end: SessionEnd, expected: u64, received: u64) -> events::LogoutSent {
+    events::LogoutSent { end, expected, received }
+}
+
+fn sequence_reset_reject(ref_seq_num: u64, note: &str) -> events::RejectSent {
+    events::RejectSent {
+        ref_seq_num,
+        ref_msg_type: Text::truncated("4"),
+        ref_tag: TAG_NEW_SEQ_NO,
+        reason: VALUE_INCORRECT,
+        note: Text::truncated(note),
+    }
+}
+
+fn business_reject(ref_seq_num: u64, reason: u16, note: &str) -> events::BusinessRejected {
+    let note = Text::truncated(note);
+    events::BusinessRejected { ref_seq_num, ref_msg_type: Text::EMPTY, reason, ref_id: Text::EMPTY, note }
+}

@@ -1,0 +1,35 @@
+//! The whole state as canonical bytes, and back: equal states give equal bytes, whatever way led to them.
+//!
+//! Little endian, no padding. A *list* is a u32 count and its items, in the order of the key named; a *text* is a u8
+//! length and its bytes; a *flag* is a u8, 0 or 1; an *option* is a flag and, after 1, the value; a *command* is kind u16,
+//! version u16, length u32 and the body as in a record ([`protocol::wire`]). In this order:
+//!
+//! ```text
+//! version u8 = 1 | seq u64 | time_ns u64 | trades u64
+//! genesis option of command | term u64
+//! actors   list by id:      actor u32 | roles u32
+//! assets   list by id:      command DefineAsset
+//! accounts list by id:      command OpenAccount | debits u128 | credits u128 | held u128
+//! transfers list by id:     command Deposit, Withdraw or Transfer
+//! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
+//!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64
+//!                           | cancel_at_ns option of u64 | highest request u64
+//!   answered list by request: request u64 | kind u16 | version u16 | length u32 | body
+//!                           | effective_seq u64 | refusal u8 (0 = none) | field text
+//!   day u64
+//!   ClOrdIDs list by id:    id text | order u64 | market u32
+//!   ended orders list by id: order u64 | cl_ord_id text | client u64 | market u32 | side u8 | type u8 | time in force u8
+//!                           | status u8 | reason u8 (0 = none) | price u64 | qty u64 | cum u64 | cum_ticks_lots u128
+//! markets  list by id:      command DefineMarket | status u8
+//!   orders list, bids then asks, each by price and time:
+//!                           order u64 | cl_ord_id text | session u32 | client u64 | side u8 | type u8
+//!                           | time in force u8 | price u64 | qty u64 | cum u64 | cum_ticks_lots u128 | held u128
+//!                           | fee_residue_ppm u32 | maker_fee_ppm u32 | taker_fee_ppm u32
+//! ```
+//! What follows from these (indexes, timers, lists of a session's orders) is built again and checked.
+
+mod bytes;
+mod restore;
+mod write;
+
+pub use bytes::SnapshotFault;

@@ -1,0 +1,238 @@
+//! Reading: every field checked, nothing allocated by a count that was read, the whole state checked at the end.
+
+use protocol::commands::{DefineMarket, DefineSession, OpenAccount};
+use protocol::limits::{
+    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, MARKETS_MAX, REQUEST_WINDOW,
+    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRANSFER_IDS_MAX,
+};
+use protocol::{
+    ActorId, ClientId, Command, Generation, MarketId, MarketStatus, OrderId, OrderStatus, OrderType,
+    PriceTicks, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, UnixNanos,
+};
+
+use super::bytes::{Reader, SnapshotFault};
+use super::write::SNAPSHOT_VERSION;
+use crate::engine::Engine;
+use crate::ledger::{Account, Executed};
+use crate::markets::{Order, Place};
+use crate::sessions::Session;
+use crate::sessions::cl_ord_ids::{Finished, Used};
+use crate::sessions::requests::{Answered, Reply};
+
+fn field(condition: bool, name: &'static str) -> Result<(), SnapshotFault> {
+    if condition { Ok(()) } else { Err(SnapshotFault::Field(name)) }
+}
+
+impl Engine {
+    /// The state whose [`Engine::snapshot`] wrote `bytes`.
+    ///
+    /// # Errors
+    /// [`SnapshotFault`] for anything else; damaged bytes never panic.
+    pub fn restore(bytes: &[u8]) -> Result<Self, SnapshotFault> {
+        let mut reader = Reader(bytes);
+        let r = &mut reader;
+        let version = r.u8()?;
+        if version != SNAPSHOT_VERSION {
+            return Err(SnapshotFault::Version(version));
+        }
+        let mut engine = Self::new();
+        engine.seq = Seq(r.u64()?);
+        engine.time = UnixNanos(r.u64()?);
+        engine.trades = r.u64()?;
+        engine.read_registry(r)?;
+        engine.read_ledger(r)?;
+        r.list("sessions", SESSIONS_MAX, |r| engine.read_session(r))?;
+        r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
+        if !reader.0.is_empty() {
+            return Err(SnapshotFault::Trailing(reader.0.len()));
+        }
+        engine.check_invariants().map_err(SnapshotFault::Broken)?;
+        Ok(engine)
+    }
+
+    fn read_registry(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        if r.flag("genesis")? {
+            let Command::Genesis(genesis) = r.command("genesis")? else {
+                return Err(SnapshotFault::Field("genesis"));
+            };
+            self.sessions.seed(&genesis);
+            self.registry.genesis = Some(genesis);
+        }
+        self.registry.term = Term(r.u64()?);
+        r.list("actors", ACTORS_MAX, |r| {
+            let (actor, roles) = (ActorId(r.u32()?), r.u32()?);
+            self.registry.actors.insert(actor, roles);
+            Ok(actor)
+        })?;
+        r.list("assets", ASSETS_MAX, |r| {
+            let Command::DefineAsset(asset) = r.command("assets")? else {
+                return Err(SnapshotFault::Field("assets"));
+            };
+            let id = asset.asset;
+            self.registry.assets.insert(id, asset);
+            Ok(id)
+        })
+    }
+
+    fn read_ledger(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("accounts", ACCOUNTS_MAX, |r| {
+            let Command::OpenAccount(definition) = r.command("accounts")? else {
+                return Err(SnapshotFault::Field("accounts"));
+            };
+            let OpenAccount { account, client, asset, settlement, .. } = definition;
+            field(!settlement || self.ledger.settlement(client, asset).is_none(), "accounts")?;
+            let (debits, credits, held) = (r.u128()?, r.u128()?, r.u128()?);
+            self.ledger.add(Account { definition, debits, credits, held });
+            Ok(account)
+        })?;
+        r.list("transfers", TRANSFER_IDS_MAX, |r| {
+            let command = r.command("transfers")?;
+            let id = if let Command::Deposit(deposit) = &command {
+                deposit.transfer
+            } else if let Command::Withdraw(withdraw) = &command {
+                withdraw.transfer
+            } else if let Command::Transfer(transfer) = &command {
+                transfer.transfer
+            } else {
+                return Err(SnapshotFault::Field("transfers"));
+            };
+            self.ledger.remember(Executed { id, command });
+            Ok(id)
+        })
+    }
+
+    fn read_session(&mut self, r: &mut Reader<'_>) -> Result<SessionId, SnapshotFault> {
+        let Command::DefineSession(definition) = r.command("sessions")? else {
+            return Err(SnapshotFault::Field("sessions"));
+        };
+        let DefineSession { session: id, .. } = definition;
+        field(!self.sessions.comp_ids_taken(&definition), "sessions")?;
+        let mut session = Session::new(definition);
+        session.epoch = SessionEpoch(r.u32()?);
+        session.generation = Generation(r.u32()?);
+        session.next_in = r.u64()?;
+        session.next_out = r.u64()?;
+        field(r.u64()? == session.floor().0, "floor")?;
+        session.connected = r.flag("connected")?;
+        session.heartbeat_s = r.u32()?;
+        session.last_heard = UnixNanos(r.u64()?);
+        session.pending_gap = r.u64()?;
+        if r.flag("cancel_at")? {
+            session.cancel_at = Some(UnixNanos(r.u64()?));
+        }
+        read_requests(r, &mut session)?;
+        let seed = self.sessions.hash_seed;
+        let ids = &mut session.ids;
+        ids.day = r.u64()?;
+        r.list("ClOrdIDs", SESSION_CL_ORD_IDS_MAX, |r| {
+            let used = Used { id: r.text("ClOrdIDs")?, order: OrderId(r.u64()?), market: MarketId(r.u32()?) };
+            let id = used.id;
+            ids.remember(used, seed);
+            Ok(id)
+        })?;
+        // Each has a ClOrdID of its own among those above.
+        r.list("ended orders", SESSION_CL_ORD_IDS_MAX, |r| {
+            let finished = read_finished(r)?;
+            let order = finished.order;
+            ids.finish(finished);
+            Ok(order)
+        })?;
+        self.sessions.add(session);
+        Ok(id)
+    }
+
+    fn read_market(&mut self, r: &mut Reader<'_>) -> Result<MarketId, SnapshotFault> {
+        let Command::DefineMarket(definition) = r.command("markets")? else {
+            return Err(SnapshotFault::Field("markets"));
+        };
+        let DefineMarket { market, fee_account, .. } = definition;
+        let status = r.code("market status", MarketStatus::from_code)?;
+        let fee_account = self.ledger.row(fee_account).ok_or(SnapshotFault::Field("fee account"))?;
+        let row = self.markets.add(definition, status, fee_account);
+        let mut place_in_book = 0_u64;
+        r.list("orders", BOOK_ORDERS_MAX, |r| {
+            self.read_order(r, row)?;
+            // Price and time are checked by the book: what rests behind another cannot cross or come twice.
+            place_in_book = place_in_book.saturating_add(1);
+            Ok(place_in_book)
+        })?;
+        Ok(market)
+    }
+
+    fn read_order(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
+        let (id, cl_ord_id) = (OrderId(r.u64()?), r.text("order's ClOrdID")?);
+        let session =
+            self.sessions.row(SessionId(r.u32()?)).ok_or(SnapshotFault::Field("order's session"))?;
+        let client = ClientId(r.u64()?);
+        let desk = self.markets.desk(client, market, &self.ledger);
+        let order = Order {
+            id,
+            cl_ord_id,
+            session,
+            desk: desk.ok_or(SnapshotFault::Field("order's client"))?,
+            side: r.code("order's side", Side::from_code)?,
+            order_type: r.code("order's type", OrderType::from_code)?,
+            time_in_force: r.code("order's time in force", TimeInForce::from_code)?,
+            price: r.u64()?,
+            qty: r.u64()?,
+            cum: r.u64()?,
+            cum_ticks_lots: r.u128()?,
+            held: r.u128()?,
+            fee_residue_ppm: r.u32()?,
+            maker_fee_ppm: r.u32()?,
+            taker_fee_ppm: r.u32()?,
+            newer: Place::NONE,
+            older: Place::NONE,
+        };
+        let book = &mut self.markets.rows.at_mut(market).book;
+        let slot = book
+            .insert(id, order.side, PriceTicks(order.price), QtyLots(order.leaves()))
+            .map_err(|_| SnapshotFault::Field("order in book"))?;
+        let head = self.sessions.rows.at(session).orders;
+        let head = self.markets.link(Place { market, slot: slot.0 }, order, head);
+        self.sessions.rows.at_mut(session).orders = head;
+        Ok(())
+    }
+}
+
+fn read_requests(r: &mut Reader<'_>, session: &mut Session) -> Result<(), SnapshotFault> {
+    let highest = r.u64()?;
+    session.requests.highest = highest;
+    let window = usize::try_from(REQUEST_WINDOW).unwrap_or(usize::MAX);
+    r.list("answered requests", window, |r| {
+        let answered = Answered {
+            request: r.u64()?,
+            kind: r.u16()?,
+            version: r.u16()?,
+            body: r.bytes()?.to_vec(),
+            reply: Reply {
+                effective_seq: Seq(r.u64()?),
+                refusal: r.optional_code("refusal", RejectReason::from_code)?,
+                field: r.text("field")?,
+            },
+        };
+        let request = answered.request;
+        let in_window = 0 < request && request <= highest && request.saturating_add(REQUEST_WINDOW) > highest;
+        field(in_window, "answered requests")?;
+        session.requests.restore(answered);
+        Ok(request)
+    })
+}
+
+fn read_finished(r: &mut Reader<'_>) -> Result<Finished, SnapshotFault> {
+    Ok(Finished {
+        order: OrderId(r.u64()?),
+        cl_ord_id: r.text("ended order's ClOrdID")?,
+        client: ClientId(r.u64()?),
+        market: MarketId(r.u32()?),
+        side: r.code("ended order's side", Side::from_code)?,
+        order_type: r.code("ended order's type", OrderType::from_code)?,
+        time_in_force: r.code("ended order's time in force", TimeInForce::from_code)?,
+        status: r.code("ended order's status", OrderStatus::from_code)?,
+        reason: r.optional_code("ended order's reason", RejectReason::from_code)?,
+        price: r.u64()?,
+        qty: r.u64()?,
+        cum: r.u64()?,
+        cum_ticks_lots: r.u128()?,
+    })
+}

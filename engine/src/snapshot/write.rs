@@ -1,0 +1,159 @@
+//! Writing: every table in the order of its ids.
+
+use protocol::{Command, RejectReason};
+
+use super::bytes::Writer;
+use crate::engine::Engine;
+use crate::markets::{Market, Order, Place};
+use crate::sessions::Session;
+use crate::sessions::cl_ord_ids::Finished;
+
+/// Version of the layout.
+pub(super) const SNAPSHOT_VERSION: u8 = 1;
+
+impl Engine {
+    /// Appends the canonical bytes of the state to `out`.
+    pub fn snapshot(&self, out: &mut Vec<u8>) {
+        let mut writer = Writer(out);
+        let w = &mut writer;
+        w.u8(SNAPSHOT_VERSION);
+        w.u64(self.seq.0);
+        w.u64(self.time.0);
+        w.u64(self.trades);
+        self.write_registry(w);
+        self.write_ledger(w);
+        let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
+        w.count(sessions.len());
+        for session in sessions {
+            write_session(w, session);
+        }
+        let mut markets: Vec<u32> = self.markets.rows.numbers().collect();
+        markets.sort_unstable_by_key(|&row| self.markets.rows.at(row).definition.market);
+        w.count(markets.len());
+        for row in markets {
+            self.write_market(w, row);
+        }
+    }
+
+    fn write_registry(&self, w: &mut Writer<'_>) {
+        let registry = &self.registry;
+        w.flag(registry.genesis.is_some());
+        if let Some(genesis) = &registry.genesis {
+            w.command(&Command::Genesis(genesis.clone()));
+        }
+        w.u64(registry.term.0);
+        w.count(registry.actors.len());
+        for (actor, roles) in &registry.actors {
+            w.u32(actor.0);
+            w.u32(*roles);
+        }
+        w.count(registry.assets.len());
+        for asset in registry.assets.values() {
+            w.command(&Command::DefineAsset(asset.clone()));
+        }
+    }
+
+    fn write_ledger(&self, w: &mut Writer<'_>) {
+        let accounts = self.ledger.accounts.sorted_by_key(|account| account.definition.account);
+        w.count(accounts.len());
+        for account in accounts {
+            w.command(&Command::OpenAccount(account.definition.clone()));
+            w.u128(account.debits);
+            w.u128(account.credits);
+            w.u128(account.held);
+        }
+        let transfers = self.ledger.executed.sorted_by_key(|executed| executed.id);
+        w.count(transfers.len());
+        for executed in transfers {
+            w.command(&executed.command);
+        }
+    }
+
+    fn write_market(&self, w: &mut Writer<'_>, row: u32) {
+        let Market { definition, status, book, .. } = self.markets.rows.at(row);
+        w.command(&Command::DefineMarket(definition.clone()));
+        w.u8(status.code());
+        w.count(book.len());
+        for resting in book.orders() {
+            if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {
+                self.write_order(w, order);
+            }
+        }
+    }
+
+    fn write_order(&self, w: &mut Writer<'_>, order: &Order) {
+        w.u64(order.id.0);
+        w.text(&order.cl_ord_id);
+        w.u32(self.sessions.rows.at(order.session).definition.session.0);
+        w.u64(self.markets.desks.at(order.desk).client.0);
+        w.u8(order.side.code());
+        w.u8(order.order_type.code());
+        w.u8(order.time_in_force.code());
+        w.u64(order.price);
+        w.u64(order.qty);
+        w.u64(order.cum);
+        w.u128(order.cum_ticks_lots);
+        w.u128(order.held);
+        w.u32(order.fee_residue_ppm);
+        w.u32(order.maker_fee_ppm);
+        w.u32(order.taker_fee_ppm);
+    }
+}
+
+fn write_session(w: &mut Writer<'_>, session: &Session) {
+    w.command(&Command::DefineSession(session.definition.clone()));
+    w.u32(session.epoch.0);
+    w.u32(session.generation.0);
+    w.u64(session.next_in);
+    w.u64(session.next_out);
+    w.u64(session.floor().0);
+    w.flag(session.connected);
+    w.u32(session.heartbeat_s);
+    w.u64(session.last_heard.0);
+    w.u64(session.pending_gap);
+    w.flag(session.cancel_at.is_some());
+    if let Some(deadline) = session.cancel_at {
+        w.u64(deadline.0);
+    }
+    w.u64(session.requests.highest);
+    let answered = session.requests.in_window();
+    w.count(answered.len());
+    for request in answered {
+        w.u64(request.request);
+        w.u16(request.kind);
+        w.u16(request.version);
+        w.bytes(&request.body);
+        w.u64(request.reply.effective_seq.0);
+        w.u8(request.reply.refusal.map_or(0, RejectReason::code));
+        w.text(&request.reply.field);
+    }
+    w.u64(session.ids.day);
+    let used = session.ids.sorted_used();
+    w.count(used.len());
+    for used in used {
+        w.text(&used.id);
+        w.u64(used.order.0);
+        w.u32(used.market.0);
+    }
+    let finished = session.ids.sorted_finished();
+    w.count(finished.len());
+    for finished in finished {
+        write_finished(w, finished);
+    }
+}
+
+fn write_finished(w: &mut Writer<'_>, finished: &Finished) {
+    w.u64(finished.order.0);
+    w.text(&finished.cl_ord_id);
+    w.u64(finished.client.0);
+    w.u32(finished.market.0);
+    w.u8(finished.side.code());
+    w.u8(finished.order_type.code());
+    w.u8(finished.time_in_force.code());
+    w.u8(finished.status.code());
+    w.u8(finished.reason.map_or(0, RejectReason::code));
+    w.u64(finished.price);
+    w.u64(finished.qty);
+    w.u64(finished.cum);
+    w.u128(finished.cum_ticks_lots);
+}

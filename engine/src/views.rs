@@ -1,0 +1,222 @@
+//! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
+
+use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, Generation, MarketId, MarketStatus, OrderId, OutSeq,
+    PriceTicks, QtyLots, SessionEpoch, SessionId, Side, Term, UnixNanos,
+};
+
+use crate::engine::Engine;
+use crate::markets::{Order, Place};
+use crate::matching::DepthLevel;
+
+/// An account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    /// The account.
+    pub account: AccountId,
+    /// Its owner; 0 = the house.
+    pub client: ClientId,
+    /// Its asset.
+    pub asset: AssetId,
+    /// What it is for.
+    pub class: AccountClass,
+    /// Free for the bank.
+    pub code: u16,
+    /// Whether its owner's orders settle through it.
+    pub settlement: bool,
+    /// Everything that went out.
+    pub debits: Amount,
+    /// Everything that came in.
+    pub credits: Amount,
+    /// Promised to live orders.
+    pub held: Amount,
+}
+
+impl AccountView {
+    /// credits − debits; `None` where an external account stands below zero.
+    #[must_use]
+    pub const fn balance(&self) -> Option<Amount> {
+        self.credits.checked_sub(self.debits)
+    }
+}
+
+/// A market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MarketView {
+    /// As defined.
+    pub definition: DefineMarket,
+    /// What it accepts.
+    pub status: MarketStatus,
+    /// Live orders.
+    pub orders: usize,
+    /// The highest bid.
+    pub best_bid: Option<PriceTicks>,
+    /// The lowest ask.
+    pub best_ask: Option<PriceTicks>,
+}
+
+/// A live order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OrderView {
+    /// The order.
+    pub order: OrderId,
+    /// Its latest ClOrdID.
+    pub cl_ord_id: ClOrdId,
+    /// Who entered it.
+    pub session: SessionId,
+    /// For whom.
+    pub client: ClientId,
+    /// Where.
+    pub market: MarketId,
+    /// Which way.
+    pub side: Side,
+    /// Its limit.
+    pub price_ticks: PriceTicks,
+    /// All of it.
+    pub qty_lots: QtyLots,
+    /// Filled of it.
+    pub cum_lots: QtyLots,
+    /// Held for it.
+    pub held: Amount,
+}
+
+/// A session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionView {
+    /// The session.
+    pub session: SessionId,
+    /// As defined; the operator's as if it had been.
+    pub definition: DefineSession,
+    /// Its numbers started at 1 so many times.
+    pub epoch: SessionEpoch,
+    /// Of its current or last connection.
+    pub generation: Generation,
+    /// The number expected next.
+    pub next_in: u64,
+    /// The number sent next.
+    pub next_out: OutSeq,
+    /// The first output that a resend may still get.
+    pub floor: OutSeq,
+    /// Whether a connection is bound.
+    pub connected: bool,
+    /// HeartBtInt(108) of the connection, seconds.
+    pub heartbeat_s: u32,
+    /// When it was last heard.
+    pub last_heard: UnixNanos,
+    /// When its live orders are cancelled, unless it comes back before.
+    pub cancel_at: Option<UnixNanos>,
+    /// The highest request number of a request session.
+    pub highest_request: u64,
+}
+
+impl Engine {
+    /// The first record.
+    #[must_use]
+    pub const fn genesis(&self) -> Option<&Genesis> {
+        self.registry.genesis.as_ref()
+    }
+
+    /// The term that began last.
+    #[must_use]
+    pub const fn term(&self) -> Term {
+        self.registry.term
+    }
+
+    /// Trades so far, over all markets.
+    #[must_use]
+    pub const fn trades(&self) -> u64 {
+        self.trades
+    }
+
+    /// All accounts, by id.
+    pub fn accounts(&self) -> impl Iterator<Item = AccountView> {
+        let accounts = self.ledger.accounts.sorted_by_key(|account| account.definition.account);
+        accounts.into_iter().map(|account| AccountView {
+            account: account.definition.account,
+            client: account.definition.client,
+            asset: account.definition.asset,
+            class: account.definition.class,
+            code: account.definition.code,
+            settlement: account.definition.settlement,
+            debits: Amount(account.debits),
+            credits: Amount(account.credits),
+            held: Amount(account.held),
+        })
+    }
+
+    /// All markets, by id.
+    pub fn markets(&self) -> impl Iterator<Item = MarketView> {
+        let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        markets.into_iter().map(|market| MarketView {
+            definition: market.definition.clone(),
+            status: market.status,
+            orders: market.book.len(),
+            best_bid: market.book.best(Side::Buy),
+            best_ask: market.book.best(Side::Sell),
+        })
+    }
+
+    /// The levels of one side of a market's book, best first; none for a market that does not exist.
+    pub fn depth(&self, market: MarketId, side: Side) -> impl Iterator<Item = DepthLevel> {
+        let row = self.markets.row(market);
+        row.into_iter().flat_map(move |row| self.markets.rows.at(row).book.depth(side))
+    }
+
+    /// All live orders: markets by id, in each bids then asks, by price and time.
+    pub fn orders(&self) -> impl Iterator<Item = OrderView> {
+        let mut markets: Vec<u32> = self.markets.rows.numbers().collect();
+        markets.sort_unstable_by_key(|&row| self.markets.rows.at(row).definition.market);
+        markets.into_iter().flat_map(move |market| {
+            let places = self
+                .markets
+                .rows
+                .at(market)
+                .book
+                .orders()
+                .map(move |resting| Place { market, slot: resting.slot.0 });
+            places.filter_map(move |place| Some(self.order_view(place.market, self.markets.order(place)?)))
+        })
+    }
+
+    fn order_view(&self, market: u32, order: &Order) -> OrderView {
+        OrderView {
+            order: order.id,
+            cl_ord_id: order.cl_ord_id,
+            session: self.sessions.rows.at(order.session).definition.session,
+            client: self.markets.desks.at(order.desk).client,
+            market: self.markets.rows.at(market).definition.market,
+            side: order.side,
+            price_ticks: PriceTicks(order.price),
+            qty_lots: QtyLots(order.qty),
+            cum_lots: QtyLots(order.cum),
+            held: Amount(order.held),
+        }
+    }
+
+    /// All sessions, by id; the operator's is the first.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionView> {
+        let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
+        sessions.into_iter().map(|session| SessionView {
+            session: session.definition.session,
+            definition: session.definition.clone(),
+            epoch: session.epoch,
+            generation: session.generation,
+            next_in: session.next_in,
+            next_out: OutSeq(session.next_out),
+            floor: session.floor(),
+            connected: session.connected,
+            heartbeat_s: session.heartbeat_s,
+            last_heard: session.last_heard,
+            cancel_at: session.cancel_at,
+            highest_request: session.requests.highest,
+        })
+    }
+
+    /// The next request number of a request session: above the highest so far. `None` for other sessions.
+    #[must_use]
+    pub fn next_request(&self, session: SessionId) -> Option<u64> {
+        let session = self.sessions.rows.at(self.sessions.row(session)?);
+        (!session.is_fix()).then(|| session.requests.highest.saturating_add(1))
+    }
+}
