@@ -1,0 +1,392 @@
+//! From files to a log: create, or recover. Nothing is served before everything that was read is durable.
+
+use protocol::frame::FrameKind;
+use protocol::hash::Hash;
+use protocol::limits::BLOCK_ALIGN;
+use protocol::{Index, Term, UnixNanos};
+
+use super::roll::{ReadySpare, Spares};
+use super::tail::Tail;
+use super::{ActiveSegment, Identity, Journal, Mark, Options, Stats};
+use crate::AlignedBuf;
+use crate::classify::Verdict;
+use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
+use crate::marks::{HardState, LocalMark};
+use crate::meta::{self, Meta, MetaView};
+use crate::segment::{
+    self, BLOCKS_AT, PREFILL_STEP_BYTES, SECTOR_BYTES, SegmentHeader, SegmentName, UNFINISHED_SUFFIX,
+    is_prefill,
+};
+use crate::survey::{Findings, Survey, Visit};
+
+/// A journal that is open, and how it was found.
+pub struct Opened<D> {
+    /// The log.
+    pub journal: Journal<D>,
+    /// How it was found.
+    pub report: OpenReport,
+}
+
+/// How a journal was found.
+#[derive(Clone, Debug)]
+pub struct OpenReport {
+    /// What the segments said.
+    pub findings: Findings,
+    /// What `meta` said.
+    pub meta: MetaView,
+    /// Segments with blocks.
+    pub segments: usize,
+    /// Bytes of an unfinished write that were filled with the pattern again.
+    pub torn_bytes: u64,
+}
+
+/// Why a journal is not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskFault),
+    /// There is no journal here: create one.
+    #[error("there is no journal here")]
+    Empty,
+    /// There is one already.
+    #[error("there is a journal here already")]
+    Exists,
+    /// `meta` is gone or damaged in all copies: this replica no longer knows whom it voted for, and has to come back
+    /// under a new node id.
+    #[error("meta is lost: rejoin under a new node id")]
+    MetaLost,
+    /// The segments are another cluster's, epoch's or replica's than `meta`.
+    #[error("segments and meta belong to different replicas: {segments:?}, {meta:?}")]
+    Foreign {
+        /// By the segments.
+        segments: Identity,
+        /// By `meta`.
+        meta: Identity,
+    },
+    /// No segment is left.
+    #[error("meta is here, but no segment")]
+    NoSegment,
+    /// Durable blocks are damaged or gone. Bring them back from a peer or a copy; nothing is cut.
+    #[error("durable blocks are damaged or gone: {}", describe(.0))]
+    Repair(Box<Findings>),
+    /// It cannot be told alone whether the tail was durable.
+    #[error("the tail cannot be judged alone: {}", describe(.0))]
+    Suspect(Box<Findings>),
+    /// Nothing is in doubt: there is nothing to adjudicate.
+    #[error("nothing is in doubt: start the node")]
+    NothingInDoubt,
+    /// The tail is still in doubt after it was set aside.
+    #[error("still in doubt after the tail was set aside: {}", describe(.0))]
+    StillInDoubt(Box<Findings>),
+}
+
+fn describe(findings: &Findings) -> String {
+    let mut text = format!(
+        "{:?} ({}) behind entry {}, block {}, at {}; the newest durable block was at least {}, the newest committed entry at least {}",
+        findings.verdict,
+        findings.row.name,
+        findings.log.last_index,
+        findings.last_block,
+        findings.end,
+        findings.watermark,
+        findings.commit
+    );
+    if let Some(damage) = &findings.damage {
+        text.push_str(&format!("; there: {:?}", damage.kind));
+    }
+    text
+}
+
+impl<D: Disk> Journal<D> {
+    /// Makes a new journal. A folder in which making one was interrupted is used again.
+    ///
+    /// # Errors
+    /// [`Refusal::Exists`], [`Refusal::MetaLost`], [`Refusal::Disk`].
+    pub fn create(mut disk: D, identity: Identity, options: Options) -> Result<Self, Refusal> {
+        check(&options);
+        if MetaView::load(&mut disk)?.is_some() {
+            return Err(Refusal::Exists);
+        }
+        remove_unfinished(&mut disk)?;
+        let segments = segment_names(&mut disk)?;
+        let mut buffer = AlignedBuf::with_capacity(0);
+        let walked = walk(&mut disk, &segments, 0, &mut buffer)?;
+        if walked.findings.blocks > 0 || !matches!(walked.findings.verdict, Verdict::Clean | Verdict::Torn) {
+            return Err(Refusal::MetaLost);
+        }
+        for name in segments {
+            disk.remove(&name.file())?;
+        }
+        let name = SegmentName { epoch: identity.epoch, segno: 1 };
+        let header = SegmentHeader {
+            cluster: identity.cluster,
+            epoch: identity.epoch,
+            node: identity.node,
+            segno: name.segno,
+            first_index: Index(1),
+            prev_term: Term(0),
+            prev_chain: Hash::ZERO,
+            nonce: segment::nonce(options.nonce_seed, name.segno),
+            segment_bytes: options.segment_bytes,
+            created: UnixNanos(0),
+            prev_block: 0,
+            prev_block_crc: 0,
+        };
+        segment::prefill(&mut disk, &name.file(), header.segment_bytes, header.nonce)?;
+        disk.write_at(&name.file(), 0, &header.pages())?;
+        disk.sync(&name.file())?;
+        let Identity { cluster, epoch, node } = identity;
+        let meta = Meta { sequence: 1, cluster, epoch, node, hard_state: HardState::default() };
+        meta.store(&mut disk)?;
+        disk.sync_dir(Dir::Root)?;
+        Ok(Self::open(disk, options)?.journal)
+    }
+
+    /// Opens the journal of `disk`: verifies all of it, cuts off an unfinished write, and makes durable what was read.
+    ///
+    /// # Errors
+    /// [`Refusal`]. Nothing is changed on disk then, except that unfinished files are removed.
+    pub fn open(mut disk: D, options: Options) -> Result<Opened<D>, Refusal> {
+        check(&options);
+        remove_unfinished(&mut disk)?;
+        let (view, segments) = (MetaView::load(&mut disk)?, segment_names(&mut disk)?);
+        let Some(view) = view else {
+            return Err(if segments.is_empty() { Refusal::Empty } else { Refusal::MetaLost });
+        };
+        let meta = view.meta.ok_or(Refusal::MetaLost)?;
+        let mut buffer = AlignedBuf::with_capacity(0);
+        let walked = walk(&mut disk, &segments, view.durable_hint, &mut buffer)?;
+        let findings = &walked.findings;
+        match findings.verdict {
+            Verdict::Clean | Verdict::Torn => {}
+            Verdict::Repair(_) => return Err(Refusal::Repair(Box::new(walked.findings))),
+            Verdict::Suspect { .. } => return Err(Refusal::Suspect(Box::new(walked.findings))),
+        }
+        let active = findings.segment.ok_or(Refusal::NoSegment)?;
+        check_owner(&active, &meta)?;
+        let torn_bytes = if findings.verdict == Verdict::Torn {
+            let nonce = if findings.end.segment == active.name() { active.nonce } else { walked.last_nonce };
+            refill(&mut disk, findings.end.segment, findings.end.offset, nonce)?
+        } else {
+            0
+        };
+        for name in &segments {
+            // What a killed process had written and not synced is read here; Raft counts it as durable from now on.
+            disk.sync(&name.file())?;
+        }
+        disk.sync_dir(Dir::Journal)?;
+        let meta = settle_meta(&mut disk, &view, meta, findings.hard_state)?;
+        let report = OpenReport {
+            findings: walked.findings.clone(),
+            meta: view,
+            segments: walked.segments,
+            torn_bytes,
+        };
+        Ok(Opened { journal: Self::assemble(disk, options, meta, active, walked), report })
+    }
+
+    fn assemble(disk: D, options: Options, meta: Meta, active: SegmentHeader, walked: Walked) -> Self {
+        let Findings { log, last_block, last_block_crc, commit, sealed, end, .. } = walked.findings;
+        let next_offset = if end.segment == active.name() { end.offset } else { active.segment_bytes };
+        Self {
+            disk,
+            options,
+            meta,
+            log,
+            written: log,
+            tail: walked.tail,
+            building: std::collections::VecDeque::new(),
+            in_flight: None,
+            active: ActiveSegment { header: active, next_offset, sealed },
+            spares: Spares::found(walked.spares, active.segno),
+            last_block,
+            last_block_crc,
+            durable_block: last_block,
+            hint_due: true,
+            commit,
+            newest_time: walked.newest_time,
+            hard_state: meta.hard_state,
+            appended: Mark(0),
+            durable: Mark(0),
+            durable_index: log.last_index,
+            scratch: Vec::new(),
+            stats: Stats::default(),
+        }
+    }
+}
+
+/// What a walk over all segments has found.
+pub(super) struct Walked {
+    pub(super) findings: Findings,
+    tail: Tail,
+    spares: Vec<ReadySpare>,
+    newest_time: UnixNanos,
+    segments: usize,
+    /// The last word of the segment in which blocks end.
+    last_nonce: u64,
+}
+
+/// Reads all segments from the device, one at a time, and judges them.
+pub(super) fn walk<D: Disk>(
+    disk: &mut D,
+    names: &[SegmentName],
+    durable_hint: u64,
+    buffer: &mut AlignedBuf,
+) -> Result<Walked, DiskFault> {
+    let mut survey = Survey::new();
+    let mut tail: Option<Tail> = None;
+    let mut newest_time = UnixNanos(0);
+    let mut segments = 0;
+    let mut headerless = Vec::new();
+    for name in names {
+        read_segment(disk, *name, buffer)?;
+        let mut entered = false;
+        survey.segment(*name, buffer, &mut |visit| match visit {
+            Visit::Segment(_, header) => {
+                entered = true;
+                tail.get_or_insert_with(|| Tail::new(header.first_index)).enter_segment(*header);
+            }
+            Visit::Block { place, unlinked: false, .. } => {
+                if let Some(tail) = &mut tail {
+                    tail.found_block(place);
+                }
+            }
+            Visit::Frame { place, frame, unlinked: false } => {
+                if let Some(tail) = &mut tail {
+                    if frame.header.kind.is_entry() {
+                        tail.found_entry(&frame, place);
+                        newest_time = newest_time.max(frame.header.time);
+                    } else if frame.header.kind == FrameKind::Truncate
+                        && let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(&frame)
+                    {
+                        tail.truncate(Index(from.0.saturating_sub(1)));
+                    }
+                }
+            }
+            Visit::Block { .. } | Visit::Frame { .. } | Visit::Damage(_) => {}
+        });
+        if entered {
+            segments += 1;
+        } else {
+            headerless.extend(as_spare(*name, buffer));
+        }
+    }
+    let findings = survey.finish(durable_hint);
+    let last_nonce =
+        headerless.iter().find(|spare| spare.name == findings.end.segment).map_or(0, |spare| spare.nonce);
+    Ok(Walked {
+        findings,
+        tail: tail.unwrap_or_else(|| Tail::new(Index(1))),
+        spares: headerless,
+        newest_time,
+        segments,
+        last_nonce,
+    })
+}
+
+/// A segment without a header, if blocks can go behind its header pages.
+fn as_spare(name: SegmentName, bytes: &[u8]) -> Option<ReadySpare> {
+    let nonce = bytes.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    let len = bytes.len() as u64;
+    let blocks = bytes.get(BLOCKS_AT as usize..)?;
+    let usable = nonce != 0 && len >= segment::SEGMENT_BYTES_MIN && len.is_multiple_of(BLOCK_ALIGN as u64);
+    (usable && is_prefill(blocks, nonce)).then_some(ReadySpare { name, bytes: len, nonce })
+}
+
+fn read_segment<D: Disk>(disk: &mut D, name: SegmentName, buffer: &mut AlignedBuf) -> Result<(), DiskFault> {
+    let len = disk.len(&name.file())?.unwrap_or(0) as usize;
+    let aligned = len.next_multiple_of(BLOCK_ALIGN);
+    if buffer.capacity() < aligned {
+        *buffer = AlignedBuf::with_capacity(aligned);
+    }
+    buffer.resize(aligned);
+    let read = disk.read(&name.file(), 0, buffer, ReadFrom::Device)?;
+    buffer.resize(read.min(len));
+    Ok(())
+}
+
+/// Fills `name` with its pattern again from `offset` on (a segment's header pages only, where they are what is torn), so
+/// that what is written there next is judged against it. Returns the bytes that were not the pattern.
+pub(super) fn refill<D: Disk>(
+    disk: &mut D,
+    name: SegmentName,
+    offset: u64,
+    nonce: u64,
+) -> Result<u64, DiskFault> {
+    let file = name.file();
+    let end = disk.len(&file)?.unwrap_or(0);
+    let end = if offset < BLOCKS_AT { BLOCKS_AT.min(end) } else { end };
+    let mut step = AlignedBuf::zeroed(PREFILL_STEP_BYTES);
+    let mut pattern = AlignedBuf::zeroed(SECTOR_BYTES);
+    segment::fill(&mut pattern, nonce);
+    let (mut at, mut changed) = (offset, 0);
+    while at < end {
+        step.resize(PREFILL_STEP_BYTES.min((end - at) as usize));
+        let read = disk.read(&file, at, &mut step, ReadFrom::Device)?;
+        let read = step.get(..read).unwrap_or_default();
+        for (sector, place) in read.chunks(SECTOR_BYTES).zip((at..).step_by(SECTOR_BYTES)) {
+            if !is_prefill(sector, nonce) {
+                disk.write_at(&file, place, &pattern[..sector.len()])?;
+                changed += sector.len() as u64;
+            }
+        }
+        at += step.len() as u64;
+    }
+    disk.sync(&file)?;
+    Ok(changed)
+}
+
+/// The newer of what `meta` and the journal say; and four whole copies of it.
+fn settle_meta<D: Disk>(
+    disk: &mut D,
+    view: &MetaView,
+    meta: Meta,
+    journal: HardState,
+) -> Result<Meta, DiskFault> {
+    // The frame is durable before meta is: after a crash in between it is ahead, by a term or by a first vote.
+    let ahead = journal.term > meta.hard_state.term
+        || (journal.term == meta.hard_state.term && meta.hard_state.vote.0 == 0 && journal.vote.0 != 0);
+    let hard_state = if ahead { journal } else { meta.hard_state };
+    if !ahead && view.copies == 4 {
+        disk.sync(&meta::file())?;
+        return Ok(meta);
+    }
+    let settled = Meta { sequence: meta.sequence + 1, hard_state, ..meta };
+    settled.store(disk)?;
+    Ok(settled)
+}
+
+fn check_owner(active: &SegmentHeader, meta: &Meta) -> Result<(), Refusal> {
+    let segments = Identity { cluster: active.cluster, epoch: active.epoch, node: active.node };
+    let meta = Identity { cluster: meta.cluster, epoch: meta.epoch, node: meta.node };
+    if segments == meta { Ok(()) } else { Err(Refusal::Foreign { segments, meta }) }
+}
+
+pub(super) fn segment_names<D: Disk>(disk: &mut D) -> Result<Vec<SegmentName>, DiskFault> {
+    let mut names: Vec<_> =
+        disk.list(Dir::Journal)?.iter().filter_map(|name| SegmentName::parse(name)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+pub(super) fn remove_unfinished<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
+    for name in disk.list(Dir::Journal)? {
+        if name.ends_with(UNFINISHED_SUFFIX) {
+            disk.remove(&FileRef::new(Dir::Journal, name))?;
+        }
+    }
+    Ok(())
+}
+
+fn check(options: &Options) {
+    let Options { segment_bytes, block_bytes_max, .. } = *options;
+    assert!(
+        segment_bytes >= segment::SEGMENT_BYTES_MIN && segment_bytes.is_multiple_of(BLOCK_ALIGN as u64),
+        "segments of {segment_bytes} bytes"
+    );
+    assert!(
+        block_bytes_max.is_multiple_of(BLOCK_ALIGN) && (BLOCK_ALIGN..=64 << 10).contains(&block_bytes_max),
+        "blocks of {block_bytes_max} bytes"
+    );
+}

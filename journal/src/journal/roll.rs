@@ -1,0 +1,148 @@
+//! From one segment to the next: the seal, the header, and spares made in the background.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use protocol::hash::Hash;
+use protocol::limits::BLOCK_ALIGN;
+
+use super::{ActiveSegment, Journal, Space, Write};
+use crate::AlignedBuf;
+use crate::block;
+use crate::disk::{Disk, DiskFault, Spare};
+use crate::marks::LocalMark;
+use crate::segment::{self, BLOCKS_AT, SegmentHeader, SegmentName};
+use crate::survey::Place;
+
+/// Segments that wait to be used.
+#[derive(Debug, Default)]
+pub(super) struct Spares {
+    ready: VecDeque<ReadySpare>,
+    making: Option<SegmentName>,
+    failed: Option<DiskFault>,
+}
+
+impl Spares {
+    /// Those that were found and follow `active` without a gap; others are made again.
+    pub(super) fn found(spares: impl IntoIterator<Item = ReadySpare>, active: u64) -> Self {
+        let ready =
+            spares.into_iter().zip(active + 1..).take_while(|(spare, segno)| spare.name.segno == *segno);
+        Self { ready: ready.map(|(spare, _)| spare).collect(), ..Self::default() }
+    }
+}
+
+/// One of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadySpare {
+    pub(super) name: SegmentName,
+    pub(super) bytes: u64,
+    pub(super) nonce: u64,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Whether more may be proposed: `false` once half of the last segment is used, because refusals and votes have to
+    /// be journaled too.
+    #[must_use]
+    pub fn accepts(&self) -> bool {
+        let waiting: usize = self.building.iter().map(|building| building.block.len()).sum();
+        let used = self.active.next_offset + waiting as u64;
+        !self.spares.ready.is_empty() || (!self.active.sealed && used <= self.active.header.segment_bytes / 2)
+    }
+
+    /// Whether there is room, for status and metrics.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        match &self.spares.failed {
+            Some(fault) if !self.accepts() => Space::ReadOnly(fault.clone()),
+            Some(_) | None => Space::Open,
+        }
+    }
+
+    /// Why the last spare segment could not be made.
+    #[must_use]
+    pub fn spare_fault(&self) -> Option<&DiskFault> {
+        self.spares.failed.as_ref()
+    }
+
+    /// Segments that are ready to be used.
+    #[must_use]
+    pub fn spares_ready(&self) -> usize {
+        self.spares.ready.len()
+    }
+
+    /// Tries again to make spares after a failure. The caller has the clock: about once a second.
+    pub fn retry_spares(&mut self) {
+        self.spares.failed = None;
+    }
+
+    pub(super) fn step_spares(&mut self) {
+        if let Some(done) = self.disk.poll_spare() {
+            let made = self.spares.making.take();
+            assert!(made.is_some_and(|name| name.file() == done.spare.file), "the spare that was asked for");
+            match (done.result, made) {
+                (Ok(()), Some(name)) => self.spares.ready.push_back(ReadySpare {
+                    name,
+                    bytes: done.spare.bytes,
+                    nonce: done.spare.nonce,
+                }),
+                (Err(fault), _) => self.spares.failed = Some(fault),
+                (Ok(()), None) => {}
+            }
+        }
+        let wanted = self.spares.ready.len() < self.options.spares;
+        if wanted && self.spares.making.is_none() && self.spares.failed.is_none() {
+            let last = self.spares.ready.back().map_or(self.active.header.name(), |spare| spare.name);
+            let name = SegmentName { epoch: self.meta.epoch, segno: last.segno + 1 };
+            let nonce = segment::nonce(self.options.nonce_seed, name.segno);
+            self.spares.making = Some(name);
+            self.disk.request_spare(Spare { file: name.file(), bytes: self.options.segment_bytes, nonce });
+        }
+    }
+
+    pub(super) fn submit_seal(&mut self) {
+        let end = self.written;
+        let seal = LocalMark::Seal {
+            last_index: end.last_index,
+            last_term: end.last_term,
+            chain: end.chain,
+            merkle_root: Hash::ZERO,
+        };
+        let mut frame = std::mem::take(&mut self.scratch);
+        seal.write(&mut frame);
+        let mut block = AlignedBuf::with_capacity(BLOCK_ALIGN);
+        block::begin(&mut block);
+        assert!(block.extend(&frame), "a seal fits a page");
+        self.scratch = frame;
+        let place = Place { segment: self.active.header.name(), offset: self.active.next_offset };
+        self.close_block(&mut block, 0, protocol::Index(0), (end.last_index, end.last_term), &end);
+        self.submit(place, Arc::new(block), Write::Seal);
+    }
+
+    /// Writes the next segment's header, if there is a spare.
+    pub(super) fn submit_header(&mut self) -> bool {
+        let Some(spare) = self.spares.ready.pop_front() else { return false };
+        let header = SegmentHeader {
+            cluster: self.meta.cluster,
+            epoch: spare.name.epoch,
+            node: self.meta.node,
+            segno: spare.name.segno,
+            first_index: self.written.last_index.next(),
+            prev_term: self.written.last_term,
+            prev_chain: self.written.chain,
+            nonce: spare.nonce,
+            segment_bytes: spare.bytes,
+            created: self.newest_time,
+            prev_block: self.last_block,
+            prev_block_crc: self.last_block_crc,
+        };
+        let place = Place { segment: spare.name, offset: 0 };
+        self.submit(place, Arc::new(header.pages()), Write::Header(header));
+        true
+    }
+
+    pub(super) fn enter_segment(&mut self, header: SegmentHeader) {
+        self.active = ActiveSegment { header, next_offset: BLOCKS_AT, sealed: false };
+        self.tail.enter_segment(header);
+        self.stats.segments += 1;
+    }
+}

@@ -1,0 +1,85 @@
+//! The same log on the real disk, with each writer; and the lock.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use journal::file_disk::FolderFault;
+use journal::{FileDisk, Journal, Options, WriterKind};
+use protocol::Index;
+
+use crate::log::{IDENTITY, entry, options};
+
+/// A folder of its own below the build's, removed when the test has passed.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{name}-{}", std::process::id()));
+        if path.exists() {
+            std::fs::remove_dir_all(&path).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            std::fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+}
+
+fn settle(journal: &mut Journal<FileDisk>) {
+    while journal.durable() != journal.appended() {
+        let progress = journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+        if !progress.completed {
+            journal.disk_mut().wait(Duration::from_millis(10));
+        }
+    }
+}
+
+#[test]
+fn every_writer_leaves_the_same_log() {
+    for kind in [WriterKind::Direct, WriterKind::Mapped, WriterKind::Plain] {
+        let folder = Folder::new(&kind.to_string());
+        let disk = FileDisk::open(&folder.0, kind).unwrap();
+        let mut journal = Journal::create(disk, IDENTITY, options()).unwrap();
+        for index in 1..=60 {
+            journal.append(&entry(index, 1, 9_000, 3));
+            if index % 2 == 0 {
+                settle(&mut journal);
+            }
+        }
+        assert!(journal.stats().segments >= 1, "{kind}");
+        let chain = journal.last_chain();
+        for index in [1, 30, 60] {
+            assert_eq!(journal.entry(Index(index)).unwrap()[..9_096], entry(index, 1, 9_000, 3)[..9_096]);
+        }
+        drop(journal);
+        let disk = FileDisk::open(&folder.0, WriterKind::Plain).unwrap();
+        let mut opened = Journal::open(disk, Options { tail_bytes: 0, ..options() }).unwrap();
+        assert_eq!((opened.journal.last_index(), opened.journal.last_chain()), (Index(60), chain), "{kind}");
+        for index in 1..=60 {
+            assert_eq!(
+                opened.journal.entry(Index(index)).unwrap()[..9_096],
+                entry(index, 1, 9_000, 3)[..9_096]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_process_is_told_who_holds_the_folder() {
+    let folder = Folder::new("lock");
+    let disk = FileDisk::open(&folder.0, WriterKind::Direct).unwrap();
+    let beside = disk.beside();
+    drop(disk);
+    let Err(FolderFault::Locked { owner, .. }) = FileDisk::open(&folder.0, WriterKind::Direct) else {
+        panic!("opened twice");
+    };
+    assert_eq!(owner, Some(std::process::id()));
+    drop(beside);
+    assert!(FileDisk::open(&folder.0, WriterKind::Direct).is_ok());
+}
