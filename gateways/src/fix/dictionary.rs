@@ -1,0 +1,524 @@
+//! The one data dictionary: every field and message that we accept or send. docs/fix/FIX44-sicil.xml says the same in
+//! the form that QuickFIX reads; a test compares the two, field by field.
+
+/// Format of a field's value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    String,
+    Char,
+    MultipleValueString,
+    Currency,
+    Exchange,
+    Data,
+    Int,
+    Length,
+    SeqNum,
+    NumInGroup,
+    Boolean,
+    Price,
+    Qty,
+    Amt,
+    UtcTimestamp,
+    LocalMktDate,
+}
+
+/// A field.
+#[derive(Debug)]
+pub(crate) struct FieldDef {
+    pub(crate) tag: u16,
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// Value and name; empty = anything of the kind.
+    pub(crate) values: &'static [(&'static str, &'static str)],
+}
+
+/// A field in a message, header, trailer or group.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) tag: u16,
+    pub(crate) required: bool,
+    /// Of a count: what each entry holds, first the field that begins an entry.
+    pub(crate) group: &'static [Member],
+}
+
+/// Which way a message goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    In,
+    Out,
+    Both,
+}
+
+/// A message.
+#[derive(Debug)]
+pub(crate) struct MessageDef {
+    pub(crate) msg_type: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "part of the table that the XML is compared with"))]
+    pub(crate) name: &'static str,
+    #[cfg_attr(not(test), expect(dead_code, reason = "part of the table that the XML is compared with"))]
+    pub(crate) admin: bool,
+    pub(crate) direction: Direction,
+    pub(crate) members: &'static [Member],
+    /// One bit for each field of the body, by its place in [`FIELDS`]; entries of groups not counted.
+    pub(crate) mask: u128,
+}
+
+use Direction::{Both, In, Out};
+use Kind::{
+    Amt, Boolean, Char, Currency, Data, Exchange, Int, Length, LocalMktDate, MultipleValueString, NumInGroup,
+    Price, Qty, SeqNum, String, UtcTimestamp,
+};
+
+const fn any(tag: u16, name: &'static str, kind: Kind) -> FieldDef {
+    FieldDef { tag, name, kind, values: &[] }
+}
+
+const fn of(
+    tag: u16,
+    name: &'static str,
+    kind: Kind,
+    values: &'static [(&'static str, &'static str)],
+) -> FieldDef {
+    FieldDef { tag, name, kind, values }
+}
+
+const fn req(tag: u16) -> Member {
+    Member { tag, required: true, group: &[] }
+}
+
+const fn opt(tag: u16) -> Member {
+    Member { tag, required: false, group: &[] }
+}
+
+const fn group(tag: u16, group: &'static [Member]) -> Member {
+    Member { tag, required: false, group }
+}
+
+const fn message(
+    msg_type: &'static str,
+    name: &'static str,
+    admin: bool,
+    direction: Direction,
+    members: &'static [Member],
+) -> MessageDef {
+    MessageDef { msg_type, name, admin, direction, members, mask: mask(members) }
+}
+
+/// Every field, by tag.
+pub(crate) const FIELDS: &[FieldDef] = &[
+    any(1, "Account", String),
+    any(6, "AvgPx", Price),
+    any(7, "BeginSeqNo", SeqNum),
+    any(8, "BeginString", String),
+    any(9, "BodyLength", Length),
+    any(10, "CheckSum", String),
+    any(11, "ClOrdID", String),
+    any(12, "Commission", Amt),
+    of(13, "CommType", Char, &[("3", "ABSOLUTE")]),
+    any(14, "CumQty", Qty),
+    any(15, "Currency", Currency),
+    any(16, "EndSeqNo", SeqNum),
+    any(17, "ExecID", String),
+    any(18, "ExecInst", MultipleValueString),
+    of(21, "HandlInst", Char, &[("1", "AUTOMATED_PRIVATE"), ("2", "AUTOMATED_PUBLIC"), ("3", "MANUAL")]),
+    any(22, "SecurityIDSource", String),
+    any(31, "LastPx", Price),
+    any(32, "LastQty", Qty),
+    any(34, "MsgSeqNum", SeqNum),
+    any(35, "MsgType", String),
+    any(36, "NewSeqNo", SeqNum),
+    any(37, "OrderID", String),
+    any(38, "OrderQty", Qty),
+    of(
+        39,
+        "OrdStatus",
+        Char,
+        &[
+            ("0", "NEW"),
+            ("1", "PARTIALLY_FILLED"),
+            ("2", "FILLED"),
+            ("4", "CANCELED"),
+            ("8", "REJECTED"),
+            ("C", "EXPIRED"),
+        ],
+    ),
+    of(40, "OrdType", Char, &[("1", "MARKET"), ("2", "LIMIT")]),
+    any(41, "OrigClOrdID", String),
+    any(43, "PossDupFlag", Boolean),
+    any(44, "Price", Price),
+    any(45, "RefSeqNum", SeqNum),
+    any(48, "SecurityID", String),
+    any(49, "SenderCompID", String),
+    any(50, "SenderSubID", String),
+    any(52, "SendingTime", UtcTimestamp),
+    of(54, "Side", Char, &[("1", "BUY"), ("2", "SELL")]),
+    any(55, "Symbol", String),
+    any(56, "TargetCompID", String),
+    any(57, "TargetSubID", String),
+    any(58, "Text", String),
+    of(
+        59,
+        "TimeInForce",
+        Char,
+        &[("0", "DAY"), ("1", "GOOD_TILL_CANCEL"), ("3", "IMMEDIATE_OR_CANCEL"), ("4", "FILL_OR_KILL")],
+    ),
+    any(60, "TransactTime", UtcTimestamp),
+    any(95, "RawDataLength", Length),
+    any(96, "RawData", Data),
+    any(97, "PossResend", Boolean),
+    of(98, "EncryptMethod", Int, &[("0", "NONE")]),
+    any(99, "StopPx", Price),
+    of(
+        102,
+        "CxlRejReason",
+        Int,
+        &[
+            ("0", "TOO_LATE_TO_CANCEL"),
+            ("1", "UNKNOWN_ORDER"),
+            ("2", "BROKER_EXCHANGE_OPTION"),
+            ("6", "DUPLICATE_CLORDID_RECEIVED"),
+            ("99", "OTHER"),
+        ],
+    ),
+    of(
+        103,
+        "OrdRejReason",
+        Int,
+        &[
+            ("0", "BROKER_EXCHANGE_OPTION"),
+            ("1", "UNKNOWN_SYMBOL"),
+            ("2", "EXCHANGE_CLOSED"),
+            ("3", "ORDER_EXCEEDS_LIMIT"),
+            ("4", "TOO_LATE_TO_ENTER"),
+            ("5", "UNKNOWN_ORDER"),
+            ("6", "DUPLICATE_ORDER"),
+            ("11", "UNSUPPORTED_ORDER_CHARACTERISTIC"),
+            ("13", "INCORRECT_QUANTITY"),
+            ("15", "UNKNOWN_ACCOUNT"),
+            ("99", "OTHER"),
+        ],
+    ),
+    any(108, "HeartBtInt", Int),
+    any(110, "MinQty", Qty),
+    any(111, "MaxFloor", Qty),
+    any(112, "TestReqID", String),
+    any(115, "OnBehalfOfCompID", String),
+    any(116, "OnBehalfOfSubID", String),
+    any(122, "OrigSendingTime", UtcTimestamp),
+    any(123, "GapFillFlag", Boolean),
+    any(126, "ExpireTime", UtcTimestamp),
+    any(128, "DeliverToCompID", String),
+    any(129, "DeliverToSubID", String),
+    any(141, "ResetSeqNumFlag", Boolean),
+    any(142, "SenderLocationID", String),
+    any(143, "TargetLocationID", String),
+    any(144, "OnBehalfOfLocationID", String),
+    any(145, "DeliverToLocationID", String),
+    of(
+        150,
+        "ExecType",
+        Char,
+        &[
+            ("0", "NEW"),
+            ("4", "CANCELED"),
+            ("5", "REPLACE"),
+            ("8", "REJECTED"),
+            ("C", "EXPIRED"),
+            ("F", "TRADE"),
+            ("I", "ORDER_STATUS"),
+        ],
+    ),
+    any(151, "LeavesQty", Qty),
+    any(152, "CashOrderQty", Qty),
+    of(
+        167,
+        "SecurityType",
+        String,
+        &[
+            ("CS", "COMMON_STOCK"),
+            ("FOR", "FOREIGN_EXCHANGE_CONTRACT"),
+            ("FUT", "FUTURE"),
+            ("NONE", "NO_SECURITY_TYPE"),
+            ("OPT", "OPTION"),
+        ],
+    ),
+    any(207, "SecurityExchange", Exchange),
+    any(336, "TradingSessionID", String),
+    any(369, "LastMsgSeqNumProcessed", SeqNum),
+    any(371, "RefTagID", Int),
+    any(372, "RefMsgType", String),
+    any(373, "SessionRejectReason", Int),
+    any(379, "BusinessRejectRefID", String),
+    any(380, "BusinessRejectReason", Int),
+    any(383, "MaxMessageSize", Length),
+    any(386, "NoTradingSessions", NumInGroup),
+    any(432, "ExpireDate", LocalMktDate),
+    of(
+        434,
+        "CxlRejResponseTo",
+        Char,
+        &[("1", "ORDER_CANCEL_REQUEST"), ("2", "ORDER_CANCEL_REPLACE_REQUEST")],
+    ),
+    any(447, "PartyIDSource", Char),
+    any(448, "PartyID", String),
+    any(452, "PartyRole", Int),
+    any(453, "NoPartyIDs", NumInGroup),
+    any(464, "TestMessageIndicator", Boolean),
+    any(526, "SecondaryClOrdID", String),
+    any(527, "SecondaryExecID", String),
+    of(528, "OrderCapacity", Char, &[("A", "AGENCY"), ("P", "PRINCIPAL"), ("R", "RISKLESS_PRINCIPAL")]),
+    any(553, "Username", String),
+    any(554, "Password", String),
+    any(582, "CustOrderCapacity", Int),
+    any(583, "ClOrdLinkID", String),
+    any(625, "TradingSessionSubID", String),
+    any(660, "AcctIDSource", Int),
+    any(789, "NextExpectedMsgSeqNum", SeqNum),
+    of(851, "LastLiquidityInd", Int, &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY")]),
+];
+
+/// The standard header.
+pub(crate) const HEADER: &[Member] = &[
+    req(8),
+    req(9),
+    req(35),
+    req(49),
+    req(56),
+    opt(115),
+    opt(128),
+    req(34),
+    opt(50),
+    opt(142),
+    opt(57),
+    opt(143),
+    opt(116),
+    opt(144),
+    opt(129),
+    opt(145),
+    opt(43),
+    opt(97),
+    req(52),
+    opt(122),
+    opt(369),
+];
+
+/// The standard trailer.
+pub(crate) const TRAILER: &[Member] = &[req(10)];
+
+const PARTIES: Member = group(453, &[req(448), opt(447), opt(452)]);
+const TRADING_SESSIONS: Member = group(386, &[req(336), opt(625)]);
+
+/// Every message that we accept or send.
+pub(crate) const MESSAGES: &[MessageDef] = &[
+    message("0", "Heartbeat", true, Both, &[opt(112)]),
+    message("1", "TestRequest", true, Both, &[req(112)]),
+    message("2", "ResendRequest", true, Both, &[req(7), req(16)]),
+    message("3", "Reject", true, Both, &[req(45), opt(371), opt(372), opt(373), opt(58)]),
+    message("4", "SequenceReset", true, Both, &[opt(123), req(36)]),
+    message("5", "Logout", true, Both, &[opt(58)]),
+    message(
+        "8",
+        "ExecutionReport",
+        false,
+        Out,
+        &[
+            req(37),
+            opt(11),
+            opt(41),
+            req(17),
+            opt(527),
+            req(150),
+            req(39),
+            opt(103),
+            opt(1),
+            req(55),
+            req(54),
+            opt(38),
+            opt(40),
+            opt(44),
+            opt(59),
+            opt(32),
+            opt(31),
+            req(151),
+            req(14),
+            req(6),
+            opt(60),
+            opt(12),
+            opt(13),
+            opt(851),
+            opt(58),
+        ],
+    ),
+    message(
+        "9",
+        "OrderCancelReject",
+        false,
+        Out,
+        &[req(37), req(11), req(41), req(39), opt(60), req(434), opt(102), opt(58)],
+    ),
+    message(
+        "A",
+        "Logon",
+        true,
+        Both,
+        &[req(98), req(108), opt(95), opt(96), opt(141), opt(789), opt(383), opt(464), opt(553), opt(554)],
+    ),
+    message(
+        "D",
+        "NewOrderSingle",
+        false,
+        In,
+        &[
+            req(11),
+            opt(526),
+            opt(583),
+            PARTIES,
+            opt(1),
+            opt(660),
+            opt(21),
+            opt(18),
+            opt(110),
+            opt(111),
+            TRADING_SESSIONS,
+            req(55),
+            opt(48),
+            opt(22),
+            opt(167),
+            opt(207),
+            req(54),
+            req(60),
+            opt(38),
+            opt(152),
+            req(40),
+            opt(44),
+            opt(99),
+            opt(15),
+            opt(59),
+            opt(432),
+            opt(126),
+            opt(528),
+            opt(582),
+            opt(58),
+        ],
+    ),
+    message(
+        "F",
+        "OrderCancelRequest",
+        false,
+        In,
+        &[
+            req(41),
+            opt(37),
+            req(11),
+            opt(526),
+            opt(583),
+            opt(1),
+            PARTIES,
+            req(55),
+            opt(48),
+            opt(22),
+            opt(207),
+            req(54),
+            req(60),
+            opt(38),
+            opt(58),
+        ],
+    ),
+    message(
+        "G",
+        "OrderCancelReplaceRequest",
+        false,
+        In,
+        &[
+            opt(37),
+            PARTIES,
+            req(41),
+            req(11),
+            opt(526),
+            opt(583),
+            opt(1),
+            opt(660),
+            opt(21),
+            opt(18),
+            opt(110),
+            opt(111),
+            req(55),
+            opt(48),
+            opt(22),
+            opt(207),
+            req(54),
+            req(60),
+            opt(38),
+            req(40),
+            opt(44),
+            opt(99),
+            opt(15),
+            opt(59),
+            opt(432),
+            opt(126),
+            opt(528),
+            opt(582),
+            opt(58),
+        ],
+    ),
+    message("H", "OrderStatusRequest", false, In, &[opt(37), req(11), opt(1), PARTIES, req(55), req(54)]),
+    message("j", "BusinessMessageReject", false, Both, &[opt(45), req(372), opt(379), req(380), opt(58)]),
+];
+
+/// Tags that FIX 4.4 gives out: a field among them that a message does not have is defined, but not for it.
+pub(crate) const TAG_MAX: i32 = 956;
+
+const NONE: u8 = u8::MAX;
+const INDEX: [u8; 1_024] = index();
+const _: () = assert!(FIELDS.len() <= 128, "masks have 128 bits");
+
+/// Bits of [`HEADER`].
+pub(crate) const HEADER_MASK: u128 = mask(HEADER);
+/// Bits of [`TRAILER`].
+pub(crate) const TRAILER_MASK: u128 = mask(TRAILER);
+
+/// The place of a tag in [`FIELDS`].
+pub(crate) fn place(tag: i32) -> Option<usize> {
+    let place = *INDEX.get(usize::try_from(tag).ok()?)?;
+    (place != NONE).then_some(usize::from(place))
+}
+
+/// The definition of a message that we accept, or send.
+pub(crate) fn find(msg_type: &[u8]) -> Option<&'static MessageDef> {
+    MESSAGES.iter().find(|message| message.msg_type.as_bytes() == msg_type)
+}
+
+/// Whether FIX 4.4 has a message of this type: one that we do not take is unsupported, any other is invalid.
+pub(crate) fn is_msg_type(msg_type: &[u8]) -> bool {
+    match msg_type {
+        [one] => one.is_ascii_alphanumeric(),
+        [b'A', two] => two.is_ascii_uppercase(),
+        [b'B', two] => (b'A'..=b'H').contains(two),
+        _ => false,
+    }
+}
+
+#[expect(clippy::as_conversions, reason = "u16 to usize and a checked u8; conversions are not const")]
+#[expect(clippy::cast_possible_truncation, reason = "asserted: at most 128 fields")]
+const fn index() -> [u8; 1_024] {
+    let mut index = [NONE; 1_024];
+    let mut place = 0;
+    while place < FIELDS.len() {
+        index[FIELDS[place].tag as usize] = place as u8;
+        place += 1;
+    }
+    index
+}
+
+#[expect(clippy::as_conversions, reason = "u16 to usize; conversions are not const")]
+const fn mask(members: &[Member]) -> u128 {
+    let mut mask = 0;
+    let mut at = 0;
+    while at < members.len() {
+        let place = INDEX[members[at].tag as usize];
+        assert!(place != NONE, "a member that is no field");
+        mask |= 1 << place;
+        at += 1;
+    }
+    mask
+}

@@ -1,0 +1,189 @@
+//! Finds messages in a stream of bytes. What is garbled is dropped without a trace, as the session protocol demands: it
+//! consumes no number, and the gap that it leaves makes the peer send it again.
+//!
+//! A message is whole if it begins with `8=FIX`, its BodyLength(9) leads to its CheckSum(10), that is right, and no other
+//! CheckSum stands before it. After anything else reading goes on at the next `8=FIX`. Nothing here depends on how the
+//! stream was cut into reads: a decision is taken as soon as the bytes that settle it are there, and never differently.
+
+use protocol::limits::FIX_MESSAGE_BYTES_MAX;
+
+use super::SOH;
+
+const START: &[u8] = b"8=FIX";
+const TRAILER: &[u8] = b"\x0110=";
+const TRAILER_BYTES: usize = 7;
+/// `8=FIX.4.4` and later relatives (`8=FIXT.1.1`), with room to spare.
+const BEGIN_STRING_BYTES_MAX: usize = 16;
+const BODY_LENGTH_DIGITS_MAX: usize = 5;
+
+/// What the bytes at the front of the input are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// More bytes are needed to tell.
+    Incomplete,
+    /// This many bytes belong to no message.
+    Noise(usize),
+    /// A message that is garbled; this many bytes lie before the next that may be one.
+    Garbled(usize),
+    /// A message of this many bytes with the right length and checksum.
+    Whole(usize),
+}
+
+/// Judges the front of `input`.
+pub(crate) fn next(input: &[u8]) -> Frame {
+    if input.is_empty() || (input.len() < START.len() && START.starts_with(input)) {
+        return Frame::Incomplete;
+    }
+    if !input.starts_with(START) {
+        return Frame::Noise(start_of_next(input));
+    }
+    match judge(input) {
+        Verdict::Whole(bytes) => Frame::Whole(bytes),
+        Verdict::Garbled => Frame::Garbled(start_of_next(input)),
+        Verdict::Incomplete => Frame::Incomplete,
+    }
+}
+
+enum Verdict {
+    Whole(usize),
+    Garbled,
+    Incomplete,
+}
+
+fn judge(input: &[u8]) -> Verdict {
+    let body = match body(input) {
+        Ok(body) => body,
+        Err(verdict) => return verdict,
+    };
+    let end = body.end + TRAILER_BYTES;
+    if end > FIX_MESSAGE_BYTES_MAX {
+        return Verdict::Garbled;
+    }
+    let Some(message) = input.get(..end) else {
+        // A BodyLength that is too long would wait for bytes of the next messages; its own CheckSum gives it away.
+        let earlier = find(&input[body.start - 1..], TRAILER).map(|at| body.start - 1 + at + TRAILER.len());
+        return match earlier {
+            Some(value) if value != body.end + b"10=".len() => Verdict::Garbled,
+            _ => Verdict::Incomplete,
+        };
+    };
+    let (covered, trailer) = message.split_at(body.end);
+    if is_checksum(trailer, checksum(covered))
+        && covered.ends_with(&[SOH])
+        && find(covered, TRAILER).is_none()
+    {
+        Verdict::Whole(end)
+    } else {
+        Verdict::Garbled
+    }
+}
+
+/// Where the body lies, from BeginString(8) and BodyLength(9), which have to be the first two fields.
+fn body(input: &[u8]) -> Result<core::ops::Range<usize>, Verdict> {
+    let Some(begin) = input.iter().take(BEGIN_STRING_BYTES_MAX + 1).position(|&byte| byte == SOH) else {
+        let decided = input.len() > BEGIN_STRING_BYTES_MAX;
+        return Err(if decided { Verdict::Garbled } else { Verdict::Incomplete });
+    };
+    let rest = &input[begin + 1..];
+    if rest.len() < 2 {
+        return Err(if b"9=".starts_with(rest) { Verdict::Incomplete } else { Verdict::Garbled });
+    }
+    if !rest.starts_with(b"9=") {
+        return Err(Verdict::Garbled);
+    }
+    let mut length = 0_usize;
+    for (at, &byte) in rest[2..].iter().enumerate() {
+        match byte {
+            SOH if at > 0 => {
+                let start = begin + 1 + 2 + at + 1;
+                return Ok(start..start + length);
+            }
+            b'0'..=b'9' if at < BODY_LENGTH_DIGITS_MAX => length = length * 10 + usize::from(byte - b'0'),
+            _ => return Err(Verdict::Garbled),
+        }
+    }
+    Err(Verdict::Incomplete)
+}
+
+/// Sum of all bytes, modulo 256: CheckSum(10).
+pub(crate) fn checksum(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |sum: u8, &byte| sum.wrapping_add(byte))
+}
+
+fn is_checksum(trailer: &[u8], sum: u8) -> bool {
+    let digits = [b'0' + sum / 100, b'0' + sum / 10 % 10, b'0' + sum % 10];
+    trailer.len() == TRAILER_BYTES
+        && trailer.starts_with(b"10=")
+        && trailer[3..6] == digits
+        && trailer[6] == SOH
+}
+
+/// Bytes before the next place behind the first byte where a message may begin; a start that is cut off counts.
+fn start_of_next(input: &[u8]) -> usize {
+    if let Some(at) = find(&input[1..], START) {
+        return at + 1;
+    }
+    let tail = (1..START.len()).rev().find(|&len| len < input.len() && input.ends_with(&START[..len]));
+    input.len() - tail.unwrap_or(0)
+}
+
+fn find(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    let first = pattern[0];
+    let mut from = 0;
+    while let Some(at) = bytes.get(from..)?.iter().position(|&byte| byte == first) {
+        if bytes[from + at..].starts_with(pattern) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(text: &str) -> Vec<u8> {
+        text.replace('|', "\x01").into_bytes()
+    }
+
+    #[test]
+    fn a_whole_message_ends_with_its_checksum() {
+        let bytes = message("8=FIX.4.4|9=5|35=0|10=163|");
+        assert_eq!(next(&bytes), Frame::Whole(bytes.len()));
+        let two = [&bytes[..], &bytes[..9]].concat();
+        assert_eq!(next(&two), Frame::Whole(bytes.len()));
+        for cut in 0..bytes.len() {
+            assert_eq!(next(&bytes[..cut]), Frame::Incomplete, "{cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_garbled_ends_where_the_next_begins() {
+        let good = message("8=FIX.4.4|9=5|35=0|10=163|");
+        for bad in [
+            "8=FIX.4.4|9=5|35=0|10=164|",
+            "8=FIX.4.4|9=5|35=0|10=64|",
+            "8=FIX.4.4|9=4|35=0|10=163|",
+            "8=FIX.4.4|9=70|35=0|10=163|",
+            "8=FIX.4.4|35=0|9=5|10=163|",
+            "8=FIX.4.4|9=|35=0|10=163|",
+            "8=FIX.4.4|9=-5|35=0|10=163|",
+            "8=FIX.4.4|9=99999|35=0|10=163|",
+            "8=FIX.4.4.4.4.4.4.4.4|9=5|35=0|10=163|",
+            "8=FIX.4.4|9=12|35=0|10=1|8=|10=163|",
+        ] {
+            let bad = message(bad);
+            let stream = [&bad[..], &good[..]].concat();
+            assert_eq!(next(&stream), Frame::Garbled(bad.len()), "{}", String::from_utf8_lossy(&bad));
+        }
+    }
+
+    #[test]
+    fn noise_is_skipped_up_to_a_start_that_may_be_cut_off() {
+        assert_eq!(next(b"hello 8=FIX.4.4"), Frame::Noise(6));
+        assert_eq!(next(b"hello 8=FI"), Frame::Noise(6));
+        assert_eq!(next(b"hello"), Frame::Noise(5));
+        assert_eq!(next(b"8=FI"), Frame::Incomplete);
+    }
+}

@@ -1,0 +1,259 @@
+//! Commands of orders: D, F, G and H. Decimals become ticks and lots exactly, or the order is refused with a reason.
+
+use protocol::commands::{CancelOrder, ClOrdId, NewOrder, ReplaceOrder, RequestOrderStatus};
+use protocol::limits::NOTE_BYTES_MAX;
+use protocol::money::parse_decimal;
+use protocol::{
+    Amount, Capacity, ClientId, Command, FirmId, OrderId, OrderType, PriceTicks, QtyLots, Side, Text,
+    TimeInForce,
+};
+
+use super::dictionary::{self, FIELDS};
+use super::directory::{Directory, Market, Step, StepFault};
+use super::encode::digits;
+use super::message::{Message, number};
+use super::reasons::business;
+
+/// Why an order that the dictionary accepts cannot become a command: a BusinessMessageReject(j).
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    /// BusinessRejectReason(380).
+    pub(crate) reason: u16,
+    /// Text(58); empty = what the specification calls the reason.
+    pub(crate) note: Text<NOTE_BYTES_MAX>,
+}
+
+/// Fields that would change what an order does and that this exchange does not have. The dictionary knows them, so that
+/// their format is checked; an order with one is refused, never executed as if it were not there.
+const UNSUPPORTED: [i32; 8] = [18, 99, 110, 111, 126, 167, 386, 432];
+
+/// PartyRole(452).
+mod role {
+    pub(super) const EXECUTING_FIRM: u64 = 1;
+    pub(super) const CLIENT_ID: u64 = 3;
+    pub(super) const ORDER_ORIGINATION_TRADER: u64 = 11;
+    pub(super) const EXECUTING_TRADER: u64 = 12;
+    pub(super) const INVESTMENT_DECISION_MAKER: u64 = 122;
+}
+
+/// The command of a valid D, F, G or H.
+pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
+    refuse_unsupported(message)?;
+    let market = market(message, directory)?;
+    match message.msg_type() {
+        b"D" => new_order(message, market),
+        b"F" => Ok(CancelOrder {
+            cl_ord_id: cl_ord_id(message, 11),
+            orig_cl_ord_id: cl_ord_id(message, 41),
+            order: order(message),
+            market: market.id,
+            side: side(message),
+            poss_resend: message.is_yes(97),
+        }
+        .into()),
+        b"G" => replace_order(message, market),
+        _ => Ok(RequestOrderStatus {
+            cl_ord_id: cl_ord_id(message, 11),
+            order: order(message),
+            market: market.id,
+            side: side(message),
+        }
+        .into()),
+    }
+}
+
+/// ClOrdID(11) or OrigClOrdID(41); the dictionary has checked its length.
+pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
+    message.get(tag).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default()
+}
+
+fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
+    let order_type = match message.get(40) {
+        Some(b"1") => OrderType::Market,
+        _ => OrderType::Limit,
+    };
+    let time_in_force = match (message.get(59), order_type) {
+        (Some(b"0"), _) => {
+            return Err(refusal(business::OTHER, "TimeInForce(59)=0 (day) is not supported: send 1, 3 or 4"));
+        }
+        (Some(b"1"), _) | (None, OrderType::Limit) => TimeInForce::GoodTillCancel,
+        (Some(b"4"), _) => TimeInForce::FillOrKill,
+        (Some(_), _) | (None, OrderType::Market) => TimeInForce::ImmediateOrCancel,
+    };
+    let parties = Parties::read(message)?;
+    let mut client = parties.client;
+    if let Some(account) = message.get(1) {
+        let account = id(account, "Account(1)")?;
+        if client.is_some_and(|client| client != account) {
+            return Err(refusal(business::UNKNOWN_ID, "Account(1) and the party with role 3 differ"));
+        }
+        client = Some(account);
+    }
+    let firm = match parties.firm {
+        Some(firm) => Some(FirmId(u32::try_from(firm).map_err(|_| not_a_number("the firm's PartyID(448)"))?)),
+        None => None,
+    };
+    Ok(NewOrder {
+        cl_ord_id: cl_ord_id(message, 11),
+        client: client.map(ClientId),
+        market: market.id,
+        side: side(message),
+        order_type,
+        time_in_force,
+        price_ticks: price(message, market)?,
+        qty_lots: qty(message, market)?,
+        budget: budget(message, market)?,
+        capacity: match message.get(528) {
+            Some(b"A") => Some(Capacity::Agency),
+            Some(b"P") => Some(Capacity::Principal),
+            Some(b"R") => Some(Capacity::RisklessPrincipal),
+            _ => None,
+        },
+        firm,
+        investment_decision: parties.investment_decision,
+        execution_decision: parties.execution_decision,
+        decision_flags: 0,
+        poss_resend: message.is_yes(97),
+    }
+    .into())
+}
+
+fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
+    if message.get(40) != Some(b"2") {
+        return Err(refusal(
+            business::OTHER,
+            "only a limit order can be replaced, by a limit order: OrdType(40)=2",
+        ));
+    }
+    if message.get(59).is_some_and(|time_in_force| time_in_force != b"1") {
+        return Err(refusal(business::OTHER, "TimeInForce(59) of a live order is 1 and cannot be changed"));
+    }
+    Ok(ReplaceOrder {
+        cl_ord_id: cl_ord_id(message, 11),
+        orig_cl_ord_id: cl_ord_id(message, 41),
+        order: order(message),
+        market: market.id,
+        side: side(message),
+        price_ticks: price(message, market)?,
+        qty_lots: qty(message, market)?,
+        poss_resend: message.is_yes(97),
+    }
+    .into())
+}
+
+fn refuse_unsupported(message: &Message<'_>) -> Result<(), Refusal> {
+    match message.fields.iter().find(|field| UNSUPPORTED.contains(&field.tag)) {
+        None => Ok(()),
+        Some(field) => {
+            let name = dictionary::place(field.tag).map_or("", |place| FIELDS[place].name);
+            Err(refusal(business::OTHER, &format!("{name}({}) is not supported", field.tag)))
+        }
+    }
+}
+
+fn market<'a>(message: &Message<'_>, directory: &'a Directory) -> Result<&'a Market, Refusal> {
+    let symbol = message.get(55).unwrap_or_default();
+    let Some(market) = directory.market_of(symbol) else {
+        return Err(Refusal { reason: business::UNKNOWN_SECURITY, note: Text::EMPTY });
+    };
+    if market.tick.is_none() {
+        let note = "prices of this market are no finite decimals: it does not trade through FIX";
+        return Err(refusal(business::UNKNOWN_SECURITY, note));
+    }
+    Ok(market)
+}
+
+/// 0 if there is none: the engine judges whether the order needs it.
+fn price(message: &Message<'_>, market: &Market) -> Result<PriceTicks, Refusal> {
+    let Some(text) = message.get(44) else { return Ok(PriceTicks(0)) };
+    let tick = market.tick.unwrap_or(Step { units: 1, scale: 0 });
+    market.price(text).map_err(|fault| step_refusal("Price(44)", text, tick, "tick", fault))
+}
+
+/// 0 if there is none: the engine judges whether the order needs it.
+fn qty(message: &Message<'_>, market: &Market) -> Result<QtyLots, Refusal> {
+    let Some(text) = message.get(38) else { return Ok(QtyLots(0)) };
+    market.qty(text).map_err(|fault| step_refusal("OrderQty(38)", text, market.lot, "lot", fault))
+}
+
+fn budget(message: &Message<'_>, market: &Market) -> Result<Amount, Refusal> {
+    let Some(text) = message.get(152) else { return Ok(Amount::ZERO) };
+    let step = Step { units: 1, scale: market.quote_scale };
+    parse_decimal(text, market.quote_scale)
+        .map(Amount)
+        .map_err(|_| step_refusal("CashOrderQty(152)", text, step, "minor unit", StepFault::Between))
+}
+
+fn step_refusal(field: &str, text: &[u8], step: Step, unit: &str, fault: StepFault) -> Refusal {
+    let text = String::from_utf8_lossy(&text[..text.len().min(40)]);
+    let mut size = Vec::new();
+    digits(&mut size, step.units, step.scale);
+    let size = String::from_utf8_lossy(&size);
+    match fault {
+        StepFault::Between => {
+            refusal(business::OTHER, &format!("{field} {text} is not a multiple of the {unit} {size}"))
+        }
+        StepFault::Range => refusal(business::OTHER, &format!("{field} {text} is out of range")),
+    }
+}
+
+fn side(message: &Message<'_>) -> Side {
+    if message.get(54) == Some(b"2") { Side::Sell } else { Side::Buy }
+}
+
+/// OrderID(37). One that is no number names no order here; the OrigClOrdID or ClOrdID beside it decides.
+fn order(message: &Message<'_>) -> Option<OrderId> {
+    message.number(37).map(OrderId)
+}
+
+#[derive(Default)]
+struct Parties {
+    client: Option<u64>,
+    firm: Option<u64>,
+    investment_decision: Option<u64>,
+    execution_decision: Option<u64>,
+}
+
+impl Parties {
+    /// Entries without a role, and with roles that mean nothing here, are not used.
+    fn read(message: &Message<'_>) -> Result<Self, Refusal> {
+        let mut parties = Self::default();
+        let mut party = None;
+        for field in message.fields {
+            match field.tag {
+                448 => party = Some(message.value(*field)),
+                452 => {
+                    if let (Some(party), Some(role)) = (party, number(message.value(*field))) {
+                        parties.take(party, role)?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(parties)
+    }
+
+    fn take(&mut self, party: &[u8], role: u64) -> Result<(), Refusal> {
+        let slot = match role {
+            role::EXECUTING_FIRM => &mut self.firm,
+            role::CLIENT_ID => &mut self.client,
+            role::ORDER_ORIGINATION_TRADER | role::EXECUTING_TRADER => &mut self.execution_decision,
+            role::INVESTMENT_DECISION_MAKER => &mut self.investment_decision,
+            _ => return Ok(()),
+        };
+        *slot = Some(id(party, "PartyID(448)")?);
+        Ok(())
+    }
+}
+
+fn id(text: &[u8], field: &str) -> Result<u64, Refusal> {
+    number(text).ok_or_else(|| not_a_number(field))
+}
+
+fn not_a_number(field: &str) -> Refusal {
+    refusal(business::UNKNOWN_ID, &format!("{field} is not a number that we gave out"))
+}
+
+fn refusal(reason: u16, note: &str) -> Refusal {
+    Refusal { reason, note: Text::truncated(note) }
+}

@@ -1,0 +1,158 @@
+//! Codes and texts of refusals. docs/FIX.md prints the same table; a test compares them.
+
+use protocol::RejectReason;
+
+/// OrdRejReason(103) of an ExecutionReport that refuses an order.
+pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
+    use RejectReason as R;
+    match reason {
+        R::UnknownMarket => 1,
+        R::MarketClosed => 2,
+        R::PriceOutOfRange | R::NotionalOutOfRange | R::TooManyOrders | R::InsufficientFunds => 3,
+        R::TooLate => 4,
+        R::UnknownOrder => 5,
+        R::DuplicateClOrdId => 6,
+        R::UnsupportedOrder => 11,
+        R::QtyOutOfRange | R::QtyBelowFilled => 13,
+        R::ClientNotEntitled | R::NoSettlementAccount => 15,
+        R::NotEntitled | R::BookFull => 0,
+        R::UnknownSession
+        | R::StaleGeneration
+        | R::AlreadyExecuted
+        | R::SequenceGap
+        | R::KeyReused
+        | R::BelowRequestWindow
+        | R::WrongSessionKind
+        | R::Malformed
+        | R::Exists
+        | R::ExistsWithDifferent
+        | R::FieldOutOfRange
+        | R::TableFull
+        | R::UnknownActor
+        | R::UnknownAsset
+        | R::UnknownAccount
+        | R::WrongAccountClass
+        | R::AssetMismatch
+        | R::SameAccount
+        | R::AmountOutOfRange
+        | R::OrderMismatch
+        | R::ImmediateOrCancel
+        | R::FillOrKill
+        | R::InsufficientLiquidity
+        | R::ByClient
+        | R::OnDisconnect
+        | R::ByOperator => 99,
+    }
+}
+
+/// CxlRejReason(102) of an OrderCancelReject.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "FIX 4.4 has a code for five of them only; the text says which"
+)]
+pub(crate) const fn cxl_rej_reason(reason: RejectReason) -> u8 {
+    use RejectReason as R;
+    match reason {
+        R::TooLate => 0,
+        R::UnknownOrder => 1,
+        R::MarketClosed | R::NotEntitled | R::BookFull => 2,
+        R::DuplicateClOrdId => 6,
+        _ => 99,
+    }
+}
+
+/// Text(58) for a reason.
+pub(crate) const fn text(reason: RejectReason) -> &'static str {
+    use RejectReason as R;
+    match reason {
+        R::UnknownSession => "unknown session",
+        R::StaleGeneration => "sent on an older connection",
+        R::AlreadyExecuted => "already executed",
+        R::SequenceGap => "number ahead of the next one",
+        R::KeyReused => "request number used for another request",
+        R::BelowRequestWindow => "request number too old",
+        R::WrongSessionKind => "not for this kind of session",
+        R::NotEntitled => "not entitled",
+        R::Malformed => "malformed",
+        R::Exists => "exists",
+        R::ExistsWithDifferent => "exists with different fields",
+        R::FieldOutOfRange => "a field is out of range",
+        R::TableFull => "no room for more",
+        R::UnknownActor => "unknown actor",
+        R::UnknownAsset => "unknown asset",
+        R::UnknownMarket => "unknown symbol",
+        R::UnknownAccount => "unknown account",
+        R::NoSettlementAccount => "no settlement account in an asset of the market",
+        R::WrongAccountClass => "wrong class of account",
+        R::AssetMismatch => "accounts in different assets",
+        R::SameAccount => "both accounts are the same",
+        R::AmountOutOfRange => "amount out of range",
+        R::ClientNotEntitled => "session may not trade for this client",
+        R::DuplicateClOrdId => "ClOrdID used before",
+        R::MarketClosed => "market does not accept this now",
+        R::PriceOutOfRange => "price missing or out of range",
+        R::QtyOutOfRange => "quantity missing or out of range",
+        R::NotionalOutOfRange => "price x quantity out of range",
+        R::UnsupportedOrder => "unsupported combination of order type, time in force, price and quantity",
+        R::TooManyOrders => "too many live orders",
+        R::BookFull => "book is full",
+        R::InsufficientFunds => "insufficient funds",
+        R::UnknownOrder => "unknown order",
+        R::TooLate => "too late: the order is filled, cancelled or expired",
+        R::OrderMismatch => "symbol or side differ from the order's",
+        R::QtyBelowFilled => "quantity not above what is filled",
+        R::ImmediateOrCancel => "immediate or cancel: the rest expired",
+        R::FillOrKill => "fill or kill: could not be filled",
+        R::InsufficientLiquidity => "market order: no more liquidity",
+        R::ByClient => "cancelled on request",
+        R::OnDisconnect => "cancelled on disconnect",
+        R::ByOperator => "cancelled by the operator",
+    }
+}
+
+/// Text(58) of a Reject(3) for its SessionRejectReason(373), in the words of the specification.
+pub(crate) const fn session_text(reason: u16) -> &'static str {
+    match reason {
+        0 => "Invalid tag number",
+        1 => "Required tag missing",
+        2 => "Tag not defined for this message type",
+        3 => "Undefined tag",
+        4 => "Tag specified without a value",
+        5 => "Value is incorrect (out of range) for this tag",
+        6 => "Incorrect data format for value",
+        7 => "Decryption problem",
+        8 => "Signature problem",
+        9 => "CompID problem",
+        10 => "SendingTime accuracy problem",
+        11 => "Invalid MsgType",
+        12 => "XML validation error",
+        13 => "Tag appears more than once",
+        14 => "Tag specified out of required order",
+        15 => "Repeating group fields out of order",
+        16 => "Incorrect NumInGroup count for repeating group",
+        17 => "Non \"data\" value includes field delimiter",
+        _ => "Other",
+    }
+}
+
+/// BusinessRejectReason(380).
+pub(crate) mod business {
+    pub(crate) const OTHER: u16 = 0;
+    pub(crate) const UNKNOWN_ID: u16 = 1;
+    pub(crate) const UNKNOWN_SECURITY: u16 = 2;
+    pub(crate) const UNSUPPORTED_MSG_TYPE: u16 = 3;
+}
+
+/// Text(58) of a BusinessMessageReject(j) for its BusinessRejectReason(380), in the words of the specification.
+pub(crate) const fn business_text(reason: u16) -> &'static str {
+    match reason {
+        1 => "Unknown ID",
+        2 => "Unknown Security",
+        3 => "Unsupported Message Type",
+        4 => "Application not available",
+        5 => "Conditionally Required Field Missing",
+        6 => "Not authorized",
+        7 => "DeliverTo firm not available at this time",
+        _ => "Other",
+    }
+}

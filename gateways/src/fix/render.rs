@@ -1,0 +1,389 @@
+//! Bytes of events. What is rendered is a committed output and nothing else: its number is the engine's, its time the
+//! sequencer's. Fields stand in the order of their tags behind the header.
+
+use protocol::event::Event;
+use protocol::events::{CancelRejected, ExecutionReport, LogoutSent};
+use protocol::time::NANOS_PER_SECOND;
+use protocol::{
+    CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, SessionEnd,
+    Side, TimeInForce, UnixNanos,
+};
+
+use super::directory::{Directory, Market, Step};
+use super::encode::Encoder;
+use super::reasons::{business_text, cxl_rej_reason, ord_rej_reason, session_text, text};
+
+/// An output that waited longer gets the time at which it is sent, or clients' latency checks would refuse it.
+const STALE_NANOS: u64 = 2 * NANOS_PER_SECOND;
+/// More decimals in AvgPx(6) than in a price.
+const AVG_PX_DECIMALS: u8 = 4;
+
+/// Both CompIDs of a session, as its outputs carry them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) sender: &'a [u8],
+    pub(crate) target: &'a [u8],
+}
+
+/// How an output is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    /// For the first time.
+    First,
+    /// Again, because the peer asked: with PossDupFlag(43) and OrigSendingTime(122).
+    Again,
+}
+
+/// Whether an output is sent again on request. The others are administration, which gaps are filled for; a Reject is
+/// sent again, as the specification has it, because its news would be lost otherwise.
+pub(crate) const fn is_resent(body: &EventBody) -> bool {
+    matches!(
+        body,
+        EventBody::ExecutionReport(_)
+            | EventBody::CancelRejected(_)
+            | EventBody::BusinessRejected(_)
+            | EventBody::RejectSent(_)
+    )
+}
+
+/// Appends the message of a numbered output to `out`; an event that is none appends nothing.
+pub(crate) fn output(
+    event: &Event,
+    sending: Sending,
+    route: Route<'_>,
+    directory: &Directory,
+    wall: UnixNanos,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+) {
+    let (Some(number), Some(msg_type)) = (event.output, msg_type(&event.body)) else { return };
+    let time = match sending {
+        Sending::First if wall.since(event.time) <= STALE_NANOS => event.time,
+        Sending::First | Sending::Again => wall.max(event.time),
+    };
+    let orig = (sending == Sending::Again).then_some(event.time);
+    header(encoder, msg_type, number.out_seq, route, time, orig);
+    body(event, number.out_seq, directory, encoder);
+    encoder.finish(out);
+}
+
+/// Appends a SequenceReset-GapFill that stands for the outputs from `from` to before `next`.
+pub(crate) fn gap_fill(
+    from: OutSeq,
+    next: OutSeq,
+    route: Route<'_>,
+    orig: Option<UnixNanos>,
+    wall: UnixNanos,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+) {
+    let orig = orig.unwrap_or(wall);
+    header(encoder, b"4", from, route, wall.max(orig), Some(orig));
+    encoder.number(36, next.0);
+    encoder.text(123, b"Y");
+    encoder.finish(out);
+}
+
+fn header(
+    encoder: &mut Encoder,
+    msg_type: &[u8],
+    number: OutSeq,
+    route: Route<'_>,
+    time: UnixNanos,
+    orig: Option<UnixNanos>,
+) {
+    encoder.start(msg_type);
+    encoder.number(34, number.0);
+    if orig.is_some() {
+        encoder.text(43, b"Y");
+    }
+    encoder.text(49, route.sender);
+    encoder.time(52, time);
+    encoder.text(56, route.target);
+    if let Some(orig) = orig {
+        encoder.time(122, orig);
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not sent to a session has no type")]
+const fn msg_type(body: &EventBody) -> Option<&'static [u8]> {
+    match body {
+        EventBody::ExecutionReport(_) => Some(b"8"),
+        EventBody::CancelRejected(_) => Some(b"9"),
+        EventBody::BusinessRejected(_) => Some(b"j"),
+        EventBody::LogonSent(_) => Some(b"A"),
+        EventBody::HeartbeatSent(_) => Some(b"0"),
+        EventBody::TestRequestSent(_) => Some(b"1"),
+        EventBody::ResendRequestSent(_) => Some(b"2"),
+        EventBody::RejectSent(_) => Some(b"3"),
+        EventBody::LogoutSent(_) => Some(b"5"),
+        _ => None,
+    }
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not sent to a session has no body")]
+fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Encoder) {
+    match &event.body {
+        EventBody::ExecutionReport(report) => execution_report(event, report, number, directory, encoder),
+        EventBody::CancelRejected(rejected) => cancel_rejected(event, rejected, encoder),
+        EventBody::BusinessRejected(rejected) => {
+            encoder.number(45, rejected.ref_seq_num);
+            note(encoder, rejected.note.as_bytes(), business_text(rejected.reason));
+            encoder.text(372, rejected.ref_msg_type.as_bytes());
+            encoder.text_if_any(379, rejected.ref_id.as_bytes());
+            encoder.number(380, rejected.reason);
+        }
+        EventBody::LogonSent(logon) => {
+            encoder.number(98, 0_u8);
+            encoder.number(108, logon.heartbeat_s);
+            if logon.reset {
+                encoder.text(141, b"Y");
+            }
+            if logon.next_expected != 0 {
+                encoder.number(789, logon.next_expected);
+            }
+        }
+        EventBody::HeartbeatSent(heartbeat) => encoder.text_if_any(112, heartbeat.test_req_id.as_bytes()),
+        EventBody::TestRequestSent(_) => encoder.number(112, number.0),
+        EventBody::ResendRequestSent(request) => {
+            encoder.number(7, request.begin);
+            encoder.number(16, request.end);
+        }
+        EventBody::RejectSent(reject) => {
+            encoder.number(45, reject.ref_seq_num);
+            note(encoder, reject.note.as_bytes(), session_text(reject.reason));
+            ref_tag(encoder, reject.ref_tag, reject.reason);
+            encoder.text_if_any(372, reject.ref_msg_type.as_bytes());
+            encoder.number(373, reject.reason);
+        }
+        EventBody::LogoutSent(logout) => logout_text(encoder, logout),
+        _ => {}
+    }
+}
+
+fn note(encoder: &mut Encoder, note: &[u8], standard: &str) {
+    encoder.text(58, if note.is_empty() { standard.as_bytes() } else { note });
+}
+
+/// RefTagID(371). 0 is "no tag", except where the fault is the tag itself; a negative tag came as its two's complement.
+fn ref_tag(encoder: &mut Encoder, tag: u32, reason: u16) {
+    let signed = tag.cast_signed();
+    if signed < 0 {
+        encoder.text(371, format!("{signed}"));
+    } else if tag != 0 || reason == super::validate::reason::INVALID_TAG {
+        encoder.number(371, tag);
+    }
+}
+
+fn logout_text(encoder: &mut Encoder, logout: &LogoutSent) {
+    let (expected, received) = (logout.expected, logout.received);
+    let text = match logout.end {
+        SessionEnd::SequenceTooLow if received > expected => {
+            format!("NextExpectedMsgSeqNum too high, expecting {expected} but received {received}")
+        }
+        SessionEnd::SequenceTooLow => {
+            format!("MsgSeqNum too low, expecting {expected} but received {received}")
+        }
+        SessionEnd::BeginString => "Incorrect BeginString".to_owned(),
+        SessionEnd::Silent => "Nothing heard in time".to_owned(),
+        SessionEnd::NodeStopped => "The node is stopping".to_owned(),
+        SessionEnd::Reset => "Session reset by the operator".to_owned(),
+        SessionEnd::Logout
+        | SessionEnd::Lost
+        | SessionEnd::TakenOver
+        | SessionEnd::Protocol
+        | SessionEnd::AlreadyConnected
+        | SessionEnd::HeartbeatRange
+        | SessionEnd::ResetNotAllowed => return,
+    };
+    encoder.text(58, text);
+}
+
+fn execution_report(
+    event: &Event,
+    report: &ExecutionReport,
+    number: OutSeq,
+    directory: &Directory,
+    encoder: &mut Encoder,
+) {
+    let market = directory.market(report.market);
+    let lot = market.map_or(Step { units: 1, scale: 0 }, |market| market.lot);
+    let qty = |encoder: &mut Encoder, tag, lots: u64| {
+        encoder.decimal(tag, u128::from(lots).saturating_mul(lot.units), lot.scale);
+    };
+    if report.client.0 != 0 {
+        encoder.number(1, report.client.0);
+    }
+    avg_px(encoder, market, report);
+    encoder.text(11, report.cl_ord_id.as_bytes());
+    if report.trade.is_some() {
+        encoder.decimal(12, report.fee.0, market.map_or(0, |market| market.quote_scale));
+        encoder.text(13, b"3");
+    }
+    qty(encoder, 14, report.cum_lots.0);
+    exec_id(encoder, event, number);
+    if report.trade.is_some() {
+        price(encoder, 31, market, report.last_price_ticks);
+        qty(encoder, 32, report.last_qty_lots.0);
+    }
+    order_id(encoder, report.order.0);
+    if report.qty_lots.0 != 0 {
+        qty(encoder, 38, report.qty_lots.0);
+    }
+    encoder.text(39, ord_status(report.status));
+    encoder.text(40, ord_type(report.order_type));
+    encoder.text_if_any(41, report.orig_cl_ord_id.as_bytes());
+    if report.price_ticks.0 != 0 {
+        price(encoder, 44, market, report.price_ticks);
+    }
+    encoder.text(54, side(report.side));
+    encoder.text(55, market.map_or(&b"[N/A]"[..], |market| market.symbol.as_bytes()));
+    if let Some(reason) = report.reason {
+        encoder.text(58, text(reason));
+    }
+    encoder.text(59, time_in_force(report.time_in_force));
+    encoder.time(60, event.time);
+    if let (ExecType::Rejected, Some(reason)) = (report.exec_type, report.reason) {
+        encoder.number(103, ord_rej_reason(reason));
+    }
+    encoder.text(150, exec_type(report.exec_type));
+    qty(encoder, 151, report.leaves_lots.0);
+    if let Some(trade) = report.trade {
+        encoder.number(527, trade.0);
+    }
+    if let Some(liquidity) = report.liquidity {
+        encoder.number(
+            851,
+            match liquidity {
+                Liquidity::Maker => 1_u8,
+                Liquidity::Taker => 2,
+            },
+        );
+    }
+}
+
+fn cancel_rejected(event: &Event, rejected: &CancelRejected, encoder: &mut Encoder) {
+    encoder.text(11, rejected.cl_ord_id.as_bytes());
+    order_id(encoder, rejected.order.0);
+    encoder.text(39, ord_status(rejected.status));
+    let orig = rejected.orig_cl_ord_id.as_bytes();
+    encoder.text(41, if orig.is_empty() { b"NONE" } else { orig });
+    encoder.text(58, text(rejected.reason));
+    encoder.time(60, event.time);
+    encoder.number(102, cxl_rej_reason(rejected.reason));
+    encoder.text(
+        434,
+        match rejected.response_to {
+            CancelRejectTo::Cancel => b"1",
+            CancelRejectTo::Replace => b"2",
+        },
+    );
+}
+
+fn order_id(encoder: &mut Encoder, order: u64) {
+    if order == 0 { encoder.text(37, b"NONE") } else { encoder.number(37, order) }
+}
+
+/// ExecID(17): the command's seq and the output's number; one command may report to a session more than once.
+fn exec_id(encoder: &mut Encoder, event: &Event, number: OutSeq) {
+    let mut id = [0_u8; 41];
+    let mut rest = &mut id[..];
+    let room = rest.len();
+    let left = {
+        use std::io::Write;
+        let written = write!(rest, "{}-{}", event.seq, number);
+        if written.is_err() { room } else { rest.len() }
+    };
+    encoder.text(17, &id[..room - left]);
+}
+
+fn price(encoder: &mut Encoder, tag: u32, market: Option<&Market>, ticks: PriceTicks) {
+    if let Some(tick) = market.and_then(|market| market.tick) {
+        encoder.decimal(tag, u128::from(ticks.0).saturating_mul(tick.units), tick.scale);
+    }
+}
+
+/// AvgPx(6): rounded half up to [`AVG_PX_DECIMALS`] decimals more than the tick has.
+fn avg_px(encoder: &mut Encoder, market: Option<&Market>, report: &ExecutionReport) {
+    let (tick, lots) = (market.and_then(|market| market.tick), u128::from(report.cum_lots.0));
+    match tick {
+        Some(tick) if lots != 0 => {
+            let units = average_units(report.cum_ticks_lots, lots, tick.units);
+            encoder.decimal(6, units, tick.scale + AVG_PX_DECIMALS);
+        }
+        _ => encoder.text(6, b"0"),
+    }
+}
+
+/// `sum / lots` ticks, in units of the tick's scale and four decimals more, rounded half up. Divides before it
+/// multiplies, so that only an average that no price can reach saturates.
+fn average_units(sum_ticks_lots: u128, lots: u128, tick_units: u128) -> u128 {
+    let fine = 10_u128.pow(u32::from(AVG_PX_DECIMALS));
+    let (ticks, rest) = (sum_ticks_lots / lots, sum_ticks_lots % lots);
+    let rest_units = rest.saturating_mul(tick_units);
+    let (units, rest) = (rest_units / lots, rest_units % lots);
+    let decimals = (rest.saturating_mul(2 * fine) + lots) / (2 * lots);
+    ticks.saturating_mul(tick_units).saturating_add(units).saturating_mul(fine).saturating_add(decimals)
+}
+
+const fn side(side: Side) -> &'static [u8] {
+    match side {
+        Side::Buy => b"1",
+        Side::Sell => b"2",
+    }
+}
+
+const fn ord_type(order_type: OrderType) -> &'static [u8] {
+    match order_type {
+        OrderType::Market => b"1",
+        OrderType::Limit => b"2",
+    }
+}
+
+const fn time_in_force(time_in_force: TimeInForce) -> &'static [u8] {
+    match time_in_force {
+        TimeInForce::GoodTillCancel => b"1",
+        TimeInForce::ImmediateOrCancel => b"3",
+        TimeInForce::FillOrKill => b"4",
+    }
+}
+
+const fn ord_status(status: OrderStatus) -> &'static [u8] {
+    match status {
+        OrderStatus::New => b"0",
+        OrderStatus::PartiallyFilled => b"1",
+        OrderStatus::Filled => b"2",
+        OrderStatus::Canceled => b"4",
+        OrderStatus::Rejected => b"8",
+        OrderStatus::Expired => b"C",
+    }
+}
+
+const fn exec_type(exec_type: ExecType) -> &'static [u8] {
+    match exec_type {
+        ExecType::New => b"0",
+        ExecType::Trade => b"F",
+        ExecType::Canceled => b"4",
+        ExecType::Replaced => b"5",
+        ExecType::Rejected => b"8",
+        ExecType::Expired => b"C",
+        ExecType::OrderStatus => b"I",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn averages_round_half_up_behind_the_fourth_decimal() {
+        // 1 lot at 1 and 2 lots at 2 ticks of 0.01: 5/3 ticks = 0.016666…, written 0.016667.
+        assert_eq!(average_units(5, 3, 1), 16_667);
+        assert_eq!(average_units(4, 3, 1), 13_333);
+        assert_eq!(average_units(1, 2, 5), 25_000);
+        // Exactly half of the last decimal goes up.
+        assert_eq!(average_units(1, 20_000, 1), 1);
+        assert_eq!(average_units(1, 20_001, 1), 0);
+        assert_eq!(average_units(u128::MAX, 1, u128::MAX), u128::MAX);
+    }
+}
