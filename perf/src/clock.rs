@@ -1,6 +1,6 @@
 //! The clock of the measurements: the only place in this crate that reads one.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// A point in time that measurements start from.
 #[derive(Clone, Copy)]
@@ -26,4 +26,11 @@ impl Stopwatch {
         *self = now;
         u32::try_from(lap.as_nanos()).unwrap_or(u32::MAX)
     }
+}
+
+/// Nanoseconds since 1970-01-01 UTC, for SendingTime(52).
+#[expect(clippy::disallowed_methods, reason = "a client says when it sent something; no figure rests on it")]
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -12,6 +12,10 @@ pub(crate) enum Fault {
     Format { path: PathBuf, line: Option<usize>, what: &'static str },
     /// The arguments ask for something that cannot be built.
     Arguments(&'static str),
+    /// A socket or a file failed.
+    Io { what: String, error: std::io::Error },
+    /// The FIX session did not go as it must.
+    Fix(String),
     /// The work came out other than it must.
     Differs { what: &'static str, expected: u64, found: u64 },
 }
@@ -23,10 +27,20 @@ impl fmt::Display for Fault {
             Self::Format { path, line: Some(line), what } => write!(f, "{}:{line}: {what}", path.display()),
             Self::Format { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             Self::Arguments(what) => f.write_str(what),
+            Self::Io { what, error } => write!(f, "{what}: {error}"),
+            Self::Fix(what) => f.write_str(what),
             Self::Differs { what, expected, found } => {
                 write!(f, "{what} differs: expected {expected}, found {found}")
             }
         }
+    }
+}
+
+impl Fault {
+    /// Of the operating system, with what was attempted.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let what = what.into();
+        move |error| Self::Io { what, error }
     }
 }
 

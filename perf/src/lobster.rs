@@ -1,23 +1,30 @@
-//! `perf lobster`: real order flow in the LOBSTER sample format through the matching core, in process.
+//! `perf lobster`: real order flow in the LOBSTER sample format through the matching core, in process, or with `--addr`
+//! through a node over FIX, which must come to the same counts.
 //!
 //! Orders that rested before the file begins get a submission first, with the sum of the sizes of their own rows. Then
 //! new orders rest (or trade, if they cross), partial cancels and deletions are done as they stand, and each execution of a
 //! visible order is one IOC order on the opposite side. A price-time book should fill exactly the order that the row names,
 //! but for orders that left the 50 recorded levels and came back unseen.
 
+mod over_fix;
+
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use engine::matching::{Book, BookLimits, Fill};
 use protocol::{OrderId, PriceTicks, QtyLots, Side};
 
-use crate::fault::Fault;
+use crate::fault::{Fault, agree};
 
 /// Which flow to replay.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A message file: seconds, type, order id, size, price × 10,000, side of the resting order.
     file: PathBuf,
+    /// Where a node listens for FIX; perf/lobster.toml says what it has to know.
+    #[arg(long)]
+    addr: Option<SocketAddr>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +57,17 @@ struct Counts {
     late: u64,
 }
 
+impl Counts {
+    /// The node and the book in process must not differ in a single row.
+    fn agree_with(self, expected: Self) -> Result<(), Fault> {
+        agree("exact", expected.exact, self.exact)?;
+        agree("none", expected.none, self.none)?;
+        agree("other", expected.other, self.other)?;
+        agree("crossing", expected.crossing, self.crossing)?;
+        agree("late", expected.late, self.late)
+    }
+}
+
 /// Replays the file and prints the counts.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let text = std::fs::read_to_string(&args.file)
@@ -57,7 +75,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let rows = parse(&text, &args.file)?;
     let seeds = seeds(&rows);
     println!("{} rows, {} orders rested before the first", rows.len(), seeds.len());
-    let Counts { exact, none, other, crossing, late } = replay(&seeds, &rows)?;
+    let counts = replay(&seeds, &rows)?;
+    if let Some(address) = args.addr {
+        let (through_node, per_s) = over_fix::replay(address, &seeds, &rows)?;
+        println!("through the node, one request at a time: {per_s:.0} a second");
+        through_node.agree_with(counts)?;
+    }
+    let Counts { exact, none, other, crossing, late } = counts;
     println!("exact={exact} none={none} other={other} crossing={crossing} late={late}");
     Ok(())
 }

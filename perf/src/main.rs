@@ -6,10 +6,16 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod draw;
+mod engine;
 mod far;
 mod fault;
+mod fix;
+mod floor;
+mod line;
 mod lobster;
 mod matching;
+mod mix;
 mod quantile;
 mod workload;
 mod workload_file;
@@ -31,6 +37,10 @@ enum What {
     Matching(matching::Args),
     /// The matching core under an adversary's prices: every order alone on a level, anywhere in u64.
     Far(far::Args),
+    /// exchange-core's mix on the whole engine: accounts, holds, settlement, fees, events.
+    Engine(engine::Args),
+    /// One FIX session against a node: latency, rate, and both beside the bare machine.
+    Fix(fix::Args),
     /// One hour of real order flow (LOBSTER format) through the matching core.
     Lobster(lobster::Args),
 }
@@ -39,6 +49,8 @@ fn main() -> ExitCode {
     let done = match Cli::parse().what {
         What::Matching(args) => matching::run(&args),
         What::Far(args) => far::run(&args),
+        What::Engine(args) => engine::run(&args),
+        What::Fix(args) => fix::run(&args),
         What::Lobster(args) => lobster::run(&args),
     };
     match done {
