@@ -103,6 +103,11 @@ const HEADERS: &str = "
 6 meta: magic bytes 8, format u16, reserved bytes 6, sequence u64, cluster u128, epoch u64, node u64, term u64,
     vote u64, zeros bytes 4020, crc32c u32
 7 hint: magic bytes 8, durable_block u64, epoch u64, zeros bytes 484, crc32c u32
+8 snapshot: magic bytes 8, format u16, reserved bytes 6, cluster u128, epoch u64, index u64, term u64,
+    engine_version u32, conf_bytes u32, next_seq u64, last_time_ns u64, chain bytes 32, effect_hash bytes 32,
+    state_hash bytes 32, state_bytes u64, chunks u32, header_crc u32
+9 chunk: packed_bytes u32, bytes u32, crc32c u32, reserved u32
+10 outbox: magic bytes 8, format u16, reserved bytes 6
 ";
 
 /// What a field is.
