@@ -1,0 +1,131 @@
+//! From a committed frame to effects: the engine applies each record, the effects are hashed and their outputs kept.
+
+use std::collections::VecDeque;
+
+use engine::Engine;
+use protocol::event::{EffectHash, Event};
+use protocol::frame::{Frame, FrameKind};
+use protocol::hash::Hash;
+use protocol::{Index, Seq, UnixNanos};
+
+use crate::fault::HaltCause;
+use crate::outbox_memory::Outbox;
+use crate::{Halt, ReplicaFault};
+
+/// Engine state at one index of the log, with what is needed to prove it.
+pub(crate) struct Apply {
+    engine: Engine,
+    /// Last entry that was applied.
+    index: Index,
+    effects: EffectHash,
+    /// Hash after each of the last frames with records: what a proposer recorded is compared with it.
+    recent: VecDeque<(Seq, Hash)>,
+    halted: Option<Halt>,
+    produced: Vec<Event>,
+    encoded: Vec<u8>,
+}
+
+/// Frames whose effect hashes are remembered. A proposer records one of at most `IN_FLIGHT_ENTRIES_MAX` frames ago.
+const RECENT_MAX: usize = 65_536;
+
+impl Apply {
+    pub(crate) fn new(engine: Engine, index: Index, effect_hash: Hash) -> Self {
+        let recent = VecDeque::from([(engine.seq_applied(), effect_hash)]);
+        Self {
+            engine,
+            index,
+            effects: EffectHash(effect_hash),
+            recent,
+            halted: None,
+            produced: Vec::new(),
+            encoded: Vec::new(),
+        }
+    }
+
+    /// Applies the entry at `index`: `frame`, or none for an entry without records. Events are appended to `events`.
+    pub(crate) fn apply(
+        &mut self,
+        index: Index,
+        frame: Option<&Frame<'_>>,
+        outbox: &mut Outbox,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ReplicaFault> {
+        if self.halted.is_some() {
+            return Ok(());
+        }
+        if let Some(frame) = frame.filter(|f| f.header.kind == FrameKind::Entry) {
+            self.compare(frame)?;
+            self.run(frame);
+            self.hash_and_keep(outbox);
+            events.append(&mut self.produced);
+        }
+        if self.halted.is_none() {
+            self.index = index;
+        }
+        Ok(())
+    }
+
+    /// Feeds the frame's records to the engine; stops in front of the first that it cannot take.
+    fn run(&mut self, frame: &Frame<'_>) {
+        for (seq, time, record) in frame.records() {
+            let applied = match record {
+                Ok(record) => {
+                    self.engine.apply(seq, time, &record, &mut self.produced).map_err(HaltCause::Invariant)
+                }
+                Err(fault) => Err(HaltCause::Record(fault)),
+            };
+            if let Err(cause) = applied {
+                self.halted = Some(Halt { seq, cause });
+                return;
+            }
+        }
+    }
+
+    fn hash_and_keep(&mut self, outbox: &mut Outbox) {
+        self.encoded.clear();
+        for event in &self.produced {
+            let start = self.encoded.len();
+            event.write(&mut self.encoded);
+            if let Some(number) = event.output {
+                outbox.append(number, event.seq, &self.encoded[start..]);
+            }
+        }
+        self.effects.fold(&self.encoded);
+        if self.recent.len() == RECENT_MAX {
+            self.recent.pop_front();
+        }
+        self.recent.push_back((self.engine.seq_applied(), self.effects.0));
+    }
+
+    /// The proposer's effects at an earlier seq must be ours.
+    fn compare(&self, frame: &Frame<'_>) -> Result<(), ReplicaFault> {
+        let (seq, recorded) = (frame.header.applied_seq, frame.header.effect_hash);
+        let Ok(at) = self.recent.binary_search_by_key(&seq, |(seq, _)| *seq) else { return Ok(()) };
+        let computed = self.recent[at].1;
+        if computed == recorded { Ok(()) } else { Err(ReplicaFault::Diverged { seq, recorded, computed }) }
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn index(&self) -> Index {
+        self.index
+    }
+
+    pub(crate) fn seq(&self) -> Seq {
+        self.engine.seq_applied()
+    }
+
+    pub(crate) fn time(&self) -> UnixNanos {
+        self.engine.time()
+    }
+
+    pub(crate) fn effect_hash(&self) -> Hash {
+        self.effects.0
+    }
+
+    pub(crate) fn halted(&self) -> Option<&Halt> {
+        self.halted.as_ref()
+    }
+}

@@ -1,0 +1,22 @@
+//! Consensus and apply: Raft over the journal, the engine fed in log order, outputs and hashes that follow.
+//!
+//! Rule: sans-I/O. A replica is stepped with the time as an argument, never awaited; it has no thread, no socket and
+//! no clock, and all its bytes go through [`journal::Disk`], so that the simulator runs this very code.
+//!
+//! One turn is [`Replica::step`]; the order of what it does is the order in which to read it.
+#![forbid(unsafe_code)]
+
+mod apply;
+mod fault;
+mod log;
+mod outbox_memory;
+mod raft_config;
+mod replica;
+mod start;
+mod status;
+
+pub use fault::{Halt, ReplicaFault, StartFault};
+pub use raft_config::Timing;
+pub use replica::{Now, Replica};
+pub use start::Options;
+pub use status::{Role, StageLatencies, Status};

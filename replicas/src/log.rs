@@ -1,0 +1,226 @@
+//! The Raft log is the journal: raft-rs reads entries and terms from it, and what it hands out to be stored goes there.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use journal::{Disk, Journal, Mark, Progress};
+use protocol::frame::{self, FrameHeader, FrameKind};
+use protocol::hash::Hash;
+use protocol::{Field, Index, NodeId, Seq, Term, UnixNanos};
+use raft::prelude::{ConfState, Entry, EntryType, HardState, Snapshot};
+use raft::{GetEntriesContext, RaftState, Storage, StorageError};
+
+use crate::ReplicaFault;
+
+/// `raft::Storage` over a journal.
+///
+/// raft-rs reads through a shared reference while the journal's disk needs an exclusive one: hence the cell, which is
+/// never borrowed across a call into Raft.
+pub(crate) struct Log<D: Disk> {
+    journal: RefCell<Journal<D>>,
+    conf_state: ConfState,
+    /// Entries that were appended and are not applied yet, so that applying them costs no read; raft's own type,
+    /// because the bytes are shared.
+    unapplied: RefCell<VecDeque<Entry>>,
+}
+
+impl<D: Disk> Log<D> {
+    pub(crate) fn new(journal: Journal<D>, conf_state: ConfState) -> Self {
+        Self { journal: RefCell::new(journal), conf_state, unapplied: RefCell::new(VecDeque::new()) }
+    }
+
+    /// Stores an entry behind the last one; one that is in the log already is in conflict and voids what follows.
+    pub(crate) fn append(&mut self, entry: Entry) -> Result<(), ReplicaFault> {
+        let journal = self.journal.get_mut();
+        let index = Index(entry.index);
+        if index <= journal.last_index() {
+            journal.truncate_from(index)?;
+            self.unapplied.get_mut().retain(|e| e.index < entry.index);
+        }
+        let next_seq = next_seq(journal)?;
+        match entry_frame(&entry, next_seq) {
+            Some(frame) => journal.append(&frame),
+            None => journal.append(&entry.data),
+        };
+        self.unapplied.get_mut().push_back(entry);
+        Ok(())
+    }
+
+    pub(crate) fn set_hard_state(&mut self, state: &HardState) {
+        let journal = self.journal.get_mut();
+        journal.set_commit(Index(state.commit));
+        let state = journal::HardState { term: Term(state.term), vote: NodeId(state.vote) };
+        if state != journal.last_hard_state() {
+            journal.hard_state(state);
+        }
+    }
+
+    pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
+        self.conf_state = conf_state;
+    }
+
+    /// Entries up to `index` are applied and need not be kept in memory.
+    pub(crate) fn applied(&mut self, index: Index) {
+        let unapplied = self.unapplied.get_mut();
+        while unapplied.pop_front_if(|entry| entry.index <= index.0).is_some() {}
+    }
+
+    /// Takes what the disk has finished, gives it what has gathered.
+    pub(crate) fn step_journal(&self) -> Result<Progress, ReplicaFault> {
+        self.journal.borrow_mut().step().map_err(ReplicaFault::Journal)
+    }
+
+    /// Point up to which things were handed to the journal.
+    pub(crate) fn appended(&self) -> Mark {
+        self.journal.borrow().appended()
+    }
+
+    /// Whether a write is under way, or waits for one.
+    pub(crate) fn is_writing(&self) -> bool {
+        let journal = self.journal.borrow();
+        journal.in_flight() || journal.gathered()
+    }
+
+    pub(crate) fn journal(&self) -> RefMut<'_, Journal<D>> {
+        self.journal.borrow_mut()
+    }
+
+    /// Seq of the last record up to entry `index`, if that entry is not applied yet.
+    pub(crate) fn last_seq_at(&self, index: Index) -> Option<Seq> {
+        let unapplied = self.unapplied.borrow();
+        let entry = unapplied.iter().rev().find(|e| e.index <= index.0 && !e.data.is_empty())?;
+        let header = frame::Frame::read(&entry.data).ok()?.header;
+        Some(Seq(header.first_seq.0 + u64::from(header.count) - 1))
+    }
+
+    pub(crate) fn into_disk(self) -> D {
+        self.journal.into_inner().into_disk()
+    }
+
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, journal::ReadFault> {
+        let unapplied = self.unapplied.borrow();
+        if let Some(first) = unapplied.front().map(|e| e.index).filter(|first| *first <= low) {
+            let mut bytes = 0;
+            let wanted = unapplied.range(usize::try_from(low - first).unwrap_or(usize::MAX)..);
+            let fits = |entry: &&Entry| {
+                bytes += entry.data.len() as u64;
+                entry.index < high && (entry.index == low || bytes <= max_bytes)
+            };
+            return Ok(wanted.take_while(fits).cloned().collect());
+        }
+        let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+        let frames = self.journal.borrow_mut().entries(Index(low), Index(high), max_bytes)?;
+        Ok(frames.into_iter().map(|bytes| frame_entry(Bytes::from_owner(bytes))).collect())
+    }
+}
+
+/// Seq of the next record of the log: known, unless the last thing that happened was a truncation.
+fn next_seq<D: Disk>(journal: &mut Journal<D>) -> Result<Seq, journal::ReadFault> {
+    if let Some(next_seq) = journal.log_end().next_seq {
+        return Ok(next_seq);
+    }
+    let last = journal.last_index();
+    if last < journal.first_index() {
+        return Ok(Seq::ZERO.next());
+    }
+    let bytes = journal.entry(last)?;
+    let Ok(frame) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };
+    Ok(Seq(frame.header.first_seq.0 + u64::from(frame.header.count)))
+}
+
+/// The frame of an entry that Raft made itself; `None` if the entry's data is a frame already.
+fn entry_frame(entry: &Entry, next_seq: Seq) -> Option<Vec<u8>> {
+    let (kind, payload) = match entry.get_entry_type() {
+        EntryType::EntryNormal if entry.data.is_empty() => (FrameKind::Noop, &[][..]),
+        EntryType::EntryNormal => return None,
+        EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => (FrameKind::Conf, &entry.data[..]),
+    };
+    let mut buffer = Vec::new();
+    frame::begin(&mut buffer);
+    if kind == FrameKind::Conf {
+        buffer.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+        buffer.extend_from_slice(payload);
+    }
+    let header = FrameHeader {
+        kind,
+        index: Index(entry.index),
+        term: Term(entry.term),
+        time: UnixNanos(0),
+        first_seq: next_seq,
+        count: 0,
+        engine_version: 0,
+        applied_seq: Seq::ZERO,
+        effect_hash: Hash::ZERO,
+    };
+    frame::finish(&mut buffer, &header);
+    Some(buffer)
+}
+
+/// The entry of a frame that the journal has verified.
+fn frame_entry(bytes: Bytes) -> Entry {
+    let mut entry = Entry::default();
+    let Ok(read) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };
+    entry.index = read.header.index.0;
+    entry.term = read.header.term.0;
+    match read.header.kind {
+        FrameKind::Entry | FrameKind::Skip => entry.data = bytes,
+        FrameKind::Conf => {
+            entry.set_entry_type(EntryType::EntryConfChangeV2);
+            let len = usize::try_from(read.payload.u64_at(0)).unwrap_or(0);
+            entry.data = Bytes::copy_from_slice(read.payload.get(8..8 + len).unwrap_or_default());
+        }
+        FrameKind::Noop
+        | FrameKind::HardState
+        | FrameKind::Truncate
+        | FrameKind::SnapMark
+        | FrameKind::Seal => {}
+    }
+    entry
+}
+
+/// raft-rs ends the process on a storage error, which is what an unreadable log asks for; the reason goes along.
+fn unavailable(fault: impl std::error::Error + Send + Sync + 'static) -> raft::Error {
+    raft::Error::Store(StorageError::Other(Box::new(fault)))
+}
+
+impl<D: Disk> Storage for Log<D> {
+    fn initial_state(&self) -> raft::Result<RaftState> {
+        let journal = self.journal.borrow();
+        let journal::HardState { term, vote } = journal.last_hard_state();
+        let state =
+            HardState { term: term.0, vote: vote.0, commit: journal.commit().0, ..HardState::default() };
+        Ok(RaftState::new(state, self.conf_state.clone()))
+    }
+
+    fn entries(
+        &self,
+        low: u64,
+        high: u64,
+        max_size: impl Into<Option<u64>>,
+        _context: GetEntriesContext,
+    ) -> raft::Result<Vec<Entry>> {
+        self.read(low, high, max_size.into().unwrap_or(u64::MAX)).map_err(unavailable)
+    }
+
+    fn term(&self, index: u64) -> raft::Result<u64> {
+        let journal = self.journal.borrow();
+        match journal.term(Index(index)) {
+            Some(term) => Ok(term.0),
+            None if Index(index) < journal.first_index() => Err(raft::Error::Store(StorageError::Compacted)),
+            None => Err(raft::Error::Store(StorageError::Unavailable)),
+        }
+    }
+
+    fn first_index(&self) -> raft::Result<u64> {
+        Ok(self.journal.borrow().first_index().0)
+    }
+
+    fn last_index(&self) -> raft::Result<u64> {
+        Ok(self.journal.borrow().last_index().0)
+    }
+
+    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
+        Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    }
+}

@@ -1,0 +1,368 @@
+//! One replica and its turn: [`Replica::step`] reads from top to bottom as the way of a batch.
+
+use std::collections::VecDeque;
+
+use journal::{Disk, Mark};
+use protocol::commands::{Genesis, Pulse, TermStart};
+use protocol::event::Event;
+use protocol::frame::Frame;
+use protocol::limits::IN_FLIGHT_ENTRIES_MAX;
+use protocol::record::RecordHeader;
+use protocol::submit::Submit;
+use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use protocol::{Command, Index, MonoNanos, OutSeq, SessionEpoch, SessionId, Term, UnixNanos};
+use raft::prelude::{ConfChangeV2, Entry, EntryType, Message};
+use raft::{RawNode, Ready, StateRole};
+use sequencer::{Place, Sequencer};
+
+use crate::apply::Apply;
+use crate::log::Log;
+use crate::outbox_memory::Outbox;
+use crate::status::{Role, StageLatencies, Status};
+use crate::{ReplicaFault, Timing};
+
+/// The two clocks at one moment, as the caller read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Now {
+    /// For timeouts.
+    pub mono: MonoNanos,
+    /// For the record.
+    pub wall: UnixNanos,
+}
+
+/// One replica: sequencer, Raft over the journal, engine, outbox.
+pub struct Replica<D: Disk> {
+    pub(crate) raft: RawNode<Log<D>>,
+    pub(crate) sequencer: Sequencer,
+    pub(crate) apply: Apply,
+    pub(crate) outbox: Outbox,
+    pub(crate) timing: Timing,
+    pub(crate) next_tick: MonoNanos,
+    /// The first record of a new cluster, until it is applied.
+    pub(crate) genesis: Option<Genesis>,
+    /// Readies whose bytes are on their way to the disk, oldest first.
+    pub(crate) persisting: VecDeque<Persisting>,
+    /// For other replicas; the caller carries them.
+    pub(crate) messages: Vec<Message>,
+    /// The term in which this replica has submitted its first record.
+    pub(crate) term_started: Option<Term>,
+    /// The term of ours whose first record is applied.
+    pub(crate) term_applied: Option<Term>,
+    /// Batches of our term that are not applied yet, oldest first.
+    pub(crate) in_flight: VecDeque<InFlight>,
+    pub(crate) latencies: StageLatencies,
+    pub(crate) last_pulse: MonoNanos,
+    pub(crate) last_spare_retry: MonoNanos,
+}
+
+/// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
+pub(crate) struct Persisting {
+    number: u64,
+    position: Mark,
+    messages: Vec<Message>,
+}
+
+/// When a batch of ours reached its stages.
+pub(crate) struct InFlight {
+    index: Index,
+    sequenced: MonoNanos,
+    durable: Option<MonoNanos>,
+}
+
+/// Catch-up ticks after a pause: never a burst that looks like silence of the others.
+const CATCH_UP_TICKS_MAX: u64 = 3;
+/// Readies handled in one turn.
+const READIES_PER_TURN: usize = 8;
+/// Between two attempts to make room after the disk was full.
+const SPARE_RETRY_NANOS: u64 = NANOS_PER_SECOND;
+/// Between two pulses.
+const PULSE_INTERVAL_NANOS: u64 = 10 * NANOS_PER_MILLI;
+
+impl<D: Disk> Replica<D> {
+    /// One bounded turn. Events that follow from commands of our own term are appended to `events`, in order: nothing
+    /// else may leave the process. Returns whether there was anything to do.
+    ///
+    /// # Errors
+    /// [`ReplicaFault`]: the process must end; what was not acknowledged is decided by recovery.
+    pub fn step(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
+        let mut worked = self.finish_writes(now)?;
+        self.tick(now.mono);
+        self.lead(now);
+        worked |= self.propose(now)?;
+        for _ in 0..READIES_PER_TURN {
+            if !self.raft.has_ready() {
+                break;
+            }
+            self.handle_ready(now, events)?;
+            worked = true;
+        }
+        worked |= self.raft.store().step_journal()?.submitted;
+        Ok(worked)
+    }
+
+    /// What reached the disk counts from here on: for Raft, and for the messages that waited for it.
+    fn finish_writes(&mut self, now: Now) -> Result<bool, ReplicaFault> {
+        let progress = self.raft.store().step_journal()?;
+        while let Some(persisted) = self.persisting.pop_front_if(|p| p.position <= progress.durable) {
+            self.messages.extend(persisted.messages);
+            self.raft.on_persist_ready(persisted.number);
+        }
+        let durable_index = progress.durable_index;
+        for batch in self.in_flight.iter_mut().filter(|b| b.durable.is_none() && b.index <= durable_index) {
+            batch.durable = Some(now.mono);
+            self.latencies.sequenced_to_durable_ns.push(now.mono.since(batch.sequenced));
+        }
+        let is_full = self.raft.store().journal().spare_fault().is_some();
+        if is_full && now.mono.since(self.last_spare_retry) >= SPARE_RETRY_NANOS {
+            self.last_spare_retry = now.mono;
+            self.raft.store().journal().retry_spares();
+        }
+        Ok(progress.completed)
+    }
+
+    fn tick(&mut self, now: MonoNanos) {
+        let tick_nanos = self.timing.tick_ms * NANOS_PER_MILLI;
+        for _ in 0..CATCH_UP_TICKS_MAX {
+            if now < self.next_tick {
+                return;
+            }
+            self.raft.tick();
+            self.next_tick = self.next_tick.plus(tick_nanos);
+        }
+        self.next_tick = self.next_tick.max(now.plus(tick_nanos));
+    }
+
+    /// Begins and ends our terms at the sequencer, and pulses when a timer is due and nothing else comes.
+    fn lead(&mut self, now: Now) {
+        let leads = self.raft.raft.state == StateRole::Leader && self.raft.raft.apply_to_current_term();
+        let term = Term(self.raft.raft.term);
+        if !leads || self.apply.halted().is_some() {
+            self.term_applied = None;
+            if self.term_started.take().is_some() {
+                self.sequencer.end_term();
+                self.in_flight.clear();
+            }
+            return;
+        }
+        if self.term_started != Some(term) {
+            self.sequencer.end_term();
+            self.sequencer.begin_term(self.apply.seq(), self.apply.time());
+            self.term_started = Some(term);
+            if let Some(genesis) = self.genesis.take() {
+                self.submit_own(now, genesis);
+            }
+            let node = protocol::NodeId(self.raft.raft.id);
+            self.submit_own(now, TermStart { term, node });
+        }
+        let timer_due = self.apply.engine().next_timer().is_some_and(|at| at <= now.wall);
+        if timer_due
+            && self.sequencer.waiting() == 0
+            && now.mono.since(self.last_pulse) >= PULSE_INTERVAL_NANOS
+        {
+            self.last_pulse = now.mono;
+            self.submit_own(now, Pulse {});
+        }
+    }
+
+    fn submit_own(&mut self, now: Now, command: impl Into<Command>) {
+        let header = RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() };
+        // Only a pulse can meet a full queue, and then other records carry the time.
+        if self.sequencer.submit(&header, now.mono, &command.into()).is_err() {
+            self.last_pulse = now.mono;
+        }
+    }
+
+    /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
+    fn propose(&mut self, now: Now) -> Result<bool, ReplicaFault> {
+        if self.term_started.is_none() || !self.raft.store().journal().accepts() {
+            return Ok(false);
+        }
+        let mut proposed = false;
+        while self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX
+            && (!self.raft.store().is_writing() || self.sequencer.has_full_batch())
+        {
+            let place = Place {
+                index: Index(self.raft.raft.raft_log.last_index()).next(),
+                term: Term(self.raft.raft.term),
+                engine_version: engine::ENGINE_VERSION,
+                applied_seq: self.apply.seq(),
+                effect_hash: self.apply.effect_hash(),
+            };
+            let Some(batch) = self.sequencer.close_batch(now.mono, now.wall, &place) else { break };
+            self.latencies.gateway_to_sequenced_ns.extend(batch.received.iter().map(|r| now.mono.since(*r)));
+            self.in_flight.push_back(InFlight { index: place.index, sequenced: now.mono, durable: None });
+            // A leader that is applied to its term, transfers to nobody and keeps its uncommitted bytes below the limit
+            // (64 entries of 64 KiB against 32 MiB) drops no proposal.
+            self.raft.propose(Vec::new(), batch.frame)?;
+            proposed = true;
+            if !self.sequencer.has_full_batch() {
+                break;
+            }
+        }
+        Ok(proposed)
+    }
+
+    fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
+        let mut ready = self.raft.ready();
+        self.messages.append(&mut ready.take_messages());
+        self.store_ready(&mut ready)?;
+        let committed = ready.take_committed_entries();
+        self.persisting.push_back(Persisting {
+            number: ready.number(),
+            position: self.raft.store().appended(),
+            messages: ready.take_persisted_messages(),
+        });
+        self.raft.advance_append_async(ready);
+        for entry in &committed {
+            self.apply_entry(now, entry, events)?;
+        }
+        if !committed.is_empty() && self.apply.halted().is_none() {
+            self.raft.advance_apply_to(self.apply.index().0);
+            let applied = self.apply.index();
+            self.raft.mut_store().applied(applied);
+        }
+        Ok(())
+    }
+
+    /// Hands entries, term and vote to the journal; they leave with its next write.
+    fn store_ready(&mut self, ready: &mut Ready) -> Result<(), ReplicaFault> {
+        let entries = ready.take_entries();
+        let log = self.raft.mut_store();
+        if let Some(hard_state) = ready.hs() {
+            log.set_hard_state(hard_state);
+        }
+        for entry in entries {
+            log.append(entry)?;
+        }
+        Ok(())
+    }
+
+    fn apply_entry(&mut self, now: Now, entry: &Entry, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
+        let index = Index(entry.index);
+        if entry.get_entry_type() != EntryType::EntryNormal {
+            let change: ConfChangeV2 =
+                protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
+            let conf_state = self.raft.apply_conf_change(&change)?;
+            self.raft.mut_store().set_conf_state(conf_state);
+        }
+        let frame = if entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty() {
+            Some(Frame::read(&entry.data).map_err(|fault| ReplicaFault::Frame { index, fault })?)
+        } else {
+            None
+        };
+        let before = events.len();
+        self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
+        let is_ours = self.term_started == Some(Term(entry.term));
+        if !is_ours {
+            // Of another term: its outputs are in the outbox, for those who ask.
+            events.truncate(before);
+        } else if frame.is_some() {
+            self.term_applied = self.term_started;
+        }
+        while let Some(batch) = self.in_flight.pop_front_if(|b| b.index <= index) {
+            let durable = batch.durable.unwrap_or(now.mono);
+            self.latencies.durable_to_applied_ns.push(now.mono.since(durable));
+        }
+        Ok(())
+    }
+}
+
+impl<D: Disk> Replica<D> {
+    /// Where gateways submit; what is submitted while not [`Replica::serving`] is dropped with the term.
+    pub fn sequencer(&mut self) -> &mut Sequencer {
+        &mut self.sequencer
+    }
+
+    /// Whether commands are taken: we lead, our term's first record is applied, the disk has room.
+    #[must_use]
+    pub fn serving(&self) -> bool {
+        self.term_applied.is_some() && self.apply.halted().is_none() && self.raft.store().journal().accepts()
+    }
+
+    /// The state at the last applied entry.
+    #[must_use]
+    pub fn engine(&self) -> &engine::Engine {
+        self.apply.engine()
+    }
+
+    /// Outputs of a session from `from` to `to`, in order, as far as they are kept and fit `bytes_max` (but at least one).
+    pub fn read_outbox(
+        &mut self,
+        session: SessionId,
+        epoch: SessionEpoch,
+        from: OutSeq,
+        to: OutSeq,
+        bytes_max: usize,
+    ) -> Vec<Event> {
+        self.outbox.read(session, epoch, from, to, bytes_max)
+    }
+
+    /// When there is something to do although nothing comes.
+    #[must_use]
+    pub fn next_deadline(&self) -> MonoNanos {
+        self.next_tick
+    }
+
+    /// Takes a message of another replica, authenticated as its `from`.
+    ///
+    /// # Errors
+    /// What Raft refuses; the replica is unchanged.
+    pub fn receive(&mut self, message: Message) -> Result<(), raft::Error> {
+        use raft::prelude::MessageType;
+        if message.get_msg_type() == MessageType::MsgPropose {
+            // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
+            return Ok(());
+        }
+        self.raft.step(message)
+    }
+
+    /// Messages for other replicas.
+    pub fn take_messages(&mut self) -> Vec<Message> {
+        std::mem::take(&mut self.messages)
+    }
+
+    /// Latencies since the last call.
+    pub fn take_latencies(&mut self) -> StageLatencies {
+        std::mem::take(&mut self.latencies)
+    }
+
+    /// What this replica tells of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let serving = self.serving();
+        let raft = &self.raft.raft;
+        let log = self.raft.store();
+        let journal = log.journal();
+        let role = match raft.state {
+            StateRole::Leader => Role::Leader,
+            StateRole::Follower => Role::Follower,
+            StateRole::Candidate | StateRole::PreCandidate => Role::Candidate,
+        };
+        Status {
+            cluster: journal.identity().cluster,
+            node: protocol::NodeId(raft.id),
+            role,
+            serving,
+            term: Term(raft.term),
+            index_last: journal.last_index(),
+            index_durable: journal.durable_index(),
+            index_committed: Index(raft.raft_log.committed),
+            index_applied: self.apply.index(),
+            seq_committed: log.last_seq_at(Index(raft.raft_log.committed)).unwrap_or(self.apply.seq()),
+            seq_applied: self.apply.seq(),
+            time_applied: self.apply.time(),
+            effect_hash: self.apply.effect_hash(),
+            halted: self.apply.halted().cloned(),
+            queue_records: self.sequencer.waiting(),
+            journal: journal.stats(),
+            space: journal.space(),
+            spares_ready: journal.spares_ready(),
+        }
+    }
+
+    /// Gives the disk back: for the simulator, which starts the next process on it.
+    pub fn into_disk(self) -> D {
+        let Self { raft, .. } = self;
+        raft.raft.r.raft_log.store.into_disk()
+    }
+}

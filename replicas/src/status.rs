@@ -1,0 +1,69 @@
+//! What a replica tells of itself.
+
+use protocol::hash::Hash;
+use protocol::{ClusterId, Index, NodeId, Seq, Term, UnixNanos};
+
+use crate::Halt;
+
+/// Role in the current term.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Follows, or waits for an election.
+    Follower,
+    /// Asks for votes.
+    Candidate,
+    /// Leads; whether it serves is [`Status::serving`].
+    Leader,
+}
+
+/// A replica at one moment.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// This replica.
+    pub node: NodeId,
+    /// Its role.
+    pub role: Role,
+    /// Whether gateways may submit.
+    pub serving: bool,
+    /// Current term.
+    pub term: Term,
+    /// Last entry in the log.
+    pub index_last: Index,
+    /// Last durable entry.
+    pub index_durable: Index,
+    /// Last committed entry.
+    pub index_committed: Index,
+    /// Last applied entry.
+    pub index_applied: Index,
+    /// Last seq that is committed.
+    pub seq_committed: Seq,
+    /// Last seq whose effects are here.
+    pub seq_applied: Seq,
+    /// Time of that seq.
+    pub time_applied: UnixNanos,
+    /// Hash of all effects up to it.
+    pub effect_hash: Hash,
+    /// Set when the engine stopped.
+    pub halted: Option<Halt>,
+    /// Records before the sequencer.
+    pub queue_records: usize,
+    /// The journal's counters.
+    pub journal: journal::Stats,
+    /// Whether it has room.
+    pub space: journal::Space,
+    /// Segments ready to be used.
+    pub spares_ready: usize,
+}
+
+/// Samples of one turn or more, in nanoseconds.
+#[derive(Clone, Debug, Default)]
+pub struct StageLatencies {
+    /// From the gateway to the sequence number.
+    pub gateway_to_sequenced_ns: Vec<u64>,
+    /// From the sequence number to the disk.
+    pub sequenced_to_durable_ns: Vec<u64>,
+    /// From the disk to the effects.
+    pub durable_to_applied_ns: Vec<u64>,
+}
