@@ -19,7 +19,10 @@ pub mod file_disk;
 mod journal;
 pub mod marks;
 pub mod meta;
+pub mod outbox;
+pub mod reader;
 pub mod segment;
+pub mod snapshot_file;
 pub mod survey;
 mod sys;
 

@@ -69,6 +69,10 @@ impl MemDisk {
         self.0.borrow_mut().broken = Some(cause);
     }
 
+    pub(crate) fn mend(&self) {
+        self.0.borrow_mut().broken = None;
+    }
+
     pub(crate) fn set_no_space(&self, no_space: bool) {
         self.0.borrow_mut().no_space = no_space;
     }

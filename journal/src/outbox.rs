@@ -1,0 +1,374 @@
+//! The outbox: what sessions were sent, for resends. Derived: replay writes it again, so nothing here is synced except
+//! before a snapshot ([`Outbox::sync`]), and a damaged end is cut off.
+//!
+//! Files `outbox/{number:010}.out`, from 1, each begun when the one before has its size:
+//!
+//! ```text
+//! magic "SICLOUTB" | format u16 | reserved 6 bytes                  (16 bytes)
+//! | events (protocol::event), one behind the other
+//! ```
+//! Only events that carry an output number are kept. The index by (session, epoch, out_seq) is in memory: 8 bytes each.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::event::{Event, OutputNumber};
+use protocol::limits::{EVENT_HEADER_BYTES, OUTBOX_PER_SESSION_MAX};
+use protocol::{Field, OutSeq, Seq, SessionEpoch, SessionId};
+
+use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
+
+const MAGIC: &[u8; 8] = b"SICLOUTB";
+const FORMAT: u16 = 1;
+const FILE_HEADER_BYTES: usize = 16;
+/// Size at which a file is full.
+pub const FILE_BYTES: u64 = 16 << 20;
+/// Bytes read at first for one event: most are shorter.
+const READ_BYTES: usize = 512;
+
+/// Outputs of all sessions.
+pub struct Outbox<D> {
+    disk: D,
+    file_bytes: u64,
+    sessions: BTreeMap<(SessionId, SessionEpoch), Outputs>,
+    /// Kept outputs of each file; one that has none is removed.
+    files: BTreeMap<u32, u64>,
+    file: u32,
+    /// Bytes of `file` that the disk has.
+    flushed: u64,
+    /// Bytes behind them that it has not.
+    pending: Vec<u8>,
+    fault: Option<DiskFault>,
+}
+
+/// Outputs of one session in one epoch: those from `first` on, without gaps in the numbering.
+#[derive(Default)]
+struct Outputs {
+    first: u64,
+    places: VecDeque<Place>,
+}
+
+/// File and offset; file 0 stands for an output that is gone.
+#[derive(Clone, Copy)]
+struct Place {
+    file: u32,
+    offset: u32,
+}
+
+/// What a read has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutputsRead {
+    /// The first number whose bytes were appended; numbers before it are gone: a gap fill answers them.
+    pub first: OutSeq,
+    /// The number behind the last one appended: where the next read goes on.
+    pub next: OutSeq,
+}
+
+impl<D: Disk> Outbox<D> {
+    /// Opens the outbox and keeps what follows from commands up to `through`: replay appends the rest again.
+    ///
+    /// # Errors
+    /// [`DiskFault`].
+    pub fn open(disk: D, through: Seq) -> Result<Self, DiskFault> {
+        Self::with_file_bytes(disk, through, FILE_BYTES)
+    }
+
+    /// [`Self::open`] with files of another size, for tests.
+    ///
+    /// # Errors
+    /// [`DiskFault`].
+    pub fn with_file_bytes(disk: D, through: Seq, file_bytes: u64) -> Result<Self, DiskFault> {
+        let mut outbox = Self {
+            disk,
+            file_bytes: file_bytes.min(u64::from(u32::MAX)),
+            sessions: BTreeMap::new(),
+            files: BTreeMap::new(),
+            file: 1,
+            flushed: 0,
+            pending: Vec::new(),
+            fault: None,
+        };
+        let names = outbox.disk.list(Dir::Outbox)?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
+        numbers.sort_unstable();
+        let mut kept = true;
+        for number in numbers {
+            if kept {
+                kept = outbox.load(number, through)?;
+            } else {
+                outbox.disk.remove(&file_of(number))?;
+            }
+        }
+        if outbox.flushed == 0 {
+            outbox.begin_file(outbox.file);
+        }
+        Ok(outbox)
+    }
+
+    /// Indexes file `number`; `false` if its end was cut off, so that later files are void.
+    fn load(&mut self, number: u32, through: Seq) -> Result<bool, DiskFault> {
+        let file = file_of(number);
+        let len = self.disk.len(&file)?.unwrap_or(0) as usize;
+        let mut bytes = vec![0; len];
+        let read = self.disk.read(&file, 0, &mut bytes, ReadFrom::Cache)?;
+        bytes.truncate(read);
+        let known = bytes.len() >= FILE_HEADER_BYTES && bytes.array(0) == *MAGIC && bytes.u16_at(8) == FORMAT;
+        let mut at = if known { FILE_HEADER_BYTES } else { 0 };
+        while let Some(rest) = bytes.get(at..).filter(|rest| known && !rest.is_empty()) {
+            let Ok((event, event_bytes)) = Event::read(rest) else { break };
+            if event.seq > through {
+                break;
+            }
+            if let Some(number_of_event) = event.output {
+                self.index(number_of_event, Place { file: number, offset: at as u32 });
+            }
+            at += event_bytes;
+        }
+        let whole = at == len && known;
+        if !whole {
+            // Shortening is not among a disk's calls: what is left is written to a fresh file.
+            self.disk.remove(&file)?;
+            bytes.truncate(at);
+            if !bytes.is_empty() {
+                self.disk.write_at(&file, 0, &bytes)?;
+            }
+        }
+        self.file = number;
+        self.flushed = at as u64;
+        Ok(whole)
+    }
+
+    fn begin_file(&mut self, number: u32) {
+        self.file = number;
+        self.flushed = 0;
+        self.pending.clear();
+        self.pending.extend_from_slice(MAGIC);
+        self.pending.extend_from_slice(&FORMAT.to_le_bytes());
+        self.pending.extend_from_slice(&[0; 6]);
+    }
+
+    /// Appends one event as [`Event::write`] wrote it; one without an output number is passed over. In memory until
+    /// [`Self::flush`].
+    ///
+    /// # Panics
+    /// If `event` is not one event: its writer is ours.
+    pub fn append(&mut self, event: &[u8]) {
+        assert!(event.len() >= EVENT_HEADER_BYTES && event.u32_at(0) as usize == event.len(), "one event");
+        let number = OutputNumber {
+            session: SessionId(event.u32_at(8)),
+            epoch: SessionEpoch(event.u32_at(12)),
+            out_seq: OutSeq(event.u64_at(16)),
+        };
+        if number.out_seq.0 == 0 {
+            return;
+        }
+        let offset = self.flushed + self.pending.len() as u64;
+        self.index(number, Place { file: self.file, offset: offset as u32 });
+        self.pending.extend_from_slice(event);
+    }
+
+    /// Hands what was appended to the disk, unsynced. On a failure everything stays in memory and is tried again by the
+    /// next call; [`Self::fault`] says so, and the node is read-only until then.
+    pub fn flush(&mut self) {
+        self.fault = self.try_flush().err();
+    }
+
+    fn try_flush(&mut self) -> Result<(), DiskFault> {
+        if !self.pending.is_empty() {
+            self.disk.write_at(&file_of(self.file), self.flushed, &self.pending)?;
+            self.flushed += self.pending.len() as u64;
+            self.pending.clear();
+        }
+        if self.flushed >= self.file_bytes {
+            self.begin_file(self.file.saturating_add(1));
+        }
+        Ok(())
+    }
+
+    /// Why the outbox cannot be written; `None` if it can.
+    #[must_use]
+    pub fn fault(&self) -> Option<&DiskFault> {
+        self.fault.as_ref()
+    }
+
+    /// Makes everything durable: before a snapshot that replay would start from.
+    ///
+    /// # Errors
+    /// [`DiskFault`]: take no snapshot.
+    pub fn sync(&mut self) -> Result<(), DiskFault> {
+        self.flush();
+        if let Some(fault) = &self.fault {
+            return Err(fault.clone());
+        }
+        for file in self.files.keys().copied().collect::<Vec<_>>() {
+            self.disk.sync(&file_of(file))?;
+        }
+        self.disk.sync_dir(Dir::Outbox)
+    }
+
+    /// Appends to `out` the outputs of a session from number `from` to `to`, at least one, further ones while they fit
+    /// `bytes_max`. Stops at one that is gone; those that are gone at the front are skipped. `None` if none is left.
+    ///
+    /// # Errors
+    /// [`DiskFault`].
+    pub fn read(
+        &mut self,
+        session: SessionId,
+        epoch: SessionEpoch,
+        from: OutSeq,
+        to: OutSeq,
+        bytes_max: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<Option<OutputsRead>, DiskFault> {
+        let Some(outputs) = self.sessions.get(&(session, epoch)) else { return Ok(None) };
+        let skip = from.0.saturating_sub(outputs.first);
+        let wanted = (outputs.first..=to.0).zip(&outputs.places).skip(skip as usize);
+        let places: Vec<(u64, Place)> = wanted
+            .map(|(number, place)| (number, *place))
+            .skip_while(|(_, place)| place.file == 0)
+            .take_while(|(_, place)| place.file != 0)
+            .take(bytes_max / EVENT_HEADER_BYTES + 1)
+            .collect();
+        let Some((first, _)) = places.first().copied() else { return Ok(None) };
+        let start = out.len();
+        let mut next = first;
+        for (number, place) in places {
+            let before = out.len();
+            self.read_event(place, out)?;
+            let event = &out[before..];
+            let right = event.len() >= EVENT_HEADER_BYTES
+                && (event.u32_at(8), event.u32_at(12), event.u64_at(16)) == (session.0, epoch.0, number);
+            if !right || (next > first && out.len() - start > bytes_max) {
+                out.truncate(before);
+                break;
+            }
+            next = number + 1;
+        }
+        Ok((next > first).then_some(OutputsRead { first: OutSeq(first), next: OutSeq(next) }))
+    }
+
+    fn read_event(&mut self, place: Place, out: &mut Vec<u8>) -> Result<(), DiskFault> {
+        let offset = u64::from(place.offset);
+        if place.file == self.file && offset >= self.flushed {
+            let rest = self.pending.get((offset - self.flushed) as usize..).unwrap_or_default();
+            let len = if rest.len() >= 4 { rest.u32_at(0) as usize } else { 0 };
+            out.extend_from_slice(rest.get(..len).unwrap_or_default());
+            return Ok(());
+        }
+        let start = out.len();
+        out.resize(start + READ_BYTES, 0);
+        let read = self.disk.read(&file_of(place.file), offset, &mut out[start..], ReadFrom::Cache)?;
+        out.truncate(start + read);
+        let len = if read >= 4 { out[start..].u32_at(0) as usize } else { 0 };
+        if len > read && read == READ_BYTES && len as u64 <= self.file_bytes {
+            out.resize(start + len, 0);
+            let at = offset + read as u64;
+            let more = self.disk.read(&file_of(place.file), at, &mut out[start + read..], ReadFrom::Cache)?;
+            out.truncate(start + read + more);
+        }
+        out.truncate(start + len);
+        Ok(())
+    }
+
+    /// Forgets a session's outputs below `floor`, and files in which nothing is kept any more.
+    ///
+    /// # Errors
+    /// [`DiskFault`] from removing a file; nothing else is lost by it.
+    pub fn drop_below(
+        &mut self,
+        session: SessionId,
+        epoch: SessionEpoch,
+        floor: OutSeq,
+    ) -> Result<(), DiskFault> {
+        let Some(outputs) = self.sessions.get_mut(&(session, epoch)) else { return Ok(()) };
+        while outputs.first < floor.0
+            && let Some(place) = outputs.places.pop_front()
+        {
+            outputs.first += 1;
+            forget(&mut self.files, place);
+        }
+        if outputs.places.is_empty() {
+            self.sessions.remove(&(session, epoch));
+        }
+        self.remove_empty_files()
+    }
+
+    /// The number behind a session's last output; `None` if it has none here.
+    #[must_use]
+    pub fn next(&self, session: SessionId, epoch: SessionEpoch) -> Option<OutSeq> {
+        let outputs = self.sessions.get(&(session, epoch))?;
+        Some(OutSeq(outputs.first + outputs.places.len() as u64))
+    }
+
+    /// Bytes that wait to be flushed.
+    #[must_use]
+    pub fn pending_bytes(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// The disk.
+    pub fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    fn index(&mut self, number: OutputNumber, place: Place) {
+        let outputs = self.sessions.entry((number.session, number.epoch)).or_default();
+        let out_seq = number.out_seq.0;
+        let next = outputs.first + outputs.places.len() as u64;
+        if outputs.places.is_empty()
+            || out_seq < outputs.first
+            || out_seq - next.min(out_seq) > OUTBOX_PER_SESSION_MAX
+        {
+            for place in outputs.places.drain(..) {
+                forget(&mut self.files, place);
+            }
+            outputs.first = out_seq;
+        } else if out_seq < next {
+            // Appended again: the newer copy counts.
+            while outputs.first + outputs.places.len() as u64 > out_seq
+                && let Some(place) = outputs.places.pop_back()
+            {
+                forget(&mut self.files, place);
+            }
+        } else {
+            outputs.places.extend((next..out_seq).map(|_| Place { file: 0, offset: 0 }));
+        }
+        outputs.places.push_back(place);
+        *self.files.entry(place.file).or_default() += 1;
+        while outputs.places.len() as u64 > OUTBOX_PER_SESSION_MAX
+            && let Some(place) = outputs.places.pop_front()
+        {
+            outputs.first += 1;
+            forget(&mut self.files, place);
+        }
+    }
+
+    fn remove_empty_files(&mut self) -> Result<(), DiskFault> {
+        let current = self.file;
+        let empty: Vec<u32> = self
+            .files
+            .iter()
+            .filter(|(file, kept)| **kept == 0 && **file != current)
+            .map(|(file, _)| *file)
+            .collect();
+        for file in empty {
+            self.disk.remove(&file_of(file))?;
+            self.files.remove(&file);
+        }
+        Ok(())
+    }
+}
+
+fn forget(files: &mut BTreeMap<u32, u64>, place: Place) {
+    if let Some(kept) = files.get_mut(&place.file) {
+        *kept = kept.saturating_sub(1);
+    }
+}
+
+fn file_of(number: u32) -> FileRef {
+    FileRef::new(Dir::Outbox, format!("{number:010}.out"))
+}
+
+fn number_of(name: &str) -> Option<u32> {
+    let number = name.strip_suffix(".out")?.parse().ok()?;
+    (number != 0 && *file_of(number).name == *name).then_some(number)
+}

@@ -1,0 +1,341 @@
+//! Snapshots: the whole state behind one entry, in a file that is either whole or not there.
+//!
+//! Name: `snap/{epoch:08x}-{index:020}.snap`. Written under another name, synced, read back, renamed, the folder synced.
+//! Nothing in it differs between replicas.
+//!
+//! ```text
+//! magic "SICLSNAP" | format u16 | reserved 6 bytes | cluster u128 | epoch u64 | index u64 | term u64      (56 bytes)
+//! | engine_version u32 | conf_bytes u32 | next_seq u64 | last_time_ns u64 | chain 32 | effect_hash 32     (144 bytes)
+//! | state_hash 32 | state_bytes u64 | chunks u32 | header_crc u32 of the 188 bytes before and conf_state  (192 bytes)
+//! | conf_state conf_bytes
+//! | chunks: packed_bytes u32 | bytes u32 | crc32c u32 of the packed bytes | reserved u32 | zstd frame of at most 1 MiB
+//! | magic "SNAPEND1" | BLAKE3 of everything before this magic                                             (40 bytes)
+//! ```
+
+use protocol::hash::{Hash, blake3, crc32c, crc32c_append};
+use protocol::{ClusterEpoch, ClusterId, Field, Index, Seq, Term, UnixNanos, put};
+
+use crate::AlignedBuf;
+use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
+use crate::segment::{UNFINISHED_SUFFIX, unfinished};
+
+const MAGIC: &[u8; 8] = b"SICLSNAP";
+const END_MAGIC: &[u8; 8] = b"SNAPEND1";
+const FORMAT: u16 = 1;
+const HEADER_BYTES: usize = 192;
+const HEADER_CRC_AT: usize = 188;
+const CHUNK_HEADER_BYTES: usize = 16;
+const FOOTER_BYTES: usize = 40;
+/// Bytes of state in one chunk.
+pub const CHUNK_BYTES: usize = 1 << 20;
+/// Bytes of a membership.
+pub const CONF_BYTES_MAX: usize = 64 << 10;
+/// Part of the format: replicas compress to the same bytes.
+const ZSTD_LEVEL: i32 = 1;
+/// Snapshots that are kept: the log is needed only behind the older one.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// What a snapshot says about its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotHeader {
+    /// The cluster.
+    pub cluster: ClusterId,
+    /// Its epoch.
+    pub epoch: ClusterEpoch,
+    /// The last entry in it.
+    pub index: Index,
+    /// That entry's term.
+    pub term: Term,
+    /// Version of the rules in force behind it.
+    pub engine_version: u32,
+    /// Seq of the next record.
+    pub next_seq: Seq,
+    /// Time of the last record.
+    pub last_time: UnixNanos,
+    /// The last entry's chain.
+    pub chain: Hash,
+    /// Rolling hash of all effects.
+    pub effect_hash: Hash,
+    /// Hash of the state.
+    pub state_hash: Hash,
+    /// Membership, as Raft encodes it.
+    pub conf_state: Vec<u8>,
+}
+
+/// Why a snapshot cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SnapshotFault {
+    /// The disk.
+    #[error(transparent)]
+    Disk(#[from] DiskFault),
+    /// It ends too early, or goes on behind its end.
+    #[error("the snapshot's length is wrong")]
+    Length,
+    /// Not a snapshot, or of a later format.
+    #[error("not a snapshot of a known format")]
+    Format,
+    /// The header's checksum differs.
+    #[error("the snapshot's header is damaged")]
+    Header,
+    /// A chunk is damaged.
+    #[error("chunk {0} of the snapshot is damaged")]
+    Chunk(u32),
+    /// The hash over everything differs.
+    #[error("the snapshot's hash differs")]
+    Hash,
+    /// What was read back is not what was written.
+    #[error("what was read back is not what was written")]
+    ReadBack,
+    /// The membership is longer than [`CONF_BYTES_MAX`].
+    #[error("a membership of {0} bytes")]
+    Conf(usize),
+}
+
+impl SnapshotHeader {
+    /// Its file.
+    #[must_use]
+    pub fn file(&self) -> FileRef {
+        FileRef::new(Dir::Snapshots, format!("{:08x}-{:020}.snap", self.epoch.0, self.index.0))
+    }
+
+    fn write(&self, state_bytes: usize, out: &mut Vec<u8>) {
+        out.resize(HEADER_BYTES, 0);
+        put(out, 0, MAGIC);
+        put(out, 8, &FORMAT.to_le_bytes());
+        put(out, 16, &self.cluster.0.to_le_bytes());
+        put(out, 32, &self.epoch.0.to_le_bytes());
+        put(out, 40, &self.index.0.to_le_bytes());
+        put(out, 48, &self.term.0.to_le_bytes());
+        put(out, 56, &self.engine_version.to_le_bytes());
+        put(out, 60, &(self.conf_state.len() as u32).to_le_bytes());
+        put(out, 64, &self.next_seq.0.to_le_bytes());
+        put(out, 72, &self.last_time.0.to_le_bytes());
+        put(out, 80, &self.chain.0);
+        put(out, 112, &self.effect_hash.0);
+        put(out, 144, &self.state_hash.0);
+        put(out, 176, &(state_bytes as u64).to_le_bytes());
+        put(out, 184, &(state_bytes.div_ceil(CHUNK_BYTES) as u32).to_le_bytes());
+        let crc = crc32c_append(crc32c(&out[..HEADER_CRC_AT]), &self.conf_state);
+        put(out, HEADER_CRC_AT, &crc.to_le_bytes());
+        out.extend_from_slice(&self.conf_state);
+    }
+
+    /// Reads the header of a snapshot; also returns the bytes and the chunks of its state, and where they begin.
+    ///
+    /// # Errors
+    /// [`SnapshotFault`].
+    pub fn read(bytes: &[u8]) -> Result<(Self, u64, u32, usize), SnapshotFault> {
+        let header = bytes.get(..HEADER_BYTES).ok_or(SnapshotFault::Length)?;
+        if header.array(0) != *MAGIC || header.u16_at(8) != FORMAT || header.array(10) != [0; 6] {
+            return Err(SnapshotFault::Format);
+        }
+        let conf_bytes = header.u32_at(60) as usize;
+        if conf_bytes > CONF_BYTES_MAX {
+            return Err(SnapshotFault::Header);
+        }
+        let end = HEADER_BYTES + conf_bytes;
+        let conf_state = bytes.get(HEADER_BYTES..end).ok_or(SnapshotFault::Length)?;
+        if header.u32_at(HEADER_CRC_AT) != crc32c_append(crc32c(&header[..HEADER_CRC_AT]), conf_state) {
+            return Err(SnapshotFault::Header);
+        }
+        let read = Self {
+            cluster: ClusterId(header.u128_at(16)),
+            epoch: ClusterEpoch(header.u64_at(32)),
+            index: Index(header.u64_at(40)),
+            term: Term(header.u64_at(48)),
+            engine_version: header.u32_at(56),
+            next_seq: Seq(header.u64_at(64)),
+            last_time: UnixNanos(header.u64_at(72)),
+            chain: Hash(header.array(80)),
+            effect_hash: Hash(header.array(112)),
+            state_hash: Hash(header.array(144)),
+            conf_state: conf_state.to_vec(),
+        };
+        Ok((read, header.u64_at(176), header.u32_at(184), end))
+    }
+}
+
+/// The bytes of a snapshot of `state`.
+///
+/// # Errors
+/// [`SnapshotFault::Conf`]; [`SnapshotFault::Chunk`] if a chunk cannot be compressed, for want of memory.
+pub fn encode(header: &SnapshotHeader, state: &[u8]) -> Result<Vec<u8>, SnapshotFault> {
+    if header.conf_state.len() > CONF_BYTES_MAX {
+        return Err(SnapshotFault::Conf(header.conf_state.len()));
+    }
+    let mut out = Vec::with_capacity(HEADER_BYTES + header.conf_state.len() + state.len() / 3);
+    header.write(state.len(), &mut out);
+    for (number, chunk) in (0..).zip(state.chunks(CHUNK_BYTES)) {
+        let packed = zstd::bulk::compress(chunk, ZSTD_LEVEL).map_err(|_| SnapshotFault::Chunk(number))?;
+        out.extend_from_slice(&(packed.len() as u32).to_le_bytes());
+        out.extend_from_slice(&(chunk.len() as u32).to_le_bytes());
+        out.extend_from_slice(&crc32c(&packed).to_le_bytes());
+        out.extend_from_slice(&[0; 4]);
+        out.extend_from_slice(&packed);
+    }
+    let hash = blake3(&[&out]);
+    out.extend_from_slice(END_MAGIC);
+    out.extend_from_slice(&hash.0);
+    Ok(out)
+}
+
+/// Reads and verifies all of a snapshot.
+///
+/// # Errors
+/// [`SnapshotFault`].
+pub fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, Vec<u8>), SnapshotFault> {
+    let (header, state_bytes, chunks, mut at) = SnapshotHeader::read(bytes)?;
+    let end = bytes.len().checked_sub(FOOTER_BYTES).ok_or(SnapshotFault::Length)?;
+    let (body, footer) = bytes.split_at(end);
+    if footer.array(0) != *END_MAGIC {
+        return Err(SnapshotFault::Length);
+    }
+    let mut state = Vec::new();
+    for number in 0..chunks {
+        let damaged = SnapshotFault::Chunk(number);
+        let prefix = body.get(at..at + CHUNK_HEADER_BYTES).ok_or(damaged.clone())?;
+        let (packed_bytes, raw_bytes) = (prefix.u32_at(0) as usize, prefix.u32_at(4) as usize);
+        at += CHUNK_HEADER_BYTES;
+        let packed = body.get(at..at + packed_bytes).ok_or(damaged.clone())?;
+        at += packed_bytes;
+        if crc32c(packed) != prefix.u32_at(8) || prefix.u32_at(12) != 0 || raw_bytes > CHUNK_BYTES {
+            return Err(damaged);
+        }
+        let raw = zstd::bulk::decompress(packed, raw_bytes).map_err(|_| damaged.clone())?;
+        if raw.len() != raw_bytes {
+            return Err(damaged);
+        }
+        state.extend_from_slice(&raw);
+    }
+    if at != end || state.len() as u64 != state_bytes {
+        return Err(SnapshotFault::Length);
+    }
+    if blake3(&[body]).0 != footer.array(8) {
+        return Err(SnapshotFault::Hash);
+    }
+    Ok((header, state))
+}
+
+/// Makes a snapshot of `state` durable, read back before it gets its name, and removes all but the newest
+/// [`SNAPSHOTS_KEPT`].
+///
+/// # Errors
+/// [`SnapshotFault`]: the log is still needed then; try again later.
+pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Result<FileRef, SnapshotFault> {
+    let bytes = encode(header, state)?;
+    let file = header.file();
+    let making = unfinished(&file);
+    let written = write_and_read_back(disk, &making, &bytes);
+    if let Err(fault) = written {
+        // The space is wanted back; if that fails too, the next start removes it.
+        return disk.remove(&making).map_err(SnapshotFault::Disk).and(Err(fault));
+    }
+    disk.rename(&making, &file)?;
+    disk.sync_dir(Dir::Snapshots)?;
+    for old in files(disk)?.iter().skip(SNAPSHOTS_KEPT) {
+        disk.remove(old)?;
+    }
+    disk.sync_dir(Dir::Snapshots)?;
+    Ok(file)
+}
+
+fn write_and_read_back<D: Disk>(disk: &mut D, file: &FileRef, bytes: &[u8]) -> Result<(), SnapshotFault> {
+    disk.remove(file)?;
+    for (chunk, at) in bytes.chunks(CHUNK_BYTES).zip((0..).step_by(CHUNK_BYTES)) {
+        disk.write_at(file, at, chunk)?;
+    }
+    disk.sync(file)?;
+    disk.sync_dir(file.dir)?;
+    let mut read_back = AlignedBuf::zeroed(CHUNK_BYTES);
+    for (chunk, at) in bytes.chunks(CHUNK_BYTES).zip((0..).step_by(CHUNK_BYTES)) {
+        let read = disk.read(file, at, &mut read_back, ReadFrom::Device)?;
+        if read_back.get(..read) != Some(chunk) {
+            return Err(SnapshotFault::ReadBack);
+        }
+    }
+    Ok(())
+}
+
+/// Snapshot files, newest first.
+///
+/// # Errors
+/// [`DiskFault`].
+pub fn files<D: Disk>(disk: &mut D) -> Result<Vec<FileRef>, DiskFault> {
+    let mut names = disk.list(Dir::Snapshots)?;
+    names.retain(|name| name.ends_with(".snap"));
+    // The names are of fixed width: they sort by epoch and index.
+    names.sort_unstable_by(|a, b| b.cmp(a));
+    Ok(names.into_iter().map(|name| FileRef::new(Dir::Snapshots, name)).collect())
+}
+
+/// A snapshot that was loaded, and what was wrong with newer ones.
+pub type Loaded = (Option<(SnapshotHeader, Vec<u8>)>, Vec<(FileRef, SnapshotFault)>);
+
+/// Loads the newest valid snapshot, and removes unfinished ones. Damaged ones are left where they are, and reported.
+///
+/// # Errors
+/// [`DiskFault`].
+pub fn load_newest<D: Disk>(disk: &mut D) -> Result<Loaded, DiskFault> {
+    for name in disk.list(Dir::Snapshots)? {
+        if name.ends_with(UNFINISHED_SUFFIX) {
+            disk.remove(&FileRef::new(Dir::Snapshots, name))?;
+        }
+    }
+    let mut damaged = Vec::new();
+    for file in files(disk)? {
+        match load(disk, &file) {
+            Ok(snapshot) => return Ok((Some(snapshot), damaged)),
+            Err(fault) => damaged.push((file, fault)),
+        }
+    }
+    Ok((None, damaged))
+}
+
+/// Loads and verifies one snapshot.
+///
+/// # Errors
+/// [`SnapshotFault`].
+pub fn load<D: Disk>(disk: &mut D, file: &FileRef) -> Result<(SnapshotHeader, Vec<u8>), SnapshotFault> {
+    let len = disk.len(file)?.unwrap_or(0) as usize;
+    let mut bytes = AlignedBuf::zeroed(len.next_multiple_of(protocol::limits::BLOCK_ALIGN));
+    let read = disk.read(file, 0, &mut bytes, ReadFrom::Device)?;
+    decode(bytes.get(..read.min(len)).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn sample() -> (SnapshotHeader, Vec<u8>) {
+        let header = SnapshotHeader {
+            cluster: ClusterId(1),
+            epoch: ClusterEpoch(1),
+            index: Index(77),
+            term: Term(3),
+            engine_version: 1,
+            next_seq: Seq(900),
+            last_time: UnixNanos(5),
+            chain: Hash([1; 32]),
+            effect_hash: Hash([2; 32]),
+            state_hash: Hash([3; 32]),
+            conf_state: vec![8, 1],
+        };
+        let state = (0..(CHUNK_BYTES + 1_000)).map(|n| (n / 7) as u8).collect();
+        (header, state)
+    }
+
+    #[test]
+    fn reads_what_was_written_and_refuses_every_flipped_byte_and_every_cut() {
+        let (header, state) = sample();
+        let bytes = encode(&header, &state).unwrap();
+        assert_eq!(decode(&bytes), Ok((header.clone(), state)));
+        let small = encode(&header, &[5; 100]).unwrap();
+        for at in 0..small.len() {
+            let mut damaged = small.clone();
+            damaged[at] ^= 0x10;
+            assert!(decode(&damaged).is_err(), "byte {at}");
+            assert!(decode(&small[..at]).is_err(), "cut at {at}");
+        }
+        assert!(decode(&encode(&header, &[]).unwrap()).is_ok());
+    }
+}

@@ -1,0 +1,151 @@
+//! Snapshot files and the outbox.
+
+use journal::outbox::{Outbox, OutputsRead};
+use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
+use journal::{Dir, Disk, DiskCause, FileRef};
+use protocol::event::{Event, OutputNumber};
+use protocol::events::{EventBody, MoneyDeposited};
+use protocol::hash::Hash;
+use protocol::{AccountId, Amount, OutSeq, SessionEpoch, SessionId, TransferId};
+use protocol::{ClusterEpoch, ClusterId, Index, Seq, Term, UnixNanos};
+
+use crate::mem_disk::MemDisk;
+
+fn header(index: u64) -> SnapshotHeader {
+    SnapshotHeader {
+        cluster: ClusterId(1),
+        epoch: ClusterEpoch(1),
+        index: Index(index),
+        term: Term(1),
+        engine_version: 1,
+        next_seq: Seq(index + 1),
+        last_time: UnixNanos(9),
+        chain: Hash([1; 32]),
+        effect_hash: Hash([2; 32]),
+        state_hash: Hash([3; 32]),
+        conf_state: vec![1, 2, 3],
+    }
+}
+
+#[test]
+fn the_newest_valid_snapshot_wins_and_two_are_kept() {
+    let mut disk = MemDisk::default();
+    assert_eq!(snapshot_file::load_newest(&mut disk).unwrap(), (None, vec![]));
+    for index in [10, 20, 30] {
+        snapshot_file::store(&mut disk, &header(index), &vec![index as u8; 3 << 20]).unwrap();
+    }
+    let unfinished = FileRef::new(Dir::Snapshots, "00000001-00000000000000000040.snap.tmp");
+    disk.write_at(&unfinished, 0, b"half").unwrap();
+
+    let mut after = MemDisk::of(disk.after_power_loss());
+    let (found, damaged) = snapshot_file::load_newest(&mut after).unwrap();
+    assert_eq!(found, Some((header(30), vec![30; 3 << 20])));
+    assert_eq!((damaged.len(), snapshot_file::files(&mut after).unwrap().len()), (0, 2));
+
+    let newest = header(30).file();
+    after.write_at(&newest, 500, &[0xff]).unwrap();
+    let (found, damaged) = snapshot_file::load_newest(&mut after).unwrap();
+    assert_eq!(found.map(|(header, _)| header.index), Some(Index(20)));
+    assert_eq!(damaged.len(), 1);
+    assert_eq!(after.len(&unfinished).unwrap(), None);
+}
+
+#[test]
+fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
+    let mut disk = MemDisk::default();
+    snapshot_file::store(&mut disk, &header(10), b"state").unwrap();
+    disk.break_with(DiskCause::NoSpace);
+    assert!(matches!(snapshot_file::store(&mut disk, &header(20), b"state"), Err(SnapshotFault::Disk(_))));
+    let (found, _) = snapshot_file::load_newest(&mut MemDisk::of(disk.after_power_loss())).unwrap();
+    assert_eq!(found.map(|(header, _)| header.index), Some(Index(10)));
+}
+
+fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
+    let number =
+        OutputNumber { session: SessionId(session), epoch: SessionEpoch(1), out_seq: OutSeq(out_seq) };
+    let body = EventBody::MoneyDeposited(MoneyDeposited {
+        transfer: TransferId(u128::from(seq)),
+        external: AccountId(1),
+        account: AccountId(2),
+        amount: Amount(u128::from(seq)),
+    });
+    let mut bytes = Vec::new();
+    Event { output: Some(number), seq: Seq(seq), time: UnixNanos(1), body }.write(&mut bytes);
+    bytes
+}
+
+fn read(outbox: &mut Outbox<MemDisk>, session: u32, from: u64, to: u64) -> (Option<OutputsRead>, Vec<u8>) {
+    let mut out = Vec::new();
+    let read = outbox
+        .read(SessionId(session), SessionEpoch(1), OutSeq(from), OutSeq(to), usize::MAX >> 1, &mut out)
+        .unwrap();
+    (read, out)
+}
+
+const FILE_BYTES: u64 = 2_000;
+
+#[test]
+fn outputs_are_read_back_before_and_after_a_restart_and_replay_appends_the_rest_again() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    let mut expected = Vec::new();
+    for seq in 1..=100 {
+        outbox.append(&output(20, seq, seq));
+        outbox.append(&output(21, seq + 500, seq));
+        expected.extend(output(20, seq, seq));
+        if seq % 7 == 0 {
+            outbox.flush();
+        }
+    }
+    let all = OutputsRead { first: OutSeq(1), next: OutSeq(101) };
+    assert_eq!(read(&mut outbox, 20, 1, u64::MAX), (Some(all), expected.clone()));
+    assert_eq!(read(&mut outbox, 20, 40, 41).1, [output(20, 40, 40), output(20, 41, 41)].concat());
+    assert_eq!(read(&mut outbox, 22, 1, 9).0, None);
+    outbox.sync().unwrap();
+
+    let mut again =
+        Outbox::with_file_bytes(MemDisk::of(disk.after_power_loss()), Seq(60), FILE_BYTES).unwrap();
+    assert_eq!(again.next(SessionId(20), SessionEpoch(1)), Some(OutSeq(61)));
+    for seq in 61..=100 {
+        again.append(&output(20, seq, seq));
+        again.append(&output(21, seq + 500, seq));
+    }
+    assert_eq!(read(&mut again, 20, 1, u64::MAX), (Some(all), expected));
+    assert_eq!(read(&mut again, 21, 600, 600).1, output(21, 600, 100));
+    again.flush();
+    let through_all =
+        Outbox::with_file_bytes(MemDisk::of(again.disk_mut().after_kill()), Seq(100), FILE_BYTES).unwrap();
+    assert_eq!(through_all.next(SessionId(21), SessionEpoch(1)), Some(OutSeq(601)));
+}
+
+#[test]
+fn files_below_the_floor_are_removed_and_gaps_are_not_filled_with_other_numbers() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    for seq in 1..=200 {
+        outbox.append(&output(20, seq, seq));
+        outbox.flush();
+    }
+    let files = disk.clone().list(Dir::Outbox).unwrap().len();
+    outbox.drop_below(SessionId(20), SessionEpoch(1), OutSeq(150)).unwrap();
+    assert!(disk.clone().list(Dir::Outbox).unwrap().len() < files / 2);
+    assert_eq!(read(&mut outbox, 20, 1, 151).0, Some(OutputsRead { first: OutSeq(150), next: OutSeq(152) }));
+    outbox.append(&output(20, 205, 205));
+    assert_eq!(read(&mut outbox, 20, 199, 300).0.unwrap().next, OutSeq(201), "stops before what is gone");
+    assert_eq!(read(&mut outbox, 20, 201, 300).0.unwrap().first, OutSeq(205));
+}
+
+#[test]
+fn an_outbox_that_cannot_be_written_keeps_everything_and_says_so() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::open(disk.clone(), Seq(0)).unwrap();
+    disk.break_with(DiskCause::NoSpace);
+    outbox.append(&output(20, 1, 1));
+    outbox.flush();
+    assert_eq!(outbox.fault().map(|fault| fault.cause), Some(DiskCause::NoSpace));
+    assert_eq!(read(&mut outbox, 20, 1, 1).1, output(20, 1, 1));
+    disk.mend();
+    outbox.flush();
+    assert_eq!((outbox.fault(), outbox.pending_bytes()), (None, 0));
+    assert_eq!(read(&mut outbox, 20, 1, 1).1, output(20, 1, 1));
+}
