@@ -3,9 +3,10 @@
 //! What a process reads and what a power cut leaves are two images. The durable write in flight is a state of its own;
 //! names are durable only after their folder is synced; a sync that fails leaves pages that read well and are nowhere.
 //!
-//! A crash is placed at an operation: from there on the disk is *dead*, every call fails without an effect until the
-//! process has noticed, and [`SimDisk::crash`] decides what is left. So a crash can stand between any two calls, and in
-//! the middle of a write, without a thread and without unwinding.
+//! A crash is placed at an operation: from there on the disk is *dead*, every call that would change it fails without an
+//! effect until the process has noticed, and [`SimDisk::crash`] decides what is left. So a crash can stand between any two
+//! such calls, and in the middle of a write, without a thread and without unwinding. Reads are no places of their own:
+//! dying at one is dying before the next change. They succeed even then, because Raft panics when its storage fails.
 
 mod file;
 mod names;
@@ -93,6 +94,15 @@ enum MakingStep {
     SyncName,
 }
 
+/// What [`SimDisk::pause`] has set aside.
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Pause {
+    operations: u64,
+    dies_at: Option<u64>,
+    failure: Option<Failure>,
+}
+
 struct State {
     files: BTreeMap<Inode, FileBytes>,
     names: Names,
@@ -107,6 +117,8 @@ struct State {
     operations: u64,
     dies_at: Option<u64>,
     dead: bool,
+    failures: u64,
+    fatal_failures: u64,
     trace: Trace,
 }
 
@@ -135,6 +147,8 @@ impl SimDisk {
             operations: 0,
             dies_at: None,
             dead: false,
+            failures: 0,
+            fatal_failures: 0,
             trace,
         })))
     }
@@ -176,6 +190,33 @@ impl SimDisk {
         self.0.borrow().dead
     }
 
+    /// Writes and syncs of the journal and of `meta` that failed in this life.
+    #[must_use]
+    pub fn fatal_failures(&self) -> u64 {
+        self.0.borrow().fatal_failures
+    }
+
+    /// Operations that failed in this life because somebody asked for it.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.0.borrow().failures
+    }
+
+    /// Until [`SimDisk::resume`] nothing is counted and nothing fails: a checker reads.
+    #[must_use]
+    pub fn pause(&self) -> Pause {
+        let mut state = self.0.borrow_mut();
+        let pause = Pause { operations: state.operations, dies_at: state.dies_at, failure: state.failure };
+        (state.dies_at, state.failure) = (None, None);
+        pause
+    }
+
+    /// Goes on as before the pause.
+    pub fn resume(&self, pause: Pause) {
+        let mut state = self.0.borrow_mut();
+        (state.operations, state.dies_at, state.failure) = (pause.operations, pause.dies_at, pause.failure);
+    }
+
     /// The next matching call fails.
     pub fn fail_next(&self, failure: Option<Failure>) {
         self.0.borrow_mut().failure = failure;
@@ -205,6 +246,7 @@ impl SimDisk {
         state.dead = false;
         state.dies_at = None;
         state.failure = None;
+        (state.failures, state.fatal_failures) = (0, 0);
         state.making = None;
         state.end_in_flight(crash);
         if crash == Crash::Power {
@@ -229,22 +271,6 @@ impl SimDisk {
         self.0.borrow().names.in_dir(dir)
     }
 
-    /// A disk with the same bytes, synced and without faults, whose life does not show in this one's trace: a checker
-    /// reads it as another process would.
-    #[must_use]
-    pub fn fork_quiet(&self) -> Self {
-        let state = self.0.borrow();
-        let latency = Latency { min_us: 0, max_us: 0, stall_ppm: 0, stall_us: 0 };
-        let fork = Self::new(Rng::new(0), latency, u64::MAX / 2, Trace::default());
-        {
-            let mut to = fork.0.borrow_mut();
-            to.files = state.files.clone();
-            to.names = state.names.clone();
-            to.inodes_made = state.inodes_made;
-            to.now = state.now;
-        }
-        fork
-    }
 }
 
 impl State {
@@ -263,6 +289,12 @@ impl State {
         if let Some(failure) = self.failure.take_if(|f| f.dir == dir && f.operation == operation) {
             self.trace.note("fails", self.operations, operation as u64);
             self.trace.sometimes("operation failed");
+            self.failures += 1;
+            let is_spare = name.is_empty() || name.ends_with(segment::UNFINISHED_SUFFIX);
+            let is_write = matches!(operation, DiskOperation::Write | DiskOperation::Sync);
+            if is_write && !is_spare && matches!(dir, Dir::Root | Dir::Journal) {
+                self.fatal_failures += 1;
+            }
             return Err(fault(failure.cause));
         }
         Ok(())
@@ -510,7 +542,6 @@ fn not_found(operation: DiskOperation, file: &FileRef) -> DiskFault {
 impl Disk for SimDisk {
     fn list(&mut self, dir: Dir) -> Result<Vec<String>, DiskFault> {
         let mut state = self.0.borrow_mut();
-        state.enter(DiskOperation::List, dir, "")?;
         let mut names = state.names.in_dir(dir);
         state.rng.shuffle(&mut names);
         Ok(names)
@@ -518,7 +549,6 @@ impl Disk for SimDisk {
 
     fn len(&mut self, file: &FileRef) -> Result<Option<u64>, DiskFault> {
         let mut state = self.0.borrow_mut();
-        state.enter(DiskOperation::Len, file.dir, &file.name)?;
         Ok(state.file_mut(file).map(|contents| contents.len() as u64))
     }
 
@@ -530,7 +560,6 @@ impl Disk for SimDisk {
         source: ReadFrom,
     ) -> Result<usize, DiskFault> {
         let mut state = self.0.borrow_mut();
-        state.enter(DiskOperation::Read, file.dir, &file.name)?;
         let Some(contents) = state.file_mut(file) else {
             return Err(not_found(DiskOperation::Read, file));
         };
@@ -558,9 +587,7 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&mut self) -> Result<u64, DiskFault> {
-        let mut state = self.0.borrow_mut();
-        state.enter(DiskOperation::Space, Dir::Root, "")?;
-        Ok(state.free_bytes())
+        Ok(self.0.borrow().free_bytes())
     }
 
     fn submit(&mut self, write: BlockWrite) {

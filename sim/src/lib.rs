@@ -1,10 +1,27 @@
 //! A simulated disk, clock and clients around the very libraries that ship.
 //!
 //! Rule: one seed is the whole world. Nothing here reads a clock, starts a thread, touches a file or draws from another
-//! generator than [`rng`], so that a failure is repeated by its seed alone; and nothing that is tested is a copy.
+//! generator than [`rng`], so that a failure is repeated by its seed alone; and nothing that is tested is a copy: the
+//! replica, the acceptor and the journal are those of the node.
+//!
+//! In reading order: [`world`] is the scheduler and the two phases of a run, [`machine`] a process and its disk, [`disk`]
+//! what a power cut does to it, [`faults`] when things go wrong, [`workload`] who is outside, `checkers` one invariant a
+//! file, [`witness`] the journal re-run. [`exhaustive`] crashes one script at every operation of the disk.
 #![forbid(unsafe_code)]
 
+mod checkers;
 pub mod clock;
 pub mod disk;
+pub mod exhaustive;
+mod faults;
+pub mod knobs;
+pub mod link;
+pub mod machine;
 pub mod rng;
 pub mod trace;
+pub mod witness;
+pub mod workload;
+pub mod world;
+
+pub use checkers::Violation;
+pub use world::{Failure, Report, World};

@@ -1,2 +1,110 @@
-//! binary
-fn main() {}
+//! `sim`: one seed, many seeds, or one script crashed everywhere. A failure ends with the line that repeats it.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use clap::Parser;
+use sim::{Failure, Report, World, exhaustive};
+
+/// Runs the shipped libraries in a simulated world; what fails is repeated by its seed.
+#[derive(Parser)]
+#[command(name = "sim")]
+struct Arguments {
+    /// Run this seed and print its trace.
+    #[arg(long, conflicts_with_all = ["seeds", "exhaustive"])]
+    seed: Option<u64>,
+    /// Run so many seeds.
+    #[arg(long)]
+    seeds: Option<u64>,
+    /// The first of them.
+    #[arg(long, default_value_t = 0)]
+    from: u64,
+    /// Crash the script at every operation of the disk.
+    #[arg(long)]
+    exhaustive: bool,
+}
+
+/// Happenings shown behind a failure.
+const SHOWN: usize = 40;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let done = if let Some(seed) = arguments.seed {
+        one(seed)
+    } else if arguments.exhaustive {
+        everywhere()
+    } else {
+        many(arguments.from, arguments.seeds.unwrap_or(100))
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn one(seed: u64) -> bool {
+    match World::from_seed(seed).run() {
+        Ok(report) => {
+            show_counts(&report.counts);
+            println!("happenings={} virtual_ms={}", report.happenings, report.virtual_ns / 1_000_000);
+            println!("trace={}", report.trace);
+            true
+        }
+        Err(failure) => {
+            show_failure(&failure, &format!("--seed {seed}"));
+            println!("trace={}", failure.trace);
+            false
+        }
+    }
+}
+
+fn many(from: u64, seeds: u64) -> bool {
+    let mut counts = BTreeMap::new();
+    let (mut happenings, mut virtual_ms) = (0, 0);
+    for (done, seed) in (1..=seeds).zip(from..) {
+        match World::from_seed(seed).run() {
+            Ok(Report { happenings: more, virtual_ns, counts: seen, .. }) => {
+                happenings += more;
+                virtual_ms += virtual_ns / 1_000_000;
+                for (what, count) in seen {
+                    *counts.entry(what).or_insert(0) += count;
+                }
+            }
+            Err(failure) => {
+                show_failure(&failure, &format!("--seed {seed}"));
+                return false;
+            }
+        }
+        if done.is_multiple_of(100) {
+            println!("{done} of {seeds} seeds");
+        }
+    }
+    show_counts(&counts);
+    println!("seeds={seeds} happenings={happenings} virtual_ms={virtual_ms} failures=0");
+    true
+}
+
+fn everywhere() -> bool {
+    match exhaustive::run(1, 1) {
+        Ok(summary) => {
+            println!("operations={} places={} failures=0", summary.operations, summary.places);
+            true
+        }
+        Err(found) => {
+            println!("crash {:?} in operation {}", found.crash, found.operation);
+            show_failure(&found.failure, "--exhaustive");
+            false
+        }
+    }
+}
+
+fn show_counts(counts: &BTreeMap<&'static str, u64>) {
+    for (what, count) in counts {
+        println!("{count:>10}  {what}");
+    }
+}
+
+fn show_failure(failure: &Failure, arguments: &str) {
+    for happening in failure.recent.iter().rev().take(SHOWN).rev() {
+        println!("{happening}");
+    }
+    println!("{}", failure.violation);
+    println!("repeat: cargo run --release -p sim -- {arguments}");
+}

@@ -1,0 +1,77 @@
+//! The invariants, one file each. A checker sees what left a process, every turn, and every life once it serves, together
+//! with the [`crate::witness::Witness`]: the journal, re-run from its first record on an engine of its own.
+
+mod acked_survives;
+mod at_most_once;
+mod failed_writes_abort;
+pub(crate) mod journal_clean;
+pub(crate) mod liveness;
+mod money_conserved;
+mod outputs_gapless;
+mod same_hash;
+
+use protocol::event::Event;
+use replicas::Replica;
+
+use crate::disk::SimDisk;
+use crate::witness::Witness;
+use crate::workload::Workload;
+
+/// An invariant does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// The file in `checkers/`.
+    pub invariant: &'static str,
+    /// What was expected, and what was found.
+    pub what: String,
+}
+
+impl std::fmt::Display for Violation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.invariant, self.what)
+    }
+}
+
+/// Fails with `what` unless `holds`.
+pub(crate) fn ensure(
+    holds: bool,
+    invariant: &'static str,
+    what: impl FnOnce() -> String,
+) -> Result<(), Violation> {
+    if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}
+
+/// A process that serves, and what the outside knows about it.
+pub(crate) struct Served<'a> {
+    pub(crate) replica: &'a mut Replica<SimDisk>,
+    pub(crate) witness: &'a Witness,
+    pub(crate) workload: &'a Workload,
+}
+
+/// One invariant.
+pub(crate) trait Checker {
+    /// `event` left the process.
+    fn sent(&mut self, _event: &Event) -> Result<(), Violation> {
+        Ok(())
+    }
+    /// The process made a turn and lives.
+    fn turned(&mut self, _replica: &Replica<SimDisk>, _disk: &SimDisk) -> Result<(), Violation> {
+        Ok(())
+    }
+    /// A process serves for the first time in its life, or for the last time in the run.
+    fn served(&mut self, _served: &mut Served<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+}
+
+/// All of them.
+pub(crate) fn all() -> Vec<Box<dyn Checker>> {
+    vec![
+        Box::new(acked_survives::AckedSurvives::default()),
+        Box::new(same_hash::SameHash),
+        Box::new(money_conserved::MoneyConserved::default()),
+        Box::new(at_most_once::AtMostOnce::default()),
+        Box::new(outputs_gapless::OutputsGapless),
+        Box::new(failed_writes_abort::FailedWritesAbort),
+    ]
+}

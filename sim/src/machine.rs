@@ -1,0 +1,206 @@
+//! One machine: its disk, and the process on it. The process is the shipped replica with the shipped acceptor in front,
+//! turned as a node turns them; it ends in the middle of whatever it does, and the next one starts on what is left.
+
+use std::collections::BTreeMap;
+
+use gateways::fix::{Acceptor, ConnectionId};
+use journal::{Identity, Refusal};
+use protocol::event::Event;
+use protocol::{ClusterEpoch, EventBody, NodeId};
+use replicas::{Now, Replica, ReplicaFault, StartFault, Timing};
+
+use crate::disk::SimDisk;
+use crate::link::Link;
+use crate::workload::setup;
+
+/// Bytes that one read of the outbox may return.
+const OUTBOX_READ_BYTES: usize = 16 << 10;
+
+/// All connections, by number.
+pub type Links = BTreeMap<ConnectionId, Link>;
+
+/// One machine.
+pub struct Machine {
+    node: NodeId,
+    disk: SimDisk,
+    segment_bytes: u64,
+    process: Option<Process>,
+    /// Lives that were begun.
+    lives: u64,
+}
+
+/// A running process.
+pub struct Process {
+    replica: Replica<SimDisk>,
+    acceptor: Acceptor,
+    /// Definitions from before this life were given to the acceptor.
+    informed: bool,
+}
+
+/// What a turn came to.
+pub enum Turn {
+    /// Something was done: there may be more to do at once.
+    Worked,
+    /// Nothing was to be done.
+    Idle,
+    /// The disk says that the process is dead.
+    Killed,
+    /// The process aborted itself.
+    Aborted(ReplicaFault),
+}
+
+impl Machine {
+    /// A machine with an empty disk.
+    #[must_use]
+    pub fn new(node: NodeId, disk: SimDisk, segment_bytes: u64) -> Self {
+        Self { node, disk, segment_bytes, process: None, lives: 0 }
+    }
+
+    /// Its disk.
+    #[must_use]
+    pub fn disk(&self) -> &SimDisk {
+        &self.disk
+    }
+
+    /// The process, if one runs.
+    pub fn process(&mut self) -> Option<&mut Process> {
+        self.process.as_mut()
+    }
+
+    /// Lives that were begun.
+    #[must_use]
+    pub fn lives(&self) -> u64 {
+        self.lives
+    }
+
+    /// Begins a life, on whatever is on the disk. `seed` is what a process draws from its operating system.
+    ///
+    /// # Errors
+    /// [`StartFault`], also if the process was killed on the way.
+    pub fn start(&mut self, seed: u64) -> Result<(), StartFault> {
+        self.lives += 1;
+        let mut journal_options = journal::Options::new(seed);
+        journal_options.segment_bytes = self.segment_bytes;
+        let options = replicas::Options { voters: vec![self.node], timing: Timing::LAN };
+        let genesis = setup::genesis();
+        let identity = Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node };
+        let opened = Replica::open(self.disk.clone(), journal_options, &options);
+        let replica = match opened {
+            Err(StartFault::Refused(Refusal::Empty)) => {
+                Replica::create(self.disk.clone(), identity, journal_options, &options, genesis)?
+            }
+            opened => opened?,
+        };
+        let acceptor = Acceptor::new(gateways::fix::Options::default());
+        self.process = Some(Process { replica, acceptor, informed: false });
+        Ok(())
+    }
+
+    /// The process is gone.
+    pub fn end(&mut self) {
+        self.process = None;
+    }
+
+    /// One turn of the process. Events that left it are in `events`, if it lives.
+    pub fn turn(&mut self, now: Now, links: &mut Links, events: &mut Vec<Event>) -> Turn {
+        let Some(process) = &mut self.process else { return Turn::Idle };
+        let worked = process.turn(now, links, events);
+        // Between effects and their way out is a place to die as well.
+        self.disk.boundary();
+        match worked {
+            Err(fault) if !self.disk.is_dead() => Turn::Aborted(fault),
+            Err(_) => Turn::Killed,
+            Ok(_) if self.disk.is_dead() => Turn::Killed,
+            Ok(worked) => {
+                let sent = process.flush(now, links);
+                if worked || sent { Turn::Worked } else { Turn::Idle }
+            }
+        }
+    }
+}
+
+impl Process {
+    /// The replica.
+    pub fn replica(&mut self) -> &mut Replica<SimDisk> {
+        &mut self.replica
+    }
+
+    /// When there is something to do although nothing comes.
+    #[must_use]
+    pub fn next_deadline(&self) -> protocol::MonoNanos {
+        let replica = self.replica.next_deadline();
+        self.acceptor.next_deadline().map_or(replica, |acceptor| acceptor.min(replica))
+    }
+
+    fn turn(&mut self, now: Now, links: &mut Links, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
+        let mut worked = self.read(now, links);
+        worked |= self.replica.step(now, events)?;
+        if !self.informed && self.replica.serving() {
+            self.informed = true;
+            for body in self.replica.engine().definitions() {
+                self.acceptor.define(&body);
+            }
+        }
+        for event in events.iter() {
+            self.acceptor.deliver(event, now.mono, now.wall);
+        }
+        self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+        while let Some(read) = self.acceptor.outbox_read() {
+            let found =
+                self.replica.read_outbox(read.session, read.epoch, read.from, read.to, OUTBOX_READ_BYTES);
+            self.acceptor.outbox_done(&read, &found, now.mono, now.wall);
+        }
+        Ok(worked)
+    }
+
+    /// Takes connections, their bytes and their ends.
+    fn read(&mut self, now: Now, links: &mut Links) -> bool {
+        let mut worked = false;
+        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open()) {
+            if link.accept() {
+                self.acceptor.connect(id, now.mono);
+            }
+            while self.acceptor.wants_read(id)
+                && let Some(bytes) = link.machine_receives(now.mono)
+            {
+                worked = true;
+                self.acceptor.receive(id, &bytes, now.mono, now.wall, self.replica.sequencer());
+            }
+            if link.client_is_gone(now.mono) || (link.is_abandoned(now.mono) && !self.acceptor.wants_read(id)) {
+                worked = true;
+                self.acceptor.closed(id, now.mono, self.replica.sequencer());
+                link.machine_closes(now.mono);
+            }
+        }
+        worked
+    }
+
+    /// Hands output to the connections and closes those that are over.
+    fn flush(&mut self, now: Now, links: &mut Links) -> bool {
+        let mut sent = false;
+        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open()) {
+            let output = self.acceptor.output(id);
+            if !output.is_empty() {
+                sent = true;
+                let len = output.len();
+                link.machine_sends(output, now.mono);
+                self.acceptor.sent(id, len);
+            }
+            if self.acceptor.should_close(id) {
+                self.acceptor.closed(id, now.mono, self.replica.sequencer());
+                link.machine_closes(now.mono);
+            }
+        }
+        sent
+    }
+}
+
+/// What an event says about a connection that a client may learn from elsewhere: which epoch its session is in.
+#[must_use]
+pub fn opened_epoch(event: &Event) -> Option<(ConnectionId, protocol::SessionEpoch)> {
+    if let EventBody::SessionOpened(opened) = &event.body {
+        Some((ConnectionId(opened.connection), opened.epoch))
+    } else {
+        None
+    }
+}

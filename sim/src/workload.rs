@@ -1,0 +1,49 @@
+//! Everybody outside: the operator and the FIX clients.
+
+pub mod operator;
+pub mod setup;
+pub mod trader;
+
+use crate::knobs::Knobs;
+use crate::rng::Rng;
+use crate::trace::Trace;
+use operator::Operator;
+use trader::Trader;
+
+/// All of them.
+pub struct Workload {
+    pub(crate) operator: Operator,
+    pub(crate) traders: Vec<Trader>,
+}
+
+impl Workload {
+    pub(crate) fn new(rng: &Rng, knobs: Knobs, trace: &Trace) -> Self {
+        let trader = |place: usize| {
+            Trader::new(place, rng.fork(&setup::comp_id(place)), knobs, trace.clone())
+        };
+        Self {
+            operator: Operator::new(rng.fork("operator"), knobs, trace.clone()),
+            traders: (0..knobs.traders).map(trader).collect(),
+        }
+    }
+
+    /// The FIX clients.
+    #[must_use]
+    pub fn traders(&self) -> &[Trader] {
+        &self.traders
+    }
+
+    /// Nothing new is begun any more.
+    pub(crate) fn stop(&mut self) {
+        self.operator.stop();
+        self.traders.iter_mut().for_each(Trader::stop);
+    }
+
+    /// What still waits for an answer.
+    #[must_use]
+    pub fn open(&self) -> Vec<String> {
+        let traders = self.traders.iter().filter(|trader| !trader.is_settled()).map(Trader::open);
+        let operator = (self.operator.open() > 0).then(|| format!("{} requests of the operator", self.operator.open()));
+        traders.chain(operator).collect()
+    }
+}

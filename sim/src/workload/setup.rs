@@ -1,0 +1,119 @@
+//! What an operator defines before anybody trades: two assets, a market, accounts, a session for each client, money.
+
+use protocol::commands::{
+    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, OpenAccount, roles,
+};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command, FirmId,
+    MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+};
+
+/// Symbol of the one market.
+pub const SYMBOL: &str = "AAA-BBB";
+const BASE: AssetId = AssetId(1);
+const QUOTE: AssetId = AssetId(2);
+const FEES: AccountId = AccountId(910);
+
+/// CompID of the acceptor.
+pub const OUR_COMP_ID: &str = "SICIL";
+
+/// The first record.
+#[must_use]
+pub fn genesis() -> Genesis {
+    Genesis { cluster: ClusterId(0x51c1_15e1), operator: ActorId(1), operator_uid: 0, demo: false }
+}
+
+/// The world outside, in `asset`.
+#[must_use]
+pub fn external(asset: AssetId) -> AccountId {
+    AccountId(900 + u128::from(asset.0))
+}
+
+/// A client's account in `asset`.
+#[must_use]
+pub fn account(trader: usize, asset: AssetId) -> AccountId {
+    AccountId(1_000 + 10 * trader as u128 + u128::from(asset.0))
+}
+
+/// A client's session.
+#[must_use]
+pub fn session(trader: usize) -> SessionId {
+    SessionId(101 + trader as u32)
+}
+
+/// A client's CompID.
+#[must_use]
+pub fn comp_id(trader: usize) -> String {
+    format!("CLIENT{trader}")
+}
+
+/// Everything, in an order in which each command finds what it names.
+#[must_use]
+pub fn commands(traders: usize) -> Vec<Command> {
+    let mut commands = Vec::new();
+    for (asset, code) in [(BASE, "AAA"), (QUOTE, "BBB")] {
+        // Whole units, so that prices and quantities read the same in FIX and in events.
+        commands.push(DefineAsset { asset, code: Text::truncated(code), scale: 0 }.into());
+        commands.push(open(external(asset), ClientId(0), asset, AccountClass::External));
+    }
+    commands.push(open(FEES, ClientId(0), QUOTE, AccountClass::Fee));
+    commands.push(market().into());
+    for trader in 0..traders {
+        let client = ClientId(trader as u64 + 1);
+        let actor = ActorId(101 + trader as u32);
+        commands.push(DefineActor { actor, roles: roles::TRADER }.into());
+        for asset in [BASE, QUOTE] {
+            commands.push(open(account(trader, asset), client, asset, AccountClass::Client));
+            let transfer = TransferId(trader as u128 * 10 + u128::from(asset.0));
+            let (account, external) = (account(trader, asset), external(asset));
+            commands.push(Deposit { transfer, account, external, amount: Amount(1_000_000) }.into());
+        }
+        commands.push(trading_session(trader, actor, client).into());
+    }
+    commands
+}
+
+fn open(account: AccountId, client: ClientId, asset: AssetId, class: AccountClass) -> Command {
+    let settlement = class == AccountClass::Client;
+    OpenAccount { account, client, asset, class, code: 0, settlement }.into()
+}
+
+fn market() -> DefineMarket {
+    DefineMarket {
+        market: MarketId(1),
+        symbol: Text::truncated(SYMBOL),
+        base: BASE,
+        quote: QUOTE,
+        lot_base_minor: Amount(1),
+        tick_quote_minor: Amount(1),
+        price_ticks_min: PriceTicks(1),
+        price_ticks_max: PriceTicks(10_000),
+        qty_lots_min: QtyLots(1),
+        qty_lots_max: QtyLots(1_000),
+        market_qty_lots_max: QtyLots(1_000),
+        notional_min: Amount(1),
+        notional_max: Amount(10_000_000),
+        client_orders_max: 200,
+        maker_fee_ppm: 1_000,
+        taker_fee_ppm: 20_000,
+        fee_account: FEES,
+    }
+}
+
+fn trading_session(trader: usize, actor: ActorId, client: ClientId) -> DefineSession {
+    DefineSession {
+        session: session(trader),
+        actor,
+        firm: FirmId(7),
+        protocol: SessionProtocol::Fix,
+        client_comp_id: Text::truncated(&comp_id(trader)),
+        our_comp_id: Text::truncated(OUR_COMP_ID),
+        clients: vec![client],
+        reset_on_logon: true,
+        heartbeat_s_min: 1,
+        heartbeat_s_max: 60,
+        strictness: Strictness::Strict,
+        cancel_on_disconnect: [CancelOnDisconnect::Never, CancelOnDisconnect::OnLoss][trader % 2],
+        cancel_window_ms: 50,
+    }
+}
