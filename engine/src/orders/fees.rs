@@ -88,7 +88,7 @@ mod tests {
                 owed += notional * u128::from(rate);
                 assert_eq!(charged, owed.div_ceil(MILLION), "seed {seed}, fill {n}");
                 assert!(fee <= notional, "a seller's fee is paid from the proceeds; seed {seed}, fill {n}");
-                let rest: u128 = fills[n + 1..].iter().sum();
+                let rest: u128 = fills.iter().skip(n + 1).sum();
                 let rest_at_worst = charge(residue, rest, worst_rate).unwrap().fee;
                 assert!(charged + rest_at_worst <= hold, "seed {seed}, fill {n}");
             }

@@ -1,0 +1,110 @@
+//! Commands with the usual values, for tests that care about one field.
+
+use protocol::commands::{
+    DefineAsset, DefineMarket, DefineSession, Genesis, NewOrder, OpenAccount, ReplaceOrder, SessionLogon,
+};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, FirmId,
+    MarketId, OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text,
+    TimeInForce,
+};
+
+pub(crate) const OPERATOR_ACTOR: ActorId = ActorId(1);
+
+pub(crate) fn genesis() -> Genesis {
+    Genesis { cluster: ClusterId(0xC1), operator: OPERATOR_ACTOR, operator_uid: 1000, demo: false }
+}
+
+pub(crate) fn asset(id: u32, code: &str, scale: u8) -> DefineAsset {
+    DefineAsset { asset: AssetId(id), code: Text::new(code).unwrap(), scale }
+}
+
+/// Base asset 1, quote asset 2, fee account 2; one minor unit each in a lot and a tick.
+pub(crate) fn market(id: u32) -> DefineMarket {
+    DefineMarket {
+        market: MarketId(id),
+        symbol: Text::new(format!("M{id}")).unwrap(),
+        base: AssetId(1),
+        quote: AssetId(2),
+        lot_base_minor: Amount(1),
+        tick_quote_minor: Amount(1),
+        price_ticks_min: PriceTicks(1),
+        price_ticks_max: PriceTicks(1_000_000),
+        qty_lots_min: QtyLots(1),
+        qty_lots_max: QtyLots(1_000_000),
+        market_qty_lots_max: QtyLots(1_000_000),
+        notional_min: Amount(1),
+        notional_max: Amount(1_000_000_000_000),
+        client_orders_max: 1_000,
+        maker_fee_ppm: 1_000,
+        taker_fee_ppm: 2_000,
+        fee_account: AccountId(2),
+    }
+}
+
+pub(crate) fn account(id: u128, client: u64, asset: u32, class: AccountClass) -> OpenAccount {
+    let settlement = class == AccountClass::Client;
+    OpenAccount {
+        account: AccountId(id),
+        client: ClientId(client),
+        asset: AssetId(asset),
+        class,
+        code: 0,
+        settlement,
+    }
+}
+
+pub(crate) fn session(id: u32, protocol: SessionProtocol, client: u64) -> DefineSession {
+    DefineSession {
+        session: SessionId(id),
+        actor: OPERATOR_ACTOR,
+        firm: FirmId(1),
+        protocol,
+        client_comp_id: Text::new(format!("CLIENT{id}")).unwrap(),
+        our_comp_id: Text::new("SICIL").unwrap(),
+        clients: vec![ClientId(client)],
+        reset_on_logon: true,
+        heartbeat_s_min: 5,
+        heartbeat_s_max: 60,
+        strictness: Strictness::Strict,
+        cancel_on_disconnect: CancelOnDisconnect::Never,
+        cancel_window_ms: 0,
+    }
+}
+
+pub(crate) fn logon(msg_seq_num: u64) -> SessionLogon {
+    SessionLogon { connection: 1, msg_seq_num, heartbeat_s: 30, reset: false, next_expected: 0 }
+}
+
+pub(crate) fn limit(cl_ord_id: &str, side: Side, qty: u64, price: u64) -> NewOrder {
+    NewOrder {
+        cl_ord_id: Text::new(cl_ord_id).unwrap(),
+        client: None,
+        market: MarketId(1),
+        side,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::GoodTillCancel,
+        price_ticks: PriceTicks(price),
+        qty_lots: QtyLots(qty),
+        budget: Amount::ZERO,
+        capacity: None,
+        firm: None,
+        investment_decision: None,
+        execution_decision: None,
+        decision_flags: 0,
+        poss_resend: false,
+    }
+}
+
+pub(crate) fn replace(cl_ord_id: &str, orig: &str, side: Side, qty: u64, price: u64) -> ReplaceOrder {
+    ReplaceOrder {
+        cl_ord_id: Text::new(cl_ord_id).unwrap(),
+        orig_cl_ord_id: Text::new(orig).unwrap(),
+        order: None,
+        market: MarketId(1),
+        side,
+        price_ticks: PriceTicks(price),
+        qty_lots: QtyLots(qty),
+        poss_resend: false,
+    }
+}

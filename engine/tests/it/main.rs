@@ -1,0 +1,14 @@
+//! Tests of the engine from outside: scenarios in the domain's language, random commands beside a naive model,
+//! precedence of refusals, snapshots golden and damaged.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod definitions;
+mod model;
+mod numbers;
+mod precedence;
+mod properties;
+mod render;
+mod scenarios;
+mod script;
+mod snapshots;
+mod world;

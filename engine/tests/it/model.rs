@@ -1,0 +1,403 @@
+//! The rules once more, naively: vectors, loops and sums from scratch, no index, no running total, no shared code.
+//!
+//! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
+//! everything charged. Slow, and short enough to be read beside docs of the rules.
+
+use std::collections::BTreeMap;
+
+use protocol::RejectReason::{self, *};
+use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
+use protocol::{MarketStatus, OrderType, Side, TimeInForce};
+
+const MILLION: u128 = 1_000_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct ModelOrder {
+    pub(crate) id: u64,
+    pub(crate) client: u64,
+    pub(crate) market: u32,
+    pub(crate) side: Side,
+    pub(crate) price: u64,
+    pub(crate) qty: u64,
+    pub(crate) cum: u64,
+    pub(crate) cl_ord_id: String,
+    /// Orders at one price trade in this order.
+    rank: u64,
+    owed: u128,
+    charged: u128,
+    maker_ppm: u128,
+    taker_ppm: u128,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ModelTrade {
+    pub(crate) maker: u64,
+    pub(crate) taker: u64,
+    pub(crate) price: u64,
+    pub(crate) qty: u64,
+    pub(crate) buyer_fee: u128,
+    pub(crate) seller_fee: u128,
+}
+
+pub(crate) struct Model {
+    pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketStatus)>,
+    /// By (client, asset); client 0 = the fee account.
+    pub(crate) balances: BTreeMap<(u64, u32), u128>,
+    pub(crate) live: Vec<ModelOrder>,
+    pub(crate) trades: Vec<ModelTrade>,
+    used: Vec<(u64, String, u64)>,
+    ended: Vec<u64>,
+    ranks: u64,
+}
+
+impl Model {
+    pub(crate) fn new() -> Self {
+        Self {
+            markets: BTreeMap::new(),
+            balances: BTreeMap::new(),
+            live: Vec::new(),
+            trades: Vec::new(),
+            used: Vec::new(),
+            ended: Vec::new(),
+            ranks: 0,
+        }
+    }
+
+    fn paying_asset(&self, order: &ModelOrder) -> u32 {
+        let market = &self.markets[&order.market].0;
+        if order.side == Side::Buy { market.quote.0 } else { market.base.0 }
+    }
+
+    pub(crate) fn worst_case(&self, order: &ModelOrder) -> u128 {
+        let market = &self.markets[&order.market].0;
+        let left = u128::from(order.qty - order.cum);
+        if order.side == Side::Sell {
+            return left * market.lot_base_minor.0;
+        }
+        let notional = left * u128::from(order.price) * market.tick_quote_minor.0;
+        let owed = order.owed + notional * order.maker_ppm.max(order.taker_ppm);
+        notional + owed.div_ceil(MILLION).max(order.charged) - order.charged
+    }
+
+    pub(crate) fn held(&self, client: u64, asset: u32) -> u128 {
+        let pays = |order: &&ModelOrder| order.client == client && self.paying_asset(order) == asset;
+        self.live.iter().filter(pays).map(|order| self.worst_case(order)).sum()
+    }
+
+    fn available(&self, client: u64, asset: u32) -> u128 {
+        self.balances[&(client, asset)] - self.held(client, asset)
+    }
+
+    /// The best resting order that a taker would meet.
+    fn best(&self, market: u32, taker: Side, limit: u64) -> Option<usize> {
+        let mut best: Option<usize> = None;
+        for (at, order) in self.live.iter().enumerate() {
+            let acceptable = match taker {
+                Side::Buy => order.side == Side::Sell && (limit == 0 || order.price <= limit),
+                Side::Sell => order.side == Side::Buy && (limit == 0 || order.price >= limit),
+            };
+            if order.market != market || !acceptable {
+                continue;
+            }
+            let better = best.is_none_or(|other| {
+                let other = &self.live[other];
+                let price_better =
+                    if taker == Side::Buy { order.price < other.price } else { order.price > other.price };
+                price_better || (order.price == other.price && order.rank < other.rank)
+            });
+            if better {
+                best = Some(at);
+            }
+        }
+        best
+    }
+
+    /// What a taker would trade, as (price, quantity), on a copy of the book.
+    fn rehearse(&self, market: u32, taker: Side, limit: u64, qty: u64) -> Vec<(u64, u64)> {
+        let mut copy = Self { live: self.live.clone(), ..Self::new() };
+        let (mut fills, mut left) = (Vec::new(), qty);
+        while left > 0 {
+            let Some(at) = copy.best(market, taker, limit) else { break };
+            let maker = &mut copy.live[at];
+            let traded = left.min(maker.qty - maker.cum);
+            fills.push((maker.price, traded));
+            maker.cum += traded;
+            left -= traded;
+            if maker.cum == maker.qty {
+                copy.live.remove(at);
+            }
+        }
+        fills
+    }
+
+    fn used_for(&self, client: u64, cl_ord_id: &str) -> Option<u64> {
+        self.used.iter().find(|used| used.0 == client && used.1 == cl_ord_id).map(|used| used.2)
+    }
+
+    fn remember(&mut self, client: u64, cl_ord_id: &str, order: u64) {
+        if self.used_for(client, cl_ord_id).is_none() {
+            self.used.push((client, cl_ord_id.to_owned(), order));
+        }
+    }
+
+    pub(crate) fn new_order(&mut self, id: u64, client: u64, command: &NewOrder) -> Option<RejectReason> {
+        let cl_ord_id = command.cl_ord_id.to_string();
+        let refusal = self.check_new(client, &cl_ord_id, command);
+        self.remember(client, &cl_ord_id, id);
+        if refusal.is_some() {
+            return refusal;
+        }
+        let market = &self.markets[&command.market.0].0;
+        let mut order = model_order(id, client, command, market, &cl_ord_id);
+        let is_market = command.order_type == OrderType::Market;
+        if command.budget.0 > 0 {
+            order.qty = self.budget_lots(&order, command.budget.0);
+        }
+        let rests = !is_market && command.time_in_force == TimeInForce::GoodTillCancel;
+        if command.time_in_force == TimeInForce::FillOrKill {
+            let fills = self.rehearse(order.market, order.side, order.price, order.qty);
+            if fills.iter().map(|fill| fill.1).sum::<u64>() < order.qty {
+                self.ended.push(id);
+                return None;
+            }
+        }
+        self.trade(order, rests);
+        None
+    }
+
+    fn check_new(&self, client: u64, cl_ord_id: &str, command: &NewOrder) -> Option<RejectReason> {
+        let Some((market, status)) = self.markets.get(&command.market.0) else { return Some(UnknownMarket) };
+        if self.used_for(client, cl_ord_id).is_some() {
+            return Some(DuplicateClOrdId);
+        }
+        if *status != MarketStatus::Open {
+            return Some(MarketClosed);
+        }
+        let is_limit = command.order_type == OrderType::Limit;
+        let by_budget = command.budget.0 > 0;
+        let (price, qty) = (command.price_ticks, command.qty_lots);
+        if (is_limit || price.0 > 0) && (price < market.price_ticks_min || price > market.price_ticks_max) {
+            return Some(PriceOutOfRange);
+        }
+        let qty_max = if is_limit { market.qty_lots_max } else { market.market_qty_lots_max };
+        if !by_budget && (qty < market.qty_lots_min || qty > qty_max) {
+            return Some(QtyOutOfRange);
+        }
+        let notional = u128::from(price.0) * u128::from(qty.0) * market.tick_quote_minor.0;
+        if is_limit && !by_budget && (notional < market.notional_min.0 || notional > market.notional_max.0) {
+            return Some(NotionalOutOfRange);
+        }
+        if by_budget
+            && (is_limit
+                || command.side == Side::Sell
+                || qty.0 > 0
+                || command.time_in_force == TimeInForce::FillOrKill)
+        {
+            return Some(UnsupportedOrder);
+        }
+        let live = self
+            .live
+            .iter()
+            .filter(|order| order.client == client && order.market == command.market.0)
+            .count();
+        let may_rest = is_limit && command.time_in_force == TimeInForce::GoodTillCancel;
+        if may_rest && live >= usize::try_from(market.client_orders_max).unwrap() {
+            return Some(TooManyOrders);
+        }
+        let order = model_order(0, client, command, market, cl_ord_id);
+        let needed = if by_budget {
+            command.budget.0
+        } else if is_limit || command.side == Side::Sell {
+            self.worst_case(&order)
+        } else {
+            let fills = self.rehearse(order.market, Side::Buy, order.price, order.qty);
+            let cost: u128 =
+                fills.iter().map(|&(p, q)| u128::from(p) * u128::from(q) * market.tick_quote_minor.0).sum();
+            cost + (cost * order.taker_ppm).div_ceil(MILLION)
+        };
+        (needed > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
+    }
+
+    /// Lot by lot, as many as the budget pays with its fee.
+    fn budget_lots(&self, order: &ModelOrder, budget: u128) -> u64 {
+        let market = &self.markets[&order.market].0;
+        let (mut lots, mut cost) = (0, 0);
+        for (price, qty) in self.rehearse(order.market, Side::Buy, order.price, market.market_qty_lots_max.0)
+        {
+            for _ in 0..qty {
+                let next = cost + u128::from(price) * market.tick_quote_minor.0;
+                if next + (next * order.taker_ppm).div_ceil(MILLION) > budget {
+                    return lots;
+                }
+                cost = next;
+                lots += 1;
+            }
+        }
+        lots
+    }
+
+    fn trade(&mut self, mut taker: ModelOrder, rests: bool) {
+        while taker.cum < taker.qty {
+            let Some(at) = self.best(taker.market, taker.side, taker.price) else { break };
+            let mut maker = self.live[at].clone();
+            let market = self.markets[&taker.market].0.clone();
+            let qty = (taker.qty - taker.cum).min(maker.qty - maker.cum);
+            let notional = u128::from(qty) * u128::from(maker.price) * market.tick_quote_minor.0;
+            let base = u128::from(qty) * market.lot_base_minor.0;
+            let (maker_ppm, taker_ppm) = (maker.maker_ppm, taker.taker_ppm);
+            let maker_fee = charge(&mut maker, notional * maker_ppm);
+            let taker_fee = charge(&mut taker, notional * taker_ppm);
+            maker.cum += qty;
+            taker.cum += qty;
+            let (buyer, seller, buyer_fee, seller_fee) = match taker.side {
+                Side::Buy => (taker.client, maker.client, taker_fee, maker_fee),
+                Side::Sell => (maker.client, taker.client, maker_fee, taker_fee),
+            };
+            *self.balances.get_mut(&(seller, market.quote.0)).unwrap() += notional - seller_fee;
+            *self.balances.get_mut(&(buyer, market.base.0)).unwrap() += base;
+            *self.balances.get_mut(&(buyer, market.quote.0)).unwrap() -= notional + buyer_fee;
+            *self.balances.get_mut(&(seller, market.base.0)).unwrap() -= base;
+            *self.balances.get_mut(&(0, market.quote.0)).unwrap() += buyer_fee + seller_fee;
+            self.trades.push(ModelTrade {
+                maker: maker.id,
+                taker: taker.id,
+                price: maker.price,
+                qty,
+                buyer_fee,
+                seller_fee,
+            });
+            if maker.cum == maker.qty {
+                self.ended.push(maker.id);
+                self.live.remove(at);
+            } else {
+                self.live[at] = maker;
+            }
+        }
+        if taker.cum < taker.qty && rests {
+            self.ranks += 1;
+            taker.rank = self.ranks;
+            self.live.push(taker);
+        } else {
+            self.ended.push(taker.id);
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, client: u64, command: &CancelOrder) -> Option<RejectReason> {
+        let cl_ord_id = command.cl_ord_id.to_string();
+        let found = self.used_for(client, &command.orig_cl_ord_id.to_string());
+        if self.used_for(client, &cl_ord_id).is_some() {
+            return Some(DuplicateClOrdId);
+        }
+        self.remember(client, &cl_ord_id, found.unwrap_or(0));
+        let at = match self.find(found, &command.orig_cl_ord_id.to_string(), command.market.0, command.side) {
+            Ok(at) => at,
+            Err(reason) => return Some(reason),
+        };
+        let order = self.live.remove(at);
+        self.ended.push(order.id);
+        None
+    }
+
+    fn find(&self, id: Option<u64>, orig: &str, market: u32, side: Side) -> Result<usize, RejectReason> {
+        let id = id.ok_or(UnknownOrder)?;
+        let Some(at) = self.live.iter().position(|order| order.id == id) else {
+            return Err(if self.ended.contains(&id) { TooLate } else { UnknownOrder });
+        };
+        let order = &self.live[at];
+        if order.cl_ord_id != orig {
+            return Err(UnknownOrder);
+        }
+        if order.market != market || order.side != side { Err(OrderMismatch) } else { Ok(at) }
+    }
+
+    pub(crate) fn replace(&mut self, client: u64, command: &ReplaceOrder) -> Option<RejectReason> {
+        let cl_ord_id = command.cl_ord_id.to_string();
+        let found = self.used_for(client, &command.orig_cl_ord_id.to_string());
+        let outcome = self.check_replace(client, found, command);
+        self.remember(client, &cl_ord_id, found.unwrap_or(0));
+        let (at, next) = match outcome {
+            Ok(replaced) => replaced,
+            Err(reason) => return Some(reason),
+        };
+        if next.price == self.live[at].price && next.qty < self.live[at].qty {
+            self.live[at] = next;
+        } else {
+            self.live.remove(at);
+            self.trade(next, true);
+        }
+        None
+    }
+
+    fn check_replace(
+        &self,
+        client: u64,
+        found: Option<u64>,
+        command: &ReplaceOrder,
+    ) -> Result<(usize, ModelOrder), RejectReason> {
+        let (market, status) = self.markets.get(&command.market.0).ok_or(UnknownMarket)?;
+        if self.used_for(client, &command.cl_ord_id.to_string()).is_some() {
+            return Err(DuplicateClOrdId);
+        }
+        if *status != MarketStatus::Open {
+            return Err(MarketClosed);
+        }
+        let (price, qty) = (command.price_ticks, command.qty_lots);
+        if price < market.price_ticks_min || price > market.price_ticks_max {
+            return Err(PriceOutOfRange);
+        }
+        if qty < market.qty_lots_min || qty > market.qty_lots_max {
+            return Err(QtyOutOfRange);
+        }
+        let notional = u128::from(price.0) * u128::from(qty.0) * market.tick_quote_minor.0;
+        if notional < market.notional_min.0 || notional > market.notional_max.0 {
+            return Err(NotionalOutOfRange);
+        }
+        let at = self.find(found, &command.orig_cl_ord_id.to_string(), command.market.0, command.side)?;
+        let before = &self.live[at];
+        if qty.0 <= before.cum {
+            return Err(QtyBelowFilled);
+        }
+        let mut next = before.clone();
+        next.cl_ord_id = command.cl_ord_id.to_string();
+        next.price = price.0;
+        next.qty = qty.0;
+        if !(next.price == before.price && next.qty < before.qty) {
+            next.maker_ppm = u128::from(market.maker_fee_ppm);
+            next.taker_ppm = u128::from(market.taker_fee_ppm);
+        }
+        let available = self.available(client, self.paying_asset(before)) + self.worst_case(before);
+        if self.worst_case(&next) > available { Err(InsufficientFunds) } else { Ok((at, next)) }
+    }
+}
+
+fn model_order(
+    id: u64,
+    client: u64,
+    command: &NewOrder,
+    market: &DefineMarket,
+    cl_ord_id: &str,
+) -> ModelOrder {
+    ModelOrder {
+        id,
+        client,
+        market: command.market.0,
+        side: command.side,
+        price: command.price_ticks.0,
+        qty: command.qty_lots.0,
+        cum: 0,
+        cl_ord_id: cl_ord_id.to_owned(),
+        rank: 0,
+        owed: 0,
+        charged: 0,
+        maker_ppm: u128::from(market.maker_fee_ppm),
+        taker_ppm: u128::from(market.taker_fee_ppm),
+    }
+}
+
+/// The fee of a fill: the ceiling of all that is owed, less what was charged.
+fn charge(order: &mut ModelOrder, owed: u128) -> u128 {
+    order.owed += owed;
+    let fee = order.owed.div_ceil(MILLION) - order.charged;
+    order.charged += fee;
+    fee
+}

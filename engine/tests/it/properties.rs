@@ -1,0 +1,414 @@
+//! Random commands: beside the model, and across snapshots. A failing run names its seed; `SEED=n` plays that one alone.
+
+use engine::Engine;
+use protocol::commands::*;
+use protocol::event::Event;
+use protocol::record::{Record, RecordHeader};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
+    OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionAction, SessionEnd, SessionId,
+    SessionProtocol, Side, Text, TimeInForce, TransferId, UnixNanos,
+};
+
+use crate::definitions;
+use crate::model::{Model, ModelTrade};
+use crate::numbers::Numbers;
+use crate::world::World;
+
+const CLIENTS: [u64; 3] = [100, 200, 300];
+const ASSETS: u32 = 3;
+const SEEDS: u64 = 400;
+
+fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("SEED") {
+        Ok(seed) => vec![seed.parse().unwrap()],
+        Err(_) => (0..count).collect(),
+    }
+}
+
+fn market(numbers: &mut Numbers, id: u32) -> DefineMarket {
+    DefineMarket {
+        // Market 1: asset 1 in asset 3; market 2: asset 2 in asset 3.
+        base: protocol::AssetId(id),
+        quote: protocol::AssetId(ASSETS),
+        lot_base_minor: Amount(u128::from(numbers.between(1, 3))),
+        tick_quote_minor: Amount(u128::from(numbers.between(1, 5))),
+        price_ticks_min: PriceTicks(2),
+        price_ticks_max: PriceTicks(30),
+        qty_lots_min: QtyLots(2),
+        qty_lots_max: QtyLots(60),
+        market_qty_lots_max: QtyLots(90),
+        notional_min: Amount(20),
+        notional_max: Amount(5_000),
+        client_orders_max: 12,
+        maker_fee_ppm: u32::try_from(numbers.below(30_000)).unwrap(),
+        taker_fee_ppm: u32::try_from(numbers.below(30_000)).unwrap(),
+        fee_account: AccountId(u128::from(ASSETS) * 10 + 2),
+        ..definitions::market(id)
+    }
+}
+
+fn session_of(client: u64) -> SessionId {
+    SessionId(15 + u32::try_from(client / 100).unwrap())
+}
+
+/// Assets, accounts, markets and funded clients with one session each.
+fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &mut Model) -> World {
+    let mut world = World::with_genesis();
+    for asset in 1..=ASSETS {
+        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
+        world.set_up(definitions::account(u128::from(asset) * 10 + 1, 0, asset, AccountClass::External));
+        world.set_up(definitions::account(u128::from(asset) * 10 + 2, 0, asset, AccountClass::Fee));
+        model.balances.insert((0, asset), 0);
+        for client in CLIENTS {
+            let account = u128::from(client) + u128::from(asset);
+            world.set_up(definitions::account(account, client, asset, AccountClass::Client));
+            let amount = u128::from(numbers.between(100, 20_000));
+            world.set_up(Deposit {
+                transfer: TransferId(account),
+                account: AccountId(account),
+                external: AccountId(u128::from(asset) * 10 + 1),
+                amount: Amount(amount),
+            });
+            model.balances.insert((client, asset), amount);
+        }
+    }
+    for id in 1..=2 {
+        let market = market(numbers, id);
+        model.markets.insert(id, (market.clone(), MarketStatus::Open));
+        world.set_up(market);
+    }
+    for client in CLIENTS {
+        let session = session_of(client);
+        let mut definition = definitions::session(session.0, protocol, client);
+        definition.cancel_on_disconnect = *numbers.pick(protocol::CancelOnDisconnect::ALL);
+        definition.cancel_window_ms = 2_000;
+        world.set_up(definition);
+    }
+    world
+}
+
+fn cl_ord_id(numbers: &mut Numbers, count: u64) -> ClOrdId {
+    // Mostly fresh, sometimes one from before.
+    let number = if numbers.chance(8) { numbers.below(count + 1) } else { count };
+    Text::new(format!("id-{number}")).unwrap()
+}
+
+fn random_order(numbers: &mut Numbers, count: u64) -> NewOrder {
+    let is_limit = numbers.chance(75);
+    let price = numbers.between(1, 31);
+    let by_budget = numbers.chance(if is_limit { 1 } else { 30 });
+    NewOrder {
+        cl_ord_id: cl_ord_id(numbers, count),
+        market: MarketId(if numbers.chance(1) { 9 } else { u32::try_from(numbers.between(1, 2)).unwrap() }),
+        side: *numbers.pick(Side::ALL),
+        order_type: if is_limit { OrderType::Limit } else { OrderType::Market },
+        time_in_force: if numbers.chance(70) {
+            TimeInForce::GoodTillCancel
+        } else {
+            *numbers.pick(TimeInForce::ALL)
+        },
+        price_ticks: PriceTicks(if is_limit || numbers.chance(30) { price } else { 0 }),
+        qty_lots: QtyLots(if by_budget { numbers.below(20) / 19 } else { numbers.between(1, 62) }),
+        budget: Amount(if by_budget { u128::from(numbers.below(3_000)) } else { 0 }),
+        ..definitions::limit("", Side::Buy, 0, 0)
+    }
+}
+
+/// An order to amend: mostly a live one as it is, sometimes wrongly named.
+fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClOrdId, MarketId, Side) {
+    let live: Vec<_> = model.live.iter().filter(|order| order.client == client).collect();
+    if live.is_empty() || numbers.chance(15) {
+        let named = Text::new(format!("id-{}", numbers.below(count + 1))).unwrap();
+        return (named, MarketId(1), *numbers.pick(Side::ALL));
+    }
+    let order = numbers.pick(&live);
+    let side = if numbers.chance(3) { order.side.opposite() } else { order.side };
+    (Text::new(&order.cl_ord_id).unwrap(), MarketId(order.market), side)
+}
+
+#[test]
+fn random_commands_agree_with_the_model() {
+    let mut trades = 0;
+    for seed in seeds(SEEDS) {
+        let mut numbers = Numbers(seed);
+        let mut model = Model::new();
+        let mut world = funded(&mut numbers, SessionProtocol::Request, &mut model);
+        // Runs along from snapshots, and must say the same.
+        let mut shadow = world.engine.clone();
+        for count in 0..500 {
+            let context = format!("SEED={seed}, command {count}");
+            let (session, command, expected) = random_step(&mut numbers, &mut model, &world.engine, count);
+            let (_, request) = world.next_number(session);
+            let trades_before = model_trades_before(&model, &world.engine);
+            let events = world.submit(session, 0, request, command.clone());
+            let shadow_events = apply(&mut shadow, &world, session, 0, request, &command);
+            assert_eq!(events, shadow_events, "{context}: {command:?}");
+            let Some(EventBody::Replied(reply)) = events.last().map(|event| &event.body) else {
+                panic!("{context}: no reply among {events:?}")
+            };
+            assert_eq!(reply.refusal, expected, "{context}: {command:?}");
+            assert_eq!(trades_of(&events), model.trades[trades_before..], "{context}: {command:?}");
+            compare(&model, &world.engine, &context);
+            if numbers.chance(5) {
+                shadow = restored(&world.engine, &context);
+            }
+        }
+        trades += model.trades.len();
+    }
+    let played = seeds(SEEDS).len();
+    assert!(trades > played * 40, "only {trades} trades in {played} runs");
+}
+
+/// A random command, already applied to the model, with the refusal that it expects.
+fn random_step(
+    numbers: &mut Numbers,
+    model: &mut Model,
+    engine: &Engine,
+    count: u64,
+) -> (SessionId, Command, Option<protocol::RejectReason>) {
+    let id = engine.seq_applied().0 + 1;
+    let client = *numbers.pick(&CLIENTS);
+    let session = session_of(client);
+    match numbers.below(100) {
+        0..=64 => {
+            let order = random_order(numbers, count);
+            let expected = model.new_order(id, client, &order);
+            (session, order.into(), expected)
+        }
+        65..=79 => {
+            let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
+            let cl_ord_id = cl_ord_id(numbers, count);
+            let cancel =
+                CancelOrder { cl_ord_id, orig_cl_ord_id, order: None, market, side, poss_resend: false };
+            let expected = model.cancel(client, &cancel);
+            (session, cancel.into(), expected)
+        }
+        80..=94 => {
+            let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
+            let live = model.live.iter().find(|order| orig_cl_ord_id.to_string() == order.cl_ord_id);
+            let same_price = live.map_or(5, |order| order.price);
+            let price = if numbers.chance(40) { same_price } else { numbers.between(1, 31) };
+            let replace = ReplaceOrder {
+                cl_ord_id: cl_ord_id(numbers, count),
+                orig_cl_ord_id,
+                order: None,
+                market,
+                side,
+                price_ticks: PriceTicks(price),
+                qty_lots: QtyLots(numbers.between(1, 62)),
+                poss_resend: false,
+            };
+            let expected = model.replace(client, &replace);
+            (session, replace.into(), expected)
+        }
+        95..=97 => {
+            // The schedule changes; live orders keep theirs.
+            let id = u32::try_from(numbers.between(1, 2)).unwrap();
+            let (definition, _) = model.markets.get_mut(&id).unwrap();
+            definition.maker_fee_ppm = u32::try_from(count * 50).unwrap();
+            definition.taker_fee_ppm = u32::try_from(numbers.below(30_000)).unwrap();
+            (SessionId::OPERATOR, definition.clone().into(), None)
+        }
+        _ => {
+            let id = u32::try_from(numbers.between(1, 2)).unwrap();
+            let (_, status) = model.markets.get_mut(&id).unwrap();
+            let next = if *status == MarketStatus::Open { MarketStatus::Halted } else { MarketStatus::Open };
+            *status = next;
+            (SessionId::OPERATOR, SetMarketStatus { market: MarketId(id), status: next }.into(), None)
+        }
+    }
+}
+
+fn model_trades_before(model: &Model, engine: &Engine) -> usize {
+    let before = usize::try_from(engine.trades()).unwrap();
+    assert!(before <= model.trades.len());
+    before
+}
+
+fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
+    let settled = events.iter().filter_map(|event| {
+        let EventBody::Settled(settled) = &event.body else { return None };
+        Some(ModelTrade {
+            maker: settled.maker_order.0,
+            taker: settled.taker_order.0,
+            price: settled.price_ticks.0,
+            qty: settled.qty_lots.0,
+            buyer_fee: settled.buyer_fee.0,
+            seller_fee: settled.seller_fee.0,
+        })
+    });
+    settled.collect()
+}
+
+fn compare(model: &Model, engine: &Engine, context: &str) {
+    for account in engine.accounts().filter(|account| account.class != AccountClass::External) {
+        let (client, asset) = (account.client.0, account.asset.0);
+        assert_eq!(
+            account.balance(),
+            Some(Amount(model.balances[&(client, asset)])),
+            "{context}: {account:?}"
+        );
+        assert_eq!(account.held.0, model.held(client, asset), "{context}: {account:?}");
+    }
+    let mut found: Vec<_> = engine
+        .orders()
+        .map(|order| (order.order.0, order.price_ticks.0, order.qty_lots.0, order.cum_lots.0))
+        .collect();
+    let mut expected: Vec<_> =
+        model.live.iter().map(|order| (order.id, order.price, order.qty, order.cum)).collect();
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected, "{context}");
+}
+
+fn restored(engine: &Engine, context: &str) -> Engine {
+    let mut bytes = Vec::new();
+    engine.snapshot(&mut bytes);
+    let restored = Engine::restore(&bytes).unwrap_or_else(|fault| panic!("{context}: {fault}"));
+    let mut again = Vec::new();
+    restored.snapshot(&mut again);
+    assert_eq!(again, bytes, "{context}: the restored state has other bytes");
+    restored
+}
+
+/// Applies to `engine` what `world` has just applied.
+fn apply(
+    engine: &mut Engine,
+    world: &World,
+    session: SessionId,
+    generation: u32,
+    request: u64,
+    command: &Command,
+) -> Vec<Event> {
+    let header = RecordHeader {
+        session,
+        generation: Generation(generation),
+        request: RequestNumber(request),
+        ..RecordHeader::default()
+    };
+    let mut bytes = Vec::new();
+    header.write(command, &mut bytes).unwrap();
+    let mut events = Vec::new();
+    let seq = Seq(engine.seq_applied().0 + 1);
+    engine.apply(seq, UnixNanos(world.time), &Record::read(&bytes).unwrap(), &mut events).unwrap();
+    events
+}
+
+#[test]
+fn random_sessions_go_on_from_any_snapshot() {
+    for seed in seeds(SEEDS) {
+        let mut numbers = Numbers(seed ^ 0xF1F1);
+        let mut model = Model::new();
+        let mut world = funded(&mut numbers, SessionProtocol::Fix, &mut model);
+        let mut shadow = world.engine.clone();
+        let mut sent: std::collections::BTreeMap<SessionId, (u32, u64)> = std::collections::BTreeMap::new();
+        for count in 0..500 {
+            let context = format!("SEED={seed}, command {count}");
+            world.wait_ns(if numbers.chance(1) { 30_000_000_000_000 } else { numbers.below(3_000_000_000) });
+            let (session, command) = random_message(&mut numbers, &world, count);
+            let (mut generation, mut number) = (0, 0);
+            if session != SessionId::SYSTEM {
+                (generation, number) = world.next_number(session);
+                if numbers.chance(4) {
+                    generation = generation.wrapping_sub(1);
+                }
+                if numbers.chance(10) {
+                    number = (number + numbers.below(5)).saturating_sub(2);
+                }
+            }
+            let events = world.submit(session, generation, number, command.clone());
+            let shadow_events = apply(&mut shadow, &world, session, generation, number, &command);
+            assert_eq!(events, shadow_events, "{context}: {command:?}");
+            outputs_have_no_gaps(&events, &mut sent, &context);
+            assert_eq!(shadow.next_timer(), world.engine.next_timer(), "{context}");
+            if numbers.chance(10) {
+                shadow = restored(&world.engine, &context);
+            }
+        }
+        assert_eq!(shadow.state_hash(), world.engine.state_hash(), "SEED={seed}");
+    }
+}
+
+/// Each session's outputs count from 1 in each epoch.
+fn outputs_have_no_gaps(
+    events: &[Event],
+    sent: &mut std::collections::BTreeMap<SessionId, (u32, u64)>,
+    context: &str,
+) {
+    for number in events.iter().filter_map(|event| event.output) {
+        let last = sent.entry(number.session).or_insert((1, 0));
+        let expected = if number.epoch.0 == last.0 { (last.0, last.1 + 1) } else { (number.epoch.0, 1) };
+        assert!(number.epoch.0 >= last.0, "{context}: epoch went back");
+        assert_eq!((number.epoch.0, number.out_seq.0), expected, "{context}");
+        *last = expected;
+    }
+}
+
+fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionId, Command) {
+    let client = *numbers.pick(&CLIENTS);
+    let session = session_of(client);
+    let view = world.engine.sessions().find(|view| view.session == session).unwrap();
+    let next_in = view.next_in;
+    if !view.connected && numbers.chance(80) {
+        let seq = if numbers.chance(80) { next_in } else { numbers.below(next_in + 5) };
+        let reset = numbers.chance(10);
+        let next_expected = if numbers.chance(30) { numbers.below(view.next_out.0 + 2) } else { 0 };
+        let logon = SessionLogon { reset, next_expected, ..definitions::logon(if reset { 1 } else { seq }) };
+        return (session, logon.into());
+    }
+    let near = (next_in + numbers.below(6)).saturating_sub(2);
+    let command: Command = match numbers.below(40) {
+        0 => SessionDown { end: SessionEnd::Lost }.into(),
+        1 => SessionLogout {}.into(),
+        2 => SessionHeartbeat {}.into(),
+        3 => SessionTestRequest { test_req_id: Text::new("t").unwrap() }.into(),
+        4 => SessionResendRequest { begin: numbers.below(9), end: numbers.below(9) }.into(),
+        5 => SessionGap { received: near }.into(),
+        6 => SessionSequenceReset { new_seq_no: near, gap_fill: true, msg_seq_num: next_in }.into(),
+        7 => SessionSequenceReset { new_seq_no: near, gap_fill: false, msg_seq_num: near }.into(),
+        8 => SessionTick { action: *numbers.pick(SessionAction::ALL) }.into(),
+        9 => SessionTooLow { received: 1 }.into(),
+        10 => return (SessionId::SYSTEM, Pulse {}.into()),
+        11 if numbers.chance(20) => {
+            return (
+                SessionId::SYSTEM,
+                TermStart { term: protocol::Term(count), node: protocol::NodeId(1) }.into(),
+            );
+        }
+        12 => {
+            return (
+                SessionId::OPERATOR,
+                CancelAll { session: None, client: Some(ClientId(client)), market: None }.into(),
+            );
+        }
+        13 if numbers.chance(20) => return (SessionId::OPERATOR, ResetSession { session }.into()),
+        14 => {
+            return (
+                SessionId::OPERATOR,
+                DefineActor { actor: ActorId(7), roles: u32::try_from(count % 9).unwrap() }.into(),
+            );
+        }
+        15..=18 => {
+            let orders: Vec<_> = world.engine.orders().filter(|order| order.session == session).collect();
+            let Some(order) = orders.first() else { return (session, SessionHeartbeat {}.into()) };
+            let cl_ord_id = cl_ord_id(numbers, count);
+            let by_id = numbers.chance(30);
+            CancelOrder {
+                cl_ord_id,
+                orig_cl_ord_id: if by_id { Text::EMPTY } else { order.cl_ord_id },
+                order: by_id.then_some(order.order),
+                market: order.market,
+                side: order.side,
+                poss_resend: numbers.chance(20),
+            }
+            .into()
+        }
+        19 => {
+            let cl_ord_id = cl_ord_id(numbers, count / 2);
+            RequestOrderStatus { cl_ord_id, order: None, market: MarketId(1), side: Side::Buy }.into()
+        }
+        _ => NewOrder { poss_resend: numbers.chance(10), ..random_order(numbers, count) }.into(),
+    };
+    (session, command)
+}

@@ -1,0 +1,260 @@
+//! Events in the words of scenarios.
+
+use std::collections::BTreeMap;
+
+use protocol::event::Event;
+use protocol::events::{CancelRejected, ExecutionReport, Settled};
+use protocol::money::format_decimal;
+use protocol::{AccountId, Amount, ClientId, EventBody, ExecType, MarketId, PriceTicks, QtyLots, SessionId};
+
+pub(crate) const PRICE_SCALE: u8 = 12;
+
+pub(crate) struct AssetName {
+    pub(crate) code: String,
+    pub(crate) scale: u8,
+}
+
+pub(crate) struct MarketName {
+    pub(crate) symbol: String,
+    /// A tick in 10^-12 of quote for one of base.
+    pub(crate) tick: u128,
+    pub(crate) lot: u128,
+    pub(crate) base_scale: u8,
+    pub(crate) quote: u32,
+}
+
+/// What things are called.
+#[derive(Default)]
+pub(crate) struct Names {
+    pub(crate) assets: BTreeMap<u32, AssetName>,
+    pub(crate) markets: BTreeMap<u32, MarketName>,
+    pub(crate) sessions: BTreeMap<u32, String>,
+    pub(crate) clients: BTreeMap<u64, String>,
+    /// Name and asset.
+    pub(crate) accounts: BTreeMap<u128, (String, u32)>,
+}
+
+impl Names {
+    pub(crate) fn session(&self, id: SessionId) -> String {
+        self.sessions.get(&id.0).cloned().unwrap_or_else(|| format!("session {id}"))
+    }
+
+    pub(crate) fn client(&self, id: ClientId) -> String {
+        self.clients.get(&id.0).cloned().unwrap_or_else(|| format!("client {id}"))
+    }
+
+    pub(crate) fn symbol(&self, id: MarketId) -> String {
+        self.markets.get(&id.0).map_or_else(|| format!("market {id}"), |market| market.symbol.clone())
+    }
+
+    pub(crate) fn amount(&self, amount: Amount, asset: u32) -> String {
+        let asset = &self.assets[&asset];
+        format!("{} {}", format_decimal(amount.0, asset.scale), asset.code)
+    }
+
+    pub(crate) fn quote(&self, amount: Amount, market: MarketId) -> String {
+        self.amount(amount, self.markets[&market.0].quote)
+    }
+
+    pub(crate) fn account_amount(&self, account: AccountId, amount: Amount) -> String {
+        let (name, asset) = &self.accounts[&account.0];
+        format!("{name} {}", self.amount(amount, *asset))
+    }
+
+    pub(crate) fn price(&self, market: MarketId, price: PriceTicks) -> String {
+        match self.markets.get(&market.0) {
+            Some(market) => format_decimal(u128::from(price.0) * market.tick, PRICE_SCALE),
+            None => price.to_string(),
+        }
+    }
+
+    pub(crate) fn qty(&self, market: MarketId, qty: QtyLots) -> String {
+        match self.markets.get(&market.0) {
+            Some(market) => format_decimal(u128::from(qty.0) * market.lot, market.base_scale),
+            None => qty.to_string(),
+        }
+    }
+
+    pub(crate) fn event(&self, event: &Event) -> String {
+        let body = self.body(&event.body);
+        match event.output {
+            Some(number) if number.epoch.0 > 1 => {
+                format!("{} epoch {} #{}: {body}", self.session(number.session), number.epoch, number.out_seq)
+            }
+            Some(number) => format!("{} #{}: {body}", self.session(number.session), number.out_seq),
+            None => body,
+        }
+    }
+
+    fn body(&self, body: &EventBody) -> String {
+        match body {
+            EventBody::ExecutionReport(report) => self.report(report),
+            EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
+            EventBody::Settled(settled) => self.settled(settled),
+            EventBody::HoldChanged(hold) => {
+                format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
+            }
+            EventBody::MoneyDeposited(money) => {
+                format!("deposited {}", self.account_amount(money.account, money.amount))
+            }
+            EventBody::MoneyWithdrawn(money) => {
+                format!("withdrawn {}", self.account_amount(money.account, money.amount))
+            }
+            EventBody::MoneyTransferred(money) => {
+                let to = &self.accounts[&money.credit.0].0;
+                format!("moved to {to} from {}", self.account_amount(money.debit, money.amount))
+            }
+            EventBody::Replied(reply) => {
+                let name = self.session(reply.session);
+                let refusal = reply.refusal.map_or("done", protocol::RejectReason::name);
+                let field =
+                    if reply.field.is_empty() { String::new() } else { format!(" ({})", reply.field) };
+                format!("reply to {name}/{} at {}: {refusal}{field}", reply.request, reply.effective_seq)
+            }
+            EventBody::Dropped(dropped) => {
+                format!(
+                    "dropped {}/{}: {}",
+                    self.session(dropped.session),
+                    dropped.request,
+                    dropped.reason.name()
+                )
+            }
+            EventBody::MarketDefined(market) => {
+                format!("market {} is {}", self.symbol(market.definition.market), market.status.name())
+            }
+            EventBody::AssetDefined(asset) => format!("asset {}", asset.definition.code),
+            EventBody::ActorDefined(actor) => format!("actor {} roles {}", actor.actor, actor.roles),
+            EventBody::SessionDefined(session) => {
+                format!("session {}", self.session(session.definition.session))
+            }
+            EventBody::AccountOpened(account) => format!("account {}", account.account),
+            EventBody::TermStarted(term) => format!("term {}", term.term),
+            EventBody::BusinessRejected(_)
+            | EventBody::LogonSent(_)
+            | EventBody::HeartbeatSent(_)
+            | EventBody::TestRequestSent(_)
+            | EventBody::ResendRequestSent(_)
+            | EventBody::RejectSent(_)
+            | EventBody::LogoutSent(_)
+            | EventBody::SessionOpened(_)
+            | EventBody::SessionRefused(_)
+            | EventBody::SessionClosed(_)
+            | EventBody::ResendDue(_) => self.session_event(body),
+        }
+    }
+
+    fn session_event(&self, body: &EventBody) -> String {
+        if let EventBody::LogonSent(logon) = body {
+            let reset = if logon.reset { " reset" } else { "" };
+            format!("Logon heartbeat {}{reset} next expected {}", logon.heartbeat_s, logon.next_expected)
+        } else if let EventBody::HeartbeatSent(heartbeat) = body {
+            format!("Heartbeat {:?}", heartbeat.test_req_id)
+        } else if let EventBody::ResendRequestSent(request) = body {
+            format!("ResendRequest {} to {}", request.begin, request.end)
+        } else if let EventBody::RejectSent(reject) = body {
+            format!(
+                "Reject of {} tag {} reason {}: {}",
+                reject.ref_seq_num, reject.ref_tag, reject.reason, reject.note
+            )
+        } else if let EventBody::BusinessRejected(reject) = body {
+            format!("BusinessReject of {} reason {}: {}", reject.ref_seq_num, reject.reason, reject.note)
+        } else if let EventBody::LogoutSent(logout) = body {
+            format!("Logout {} expected {} received {}", logout.end.name(), logout.expected, logout.received)
+        } else if let EventBody::SessionOpened(opened) = body {
+            format!(
+                "opened {} connection {} generation {} epoch {} next in {} next out {} resend from {}",
+                self.session(opened.session),
+                opened.connection,
+                opened.generation,
+                opened.epoch,
+                opened.next_in,
+                opened.next_out,
+                opened.resend_from
+            )
+        } else if let EventBody::SessionRefused(refused) = body {
+            format!(
+                "refused {} connection {}: {}",
+                self.session(refused.session),
+                refused.connection,
+                refused.end.name()
+            )
+        } else if let EventBody::SessionClosed(closed) = body {
+            format!(
+                "closed {} generation {}: {}",
+                self.session(closed.session),
+                closed.generation,
+                closed.end.name()
+            )
+        } else if let EventBody::ResendDue(due) = body {
+            format!("resend {} {} to {} floor {}", self.session(due.session), due.begin, due.end, due.floor)
+        } else {
+            body.name().to_owned()
+        }
+    }
+
+    fn report(&self, report: &ExecutionReport) -> String {
+        let market = report.market;
+        let orig = if report.orig_cl_ord_id.is_empty() {
+            String::new()
+        } else {
+            format!(" (was {})", report.orig_cl_ord_id)
+        };
+        let mut text = format!(
+            "{} {}{orig} o{} {} {}",
+            report.exec_type.name(),
+            report.cl_ord_id,
+            report.order,
+            report.side.name(),
+            self.qty(market, report.qty_lots),
+        );
+        if report.price_ticks.0 > 0 {
+            text.push_str(&format!(" @ {}", self.price(market, report.price_ticks)));
+        }
+        if report.exec_type == ExecType::Trade {
+            text.push_str(&format!(
+                ": {} {} @ {} fee {}",
+                report.liquidity.unwrap().name(),
+                self.qty(market, report.last_qty_lots),
+                self.price(market, report.last_price_ticks),
+                self.quote(report.fee, market),
+            ));
+        }
+        text.push_str(&format!(
+            " -> {} filled {} leaves {}",
+            report.status.name(),
+            self.qty(market, report.cum_lots),
+            self.qty(market, report.leaves_lots),
+        ));
+        if let Some(reason) = report.reason {
+            text.push_str(&format!(", {}", reason.name()));
+        }
+        text
+    }
+
+    fn cancel_rejected(&self, rejected: &CancelRejected) -> String {
+        format!(
+            "{} rejected {} of {} o{} {}, {}",
+            rejected.response_to.name(),
+            rejected.cl_ord_id,
+            rejected.orig_cl_ord_id,
+            rejected.order,
+            rejected.status.name(),
+            rejected.reason.name(),
+        )
+    }
+
+    fn settled(&self, settled: &Settled) -> String {
+        let market = settled.market;
+        format!(
+            "trade {}: {} buys {} @ {} of {} for {}, fees {} and {}",
+            settled.trade,
+            self.client(settled.buyer),
+            self.qty(market, settled.qty_lots),
+            self.price(market, settled.price_ticks),
+            self.client(settled.seller),
+            self.quote(settled.notional, market),
+            self.quote(settled.buyer_fee, market),
+            self.quote(settled.seller_fee, market),
+        )
+    }
+}

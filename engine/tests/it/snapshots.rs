@@ -1,0 +1,122 @@
+//! Snapshots as bytes: the layout of version 1 is frozen, and damaged bytes are refused without a panic.
+
+use engine::{Engine, SnapshotFault};
+use protocol::commands::{Deposit, TermStart};
+use protocol::{
+    AccountClass, AccountId, Amount, CancelOnDisconnect, NodeId, SessionId, SessionProtocol, Side, Term,
+    TransferId,
+};
+
+use crate::definitions;
+use crate::numbers::Numbers;
+use crate::world::World;
+
+const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/snapshot_v1.hex");
+
+/// One of everything: accounts, transfers, both kinds of sessions, live and ended orders, a timer, cached replies.
+fn example() -> Engine {
+    let mut world = World::with_genesis();
+    world.system(TermStart { term: Term(3), node: NodeId(1) });
+    for (asset, code) in [(1, "BTC"), (2, "TRY")] {
+        world.set_up(definitions::asset(asset, code, 2));
+        world.set_up(definitions::account(u128::from(asset) * 10, 0, asset, AccountClass::External));
+    }
+    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
+    world.set_up(definitions::market(1));
+    for (client, asset) in [(100, 1), (100, 2), (200, 1), (200, 2)] {
+        let account = u128::from(client) + u128::from(asset);
+        world.set_up(definitions::account(account, client, asset, AccountClass::Client));
+        world.set_up(Deposit {
+            transfer: TransferId(account),
+            account: AccountId(account),
+            external: AccountId(u128::from(asset) * 10),
+            amount: Amount(1_000_000),
+        });
+    }
+    let mut fix = definitions::session(16, SessionProtocol::Fix, 100);
+    fix.cancel_on_disconnect = CancelOnDisconnect::OnLoss;
+    fix.cancel_window_ms = 1_000;
+    world.set_up(fix);
+    world.set_up(definitions::session(17, SessionProtocol::Request, 200));
+    let (alice, bob) = (SessionId(16), SessionId(17));
+    world.submit(alice, 0, 0, definitions::logon(1));
+    world.next(alice, definitions::limit("a1", Side::Buy, 10, 100));
+    world.next(alice, definitions::limit("a2", Side::Buy, 10, 99));
+    world.next(alice, definitions::limit("a3", Side::Buy, 0, 99));
+    world.next(bob, definitions::limit("b1", Side::Sell, 13, 100));
+    world.next(bob, definitions::limit("b2", Side::Sell, 4, 120));
+    world.next(alice, definitions::replace("a4", "a2", Side::Buy, 8, 99));
+    world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
+    world.engine
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let lines =
+        bytes.chunks(32).map(|line| line.iter().map(|byte| format!("{byte:02x}")).collect::<String>());
+    lines.map(|line| line + "\n").collect()
+}
+
+fn snapshot(engine: &Engine) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    engine.snapshot(&mut bytes);
+    bytes
+}
+
+#[test]
+fn the_layout_of_version_1_is_frozen() {
+    let found = hex(&snapshot(&example()));
+    if std::env::var_os("CREATE_GOLDEN").is_some() && !std::path::Path::new(GOLDEN).exists() {
+        std::fs::write(GOLDEN, &found).unwrap();
+    }
+    assert_eq!(found, std::fs::read_to_string(GOLDEN).unwrap(), "a new layout is a new version");
+}
+
+#[test]
+fn a_snapshot_restores_to_the_same_hash_and_the_same_bytes() {
+    let engine = example();
+    let bytes = snapshot(&engine);
+    let restored = Engine::restore(&bytes).unwrap();
+    assert_eq!(restored.state_hash(), engine.state_hash());
+    assert_eq!(snapshot(&restored), bytes);
+    assert_eq!(restored.next_timer(), engine.next_timer());
+    assert_eq!(restored.definitions(), engine.definitions());
+    assert_eq!(Engine::restore(&snapshot(&Engine::new())).unwrap().state_hash(), Engine::new().state_hash());
+}
+
+#[test]
+fn every_prefix_and_every_appended_byte_is_refused() {
+    let mut bytes = snapshot(&example());
+    for length in 0..bytes.len() {
+        assert!(Engine::restore(&bytes[..length]).is_err(), "{length} bytes were enough");
+    }
+    bytes.push(0);
+    assert_eq!(Engine::restore(&bytes).unwrap_err(), SnapshotFault::Trailing(1));
+    bytes[0] = 2;
+    assert_eq!(Engine::restore(&bytes).unwrap_err(), SnapshotFault::Version(2));
+}
+
+#[test]
+fn flipped_bytes_never_panic_and_what_is_taken_is_consistent() {
+    let bytes = snapshot(&example());
+    let check = |damaged: &[u8], what: &str| {
+        if let Ok(engine) = Engine::restore(damaged) {
+            engine.check_invariants().unwrap_or_else(|broken| panic!("{what}: {broken}"));
+        }
+    };
+    for at in 0..bytes.len() {
+        for value in [0x00, 0x01, 0x7F, 0x80, 0xFF] {
+            let mut damaged = bytes.clone();
+            damaged[at] = value;
+            check(&damaged, &format!("byte {at} = {value}"));
+        }
+    }
+    for seed in 0..3_000 {
+        let mut numbers = Numbers(seed);
+        let mut damaged = bytes.clone();
+        for _ in 0..numbers.between(1, 8) {
+            let at = usize::try_from(numbers.below(u64::try_from(damaged.len()).unwrap())).unwrap();
+            damaged[at] ^= u8::try_from(numbers.between(1, 255)).unwrap();
+        }
+        check(&damaged, &format!("seed {seed}"));
+    }
+}
