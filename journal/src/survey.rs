@@ -236,6 +236,11 @@ impl Survey {
     /// Walks the next segment; names ascend.
     pub fn segment(&mut self, name: SegmentName, bytes: &[u8], visit: &mut Visitor<'_>) {
         let header = self.header_of(name, bytes, visit);
+        if header.is_some() {
+            // A block that went astray may lie on one of the two copies.
+            let pages = bytes.get(..BLOCKS_AT as usize).unwrap_or_default();
+            self.gather_evidence(name, pages, 0, visit);
+        }
         if self.stop.is_some() {
             self.watermark = self.watermark.max(header.map_or(0, |header| header.prev_block));
             self.gather_evidence(name, bytes, 0, visit);

@@ -5,3 +5,4 @@ mod files;
 mod log;
 mod mem_disk;
 mod real_disk;
+mod recovery;

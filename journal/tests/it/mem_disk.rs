@@ -39,6 +39,11 @@ impl MemDisk {
         Self(Rc::new(RefCell::new(State { live: files.clone(), durable: files, ..State::default() })))
     }
 
+    /// A machine whose page cache is ahead of its device.
+    pub(crate) fn split(live: Files, durable: Files) -> Self {
+        Self(Rc::new(RefCell::new(State { live, durable, ..State::default() })))
+    }
+
     /// What is on disk if power is lost now, without the write in flight.
     pub(crate) fn after_power_loss(&self) -> Files {
         self.0.borrow().durable.clone()
