@@ -1,0 +1,53 @@
+//! The operator's end of the admin socket: one question, one answer, blocking.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use crate::admin::{Answer, LINE_BYTES_MAX, Request, SocketPath};
+use crate::fault::NodeFault;
+
+/// A node that has not answered for this long is not going to.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A connection to the node on one folder.
+pub(crate) struct Client {
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to the node on `dir`.
+    ///
+    /// # Errors
+    /// [`NodeFault::NotRunning`] if none answers there.
+    pub(crate) fn connect(dir: &Path) -> Result<Self, NodeFault> {
+        let not_running = |source| NodeFault::NotRunning { dir: dir.to_owned(), source };
+        let socket = SocketPath::in_dir(dir).map_err(not_running)?;
+        let stream = UnixStream::connect(&socket.path).map_err(not_running)?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT)).map_err(not_running)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`NodeFault::Admin`] with what the node says instead of an answer.
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Answer, NodeFault> {
+        let mut line =
+            serde_json::to_string(request).map_err(|error| NodeFault::Internal(error.to_string()))?;
+        line.push('\n');
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(NodeFault::io("admin socket"))?;
+        let mut answer = String::new();
+        let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+        (&mut self.stream).take(limit).read_line(&mut answer).map_err(NodeFault::io("admin socket"))?;
+        if answer.is_empty() {
+            return Err(NodeFault::Admin("it closed the connection".to_owned()));
+        }
+        match serde_json::from_str(&answer) {
+            Ok(Answer::Error { message }) => Err(NodeFault::Admin(message)),
+            Ok(answer) => Ok(answer),
+            Err(error) => Err(NodeFault::Admin(format!("an answer that is none: {error}"))),
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! The node's end of the admin socket. It runs beside the hot thread and asks it through a short, bounded queue: what
+//! does not fit is answered "busy", and the hot thread takes one question a turn.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+
+use protocol::Command;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::admin::{Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, LINE_BYTES_MAX, Request, SocketPath};
+use crate::plan::{Effect, Outcome};
+use crate::status::{SessionReport, Watch};
+
+/// Operators at once.
+const CONNECTIONS_MAX: usize = 8;
+/// Questions that wait for the hot thread.
+const QUESTIONS_MAX: usize = 16;
+
+/// What only the hot thread can answer.
+pub(crate) enum Question {
+    /// The client sessions.
+    Sessions(oneshot::Sender<Vec<SessionReport>>),
+    /// The assets.
+    Assets(oneshot::Sender<Vec<AssetLine>>),
+    /// What would change.
+    Plan(Vec<Command>, oneshot::Sender<Vec<Effect>>),
+    /// Execute.
+    Submit(Vec<Command>, oneshot::Sender<Vec<Outcome>>),
+    /// Seq and hash of the whole state.
+    StateHash(oneshot::Sender<(u64, String)>),
+}
+
+/// The hot thread's end of the queue.
+pub(crate) type Questions = std::sync::mpsc::Receiver<Question>;
+
+/// What an operator's connection may use.
+pub(crate) struct Desk {
+    questions: SyncSender<Question>,
+    wake: Box<dyn Fn() + Send + Sync>,
+    status: Watch,
+}
+
+impl Desk {
+    /// A desk, and the hot thread's end of its queue. `wake` is called after each question.
+    pub(crate) fn new(status: Watch, wake: impl Fn() + Send + Sync + 'static) -> (Self, Questions) {
+        let (questions, receiver) = sync_channel(QUESTIONS_MAX);
+        (Self { questions, wake: Box::new(wake), status }, receiver)
+    }
+
+    /// Whether this user of the operating system is the operator. Nobody is until the first record has been read.
+    fn admit(&self, uid: u32) -> Result<(), &'static str> {
+        match self.status.borrow().genesis.as_ref().map(|genesis| genesis.operator_uid) {
+            Some(operator) if operator == uid => Ok(()),
+            Some(_) => Err("this user is not the operator of the cluster"),
+            None => Err("the node is recovering"),
+        }
+    }
+
+    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Result<T, String> {
+        let (answer, answered) = oneshot::channel();
+        self.questions.try_send(question(answer)).map_err(|refused| match refused {
+            TrySendError::Full(_) => "busy with other operators' questions".to_owned(),
+            TrySendError::Disconnected(_) => "the node is stopping".to_owned(),
+        })?;
+        (self.wake)();
+        answered.await.map_err(|_| "the node does not take commands now".to_owned())
+    }
+
+    async fn answer(&self, request: Request) -> Result<Answer, String> {
+        Ok(match request {
+            Request::Status => {
+                let sessions = self.ask(Question::Sessions).await?;
+                let report = Box::new(self.status.borrow().report());
+                Answer::Status { report, sessions }
+            }
+            Request::Assets => Answer::Assets { assets: self.ask(Question::Assets).await? },
+            Request::Plan { commands } => {
+                let commands = decode(&commands)?;
+                Answer::Plan { effects: self.ask(|to| Question::Plan(commands, to)).await? }
+            }
+            Request::Submit { commands } => {
+                let commands = decode(&commands)?;
+                Answer::Submitted { outcomes: self.ask(|to| Question::Submit(commands, to)).await? }
+            }
+            Request::StateHash => {
+                let (seq, hash) = self.ask(Question::StateHash).await?;
+                Answer::StateHash { seq, hash }
+            }
+        })
+    }
+}
+
+fn decode(bodies: &[Body]) -> Result<Vec<Command>, String> {
+    if bodies.len() > COMMANDS_PER_LINE_MAX {
+        return Err(format!("{} commands in a line, {COMMANDS_PER_LINE_MAX} allowed", bodies.len()));
+    }
+    bodies
+        .iter()
+        .map(|body| {
+            body.command().map_err(|fault| format!("a command that this node does not know: {fault:?}"))
+        })
+        .collect()
+}
+
+/// Binds the socket in `dir`, readable and writable by its owner alone. The caller holds the folder's lock, so a socket
+/// found there is one that a killed process left.
+///
+/// # Errors
+/// Of the operating system.
+pub(crate) fn bind(dir: &Path) -> io::Result<std::os::unix::net::UnixListener> {
+    let socket = SocketPath::in_dir(dir)?;
+    match fs::remove_file(&socket.path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = std::os::unix::net::UnixListener::bind(&socket.path)?;
+    fs::set_permissions(&socket.path, Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves operators until the process ends.
+pub(crate) async fn serve(listener: std::os::unix::net::UnixListener, desk: Desk) -> io::Result<()> {
+    let listener = UnixListener::from_std(listener)?;
+    let desk = Arc::new(desk);
+    let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let (stream, _) = listener.accept().await?;
+        // The socket's queue holds who comes while all places are taken.
+        let Ok(place) = Arc::clone(&connections).acquire_owned().await else { return Ok(()) };
+        let desk = Arc::clone(&desk);
+        tokio::spawn(async move {
+            if let Err(error) = converse(stream, &desk).await {
+                tracing::info!(%error, "an operator's connection ended");
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn converse(stream: UnixStream, desk: &Desk) -> io::Result<()> {
+    let peer = rustix::net::sockopt::socket_peercred(&stream)?;
+    let admitted = desk.admit(peer.uid.as_raw());
+    if let Err(reason) = admitted {
+        tracing::warn!(uid = peer.uid.as_raw(), reason, "refused on the admin socket");
+    }
+    let mut stream = BufReader::new(stream);
+    let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
+    loop {
+        let mut line = String::new();
+        if (&mut stream).take(limit).read_line(&mut line).await? == 0 {
+            return Ok(());
+        }
+        let answer = match (admitted, serde_json::from_str(&line)) {
+            (Err(reason), _) => Err(reason.to_owned()),
+            (Ok(()), Err(error)) => Err(format!("not a request: {error}")),
+            (Ok(()), Ok(request)) => desk.answer(request).await,
+        };
+        let answer = answer.unwrap_or_else(|message| Answer::Error { message });
+        let mut text = serde_json::to_string(&answer).map_err(io::Error::other)?;
+        text.push('\n');
+        stream.write_all(text.as_bytes()).await?;
+        if admitted.is_err() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! `sicil apply`: asks the running node what a definitions file would change, shows it, and submits what differs.
+//!
+//! Idempotent twice over: a definition that is so already is not submitted at all, and an account or a deposit that
+//! exists is recognised by its id when it is executed.
+
+use serde::Serialize;
+
+use crate::admin::client::Client;
+use crate::admin::{Answer, Body, COMMANDS_PER_LINE_MAX, Request};
+use crate::definitions::{self, Asset, Assets, Item};
+use crate::fault::NodeFault;
+use crate::plan::{Change, Effect, Outcome};
+use crate::{ApplyArgs, print};
+
+/// What became of one item.
+#[derive(Debug, Serialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+enum Fate {
+    Created { seq: u64 },
+    Changed { seq: u64, changes: Vec<Change> },
+    Unchanged,
+    WouldCreate,
+    WouldChange { changes: Vec<Change> },
+    WouldCreateUnlessKnown,
+    Refused { reason: String, field: String },
+}
+
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    item: &'a str,
+    #[serde(flatten)]
+    fate: Fate,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// [`NodeFault::Refused`] if the engine refused any item; the others are applied.
+pub(crate) fn run(args: &ApplyArgs) -> Result<(), NodeFault> {
+    let mut client = Client::connect(&args.data)?;
+    let items = definitions::load(&args.file, known_assets(&mut client)?)?;
+    let mut refused = 0;
+    for items in items.chunks(COMMANDS_PER_LINE_MAX) {
+        let effects = plan(&mut client, items)?;
+        let fates = if args.plan {
+            effects.into_iter().map(foreseen).collect()
+        } else {
+            apply(&mut client, items, effects)?
+        };
+        for (item, fate) in items.iter().zip(fates) {
+            refused += usize::from(matches!(fate, Fate::Refused { .. }));
+            let line = Line { item: &item.label, fate };
+            print(&if args.json { line.json()? } else { line.text() })?;
+        }
+    }
+    if refused == 0 { Ok(()) } else { Err(NodeFault::Refused { refused, total: items.len() }) }
+}
+
+fn known_assets(client: &mut Client) -> Result<Assets, NodeFault> {
+    let Answer::Assets { assets } = client.ask(&Request::Assets)? else { return Err(crossed()) };
+    let known = assets
+        .into_iter()
+        .map(|asset| (asset.code, Asset { id: protocol::AssetId(asset.id), scale: asset.scale }));
+    Ok(known.collect())
+}
+
+fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
+    let commands = items.iter().map(|item| Body::of(&item.command)).collect();
+    match client.ask(&Request::Plan { commands })? {
+        Answer::Plan { effects } if effects.len() == items.len() => Ok(effects),
+        _ => Err(crossed()),
+    }
+}
+
+/// Submits what is not so already; the answers come in the same order.
+fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Vec<Fate>, NodeFault> {
+    let differs = |effect: &Effect| *effect != Effect::Unchanged;
+    let due = items.iter().zip(&effects).filter(|(_, effect)| differs(effect));
+    let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command)).collect();
+    let submitted = commands.len();
+    let outcomes = match client.ask(&Request::Submit { commands })? {
+        Answer::Submitted { outcomes } if outcomes.len() == submitted => outcomes,
+        _ => return Err(crossed()),
+    };
+    let mut outcomes = outcomes.into_iter();
+    let mut fate = |effect: Effect| match effect {
+        Effect::Unchanged => Some(Fate::Unchanged),
+        Effect::Create | Effect::OnceById => Some(happened(outcomes.next()?, None)),
+        Effect::Change { changes } => Some(happened(outcomes.next()?, Some(changes))),
+    };
+    effects.into_iter().map(|effect| fate(effect).ok_or_else(crossed)).collect()
+}
+
+fn happened(outcome: Outcome, changes: Option<Vec<Change>>) -> Fate {
+    let seq = outcome.seq;
+    match (outcome.refusal, changes) {
+        (None, None) => Fate::Created { seq },
+        (None, Some(changes)) => Fate::Changed { seq, changes },
+        // Known by its id, or another run was faster.
+        (Some(reason), _) if reason == protocol::RejectReason::Exists.name() => Fate::Unchanged,
+        (Some(reason), _) => Fate::Refused { reason, field: outcome.field },
+    }
+}
+
+fn foreseen(effect: Effect) -> Fate {
+    match effect {
+        Effect::Create => Fate::WouldCreate,
+        Effect::Change { changes } => Fate::WouldChange { changes },
+        Effect::Unchanged => Fate::Unchanged,
+        Effect::OnceById => Fate::WouldCreateUnlessKnown,
+    }
+}
+
+fn crossed() -> NodeFault {
+    NodeFault::Admin("an answer to something else".to_owned())
+}
+
+impl Line<'_> {
+    fn json(&self) -> Result<String, NodeFault> {
+        let line = serde_json::to_string(self).map_err(|error| NodeFault::Internal(error.to_string()))?;
+        Ok(line + "\n")
+    }
+
+    fn text(&self) -> String {
+        let item = self.item;
+        match &self.fate {
+            Fate::Created { seq } => format!("created       {item} at seq {seq}\n"),
+            Fate::Changed { seq, changes } => {
+                format!("changed       {item} at seq {seq}:{}\n", list(changes))
+            }
+            Fate::Unchanged => format!("unchanged     {item}\n"),
+            Fate::WouldCreate => format!("would create  {item}\n"),
+            Fate::WouldCreateUnlessKnown => format!("would create  {item}, unless its id is known\n"),
+            Fate::WouldChange { changes } => format!("would change  {item}:{}\n", list(changes)),
+            Fate::Refused { reason, field } if field.is_empty() => {
+                format!("refused       {item}: {reason}\n")
+            }
+            Fate::Refused { reason, field } => format!("refused       {item}: {reason} ({field})\n"),
+        }
+    }
+}
+
+fn list(changes: &[Change]) -> String {
+    let changes = changes.iter().map(|c| format!(" {} {} -> {}", c.field, c.from, c.to));
+    changes.collect::<Vec<_>>().join(",")
+}

@@ -1,0 +1,414 @@
+//! The hot thread: sockets, gateway, sequencer, Raft, journal and engine in one loop, beside the journal's writer.
+//!
+//! One turn takes a bounded bite of everything, in the order in which an order passes through ([`Core::turn`]). Nothing
+//! in it waits. When a turn had nothing to do, the thread looks again for some microseconds, because waking it up costs
+//! as much, and then parks in the poller until a socket, the journal's writer, an operator or the next deadline.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use engine::Engine;
+use gateways::fix::{Acceptor, ConnectionId};
+use journal::FileDisk;
+use protocol::event::Event;
+use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use protocol::{Command, EventBody, MonoNanos, SessionId};
+use replicas::{Now, Replica, ReplicaFault};
+
+use crate::admin::AssetLine;
+use crate::admin::server::{Question, Questions};
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::metrics::Stage;
+use crate::operator::Operator;
+use crate::plan::{Outcome, Standing};
+use crate::publisher::Publisher;
+use crate::sockets::{READ_BYTES, ReadResult, Sockets};
+use crate::status::SessionReport;
+
+/// How long an idle thread looks before it parks.
+const SPIN_NANOS: u64 = 20_000;
+/// Longest park: `/live` has to see that the thread is alive.
+const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
+/// How long a stop waits for logouts and the last bytes.
+const DRAIN_NANOS: u64 = 5 * NANOS_PER_SECOND;
+/// Bytes of old outputs that are read for resends in one turn.
+const RESEND_BYTES_PER_TURN: usize = 64 << 10;
+
+/// Why the hot thread ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CoreFault {
+    /// The replica cannot go on.
+    #[error("{0}")]
+    Replica(#[from] ReplicaFault),
+    /// The poller cannot be asked.
+    #[error("poll: {0}")]
+    Poll(#[from] io::Error),
+}
+
+/// Everything that the hot thread owns.
+pub(crate) struct Core {
+    replica: Replica<FileDisk>,
+    acceptor: Acceptor,
+    sockets: Sockets,
+    operator: Operator,
+    questions: Questions,
+    clock: Clock,
+    bell: Bell,
+    publisher: Publisher,
+    /// Clients are let in.
+    is_open: bool,
+    /// Bytes may wait to be written, or connections to be closed.
+    is_dirty: bool,
+    /// Of the turn; kept for their capacity.
+    events: Vec<Event>,
+    read_buffer: Vec<u8>,
+}
+
+/// How far the end of the node has come.
+struct Drain {
+    until: MonoNanos,
+    /// Logouts are on their way.
+    said_goodbye: bool,
+}
+
+impl Core {
+    /// Around a recovered replica; clients are not let in yet.
+    pub(crate) fn new(
+        replica: Replica<FileDisk>,
+        sockets: Sockets,
+        bell: Bell,
+        questions: Questions,
+        clock: Clock,
+        publisher: Publisher,
+    ) -> Self {
+        Self {
+            replica,
+            acceptor: Acceptor::new(gateways::fix::Options::default()),
+            sockets,
+            operator: Operator::default(),
+            questions,
+            clock,
+            bell,
+            publisher,
+            is_open: false,
+            is_dirty: false,
+            events: Vec::new(),
+            read_buffer: vec![0; READ_BYTES],
+        }
+    }
+
+    /// The state at the last applied entry.
+    pub(crate) fn engine(&self) -> &Engine {
+        self.replica.engine()
+    }
+
+    /// Lets clients in.
+    pub(crate) fn open(&mut self) {
+        self.is_open = true;
+        // Whoever reads the ready line may ask at once.
+        self.publish(self.clock.mono());
+    }
+
+    /// Turns until the replica has applied what it recovered and serves. Returns false if `stopping` was set before.
+    ///
+    /// # Errors
+    /// [`CoreFault`]: the process must end.
+    pub(crate) fn wait_until_serving(&mut self, stopping: &AtomicBool) -> Result<bool, CoreFault> {
+        while !self.replica.serving() {
+            if stopping.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            self.turn_or_park()?;
+        }
+        let engine = self.replica.engine();
+        for definition in engine.definitions() {
+            self.acceptor.define(&definition);
+        }
+        self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
+        Ok(true)
+    }
+
+    /// Executes commands as the operator and waits for their outcomes.
+    ///
+    /// # Errors
+    /// [`CoreFault`]: the process must end.
+    pub(crate) fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>, CoreFault> {
+        let (answer, mut answered) = tokio::sync::oneshot::channel();
+        self.operator.take(commands, answer);
+        while !self.operator.is_idle() {
+            self.turn_or_park()?;
+        }
+        Ok(answered.try_recv().unwrap_or_default())
+    }
+
+    /// Serves until `stopping` is set and everything is drained.
+    ///
+    /// # Errors
+    /// [`CoreFault`]: the process must abort.
+    pub(crate) fn run(&mut self, stopping: &AtomicBool) -> Result<(), CoreFault> {
+        let mut idle_since: Option<MonoNanos> = None;
+        let mut drain: Option<Drain> = None;
+        loop {
+            let now = self.clock.now();
+            let worked = self.turn(now)?;
+            if stopping.load(Ordering::Acquire) {
+                let until = now.mono.plus(DRAIN_NANOS);
+                let drain = drain.get_or_insert(Drain { until, said_goodbye: false });
+                if self.drain(drain, now) {
+                    return Ok(());
+                }
+            }
+            let idle_from = if worked { None } else { Some(*idle_since.get_or_insert(now.mono)) };
+            match idle_from {
+                Some(since) if now.mono.since(since) >= SPIN_NANOS => self.park()?,
+                Some(_) => self.sockets.wait(Duration::ZERO)?,
+                None => {
+                    idle_since = None;
+                    self.sockets.wait(Duration::ZERO)?;
+                }
+            }
+        }
+    }
+
+    fn turn_or_park(&mut self) -> Result<(), CoreFault> {
+        if self.turn(self.clock.now())? { Ok(()) } else { self.park() }
+    }
+
+    /// Sleeps until something comes or is due.
+    fn park(&mut self) -> Result<(), CoreFault> {
+        self.bell.park();
+        // Who finished something before this saw nobody asleep, and did not ring.
+        let now = self.clock.now();
+        if !self.turn(now)? {
+            let deadlines = [self.replica.next_deadline(), self.publisher.next_deadline()];
+            // What is due to a client waits while nothing may be submitted.
+            let client = self.acceptor.next_deadline().filter(|_| self.replica.serving());
+            let due = deadlines.into_iter().chain(client).min().unwrap_or_default();
+            let nanos = due.since(now.mono).min(PARK_NANOS_MAX);
+            self.sockets.wait(Duration::from_nanos(nanos))?;
+        }
+        self.bell.unpark();
+        Ok(())
+    }
+
+    /// One bounded bite of everything. Returns whether there was anything to do.
+    fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
+        let mut worked = self.answer_operator(now);
+        if self.replica.serving() {
+            if !self.operator.is_idle() {
+                let term = self.replica.status().term;
+                worked |= self.operator.submit(term, now.mono, self.replica.sequencer());
+            }
+            if self.is_open {
+                worked |= self.read_sockets(now);
+            }
+            self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+        }
+        worked |= self.replica.step(now, &mut self.events)?;
+        worked |= self.deliver(now);
+        worked |= self.read_outbox(now);
+        self.is_dirty |= worked;
+        if std::mem::take(&mut self.is_dirty) {
+            self.write_sockets(now);
+        }
+        self.publisher.record(&self.replica.take_latencies());
+        self.publish_if_due(now.mono);
+        Ok(worked)
+    }
+
+    /// Accepts connections and reads one bite from each that the gateway wants to read from.
+    fn read_sockets(&mut self, now: Now) -> bool {
+        let Self { sockets, acceptor, replica, publisher, read_buffer, .. } = self;
+        let mut worked = false;
+        sockets.accept(|connection| {
+            acceptor.connect(connection, now.mono);
+            worked = true;
+        });
+        let mut last = None;
+        let mut ended = Vec::new();
+        while let Some(connection) = sockets.next_readable(last) {
+            last = Some(connection);
+            if !acceptor.wants_read(connection) {
+                continue;
+            }
+            match sockets.read(connection, read_buffer) {
+                ReadResult::Bytes(count) => {
+                    let bytes = read_buffer.get(..count).unwrap_or_default();
+                    publisher.counters.bytes_received += u64::try_from(count).unwrap_or(u64::MAX);
+                    acceptor.receive(connection, bytes, now.mono, now.wall, replica.sequencer());
+                    worked = true;
+                }
+                ReadResult::WouldBlock => {}
+                ReadResult::Closed => ended.push(connection),
+            }
+        }
+        for connection in ended {
+            self.close(connection, now);
+            worked = true;
+        }
+        worked
+    }
+
+    fn close(&mut self, connection: ConnectionId, now: Now) {
+        self.sockets.close(connection);
+        self.acceptor.closed(connection, now.mono, self.replica.sequencer());
+    }
+
+    /// Hands out what followed from committed commands.
+    fn deliver(&mut self, now: Now) -> bool {
+        if self.events.is_empty() {
+            return false;
+        }
+        self.publisher.applied_at = Some(self.clock.mono());
+        for event in &self.events {
+            self.publisher.counters.observe(event);
+            self.operator.deliver(event);
+            self.acceptor.deliver(event, now.mono, now.wall);
+        }
+        self.events.clear();
+        self.acceptor.resume(now.mono, now.wall, self.replica.sequencer());
+        true
+    }
+
+    /// Answers the gateway's wishes for outputs that are no longer at hand.
+    fn read_outbox(&mut self, now: Now) -> bool {
+        let mut left = RESEND_BYTES_PER_TURN;
+        let mut worked = false;
+        while left > 0
+            && let Some(read) = self.acceptor.outbox_read()
+        {
+            let events = self.replica.read_outbox(read.session, read.epoch, read.from, read.to, left);
+            let bytes = events.len().max(1) * protocol::limits::EVENT_HEADER_BYTES;
+            left = left.saturating_sub(bytes * 4);
+            self.acceptor.outbox_done(&read, &events, now.mono, now.wall);
+            worked = true;
+        }
+        worked
+    }
+
+    /// Writes what waits and closes what has ended.
+    fn write_sockets(&mut self, now: Now) {
+        let mut sent = 0;
+        let mut last = None;
+        while let Some(connection) = self.sockets.next_open(last) {
+            last = Some(connection);
+            let output = self.acceptor.output(connection);
+            let mut lost = false;
+            if !output.is_empty() && self.sockets.is_writable(connection) {
+                let written = self.sockets.write(connection, output);
+                self.acceptor.sent(connection, written.unwrap_or(0));
+                sent += written.unwrap_or(0);
+                lost = written.is_none();
+            }
+            if lost || self.acceptor.should_close(connection) {
+                self.close(connection, now);
+            }
+        }
+        self.publisher.counters.bytes_sent += u64::try_from(sent).unwrap_or(u64::MAX);
+        if let Some(applied) = self.publisher.applied_at.take().filter(|_| sent > 0) {
+            let nanos = self.clock.mono().since(applied);
+            self.publisher.latencies.record(Stage::AppliedToSent, nanos, 1);
+        }
+    }
+
+    /// Answers one question of an operator, if one is waiting.
+    fn answer_operator(&mut self, now: Now) -> bool {
+        if !self.operator.has_room() {
+            return false;
+        }
+        let Ok(question) = self.questions.try_recv() else { return false };
+        let takes_commands = self.is_open && self.replica.serving();
+        let engine = self.replica.engine();
+        let heard = match question {
+            // Dropping the sender is an answer too.
+            Question::Submit(..) if !takes_commands => true,
+            Question::Submit(commands, answer) => {
+                self.operator.take(commands, answer);
+                true
+            }
+            Question::Plan(commands, answer) => {
+                let standing = Standing::of(engine);
+                answer.send(commands.iter().map(|command| standing.effect(command)).collect()).is_ok()
+            }
+            Question::Assets(answer) => answer.send(assets(engine)).is_ok(),
+            Question::StateHash(answer) => {
+                answer.send((engine.seq_applied().0, engine.state_hash().to_string())).is_ok()
+            }
+            Question::Sessions(answer) => {
+                let sessions = sessions(engine);
+                // Whoever asks now wants to know how it is now.
+                self.publish(now.mono);
+                answer.send(sessions).is_ok()
+            }
+        };
+        if !heard {
+            tracing::info!("an operator left before the answer");
+        }
+        true
+    }
+
+    fn publish_if_due(&mut self, now: MonoNanos) {
+        if now >= self.publisher.next_deadline() {
+            self.publish(now);
+        }
+    }
+
+    fn publish(&mut self, now: MonoNanos) {
+        let counters = &mut self.publisher.counters;
+        counters.connections_accepted = self.sockets.accepted;
+        counters.connections_refused = self.sockets.refused;
+        counters.connections_open = u64::try_from(self.sockets.open()).unwrap_or(u64::MAX);
+        let genesis = self.replica.engine().genesis().cloned();
+        self.publisher.publish(now, self.replica.status(), genesis);
+    }
+
+    /// One turn on the way out. Returns whether nothing is left to do, or the time is up.
+    fn drain(&mut self, drain: &mut Drain, now: Now) -> bool {
+        if !drain.said_goodbye {
+            drain.said_goodbye = true;
+            self.publisher.stopping = true;
+            self.sockets.stop_accepting();
+            self.acceptor.stop(now.mono, self.replica.sequencer());
+            self.publish(now.mono);
+        }
+        let status = self.replica.status();
+        let settled = status.queue_records == 0 && status.index_applied == status.index_last;
+        let drained = settled && self.operator.is_idle() && self.sockets.open() == 0;
+        if !drained && now.mono >= drain.until {
+            tracing::warn!(
+                connections = self.sockets.open(),
+                settled,
+                "stopping before everything was drained"
+            );
+            return true;
+        }
+        self.is_dirty = true;
+        drained
+    }
+}
+
+fn assets(engine: &Engine) -> Vec<AssetLine> {
+    let definitions = engine.definitions();
+    let assets = definitions.iter().filter_map(|definition| {
+        let EventBody::AssetDefined(asset) = definition else { return None };
+        let asset = &asset.definition;
+        Some(AssetLine { code: asset.code.to_string(), id: asset.asset.0, scale: asset.scale })
+    });
+    assets.collect()
+}
+
+fn sessions(engine: &Engine) -> Vec<SessionReport> {
+    let clients = engine.sessions().filter(|session| session.session >= SessionId::CLIENTS_FROM);
+    let reports = clients.map(|session| SessionReport {
+        session: session.session.0,
+        client_comp_id: session.definition.client_comp_id.to_string(),
+        our_comp_id: session.definition.our_comp_id.to_string(),
+        connected: session.connected,
+        epoch: session.epoch.0,
+        next_in: session.next_in,
+        next_out: session.next_out.0,
+    });
+    reports.collect()
+}

@@ -1,0 +1,502 @@
+//! A definitions file (`sicil apply FILE.toml`) as the commands that it stands for.
+//!
+//! People write codes and decimal numbers (`tick = "0.01"`, `amount = "100.00 TRY"`), the journal counts minor units,
+//! lots and ticks. The translation is exact or refused: nothing is rounded. Items are put into the order in which one
+//! may refer to another, whatever their order in the file.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use protocol::commands::{
+    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, OpenAccount, SetMarketStatus, roles,
+};
+use protocol::money::{DecimalFault, parse_decimal};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
+    MarketId, MarketStatus, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+};
+use serde::Deserialize;
+use toml::Spanned;
+
+use crate::text_file::{FileFault, Place, read_text, wrong_toml};
+
+/// The file of the demonstration, part of the program.
+pub(crate) const DEMO: &str = include_str!("demo_definitions.toml");
+
+/// Longest file that is read.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+
+/// One thing that the file defines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// As people call it: `market BTC-TRY`.
+    pub(crate) label: String,
+    /// What makes it so.
+    pub(crate) command: Command,
+}
+
+/// Assets by code: those of the node, and those that the file adds.
+pub(crate) type Assets = BTreeMap<String, Asset>;
+
+/// What a translation needs to know of an asset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asset {
+    /// Its id.
+    pub(crate) id: AssetId,
+    /// Its decimals.
+    pub(crate) scale: u8,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    actor: Vec<Spanned<ActorEntry>>,
+    #[serde(default)]
+    asset: Vec<Spanned<AssetEntry>>,
+    #[serde(default)]
+    account: Vec<Spanned<AccountEntry>>,
+    #[serde(default)]
+    market: Vec<Spanned<MarketEntry>>,
+    #[serde(default)]
+    session: Vec<Spanned<SessionEntry>>,
+    #[serde(default)]
+    deposit: Vec<Spanned<DepositEntry>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ActorEntry {
+    id: u32,
+    roles: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AssetEntry {
+    id: u32,
+    code: String,
+    scale: u8,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AccountEntry {
+    id: u64,
+    #[serde(default)]
+    client: u64,
+    asset: String,
+    class: String,
+    #[serde(default)]
+    code: u16,
+    #[serde(default)]
+    settlement: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarketEntry {
+    id: u32,
+    symbol: String,
+    base: String,
+    quote: String,
+    lot: String,
+    tick: String,
+    price_min: String,
+    price_max: String,
+    qty_min: String,
+    qty_max: String,
+    market_qty_max: String,
+    notional_min: String,
+    notional_max: String,
+    client_orders_max: u32,
+    maker_fee_ppm: u32,
+    taker_fee_ppm: u32,
+    fee_account: u64,
+    status: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SessionEntry {
+    id: u32,
+    actor: u32,
+    #[serde(default)]
+    firm: u32,
+    client_comp_id: String,
+    our_comp_id: String,
+    clients: Vec<u64>,
+    #[serde(default)]
+    reset_on_logon: bool,
+    heartbeat_s_min: u16,
+    heartbeat_s_max: u16,
+    #[serde(default = "strict")]
+    strictness: String,
+    #[serde(default = "never")]
+    cancel_on_disconnect: String,
+    #[serde(default)]
+    cancel_window_ms: u32,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DepositEntry {
+    id: u64,
+    account: u64,
+    external: u64,
+    amount: String,
+}
+
+fn strict() -> String {
+    "strict".to_owned()
+}
+
+fn never() -> String {
+    "never".to_owned()
+}
+
+/// Why an entry means nothing: the field, and what is wrong with it.
+type EntryFault = String;
+
+/// Reads a definitions file.
+///
+/// # Errors
+/// [`FileFault`] with the line of the first entry that means nothing.
+pub(crate) fn load(path: &Path, known: Assets) -> Result<Vec<Item>, FileFault> {
+    translate(path, &read_text(path, FILE_BYTES_MAX)?, known)
+}
+
+/// Translates the text of a definitions file; `path` is for faults, `known` are the assets that exist already.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<Item>, FileFault> {
+    let file: File = toml::from_str(text).map_err(|error| wrong_toml(path, text, &error))?;
+    let mut out = Translation { path, text, assets: known, items: Vec::new() };
+    out.each(&file.actor, |_, entry| Ok(vec![actor(entry)?]))?;
+    out.each(&file.asset, |assets, entry| Ok(vec![asset(assets, entry)?]))?;
+    out.each(&file.account, |assets, entry| Ok(vec![account(assets, entry)?]))?;
+    out.each(&file.market, |assets, entry| market(assets, entry))?;
+    out.each(&file.session, |_, entry| Ok(vec![session(entry)?]))?;
+    out.each(&file.deposit, |assets, entry| Ok(vec![deposit(assets, entry)?]))?;
+    Ok(out.items)
+}
+
+struct Translation<'a> {
+    path: &'a Path,
+    text: &'a str,
+    assets: Assets,
+    items: Vec<Item>,
+}
+
+impl Translation<'_> {
+    fn each<E>(
+        &mut self,
+        entries: &[Spanned<E>],
+        translate: impl Fn(&mut Assets, &E) -> Result<Vec<Item>, EntryFault>,
+    ) -> Result<(), FileFault> {
+        for entry in entries {
+            let items = translate(&mut self.assets, entry.get_ref()).map_err(|reason| FileFault::Wrong {
+                path: self.path.to_owned(),
+                place: Place::of(self.text, entry.span().start),
+                reason,
+            })?;
+            self.items.extend(items);
+        }
+        Ok(())
+    }
+}
+
+fn item(label: String, command: impl Into<Command>) -> Item {
+    Item { label, command: command.into() }
+}
+
+fn actor(entry: &ActorEntry) -> Result<Item, EntryFault> {
+    let mut bits = 0;
+    for role in &entry.roles {
+        bits |= match role.as_str() {
+            "admin" => roles::ADMIN,
+            "cashier" => roles::CASHIER,
+            "trader" => roles::TRADER,
+            other => return Err(format!("roles: {other:?} is not one of admin, cashier, trader")),
+        };
+    }
+    let actor = ActorId(entry.id);
+    Ok(item(format!("actor {actor}"), DefineActor { actor, roles: bits }))
+}
+
+fn asset(assets: &mut Assets, entry: &AssetEntry) -> Result<Item, EntryFault> {
+    let asset = AssetId(entry.id);
+    let code = text("code", &entry.code)?;
+    if assets.get(&entry.code).is_some_and(|known| known.id != asset) {
+        return Err(format!("code: {:?} is another asset's", entry.code));
+    }
+    // The scale of an asset that exists already stands: the node refuses another one.
+    assets.entry(entry.code.clone()).or_insert(Asset { id: asset, scale: entry.scale });
+    Ok(item(format!("asset {}", entry.code), DefineAsset { asset, code, scale: entry.scale }))
+}
+
+fn account(assets: &Assets, entry: &AccountEntry) -> Result<Item, EntryFault> {
+    let class = match entry.class.as_str() {
+        "client" => AccountClass::Client,
+        "house" => AccountClass::House,
+        "fee" => AccountClass::Fee,
+        "external" => AccountClass::External,
+        other => return Err(format!("class: {other:?} is not one of client, house, fee, external")),
+    };
+    let account = AccountId(u128::from(entry.id));
+    let command = OpenAccount {
+        account,
+        client: ClientId(entry.client),
+        asset: find("asset", assets, &entry.asset)?.id,
+        class,
+        code: entry.code,
+        settlement: entry.settlement,
+    };
+    Ok(item(format!("account {account}"), command))
+}
+
+fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault> {
+    let base = find("base", assets, &entry.base)?;
+    let quote = find("quote", assets, &entry.quote)?;
+    let prices = |field, price: &str| units_of(field, price, &entry.tick).map(PriceTicks);
+    let quantities = |field, quantity: &str| units_of(field, quantity, &entry.lot).map(QtyLots);
+    let lot_base_minor = decimal("lot", &entry.lot, base.scale)?;
+    let market = MarketId(entry.id);
+    let definition = DefineMarket {
+        market,
+        symbol: text("symbol", &entry.symbol)?,
+        base: base.id,
+        quote: quote.id,
+        lot_base_minor,
+        tick_quote_minor: tick_quote_minor(&entry.tick, lot_base_minor, base.scale, quote.scale)?,
+        price_ticks_min: prices("price_min", &entry.price_min)?,
+        price_ticks_max: prices("price_max", &entry.price_max)?,
+        qty_lots_min: quantities("qty_min", &entry.qty_min)?,
+        qty_lots_max: quantities("qty_max", &entry.qty_max)?,
+        market_qty_lots_max: quantities("market_qty_max", &entry.market_qty_max)?,
+        notional_min: decimal("notional_min", &entry.notional_min, quote.scale)?,
+        notional_max: decimal("notional_max", &entry.notional_max, quote.scale)?,
+        client_orders_max: entry.client_orders_max,
+        maker_fee_ppm: entry.maker_fee_ppm,
+        taker_fee_ppm: entry.taker_fee_ppm,
+        fee_account: AccountId(u128::from(entry.fee_account)),
+    };
+    let mut items = vec![item(format!("market {}", entry.symbol), definition)];
+    if let Some(status) = &entry.status {
+        let status = match status.as_str() {
+            "open" => MarketStatus::Open,
+            "cancel_only" => MarketStatus::CancelOnly,
+            "halted" => MarketStatus::Halted,
+            other => return Err(format!("status: {other:?} is not one of open, cancel_only, halted")),
+        };
+        items.push(item(format!("status of market {}", entry.symbol), SetMarketStatus { market, status }));
+    }
+    Ok(items)
+}
+
+fn session(entry: &SessionEntry) -> Result<Item, EntryFault> {
+    let session = SessionId(entry.id);
+    let strictness = match entry.strictness.as_str() {
+        "strict" => Strictness::Strict,
+        "lenient" => Strictness::Lenient,
+        other => return Err(format!("strictness: {other:?} is not one of strict, lenient")),
+    };
+    let cancel_on_disconnect = match entry.cancel_on_disconnect.as_str() {
+        "never" => CancelOnDisconnect::Never,
+        "on_loss" => CancelOnDisconnect::OnLoss,
+        "on_loss_or_logout" => CancelOnDisconnect::OnLossOrLogout,
+        other => {
+            return Err(format!(
+                "cancel_on_disconnect: {other:?} is not one of never, on_loss, on_loss_or_logout"
+            ));
+        }
+    };
+    let command = DefineSession {
+        session,
+        actor: ActorId(entry.actor),
+        firm: FirmId(entry.firm),
+        protocol: SessionProtocol::Fix,
+        client_comp_id: text("client_comp_id", &entry.client_comp_id)?,
+        our_comp_id: text("our_comp_id", &entry.our_comp_id)?,
+        clients: entry.clients.iter().copied().map(ClientId).collect(),
+        reset_on_logon: entry.reset_on_logon,
+        heartbeat_s_min: entry.heartbeat_s_min,
+        heartbeat_s_max: entry.heartbeat_s_max,
+        strictness,
+        cancel_on_disconnect,
+        cancel_window_ms: entry.cancel_window_ms,
+    };
+    Ok(item(format!("session {session}"), command))
+}
+
+fn deposit(assets: &Assets, entry: &DepositEntry) -> Result<Item, EntryFault> {
+    let (number, code) = entry.amount.split_once(' ').ok_or_else(|| {
+        format!("amount: {:?} is not a number and an asset, as \"100.00 TRY\"", entry.amount)
+    })?;
+    let transfer = TransferId(u128::from(entry.id));
+    let command = Deposit {
+        transfer,
+        account: AccountId(u128::from(entry.account)),
+        external: AccountId(u128::from(entry.external)),
+        amount: decimal("amount", number, find("amount", assets, code)?.scale)?,
+    };
+    Ok(item(format!("deposit {transfer}"), command))
+}
+
+fn find(field: &str, assets: &Assets, code: &str) -> Result<Asset, EntryFault> {
+    assets.get(code).copied().ok_or_else(|| format!("{field}: there is no asset {code:?}"))
+}
+
+fn text<const N: usize>(field: &str, value: &str) -> Result<Text<N>, EntryFault> {
+    let graphic = !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
+    let fits =
+        Text::new(value).map_err(|long| format!("{field}: {} bytes, {} allowed", long.found, long.max))?;
+    if graphic { Ok(fits) } else { Err(format!("{field}: {value:?} is empty or not printable ASCII")) }
+}
+
+fn decimal(field: &str, number: &str, scale: u8) -> Result<Amount, EntryFault> {
+    parse_decimal(number.as_bytes(), scale).map(Amount).map_err(|fault| decimal_fault(field, number, fault))
+}
+
+fn decimal_fault(field: &str, number: &str, fault: DecimalFault) -> EntryFault {
+    match fault {
+        DecimalFault::NotADecimal => format!("{field}: {number:?} is not a decimal number"),
+        DecimalFault::TooFine => format!("{field}: {number:?} has more decimals than the asset"),
+        DecimalFault::TooLarge => format!("{field}: {number:?} is too large"),
+    }
+}
+
+/// How many times `unit` (a tick, a lot) goes into `number`, exactly.
+fn units_of(field: &str, number: &str, unit: &str) -> Result<u64, EntryFault> {
+    let scale = decimals(number).max(decimals(unit));
+    let (number_units, unit_units) = (decimal(field, number, scale)?.0, decimal(field, unit, scale)?.0);
+    match number_units.checked_rem(unit_units) {
+        Some(0) => {
+            u64::try_from(number_units / unit_units).map_err(|_| format!("{field}: {number:?} is too large"))
+        }
+        Some(_) => Err(format!("{field}: {number:?} is not a multiple of {unit:?}")),
+        None => Err(format!("{field}: the unit is 0")),
+    }
+}
+
+/// Minor units of quote that one lot costs at a price of one tick: tick × lot, exactly.
+fn tick_quote_minor(
+    tick: &str,
+    lot_base_minor: Amount,
+    base_scale: u8,
+    quote_scale: u8,
+) -> Result<Amount, EntryFault> {
+    let too_large = || format!("tick: {tick:?} × lot is too large");
+    let tick_scale = decimals(tick);
+    let tick_units = decimal("tick", tick, tick_scale)?.0;
+    let product = power_of_ten(quote_scale)
+        .and_then(|p| p.checked_mul(tick_units)?.checked_mul(lot_base_minor.0))
+        .ok_or_else(too_large)?;
+    let divisor = power_of_ten(tick_scale.saturating_add(base_scale)).ok_or_else(too_large)?;
+    if product % divisor != 0 || product == 0 {
+        return Err(format!("tick: {tick:?} × lot is not a whole number of minor units of quote"));
+    }
+    Ok(Amount(product / divisor))
+}
+
+fn power_of_ten(exponent: u8) -> Option<u128> {
+    10_u128.checked_pow(u32::from(exponent))
+}
+
+/// Decimals as they are written, without superfluous zeros; more than any asset has count as one too many.
+fn decimals(number: &str) -> u8 {
+    let written = number.split_once('.').map_or("", |(_, decimals)| decimals.trim_end_matches('0'));
+    u8::try_from(written.len()).unwrap_or(u8::MAX).min(19)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Item>, String> {
+        translate(Path::new("d.toml"), text, Assets::new()).map_err(|fault| fault.to_string())
+    }
+
+    fn demo_market(symbol: &str) -> DefineMarket {
+        let found = read(DEMO).unwrap().into_iter().find_map(|item| match item.command {
+            Command::DefineMarket(market) if market.symbol.as_bytes() == symbol.as_bytes() => Some(market),
+            _ => None,
+        });
+        found.unwrap()
+    }
+
+    #[test]
+    fn the_demo_file_means_what_it_says() {
+        let market = demo_market("BTC-TRY");
+        // One satoshi is 10^-8 BTC; a lot of 0.00001 BTC at 1 TRY costs 0.00001 TRY, in millionths of a lira.
+        assert_eq!((market.lot_base_minor, market.tick_quote_minor), (Amount(1_000), Amount(10)));
+        let market = demo_market("USDT-TRY");
+        assert_eq!((market.lot_base_minor, market.tick_quote_minor), (Amount(1_000_000), Amount(1_000)));
+        let items = read(DEMO).unwrap();
+        let sessions: Vec<_> = items
+            .iter()
+            .filter_map(|item| match &item.command {
+                Command::DefineSession(session) => Some(session),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(sessions.len(), 8);
+        for (n, session) in (1..).zip(sessions) {
+            assert_eq!(session.client_comp_id.to_string(), format!("CLIENT{n}"));
+            assert_eq!(session.our_comp_id.to_string(), "SICIL");
+            assert_eq!(session.clients, [ClientId(n)]);
+            assert!(session.reset_on_logon);
+        }
+    }
+
+    #[test]
+    fn ids_of_the_demo_are_unique() {
+        let mut accounts: Vec<_> = read(DEMO)
+            .unwrap()
+            .iter()
+            .filter_map(|item| match &item.command {
+                Command::OpenAccount(open) => Some(open.account),
+                _ => None,
+            })
+            .collect();
+        let all = accounts.len();
+        accounts.sort_unstable();
+        accounts.dedup();
+        assert_eq!(accounts.len(), all);
+    }
+
+    #[test]
+    fn a_fault_names_its_line_and_field() {
+        let assets = "[[asset]]\nid = 1\ncode = \"A\"\nscale = 2\n";
+        for (text, place, reason) in [
+            (format!("{assets}colour = 1"), "d.toml:5:1:", "unknown field"),
+            (
+                format!("{assets}[[deposit]]\nid=1\naccount=1\nexternal=2\namount=\"1.001 A\""),
+                "d.toml:5:1:",
+                "more decimals",
+            ),
+            (
+                format!("{assets}[[deposit]]\nid=1\naccount=1\nexternal=2\namount=\"1 B\""),
+                "d.toml:5:1:",
+                "no asset \"B\"",
+            ),
+            (format!("{assets}[[asset]]\nid = 2\ncode = \"A\"\nscale = 2\n"), "d.toml:5:1:", "another asset"),
+            ("[[actor]]\nid = 1\nroles = [\"king\"]".to_owned(), "d.toml:1:1:", "roles"),
+        ] {
+            let said = read(&text).unwrap_err();
+            assert!(said.starts_with(place) && said.contains(reason), "{text}: {said}");
+        }
+    }
+
+    #[test]
+    fn prices_and_quantities_are_whole_units() {
+        assert_eq!(units_of("price_min", "12.50", "0.25"), Ok(50));
+        assert_eq!(units_of("price_min", "1000", "0.001"), Ok(1_000_000));
+        assert!(units_of("price_min", "12.51", "0.25").is_err());
+        assert!(units_of("price_min", "12", "0").is_err());
+        assert_eq!(tick_quote_minor("0.01", Amount(100), 2, 2), Ok(Amount(1)));
+        assert!(tick_quote_minor("0.01", Amount(10), 2, 2).is_err(), "a tenth of a minor unit");
+        assert_eq!(tick_quote_minor("0.000001", Amount(10_u128.pow(15)), 18, 18), Ok(Amount(1_000_000_000)));
+    }
+}

@@ -1,0 +1,101 @@
+//! Why a command of `sicil` ends without success, and the exit code that scripts and service managers see.
+//! The codes are part of the interface: docs/OPERATIONS.md lists them.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::text_file::FileFault;
+
+/// One line for the operator, and a code for scripts.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NodeFault {
+    /// Part of what was asked for was refused; each refusal has been printed.
+    #[error("{refused} of {total} items were refused")]
+    Refused {
+        /// Items refused.
+        refused: usize,
+        /// Items in the file.
+        total: usize,
+    },
+    /// A configuration or a definitions file is wrong.
+    #[error("{0}")]
+    File(#[from] FileFault),
+    /// The command line asks for something that cannot be.
+    #[error("{0}")]
+    Usage(String),
+    /// Another process holds the folder.
+    #[error("{0}")]
+    Locked(String),
+    /// The folder cannot be used.
+    #[error("{0}")]
+    Folder(String),
+    /// Another process listens there.
+    #[error("cannot listen on {address} ({listener}): {source}")]
+    Listen {
+        /// Key of `[listen]`.
+        listener: &'static str,
+        /// The address asked for.
+        address: SocketAddr,
+        /// Of the operating system.
+        source: io::Error,
+    },
+    /// The folder holds something else.
+    #[error("{} is not a data folder of sicil: it is not empty and has no meta file", .0.display())]
+    Foreign(PathBuf),
+    /// Recovery cannot judge the journal, or refuses it.
+    #[error("recovery of {}: {report}", .dir.display())]
+    Recovery {
+        /// The data folder.
+        dir: PathBuf,
+        /// What was found, and what an operator can do.
+        report: String,
+    },
+    /// No node answers in the folder.
+    #[error("no node is running on {}: {source}", .dir.display())]
+    NotRunning {
+        /// The data folder.
+        dir: PathBuf,
+        /// Of the operating system.
+        source: io::Error,
+    },
+    /// The node answered something else than its protocol says, or refused the caller.
+    #[error("the node says: {0}")]
+    Admin(String),
+    /// A file or socket failed.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was attempted, with its path.
+        what: String,
+        /// Of the operating system.
+        source: io::Error,
+    },
+    /// The node could not begin or go on for a reason of its own.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl NodeFault {
+    /// An I/O error with what was attempted.
+    pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// The process's exit code.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Refused { .. } => 1,
+            Self::File(_) | Self::Usage(_) => 2,
+            Self::Locked(_) => 3,
+            Self::Listen { .. } => 4,
+            Self::Foreign(_) => 5,
+            Self::Recovery { .. } => 6,
+            Self::NotRunning { .. } => 7,
+            Self::Admin(_) => 8,
+            Self::Io { .. } | Self::Folder(_) => 9,
+            Self::Internal(_) => 70,
+        })
+    }
+}

@@ -1,0 +1,178 @@
+//! `sicil`: one replica of the exchange as a process, and the operator's commands to it.
+//!
+//! Rule: only here are clocks, sockets, threads, configuration and logs; every decision about money, order or time is
+//! made in a library that the simulator runs as well.
+//!
+//! This file is the command line. `start` is how a node begins and ends, `core` its hot thread; `admin`, `operator`
+//! and `plan` are the operator's way in, `http`, `status` and `metrics` what a node tells of itself.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod apply;
+mod bell;
+mod clock;
+mod config;
+mod core;
+mod definitions;
+mod fault;
+mod folder;
+mod http;
+mod logging;
+mod metrics;
+mod operator;
+mod outside;
+mod plan;
+mod publisher;
+mod recover;
+mod sockets;
+mod start;
+mod status;
+mod text_file;
+mod threads;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::client::Client;
+use crate::admin::{Answer, Request};
+use crate::config::Config;
+use crate::fault::NodeFault;
+
+/// Sicil: a register of orders and money. Exit codes are listed in docs/OPERATIONS.md.
+#[derive(Parser)]
+#[command(name = "sicil", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start a node on a data folder and serve until Ctrl-C.
+    Start(StartArgs),
+    /// Create or change assets, markets, accounts and sessions, and deposit money, from a file.
+    Apply(ApplyArgs),
+    /// Show how a running node is.
+    Status(StatusArgs),
+    /// Look at configuration files.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Judge the journal of a node that is not running, and decide what it cannot decide alone.
+    Recover(RecoverArgs),
+}
+
+#[derive(Args)]
+pub(crate) struct StartArgs {
+    /// Data folder; created if it does not exist.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Configuration file. Without one, an empty folder becomes a demo.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Print the ready line and the log as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// What to log, such as `warn` or `info,sicil=debug`; otherwise RUST_LOG decides.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct ApplyArgs {
+    /// Data folder of the running node.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Show what would change, and change nothing.
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// Print one JSON object an item.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Definitions file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Args)]
+struct StatusArgs {
+    /// Data folder of the running node.
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+    /// Also compute the hash of the whole state; the engine stands still for as long as it takes.
+    #[arg(long)]
+    hash: bool,
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Validate a configuration and print it with the origin of each value.
+    Check {
+        /// Configuration file; without one the defaults are printed.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+#[derive(Args)]
+pub(crate) struct RecoverArgs {
+    /// Data folder of a node that is not running.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Configuration file of the node.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Cut off a tail that cannot be judged. What clients were told about it may be lost.
+    #[arg(long, requires = "reason")]
+    pub(crate) adjudicate: bool,
+    /// Why, for the record.
+    #[arg(long, value_name = "TEXT", requires = "adjudicate")]
+    pub(crate) reason: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Start(args) => {
+            logging::start(args.log.as_deref(), args.json).and_then(|()| start::run(&args))
+        }
+        Command::Apply(args) => apply::run(&args),
+        Command::Status(args) => show_status(&args),
+        Command::Config(ConfigCommand::Check { config }) => check_config(config),
+        Command::Recover(args) => logging::start(None, false).and_then(|()| recover::run(&args)),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            eprintln!("sicil: {fault}");
+            fault.exit_code()
+        }
+    }
+}
+
+fn check_config(config: Option<PathBuf>) -> Result<(), NodeFault> {
+    print(&Config::load(config.as_deref())?.to_string())
+}
+
+fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
+    let mut client = Client::connect(&args.data)?;
+    let Answer::Status { report, sessions } = client.ask(&Request::Status)? else {
+        return Err(NodeFault::Admin("an answer to something else".to_owned()));
+    };
+    let state_hash = match args.hash.then(|| client.ask(&Request::StateHash)).transpose()? {
+        Some(Answer::StateHash { seq, hash }) => Some((seq, hash)),
+        _ => None,
+    };
+    let shown = status::Shown { report: *report, sessions, state_hash };
+    print(&if args.json { shown.json()? } else { shown.to_string() })
+}
+
+/// Prints for people or programs; a closed pipe is theirs to close.
+pub(crate) fn print(text: &str) -> Result<(), NodeFault> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(NodeFault::io("stdout"))
+}

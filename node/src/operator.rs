@@ -1,0 +1,184 @@
+//! The hot thread's end of the admin socket: operators' commands enter the sequencer under the operator's session and
+//! its request numbers, in order, and each question is answered when its last command has been.
+//!
+//! A request number belongs to one command for ever. When a term ends before a command is answered, it is submitted
+//! again under its number: if it had been executed after all, the engine gives the first reply again.
+
+use std::collections::VecDeque;
+
+use protocol::event::Event;
+use protocol::record::RecordHeader;
+use protocol::submit::Submit;
+use protocol::{Command, EventBody, MonoNanos, RequestNumber, SessionId, Term};
+use tokio::sync::oneshot;
+
+use crate::plan::Outcome;
+
+/// Commands that are numbered and not answered: well inside the window in which the engine knows repetitions.
+const UNANSWERED_MAX: usize = 512;
+
+/// Commands on their way from operators to the engine.
+#[derive(Default)]
+pub(crate) struct Operator {
+    /// Questions whose commands are not all answered, oldest first.
+    batches: VecDeque<Batch>,
+    /// Of the next command.
+    next_request: RequestNumber,
+    /// In which the unanswered ones were submitted.
+    term: Term,
+}
+
+struct Batch {
+    first_request: RequestNumber,
+    commands: Vec<Command>,
+    /// As many as have been submitted in this term.
+    submitted: usize,
+    /// As many as have been answered, in order.
+    outcomes: Vec<Outcome>,
+    answer: oneshot::Sender<Vec<Outcome>>,
+}
+
+impl Operator {
+    /// Continues with the number behind the last that the engine has seen from the operator.
+    pub(crate) fn starting_at(next_request: u64) -> Self {
+        Self { next_request: RequestNumber(next_request), ..Self::default() }
+    }
+
+    /// Takes a question; call only while there is room.
+    pub(crate) fn take(&mut self, commands: Vec<Command>, answer: oneshot::Sender<Vec<Outcome>>) {
+        let first_request = self.next_request;
+        self.next_request =
+            RequestNumber(first_request.0 + u64::try_from(commands.len()).unwrap_or(u64::MAX));
+        let outcomes = Vec::with_capacity(commands.len());
+        self.batches.push_back(Batch { first_request, commands, submitted: 0, outcomes, answer });
+        self.finish();
+    }
+
+    /// Whether another question may be taken.
+    pub(crate) fn has_room(&self) -> bool {
+        self.batches.iter().map(|batch| batch.commands.len()).sum::<usize>() < UNANSWERED_MAX
+    }
+
+    /// Whether everything that was taken is answered.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Submits what the sequencer takes. Call only while the replica serves. Returns whether anything was submitted.
+    pub(crate) fn submit(&mut self, term: Term, now: MonoNanos, sequencer: &mut impl Submit) -> bool {
+        if self.term != term {
+            self.term = term;
+            for batch in &mut self.batches {
+                batch.submitted = batch.outcomes.len();
+            }
+        }
+        let mut any = false;
+        for batch in &mut self.batches {
+            while let Some(command) = batch.commands.get(batch.submitted) {
+                let request = batch.first_request.0 + u64::try_from(batch.submitted).unwrap_or(u64::MAX);
+                let header = RecordHeader {
+                    session: SessionId::OPERATOR,
+                    request: RequestNumber(request),
+                    ..RecordHeader::default()
+                };
+                if sequencer.submit(&header, now, command).is_err() {
+                    return any;
+                }
+                batch.submitted += 1;
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// Takes the engine's replies out of what followed from committed commands.
+    pub(crate) fn deliver(&mut self, event: &Event) {
+        let EventBody::Replied(reply) = &event.body else { return };
+        if reply.session != SessionId::OPERATOR {
+            return;
+        }
+        let Some(batch) = self.batches.front_mut() else { return };
+        let expected = batch.first_request.0 + u64::try_from(batch.outcomes.len()).unwrap_or(u64::MAX);
+        if reply.request.0 == expected {
+            batch.outcomes.push(Outcome::of(reply));
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        while let Some(batch) = self.batches.pop_front_if(|b| b.outcomes.len() == b.commands.len()) {
+            if batch.answer.send(batch.outcomes).is_err() {
+                tracing::info!("an operator left before the answer; what was asked for is done");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::commands::DefineActor;
+    use protocol::submit::Full;
+    use protocol::{ActorId, RejectReason, Seq, Text, UnixNanos, events};
+
+    /// Takes as much as it is told, and remembers the numbers.
+    #[derive(Default)]
+    struct Queue {
+        room: usize,
+        taken: Vec<u64>,
+    }
+
+    impl Submit for Queue {
+        fn submit(&mut self, header: &RecordHeader, _: MonoNanos, _: &Command) -> Result<(), Full> {
+            self.room = self.room.checked_sub(1).ok_or(Full)?;
+            self.taken.push(header.request.0);
+            Ok(())
+        }
+    }
+
+    fn commands(n: u32) -> Vec<Command> {
+        (0..n).map(|actor| DefineActor { actor: ActorId(actor), roles: 0 }.into()).collect()
+    }
+
+    fn reply(request: u64, refusal: Option<RejectReason>) -> Event {
+        let replied = events::Replied {
+            session: SessionId::OPERATOR,
+            request: RequestNumber(request),
+            effective_seq: Seq(1),
+            refusal,
+            field: Text::EMPTY,
+        };
+        Event { output: None, seq: Seq(1), time: UnixNanos(1), body: replied.into() }
+    }
+
+    #[test]
+    fn a_full_queue_and_a_new_term_lose_and_repeat_nothing() {
+        let mut operator = Operator::starting_at(41);
+        let (answer, mut answered) = oneshot::channel();
+        operator.take(commands(3), answer);
+        let mut queue = Queue { room: 2, ..Queue::default() };
+        operator.submit(Term(1), MonoNanos(0), &mut queue);
+        assert_eq!(queue.taken, [41, 42]);
+        operator.deliver(&reply(41, None));
+        // The term ends: 42 is lost or not, nobody knows; it goes again under its number.
+        queue.room = 9;
+        operator.submit(Term(2), MonoNanos(0), &mut queue);
+        assert_eq!(queue.taken, [41, 42, 42, 43]);
+        operator.deliver(&reply(42, Some(RejectReason::Exists)));
+        operator.deliver(&reply(42, Some(RejectReason::Exists)));
+        assert!(!operator.is_idle());
+        operator.deliver(&reply(43, None));
+        assert!(operator.is_idle());
+        let outcomes = answered.try_recv().unwrap();
+        assert_eq!(outcomes.iter().map(|o| o.refusal.is_some()).collect::<Vec<_>>(), [false, true, false]);
+    }
+
+    #[test]
+    fn a_question_without_commands_is_answered_at_once() {
+        let mut operator = Operator::default();
+        let (answer, mut answered) = oneshot::channel();
+        operator.take(Vec::new(), answer);
+        assert_eq!(answered.try_recv().unwrap().len(), 0);
+        assert!(operator.is_idle() && operator.has_room());
+    }
+}

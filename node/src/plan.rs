@@ -1,0 +1,191 @@
+//! What a definition would change: compared with what is in force, without a trace in the journal.
+
+use engine::Engine;
+use protocol::commands::{DefineMarket, DefineSession};
+use protocol::events::Replied;
+use protocol::{ActorId, Command, EventBody, MarketId, MarketStatus, SessionId};
+use serde::{Deserialize, Serialize};
+
+/// What a command would do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
+pub(crate) enum Effect {
+    /// There is none with this id yet.
+    Create,
+    /// These fields would be others.
+    Change {
+        /// In the order of the definition.
+        changes: Vec<Change>,
+    },
+    /// It is so already.
+    Unchanged,
+    /// Done once for each id; whether this id is new is known when it is executed.
+    OnceById,
+}
+
+/// One field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Change {
+    /// Its name.
+    pub(crate) field: String,
+    /// In force.
+    pub(crate) from: String,
+    /// Commanded.
+    pub(crate) to: String,
+}
+
+/// What the engine answered to a command.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// `None` = done.
+    pub(crate) refusal: Option<String>,
+    /// The field that is meant, where one is.
+    pub(crate) field: String,
+    /// Where it took effect.
+    pub(crate) seq: u64,
+}
+
+impl Outcome {
+    /// Of a reply.
+    pub(crate) fn of(reply: &Replied) -> Self {
+        Self {
+            refusal: reply.refusal.map(|reason| reason.name().to_owned()),
+            field: reply.field.to_string(),
+            seq: reply.effective_seq.0,
+        }
+    }
+}
+
+/// Definitions in force at one moment. Accounts and transfers are not among them: there may be millions.
+pub(crate) struct Standing(Vec<EventBody>);
+
+impl Standing {
+    /// Of the engine now.
+    pub(crate) fn of(engine: &Engine) -> Self {
+        Self(engine.definitions())
+    }
+
+    /// What `command` would do.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "only definitions are compared, whatever else is added"
+    )]
+    pub(crate) fn effect(&self, command: &Command) -> Effect {
+        match command {
+            Command::DefineActor(new) => {
+                compare(self.actor(new.actor).map(roles_field), roles_field(new.roles))
+            }
+            Command::DefineAsset(new) => {
+                let standing = self.0.iter().find_map(|event| match event {
+                    EventBody::AssetDefined(asset) if asset.definition.asset == new.asset => {
+                        Some(&asset.definition)
+                    }
+                    _ => None,
+                });
+                let fields = |code: String, scale: u8| vec![("code", code), ("scale", scale.to_string())];
+                let standing = standing.map(|old| fields(old.code.to_string(), old.scale));
+                compare(standing, fields(new.code.to_string(), new.scale))
+            }
+            Command::DefineMarket(new) => {
+                compare(self.market(new.market).map(|(old, _)| market_fields(old)), market_fields(new))
+            }
+            Command::SetMarketStatus(new) => {
+                // A new market is open.
+                let standing = self.market(new.market).map_or(MarketStatus::Open, |(_, status)| status);
+                compare(Some(status_field(standing)), status_field(new.status))
+            }
+            Command::DefineSession(new) => {
+                compare(self.session(new.session).map(session_fields), session_fields(new))
+            }
+            _ => Effect::OnceById,
+        }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
+    fn actor(&self, actor: ActorId) -> Option<u32> {
+        self.0.iter().find_map(|event| match event {
+            EventBody::ActorDefined(defined) if defined.actor == actor => Some(defined.roles),
+            _ => None,
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
+    fn market(&self, market: MarketId) -> Option<(&DefineMarket, MarketStatus)> {
+        self.0.iter().find_map(|event| match event {
+            EventBody::MarketDefined(m) if m.definition.market == market => Some((&m.definition, m.status)),
+            _ => None,
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
+    fn session(&self, session: SessionId) -> Option<&DefineSession> {
+        self.0.iter().find_map(|event| match event {
+            EventBody::SessionDefined(s) if s.definition.session == session => Some(&s.definition),
+            _ => None,
+        })
+    }
+}
+
+fn compare(standing: Option<Vec<Field>>, new: Vec<Field>) -> Effect {
+    standing.map_or(Effect::Create, |standing| changes(standing, new))
+}
+
+fn roles_field(roles: u32) -> Vec<Field> {
+    vec![("roles", roles.to_string())]
+}
+
+fn status_field(status: MarketStatus) -> Vec<Field> {
+    vec![("status", status.name().to_owned())]
+}
+
+/// A field of a definition and its value, as text.
+type Field = (&'static str, String);
+
+fn changes(from: Vec<Field>, to: Vec<Field>) -> Effect {
+    let changes: Vec<Change> = from
+        .into_iter()
+        .zip(to)
+        .filter(|((_, from), (_, to))| from != to)
+        .map(|((field, from), (_, to))| Change { field: field.to_owned(), from, to })
+        .collect();
+    if changes.is_empty() { Effect::Unchanged } else { Effect::Change { changes } }
+}
+
+fn market_fields(market: &DefineMarket) -> Vec<Field> {
+    vec![
+        ("symbol", market.symbol.to_string()),
+        ("base", market.base.to_string()),
+        ("quote", market.quote.to_string()),
+        ("lot_base_minor", market.lot_base_minor.0.to_string()),
+        ("tick_quote_minor", market.tick_quote_minor.0.to_string()),
+        ("price_ticks_min", market.price_ticks_min.0.to_string()),
+        ("price_ticks_max", market.price_ticks_max.0.to_string()),
+        ("qty_lots_min", market.qty_lots_min.0.to_string()),
+        ("qty_lots_max", market.qty_lots_max.0.to_string()),
+        ("market_qty_lots_max", market.market_qty_lots_max.0.to_string()),
+        ("notional_min", market.notional_min.0.to_string()),
+        ("notional_max", market.notional_max.0.to_string()),
+        ("client_orders_max", market.client_orders_max.to_string()),
+        ("maker_fee_ppm", market.maker_fee_ppm.to_string()),
+        ("taker_fee_ppm", market.taker_fee_ppm.to_string()),
+        ("fee_account", market.fee_account.to_string()),
+    ]
+}
+
+fn session_fields(session: &DefineSession) -> Vec<Field> {
+    let clients: Vec<String> = session.clients.iter().map(ToString::to_string).collect();
+    vec![
+        ("actor", session.actor.to_string()),
+        ("firm", session.firm.to_string()),
+        ("protocol", session.protocol.name().to_owned()),
+        ("client_comp_id", session.client_comp_id.to_string()),
+        ("our_comp_id", session.our_comp_id.to_string()),
+        ("clients", clients.join(" ")),
+        ("reset_on_logon", session.reset_on_logon.to_string()),
+        ("heartbeat_s_min", session.heartbeat_s_min.to_string()),
+        ("heartbeat_s_max", session.heartbeat_s_max.to_string()),
+        ("strictness", session.strictness.name().to_owned()),
+        ("cancel_on_disconnect", session.cancel_on_disconnect.name().to_owned()),
+        ("cancel_window_ms", session.cancel_window_ms.to_string()),
+    ]
+}

@@ -1,0 +1,96 @@
+//! The hot thread's counts, and how others get to see them: a copy now and then, never a question.
+
+use std::sync::Arc;
+
+use protocol::MonoNanos;
+use protocol::commands::Genesis;
+use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use replicas::{StageLatencies, Status};
+use tokio::sync::watch;
+
+use crate::metrics::{Counters, Latencies};
+use crate::status::{Fixed, Published, Watch};
+
+/// Between two copies.
+const INTERVAL_NANOS: u64 = 50 * NANOS_PER_MILLI;
+/// Between two copies of the histograms, which are the larger part.
+const LATENCIES_INTERVAL_NANOS: u64 = NANOS_PER_SECOND;
+
+/// Counts, and publishes copies.
+pub(crate) struct Publisher {
+    to: watch::Sender<Arc<Published>>,
+    fixed: Arc<Fixed>,
+    copied: Arc<Latencies>,
+    copied_at: MonoNanos,
+    next: MonoNanos,
+    /// Of the hot thread.
+    pub(crate) counters: Counters,
+    /// Of all stages.
+    pub(crate) latencies: Latencies,
+    /// When the events that wait to be written were there.
+    pub(crate) applied_at: Option<MonoNanos>,
+    /// The node is on its way out.
+    pub(crate) stopping: bool,
+}
+
+impl Publisher {
+    /// With `status` as the first word.
+    pub(crate) fn new(
+        now: MonoNanos,
+        fixed: Arc<Fixed>,
+        status: Status,
+        latencies: Latencies,
+    ) -> (Self, Watch) {
+        let copied = Arc::new(latencies.clone());
+        let first = Published {
+            published: now,
+            fixed: Arc::clone(&fixed),
+            replica: status,
+            genesis: None,
+            counters: Counters::default(),
+            latencies: Arc::clone(&copied),
+            stopping: false,
+        };
+        let (to, watch) = watch::channel(Arc::new(first));
+        let publisher = Self {
+            to,
+            fixed,
+            copied,
+            copied_at: now,
+            next: now,
+            counters: Counters::default(),
+            latencies,
+            applied_at: None,
+            stopping: false,
+        };
+        (publisher, watch)
+    }
+
+    /// Counts what a replica measured.
+    pub(crate) fn record(&mut self, samples: &StageLatencies) {
+        self.latencies.record_stages(samples);
+    }
+
+    /// When the next copy is due.
+    pub(crate) fn next_deadline(&self) -> MonoNanos {
+        self.next
+    }
+
+    /// Publishes a copy.
+    pub(crate) fn publish(&mut self, now: MonoNanos, status: Status, genesis: Option<Genesis>) {
+        if now.since(self.copied_at) >= LATENCIES_INTERVAL_NANOS {
+            self.copied = Arc::new(self.latencies.clone());
+            self.copied_at = now;
+        }
+        self.next = now.plus(INTERVAL_NANOS);
+        self.to.send_replace(Arc::new(Published {
+            published: now,
+            fixed: Arc::clone(&self.fixed),
+            replica: status,
+            genesis,
+            counters: self.counters.clone(),
+            latencies: Arc::clone(&self.copied),
+            stopping: self.stopping,
+        }));
+    }
+}

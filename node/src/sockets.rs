@@ -1,0 +1,235 @@
+//! The FIX clients' sockets: accepted up to a limit, read and written without ever blocking, in bounded bites.
+//!
+//! Readiness is edge-triggered: a socket stays readable or writable here until a call says that it would block. So a
+//! connection that the gateway does not want to read from now costs nothing, and is found again when it does.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, ErrorKind, Read, Write};
+use std::time::Duration;
+
+use gateways::fix::ConnectionId;
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Registry, Token};
+
+use crate::bell::Bell;
+
+const LISTENER: Token = Token(0);
+const BELL: Token = Token(1);
+/// Tokens of connections are their numbers, which start here.
+const CONNECTIONS_FROM: u64 = 2;
+const EVENTS_MAX: usize = 256;
+/// Connections accepted in one turn.
+const ACCEPTS_PER_TURN: usize = 16;
+/// Bytes read from one connection in one turn, so that one that floods does not starve the others.
+pub(crate) const READ_BYTES: usize = 32 << 10;
+
+/// What became of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadResult {
+    /// That many bytes.
+    Bytes(usize),
+    /// None now.
+    WouldBlock,
+    /// The peer has closed, or the connection is lost.
+    Closed,
+}
+
+struct Connection {
+    stream: TcpStream,
+    /// The peer's end was announced together with its last bytes: no other edge will tell of it.
+    ending: bool,
+}
+
+/// The listener and its connections.
+pub(crate) struct Sockets {
+    poll: Poll,
+    events: Events,
+    listener: Option<TcpListener>,
+    /// Whether connections may wait at the listener.
+    acceptable: bool,
+    connections: BTreeMap<ConnectionId, Connection>,
+    readable: BTreeSet<ConnectionId>,
+    writable: BTreeSet<ConnectionId>,
+    next: u64,
+    connections_max: usize,
+    /// Connections closed at once because there were too many.
+    pub(crate) refused: u64,
+    /// Connections taken.
+    pub(crate) accepted: u64,
+}
+
+impl Sockets {
+    /// Takes over a bound listener.
+    pub(crate) fn new(listener: std::net::TcpListener, connections_max: u64) -> io::Result<(Self, Bell)> {
+        listener.set_nonblocking(true)?;
+        let poll = Poll::new()?;
+        let bell = Bell::new(&poll, BELL)?;
+        let mut listener = TcpListener::from_std(listener);
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
+        let sockets = Self {
+            poll,
+            events: Events::with_capacity(EVENTS_MAX),
+            listener: Some(listener),
+            acceptable: true,
+            connections: BTreeMap::new(),
+            readable: BTreeSet::new(),
+            writable: BTreeSet::new(),
+            next: CONNECTIONS_FROM,
+            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            refused: 0,
+            accepted: 0,
+        };
+        Ok((sockets, bell))
+    }
+
+    /// Waits for a socket or the bell, no longer than `timeout`.
+    pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
+        match self.poll.poll(&mut self.events, Some(timeout)) {
+            Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
+            done => done?,
+        }
+        for event in &self.events {
+            let id = connection_of(event.token());
+            if event.token() == LISTENER {
+                self.acceptable = true;
+            } else if let Some(connection) = self.connections.get_mut(&id) {
+                connection.ending |= event.is_read_closed();
+                // An error is found by the read or write that meets it.
+                if event.is_readable() || event.is_read_closed() || event.is_error() {
+                    self.readable.insert(id);
+                }
+                if event.is_writable() {
+                    self.writable.insert(id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes connections that wait, a few at a time.
+    pub(crate) fn accept(&mut self, mut opened: impl FnMut(ConnectionId)) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let Some(listener) = self.listener.as_ref().filter(|_| self.acceptable) else { return };
+            match listener.accept() {
+                Ok((stream, _)) if self.connections.len() >= self.connections_max => {
+                    self.refused += 1;
+                    drop(stream);
+                }
+                Ok((stream, _)) => match self.take(stream) {
+                    Ok(id) => opened(id),
+                    Err(error) => tracing::warn!(%error, "a connection was lost while it was accepted"),
+                },
+                Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
+                Err(error) => {
+                    // Out of descriptors, or a peer that left again: the next turn tries again.
+                    tracing::warn!(%error, "accept");
+                    return;
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
+        stream.set_nodelay(true)?;
+        let id = ConnectionId(self.next);
+        self.poll.registry().register(&mut stream, token_of(id), Interest::READABLE | Interest::WRITABLE)?;
+        self.next += 1;
+        self.accepted += 1;
+        self.connections.insert(id, Connection { stream, ending: false });
+        Ok(id)
+    }
+
+    /// Takes no more connections.
+    pub(crate) fn stop_accepting(&mut self) {
+        self.listener = None;
+    }
+
+    /// Open connections.
+    pub(crate) fn open(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Connections with something to read, after `id`, in turn.
+    pub(crate) fn next_readable(&self, after: Option<ConnectionId>) -> Option<ConnectionId> {
+        let from = after.map_or(ConnectionId(0), |id| ConnectionId(id.0 + 1));
+        self.readable.range(from..).next().copied()
+    }
+
+    /// Open connections after `id`, in turn.
+    pub(crate) fn next_open(&self, after: Option<ConnectionId>) -> Option<ConnectionId> {
+        let from = after.map_or(ConnectionId(0), |id| ConnectionId(id.0 + 1));
+        self.connections.range(from..).next().map(|(id, _)| *id)
+    }
+
+    /// Whether the socket of `id` would take bytes.
+    pub(crate) fn is_writable(&self, id: ConnectionId) -> bool {
+        self.writable.contains(&id)
+    }
+
+    /// Reads once.
+    pub(crate) fn read(&mut self, id: ConnectionId, buffer: &mut [u8]) -> ReadResult {
+        let Some(connection) = self.connections.get_mut(&id) else { return ReadResult::Closed };
+        match connection.stream.read(buffer) {
+            Ok(0) => ReadResult::Closed,
+            Ok(bytes) => {
+                // A short read has emptied the socket: the next byte brings a new edge.
+                if bytes < buffer.len() && !connection.ending {
+                    self.readable.remove(&id);
+                }
+                ReadResult::Bytes(bytes)
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => ReadResult::Bytes(0),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.readable.remove(&id);
+                ReadResult::WouldBlock
+            }
+            Err(_) => ReadResult::Closed,
+        }
+    }
+
+    /// Writes what the socket takes; returns how many bytes, or `None` if the connection is lost.
+    pub(crate) fn write(&mut self, id: ConnectionId, mut bytes: &[u8]) -> Option<usize> {
+        let stream = &mut self.connections.get_mut(&id)?.stream;
+        let mut written = 0;
+        while !bytes.is_empty() {
+            match stream.write(bytes) {
+                Ok(0) => return None,
+                Ok(count) => {
+                    written += count;
+                    bytes = bytes.get(count..).unwrap_or_default();
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.writable.remove(&id);
+                    break;
+                }
+                Err(_) => return None,
+            }
+        }
+        Some(written)
+    }
+
+    /// Closes a connection, after what was written to it.
+    pub(crate) fn close(&mut self, id: ConnectionId) {
+        self.readable.remove(&id);
+        self.writable.remove(&id);
+        if let Some(mut connection) = self.connections.remove(&id) {
+            deregister(self.poll.registry(), &mut connection.stream);
+        }
+    }
+}
+
+fn deregister(registry: &Registry, stream: &mut TcpStream) {
+    if let Err(error) = registry.deregister(stream) {
+        // Closing the descriptor, which follows, takes it out of the poller as well.
+        tracing::debug!(%error, "deregister");
+    }
+}
+
+fn token_of(id: ConnectionId) -> Token {
+    Token(usize::try_from(id.0).unwrap_or(usize::MAX))
+}
+
+fn connection_of(token: Token) -> ConnectionId {
+    ConnectionId(u64::try_from(token.0).unwrap_or(u64::MAX))
+}

@@ -1,0 +1,231 @@
+//! `sicil start`: from a folder to a node that serves, and back to a folder that nobody holds.
+//!
+//! The order matters: the folder is locked before anything in it is changed, ports are taken before the journal is read,
+//! so that a mistake shows at once, and the ready line comes when orders are taken and not before.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use engine::Engine;
+use journal::{FileDisk, Identity};
+use protocol::commands::Genesis;
+use protocol::time::NANOS_PER_MILLI;
+use protocol::{ActorId, ClusterEpoch, ClusterId, Command, NodeId, RejectReason};
+use replicas::{Replica, StartFault, Timing};
+use serde::Serialize;
+
+use crate::admin::SocketPath;
+use crate::admin::server::{self, Desk};
+use crate::bell::Bell;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::core::{Core, CoreFault};
+use crate::definitions::{self, Assets, Item};
+use crate::fault::NodeFault;
+use crate::folder::{self, Folder};
+use crate::metrics::Latencies;
+use crate::outside::Outside;
+use crate::publisher::Publisher;
+use crate::sockets::Sockets;
+use crate::status::Fixed;
+use crate::{StartArgs, print};
+
+/// The actor of the operator, by the genesis record.
+const OPERATOR: ActorId = ActorId(1);
+
+/// Printed when orders are taken.
+#[derive(Serialize)]
+struct Ready<'a> {
+    event: &'static str,
+    fix: &'a str,
+    http: &'a str,
+    data: &'a str,
+    demo: bool,
+    seq: u64,
+    recovered_commands: u64,
+    recovery_ms: u64,
+}
+
+impl Ready<'_> {
+    fn line(&self, json: bool) -> Result<String, NodeFault> {
+        if json {
+            let line = serde_json::to_string(self).map_err(|error| NodeFault::Internal(error.to_string()))?;
+            return Ok(line + "\n");
+        }
+        let Self { fix, http, data, seq, recovered_commands, recovery_ms, .. } = self;
+        let demo = if self.demo { " DEMO" } else { "" };
+        Ok(format!(
+            "ready{demo}: fix {fix}, http {http}, data {data}, seq {seq}, {recovered_commands} commands recovered in {recovery_ms} ms\n"
+        ))
+    }
+}
+
+/// Runs the command until the node is told to stop.
+///
+/// # Errors
+/// Everything that keeps a node from serving. A fault of a node that serves aborts the process instead.
+pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
+    let clock = Clock::start();
+    let config = Config::load(args.config.as_deref())?;
+    let folder = folder::look_at(&args.data)?;
+    let demo = config.demo.unwrap_or(!config.from_file);
+    if folder == Folder::Blank && demo {
+        refuse_public_demo(&config)?;
+    }
+    let disk = folder::open_disk(&args.data, config.writer.value)?;
+    let stopping = Arc::new(AtomicBool::new(false));
+    let (mut core, fixed) = assemble(disk, &config, &args.data, (folder, demo), clock, &stopping)?;
+    if !core.wait_until_serving(&stopping).map_err(not_yet_serving)? {
+        return leave(&args.data);
+    }
+    let recovered_commands = match folder {
+        Folder::Blank => 0,
+        Folder::Replica => core.engine().seq_applied().0,
+    };
+    let demo = core.engine().genesis().is_some_and(|genesis| genesis.demo);
+    settle_demo(&mut core, &config, demo, &args.data)?;
+    core.open();
+    let ready = Ready {
+        event: "ready",
+        fix: &fixed.fix,
+        http: &fixed.http,
+        data: &args.data.to_string_lossy(),
+        demo,
+        seq: core.engine().seq_applied().0,
+        recovered_commands,
+        recovery_ms: clock.mono().0 / NANOS_PER_MILLI,
+    };
+    print(&ready.line(args.json)?)?;
+    if let Err(fault) = core.run(&stopping) {
+        // Nothing may be sent or tried again: what was acknowledged is on disk, the rest is recovery's to decide.
+        eprintln!("sicil: fatal: {fault}");
+        process::abort();
+    }
+    tracing::info!("stopped");
+    leave(&args.data)
+}
+
+/// Takes the ports, opens the journal, and starts the outside thread.
+fn assemble(
+    mut disk: FileDisk,
+    config: &Config,
+    dir: &Path,
+    (folder, demo): (Folder, bool),
+    clock: Clock,
+    stopping: &Arc<AtomicBool>,
+) -> Result<(Core, Arc<Fixed>), NodeFault> {
+    let fix = listen("fix", config.listen_fix.value)?;
+    let http = listen("http", config.listen_http.value)?;
+    let fixed = Arc::new(Fixed {
+        fix: fix.local_addr().map_err(NodeFault::io("address"))?.to_string(),
+        http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
+        writer: disk.writer(),
+    });
+    let sockets = Sockets::new(fix, config.connections_max.value);
+    let (sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
+    disk.set_waker(Arc::new(ringer(&bell)));
+    let replica = open_replica(disk, config, dir, folder, demo)?;
+    let latencies =
+        Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
+    let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
+    let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
+    let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
+    let wake = Box::new(ringer(&bell));
+    Outside { http, admin, desk, status, clock, stopping: Arc::clone(stopping), wake }.start()?;
+    Ok((Core::new(replica, sockets, bell, questions, clock, publisher), fixed))
+}
+
+fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
+    let bell = bell.clone();
+    move || bell.ring()
+}
+
+fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, NodeFault> {
+    TcpListener::bind(address).map_err(|source| NodeFault::Listen { listener, address, source })
+}
+
+fn open_replica(
+    disk: FileDisk,
+    config: &Config,
+    dir: &Path,
+    folder: Folder,
+    demo: bool,
+) -> Result<Replica<FileDisk>, NodeFault> {
+    let node = NodeId(config.node_id.value);
+    let options = replicas::Options { voters: vec![node], timing: Timing::LAN };
+    let journal_options = folder::journal_options(config)?;
+    let opened = match folder {
+        Folder::Replica => Replica::open(disk, journal_options, &options),
+        Folder::Blank => {
+            let cluster = ClusterId(u128::from_le_bytes(folder::random()?));
+            let identity = Identity { cluster, epoch: ClusterEpoch(1), node };
+            let operator_uid = rustix::process::geteuid().as_raw();
+            let genesis = Genesis { cluster, operator: OPERATOR, operator_uid, demo };
+            Replica::create(disk, identity, journal_options, &options, genesis)
+        }
+    };
+    opened.map_err(|fault| match fault {
+        StartFault::Refused(refusal) => {
+            NodeFault::Recovery { dir: dir.to_owned(), report: refusal.to_string() }
+        }
+        other => NodeFault::Internal(other.to_string()),
+    })
+}
+
+/// A demo is what it says it is, and gets whatever of its file is missing.
+fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Result<(), NodeFault> {
+    if !demo {
+        return match config.demo {
+            Some(true) => Err(NodeFault::Usage(format!("demo = true, but {} holds no demo", dir.display()))),
+            Some(false) | None => Ok(()),
+        };
+    }
+    refuse_public_demo(config)?;
+    let items = definitions::translate(Path::new("built-in demo"), definitions::DEMO, Assets::new())?;
+    if is_applied(core.engine(), &items) {
+        return Ok(());
+    }
+    let outcomes =
+        core.execute(items.iter().map(|item| item.command.clone()).collect()).map_err(not_yet_serving)?;
+    for (item, outcome) in items.iter().zip(outcomes) {
+        // A start that was killed in between has applied a part.
+        if let Some(reason) = outcome.refusal.filter(|reason| reason != RejectReason::Exists.name()) {
+            let Item { label, .. } = item;
+            return Err(NodeFault::Internal(format!("built-in demo: {label}: {reason} ({})", outcome.field)));
+        }
+    }
+    Ok(())
+}
+
+/// Commands are executed in order, so the last deposit tells of all. What operators changed since stays as it is.
+fn is_applied(engine: &Engine, items: &[Item]) -> bool {
+    let Some(Command::Deposit(last)) = items.last().map(|item| &item.command) else { return false };
+    engine.accounts().any(|account| account.account == last.account && account.credits.0 > 0)
+}
+
+fn refuse_public_demo(config: &Config) -> Result<(), NodeFault> {
+    match config.public_listener() {
+        Some((key, address)) => {
+            Err(NodeFault::Usage(format!("{key} = {address}: a demo binds loopback only")))
+        }
+        None => Ok(()),
+    }
+}
+
+fn not_yet_serving(fault: CoreFault) -> NodeFault {
+    NodeFault::Internal(fault.to_string())
+}
+
+/// Leaves the folder as it is found best: without a socket that nobody serves.
+fn leave(dir: &Path) -> Result<(), NodeFault> {
+    let socket = SocketPath::in_dir(dir).map_err(NodeFault::io("admin socket"))?;
+    match fs::remove_file(&socket.path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(NodeFault::io("admin socket")(error)),
+        _ => Ok(()),
+    }
+}

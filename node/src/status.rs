@@ -1,0 +1,311 @@
+//! What a node tells of itself: published by the hot thread, read by HTTP and by operators.
+
+use std::fmt;
+use std::process;
+use std::sync::Arc;
+
+use journal::{Space, WriterKind};
+use protocol::MonoNanos;
+use protocol::commands::Genesis;
+use replicas::{Role, Status};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::fault::NodeFault;
+use crate::metrics::{Counters, Latencies, Stage};
+
+/// The hot thread's latest word.
+pub(crate) type Watch = watch::Receiver<Arc<Published>>;
+
+/// A node at one moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Published {
+    /// When.
+    pub(crate) published: MonoNanos,
+    /// What never changes while the process runs.
+    pub(crate) fixed: Arc<Fixed>,
+    /// The replica.
+    pub(crate) replica: Status,
+    /// The cluster's first record; `None` until it has been read.
+    pub(crate) genesis: Option<Genesis>,
+    /// Counts of the hot thread.
+    pub(crate) counters: Counters,
+    /// Latencies; taken less often than the rest.
+    pub(crate) latencies: Arc<Latencies>,
+    /// Whether the node stops taking connections and commands.
+    pub(crate) stopping: bool,
+}
+
+/// What never changes while the process runs.
+#[derive(Clone, Debug)]
+pub(crate) struct Fixed {
+    /// Where FIX clients connect.
+    pub(crate) fix: String,
+    /// Where HTTP is served.
+    pub(crate) http: String,
+    /// The writer in use, which may be another than the one asked for.
+    pub(crate) writer: WriterKind,
+}
+
+/// Answer of `/ready`.
+#[derive(Debug, Serialize)]
+pub(crate) struct Readiness {
+    /// Whether orders are taken.
+    pub(crate) ready: bool,
+    role: &'static str,
+    /// Entries of the log that are committed and not applied.
+    lag_entries: u64,
+    read_only: bool,
+    demo: bool,
+    /// What it waits for, if it is not ready.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waits_for: Option<&'static str>,
+}
+
+impl Published {
+    /// Whether the cluster is a demonstration.
+    pub(crate) fn is_demo(&self) -> bool {
+        self.genesis.as_ref().is_some_and(|genesis| genesis.demo)
+    }
+
+    /// Whether the disk has no room for more commands.
+    pub(crate) fn read_only(&self) -> bool {
+        self.replica.space != Space::Open
+    }
+
+    /// Whether orders are taken, and if not, why.
+    pub(crate) fn readiness(&self) -> Readiness {
+        let replica = &self.replica;
+        let waits_for = if self.stopping {
+            Some("the process is stopping")
+        } else if replica.serving {
+            None
+        } else if replica.halted.is_some() {
+            Some("the engine halted: an operator has to decide")
+        } else if self.read_only() {
+            Some("room on the disk")
+        } else if replica.role != Role::Leader {
+            Some("recovery, or an election")
+        } else {
+            Some("the first record of its term")
+        };
+        Readiness {
+            ready: waits_for.is_none(),
+            role: role_name(replica.role),
+            lag_entries: replica.index_committed.0.saturating_sub(replica.index_applied.0),
+            read_only: self.read_only(),
+            demo: self.is_demo(),
+            waits_for,
+        }
+    }
+
+    /// For `sicil status`.
+    pub(crate) fn report(&self) -> Report {
+        let replica = &self.replica;
+        let microseconds = |nanos: u64| nanos / 1_000;
+        let stages = Stage::ALL.into_iter().filter_map(|stage| {
+            let histogram = self.latencies.of(stage)?;
+            Some(StageReport {
+                stage: stage.name().to_owned(),
+                count: histogram.len(),
+                p50_us: microseconds(histogram.value_at_quantile(0.5)),
+                p99_us: microseconds(histogram.value_at_quantile(0.99)),
+                p999_us: microseconds(histogram.value_at_quantile(0.999)),
+            })
+        });
+        Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: process::id(),
+            demo: self.is_demo(),
+            fix: self.fixed.fix.clone(),
+            http: self.fixed.http.clone(),
+            cluster: format!("{:032x}", replica.cluster.0),
+            node: replica.node.0,
+            role: role_name(replica.role).to_owned(),
+            serving: replica.serving && !self.stopping,
+            term: replica.term.0,
+            seq_committed: replica.seq_committed.0,
+            seq_applied: replica.seq_applied.0,
+            effect_hash: replica.effect_hash.to_string(),
+            halted: replica.halted.as_ref().map(ToString::to_string),
+            queue_records: replica.queue_records,
+            orders_accepted: self.counters.orders_accepted,
+            orders_refused: self.counters.orders_refused.values().sum(),
+            trades: self.counters.trades,
+            connections: self.counters.connections_open,
+            disk: DiskReport {
+                writer: self.fixed.writer.to_string(),
+                read_only: self.read_only(),
+                spare_segments: replica.spares_ready,
+                blocks: replica.journal.blocks,
+                bytes: replica.journal.block_bytes,
+            },
+            latency: stages.collect(),
+        }
+    }
+}
+
+const fn role_name(role: Role) -> &'static str {
+    match role {
+        Role::Follower => "follower",
+        Role::Candidate => "candidate",
+        Role::Leader => "leader",
+    }
+}
+
+/// The node, as operators see it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Report {
+    version: String,
+    pid: u32,
+    demo: bool,
+    fix: String,
+    http: String,
+    cluster: String,
+    node: u64,
+    role: String,
+    serving: bool,
+    term: u64,
+    seq_committed: u64,
+    seq_applied: u64,
+    effect_hash: String,
+    halted: Option<String>,
+    queue_records: usize,
+    orders_accepted: u64,
+    orders_refused: u64,
+    trades: u64,
+    connections: u64,
+    disk: DiskReport,
+    latency: Vec<StageReport>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct DiskReport {
+    writer: String,
+    read_only: bool,
+    spare_segments: usize,
+    /// Written since the start.
+    blocks: u64,
+    bytes: u64,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct StageReport {
+    stage: String,
+    count: u64,
+    p50_us: u64,
+    p99_us: u64,
+    p999_us: u64,
+}
+
+/// A client session, as operators see it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SessionReport {
+    /// Its id.
+    pub(crate) session: u32,
+    /// The client's CompID.
+    pub(crate) client_comp_id: String,
+    /// Ours.
+    pub(crate) our_comp_id: String,
+    /// Whether it is logged on.
+    pub(crate) connected: bool,
+    /// Its epoch.
+    pub(crate) epoch: u32,
+    /// The number that it sends next.
+    pub(crate) next_in: u64,
+    /// The number that we send next.
+    pub(crate) next_out: u64,
+}
+
+/// Everything that `sicil status` shows.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    /// The node.
+    pub(crate) report: Report,
+    /// Its sessions.
+    pub(crate) sessions: Vec<SessionReport>,
+    /// Seq and hash of the whole state, if it was asked for.
+    pub(crate) state_hash: Option<(u64, String)>,
+}
+
+#[derive(Serialize)]
+struct ShownJson<'a> {
+    #[serde(flatten)]
+    report: &'a Report,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_seq: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state_hash: Option<&'a str>,
+    sessions: &'a [SessionReport],
+}
+
+impl Shown {
+    /// One line of JSON.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub(crate) fn json(&self) -> Result<String, NodeFault> {
+        let shown = ShownJson {
+            report: &self.report,
+            state_seq: self.state_hash.as_ref().map(|(seq, _)| *seq),
+            state_hash: self.state_hash.as_ref().map(|(_, hash)| hash.as_str()),
+            sessions: &self.sessions,
+        };
+        let line = serde_json::to_string(&shown).map_err(|error| NodeFault::Internal(error.to_string()))?;
+        Ok(line + "\n")
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.report;
+        if report.demo {
+            writeln!(f, "DEMO: made-up clients and money, loopback only")?;
+        }
+        let serving = if report.serving { "serving" } else { "not serving" };
+        writeln!(
+            f,
+            "node      {} of cluster {}, version {}, pid {}",
+            report.node, report.cluster, report.version, report.pid
+        )?;
+        writeln!(f, "role      {}, term {}, {serving}", report.role, report.term)?;
+        if let Some(halted) = &report.halted {
+            writeln!(f, "HALTED    {halted}")?;
+        }
+        writeln!(f, "listens   fix {}, http {}", report.fix, report.http)?;
+        writeln!(f, "seq       {} committed, {} applied", report.seq_committed, report.seq_applied)?;
+        writeln!(f, "effects   {}", report.effect_hash)?;
+        if let Some((seq, hash)) = &self.state_hash {
+            writeln!(f, "state     {hash} at seq {seq}")?;
+        }
+        let disk = &report.disk;
+        let room = if disk.read_only { "READ_ONLY: no room" } else { "room" };
+        writeln!(f, "disk      writer {}, {} spare segments, {room}", disk.writer, disk.spare_segments)?;
+        writeln!(
+            f,
+            "orders    {} accepted, {} refused, {} trades since the start; {} waiting",
+            report.orders_accepted, report.orders_refused, report.trades, report.queue_records
+        )?;
+        for stage in &report.latency {
+            writeln!(
+                f,
+                "latency   {:<20} p50 {} µs, p99 {} µs, p99.9 {} µs ({})",
+                stage.stage, stage.p50_us, stage.p99_us, stage.p999_us, stage.count
+            )?;
+        }
+        for session in &self.sessions {
+            let state = if session.connected { "connected" } else { "not connected" };
+            writeln!(
+                f,
+                "session   {:<6} {} -> {}: {state}, epoch {}, next in {}, next out {}",
+                session.session,
+                session.client_comp_id,
+                session.our_comp_id,
+                session.epoch,
+                session.next_in,
+                session.next_out
+            )?;
+        }
+        Ok(())
+    }
+}

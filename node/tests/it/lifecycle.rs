@@ -1,0 +1,142 @@
+//! Start, refusals to start, stop, kill and return.
+
+use std::fs;
+use std::net::TcpListener;
+
+use crate::folder::Folder;
+use crate::process::{Node, run, sicil, status};
+
+#[test]
+fn an_empty_folder_becomes_a_demo_that_serves() {
+    let folder = Folder::new("demo");
+    let data = folder.data();
+    let node = Node::start(&data, &folder.config("demo = true"));
+    assert_eq!(node.ready["demo"], true);
+    assert_eq!(node.ready["data"], data.to_str().unwrap());
+    let seen = status(&data, &[]);
+    assert_eq!(seen["role"], "leader");
+    assert_eq!(seen["demo"], true);
+    assert_eq!(seen["serving"], true);
+    assert_eq!(seen["sessions"].as_array().unwrap().len(), 8);
+    assert_eq!(seen["sessions"][7]["client_comp_id"], "CLIENT8");
+    assert_eq!(seen["fix"], node.ready["fix"]);
+    assert_eq!(seen["seq_applied"], seen["seq_committed"]);
+    let (_, text, _) = run(sicil(["status", "--data"]).arg(&data));
+    assert!(text.starts_with("DEMO"), "{text}");
+    assert_eq!(node.get("/live").0, 200);
+    let (code, ready) = node.get("/ready");
+    assert_eq!(code, 200, "{ready}");
+    let (code, metrics) = node.get("/metrics");
+    assert_eq!(code, 200);
+    assert!(metrics.contains("\nsicil_serving 1\n"), "{metrics}");
+    assert!(
+        metrics.contains("sicil_stage_latency_seconds_bucket{stage=\"sequenced_to_durable\""),
+        "{metrics}"
+    );
+    assert_eq!(node.get("/else").0, 404);
+    assert_eq!(node.stop().code(), Some(0));
+    assert!(!data.join("admin.sock").exists());
+}
+
+#[test]
+fn a_demo_stays_a_demo_and_keeps_its_state_over_sigterm_and_sigkill() {
+    let folder = Folder::new("restart");
+    let data = folder.data();
+    let config = folder.config("demo = true");
+    let first = Node::start(&data, &config);
+    let before = status(&data, &["--hash"]);
+    assert_eq!(first.stop().code(), Some(0));
+    // Without `demo`: the genesis record knows.
+    let config = folder.config("");
+    let second = Node::start(&data, &config);
+    assert_eq!(second.ready["demo"], true);
+    let between = status(&data, &[]);
+    assert!(
+        between["seq_applied"].as_u64() > before["seq_applied"].as_u64(),
+        "a new term has a first record"
+    );
+    assert_eq!(between["cluster"], before["cluster"]);
+    second.kill();
+    let third = Node::start(&data, &config);
+    assert!(third.ready["recovered_commands"].as_u64() >= between["seq_applied"].as_u64());
+    assert_eq!(status(&data, &[])["sessions"], between["sessions"]);
+    assert_eq!(third.stop().code(), Some(0));
+}
+
+#[test]
+fn a_folder_has_one_process() {
+    let folder = Folder::new("locked");
+    let config = folder.config("demo = true");
+    let node = Node::start(&folder.data(), &config);
+    let (code, out, err) = run(sicil(["start", "--data"]).arg(folder.data()).arg("--config").arg(&config));
+    assert_eq!((code, out.as_str()), (3, ""), "{err}");
+    assert!(err.lines().last().unwrap().contains("in use by another process"), "{err}");
+    assert_eq!(status(&folder.data(), &[])["serving"], true, "the first one does not notice");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_used_port_is_named() {
+    let folder = Folder::new("port");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for (key, other) in [("fix", "http"), ("http", "fix")] {
+        let text = format!("demo = true\n[listen]\n{key} = \"{address}\"\n{other} = \"127.0.0.1:0\"\n");
+        let config = folder.write("port.toml", &text);
+        let (code, _, err) = run(sicil(["start", "--data"]).arg(folder.data()).arg("--config").arg(&config));
+        assert_eq!(code, 4, "{err}");
+        let last = err.lines().last().unwrap();
+        assert!(last.contains(&address.to_string()) && last.contains(key), "{err}");
+    }
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_line() {
+    let folder = Folder::new("key");
+    let config = folder.write("bad.toml", "[listen]\nfix = \"127.0.0.1:0\"\nfax = \"127.0.0.1:0\"\n");
+    for command in [vec!["config", "check"], vec!["start", "--data", folder.data().to_str().unwrap()]] {
+        let (code, out, err) = run(sicil(command).arg("--config").arg(&config));
+        assert_eq!((code, out.as_str()), (2, ""));
+        assert!(err.contains("bad.toml:3:1: unknown field `fax`"), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    assert!(!folder.data().exists(), "nothing is created for a configuration that is wrong");
+}
+
+#[test]
+fn the_effective_configuration_shows_origins() {
+    let folder = Folder::new("check");
+    let (code, out, _) = run(sicil(["config", "check", "--config"]).arg(folder.config("")));
+    assert_eq!(code, 0);
+    assert!(out.contains("fix = \"127.0.0.1:0\"  # file\n"), "{out}");
+    assert!(out.contains("writer = \"direct\"  # default\n"), "{out}");
+}
+
+#[test]
+fn a_foreign_folder_is_left_alone() {
+    let folder = Folder::new("foreign");
+    fs::create_dir(folder.data()).unwrap();
+    fs::write(folder.data().join("thesis.txt"), "years of work").unwrap();
+    let (code, _, err) =
+        run(sicil(["start", "--data"]).arg(folder.data()).arg("--config").arg(folder.config("")));
+    assert_eq!(code, 5, "{err}");
+    let names: Vec<_> =
+        fs::read_dir(folder.data()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(names, ["thesis.txt"]);
+}
+
+#[test]
+fn a_demo_binds_loopback_only() {
+    let folder = Folder::new("loopback");
+    let config = folder.write("open.toml", "demo = true\n[listen]\nfix = \"0.0.0.0:0\"\n");
+    let (code, _, err) = run(sicil(["start", "--data"]).arg(folder.data()).arg("--config").arg(config));
+    assert_eq!(code, 2);
+    assert!(err.contains("open.toml:3:7:") && err.contains("loopback"), "{err}");
+}
+
+#[test]
+fn without_a_node_there_is_no_status() {
+    let folder = Folder::new("none");
+    let (code, _, err) = run(sicil(["status", "--data"]).arg(folder.data()));
+    assert_eq!(code, 7, "{err}");
+}

@@ -1,0 +1,162 @@
+//! `sicil apply`: idempotent, shows what changes, and says what is refused.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::folder::Folder;
+use crate::process::{Node, run, sicil, status};
+
+const EXCHANGE: &str = r#"
+[[deposit]]
+id = 1
+account = 11
+external = 91
+amount = "250.75 EUR"
+
+[[asset]]
+id = 1
+code = "EUR"
+scale = 2
+
+[[asset]]
+id = 2
+code = "XAU"
+scale = 4
+
+[[account]]
+id = 11
+client = 1
+asset = "EUR"
+class = "client"
+settlement = true
+
+[[account]]
+id = 91
+asset = "EUR"
+class = "external"
+
+[[account]]
+id = 95
+asset = "EUR"
+class = "fee"
+
+[[market]]
+id = 1
+symbol = "XAU-EUR"
+base = "XAU"
+quote = "EUR"
+lot = "0.01"
+tick = "1"
+price_min = "1"
+price_max = "100000"
+qty_min = "0.01"
+qty_max = "1000"
+market_qty_max = "1000"
+notional_min = "1"
+notional_max = "1000000"
+client_orders_max = 100
+maker_fee_ppm = 100
+taker_fee_ppm = 200
+fee_account = 95
+
+[[actor]]
+id = 7
+roles = ["trader"]
+
+[[session]]
+id = 20
+actor = 7
+client_comp_id = "BANK"
+our_comp_id = "SICIL"
+clients = [1]
+heartbeat_s_min = 5
+heartbeat_s_max = 60
+"#;
+
+/// Runs `sicil apply --json`; exit code and one value a line.
+fn apply(data: &Path, file: &Path, more: &[&str]) -> (i32, Vec<Value>) {
+    let (code, out, err) = run(sicil(["apply", "--json", "--data"]).arg(data).args(more).arg(file));
+    assert!(code == 0 || !err.is_empty());
+    (code, out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn results(lines: &[Value]) -> Vec<&str> {
+    lines.iter().map(|line| line["result"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn applying_twice_changes_nothing() {
+    let folder = Folder::new("apply");
+    let (data, file) = (folder.data(), folder.write("exchange.toml", EXCHANGE));
+    let node = Node::start(&data, &folder.config(""));
+    assert_eq!(node.ready["demo"], false);
+    let (code, planned) = apply(&data, &file, &["--plan"]);
+    assert_eq!(code, 0);
+    let by_id = |line: &&Value| line["result"] == "would_create_unless_known";
+    assert_eq!(planned.iter().filter(by_id).count(), 4, "three accounts and a deposit: {planned:?}");
+    assert_eq!(results(&planned).iter().filter(|result| **result == "would_create").count(), 5);
+    assert_eq!(status(&data, &[])["seq_applied"], 2, "a plan leaves no trace");
+    let (code, first) = apply(&data, &file, &[]);
+    assert_eq!(code, 0, "{first:?}");
+    assert_eq!(results(&first), ["created"; 9], "{first:?}");
+    let before = status(&data, &[]);
+    assert_eq!(before["sessions"][0]["client_comp_id"], "BANK");
+    let (code, second) = apply(&data, &file, &[]);
+    assert_eq!(code, 0);
+    assert_eq!(results(&second), ["unchanged"; 9], "{second:?}");
+    let grown = |name: &str| before[name].as_u64().unwrap() + 4;
+    assert_eq!(
+        status(&data, &[])["seq_applied"],
+        grown("seq_applied"),
+        "only what is known by its id was asked"
+    );
+    node.kill();
+    let node = Node::start(&data, &folder.config(""));
+    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 9]);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_change_is_shown_field_by_field_and_a_refusal_by_reason() {
+    let folder = Folder::new("change");
+    let (data, file) = (folder.data(), folder.write("exchange.toml", EXCHANGE));
+    let node = Node::start(&data, &folder.config(""));
+    assert_eq!(apply(&data, &file, &[]).0, 0);
+    let dearer = folder.write("dearer.toml", &EXCHANGE.replace("maker_fee_ppm = 100", "maker_fee_ppm = 150"));
+    let (code, lines) = apply(&data, &dearer, &[]);
+    assert_eq!(code, 0);
+    let changed: Vec<_> = lines.iter().filter(|line| line["result"] == "changed").collect();
+    assert_eq!(changed.len(), 1, "{lines:?}");
+    assert_eq!(changed[0]["item"], "market XAU-EUR");
+    let change = &changed[0]["changes"][0];
+    assert_eq!(
+        (&change["field"], &change["from"], &change["to"]),
+        (&"maker_fee_ppm".into(), &"100".into(), &"150".into())
+    );
+    // The scale of an asset never changes; the same deposit with another amount is another deposit.
+    let wrong = EXCHANGE.replace("scale = 4", "scale = 5").replace("lot = \"0.01\"", "lot = \"0.1\"");
+    let wrong = wrong.replace("qty_min = \"0.01\"", "qty_min = \"0.1\"").replace("250.75", "999");
+    let (code, lines) = apply(&data, &folder.write("wrong.toml", &wrong), &[]);
+    assert_eq!(code, 1);
+    let refused: Vec<_> = lines.iter().filter(|line| line["result"] == "refused").collect();
+    let items: Vec<_> = refused.iter().map(|line| line["item"].as_str().unwrap()).collect();
+    assert_eq!(items, ["asset XAU", "market XAU-EUR", "deposit 1"], "{lines:?}");
+    assert!(refused.iter().all(|line| line["reason"] == "ExistsWithDifferent"), "{refused:?}");
+    assert_eq!(refused[0]["field"], "scale");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_wrong_file_is_named_with_its_line_and_nothing_is_applied() {
+    let folder = Folder::new("wrong");
+    let data = folder.data();
+    let node = Node::start(&data, &folder.config(""));
+    let before = status(&data, &[]);
+    let file = folder.write("d.toml", "[[asset]]\nid = 1\ncode = \"EUR\"\nscale = 2\nsize = 3\n");
+    let (code, out, err) = run(sicil(["apply", "--data"]).arg(&data).arg(&file));
+    assert_eq!((code, out.as_str()), (2, ""));
+    assert!(err.contains("d.toml:5:1: unknown field `size`"), "{err}");
+    assert_eq!(status(&data, &[])["seq_applied"], before["seq_applied"]);
+    assert_eq!(node.stop().code(), Some(0));
+}
