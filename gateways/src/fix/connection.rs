@@ -312,6 +312,9 @@ impl Connection {
         match (self.state, &self.bound) {
             (State::Fresh { until } | State::Closing { until, .. }, _) => Some(until),
             (State::Open, Some(bound)) if bound.heartbeat_nanos > 0 && !self.gone => {
+                if self.owes() {
+                    return Some(bound.last_received.plus(bound.heartbeat_nanos));
+                }
                 let silence = if bound.test_asked { bound.silent_nanos() } else { bound.test_nanos() };
                 let heard = bound.last_received.plus(silence);
                 let sent = bound.last_sent.plus(bound.heartbeat_nanos);

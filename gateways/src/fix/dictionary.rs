@@ -522,3 +522,122 @@ const fn mask(members: &[Member]) -> u128 {
     }
     mask
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    /// An element: its name, its attributes, and where it stands (names of its parents, with their `name`).
+    struct Element {
+        path: std::string::String,
+        attributes: BTreeMap<std::string::String, std::string::String>,
+    }
+
+    impl Element {
+        fn get(&self, name: &str) -> &str {
+            self.attributes.get(name).map_or("", |value| value.as_str())
+        }
+    }
+
+    /// Elements and attributes in order; the file has no text, entities or namespaces.
+    fn elements(xml: &str) -> Vec<Element> {
+        let mut elements = Vec::new();
+        let mut open: Vec<std::string::String> = Vec::new();
+        for tag in xml.split('<').skip(1).map(|rest| rest.split('>').next().unwrap()) {
+            if tag.starts_with('!') || tag.starts_with('?') {
+                continue;
+            }
+            if tag.starts_with('/') {
+                open.pop();
+                continue;
+            }
+            let (name, rest) = tag.split_once(' ').unwrap_or((tag, ""));
+            let mut attributes = BTreeMap::new();
+            let mut parts = rest.trim_end_matches('/').split('\'');
+            while let (Some(key), Some(value)) = (parts.next(), parts.next()) {
+                attributes.insert(key.trim().trim_end_matches('=').to_owned(), value.to_owned());
+            }
+            let element = Element { path: open.join("/"), attributes };
+            let label = element.get("name");
+            let label = format!("{}:{label}", name.trim_end_matches('/'));
+            elements.push(Element { path: format!("{}/{label}", element.path), ..element });
+            if !tag.ends_with('/') {
+                open.push(label);
+            }
+        }
+        elements
+    }
+
+    fn kind_name(kind: Kind) -> std::string::String {
+        format!("{kind:?}").to_uppercase()
+    }
+
+    fn field_name(tag: u16) -> &'static str {
+        FIELDS[place(i32::from(tag)).unwrap()].name
+    }
+
+    /// The dictionary as the paths and attributes that the XML has to have, in order.
+    fn expected() -> Vec<std::string::String> {
+        fn members(out: &mut Vec<std::string::String>, path: &str, list: &[Member]) {
+            for member in list {
+                let required = if member.required { "Y" } else { "N" };
+                let element = if member.group.is_empty() { "field" } else { "group" };
+                let path = format!("{path}/{element}:{}", field_name(member.tag));
+                out.push(format!("{path} required={required}"));
+                members(out, &path, member.group);
+            }
+        }
+        let root = "fix:";
+        let mut out =
+            vec![format!("/{root} major=4 minor=4 servicepack=0 type=FIX"), format!("{root}/header:")];
+        members(&mut out, &format!("{root}/header:"), HEADER);
+        out.push(format!("{root}/messages:"));
+        for message in MESSAGES {
+            let path = format!("{root}/messages:/message:{}", message.name);
+            let category = if message.admin { "admin" } else { "app" };
+            out.push(format!("{path} msgcat={category} msgtype={}", message.msg_type));
+            members(&mut out, &path, message.members);
+        }
+        out.push(format!("{root}/trailer:"));
+        members(&mut out, &format!("{root}/trailer:"), TRAILER);
+        out.push(format!("{root}/components:"));
+        out.push(format!("{root}/fields:"));
+        for field in FIELDS {
+            let path = format!("{root}/fields:/field:{}", field.name);
+            out.push(format!("{path} number={} type={}", field.tag, kind_name(field.kind)));
+            for (value, name) in field.values {
+                out.push(format!("{path}/value: description={name} enum={value}"));
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn the_xml_and_the_table_agree() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/fix/FIX44-sicil.xml");
+        let xml = std::fs::read_to_string(path).unwrap();
+        let found: Vec<std::string::String> = elements(&xml)
+            .into_iter()
+            .map(|element| {
+                let attributes = element.attributes.iter().filter(|(key, _)| *key != "name");
+                let attributes: std::string::String = attributes.map(|(k, v)| format!(" {k}={v}")).collect();
+                element.path + &attributes
+            })
+            .collect();
+        for (found, expected) in found.iter().zip(&expected()) {
+            assert_eq!(found, expected);
+        }
+        assert_eq!(found.len(), expected().len());
+    }
+
+    #[test]
+    fn fields_are_in_order_and_messages_are_known_to_fix() {
+        assert!(FIELDS.windows(2).all(|pair| pair[0].tag < pair[1].tag));
+        assert!(FIELDS.iter().all(|field| i32::from(field.tag) <= TAG_MAX));
+        assert!(MESSAGES.iter().all(|message| is_msg_type(message.msg_type.as_bytes())));
+        for unknown in [&b""[..], b"*", b"ZZ", b"BI", b"AAA", b"Aa"] {
+            assert!(!is_msg_type(unknown));
+        }
+    }
+}
