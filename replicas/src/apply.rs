@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use engine::Engine;
+use journal::Disk;
+use journal::outbox::Outbox;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
-use protocol::{Index, Seq, UnixNanos};
+use protocol::{EventBody, Index, OutSeq, Seq, SessionEpoch, UnixNanos, events};
 
 use crate::fault::HaltCause;
-use crate::outbox_memory::Outbox;
 use crate::{Halt, ReplicaFault};
 
 /// Engine state at one index of the log, with what is needed to prove it.
@@ -43,11 +44,11 @@ impl Apply {
     }
 
     /// Applies the entry at `index`: `frame`, or none for an entry without records. Events are appended to `events`.
-    pub(crate) fn apply(
+    pub(crate) fn apply<D: Disk>(
         &mut self,
         index: Index,
         frame: Option<&Frame<'_>>,
-        outbox: &mut Outbox,
+        outbox: &mut Outbox<D>,
         events: &mut Vec<Event>,
     ) -> Result<(), ReplicaFault> {
         if self.halted.is_some() {
@@ -81,13 +82,14 @@ impl Apply {
         }
     }
 
-    fn hash_and_keep(&mut self, outbox: &mut Outbox) {
+    fn hash_and_keep<D: Disk>(&mut self, outbox: &mut Outbox<D>) {
         self.encoded.clear();
         for event in &self.produced {
             let start = self.encoded.len();
             event.write(&mut self.encoded);
-            if let Some(number) = event.output {
-                outbox.append(number, event.seq, &self.encoded[start..]);
+            outbox.append(&self.encoded[start..]);
+            if let EventBody::SessionOpened(opened) = &event.body {
+                forget_earlier_epochs(outbox, opened);
             }
         }
         self.effects.fold(&self.encoded);
@@ -127,5 +129,13 @@ impl Apply {
 
     pub(crate) fn halted(&self) -> Option<&Halt> {
         self.halted.as_ref()
+    }
+}
+
+/// Nobody can ask for the outputs of an epoch that is over. A file that cannot be removed now is at the next start.
+fn forget_earlier_epochs<D: Disk>(outbox: &mut Outbox<D>, opened: &events::SessionOpened) {
+    let Some(before) = opened.epoch.0.checked_sub(1) else { return };
+    if outbox.drop_below(opened.session, SessionEpoch(before), OutSeq(u64::MAX)).is_err() {
+        outbox.flush();
     }
 }

@@ -9,14 +9,15 @@
 mod apply;
 mod fault;
 mod log;
-mod outbox_memory;
 mod raft_config;
 mod replica;
+mod snapshots;
 mod start;
 mod status;
 
 pub use fault::{Halt, ReplicaFault, StartFault};
 pub use raft_config::Timing;
 pub use replica::{Now, Replica};
+pub use snapshots::{SnapshotJob, SnapshotPolicy, SnapshotWritten};
 pub use start::Options;
 pub use status::{Role, StageLatencies, Status};

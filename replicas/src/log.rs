@@ -23,11 +23,13 @@ pub(crate) struct Log<D: Disk> {
     /// Entries that were appended and are not applied yet, so that applying them costs no read; raft's own type,
     /// because the bytes are shared.
     unapplied: RefCell<VecDeque<Entry>>,
+    /// Committed, because a snapshot holds it; block headers may know less.
+    base: Index,
 }
 
 impl<D: Disk> Log<D> {
-    pub(crate) fn new(journal: Journal<D>, conf_state: ConfState) -> Self {
-        Self { journal: RefCell::new(journal), conf_state, unapplied: RefCell::new(VecDeque::new()) }
+    pub(crate) fn new(journal: Journal<D>, conf_state: ConfState, base: Index) -> Self {
+        Self { journal: RefCell::new(journal), conf_state, unapplied: RefCell::new(VecDeque::new()), base }
     }
 
     /// Stores an entry behind the last one; one that is in the log already is in conflict and voids what follows.
@@ -58,6 +60,10 @@ impl<D: Disk> Log<D> {
 
     pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
         self.conf_state = conf_state;
+    }
+
+    pub(crate) fn conf_state(&self) -> &ConfState {
+        &self.conf_state
     }
 
     /// Entries up to `index` are applied and need not be kept in memory.
@@ -188,8 +194,12 @@ impl<D: Disk> Storage for Log<D> {
     fn initial_state(&self) -> raft::Result<RaftState> {
         let journal = self.journal.borrow();
         let journal::HardState { term, vote } = journal.last_hard_state();
-        let state =
-            HardState { term: term.0, vote: vote.0, commit: journal.commit().0, ..HardState::default() };
+        let state = HardState {
+            term: term.0,
+            vote: vote.0,
+            commit: journal.commit().max(self.base).0,
+            ..HardState::default()
+        };
         Ok(RaftState::new(state, self.conf_state.clone()))
     }
 

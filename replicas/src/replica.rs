@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use journal::outbox::Outbox;
+use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
 use journal::{Disk, Mark};
 use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::Event;
@@ -17,7 +19,7 @@ use sequencer::{Place, Sequencer};
 
 use crate::apply::Apply;
 use crate::log::Log;
-use crate::outbox_memory::Outbox;
+use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
 use crate::{ReplicaFault, Timing};
 
@@ -35,11 +37,13 @@ pub struct Replica<D: Disk> {
     pub(crate) raft: RawNode<Log<D>>,
     pub(crate) sequencer: Sequencer,
     pub(crate) apply: Apply,
-    pub(crate) outbox: Outbox,
+    pub(crate) outbox: Outbox<D>,
+    pub(crate) snapshot_policy: SnapshotPolicy,
+    pub(crate) snapshots: snapshots::Progress,
     pub(crate) timing: Timing,
     pub(crate) next_tick: MonoNanos,
-    /// The first record of a new cluster, until it is applied.
-    pub(crate) genesis: Option<Genesis>,
+    /// The first record of a log that has none.
+    pub(crate) genesis: Genesis,
     /// Readies whose bytes are on their way to the disk, oldest first.
     pub(crate) persisting: VecDeque<Persisting>,
     /// For other replicas; the caller carries them.
@@ -73,6 +77,8 @@ pub(crate) struct InFlight {
 const CATCH_UP_TICKS_MAX: u64 = 3;
 /// Readies handled in one turn.
 const READIES_PER_TURN: usize = 8;
+/// Outputs that wait in memory for a turn without other work, at most.
+const OUTBOX_FLUSH_BYTES: usize = 256 << 10;
 /// Between two attempts to make room after the disk was full.
 const SPARE_RETRY_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two pulses.
@@ -97,6 +103,9 @@ impl<D: Disk> Replica<D> {
             worked = true;
         }
         worked |= self.raft.store().step_journal()?.submitted;
+        if !worked || self.outbox.pending_bytes() >= OUTBOX_FLUSH_BYTES {
+            self.outbox.flush();
+        }
         Ok(worked)
     }
 
@@ -148,8 +157,8 @@ impl<D: Disk> Replica<D> {
             self.sequencer.end_term();
             self.sequencer.begin_term(self.apply.seq(), self.apply.time());
             self.term_started = Some(term);
-            if let Some(genesis) = self.genesis.take() {
-                self.submit_own(now, genesis);
+            if self.apply.engine().genesis().is_none() {
+                self.submit_own(now, self.genesis.clone());
             }
             let node = protocol::NodeId(self.raft.raft.id);
             self.submit_own(now, TermStart { term, node });
@@ -174,7 +183,7 @@ impl<D: Disk> Replica<D> {
 
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
     fn propose(&mut self, now: Now) -> Result<bool, ReplicaFault> {
-        if self.term_started.is_none() || !self.raft.store().journal().accepts() {
+        if self.term_started.is_none() || !self.has_room() {
             return Ok(false);
         }
         let mut proposed = false;
@@ -276,7 +285,7 @@ impl<D: Disk> Replica<D> {
     /// Whether commands are taken: we lead, our term's first record is applied, the disk has room.
     #[must_use]
     pub fn serving(&self) -> bool {
-        self.term_applied.is_some() && self.apply.halted().is_none() && self.raft.store().journal().accepts()
+        self.term_applied.is_some() && self.apply.halted().is_none() && self.has_room()
     }
 
     /// The state at the last applied entry.
@@ -294,7 +303,76 @@ impl<D: Disk> Replica<D> {
         to: OutSeq,
         bytes_max: usize,
     ) -> Vec<Event> {
-        self.outbox.read(session, epoch, from, to, bytes_max)
+        let mut bytes = Vec::new();
+        // What cannot be read now is as good as gone: the reader is answered by a gap fill, and asks again if it must.
+        if self.outbox.read(session, epoch, from, to, bytes_max, &mut bytes).is_err() {
+            return Vec::new();
+        }
+        let mut rest = &bytes[..];
+        let next = || {
+            let (event, len) = Event::read(rest).ok()?;
+            rest = &rest[len..];
+            Some(event)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    fn has_room(&self) -> bool {
+        self.raft.store().journal().accepts() && self.outbox.fault().is_none()
+    }
+
+    /// The state to be written now, if a snapshot is due and none is being written. Ends with [`Self::end_snapshot`].
+    pub fn begin_snapshot(&mut self, now: MonoNanos) -> Option<SnapshotJob> {
+        let policy = self.snapshot_policy;
+        let journal_bytes = self.raft.store().journal().stats().block_bytes;
+        let is_due = journal_bytes.saturating_sub(self.snapshots.counted_bytes) >= policy.journal_bytes
+            && now.since(self.snapshots.began) >= policy.interval_ms * NANOS_PER_MILLI;
+        let index = self.apply.index();
+        if !is_due
+            || self.snapshots.writing
+            || self.apply.halted().is_some()
+            || self.snapshots.newest == Some(index)
+        {
+            return None;
+        }
+        self.outbox.flush();
+        let mut journal = self.raft.store().journal();
+        let (Some(term), Ok(chain)) = (journal.term(index), journal.chain(index)) else { return None };
+        if self.outbox.fault().is_some() {
+            return None;
+        }
+        let identity = journal.identity();
+        let header = SnapshotHeader {
+            cluster: identity.cluster,
+            epoch: identity.epoch,
+            index,
+            term,
+            engine_version: engine::ENGINE_VERSION,
+            next_seq: self.apply.seq().next(),
+            last_time: self.apply.time(),
+            chain,
+            effect_hash: self.apply.effect_hash(),
+            state_hash: protocol::hash::Hash::ZERO,
+            conf_state: snapshots::encode_conf_state(self.raft.store().conf_state()),
+        };
+        drop(journal);
+        self.snapshots.writing = true;
+        self.snapshots.counted_bytes = journal_bytes;
+        self.snapshots.began = now;
+        Some(SnapshotJob { engine: self.apply.engine().clone(), header })
+    }
+
+    /// A snapshot was written, or could not be: then it is tried again when the next one is due.
+    pub fn end_snapshot(&mut self, result: Result<SnapshotWritten, SnapshotFault>) {
+        self.snapshots.writing = false;
+        match result {
+            Ok(SnapshotWritten { header }) => {
+                self.raft.store().journal().snap_mark(header.index, header.term, header.state_hash);
+                self.snapshots.newest = Some(header.index);
+                self.snapshots.fault = None;
+            }
+            Err(fault) => self.snapshots.fault = Some(fault),
+        }
     }
 
     /// When there is something to do although nothing comes.
@@ -357,6 +435,9 @@ impl<D: Disk> Replica<D> {
             journal: journal.stats(),
             space: journal.space(),
             spares_ready: journal.spares_ready(),
+            outbox_fault: self.outbox.fault().cloned(),
+            snapshot_index: self.snapshots.newest,
+            snapshot_fault: self.snapshots.fault.clone(),
         }
     }
 

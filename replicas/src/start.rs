@@ -1,18 +1,17 @@
 //! From a disk to a running replica: create a cluster's first one, or recover one.
 
-use engine::Engine;
+use journal::outbox::Outbox;
 use journal::{Disk, Identity, Journal, Refusal};
 use protocol::commands::Genesis;
-use protocol::hash::Hash;
-use protocol::{Index, MonoNanos, NodeId};
+use protocol::{MonoNanos, NodeId};
 use raft::RawNode;
 use raft::prelude::ConfState;
 
 use crate::apply::Apply;
 use crate::log::Log;
-use crate::outbox_memory::Outbox;
 use crate::raft_config::raft_config;
-use crate::{Replica, StartFault, Timing};
+use crate::snapshots::{self, Base};
+use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 
 /// What a replica is told at each start.
 #[derive(Clone, Debug)]
@@ -21,56 +20,76 @@ pub struct Options {
     pub voters: Vec<NodeId>,
     /// Pace.
     pub timing: Timing,
+    /// How often snapshots are due.
+    pub snapshots: SnapshotPolicy,
+    /// The first record of a log that has none, also where making the cluster was interrupted. Its cluster is the
+    /// journal's.
+    pub genesis: Genesis,
 }
 
 impl<D: Disk> Replica<D> {
-    /// Makes a new cluster on a blank disk; `genesis` becomes its first record.
+    /// Makes a new cluster on a blank disk. `beside` is another handle of the same
+    /// disk, for what is not on the request's path: snapshots and the outbox.
     ///
     /// # Errors
     /// [`StartFault`].
     pub fn create(
         disk: D,
+        beside: D,
         identity: Identity,
         journal_options: journal::Options,
         options: &Options,
-        genesis: Genesis,
     ) -> Result<Self, StartFault> {
         let journal = Journal::create(disk, identity, journal_options)?;
-        let mut replica = Self::start(journal, options)?;
-        replica.genesis = Some(genesis);
-        Ok(replica)
+        Self::start(journal, beside, options)
     }
 
     /// Recovers a replica. What is durable is applied by the turns that follow, before [`Replica::serving`].
     ///
     /// # Errors
     /// [`StartFault`].
-    pub fn open(disk: D, journal_options: journal::Options, options: &Options) -> Result<Self, StartFault> {
+    pub fn open(
+        disk: D,
+        beside: D,
+        journal_options: journal::Options,
+        options: &Options,
+    ) -> Result<Self, StartFault> {
         let opened = Journal::open(disk, journal_options)?;
-        Self::start(opened.journal, options)
+        Self::start(opened.journal, beside, options)
     }
 
-    fn start(journal: Journal<D>, options: &Options) -> Result<Self, StartFault> {
+    fn start(mut journal: Journal<D>, mut beside: D, options: &Options) -> Result<Self, StartFault> {
         let node = journal.identity().node;
-        let applied = Index(0);
-        let mut conf_state = ConfState::default();
-        conf_state.set_voters(options.voters.iter().map(|voter| voter.0).collect());
+        let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
+        let base = Base::load(&mut beside, &mut journal)?;
+        let outbox = Outbox::open(beside, base.engine.seq_applied())?;
+        let conf_state = base.conf_state.unwrap_or_else(|| {
+            let mut founders = ConfState::default();
+            founders.set_voters(options.voters.iter().map(|voter| voter.0).collect());
+            founders
+        });
+        let is_alone = conf_state.voters == [node.0];
         let rank = options.voters.iter().position(|voter| *voter == node).unwrap_or(options.voters.len());
-        let config = raft_config(node, rank, options.timing, applied.0);
+        let config = raft_config(node, rank, options.timing, base.index.0);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let mut raft = RawNode::new(&config, Log::new(journal, conf_state), &logger)?;
-        if options.voters == [node] {
+        let mut raft = RawNode::new(&config, Log::new(journal, conf_state, base.index), &logger)?;
+        if is_alone {
             // Nobody else could be leading: no need to wait for silence.
             raft.campaign()?;
         }
         Ok(Self {
             raft,
             sequencer: sequencer::Sequencer::new(),
-            apply: Apply::new(Engine::new(), applied, Hash::ZERO),
-            outbox: Outbox::default(),
+            apply: Apply::new(base.engine, base.index, base.effect_hash),
+            outbox,
+            snapshot_policy: options.snapshots,
+            snapshots: snapshots::Progress {
+                newest: (base.index.0 > 0).then_some(base.index),
+                ..snapshots::Progress::default()
+            },
             timing: options.timing,
             next_tick: MonoNanos(0),
-            genesis: None,
+            genesis,
             persisting: std::collections::VecDeque::new(),
             messages: Vec::new(),
             term_started: None,

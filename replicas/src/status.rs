@@ -55,6 +55,12 @@ pub struct Status {
     pub space: journal::Space,
     /// Segments ready to be used.
     pub spares_ready: usize,
+    /// Why outputs cannot be kept: nothing is accepted until they can.
+    pub outbox_fault: Option<journal::DiskFault>,
+    /// Newest durable snapshot taken or loaded by this process.
+    pub snapshot_index: Option<Index>,
+    /// Why the last snapshot could not be written.
+    pub snapshot_fault: Option<journal::snapshot_file::SnapshotFault>,
 }
 
 /// Samples of one turn or more, in nanoseconds.

@@ -13,12 +13,21 @@ use protocol::{
     ActorId, AssetId, ClusterEpoch, ClusterId, EventBody, MonoNanos, NodeId, RequestNumber, SessionId, Text,
     UnixNanos,
 };
-use replicas::{Now, Options, Replica, Timing};
+use replicas::{Now, Options, Replica, SnapshotPolicy, Timing};
 
 const IDENTITY: Identity = Identity { cluster: ClusterId(7), epoch: ClusterEpoch(1), node: NodeId(1) };
 
+fn genesis() -> Genesis {
+    Genesis { cluster: ClusterId(7), operator: ActorId(1), operator_uid: 0, demo: false }
+}
+
 fn options() -> Options {
-    Options { voters: vec![NodeId(1)], timing: Timing::LAN }
+    Options {
+        voters: vec![NodeId(1)],
+        timing: Timing::LAN,
+        snapshots: SnapshotPolicy::default(),
+        genesis: genesis(),
+    }
 }
 
 fn journal_options() -> journal::Options {
@@ -33,7 +42,7 @@ fn folder(name: &str) -> PathBuf {
     folder
 }
 
-fn disk(folder: &Path) -> FileDisk {
+fn open_disk(folder: &Path) -> FileDisk {
     FileDisk::open(folder, WriterKind::Plain).unwrap()
 }
 
@@ -42,7 +51,7 @@ fn run(
     replica: &mut Replica<FileDisk>,
     turn: &mut u64,
     events: &mut Vec<Event>,
-    done: impl Fn(&Replica<FileDisk>, &[Event]) -> bool,
+    mut done: impl FnMut(&Replica<FileDisk>, &[Event]) -> bool,
 ) {
     while !done(replica, events) {
         *turn += 1;
@@ -57,32 +66,38 @@ fn replies(events: &[Event]) -> usize {
     events.iter().filter(|e| matches!(e.body, EventBody::Replied(_))).count()
 }
 
+fn create(folder: &Path, options: &Options) -> Replica<FileDisk> {
+    let disk = open_disk(folder);
+    Replica::create(disk.beside(), disk, IDENTITY, journal_options(), options).unwrap()
+}
+
+fn open(folder: &Path, options: &Options) -> Replica<FileDisk> {
+    let disk = open_disk(folder);
+    Replica::open(disk.beside(), disk, journal_options(), options).unwrap()
+}
+
+/// Submits the definitions of assets `from..=to` as the operator's requests of these numbers.
+fn define_assets(replica: &mut Replica<FileDisk>, from: u32, to: u32) {
+    for n in from..=to {
+        let request = RequestNumber(u64::from(n));
+        let header = RecordHeader { session: SessionId::OPERATOR, request, ..Default::default() };
+        let define = DefineAsset { asset: AssetId(n), code: Text::new(format!("A{n}")).unwrap(), scale: 2 };
+        replica.sequencer().submit(&header, MonoNanos(0), &define.into()).unwrap();
+    }
+}
+
 #[test]
 fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = folder("restart");
-    let genesis = Genesis { cluster: ClusterId(7), operator: ActorId(1), operator_uid: 0, demo: false };
-    let mut replica =
-        Replica::create(disk(&folder), IDENTITY, journal_options(), &options(), genesis).unwrap();
+    let mut replica = create(&folder, &options());
     let (mut turn, mut events) = (0, Vec::new());
     run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
-    for n in 1..=3_000_u32 {
-        let header = RecordHeader {
-            session: SessionId::OPERATOR,
-            request: RequestNumber(u64::from(n)),
-            ..Default::default()
-        };
-        let code = Text::new(format!("A{n}")).unwrap();
-        replica
-            .sequencer()
-            .submit(&header, MonoNanos(0), &DefineAsset { asset: AssetId(n), code, scale: 2 }.into())
-            .unwrap();
-    }
+    define_assets(&mut replica, 1, 3_000);
     run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 3_000);
     let before = replica.status();
-    let state_hash = replica.engine().state_hash();
     drop(replica);
 
-    let mut replica = Replica::open(disk(&folder), journal_options(), &options()).unwrap();
+    let mut replica = open(&folder, &options());
     let mut events = Vec::new();
     assert_eq!(
         replica.engine().state_hash(),
@@ -94,5 +109,47 @@ fn what_was_acknowledged_is_there_after_a_restart() {
     assert_eq!(after.seq_applied.0, before.seq_applied.0 + 1, "the new term's first record");
     assert_eq!(replies(&events), 0, "nothing is said twice");
     assert_eq!(replica.engine().definitions().len(), 3_000 + 1);
-    assert_ne!(replica.engine().state_hash(), state_hash, "the term is part of the state");
+}
+
+#[test]
+fn a_restart_from_a_snapshot_arrives_at_the_same_state_as_one_from_the_beginning() {
+    let folder = folder("snapshot");
+    let options =
+        Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() };
+    let mut replica = create(&folder, &options);
+    let (mut turn, mut events) = (0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    define_assets(&mut replica, 1, 1_000);
+    run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 1_000);
+    let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+    assert!(replica.begin_snapshot(MonoNanos(turn * 1_000)).is_none(), "one at a time");
+    define_assets(&mut replica, 1_001, 2_000);
+    run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 2_000);
+    let mut beside = replica.into_disk();
+    let written = job.write(&mut beside);
+    assert!(written.is_ok(), "{written:?}");
+    drop(beside);
+
+    let mut from_snapshot = open(&folder, &options);
+    let snapshot_index = from_snapshot.status().snapshot_index;
+    assert!(snapshot_index.is_some_and(|index| index.0 > 2), "{snapshot_index:?}");
+    assert_eq!(from_snapshot.engine().definitions().len(), 1_000 + 1);
+    run(&mut from_snapshot, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    let (effects, state) = (from_snapshot.status().effect_hash, from_snapshot.engine().state_hash());
+    let applied = from_snapshot.status().seq_applied;
+    drop(from_snapshot);
+
+    for snapshot in std::fs::read_dir(folder.join("snap")).unwrap() {
+        std::fs::remove_file(snapshot.unwrap().path()).unwrap();
+    }
+    let mut from_genesis = open(&folder, &options);
+    assert_eq!(from_genesis.status().snapshot_index, None);
+    let mut seen = None;
+    run(&mut from_genesis, &mut turn, &mut Vec::new(), |r, _| {
+        if r.status().seq_applied == applied {
+            seen = Some((r.status().effect_hash, r.engine().state_hash()));
+        }
+        r.serving()
+    });
+    assert_eq!(seen, Some((effects, state)));
 }
