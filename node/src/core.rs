@@ -4,12 +4,13 @@
 //! in it waits. When a turn had nothing to do, the thread looks again for some microseconds, because waking it up costs
 //! as much, and then parks in the poller until a socket, the journal's writer, an operator or the next deadline.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Engine;
-use gateways::fix::{Acceptor, ConnectionId};
+use gateways::fix::{Acceptor, ConnectionId, OutboxRead};
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
@@ -33,8 +34,12 @@ const SPIN_NANOS: u64 = 20_000;
 const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
 /// How long a stop waits for logouts and the last bytes.
 const DRAIN_NANOS: u64 = 5 * NANOS_PER_SECOND;
-/// Bytes of old outputs that are read for resends in one turn.
-const RESEND_BYTES_PER_TURN: usize = 64 << 10;
+/// Reads of old outputs, for resends, in one turn …
+const RESENDS_PER_TURN: usize = 4;
+/// … and bytes of each.
+const RESEND_BYTES_MAX: usize = 64 << 10;
+/// Between two looks at all connections; in between only those are looked at where something has happened.
+const SWEEP_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
 /// Why the hot thread ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -59,11 +64,47 @@ pub(crate) struct Core {
     publisher: Publisher,
     /// Clients are let in.
     is_open: bool,
-    /// Bytes may wait to be written, or connections to be closed.
-    is_dirty: bool,
+    attention: Attention,
     /// Of the turn; kept for their capacity.
     events: Vec<Event>,
     read_buffer: Vec<u8>,
+}
+
+/// Connections where something may have to be written or closed. With a thousand sessions, most of them silent, looking
+/// at each in every turn would cost more than an order; a sweep now and then finds what the clock has brought about.
+#[derive(Default)]
+struct Attention {
+    connections: BTreeSet<ConnectionId>,
+    /// By the sessions' openings.
+    of_sessions: BTreeMap<SessionId, ConnectionId>,
+    next_sweep: MonoNanos,
+}
+
+impl Attention {
+    fn to(&mut self, connection: ConnectionId) {
+        self.connections.insert(connection);
+    }
+
+    /// Where an event may have brought about output or an end.
+    fn follow(&mut self, event: &Event) {
+        let session = if let EventBody::SessionOpened(opened) = &event.body {
+            // A connection that is taken over from is closed.
+            let connection = ConnectionId(opened.connection);
+            let before = self.of_sessions.insert(opened.session, connection);
+            self.connections.extend(before.into_iter().chain([connection]));
+            return;
+        } else if let EventBody::SessionRefused(refused) = &event.body {
+            self.to(ConnectionId(refused.connection));
+            return;
+        } else if let EventBody::SessionClosed(closed) = &event.body {
+            Some(closed.session)
+        } else if let EventBody::ResendDue(due) = &event.body {
+            Some(due.session)
+        } else {
+            event.output.map(|number| number.session)
+        };
+        self.connections.extend(session.and_then(|session| self.of_sessions.get(&session)));
+    }
 }
 
 /// How far the end of the node has come.
@@ -93,7 +134,7 @@ impl Core {
             bell,
             publisher,
             is_open: false,
-            is_dirty: false,
+            attention: Attention::default(),
             events: Vec::new(),
             read_buffer: vec![0; READ_BYTES],
         }
@@ -209,10 +250,7 @@ impl Core {
         worked |= self.replica.step(now, &mut self.events)?;
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
-        self.is_dirty |= worked;
-        if std::mem::take(&mut self.is_dirty) {
-            self.write_sockets(now);
-        }
+        self.write_sockets(now);
         self.publisher.record(&self.replica.take_latencies());
         self.publish_if_due(now.mono);
         Ok(worked)
@@ -220,7 +258,7 @@ impl Core {
 
     /// Accepts connections and reads one bite from each that the gateway wants to read from.
     fn read_sockets(&mut self, now: Now) -> bool {
-        let Self { sockets, acceptor, replica, publisher, read_buffer, .. } = self;
+        let Self { sockets, acceptor, replica, publisher, read_buffer, attention, .. } = self;
         let mut worked = false;
         sockets.accept(|connection| {
             acceptor.connect(connection, now.mono);
@@ -233,6 +271,7 @@ impl Core {
             if !acceptor.wants_read(connection) {
                 continue;
             }
+            attention.to(connection);
             match sockets.read(connection, read_buffer) {
                 ReadResult::Bytes(count) => {
                     let bytes = read_buffer.get(..count).unwrap_or_default();
@@ -265,6 +304,7 @@ impl Core {
         for event in &self.events {
             self.publisher.counters.observe(event);
             self.operator.deliver(event);
+            self.attention.follow(event);
             self.acceptor.deliver(event, now.mono, now.wall);
         }
         self.events.clear();
@@ -274,26 +314,25 @@ impl Core {
 
     /// Answers the gateway's wishes for outputs that are no longer at hand.
     fn read_outbox(&mut self, now: Now) -> bool {
-        let mut left = RESEND_BYTES_PER_TURN;
-        let mut worked = false;
-        while left > 0
-            && let Some(read) = self.acceptor.outbox_read()
-        {
-            let events = self.replica.read_outbox(read.session, read.epoch, read.from, read.to, left);
-            let bytes = events.len().max(1) * protocol::limits::EVENT_HEADER_BYTES;
-            left = left.saturating_sub(bytes * 4);
+        for done in 0..RESENDS_PER_TURN {
+            let Some(read) = self.acceptor.outbox_read() else { return done > 0 };
+            let OutboxRead { connection, session, epoch, from, to } = read;
+            let events = self.replica.read_outbox(session, epoch, from, to, RESEND_BYTES_MAX);
             self.acceptor.outbox_done(&read, &events, now.mono, now.wall);
-            worked = true;
+            self.attention.to(connection);
         }
-        worked
+        true
     }
 
     /// Writes what waits and closes what has ended.
     fn write_sockets(&mut self, now: Now) {
         let mut sent = 0;
-        let mut last = None;
-        while let Some(connection) = self.sockets.next_open(last) {
-            last = Some(connection);
+        if now.mono >= self.attention.next_sweep {
+            self.attention.next_sweep = now.mono.plus(SWEEP_NANOS);
+            self.attention.connections.extend(self.sockets.open());
+        }
+        self.attention.connections.extend(self.sockets.writable_again.drain(..));
+        while let Some(connection) = self.attention.connections.pop_first() {
             let output = self.acceptor.output(connection);
             let mut lost = false;
             if !output.is_empty() && self.sockets.is_writable(connection) {
@@ -359,7 +398,7 @@ impl Core {
         let counters = &mut self.publisher.counters;
         counters.connections_accepted = self.sockets.accepted;
         counters.connections_refused = self.sockets.refused;
-        counters.connections_open = u64::try_from(self.sockets.open()).unwrap_or(u64::MAX);
+        counters.connections_open = u64::try_from(self.sockets.open().len()).unwrap_or(u64::MAX);
         let genesis = self.replica.engine().genesis().cloned();
         self.publisher.publish(now, self.replica.status(), genesis);
     }
@@ -375,16 +414,15 @@ impl Core {
         }
         let status = self.replica.status();
         let settled = status.queue_records == 0 && status.index_applied == status.index_last;
-        let drained = settled && self.operator.is_idle() && self.sockets.open() == 0;
+        let drained = settled && self.operator.is_idle() && self.sockets.open().len() == 0;
         if !drained && now.mono >= drain.until {
             tracing::warn!(
-                connections = self.sockets.open(),
+                connections = self.sockets.open().len(),
                 settled,
                 "stopping before everything was drained"
             );
             return true;
         }
-        self.is_dirty = true;
         drained
     }
 }

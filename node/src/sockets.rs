@@ -52,6 +52,8 @@ pub(crate) struct Sockets {
     writable: BTreeSet<ConnectionId>,
     next: u64,
     connections_max: usize,
+    /// Since the caller took them last.
+    pub(crate) writable_again: Vec<ConnectionId>,
     /// Connections closed at once because there were too many.
     pub(crate) refused: u64,
     /// Connections taken.
@@ -76,6 +78,7 @@ impl Sockets {
             writable: BTreeSet::new(),
             next: CONNECTIONS_FROM,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            writable_again: Vec::new(),
             refused: 0,
             accepted: 0,
         };
@@ -100,6 +103,7 @@ impl Sockets {
                 }
                 if event.is_writable() {
                     self.writable.insert(id);
+                    self.writable_again.push(id);
                 }
             }
         }
@@ -145,20 +149,14 @@ impl Sockets {
     }
 
     /// Open connections.
-    pub(crate) fn open(&self) -> usize {
-        self.connections.len()
+    pub(crate) fn open(&self) -> impl ExactSizeIterator<Item = ConnectionId> {
+        self.connections.keys().copied()
     }
 
     /// Connections with something to read, after `id`, in turn.
     pub(crate) fn next_readable(&self, after: Option<ConnectionId>) -> Option<ConnectionId> {
         let from = after.map_or(ConnectionId(0), |id| ConnectionId(id.0 + 1));
         self.readable.range(from..).next().copied()
-    }
-
-    /// Open connections after `id`, in turn.
-    pub(crate) fn next_open(&self, after: Option<ConnectionId>) -> Option<ConnectionId> {
-        let from = after.map_or(ConnectionId(0), |id| ConnectionId(id.0 + 1));
-        self.connections.range(from..).next().map(|(id, _)| *id)
     }
 
     /// Whether the socket of `id` would take bytes.

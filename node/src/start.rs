@@ -157,16 +157,21 @@ fn open_replica(
     demo: bool,
 ) -> Result<Replica<FileDisk>, NodeFault> {
     let node = NodeId(config.node_id.value);
-    let options = replicas::Options { voters: vec![node], timing: Timing::LAN };
+    let operator_uid = rustix::process::geteuid().as_raw();
+    let options = replicas::Options {
+        voters: vec![node],
+        timing: Timing::LAN,
+        snapshots: replicas::SnapshotPolicy::default(),
+        genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },
+    };
+    let beside = disk.beside();
     let journal_options = folder::journal_options(config)?;
     let opened = match folder {
-        Folder::Replica => Replica::open(disk, journal_options, &options),
+        Folder::Replica => Replica::open(disk, beside, journal_options, &options),
         Folder::Blank => {
             let cluster = ClusterId(u128::from_le_bytes(folder::random()?));
             let identity = Identity { cluster, epoch: ClusterEpoch(1), node };
-            let operator_uid = rustix::process::geteuid().as_raw();
-            let genesis = Genesis { cluster, operator: OPERATOR, operator_uid, demo };
-            Replica::create(disk, identity, journal_options, &options, genesis)
+            Replica::create(disk, beside, identity, journal_options, &options)
         }
     };
     opened.map_err(|fault| match fault {

@@ -5,3 +5,4 @@ mod folder;
 mod lifecycle;
 mod operator;
 mod process;
+mod trading;

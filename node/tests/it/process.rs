@@ -10,7 +10,7 @@ use serde_json::Value;
 
 pub(crate) fn sicil<S: AsRef<OsStr>>(arguments: impl IntoIterator<Item = S>) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sicil"));
-    command.args(arguments).env("RUST_LOG", "info");
+    command.args(arguments).env("RUST_LOG", "warn");
     command
 }
 
@@ -55,6 +55,11 @@ impl Node {
         let mut rest = String::new();
         self.stdout.read_to_string(&mut rest).unwrap();
         assert_eq!(rest, "");
+        self.child.wait().unwrap()
+    }
+
+    /// Waits for its end.
+    pub(crate) fn wait(mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
