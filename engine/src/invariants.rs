@@ -73,9 +73,14 @@ impl Engine {
             && order.cum < order.qty
             && order.held == fees::worst_case(order, &market.definition)?;
         let session = self.sessions.rows.at(order.session);
-        let used = session.ids.used(&order.cl_ord_id, self.sessions.hash_seed);
-        let is_known =
-            used.is_some_and(|used| used.order == order.id && used.market == market.definition.market);
+        let id_row = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row;
+        let is_known = id_row.is_some_and(|row| {
+            let used = session.ids.used(row);
+            row == order.id_row
+                && used.order == order.id
+                && used.market == market.definition.market
+                && used.place == place
+        });
         if agrees && is_known { Ok(order) } else { Err(mismatch) }
     }
 

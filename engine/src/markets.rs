@@ -51,6 +51,8 @@ pub(crate) struct Order {
     /// The schedule in force when it was accepted.
     pub(crate) maker_fee_ppm: u32,
     pub(crate) taker_fee_ppm: u32,
+    /// The row of `cl_ord_id` among its session's.
+    pub(crate) id_row: u32,
     /// Neighbours in the list of its session's live orders.
     pub(crate) newer: Place,
     pub(crate) older: Place,
@@ -129,6 +131,14 @@ impl Markets {
     /// The order that rests at a place.
     pub(crate) fn order(&self, place: Place) -> Option<&Order> {
         self.rows.at(place.market).orders.at(place.slot).as_ref()
+    }
+
+    /// As [`Markets::order`]; `None` for no place too.
+    pub(crate) fn order_mut(&mut self, place: Place) -> Option<&mut Order> {
+        if place == Place::NONE {
+            return None;
+        }
+        self.rows.at_mut(place.market).orders.at_mut(place.slot).as_mut()
     }
 
     /// Where an order of a market rests.

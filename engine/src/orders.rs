@@ -19,7 +19,8 @@ use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
-use crate::sessions::cl_ord_ids::{Finished, Used};
+use crate::rows::NO_ROW;
+use crate::sessions::cl_ord_ids::{Finished, Look, Used};
 
 /// An order that passed every check but the last, whether its worst case is covered.
 struct Admitted {
@@ -36,10 +37,11 @@ impl Engine {
         command: &NewOrder,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+        let look = self.look(row, &command.cl_ord_id);
+        if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
-        let admitted = self.admit_order(row, command, effects.seq).and_then(|admitted| {
+        let admitted = self.admit_order(row, command, look, effects.seq).and_then(|admitted| {
             let desk = self.markets.desks.at(admitted.order.desk);
             self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
             Ok(admitted)
@@ -47,24 +49,31 @@ impl Engine {
         let Admitted { market, mut order, worst_case } = match admitted {
             Ok(admitted) => admitted,
             Err(Stop::Refused(refusal)) => {
-                self.refuse_order(row, command, refusal, effects);
+                self.refuse_order(row, command, look, refusal, effects);
                 return Err(Stop::Refused(refusal));
             }
             Err(Stop::Broken(what)) => return Err(what.into()),
         };
         order.held = worst_case;
-        self.remember_id(row, command.cl_ord_id, order.id, command.market);
+        let id_row = self.remember_id(row, look, command.cl_ord_id, order.id, command.market);
+        order.id_row = id_row.ok_or(Broken::Index { what: "ClOrdIDs" })?;
         self.report(market, &order, ExecType::New, OrderStatus::New, None, effects);
         self.execute_order(market, order, effects)?;
         Ok(())
     }
 
     /// The checks, in the order of the reasons.
-    fn admit_order(&mut self, row: u32, command: &NewOrder, seq: protocol::Seq) -> Result<Admitted, Stop> {
+    fn admit_order(
+        &mut self,
+        row: u32,
+        command: &NewOrder,
+        look: Look,
+        seq: protocol::Seq,
+    ) -> Result<Admitted, Stop> {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
-        let is_used = session.ids.used(&command.cl_ord_id, self.sessions.hash_seed).is_some();
+        let is_used = look.row.is_some();
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market_row = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let client = self.sessions.client(row, command.client).ok_or(RejectReason::ClientNotEntitled)?;
@@ -111,7 +120,14 @@ impl Engine {
     }
 
     /// Reports a refusal. Its ClOrdID counts as used, so that a repetition of the message is refused again.
-    fn refuse_order(&mut self, row: u32, command: &NewOrder, refusal: Refusal, effects: &mut Effects<'_>) {
+    fn refuse_order(
+        &mut self,
+        row: u32,
+        command: &NewOrder,
+        look: Look,
+        refusal: Refusal,
+        effects: &mut Effects<'_>,
+    ) {
         let client = self.sessions.client(row, command.client).unwrap_or(ClientId(0));
         let refused = Finished {
             order: OrderId(effects.seq.0),
@@ -131,20 +147,27 @@ impl Engine {
         let report = reports::of_finished(&refused, ExecType::Rejected);
         self.sessions.rows.at_mut(row).send(effects, report);
         let order = refused.order;
-        if self.remember_id(row, command.cl_ord_id, order, command.market) {
+        if self.remember_id(row, look, command.cl_ord_id, order, command.market).is_some() {
             self.sessions.rows.at_mut(row).ids.finish(refused);
         }
     }
 
-    /// Marks a ClOrdID as used, and what for. Returns whether it is new and there was room for it.
-    fn remember_id(&mut self, row: u32, id: ClOrdId, order: OrderId, market: protocol::MarketId) -> bool {
-        let seed = self.sessions.hash_seed;
+    fn look(&self, row: u32, id: &ClOrdId) -> Look {
+        self.sessions.rows.at(row).ids.look(id, self.sessions.hash_seed)
+    }
+
+    /// Marks a ClOrdID as used, and what for. Returns its row if it is new and there was room for it.
+    fn remember_id(
+        &mut self,
+        row: u32,
+        look: Look,
+        id: ClOrdId,
+        order: OrderId,
+        market: protocol::MarketId,
+    ) -> Option<u32> {
         let ids = &mut self.sessions.rows.at_mut(row).ids;
-        let is_new = !id.is_empty() && !ids.is_full() && ids.used(&id, seed).is_none();
-        if is_new {
-            ids.remember(Used { id, order, market }, seed);
-        }
-        is_new
+        let is_new = look.row.is_none() && !id.is_empty() && !ids.is_full();
+        is_new.then(|| ids.remember(look, Used { id, order, market, place: Place::NONE }))
     }
 
     /// Where the UTC day has changed for a session, forgets its ids that are not those of live orders.
@@ -160,6 +183,20 @@ impl Engine {
             ending == Some(used.order)
                 || markets.row(used.market).is_some_and(|market| markets.place(market, used.order).is_some())
         });
+        self.relink_ids(row);
+    }
+
+    /// Leads a session's live orders to the rows of their ClOrdIDs, and back, after these have moved.
+    pub(crate) fn relink_ids(&mut self, row: u32) {
+        let session = self.sessions.rows.at_mut(row);
+        let mut place = session.orders;
+        while let Some(order) = self.markets.order_mut(place) {
+            if let Some(id_row) = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row {
+                order.id_row = id_row;
+                session.ids.set_place(id_row, place);
+            }
+            place = order.older;
+        }
     }
 
     /// Takes an order that has left the book from beside its slot, and keeps its last state for the day.
@@ -264,6 +301,7 @@ fn new_order(command: &NewOrder, market: &DefineMarket, id: OrderId, session: u3
         fee_residue_ppm: 0,
         maker_fee_ppm: market.maker_fee_ppm,
         taker_fee_ppm: market.taker_fee_ppm,
+        id_row: NO_ROW,
         newer: Place::NONE,
         older: Place::NONE,
     }

@@ -15,7 +15,7 @@ use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
 use crate::matching::Slot;
-use crate::sessions::cl_ord_ids::Finished;
+use crate::sessions::cl_ord_ids::{Finished, Look};
 
 /// What a request's ids lead to.
 enum Found {
@@ -27,6 +27,7 @@ enum Found {
 /// A cancel or replace, as far as both are alike.
 struct Amendment<'a> {
     cl_ord_id: &'a ClOrdId,
+    look: Look,
     orig_cl_ord_id: &'a ClOrdId,
     order: Option<OrderId>,
     market: MarketId,
@@ -41,11 +42,13 @@ impl Engine {
         command: &CancelOrder,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+        let look = self.look(row, &command.cl_ord_id);
+        if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
         let request = Amendment {
             cl_ord_id: &command.cl_ord_id,
+            look,
             orig_cl_ord_id: &command.orig_cl_ord_id,
             order: command.order,
             market: command.market,
@@ -54,7 +57,7 @@ impl Engine {
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
         // A cancel is taken even where no room is left to remember its id: it can only lower the risk.
-        let checked = self.check_id(row, request.cl_ord_id).and_then(|()| self.check_found(&found, &request));
+        let checked = check_id(&request).and_then(|()| self.check_found(&found, &request));
         self.settle_request(row, &request, &found, checked, effects)?;
         let Found::Live(place) = found else { return Ok(()) };
         let orig = command.orig_cl_ord_id;
@@ -68,11 +71,13 @@ impl Engine {
         command: &ReplaceOrder,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        if command.poss_resend && self.answer_repetition(row, &command.cl_ord_id, effects) {
+        let look = self.look(row, &command.cl_ord_id);
+        if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
         let request = Amendment {
             cl_ord_id: &command.cl_ord_id,
+            look,
             orig_cl_ord_id: &command.orig_cl_ord_id,
             order: command.order,
             market: command.market,
@@ -81,7 +86,7 @@ impl Engine {
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
         let checked = self
-            .check_replace(row, command)
+            .check_replace(row, command, look)
             .and_then(|()| self.check_found(&found, &request))
             .and_then(|()| self.replaced(&found, command))
             .and_then(|next| {
@@ -93,9 +98,10 @@ impl Engine {
                 Ok(Order { held, ..next })
             });
         let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);
-        self.settle_request(row, &request, &found, outcome, effects)?;
+        let id_row = self.settle_request(row, &request, &found, outcome, effects)?;
         if let (Found::Live(place), Ok(next)) = (found, checked) {
-            self.replace_at(place, next, effects)?;
+            let id_row = id_row.ok_or(Broken::Index { what: "ClOrdIDs" })?;
+            self.replace_at(place, Order { id_row, ..next }, effects)?;
         }
         Ok(())
     }
@@ -117,14 +123,14 @@ impl Engine {
     pub(super) fn answer_repetition(
         &mut self,
         row: u32,
-        cl_ord_id: &ClOrdId,
+        look: Look,
+        cl_ord_id: ClOrdId,
         effects: &mut Effects<'_>,
     ) -> bool {
-        let ids = &self.sessions.rows.at(row).ids;
-        let Some(used) = ids.used(cl_ord_id, self.sessions.hash_seed) else { return false };
+        let Some(used) = look.row.map(|used| self.sessions.rows.at(row).ids.used(used)) else { return false };
         let (order, market) = (used.order, used.market);
         let found = self.find(row, &Text::EMPTY, Some(order), market);
-        self.report_status(row, found, *cl_ord_id, (market, Side::Buy), effects);
+        self.report_status(row, found, cl_ord_id, (market, Side::Buy), effects);
         true
     }
 
@@ -260,6 +266,7 @@ impl Engine {
                 .reduce(Slot(place.slot), by)
                 .map_err(|refusal| Broken::BookRefused { market: id, refusal })?;
             *before = next.clone();
+            self.sessions.rows.at_mut(next.session).ids.set_place(next.id_row, place);
             let account = self.markets.desks.at(next.desk).paying_account(next.side);
             let hold =
                 HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
@@ -292,11 +299,11 @@ impl Engine {
     }
 
     /// The checks of a replace that need no order.
-    fn check_replace(&self, row: u32, command: &ReplaceOrder) -> Result<(), Stop> {
+    fn check_replace(&self, row: u32, command: &ReplaceOrder, look: Look) -> Result<(), Stop> {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
-        let is_used = session.ids.used(&command.cl_ord_id, self.sessions.hash_seed).is_some();
+        let is_used = look.row.is_some();
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
@@ -309,12 +316,6 @@ impl Engine {
         ensure(in_range, RejectReason::QtyOutOfRange)?;
         let in_range = notional_in_range(definition, command.price_ticks, command.qty_lots);
         ensure(in_range, RejectReason::NotionalOutOfRange)
-    }
-
-    fn check_id(&self, row: u32, cl_ord_id: &ClOrdId) -> Result<(), Stop> {
-        ensure_field(!cl_ord_id.is_empty(), "cl_ord_id")?;
-        let ids = &self.sessions.rows.at(row).ids;
-        ensure(ids.used(cl_ord_id, self.sessions.hash_seed).is_none(), RejectReason::DuplicateClOrdId)
     }
 
     /// Whether a request's ids lead to a live order, by its latest ClOrdID, with the symbol and side that it says.
@@ -336,7 +337,7 @@ impl Engine {
         ensure(is_same, RejectReason::OrderMismatch)
     }
 
-    /// Remembers a request's ClOrdID, and reports its refusal.
+    /// Remembers a request's ClOrdID, and reports its refusal. Returns the ClOrdID's row.
     fn settle_request(
         &mut self,
         row: u32,
@@ -344,7 +345,7 @@ impl Engine {
         found: &Found,
         checked: Result<(), Stop>,
         effects: &mut Effects<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Result<Option<u32>, Stop> {
         let (order, status) = match found {
             Found::Live(place) => match self.markets.order(*place) {
                 Some(order) => (order.id, reports::live_status(order)),
@@ -358,7 +359,7 @@ impl Engine {
             Found::Ended(ended) => ended.market,
             Found::Unknown => request.market,
         };
-        self.remember_id(row, *request.cl_ord_id, order, market);
+        let id_row = self.remember_id(row, request.look, *request.cl_ord_id, order, market);
         if let Err(Stop::Refused(refusal)) = checked {
             let is_refused = status == OrderStatus::Rejected;
             let rejected = CancelRejected {
@@ -371,18 +372,25 @@ impl Engine {
             };
             self.sessions.rows.at_mut(row).send(effects, rejected);
         }
-        checked
+        checked.map(|()| id_row)
     }
 
     /// What a session's ids lead to: by ClOrdID where there is one, else by OrderID in the market named.
-    fn find(&self, row: u32, cl_ord_id: &ClOrdId, order: Option<OrderId>, market: MarketId) -> Found {
-        let ids = &self.sessions.rows.at(row).ids;
-        let named = if cl_ord_id.is_empty() {
-            order.map(|order| (order, market))
+    fn find(&mut self, row: u32, cl_ord_id: &ClOrdId, order: Option<OrderId>, market: MarketId) -> Found {
+        let ids = &mut self.sessions.rows.at_mut(row).ids;
+        let (order, market) = if cl_ord_id.is_empty() {
+            let Some(order) = order else { return Found::Unknown };
+            (order, market)
         } else {
-            ids.used(cl_ord_id, self.sessions.hash_seed).map(|used| (used.order, used.market))
+            let Some(used) = ids.look(cl_ord_id, self.sessions.hash_seed).row else { return Found::Unknown };
+            let used = ids.used(used);
+            if used.place != Place::NONE
+                && self.markets.order(used.place).is_some_and(|resting| resting.id == used.order)
+            {
+                return Found::Live(used.place);
+            }
+            (used.order, used.market)
         };
-        let Some((order, market)) = named else { return Found::Unknown };
         let place = self.markets.row(market).and_then(|market| self.markets.place(market, order));
         let is_ours = |place: &Place| self.markets.order(*place).is_some_and(|order| order.session == row);
         if let Some(place) = place.filter(is_ours) {
@@ -398,6 +406,11 @@ impl Engine {
         };
         Ok(&self.markets.rows.at(row.ok_or(RejectReason::UnknownMarket)?).definition)
     }
+}
+
+fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
+    ensure_field(!request.cl_ord_id.is_empty(), "cl_ord_id")?;
+    ensure(request.look.row.is_none(), RejectReason::DuplicateClOrdId)
 }
 
 /// The same price and less of it keeps an order's place.

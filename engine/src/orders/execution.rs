@@ -69,7 +69,11 @@ impl Engine {
                 let (id, held, session) = (order.id, Amount(order.held), order.session);
                 let head = self.sessions.rows.at(session).orders;
                 let place = Place { market, slot: slot.0 };
-                self.sessions.rows.at_mut(session).orders = self.markets.link(place, order, head);
+                let id_row = order.id_row;
+                let head = self.markets.link(place, order, head);
+                let session = self.sessions.rows.at_mut(session);
+                session.orders = head;
+                session.ids.set_place(id_row, place);
                 effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
                 Ok(())
             }

@@ -12,6 +12,7 @@ use protocol::{
 };
 
 use crate::index::{Index, hash_bytes, hash_u64};
+use crate::markets::Place;
 use crate::rows::Rows;
 
 /// A ClOrdID that was used.
@@ -22,6 +23,15 @@ pub(crate) struct Used {
     pub(crate) order: OrderId,
     /// The order's market.
     pub(crate) market: MarketId,
+    /// Where the order rests, if it still does: a short cut, and not state.
+    pub(crate) place: Place,
+}
+
+/// What is known of a ClOrdID, and its hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Look {
+    pub(crate) row: Option<u32>,
+    hash: u32,
 }
 
 /// The last state of an order that is no longer live.
@@ -50,6 +60,7 @@ pub(crate) struct ClOrdIds {
     used: Rows<Used>,
     by_id: Index,
     finished: Rows<Finished>,
+    /// Of the first rows of `finished` only, and of all as soon as one is asked for, which is seldom.
     by_order: Index,
 }
 
@@ -58,30 +69,42 @@ impl ClOrdIds {
         self.used.len() >= SESSION_CL_ORD_IDS_MAX
     }
 
+    /// Looks an id up.
+    pub(crate) fn look(&self, id: &ClOrdId, seed: u64) -> Look {
+        let hash = hash_bytes(id.as_bytes(), seed);
+        Look { row: self.by_id.find(hash, |row| self.used.at(row).id == *id), hash }
+    }
+
     /// What an id was used for.
-    pub(crate) fn used(&self, id: &ClOrdId, seed: u64) -> Option<&Used> {
-        let row = self.by_id.find(hash_bytes(id.as_bytes(), seed), |row| self.used.at(row).id == *id)?;
-        Some(self.used.at(row))
+    pub(crate) fn used(&self, row: u32) -> &Used {
+        self.used.at(row)
+    }
+
+    /// The order of an id rests here now.
+    pub(crate) fn set_place(&mut self, row: u32, place: Place) {
+        self.used.at_mut(row).place = place;
     }
 
     /// The last state of an order that ended today.
-    pub(crate) fn finished(&self, order: OrderId) -> Option<&Finished> {
+    pub(crate) fn finished(&mut self, order: OrderId) -> Option<&Finished> {
+        let indexed = u32::try_from(self.by_order.live()).unwrap_or(u32::MAX);
+        for row in indexed..self.finished.next_row() {
+            self.by_order.insert(hash_u64(self.finished.at(row).order.0), row);
+        }
         let row = self.by_order.find(hash_u64(order.0), |row| self.finished.at(row).order == order)?;
         Some(self.finished.at(row))
     }
 
-    /// Remembers an id that is not used.
-    pub(crate) fn remember(&mut self, used: Used, seed: u64) {
-        let hash = hash_bytes(used.id.as_bytes(), seed);
+    /// Remembers an id that was not found. Returns its row.
+    pub(crate) fn remember(&mut self, look: Look, used: Used) -> u32 {
         let row = self.used.push(used);
-        self.by_id.insert(hash, row);
+        self.by_id.insert(look.hash, row);
+        row
     }
 
     /// Remembers how an order ended.
     pub(crate) fn finish(&mut self, finished: Finished) {
-        let hash = hash_u64(finished.order.0);
-        let row = self.finished.push(finished);
-        self.by_order.insert(hash, row);
+        self.finished.push(finished);
     }
 
     /// Whether the day has changed since the ids were last cleaned.
@@ -113,13 +136,17 @@ impl ClOrdIds {
 
     /// Whether the indexes lead to every row.
     pub(crate) fn is_indexed(&self, seed: u64) -> bool {
-        self.used.iter().all(|used| self.used(&used.id, seed).is_some_and(|found| core::ptr::eq(found, used)))
-            && self
-                .finished
-                .iter()
-                .all(|ended| self.finished(ended.order).is_some_and(|found| core::ptr::eq(found, ended)))
-            && self.by_id.live() == self.used.len()
-            && self.by_order.live() == self.finished.len()
+        let mut used = self.used.numbers().zip(self.used.iter());
+        let mut finished = self.finished.numbers().zip(self.finished.iter()).take(self.by_order.live());
+        self.by_id.live() == self.used.len()
+            && self.by_order.live() <= self.finished.len()
+            && used.all(|(row, used)| self.look(&used.id, seed).row == Some(row))
+            && finished.all(|(row, ended)| {
+                let found = self
+                    .by_order
+                    .find(hash_u64(ended.order.0), |row| self.finished.at(row).order == ended.order);
+                found == Some(row)
+            })
     }
 }
 

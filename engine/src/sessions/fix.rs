@@ -35,8 +35,9 @@ impl Engine {
         record: &Record<'_>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let Some(command) = self.sessions.admit(row, record, effects) else { return Ok(()) };
-        match self.apply_order(row, &command, effects) {
+        let decoded = record.command();
+        let Some(command) = self.sessions.admit(row, record, &decoded, effects) else { return Ok(()) };
+        match self.apply_order(row, command, effects) {
             // A refusal's report is among the events.
             Ok(()) | Err(Stop::Refused(_)) => Ok(()),
             Err(Stop::Broken(what)) => Err(what),
@@ -46,9 +47,14 @@ impl Engine {
 
 impl Sessions {
     /// The session layer's part of a record. Returns what is to be executed: an order command with the next number.
-    fn admit(&mut self, row: u32, record: &Record<'_>, effects: &mut Effects<'_>) -> Option<Command> {
-        let command = record.command();
-        if let Ok(Command::SessionLogon(logon)) = &command {
+    fn admit<'c>(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        command: &'c Result<Command, RecordFault>,
+        effects: &mut Effects<'_>,
+    ) -> Option<&'c Command> {
+        if let Ok(Command::SessionLogon(logon)) = command {
             self.logon(row, logon, effects);
             return None;
         }
@@ -58,7 +64,7 @@ impl Sessions {
             session.drop_record(header.request, RejectReason::StaleGeneration, effects);
             return None;
         }
-        if let Ok(command) = &command
+        if let Ok(command) = command
             && self.unnumbered(row, command, effects)
         {
             return None;
@@ -77,13 +83,13 @@ impl Sessions {
     }
 
     /// A message whose number was the next.
-    fn numbered(
+    fn numbered<'c>(
         &mut self,
         row: u32,
         number: u64,
-        command: Result<Command, RecordFault>,
+        command: &'c Result<Command, RecordFault>,
         effects: &mut Effects<'_>,
-    ) -> Option<Command> {
+    ) -> Option<&'c Command> {
         let session = self.rows.at_mut(row);
         let Ok(command) = command else {
             // The number is used, so the peer gets an answer.
@@ -91,7 +97,7 @@ impl Sessions {
             session.send(effects, business_reject(number, BUSINESS_OTHER, note));
             return None;
         };
-        match &command {
+        match command {
             Command::NewOrder(_)
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)

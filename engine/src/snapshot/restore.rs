@@ -15,6 +15,7 @@ use super::write::SNAPSHOT_VERSION;
 use crate::engine::Engine;
 use crate::ledger::{Account, Executed};
 use crate::markets::{Order, Place};
+use crate::rows::NO_ROW;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::{Finished, Used};
 use crate::sessions::requests::{Answered, Reply};
@@ -43,6 +44,9 @@ impl Engine {
         engine.read_ledger(r)?;
         r.list("sessions", SESSIONS_MAX, |r| engine.read_session(r))?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
+        for row in engine.sessions.rows.numbers() {
+            engine.relink_ids(row);
+        }
         if !reader.0.is_empty() {
             return Err(SnapshotFault::Trailing(reader.0.len()));
         }
@@ -125,9 +129,9 @@ impl Engine {
         let ids = &mut session.ids;
         ids.day = r.u64()?;
         r.list("ClOrdIDs", SESSION_CL_ORD_IDS_MAX, |r| {
-            let used = Used { id: r.text("ClOrdIDs")?, order: OrderId(r.u64()?), market: MarketId(r.u32()?) };
-            let id = used.id;
-            ids.remember(used, seed);
+            let (id, order, market) = (r.text("ClOrdIDs")?, OrderId(r.u64()?), MarketId(r.u32()?));
+            let look = ids.look(&id, seed);
+            ids.remember(look, Used { id, order, market, place: Place::NONE });
             Ok(id)
         })?;
         // Each has a ClOrdID of its own among those above.
@@ -181,6 +185,7 @@ impl Engine {
             fee_residue_ppm: r.u32()?,
             maker_fee_ppm: r.u32()?,
             taker_fee_ppm: r.u32()?,
+            id_row: NO_ROW,
             newer: Place::NONE,
             older: Place::NONE,
         };
