@@ -83,7 +83,7 @@ impl Outgoing {
         Self {
             session,
             epoch,
-            next_live: next_out.0,
+            next_live: next_out.0.max(1),
             seen: next_out.0.saturating_sub(1),
             resends: VecDeque::new(),
             after_logon: behind,
@@ -113,9 +113,10 @@ impl Outgoing {
         true
     }
 
-    /// The peer asked for `begin` to `end`; below `floor` nothing is kept.
+    /// The peer asked for `begin` to `end`; below `floor` nothing is kept. What it asks for and was not sent yet comes
+    /// for the first time when its turn is.
     pub(crate) fn resend(&mut self, begin: u64, end: u64, floor: OutSeq, pen: &mut Pen<'_>) {
-        let begin = begin.max(1);
+        let (begin, end) = (begin.max(1), end.min(self.next_live - 1));
         if begin > end {
             return;
         }

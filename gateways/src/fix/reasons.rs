@@ -156,3 +156,39 @@ pub(crate) const fn business_text(reason: u16) -> &'static str {
         _ => "Other",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reasons that a trader can be told: those of orders, and of what an order names.
+    fn told() -> impl Iterator<Item = RejectReason> {
+        let named =
+            [RejectReason::NotEntitled, RejectReason::UnknownMarket, RejectReason::NoSettlementAccount];
+        RejectReason::ALL.iter().copied().filter(move |reason| reason.code() >= 40 || named.contains(reason))
+    }
+
+    #[test]
+    fn the_rules_of_engagement_print_every_reason_as_it_is_sent() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/FIX.md");
+        let rules = std::fs::read_to_string(path).unwrap();
+        for reason in told() {
+            let (ord, cxl) = (ord_rej_reason(reason), cxl_rej_reason(reason));
+            let row = format!("| {} | {ord} | {cxl} |", text(reason));
+            assert!(rules.contains(&row), "docs/FIX.md lacks {row}");
+        }
+    }
+
+    #[test]
+    fn every_code_is_one_of_the_dictionary() {
+        use super::super::dictionary::{FIELDS, place};
+        let has = |tag, code: u8| {
+            let values = FIELDS[place(tag).unwrap()].values;
+            values.iter().any(|(value, _)| *value == code.to_string())
+        };
+        for &reason in RejectReason::ALL {
+            assert!(has(103, ord_rej_reason(reason)) && has(102, cxl_rej_reason(reason)), "{reason:?}");
+            assert!(!text(reason).is_empty());
+        }
+    }
+}

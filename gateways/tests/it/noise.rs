@@ -1,1 +1,212 @@
-//! Noise.
+//! Noise: random bytes, broken messages and stormy dialogues, cut into reads of any size. Nothing panics, buffers stay
+//! bounded, and how the stream was cut changes nothing.
+
+use gateways::fix::{ConnectionId, Options};
+use protocol::limits::FIX_MESSAGE_BYTES_MAX;
+use protocol::{Command, MonoNanos};
+
+use crate::cases::{sealed, timestamp};
+use crate::world::{SECOND, T0, World};
+
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 16
+    }
+
+    fn below(&mut self, end: usize) -> usize {
+        usize::try_from(self.next() % end as u64).unwrap()
+    }
+}
+
+fn body(random: &mut Random, number: u64) -> String {
+    let now = timestamp(T0.0 / SECOND);
+    let head = |kind: &str| format!("35={kind}|34={number}|49=CLIENT1|52={now}|56=SICIL|");
+    let id = random.below(50);
+    let order = format!("55=BTC-TRY|54={}|60={now}|", 1 + id % 2);
+    match random.below(14) {
+        0 => head("0"),
+        1 => head("1") + &format!("112=t{id}|"),
+        2 => head("2") + &format!("7={}|16={}|", random.below(40), random.below(40)),
+        3 => head("3") + "45=1|",
+        4 => head("4") + &format!("123=Y|36={}|", number + 1),
+        5 => head("F") + &format!("41=o{id}|11=c{id}|") + &order,
+        6 => head("G") + &format!("41=o{id}|11=o{}|38=1|40=2|44=7|", id + 1) + &order,
+        7 => head("H") + &format!("11=o{id}|55=BTC-TRY|54=1|"),
+        8 => head("*"),
+        9 => head("d") + "320=x|",
+        _ => head("D") + &format!("11=o{id}|453=1|448=7|452=3|38=0.5|40=2|44=100.5|") + &order,
+    }
+}
+
+/// A Logon and what a peer might send that has lost its mind now and then: numbers that jump, repetitions, flipped and
+/// missing bytes, noise.
+fn stream(random: &mut Random, insanity: usize) -> Vec<u8> {
+    let now = timestamp(T0.0 / SECOND);
+    let mut stream = sealed(&format!("35=A|34=1|49=CLIENT1|52={now}|56=SICIL|98=0|108=30|"));
+    let mut number = 2;
+    for _ in 0..60 {
+        let mut message = sealed(&body(random, number));
+        if random.below(100) >= insanity {
+            number += 1;
+        } else {
+            match random.below(6) {
+                0 => message.truncate(random.below(message.len())),
+                1 => {
+                    let at = random.below(message.len());
+                    message[at] = u8::try_from(random.below(256)).unwrap();
+                }
+                2 => message.extend((0..random.below(30)).map(|_| b"8=FIX.4\x0110=9"[random.below(12)])),
+                3 => number += random.next() % 4,
+                4 => {
+                    let at = random.below(message.len());
+                    message.insert(at, b"\x01=8|"[random.below(4)]);
+                }
+                _ => {
+                    let at = random.below(message.len());
+                    let byte = message.remove(at);
+                    message.extend([byte; 3]);
+                }
+            }
+        }
+        stream.extend_from_slice(&message);
+    }
+    stream
+}
+
+/// Plays a stream in pieces and returns the commands and what was sent.
+fn play(stream: &[u8], mut cut: impl FnMut() -> usize, options: Options) -> (Vec<(u64, Command)>, Vec<u8>) {
+    let mut world = World::new(options);
+    world.connect(1);
+    let mut rest = stream;
+    while !rest.is_empty() {
+        let (piece, behind) = rest.split_at(cut().clamp(1, rest.len()));
+        if !world.receive(1, piece).is_empty() {
+            break;
+        }
+        rest = behind;
+        let pending = world.acceptor.output(ConnectionId(1)).len();
+        assert!(pending <= options.output_bytes_max + 256 * 600, "{pending} bytes of output");
+    }
+    let commands = world.log.iter().map(|(header, command)| (header.request.0, command.clone())).collect();
+    (commands, world.take_received(1))
+}
+
+#[test]
+fn how_the_stream_was_cut_changes_nothing() {
+    let mut commands = 0;
+    for seed in 1..=300_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let insanity = [0, 5, 30, 80][random.below(4)];
+        let stream = stream(&mut random, insanity);
+        let by_one = play(&stream, || 1, Options::default());
+        let cuts = play(&stream, || 1 + random.below(400), Options::default());
+        let whole = play(&stream, || usize::MAX, Options::default());
+        // Where a resend falls between new messages depends on when it was asked for, and on nothing else.
+        for other in [cuts, whole] {
+            assert!(by_one.0 == other.0, "seed {seed}: other commands");
+            assert!(first_times(&by_one.1) == first_times(&other.1), "seed {seed}: other outputs");
+        }
+        commands += by_one.0.len();
+    }
+    assert!(commands > 5_000, "{commands} commands: the noise drowned the dialogue");
+}
+
+#[test]
+fn random_bytes_never_panic_and_are_not_hoarded() {
+    for seed in 1..=200_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let alphabet = b"8=FIX.4.4\x019=120\x0135=D\x0110=123\x01\x00\xff|";
+        let noise: Vec<u8> = (0..40_000).map(|_| alphabet[random.below(alphabet.len())]).collect();
+        let mut logon =
+            sealed(&format!("35=A|34=1|49=CLIENT1|52={}|56=SICIL|98=0|108=30|", timestamp(T0.0 / SECOND)));
+        if seed % 2 == 0 {
+            logon.clear();
+        }
+        logon.extend_from_slice(&noise);
+        let (commands, _) = play(&logon, || 1 + random.below(1_500), Options::default());
+        assert!(commands.len() <= 4, "seed {seed}: {commands:?}");
+    }
+}
+
+#[test]
+fn a_message_that_never_ends_is_given_up() {
+    let mut world = World::new(Options::default());
+    world.connect(1);
+    let now = timestamp(T0.0 / SECOND);
+    world.receive(1, &sealed(&format!("35=A|34=1|49=CLIENT1|52={now}|56=SICIL|98=0|108=30|")));
+    for length in [FIX_MESSAGE_BYTES_MAX - 100, FIX_MESSAGE_BYTES_MAX, 99_999] {
+        world.receive(1, format!("8=FIX.4.4\x019={length}\x0135=D\x01").as_bytes());
+        for _ in 0..20 {
+            world.receive(1, &[b'x'; 1_000]);
+            assert!(world.acceptor.wants_read(ConnectionId(1)), "stuck behind {length}");
+        }
+    }
+    world.receive(1, &sealed(&format!("35=1|34=2|49=CLIENT1|52={now}|56=SICIL|112=alive|")));
+    let answer = String::from_utf8(world.take_received(1)).unwrap();
+    assert!(answer.contains("112=alive"), "{answer}");
+}
+
+/// A queue that is full at random, a quorum that comes and goes, a peer that reads at random: every message is executed
+/// once and in order, and every output arrives once and in order.
+#[test]
+fn push_back_loses_and_doubles_nothing() {
+    for seed in 1..=200_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let options = Options { output_bytes_max: 1_000 + random.below(4_000), ..Options::default() };
+        let mut world = World::new(options);
+        world.outbox_batch = 1 + random.below(9);
+        world.connect(1);
+        let stream = stream(&mut random, 0);
+        let mut rest = &stream[..];
+        for _ in 0..20_000 {
+            match random.below(6) {
+                0 => world.queue.room = random.below(3),
+                1 => world.quorum = random.below(3) > 0,
+                2 if !world.slow.remove(&1) => assert!(world.slow.insert(1)),
+                _ => {}
+            }
+            let (piece, behind) = rest.split_at(rest.len().min(1 + random.below(900)));
+            if !piece.is_empty() && world.receive(1, piece).is_empty() {
+                rest = behind;
+            }
+            world.settle();
+        }
+        assert!(rest.is_empty(), "seed {seed}: {} bytes were never read", rest.len());
+        world.queue.room = usize::MAX;
+        (world.quorum, world.slow) = (true, Default::default());
+        world.settle();
+        let calm = play(&stream, || 1, Options::default());
+        let stormy: Vec<(u64, Command)> =
+            world.log.iter().map(|(header, command)| (header.request.0, command.clone())).collect();
+        assert!(stormy == calm.0, "seed {seed}: other commands");
+        let received = world.take_received(1);
+        assert!(first_times(&received) == first_times(&calm.1), "seed {seed}: other outputs");
+        assert_eq!(world.now(), MonoNanos(1_000 * SECOND));
+    }
+}
+
+/// What was sent for the first time: resends may be merged, what is new may not. Numbers of new messages go up by one;
+/// nothing is sent again, or filled, that was not sent before.
+fn first_times(bytes: &[u8]) -> Vec<String> {
+    let text = String::from_utf8(bytes.to_vec()).unwrap();
+    let mut first = Vec::new();
+    for message in text.split("8=FIX.4.4\x01").filter(|message| !message.is_empty()) {
+        let number = |tag: &str| {
+            let field = message.split('\x01').find_map(|field| field.strip_prefix(tag))?;
+            field.parse::<usize>().ok()
+        };
+        let (number, next) = (number("34=").unwrap(), number("36=").unwrap_or(0));
+        if message.contains("\x0143=Y\x01") {
+            assert!(number <= first.len() && next <= first.len() + 1, "not sent before: {message}");
+        } else {
+            assert_eq!(number, first.len() + 1, "{message}");
+            first.push(message.to_owned());
+        }
+    }
+    first
+}
