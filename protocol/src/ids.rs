@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+use crate::wire::fields::{AsField, FieldValue};
+
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident($inner:ty);)*) => {$(
         $(#[$doc])*
@@ -14,6 +16,11 @@ macro_rules! ids {
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 self.0.fmt(f)
+            }
+        }
+        impl AsField for $name {
+            fn as_field(&self) -> FieldValue<'_> {
+                FieldValue::Id(stringify!($name), u128::from(self.0))
             }
         }
     )*};

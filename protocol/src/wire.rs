@@ -8,6 +8,7 @@
 
 pub mod commands;
 pub mod events;
+pub mod fields;
 pub mod kinds;
 mod macros;
 mod text;

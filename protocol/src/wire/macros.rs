@@ -27,6 +27,12 @@ macro_rules! codes {
             }
         }
 
+        impl $crate::wire::fields::AsField for $name {
+            fn as_field(&self) -> $crate::wire::fields::FieldValue<'_> {
+                $crate::wire::fields::FieldValue::Code(self.name())
+            }
+        }
+
         impl rkyv::Archive for $name {
             type Archived = u8;
             type Resolver = ();
@@ -90,6 +96,14 @@ macro_rules! messages {
                 }
             }
 
+            impl $crate::wire::fields::AsField for $name {
+                fn as_field(&self) -> $crate::wire::fields::FieldValue<'_> {
+                    $crate::wire::fields::FieldValue::Fields(vec![
+                        $( (stringify!($field), $crate::wire::fields::AsField::as_field(&self.$field)), )*
+                    ])
+                }
+            }
+
             impl From<$name> for $enum {
                 fn from(message: $name) -> Self {
                     Self::$name(message)
@@ -124,6 +138,15 @@ macro_rules! messages {
             #[must_use]
             pub fn kind_of_name(name: &str) -> Option<u16> {
                 match name { $( stringify!($name) => Some($kind), )* _ => None }
+            }
+
+            /// Its fields by name, in the order of declaration.
+            #[must_use]
+            pub fn fields(&self) -> Vec<(&'static str, $crate::wire::fields::FieldValue<'_>)> {
+                let value = match self {
+                    $( Self::$name(message) => $crate::wire::fields::AsField::as_field(message), )*
+                };
+                if let $crate::wire::fields::FieldValue::Fields(fields) = value { fields } else { Vec::new() }
             }
 
             /// Where `other` differs first: `kind`, or the name of a field.
