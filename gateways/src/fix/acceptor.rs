@@ -111,12 +111,9 @@ impl Acceptor {
 
     /// Goes on with connections that wait for room in the queue, or whose session was opened.
     pub fn resume(&mut self, now: MonoNanos, wall: UnixNanos, submit: &mut impl Submit) {
-        while let Some(connection) = self.waiting.pop_first() {
+        // All of them, even when one still finds no room: the queue may have some for cancels and administration only.
+        for connection in core::mem::take(&mut self.waiting) {
             self.work(connection, now, wall, submit);
-            if self.waiting.contains(&connection) {
-                // Still no room: the others would fare the same.
-                return;
-            }
         }
     }
 

@@ -6,8 +6,8 @@
 //! >= 35=D|55=X|34=2|    only 8, 9 and 10 are added
 //! >> 8=FIX.4.4|9=…      these bytes
 //! 2> …                  the same on connection 2; `connect 2` makes it, `drop 2` ends it
-//! wait 6.5              seconds pass          as CLIENT2    from now on
-//! full / room           the queue             quorum off / quorum on     commits
+//! wait 6.5              seconds pass          as CLIENT2    who writes from now on
+//! full / full of orders / room 1 / room      the queue             quorum off / quorum on     commits
 //! slow 1 / fast 1       the peer reads        floor 5       nothing below is kept        stop
 //! ```
 //! What follows stands indented below: `=` a command with its number (`-` = unnumbered), `<` a message to connection 1,
@@ -59,8 +59,12 @@ impl Player {
                 let millis = (words[1].parse::<f64>().unwrap() * 1_000.0).round() as u64;
                 self.world.wait(millis * SECOND / 1_000);
             }
+            "full" if words.len() > 1 => self.world.queue.reserved_only = true,
             "full" => self.world.queue.room = 0,
-            "room" => self.world.queue.room = words.get(1).map_or(usize::MAX, |room| room.parse().unwrap()),
+            "room" => {
+                self.world.queue.room = words.get(1).map_or(usize::MAX, |room| room.parse().unwrap());
+                self.world.queue.reserved_only = false;
+            }
             "quorum" => self.world.quorum = words[1] == "on",
             "slow" => assert!(self.world.slow.insert(number())),
             "fast" => assert!(self.world.slow.remove(&number())),

@@ -17,10 +17,15 @@ pub(crate) const T0: UnixNanos = UnixNanos(1_767_614_400 * SECOND);
 pub(crate) struct Queue {
     pub(crate) records: Vec<(RecordHeader, Command)>,
     pub(crate) room: usize,
+    /// Only what may use the reserved part is taken.
+    pub(crate) reserved_only: bool,
 }
 
 impl Submit for Queue {
     fn submit(&mut self, header: &RecordHeader, _: MonoNanos, command: &Command) -> Result<(), Full> {
+        if self.reserved_only && !command.has_reserved_room() {
+            return Err(Full);
+        }
         self.room = self.room.checked_sub(1).ok_or(Full)?;
         self.records.push((*header, command.clone()));
         Ok(())
@@ -58,7 +63,7 @@ impl World {
         Self {
             acceptor,
             engine,
-            queue: Queue { records: Vec::new(), room: usize::MAX },
+            queue: Queue { records: Vec::new(), room: usize::MAX, reserved_only: false },
             elapsed: 0,
             open: BTreeSet::new(),
             slow: BTreeSet::new(),
