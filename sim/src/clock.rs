@@ -12,6 +12,10 @@ pub struct Clock {
     wall_offset_ns: i64,
 }
 
+/// Furthest from the truth that the wall clock is set: what a FIX acceptor tolerates between SendingTime(52) and its own
+/// clock is twice that.
+pub const WALL_OFFSET_NS_MAX: u64 = 60_000_000_000;
+
 impl Default for Clock {
     fn default() -> Self {
         Self { mono: MonoNanos(1), wall_offset_ns: 0 }
@@ -42,8 +46,16 @@ impl Clock {
         self.mono = self.mono.max(mono);
     }
 
-    /// Somebody sets the wall clock.
-    pub fn step_wall(&mut self, by_ns: i64) {
-        self.wall_offset_ns = self.wall_offset_ns.saturating_add(by_ns);
+    /// Both, as clients have them: nobody sets theirs.
+    #[must_use]
+    pub fn clients_now(&self) -> replicas::Now {
+        replicas::Now { mono: self.mono, wall: UnixNanos(WALL_START_NS + self.mono.0) }
+    }
+
+    /// Somebody sets the wall clock, to so far from the truth. Returns whether that was back.
+    pub fn set_wall_offset(&mut self, offset_ns: i64) -> bool {
+        let back = offset_ns < self.wall_offset_ns;
+        self.wall_offset_ns = offset_ns;
+        back
     }
 }

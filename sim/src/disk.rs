@@ -153,6 +153,12 @@ impl SimDisk {
         })))
     }
 
+    /// Where it notes what happens.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        self.0.borrow().trace.clone()
+    }
+
     /// Time has come to `now`.
     pub fn set_now(&self, now: MonoNanos) {
         self.0.borrow_mut().now = now;

@@ -5,7 +5,7 @@ use journal::Dir;
 use journal::disk::DiskOperation;
 use protocol::MonoNanos;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, WALL_OFFSET_NS_MAX};
 use crate::disk::{Crash, EIO, Failure, SimDisk};
 use crate::knobs::Knobs;
 use crate::rng::Rng;
@@ -106,12 +106,11 @@ impl Faults {
             self.next_failure = self.later(now, 300);
         }
         if self.knobs.wall_steps && now >= self.next_wall_step {
-            // Below what the acceptor tolerates between SendingTime(52) and its own clock.
-            let by_ns = self.rng.within(0..=60_000_000_000) as i64 - 30_000_000_000;
-            clock.step_wall(by_ns);
+            let offset_ns = self.rng.within(0..=2 * WALL_OFFSET_NS_MAX) as i64 - WALL_OFFSET_NS_MAX as i64;
+            let back = clock.set_wall_offset(offset_ns);
             self.next_wall_step = self.later(now, 300);
-            self.trace.sometimes(if by_ns < 0 { "wall clock set back" } else { "wall clock set forward" });
-            self.trace.note("wall clock", by_ns.unsigned_abs(), u64::from(by_ns < 0));
+            self.trace.sometimes(if back { "wall clock set back" } else { "wall clock set forward" });
+            self.trace.note("wall clock", offset_ns.unsigned_abs(), u64::from(offset_ns < 0));
         }
     }
 

@@ -30,6 +30,10 @@ pub struct Knobs {
     pub pause_us_max: u64,
     /// Orders that a client sends at once, at most.
     pub burst_max: u64,
+    /// Orders and requests of a client in all, at most.
+    pub actions_max: u64,
+    /// Bytes of journal between two snapshots; small ones make many.
+    pub snapshot_bytes: u64,
 }
 
 const MILLI_NS: u64 = 1_000_000;
@@ -63,6 +67,8 @@ impl Knobs {
             rough_clients: !quiet && rng.coin(),
             pause_us_max: rng.pick(&[300, 3_000, 20_000]),
             burst_max: rng.pick(&[1, 4, 20]),
+            actions_max: rng.pick(&[100, 400, 1_500]),
+            snapshot_bytes: rng.pick(&[20_000, 100_000, 1 << 30]),
         }
     }
 
@@ -82,6 +88,8 @@ impl Knobs {
             rough_clients: false,
             pause_us_max: 300,
             burst_max: 4,
+            actions_max: 60,
+            snapshot_bytes: 100_000,
         }
     }
 }

@@ -6,10 +6,11 @@ use std::collections::BTreeMap;
 use gateways::fix::{Acceptor, ConnectionId};
 use journal::{Identity, Refusal};
 use protocol::event::Event;
-use protocol::{ClusterEpoch, EventBody, NodeId};
-use replicas::{Now, Replica, ReplicaFault, StartFault, Timing};
+use protocol::{ClusterEpoch, EventBody, MonoNanos, NodeId};
+use replicas::{Now, Replica, ReplicaFault, SnapshotJob, StartFault, Timing};
 
 use crate::disk::SimDisk;
+use crate::knobs::Knobs;
 use crate::link::Link;
 use crate::workload::setup;
 
@@ -23,7 +24,7 @@ pub type Links = BTreeMap<ConnectionId, Link>;
 pub struct Machine {
     node: NodeId,
     disk: SimDisk,
-    segment_bytes: u64,
+    knobs: Knobs,
     process: Option<Process>,
     /// Lives that were begun.
     lives: u64,
@@ -35,7 +36,13 @@ pub struct Process {
     acceptor: Acceptor,
     /// Definitions from before this life were given to the acceptor.
     informed: bool,
+    /// A snapshot that another thread of a node would be writing: written when its time has come.
+    snapshot: Option<(MonoNanos, SnapshotJob)>,
+    disk: SimDisk,
 }
+
+/// How long a snapshot waits for its thread.
+const SNAPSHOT_DELAY_NS: u64 = 700_000;
 
 /// What a turn came to.
 pub enum Turn {
@@ -52,8 +59,8 @@ pub enum Turn {
 impl Machine {
     /// A machine with an empty disk.
     #[must_use]
-    pub fn new(node: NodeId, disk: SimDisk, segment_bytes: u64) -> Self {
-        Self { node, disk, segment_bytes, process: None, lives: 0 }
+    pub fn new(node: NodeId, disk: SimDisk, knobs: Knobs) -> Self {
+        Self { node, disk, knobs, process: None, lives: 0 }
     }
 
     /// Its disk.
@@ -80,19 +87,25 @@ impl Machine {
     pub fn start(&mut self, seed: u64) -> Result<(), StartFault> {
         self.lives += 1;
         let mut journal_options = journal::Options::new(seed);
-        journal_options.segment_bytes = self.segment_bytes;
-        let options = replicas::Options { voters: vec![self.node], timing: Timing::LAN };
+        journal_options.segment_bytes = self.knobs.segment_bytes;
         let genesis = setup::genesis();
+        let options = replicas::Options {
+            voters: vec![self.node],
+            timing: Timing::LAN,
+            snapshots: replicas::SnapshotPolicy { journal_bytes: self.knobs.snapshot_bytes, interval_ms: 1 },
+            genesis: genesis.clone(),
+        };
         let identity = Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node };
-        let opened = Replica::open(self.disk.clone(), journal_options, &options);
+        let opened = Replica::open(self.disk.clone(), self.disk.clone(), journal_options, &options);
         let replica = match opened {
-            Err(StartFault::Refused(Refusal::Empty)) => {
-                Replica::create(self.disk.clone(), identity, journal_options, &options, genesis)?
+            // Where the making of a cluster was interrupted it is made again; `create` refuses where blocks are lost.
+            Err(StartFault::Refused(Refusal::Empty | Refusal::MetaLost)) => {
+                Replica::create(self.disk.clone(), self.disk.clone(), identity, journal_options, &options)?
             }
             opened => opened?,
         };
         let acceptor = Acceptor::new(gateways::fix::Options::default());
-        self.process = Some(Process { replica, acceptor, informed: false });
+        self.process = Some(Process { replica, acceptor, informed: false, snapshot: None, disk: self.disk.clone() });
         Ok(())
     }
 
@@ -127,13 +140,17 @@ impl Process {
 
     /// When there is something to do although nothing comes.
     #[must_use]
-    pub fn next_deadline(&self) -> protocol::MonoNanos {
-        let replica = self.replica.next_deadline();
-        self.acceptor.next_deadline().map_or(replica, |acceptor| acceptor.min(replica))
+    pub fn next_deadline(&self) -> MonoNanos {
+        let others = self.acceptor.next_deadline().into_iter().chain(self.snapshot.as_ref().map(|(due, _)| *due));
+        others.fold(self.replica.next_deadline(), MonoNanos::min)
     }
 
     fn turn(&mut self, now: Now, links: &mut Links, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
-        let mut worked = self.read(now, links);
+        let mut worked = false;
+        if self.replica.serving() {
+            worked |= self.read(now, links);
+            self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+        }
         worked |= self.replica.step(now, events)?;
         if !self.informed && self.replica.serving() {
             self.informed = true;
@@ -144,13 +161,29 @@ impl Process {
         for event in events.iter() {
             self.acceptor.deliver(event, now.mono, now.wall);
         }
-        self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+        self.acceptor.resume(now.mono, now.wall, self.replica.sequencer());
         while let Some(read) = self.acceptor.outbox_read() {
             let found =
                 self.replica.read_outbox(read.session, read.epoch, read.from, read.to, OUTBOX_READ_BYTES);
             self.acceptor.outbox_done(&read, &found, now.mono, now.wall);
         }
+        self.take_snapshot(now);
         Ok(worked)
+    }
+
+    fn take_snapshot(&mut self, now: Now) {
+        match self.snapshot.take() {
+            Some((due, job)) if due <= now.mono => {
+                let written = job.write(&mut self.disk);
+                self.disk.trace().sometimes(if written.is_ok() { "snapshot taken" } else { "snapshot failed" });
+                self.replica.end_snapshot(written);
+            }
+            Some(later) => self.snapshot = Some(later),
+            None => {
+                let due = now.mono.plus(SNAPSHOT_DELAY_NS);
+                self.snapshot = self.replica.begin_snapshot(now.mono).map(|job| (due, job));
+            }
+        }
     }
 
     /// Takes connections, their bytes and their ends.

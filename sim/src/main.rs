@@ -13,6 +13,9 @@ struct Arguments {
     /// Run this seed and print its trace.
     #[arg(long, conflicts_with_all = ["seeds", "exhaustive"])]
     seed: Option<u64>,
+    /// End it at this virtual millisecond and show what happened last.
+    #[arg(long, requires = "seed")]
+    until: Option<u64>,
     /// Run so many seeds.
     #[arg(long)]
     seeds: Option<u64>,
@@ -30,7 +33,7 @@ const SHOWN: usize = 40;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = if let Some(seed) = arguments.seed {
-        one(seed)
+        one(seed, arguments.until)
     } else if arguments.exhaustive {
         everywhere()
     } else {
@@ -39,8 +42,10 @@ fn main() -> ExitCode {
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64) -> bool {
-    match World::from_seed(seed).run() {
+fn one(seed: u64, until_ms: Option<u64>) -> bool {
+    let mut world = World::from_seed(seed);
+    until_ms.into_iter().for_each(|at| world.stop_at_ms(at));
+    match world.run() {
         Ok(report) => {
             show_counts(&report.counts);
             println!("happenings={} virtual_ms={}", report.happenings, report.virtual_ns / 1_000_000);

@@ -43,6 +43,8 @@ pub struct World {
     was_serving: bool,
     /// The crash that a script asked for.
     scripted_crash: Option<Crash>,
+    /// Somebody wants to see what happened up to here.
+    stops_at: Option<MonoNanos>,
 }
 
 /// What a run has come to.
@@ -90,6 +92,11 @@ impl World {
         world
     }
 
+    /// The run ends as a failure at this virtual time, so that what happened before it is shown.
+    pub fn stop_at_ms(&mut self, virtual_ms: u64) {
+        self.stops_at = Some(MonoNanos(virtual_ms * 1_000_000));
+    }
+
     fn new(rng: &Rng, knobs: Knobs) -> Self {
         let trace = Trace::default();
         let disk = SimDisk::new(rng.fork("disk"), knobs.latency, FREE_BYTES, trace.clone());
@@ -98,7 +105,7 @@ impl World {
             knobs,
             clock: Clock::default(),
             faults: Faults::new(rng.fork("faults"), knobs, trace.clone()),
-            machine: Machine::new(NodeId(1), disk, knobs.segment_bytes),
+            machine: Machine::new(NodeId(1), disk, knobs),
             links: Links::new(),
             connections_made: 0,
             workload: Workload::new(&rng.fork("workload"), knobs, &trace),
@@ -109,6 +116,7 @@ impl World {
             served_in_life: false,
             was_serving: false,
             scripted_crash: None,
+            stops_at: None,
             trace,
         }
     }
@@ -158,6 +166,7 @@ impl World {
     pub fn step_one(&mut self) -> Result<(), Violation> {
         self.pass_time();
         let now = self.clock.now();
+        ensure(self.stops_at.is_none_or(|at| now.mono < at), "none", || "stopped as asked for".to_owned())?;
         let disk = self.machine.disk().clone();
         self.faults.act(now.mono, &disk, &mut self.clock);
         if self.machine.process().is_none() && now.mono >= self.restart_at {
@@ -269,7 +278,7 @@ impl World {
     }
 
     fn clients_act(&mut self) -> Result<(), Violation> {
-        let now = self.clock.now();
+        let now = self.clock.clients_now();
         let accepts = self.serves();
         for trader in &mut self.workload.traders {
             trader.receive(now, &mut self.links)?;

@@ -149,7 +149,7 @@ impl Operator {
         if let Some(next) = self.script.pop_front() {
             return Some(next);
         }
-        if !self.wants_more {
+        if !self.wants_more || self.next_request > self.knobs.actions_max {
             return None;
         }
         let trader = self.rng.below(self.knobs.traders as u64) as usize;

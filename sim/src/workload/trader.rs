@@ -284,6 +284,9 @@ impl Trader {
                 _ => {}
             }
         }
+        if self.next_order > self.knobs.actions_max {
+            return;
+        }
         for _ in 0..self.rng.within(1..=self.knobs.burst_max) {
             match self.rng.below(10) {
                 0..=5 => self.order(now),
@@ -329,6 +332,7 @@ impl Trader {
             qty: &qty,
         };
         let number = self.initiator.new_order(&order, clocks(now));
+        self.trace.note("order", self.place as u64, number);
         self.unanswered.insert(cl_ord_id, number);
     }
 
@@ -345,6 +349,7 @@ impl Trader {
         let cl_ord_id = self.fresh_id();
         let order = order_ref(&cl_ord_id, &live, "1");
         let number = self.initiator.cancel(&order, clocks(now));
+        self.trace.note("cancel", self.place as u64, number);
         self.unanswered.insert(cl_ord_id, number);
     }
 
@@ -355,6 +360,7 @@ impl Trader {
         let price = self.rng.within(95..=105).to_string();
         let order = order_ref(&cl_ord_id, &live, &qty);
         let number = self.initiator.replace(&order, &price, clocks(now));
+        self.trace.note("replace", self.place as u64, number);
         self.unanswered.insert(cl_ord_id, number);
     }
 
