@@ -5,4 +5,5 @@
 mod cases;
 mod engine;
 mod noise;
+mod storm;
 mod world;
