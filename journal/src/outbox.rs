@@ -1,5 +1,5 @@
 //! The outbox: what sessions were sent, for resends. Derived: replay writes it again, so nothing here is synced except
-//! before a snapshot ([`Outbox::sync`]), and a damaged end is cut off.
+//! before a snapshot ([`Outbox::sync`]), and a damaged end is overwritten with zeros, which end a file.
 //!
 //! Files `outbox/{number:010}.out`, from 1, each begun when the one before has its size:
 //!
@@ -123,14 +123,14 @@ impl<D: Disk> Outbox<D> {
             }
             at += event_bytes;
         }
-        let whole = at == len && known;
-        if !whole {
-            // Shortening is not among a disk's calls: what is left is written to a fresh file.
+        // Zeros are what an earlier start made of a damaged end.
+        let whole = known && bytes.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
+        if !known {
             self.disk.remove(&file)?;
-            bytes.truncate(at);
-            if !bytes.is_empty() {
-                self.disk.write_at(&file, 0, &bytes)?;
-            }
+        } else if !whole {
+            // In place, because what a snapshot relies on stands before it: a shorter copy would have to be synced before
+            // it takes this one's place, and a full disk has no room for one.
+            self.disk.write_at(&file, at as u64, &vec![0; len - at])?;
         }
         self.file = number;
         self.flushed = at as u64;
