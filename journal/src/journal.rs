@@ -22,7 +22,7 @@ use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Term, UnixNanos};
 
 use crate::AlignedBuf;
 use crate::block::{self, BlockHeader};
-use crate::disk::{BlockWrite, Disk, DiskFault};
+use crate::disk::{BlockWrite, Disk, DiskFault, FileRef};
 use crate::marks::{HardState, LocalMark};
 use crate::meta::{self, Meta};
 use crate::segment::{self, SegmentHeader};
@@ -186,9 +186,10 @@ pub struct Journal<D> {
 }
 
 /// The segment that blocks go to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct ActiveSegment {
     header: SegmentHeader,
+    file: FileRef,
     next_offset: u64,
     sealed: bool,
 }
@@ -607,7 +608,7 @@ impl<D: Disk> Journal<D> {
         self.written = contents.end;
         let block = Arc::new(block);
         self.tail.written(place, &block, self.options.tail_bytes);
-        self.submit(place, block, Write::Block(contents));
+        self.submit(self.active.file.clone(), place.offset, block, Write::Block(contents));
     }
 
     /// Fills a block's header and counts it as the last one.
@@ -641,9 +642,9 @@ impl<D: Disk> Journal<D> {
         self.active.next_offset += header.extent() as u64;
     }
 
-    fn submit(&mut self, place: Place, bytes: Arc<AlignedBuf>, what: Write) {
+    fn submit(&mut self, file: FileRef, offset: u64, bytes: Arc<AlignedBuf>, what: Write) {
         let token = self.last_block;
         self.in_flight = Some(InFlight { token, what, bytes: bytes.len() as u64 });
-        self.disk.submit(BlockWrite { token, file: place.segment.file(), offset: place.offset, bytes });
+        self.disk.submit(BlockWrite { token, file, offset, bytes });
     }
 }

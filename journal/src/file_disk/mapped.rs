@@ -1,30 +1,32 @@
 //! Stores into a map of the segment, then fdatasync.
 
 use std::fs::{File, OpenOptions};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{cause_of, cause_of_errno};
+use super::{cause_of, cause_of_errno, path_of};
 use crate::AlignedBuf;
-use crate::disk::{DiskCause, DiskOperation};
+use crate::disk::{DiskCause, DiskOperation, FileRef};
 use crate::sys::WriteMap;
 
 #[derive(Default)]
 pub(super) struct Mapped {
-    open: Option<(PathBuf, File, WriteMap)>,
+    open: Option<(FileRef, File, WriteMap)>,
 }
 
 impl Mapped {
     pub(super) fn write(
         &mut self,
-        path: &Path,
+        root: &Path,
+        segment: &FileRef,
         offset: u64,
         bytes: &AlignedBuf,
     ) -> Result<(), (DiskOperation, DiskCause)> {
         let failed = |error: std::io::Error| (DiskOperation::Write, cause_of(&error));
         let (file, mut map) = match self.open.take() {
-            Some((open, file, map)) if open == path => (file, map),
+            Some((open, file, map)) if open == *segment => (file, map),
             Some(_) | None => {
-                let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+                let file =
+                    OpenOptions::new().read(true).write(true).open(path_of(root, segment)).map_err(failed)?;
                 let map = WriteMap::open(&file).map_err(failed)?;
                 (file, map)
             }
@@ -33,7 +35,7 @@ impl Mapped {
             return Err((DiskOperation::Write, DiskCause::Short { expected: bytes.len(), done: 0 }));
         }
         rustix::fs::fdatasync(&file).map_err(|e| (DiskOperation::Sync, cause_of_errno(e)))?;
-        self.open = Some((path.to_owned(), file, map));
+        self.open = Some((segment.clone(), file, map));
         Ok(())
     }
 }

@@ -7,10 +7,14 @@ use std::time::Duration;
 
 use super::Waker;
 
-/// Looks at the hint this often before sleeping: a wake-up of a sleeping thread costs 8 µs each way, a durable write 40.
-const SPINS: u32 = 200;
-/// Of these, the first ones without giving up the core.
-const SPINS_WITHOUT_YIELD: u32 = 50;
+// A wake-up of a sleeping thread costs 8 µs each way and several times that on an idle virtual core, a durable write 40
+// to 90. So each side looks for a while before it sleeps, giving way to whoever else can run.
+/// Turns without giving way: less than a microsecond.
+const SPINS: u32 = 50;
+/// Turns of the worker, which waits for the next question: it comes at once or not soon. About 50 µs.
+const YIELDS_FOR_QUESTION: u32 = 150;
+/// Turns of the caller, which waits for the answer: for as long as a usual write takes.
+const YIELDS_FOR_ANSWER: u32 = 450;
 
 /// The thread, which ends when this is dropped: after what it has in hand.
 pub(super) struct Worker<Q, A> {
@@ -81,9 +85,10 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
         assert!(!state.busy, "one question at a time");
         state.busy = true;
         state.question = Some(question);
-        self.shared.has_question.store(true, Ordering::Release);
         let sleeps = state.worker_sleeps;
         drop(state);
+        // Behind the lock, which the other side takes as soon as it sees the hint.
+        self.shared.has_question.store(true, Ordering::Release);
         if sleeps {
             self.shared.asked.notify_one();
         }
@@ -102,7 +107,7 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
 
     /// Blocks until there is an answer, nothing is asked, or `timeout` is over.
     pub(super) fn wait(&self, timeout: Duration) {
-        if spin_until(&self.shared.has_answer) {
+        if spin_until(&self.shared.has_answer, YIELDS_FOR_ANSWER) {
             return;
         }
         let mut state = self.shared.lock();
@@ -125,7 +130,7 @@ impl<Q, A> Shared<Q, A> {
     }
 
     fn next_question(&self) -> Option<Q> {
-        spin_until(&self.has_question);
+        spin_until(&self.has_question, YIELDS_FOR_QUESTION);
         let mut state = self.lock();
         loop {
             if let Some(question) = state.question.take() {
@@ -144,9 +149,9 @@ impl<Q, A> Shared<Q, A> {
     fn put_answer(&self, answer: A) {
         let mut state = self.lock();
         state.answer = Some(answer);
-        self.has_answer.store(true, Ordering::Release);
         let sleeps = state.caller_sleeps;
         drop(state);
+        self.has_answer.store(true, Ordering::Release);
         if sleeps {
             self.answered.notify_one();
         }
@@ -165,12 +170,12 @@ impl<Q, A> Drop for Worker<Q, A> {
 }
 
 /// `true` as soon as `hint` is set; `false` if it was not for a while.
-fn spin_until(hint: &AtomicBool) -> bool {
-    for turn in 0..SPINS {
+fn spin_until(hint: &AtomicBool, yields: u32) -> bool {
+    for turn in 0..SPINS + yields {
         if hint.load(Ordering::Acquire) {
             return true;
         }
-        if turn < SPINS_WITHOUT_YIELD {
+        if turn < SPINS {
             std::hint::spin_loop();
         } else {
             std::thread::yield_now();

@@ -35,11 +35,10 @@ impl Writer {
         offset: u64,
         bytes: &AlignedBuf,
     ) -> Result<(), DiskFault> {
-        let path = path_of(root, file);
         let done = match self {
-            Self::Direct(direct) => direct.write(&path, offset, bytes),
-            Self::Mapped(mapped) => mapped.write(&path, offset, bytes),
-            Self::Plain(plain) => plain.write(&path, offset, bytes),
+            Self::Direct(direct) => direct.write(root, file, offset, bytes),
+            Self::Mapped(mapped) => mapped.write(root, file, offset, bytes),
+            Self::Plain(plain) => plain.write(root, file, offset, bytes),
         };
         done.map_err(|(operation, cause)| DiskFault { operation, file: file.clone(), cause })
     }

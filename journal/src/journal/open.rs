@@ -198,7 +198,7 @@ impl<D: Disk> Journal<D> {
             tail: walked.tail,
             building: std::collections::VecDeque::new(),
             in_flight: None,
-            active: ActiveSegment { header: active, next_offset, sealed },
+            active: ActiveSegment { file: active.name().file(), header: active, next_offset, sealed },
             spares: Spares::found(walked.spares, active.segno),
             last_block,
             last_block_crc,

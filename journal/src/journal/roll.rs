@@ -12,7 +12,6 @@ use crate::block;
 use crate::disk::{Disk, DiskFault, Spare};
 use crate::marks::LocalMark;
 use crate::segment::{self, BLOCKS_AT, SegmentHeader, SegmentName};
-use crate::survey::Place;
 
 /// Segments that wait to be used.
 #[derive(Debug, Default)]
@@ -113,9 +112,9 @@ impl<D: Disk> Journal<D> {
         block::begin(&mut block);
         assert!(block.extend(&frame), "a seal fits a page");
         self.scratch = frame;
-        let place = Place { segment: self.active.header.name(), offset: self.active.next_offset };
+        let offset = self.active.next_offset;
         self.close_block(&mut block, 0, protocol::Index(0), (end.last_index, end.last_term), &end);
-        self.submit(place, Arc::new(block), Write::Seal);
+        self.submit(self.active.file.clone(), offset, Arc::new(block), Write::Seal);
     }
 
     /// Writes the next segment's header, if there is a spare.
@@ -135,13 +134,13 @@ impl<D: Disk> Journal<D> {
             prev_block: self.last_block,
             prev_block_crc: self.last_block_crc,
         };
-        let place = Place { segment: spare.name, offset: 0 };
-        self.submit(place, Arc::new(header.pages()), Write::Header(header));
+        self.submit(spare.name.file(), 0, Arc::new(header.pages()), Write::Header(header));
         true
     }
 
     pub(super) fn enter_segment(&mut self, header: SegmentHeader) {
-        self.active = ActiveSegment { header, next_offset: BLOCKS_AT, sealed: false };
+        self.active =
+            ActiveSegment { file: header.name().file(), header, next_offset: BLOCKS_AT, sealed: false };
         self.tail.enter_segment(header);
         self.stats.segments += 1;
     }

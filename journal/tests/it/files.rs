@@ -60,7 +60,7 @@ fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
     assert_eq!(found.map(|(header, _)| header.index), Some(Index(10)));
 }
 
-fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
+pub(crate) fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
     let number =
         OutputNumber { session: SessionId(session), epoch: SessionEpoch(1), out_seq: OutSeq(out_seq) };
     let body = EventBody::MoneyDeposited(MoneyDeposited {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod files;
+mod golden;
 mod log;
 mod mem_disk;
 mod real_disk;
