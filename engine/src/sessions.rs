@@ -78,6 +78,7 @@ impl Session {
     }
 
     /// Sends an output under the next number.
+    #[inline]
     pub(crate) fn send(&mut self, effects: &mut Effects<'_>, body: impl Into<EventBody>) {
         let out_seq = OutSeq(self.next_out);
         self.next_out = self.next_out.saturating_add(1);

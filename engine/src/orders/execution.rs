@@ -200,6 +200,7 @@ impl Engine {
         Ok(())
     }
 
+    #[inline(always)]
     fn fill_report(
         &self,
         market: u32,

@@ -44,6 +44,7 @@ pub(super) const fn live_status(order: &Order) -> OrderStatus {
 
 impl Engine {
     /// The report on an order at this moment, for its session.
+    #[inline(always)]
     pub(super) fn report_of(
         &self,
         market: u32,
