@@ -7,19 +7,19 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use journal::AlignedBuf;
+use ::journal::AlignedBuf;
 
 use crate::clock::Stopwatch;
 use crate::fault::Fault;
 
 /// Round trips of one measurement.
-const TRIPS: usize = 3_000;
+const TRIPS: usize = 500;
 /// Writes of one measurement.
-const WRITES: usize = 2_000;
+const WRITES: usize = 400;
 /// One commit block.
 const WRITE_BYTES: usize = 4_096;
-/// Blocks of the scratch file; it is written over from the start when it ends, as if it were the next segment.
-const FILE_BLOCKS: u64 = 1_024;
+/// Blocks of the scratch file: one for each write, as a segment has.
+const FILE_BLOCKS: u64 = 400;
 
 // The values of the kernel's generic headers and of the two architectures that the house is built for.
 const O_DSYNC: i32 = 0o10_000;
@@ -92,6 +92,11 @@ pub(crate) fn disk_writes_ns(folder: &Path) -> Result<Vec<u32>, Fault> {
         laps.push(watch.lap_ns());
     }
     Ok(laps)
+}
+
+/// Opens a file that exists, so that a write is on the disk when it returns, past the page cache.
+pub(crate) fn open_durable(path: &Path) -> io::Result<File> {
+    open(path, O_DIRECT | O_DSYNC)
 }
 
 fn open(path: &Path, flags: i32) -> io::Result<File> {

@@ -12,6 +12,7 @@ mod far;
 mod fault;
 mod fix;
 mod floor;
+mod journal;
 mod line;
 mod lobster;
 mod matching;
@@ -39,6 +40,8 @@ enum What {
     Far(far::Args),
     /// exchange-core's mix on the whole engine: accounts, holds, settlement, fees, events.
     Engine(engine::Args),
+    /// Durable writes through the journal and bare ones of the same size, in turn.
+    Journal(journal::Args),
     /// One FIX session against a node: latency, rate, and both beside the bare machine.
     Fix(fix::Args),
     /// One hour of real order flow (LOBSTER format) through the matching core.
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         What::Matching(args) => matching::run(&args),
         What::Far(args) => far::run(&args),
         What::Engine(args) => engine::run(&args),
+        What::Journal(args) => journal::run(&args),
         What::Fix(args) => fix::run(&args),
         What::Lobster(args) => lobster::run(&args),
     };
