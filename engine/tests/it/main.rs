@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod definitions;
+mod entrance;
 mod model;
 mod numbers;
 mod precedence;
