@@ -3,8 +3,9 @@
 //! About half of the requests are new orders and half are cancels, so that the book holds a few hundred orders however
 //! long it runs; one new order in sixteen is an IOC that takes from the book. A latency runs from the moment at which a request
 //! was meant to leave, which is when its slot in the window became free, or with `--rate` its place in the schedule, to
-//! the moment at which its first report has been read. Beside it, before and after, the same run measures what the
-//! machine needs at least: a blocking round trip of a message of the same size and one durable write of 4 KiB.
+//! the moment at which its first report has been read. The run is cut into slices, and between them it measures what the
+//! machine needs at least: a blocking round trip of a message of the same size and one durable write of 4 KiB. A shared
+//! disk is another one from second to second; only what was measured in turn can be compared.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -27,6 +28,9 @@ const SPREAD_TICKS: u64 = 200;
 const TAKE_EVERY: u64 = 16;
 /// Requests in flight of a run with `--rate`, at most: a node that cannot keep up fails the run, not the machine.
 const OPEN_LOOP_IN_FLIGHT_MAX: usize = 65_536;
+/// Requests of a slice, at least, and slices, at most.
+const SLICE_MIN: u64 = 1_000;
+const SLICES_MAX: u64 = 8;
 /// Requests that are not measured: the first ones pay for cold caches and for tables that grow.
 const WARM_UP: u64 = 2_000;
 
@@ -71,15 +75,19 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let mut load = Load::new(args, &mut line);
     load.answer(WARM_UP.min(u64::from(args.orders)))?;
     let message_bytes = load.message_bytes();
-    let mut floors = Floors::default();
-    floors.measure(message_bytes, args)?;
     load.begin_measuring();
-    load.answer(u64::from(args.orders))?;
+    let mut floors = Floors::default();
+    let slices = (u64::from(args.orders) / SLICE_MIN).clamp(1, SLICES_MAX);
+    for slice in 0..slices {
+        floors.measure(message_bytes, args)?;
+        let until = |slice| u64::from(args.orders) * slice / slices;
+        load.answer(until(slice + 1) - until(slice))?;
+    }
+    floors.measure(message_bytes, args)?;
     let mut laps = std::mem::take(&mut load.laps);
     let (seconds, counts) = (load.measured_s, load.counts);
     load.cancel_all()?;
     line.close()?;
-    floors.measure(message_bytes, args)?;
     agree("orders refused", 0, counts.refused)?;
 
     println!(
@@ -101,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What the machine needs at least, before and after the load.
+/// What the machine needs at least, between the slices of the load.
 #[derive(Default)]
 struct Floors {
     tcp_ns: Vec<u32>,
@@ -184,6 +192,7 @@ impl<'a> Load<'a> {
     fn begin_measuring(&mut self) {
         self.laps = Vec::with_capacity(usize::try_from(self.args.orders).unwrap_or(0));
         self.counts = Counts::default();
+        self.measured_s = 0.0;
     }
 
     /// Sends `requests` and waits until each has its report.
@@ -211,7 +220,7 @@ impl<'a> Load<'a> {
             self.take_reports()?;
         }
         let nanos = self.line.mono_ns() - started_ns;
-        self.measured_s = std::time::Duration::from_nanos(nanos).as_secs_f64();
+        self.measured_s += std::time::Duration::from_nanos(nanos).as_secs_f64();
         Ok(())
     }
 

@@ -14,12 +14,10 @@ use crate::fault::Fault;
 
 /// Round trips of one measurement.
 const TRIPS: usize = 500;
-/// Writes of one measurement.
-const WRITES: usize = 400;
+/// Writes of one measurement, each into a block of its own of a file that was written before, as a segment is.
+const WRITES: u64 = 400;
 /// One commit block.
 const WRITE_BYTES: usize = 4_096;
-/// Blocks of the scratch file: one for each write, as a segment has.
-const FILE_BLOCKS: u64 = 400;
 
 // The values of the kernel's generic headers and of the two architectures that the house is built for.
 const O_DSYNC: i32 = 0o10_000;
@@ -72,7 +70,7 @@ fn ping(stream: io::Result<TcpStream>, message_bytes: usize) -> io::Result<Vec<u
 pub(crate) fn disk_writes_ns(folder: &Path) -> Result<Vec<u32>, Fault> {
     let scratch = Scratch(folder.join(format!("perf-disk-{}", std::process::id())));
     let path = &scratch.0;
-    std::fs::write(path, vec![1; usize::try_from(FILE_BLOCKS).unwrap_or(1) * WRITE_BYTES])
+    std::fs::write(path, vec![1; usize::try_from(WRITES).unwrap_or(1) * WRITE_BYTES])
         .map_err(Fault::io(format!("writing {}", path.display())))?;
     let file = open(path, O_DIRECT | O_DSYNC)
         .or_else(|_| {
@@ -82,11 +80,11 @@ pub(crate) fn disk_writes_ns(folder: &Path) -> Result<Vec<u32>, Fault> {
         .map_err(Fault::io(format!("opening {}", path.display())))?;
     file.sync_all().map_err(Fault::io("syncing the scratch file"))?;
     let mut block = AlignedBuf::zeroed(WRITE_BYTES);
-    let mut laps = Vec::with_capacity(WRITES);
+    let mut laps = Vec::new();
     let mut watch = Stopwatch::start();
-    for (count, place) in (0..FILE_BLOCKS).cycle().take(WRITES).enumerate() {
+    for place in 0..WRITES {
         if let Some(first) = block.first_mut() {
-            *first = u8::try_from(count % 251).unwrap_or(0);
+            *first = u8::try_from(place % 251).unwrap_or(0);
         }
         file.write_all_at(&block, place * 4_096).map_err(Fault::io("a durable write"))?;
         laps.push(watch.lap_ns());
