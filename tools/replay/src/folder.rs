@@ -1,0 +1,237 @@
+//! The files of a journal: what is there, what of `meta` and of the snapshots is whole, and what is out of place.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use journal::meta::{META_BYTES, MetaView};
+use journal::reader::{Reader, ReaderFault, SEGMENT_BYTES_MAX};
+use journal::segment::{SECTOR_BYTES, SegmentName};
+use journal::snapshot_file::{self, SnapshotHeader};
+use protocol::hash::blake3;
+use protocol::limits::BLOCK_ALIGN;
+
+use crate::finding::{Finding, Grade};
+
+/// More of a snapshot's file is not read.
+const SNAPSHOT_BYTES_MAX: u64 = 16 << 30;
+/// Copies of `meta`, each in a page; hints follow.
+const META_COPIES: usize = 4;
+
+/// A folder could not be opened as a journal.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenFault {
+    /// It is something else, or nothing.
+    #[error("{}: not a journal: {why}", path.display())]
+    NotAJournal {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        why: String,
+    },
+    /// It was a journal: what belongs beside the segments is there, and no segment is.
+    #[error("{}: no segment is left of this journal", .0.display())]
+    NoSegmentLeft(PathBuf),
+    /// The operating system.
+    #[error("{}: {error}", path.display())]
+    Io {
+        /// What it was asked for.
+        path: PathBuf,
+        /// What it said.
+        error: std::io::Error,
+    },
+}
+
+impl From<ReaderFault> for OpenFault {
+    fn from(fault: ReaderFault) -> Self {
+        match fault {
+            ReaderFault::Io { path, error } => Self::Io { path, error },
+            ReaderFault::NoSegments { path } => Self::NoSegmentLeft(path),
+        }
+    }
+}
+
+/// A snapshot's file, whole in itself. Its state is read again when it is needed.
+#[derive(Clone, Debug)]
+pub(crate) struct SnapshotFile {
+    pub(crate) name: String,
+    pub(crate) path: PathBuf,
+    pub(crate) header: SnapshotHeader,
+}
+
+/// A folder with a journal.
+pub(crate) struct Folder {
+    segments_in: PathBuf,
+    pub(crate) reader: Reader,
+    /// Whole ones, by index.
+    pub(crate) snapshots: Vec<SnapshotFile>,
+    /// Snapshot files, whole or not.
+    pub(crate) snapshot_files: usize,
+    pub(crate) findings: Vec<Finding>,
+}
+
+impl Folder {
+    pub(crate) fn open(dir: &Path) -> Result<Self, OpenFault> {
+        let not = |why: &str| OpenFault::NotAJournal { path: dir.to_owned(), why: why.to_owned() };
+        let kind = std::fs::metadata(dir).map_err(|error| not(&error.to_string()))?;
+        if !kind.is_dir() {
+            return Err(not("not a folder"));
+        }
+        let below = dir.join(journal::Dir::Journal.path());
+        let segments_in = if below.is_dir() { below } else { dir.to_owned() };
+        let snapshots_in = dir.join(journal::Dir::Snapshots.path());
+        let reader = match Reader::open(dir) {
+            Ok(reader) => reader,
+            Err(ReaderFault::NoSegments { .. }) if !dir.join("meta").is_file() && !snapshots_in.is_dir() => {
+                return Err(not("neither segments nor meta nor snapshots"));
+            }
+            Err(fault) => return Err(fault.into()),
+        };
+        let mut folder =
+            Self { segments_in, reader, snapshots: Vec::new(), snapshot_files: 0, findings: Vec::new() };
+        folder.look_at_names()?;
+        folder.look_at_meta(&dir.join("meta"))?;
+        folder.look_at_snapshots(&snapshots_in)?;
+        Ok(folder)
+    }
+
+    /// The first `bytes_max` bytes of a segment, in `bytes`.
+    pub(crate) fn read_segment(
+        &self,
+        name: SegmentName,
+        bytes_max: u64,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), OpenFault> {
+        let path = self.segments_in.join(name.to_string());
+        read(&path, bytes_max.min(SEGMENT_BYTES_MAX), bytes).map_err(|error| OpenFault::Io { path, error })
+    }
+
+    /// Size of a segment's file.
+    pub(crate) fn segment_len(&self, name: SegmentName) -> Result<u64, OpenFault> {
+        let path = self.segments_in.join(name.to_string());
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(metadata.len()),
+            Err(error) => Err(OpenFault::Io { path, error }),
+        }
+    }
+
+    /// The state in a snapshot, verified.
+    pub(crate) fn state_of(&self, snapshot: &SnapshotFile) -> Result<Vec<u8>, String> {
+        let (header, state) = load(&snapshot.path)?;
+        if header == snapshot.header { Ok(state) } else { Err("it changed while it was read".to_owned()) }
+    }
+
+    /// Segments that were renamed or set aside are no longer read, and should not go unnoticed.
+    fn look_at_names(&mut self) -> Result<(), OpenFault> {
+        let names = names_in(&self.segments_in)?;
+        let odd = names.iter().filter(|name| name.contains(".seg") && SegmentName::parse(name).is_none());
+        for name in odd.filter(|name| !name.ends_with(".tmp")) {
+            let what = if name.ends_with(".suspect") {
+                "an operator's decision set this aside: not read"
+            } else {
+                "not the name of a segment: not read"
+            };
+            self.findings.push(Finding::new(Grade::Notice, what).at(name));
+        }
+        Ok(())
+    }
+
+    fn look_at_meta(&mut self, path: &Path) -> Result<(), OpenFault> {
+        let mut bytes = Vec::new();
+        match read(path, META_BYTES as u64 + 1, &mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let what =
+                    "meta is not here: without it, newest blocks that are gone as a whole may not be missed";
+                self.findings.push(Finding::new(Grade::Notice, what).at("meta"));
+                return Ok(());
+            }
+            Err(error) => return Err(OpenFault::Io { path: path.to_owned(), error }),
+        }
+        if bytes.len() != META_BYTES {
+            let found = format!("{} bytes or more", bytes.len());
+            let expected = format!("{META_BYTES} bytes");
+            self.findings.push(Finding::damage("meta has another size").at("meta").differs(expected, found));
+        }
+        let whole = MetaView::read(&bytes).copies;
+        if whole < META_COPIES {
+            let what = "copies of meta are damaged; the segments do not depend on them";
+            self.findings.push(Finding::damage(what).at("meta").differs(META_COPIES, whole));
+        }
+        for (slot, page) in bytes.chunks(BLOCK_ALIGN).enumerate().skip(META_COPIES) {
+            if !is_hint_or_blank(slot, page) {
+                let place = format!("meta:{}", slot * BLOCK_ALIGN);
+                self.findings.push(Finding::damage("a hint of meta is damaged").at(place));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_snapshots(&mut self, dir: &Path) -> Result<(), OpenFault> {
+        if !dir.is_dir() {
+            return Ok(());
+        }
+        for name in names_in(dir)? {
+            if Path::new(&name).extension() != Some(OsStr::new("snap")) {
+                continue;
+            }
+            self.snapshot_files += 1;
+            let (path, place) = (dir.join(&name), format!("snap/{name}"));
+            match check(&path, &name) {
+                Ok(header) => self.snapshots.push(SnapshotFile { name, path, header }),
+                Err(why) => self.findings.push(Finding::damage(format!("a snapshot: {why}")).at(place)),
+            }
+        }
+        self.snapshots.sort_by_key(|snapshot| snapshot.header.index);
+        Ok(())
+    }
+}
+
+/// A hint's page that [`MetaView::read`] takes, with zeros behind, or one that was never written.
+fn is_hint_or_blank(slot: usize, page: &[u8]) -> bool {
+    if page.iter().all(|byte| *byte == 0) {
+        return true;
+    }
+    let mut alone = vec![0; META_BYTES];
+    let at = slot * BLOCK_ALIGN;
+    if let Some(place) = alone.get_mut(at..at + page.len()) {
+        place.copy_from_slice(page);
+    }
+    let behind = page.get(SECTOR_BYTES..).unwrap_or_default();
+    MetaView::read(&alone).durable_hint > 0 && behind.iter().all(|byte| *byte == 0)
+}
+
+fn check(path: &Path, name: &str) -> Result<SnapshotHeader, String> {
+    let (header, state) = load(path)?;
+    if *header.file().name != *name {
+        return Err(format!("its header belongs to {}", header.file()));
+    }
+    let found = blake3(&[&state]);
+    if found != header.state_hash {
+        return Err(format!("its state has hash {found}, its header says {}", header.state_hash));
+    }
+    Ok(header)
+}
+
+fn load(path: &Path) -> Result<(SnapshotHeader, Vec<u8>), String> {
+    let mut bytes = Vec::new();
+    read(path, SNAPSHOT_BYTES_MAX, &mut bytes).map_err(|error| error.to_string())?;
+    snapshot_file::decode(&bytes).map_err(|fault| fault.to_string())
+}
+
+fn read(path: &Path, bytes_max: u64, bytes: &mut Vec<u8>) -> std::io::Result<()> {
+    bytes.clear();
+    File::open(path)?.take(bytes_max).read_to_end(bytes)?;
+    Ok(())
+}
+
+fn names_in(dir: &Path) -> Result<Vec<String>, OpenFault> {
+    let failed = |error| OpenFault::Io { path: dir.to_owned(), error };
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(failed)? {
+        names.push(entry.map_err(failed)?.file_name().to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
+}
