@@ -291,7 +291,9 @@ impl Connection {
         }
         let silent = now.since(bound.last_received);
         let test = !bound.test_asked && silent >= bound.test_nanos();
-        let heartbeat = !bound.heartbeat_asked && now.since(bound.last_sent) >= bound.heartbeat_nanos;
+        // While a TestRequest is open the next thing that happens is an answer or the end.
+        let idle = now.since(bound.last_sent) >= bound.heartbeat_nanos;
+        let heartbeat = idle && !bound.heartbeat_asked && !bound.test_asked;
         if silent >= bound.silent_nanos() && bound.test_asked {
             self.submit(0, SessionDown { end: SessionEnd::Silent }, now, submit);
             self.state = State::Ending;
@@ -318,7 +320,7 @@ impl Connection {
                 let silence = if bound.test_asked { bound.silent_nanos() } else { bound.test_nanos() };
                 let heard = bound.last_received.plus(silence);
                 let sent = bound.last_sent.plus(bound.heartbeat_nanos);
-                Some(if bound.heartbeat_asked { heard } else { heard.min(sent) })
+                Some(if bound.heartbeat_asked || bound.test_asked { heard } else { heard.min(sent) })
             }
             (State::Awaiting { .. } | State::Open | State::Ending | State::Done, _) => None,
         }

@@ -144,7 +144,8 @@ fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Enco
             }
         }
         EventBody::HeartbeatSent(heartbeat) => encoder.text_if_any(112, heartbeat.test_req_id.as_bytes()),
-        EventBody::TestRequestSent(_) => encoder.number(112, number.0),
+        // Whatever comes back proves life, so the text does not matter; this is the one that other engines send.
+        EventBody::TestRequestSent(_) => encoder.text(112, b"TEST"),
         EventBody::ResendRequestSent(request) => {
             encoder.number(7, request.begin);
             encoder.number(16, request.end);

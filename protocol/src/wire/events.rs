@@ -238,7 +238,7 @@ messages! {
             /// TestReqID(112); empty = none.
             test_req_id: Text<TEST_REQ_ID_BYTES_MAX>,
         }
-        /// TestRequest(1), ours. TestReqID(112) is its own number.
+        /// TestRequest(1), ours. TestReqID(112) is the gateway's choice: any message that follows answers it.
         TestRequestSent = 101 v 1 {}
         /// ResendRequest(2), ours.
         ResendRequestSent = 102 v 1 {
