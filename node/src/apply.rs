@@ -66,10 +66,8 @@ fn known_assets(client: &mut Client) -> Result<Assets, NodeFault> {
 
 fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
     let commands = items.iter().map(|item| Body::of(&item.command)).collect();
-    match client.ask(&Request::Plan { commands })? {
-        Answer::Plan { effects } if effects.len() == items.len() => Ok(effects),
-        _ => Err(crossed()),
-    }
+    let Answer::Plan { effects } = client.ask(&Request::Plan { commands })? else { return Err(crossed()) };
+    if effects.len() == items.len() { Ok(effects) } else { Err(crossed()) }
 }
 
 /// Submits what is not so already; the answers come in the same order.
@@ -78,10 +76,12 @@ fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Ve
     let due = items.iter().zip(&effects).filter(|(_, effect)| differs(effect));
     let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command)).collect();
     let submitted = commands.len();
-    let outcomes = match client.ask(&Request::Submit { commands })? {
-        Answer::Submitted { outcomes } if outcomes.len() == submitted => outcomes,
-        _ => return Err(crossed()),
+    let Answer::Submitted { outcomes } = client.ask(&Request::Submit { commands })? else {
+        return Err(crossed());
     };
+    if outcomes.len() != submitted {
+        return Err(crossed());
+    }
     let mut outcomes = outcomes.into_iter();
     let mut fate = |effect: Effect| match effect {
         Effect::Unchanged => Some(Fate::Unchanged),

@@ -419,11 +419,11 @@ mod tests {
     }
 
     fn demo_market(symbol: &str) -> DefineMarket {
-        let found = read(DEMO).unwrap().into_iter().find_map(|item| match item.command {
-            Command::DefineMarket(market) if market.symbol.as_bytes() == symbol.as_bytes() => Some(market),
-            _ => None,
+        let markets = read(DEMO).unwrap().into_iter().filter_map(|item| {
+            let Command::DefineMarket(market) = item.command else { return None };
+            Some(market)
         });
-        found.unwrap()
+        markets.into_iter().find(|market| market.symbol.as_bytes() == symbol.as_bytes()).unwrap()
     }
 
     #[test]
@@ -436,9 +436,8 @@ mod tests {
         let items = read(DEMO).unwrap();
         let sessions: Vec<_> = items
             .iter()
-            .filter_map(|item| match &item.command {
-                Command::DefineSession(session) => Some(session),
-                _ => None,
+            .filter_map(|item| {
+                if let Command::DefineSession(session) = &item.command { Some(session) } else { None }
             })
             .collect();
         assert_eq!(sessions.len(), 8);
@@ -455,9 +454,8 @@ mod tests {
         let mut accounts: Vec<_> = read(DEMO)
             .unwrap()
             .iter()
-            .filter_map(|item| match &item.command {
-                Command::OpenAccount(open) => Some(open.account),
-                _ => None,
+            .filter_map(|item| {
+                if let Command::OpenAccount(open) = &item.command { Some(open.account) } else { None }
             })
             .collect();
         let all = accounts.len();

@@ -10,7 +10,7 @@ use axum::routing::get;
 
 use crate::clock::Clock;
 use crate::metrics;
-use crate::status::Watch;
+use crate::status::{Watch, latest};
 
 /// A hot thread that has published nothing for this long hangs.
 const LIVE_NANOS: u64 = 5_000_000_000;
@@ -34,7 +34,7 @@ pub(crate) async fn serve(listener: std::net::TcpListener, status: Watch, clock:
 }
 
 async fn live(State(site): State<Site>) -> Response {
-    let silent_nanos = site.clock.mono().since(site.status.borrow().published);
+    let silent_nanos = site.clock.mono().since(latest(&site.status).published);
     if silent_nanos < LIVE_NANOS {
         (StatusCode::OK, "live\n").into_response()
     } else {
@@ -45,13 +45,13 @@ async fn live(State(site): State<Site>) -> Response {
 }
 
 async fn ready(State(site): State<Site>) -> Response {
-    let readiness = site.status.borrow().readiness();
+    let readiness = latest(&site.status).readiness();
     let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = serde_json::to_string(&readiness).unwrap_or_default();
     (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn scrape(State(site): State<Site>) -> Response {
-    let published = site.status.borrow().clone();
+    let published = latest(&site.status);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&published)).into_response()
 }

@@ -174,11 +174,11 @@ fn open_replica(
             Replica::create(disk, beside, identity, journal_options, &options)
         }
     };
-    opened.map_err(|fault| match fault {
-        StartFault::Refused(refusal) => {
-            NodeFault::Recovery { dir: dir.to_owned(), report: refusal.to_string() }
+    opened.map_err(|fault| {
+        if let StartFault::Raft(_) = fault {
+            return NodeFault::Internal(fault.to_string());
         }
-        other => NodeFault::Internal(other.to_string()),
+        NodeFault::Recovery { dir: dir.to_owned(), report: fault.to_string() }
     })
 }
 

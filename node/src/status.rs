@@ -17,6 +17,11 @@ use crate::metrics::{Counters, Latencies, Stage};
 /// The hot thread's latest word.
 pub(crate) type Watch = watch::Receiver<Arc<Published>>;
 
+/// A copy of it. The lock is held for no longer than it takes to count a reference: the hot thread publishes through it.
+pub(crate) fn latest(watch: &Watch) -> Arc<Published> {
+    Arc::clone(&watch.borrow())
+}
+
 /// A node at one moment.
 #[derive(Clone, Debug)]
 pub(crate) struct Published {

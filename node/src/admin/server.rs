@@ -15,7 +15,7 @@ use tokio::sync::{Semaphore, oneshot};
 
 use crate::admin::{Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, LINE_BYTES_MAX, Request, SocketPath};
 use crate::plan::{Effect, Outcome};
-use crate::status::{SessionReport, Watch};
+use crate::status::{SessionReport, Watch, latest};
 
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 8;
@@ -55,7 +55,7 @@ impl Desk {
 
     /// Whether this user of the operating system is the operator. Nobody is until the first record has been read.
     fn admit(&self, uid: u32) -> Result<(), &'static str> {
-        match self.status.borrow().genesis.as_ref().map(|genesis| genesis.operator_uid) {
+        match latest(&self.status).genesis.as_ref().map(|genesis| genesis.operator_uid) {
             Some(operator) if operator == uid => Ok(()),
             Some(_) => Err("this user is not the operator of the cluster"),
             None => Err("the node is recovering"),
@@ -76,7 +76,7 @@ impl Desk {
         Ok(match request {
             Request::Status => {
                 let sessions = self.ask(Question::Sessions).await?;
-                let report = Box::new(self.status.borrow().report());
+                let report = Box::new(latest(&self.status).report());
                 Answer::Status { report, sessions }
             }
             Request::Assets => Answer::Assets { assets: self.ask(Question::Assets).await? },

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use crate::folder::Folder;
 use crate::process::{Node, run, sicil, status};
@@ -34,6 +35,8 @@ fn an_empty_folder_becomes_a_demo_that_serves() {
         "{metrics}"
     );
     assert_eq!(node.get("/else").0, 404);
+    let socket = fs::metadata(data.join("admin.sock")).unwrap();
+    assert_eq!(socket.permissions().mode() & 0o777, 0o600, "the operator's alone");
     assert_eq!(node.stop().code(), Some(0));
     assert!(!data.join("admin.sock").exists());
 }
@@ -139,4 +142,41 @@ fn without_a_node_there_is_no_status() {
     let folder = Folder::new("none");
     let (code, _, err) = run(sicil(["status", "--data"]).arg(folder.data()));
     assert_eq!(code, 7, "{err}");
+}
+
+#[test]
+fn a_folder_with_a_long_path_has_an_operator_too() {
+    let folder = Folder::new("long");
+    let data = folder.join(&"d".repeat(200));
+    let node = Node::start(&data, &folder.config("demo = true"));
+    assert_eq!(status(&data, &[])["demo"], true);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn what_was_durable_and_is_damaged_is_never_cut_off() {
+    let folder = Folder::new("damaged");
+    let (data, config) = (folder.data(), folder.config("demo = true"));
+    assert_eq!(Node::start(&data, &config).stop().code(), Some(0));
+    let recover = |more: &[&str]| run(sicil(["recover"]).args(more).arg("--data").arg(&data));
+    let (code, report, _) = recover(&[]);
+    assert_eq!(code, 0);
+    assert!(report.contains("verdict     Clean"), "{report}");
+    let (code, _, err) = recover(&["--adjudicate", "--reason", "a test"]);
+    assert_eq!(code, 6, "nothing is in doubt: {err}");
+    let segments = fs::read_dir(data.join("j")).unwrap().map(|entry| entry.unwrap().path());
+    let first = segments.filter(|path| path.extension().is_some_and(|e| e == "seg")).min().unwrap();
+    let damaged = fs::OpenOptions::new().read(true).write(true).open(&first).unwrap();
+    let (mut byte, at) = ([0], journal::segment::BLOCKS_AT + 300);
+    damaged.read_exact_at(&mut byte, at).unwrap();
+    damaged.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    let before = fs::read(&first).unwrap();
+    for command in [vec!["recover"], vec!["recover", "--adjudicate", "--reason", "a test"], vec!["start"]] {
+        let (code, _, err) =
+            run(sicil(command).arg("--config").arg(&config).arg("--data").arg(&data).env("RUST_LOG", "off"));
+        assert_eq!(code, 6, "{err}");
+        assert!(err.contains("durable blocks are damaged"), "{err}");
+        assert_eq!(err.lines().count(), 1, "{err}");
+    }
+    assert!(fs::read(&first).unwrap() == before, "nothing was changed");
 }
