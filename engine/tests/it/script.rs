@@ -369,8 +369,10 @@ impl Script {
         words: &mut Words<'_>,
     ) -> Vec<String> {
         let (current, next) = self.world.next_number(session);
-        let (generation, number) = (generation.unwrap_or(current), number.unwrap_or(next));
         let name = words.next();
+        // A Logon comes from a connection that is not bound yet.
+        let current = if name == "logon" { 0 } else { current };
+        let (generation, number) = (generation.unwrap_or(current), number.unwrap_or(next));
         let (command, is_numbered) = self.message_command(name, number, words);
         self.submit(session, generation, if is_numbered { number } else { 0 }, command)
     }
