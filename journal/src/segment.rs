@@ -211,8 +211,8 @@ pub fn fill(bytes: &mut [u8], nonce: u64) {
     rest.copy_from_slice(&pattern[..rest.len()]);
 }
 
-/// Bytes that [`prefill`] writes at a time.
-pub const PREFILL_STEP_BYTES: usize = 1 << 20;
+/// Bytes that [`prefill`] writes at a time: a commit block that comes in between waits for one of these.
+pub const PREFILL_STEP_BYTES: usize = 128 << 10;
 
 /// Makes a spare segment with plain calls: pattern, sync, name, sync of the folder. Under a name of its own until it is
 /// whole, so that a segment in its place is always of full size.

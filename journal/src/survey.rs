@@ -464,7 +464,6 @@ impl Survey {
         self.log = log;
         self.last_block = block.block_seq;
         self.last_block_crc = block.crc;
-        self.watermark = self.watermark.max(block.durable_block);
         self.commit = self.commit.max(block.commit_index);
         self.blocks += 1;
         self.next_offset = place.offset + block.extent() as u64;

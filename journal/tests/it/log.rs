@@ -217,6 +217,28 @@ fn segments_below_a_snapshot_are_dropped_and_the_log_opens_behind_them() {
 }
 
 #[test]
+fn a_synced_hint_finds_out_a_device_that_lost_the_newest_write() {
+    let disk = MemDisk::default();
+    let mut journal = create(&disk);
+    for index in 1..=2 {
+        journal.append(&entry(index, 1, 10, 1));
+        settle(&mut journal);
+    }
+    let lost = disk.writes().pop().unwrap();
+    let lose = |mut files: crate::mem_disk::Files| {
+        let bytes = files.get_mut(&lost.file).unwrap();
+        journal::segment::fill(
+            &mut bytes[lost.offset as usize..][..lost.bytes.len()],
+            journal::segment::nonce(7, 1),
+        );
+        Journal::open(MemDisk::of(files), options()).map(|opened| opened.journal.last_index())
+    };
+    assert!(matches!(lose(disk.after_power_loss()), Ok(Index(1))), "nobody can know");
+    journal.sync_hint().unwrap_or_else(|fault| panic!("{fault}"));
+    assert!(matches!(lose(disk.after_power_loss()), Err(Refusal::Repair(_))));
+}
+
+#[test]
 fn a_folder_is_created_once_and_never_without_its_meta() {
     let disk = MemDisk::default();
     assert!(matches!(Journal::open(disk.clone(), options()), Err(Refusal::Empty)));

@@ -10,10 +10,10 @@ use protocol::Index;
 use crate::log::{IDENTITY, entry, options};
 
 /// A folder of its own below the build's, removed when the test has passed.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let path =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("journal-{name}-{}", std::process::id()));
         if path.exists() {
@@ -31,7 +31,7 @@ impl Drop for Folder {
     }
 }
 
-fn settle(journal: &mut Journal<FileDisk>) {
+pub(crate) fn settle(journal: &mut Journal<FileDisk>) {
     while journal.durable() != journal.appended() {
         let progress = journal.step().unwrap_or_else(|fault| panic!("{fault}"));
         if !progress.completed {

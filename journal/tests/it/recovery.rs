@@ -233,6 +233,20 @@ fn every_sector_subset_of_a_segments_header_leaves_the_log_as_it_was() {
     }
 }
 
+#[test]
+fn the_header_of_a_segment_vouches_for_the_end_of_the_one_before() {
+    let history = History::of(&[7_000; 16], 128 << 10);
+    let roll = history.writes.iter().position(|write| write.offset == 0).unwrap();
+    let seal = &history.writes[roll - 1];
+    for header_written in [false, true] {
+        let mut files = history.files(roll + usize::from(header_written));
+        files.get_mut(&seal.file).unwrap()[seal.offset as usize..][..BLOCK_ALIGN].fill(0xee);
+        let verdict = history.judge(&files, 0).verdict;
+        assert_eq!(matches!(verdict, Verdict::Repair(_)), header_written, "{verdict:?}");
+        assert_eq!(matches!(verdict, Verdict::Suspect { .. }), !header_written, "{verdict:?}");
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Fault {
     BitFlip,
