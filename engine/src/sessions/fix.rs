@@ -19,8 +19,6 @@ use crate::engine::Engine;
 
 /// SessionRejectReason(373) 5: value is incorrect for this tag.
 const VALUE_INCORRECT: u16 = 5;
-/// NewSeqNo(36).
-const TAG_NEW_SEQ_NO: u32 = 36;
 /// BusinessRejectReason(380) 0 and 3: other; unsupported message type.
 const BUSINESS_OTHER: u16 = 0;
 const BUSINESS_UNSUPPORTED: u16 = 3;
@@ -54,12 +52,14 @@ impl Sessions {
         command: &'c Result<Command, RecordFault>,
         effects: &mut Effects<'_>,
     ) -> Option<&'c Command> {
-        if let Ok(Command::SessionLogon(logon)) = command {
-            self.logon(row, logon, effects);
-            return None;
-        }
         let header = &record.header;
         let session = self.rows.at_mut(row);
+        if let Ok(Command::SessionLogon(logon)) = command {
+            // A reset on the connection that the session is bound to says so by its generation.
+            let bound = logon.reset && session.connected && header.generation == session.generation;
+            self.logon(row, logon, bound, effects);
+            return None;
+        }
         if !session.connected || header.generation != session.generation {
             session.drop_record(header.request, RejectReason::StaleGeneration, effects);
             return None;
@@ -71,6 +71,10 @@ impl Sessions {
         }
         let session = self.rows.at_mut(row);
         let number = header.request.0;
+        if number == 0 && may_come_unnumbered(command) {
+            session.last_heard = effects.time;
+            return self.numbered(row, number, command, effects);
+        }
         if number != session.next_in {
             let executed = number < session.next_in;
             let reason = if executed { RejectReason::AlreadyExecuted } else { RejectReason::SequenceGap };
@@ -187,8 +191,8 @@ impl Sessions {
         self.close(row, end, effects);
     }
 
-    fn logon(&mut self, row: u32, logon: &SessionLogon, effects: &mut Effects<'_>) {
-        if let Err(end) = self.check_logon(row, logon, effects) {
+    fn logon(&mut self, row: u32, logon: &SessionLogon, bound: bool, effects: &mut Effects<'_>) {
+        if let Err(end) = self.check_logon(row, logon, bound, effects) {
             let session = self.rows.at(row).definition.session;
             effects.push(events::SessionRefused { session, connection: logon.connection, end });
             return;
@@ -233,6 +237,7 @@ impl Sessions {
         &mut self,
         row: u32,
         logon: &SessionLogon,
+        bound: bool,
         effects: &mut Effects<'_>,
     ) -> Result<(), SessionEnd> {
         let session = self.rows.at(row);
@@ -241,7 +246,7 @@ impl Sessions {
         if !heartbeats.contains(&logon.heartbeat_s) {
             return Err(SessionEnd::HeartbeatRange);
         }
-        if session.connected {
+        if session.connected && !bound {
             if session.is_alive(effects.time) {
                 return Err(SessionEnd::AlreadyConnected);
             }
@@ -324,11 +329,19 @@ fn logout(end: SessionEnd, expected: u64, received: u64) -> events::LogoutSent {
     events::LogoutSent { end, expected, received }
 }
 
+/// Answered whatever its number: a peer with a gap of its own must not have to wait until ours is closed.
+fn may_come_unnumbered(command: &Result<Command, RecordFault>) -> bool {
+    matches!(
+        command,
+        Ok(Command::SessionLogout(_) | Command::SessionResendRequest(_) | Command::SessionRefuse(_))
+    )
+}
+
 fn sequence_reset_reject(ref_seq_num: u64, note: &str) -> events::RejectSent {
     events::RejectSent {
         ref_seq_num,
         ref_msg_type: Text::truncated("4"),
-        ref_tag: TAG_NEW_SEQ_NO,
+        ref_tag: 0,
         reason: VALUE_INCORRECT,
         note: Text::truncated(note),
     }
