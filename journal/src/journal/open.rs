@@ -105,7 +105,7 @@ impl<D: Disk> Journal<D> {
     /// [`Refusal::Exists`], [`Refusal::MetaLost`], [`Refusal::Disk`].
     pub fn create(mut disk: D, identity: Identity, options: Options) -> Result<Self, Refusal> {
         check(&options);
-        if MetaView::load(&mut disk)?.is_some() {
+        if MetaView::load(&mut disk)?.is_some_and(|view| view.meta.is_some()) {
             return Err(Refusal::Exists);
         }
         remove_unfinished(&mut disk)?;
@@ -138,6 +138,8 @@ impl<D: Disk> Journal<D> {
         disk.sync(&name.file())?;
         let Identity { cluster, epoch, node } = identity;
         let meta = Meta { sequence: 1, cluster, epoch, node, hard_state: HardState::default() };
+        // Of full length at once: a hint must never need room on a disk that has none left.
+        disk.write_at(&meta::file(), 0, &AlignedBuf::zeroed(meta::META_BYTES))?;
         meta.store(&mut disk)?;
         disk.sync_dir(Dir::Root)?;
         Ok(Self::open(disk, options)?.journal)
@@ -176,6 +178,8 @@ impl<D: Disk> Journal<D> {
             disk.sync(&name.file())?;
         }
         disk.sync_dir(Dir::Journal)?;
+        // Making the journal may have been interrupted before the name of `meta` was durable.
+        disk.sync_dir(Dir::Root)?;
         let meta = settle_meta(&mut disk, &view, meta, findings.hard_state)?;
         let report = OpenReport {
             findings: walked.findings.clone(),
