@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use journal::WriterKind;
+use replicas::SnapshotPolicy;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -63,6 +64,10 @@ pub(crate) struct Config {
     pub(crate) writer: Setting<WriterKind>,
     /// `journal.segment_bytes`
     pub(crate) segment_bytes: Setting<u64>,
+    /// `snapshots.journal_bytes`
+    pub(crate) snapshot_journal_bytes: Setting<u64>,
+    /// `snapshots.interval_ms`
+    pub(crate) snapshot_interval_ms: Setting<u64>,
     /// `fix.connections_max`
     pub(crate) connections_max: Setting<u64>,
 }
@@ -77,6 +82,8 @@ struct File {
     listen: ListenTable,
     #[serde(default)]
     journal: JournalTable,
+    #[serde(default)]
+    snapshots: SnapshotsTable,
     #[serde(default)]
     fix: FixTable,
 }
@@ -103,6 +110,13 @@ struct JournalTable {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
+struct SnapshotsTable {
+    journal_bytes: Option<Spanned<u64>>,
+    interval_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct FixTable {
     connections_max: Option<Spanned<u64>>,
 }
@@ -124,6 +138,8 @@ impl Config {
             listen_http: default(HTTP_DEFAULT),
             writer: default(WriterKind::Direct),
             segment_bytes: default(SEGMENT_BYTES_DEFAULT),
+            snapshot_journal_bytes: default(SnapshotPolicy::default().journal_bytes),
+            snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
             connections_max: default(CONNECTIONS_DEFAULT),
         }
     }
@@ -152,6 +168,18 @@ impl Config {
             listen_http: address(file.listen.http.as_ref(), HTTP_DEFAULT)?,
             writer: writer(file.journal.writer.as_ref())?,
             segment_bytes: segment_bytes(file.journal.segment_bytes)?,
+            snapshot_journal_bytes: number(
+                file.snapshots.journal_bytes,
+                SnapshotPolicy::default().journal_bytes,
+                1 << 20,
+                1 << 40,
+            )?,
+            snapshot_interval_ms: number(
+                file.snapshots.interval_ms,
+                SnapshotPolicy::default().interval_ms,
+                100,
+                7 * 86_400_000,
+            )?,
             connections_max: number(file.fix.connections_max, CONNECTIONS_DEFAULT, 1, CONNECTIONS_MAX)?,
         };
         if config.demo == Some(true)
@@ -193,6 +221,9 @@ impl fmt::Display for Config {
         let (writer, segment) = (self.writer, self.segment_bytes);
         writeln!(f, "\n[journal]\nwriter = \"{}\"  # {}", writer.value, origin(writer.origin))?;
         writeln!(f, "segment_bytes = {}  # {}", segment.value, origin(segment.origin))?;
+        let (bytes, interval) = (self.snapshot_journal_bytes, self.snapshot_interval_ms);
+        writeln!(f, "\n[snapshots]\njournal_bytes = {}  # {}", bytes.value, origin(bytes.origin))?;
+        writeln!(f, "interval_ms = {}  # {}", interval.value, origin(interval.origin))?;
         let connections = self.connections_max;
         writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))
     }

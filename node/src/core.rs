@@ -25,6 +25,7 @@ use crate::metrics::Stage;
 use crate::operator::Operator;
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
+use crate::snapshots::Snapshots;
 use crate::sockets::{READ_BYTES, ReadResult, Sockets};
 use crate::status::SessionReport;
 
@@ -62,6 +63,7 @@ pub(crate) struct Core {
     clock: Clock,
     bell: Bell,
     publisher: Publisher,
+    snapshots: Snapshots,
     /// Clients are let in.
     is_open: bool,
     attention: Attention,
@@ -123,6 +125,7 @@ impl Core {
         questions: Questions,
         clock: Clock,
         publisher: Publisher,
+        snapshots: Snapshots,
     ) -> Self {
         Self {
             replica,
@@ -133,6 +136,7 @@ impl Core {
             clock,
             bell,
             publisher,
+            snapshots,
             is_open: false,
             attention: Attention::default(),
             events: Vec::new(),
@@ -198,6 +202,7 @@ impl Core {
                 let until = now.mono.plus(DRAIN_NANOS);
                 let drain = drain.get_or_insert(Drain { until, said_goodbye: false });
                 if self.drain(drain, now) {
+                    self.snapshots.finish(&mut self.replica);
                     return Ok(());
                 }
             }
@@ -251,6 +256,7 @@ impl Core {
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
         self.write_sockets(now);
+        self.snapshots.step(&mut self.replica, now.mono);
         self.publisher.record(&self.replica.take_latencies());
         self.publish_if_due(now.mono);
         Ok(worked)

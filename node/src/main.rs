@@ -24,6 +24,7 @@ mod outside;
 mod plan;
 mod publisher;
 mod recover;
+mod snapshots;
 mod sockets;
 mod start;
 mod status;

@@ -16,7 +16,7 @@ use journal::{FileDisk, Identity};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{ActorId, ClusterEpoch, ClusterId, Command, NodeId, RejectReason};
-use replicas::{Replica, StartFault, Timing};
+use replicas::{Replica, SnapshotPolicy, StartFault, Timing};
 use serde::Serialize;
 
 use crate::admin::SocketPath;
@@ -31,6 +31,7 @@ use crate::folder::{self, Folder};
 use crate::metrics::Latencies;
 use crate::outside::Outside;
 use crate::publisher::Publisher;
+use crate::snapshots::Snapshots;
 use crate::sockets::Sockets;
 use crate::status::Fixed;
 use crate::{StartArgs, print};
@@ -47,6 +48,7 @@ struct Ready<'a> {
     data: &'a str,
     demo: bool,
     seq: u64,
+    /// Replayed, behind the snapshot that the start began with.
     recovered_commands: u64,
     recovery_ms: u64,
 }
@@ -80,12 +82,13 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let disk = folder::open_disk(&args.data, config.writer.value)?;
     let stopping = Arc::new(AtomicBool::new(false));
     let (mut core, fixed) = assemble(disk, &config, &args.data, (folder, demo), clock, &stopping)?;
+    let seq_of_snapshot = core.engine().seq_applied().0;
     if !core.wait_until_serving(&stopping).map_err(not_yet_serving)? {
         return leave(&args.data);
     }
     let recovered_commands = match folder {
         Folder::Blank => 0,
-        Folder::Replica => core.engine().seq_applied().0,
+        Folder::Replica => core.engine().seq_applied().0 - seq_of_snapshot,
     };
     let demo = core.engine().genesis().is_some_and(|genesis| genesis.demo);
     settle_demo(&mut core, &config, demo, &args.data)?;
@@ -129,6 +132,7 @@ fn assemble(
     let sockets = Sockets::new(fix, config.connections_max.value);
     let (sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
+    let snapshots = Snapshots::new(disk.beside());
     let replica = open_replica(disk, config, dir, folder, demo)?;
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
@@ -137,7 +141,7 @@ fn assemble(
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
     let wake = Box::new(ringer(&bell));
     Outside { http, admin, desk, status, clock, stopping: Arc::clone(stopping), wake }.start()?;
-    Ok((Core::new(replica, sockets, bell, questions, clock, publisher), fixed))
+    Ok((Core::new(replica, sockets, bell, questions, clock, publisher, snapshots), fixed))
 }
 
 fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
@@ -161,7 +165,10 @@ fn open_replica(
     let options = replicas::Options {
         voters: vec![node],
         timing: Timing::LAN,
-        snapshots: replicas::SnapshotPolicy::default(),
+        snapshots: SnapshotPolicy {
+            journal_bytes: config.snapshot_journal_bytes.value,
+            interval_ms: config.snapshot_interval_ms.value,
+        },
         genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },
     };
     let beside = disk.beside();

@@ -144,6 +144,8 @@ impl Published {
                 spare_segments: replica.spares_ready,
                 blocks: replica.journal.blocks,
                 bytes: replica.journal.block_bytes,
+                snapshot_index: replica.snapshot_index.map(|index| index.0),
+                snapshot_fault: replica.snapshot_fault.as_ref().map(ToString::to_string),
             },
             latency: stages.collect(),
         }
@@ -192,6 +194,10 @@ struct DiskReport {
     /// Written since the start.
     blocks: u64,
     bytes: u64,
+    /// The last entry in the newest durable snapshot.
+    snapshot_index: Option<u64>,
+    /// Why the last one could not be written.
+    snapshot_fault: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -286,6 +292,11 @@ impl fmt::Display for Shown {
         let disk = &report.disk;
         let room = if disk.read_only { "READ_ONLY: no room" } else { "room" };
         writeln!(f, "disk      writer {}, {} spare segments, {room}", disk.writer, disk.spare_segments)?;
+        match (&disk.snapshot_fault, disk.snapshot_index) {
+            (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
+            (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
+            (None, None) => writeln!(f, "snapshot  none yet")?,
+        }
         writeln!(
             f,
             "orders    {} accepted, {} refused, {} trades since the start; {} waiting",

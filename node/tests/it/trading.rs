@@ -127,6 +127,37 @@ fn acknowledged_orders_and_numbers_survive_sigkill() {
 }
 
 #[test]
+fn a_start_from_a_snapshot_replays_what_came_after_it_and_resends_what_came_before() {
+    let folder = Folder::new("snapshot");
+    let data = folder.data();
+    let config = folder.config("demo = true\n[snapshots]\njournal_bytes = 1048576\ninterval_ms = 100");
+    let mut seller = Client::new("CLIENT1");
+    let node = Node::start(&data, &config);
+    seller.log_on(&node, LogonStyle::Continue);
+    let mut orders = 0;
+    // Each order waits for its own durable block of 4 KiB, so that some hundreds of them make a snapshot due.
+    while status(&data, &[])["disk"]["snapshot_index"].is_null() {
+        for _ in 0..50 {
+            orders += 1;
+            seller.send(&format!("rest-{orders}"), Side::Sell, "0.001");
+            seller.report(&format!("rest-{orders}"), "0");
+        }
+    }
+    let before = status(&data, &["--hash"]);
+    node.kill();
+
+    let node = Node::start(&data, &config);
+    let replayed = node.ready["recovered_commands"].as_u64().unwrap();
+    assert!(replayed < orders, "{replayed} of {orders} orders were replayed");
+    assert_eq!(node.ready["seq"].as_u64(), before["seq_applied"].as_u64().map(|seq| seq + 1));
+    let mut returned = Client::new("CLIENT1");
+    returned.session = Initiator::with_state(Settings::new("CLIENT1", "SICIL"), seller.session.state());
+    returned.log_on(&node, LogonStyle::Continue);
+    returned.session.status("rest-1", "BTC-TRY", Side::Sell, returned.now());
+    assert_eq!(returned.report("rest-1", "I").text(151), "0.001");
+}
+
+#[test]
 fn sigterm_logs_every_session_out() {
     let folder = Folder::new("sigterm");
     let node = Node::start(&folder.data(), &folder.config("demo = true"));
