@@ -171,14 +171,15 @@ impl FileDisk {
         self.fell_back.as_ref()
     }
 
-    /// Blocks until a completion can be polled, `timeout` is over, or nothing is in flight.
+    /// For a caller with nothing else to do: blocks until a completion can be polled, `timeout` is over, or nothing is in
+    /// flight. A write that its thread has not begun yet is done here.
     pub fn wait(&mut self, timeout: Duration) {
         if let Some(writer) = &self.writer {
-            writer.wait(timeout);
+            writer.help(timeout);
         }
     }
 
-    /// As [`Self::wait`], for a spare.
+    /// Blocks until a spare can be polled, `timeout` is over, or none is being made.
     pub fn wait_spare(&mut self, timeout: Duration) {
         if let Some(maker) = &self.spare_maker {
             maker.wait(timeout);
