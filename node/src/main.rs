@@ -14,6 +14,7 @@ mod clock;
 mod config;
 mod core;
 mod definitions;
+mod demo;
 mod fault;
 mod folder;
 mod http;
@@ -31,6 +32,7 @@ mod status;
 mod text_file;
 mod threads;
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,6 +65,15 @@ enum Command {
     Config(ConfigCommand),
     /// Judge the journal of a node that is not running, and decide what it cannot decide alone.
     Recover(RecoverArgs),
+    /// Read journals: same as `sicil-replay`.
+    #[command(disable_help_flag = true)]
+    Replay {
+        /// As for `sicil-replay`.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+    /// About a minute that shows it all: trading, a kill, the return, and the comparison of everything.
+    Demo(demo::Args),
 }
 
 #[derive(Args)]
@@ -145,6 +156,11 @@ fn main() -> ExitCode {
         Command::Status(args) => show_status(&args),
         Command::Config(ConfigCommand::Check { config }) => check_config(config),
         Command::Recover(args) => logging::start(None, false).and_then(|()| recover::run(&args)),
+        Command::Replay { arguments } => {
+            let program = OsString::from("sicil replay");
+            return replay::main_with_args(std::iter::once(program).chain(arguments));
+        }
+        Command::Demo(args) => demo::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -79,7 +79,7 @@ impl Blotter {
     pub(super) fn take(&mut self, message: &Message) -> Result<(), String> {
         let number = message.msg_seq_num();
         if number != self.next {
-            return Err(format!("message {number} came where {} was next", self.next));
+            return Err(format!("message {number} came where {} was next: {message:?}", self.next));
         }
         self.next = message.next_seq_num();
         match message.kind() {

@@ -16,8 +16,7 @@ use super::DemoFault;
 use crate::threads;
 
 /// Any free ports, and segments small enough that a minute fills several.
-const CONFIG: &str =
-    "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[journal]\nsegment_bytes = 33554432\n";
+const CONFIG: &str = "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[journal]\nsegment_bytes = 33554432\n";
 /// Where a child finds its configuration: on its standard input, so that no file stays beside the folder.
 const CONFIG_PATH: &str = "/dev/stdin";
 /// A node that is not ready after this long is not going to be.
@@ -74,7 +73,10 @@ impl Node {
         let fix = ready.get("fix").and_then(Value::as_str).and_then(|text| text.parse().ok());
         let http = ready.get("http").and_then(Value::as_str);
         let (Some(fix), Some(http)) = (fix, http) else {
-            return Err(DemoFault::Node(format!("no ready line came, but {line:?}; its log:\n{}", self.log())));
+            return Err(DemoFault::Node(format!(
+                "no ready line came, but {line:?}; its log:\n{}",
+                self.log()
+            )));
         };
         (self.fix, self.http) = (fix, http.to_owned());
         Ok(())
@@ -111,7 +113,8 @@ impl Node {
         }
         let mut fds = [PollFd::new(self.out.get_ref(), PollFlags::IN)];
         let timeout = Timespec { tv_sec: seconds, tv_nsec: 0 };
-        let ready = poll(&mut fds, Some(&timeout)).map_err(|e| DemoFault::io("the node's output")(e.into()))?;
+        let ready =
+            poll(&mut fds, Some(&timeout)).map_err(|e| DemoFault::io("the node's output")(e.into()))?;
         if ready > 0 {
             return Ok(());
         }

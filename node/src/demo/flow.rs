@@ -76,7 +76,8 @@ impl Flow {
         let market = self.below(3);
         self.drift(market);
         let draw = self.below(100);
-        let target = live.get(usize::try_from(self.below(u64::try_from(live.len()).unwrap_or(0).max(1))).unwrap_or(0));
+        let target =
+            live.get(usize::try_from(self.below(u64::try_from(live.len()).unwrap_or(0).max(1))).unwrap_or(0));
         let target = target.and_then(|order| Some((*order, standing(*order)?)));
         match target {
             Some((order, standing)) if draw < 27 || live.len() > LIVE_MAX => {
@@ -95,7 +96,9 @@ impl Flow {
     }
 
     fn order(&mut self, initiator: &mut Initiator, number: u64, market: u64, now: Clocks) {
-        let Some((definition, mid)) = of(&MARKETS, market).zip(of(&self.mids, market).copied()) else { return };
+        let Some((definition, mid)) = of(&MARKETS, market).zip(of(&self.mids, market).copied()) else {
+            return;
+        };
         let side = if self.below(2) == 0 { Side::Buy } else { Side::Sell };
         let kind = self.below(100);
         let (order_type, time_in_force, taking) = match kind {
@@ -170,5 +173,11 @@ fn of<T>(items: &[T], place: u64) -> Option<&T> {
 }
 
 fn named<'a>(standing: &'a Standing, cl_ord_id: &'a str, qty: &'a str) -> OrderRef<'a> {
-    OrderRef { cl_ord_id, orig_cl_ord_id: &standing.cl_ord_id, symbol: &standing.symbol, side: standing.side, qty }
+    OrderRef {
+        cl_ord_id,
+        orig_cl_ord_id: &standing.cl_ord_id,
+        symbol: &standing.symbol,
+        side: standing.side,
+        qty,
+    }
 }

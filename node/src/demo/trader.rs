@@ -95,6 +95,8 @@ pub(super) struct Gauges {
     pub(super) first_answer_ns: AtomicU64,
 }
 
+/// Longest latency that is told from longer ones: as long as a client waits at all.
+const LATENCY_US_MAX: u64 = PATIENCE_NANOS / 1_000;
 /// Kinds of play whose latencies are kept apart.
 pub(super) const PLAYS: usize = 3;
 
@@ -116,6 +118,8 @@ pub(super) struct Trader {
     initiator: Initiator,
     socket: Option<TcpStream>,
     out: Vec<u8>,
+    /// How it logs on: half of the clients ask for what they missed, the others say in the Logon what they expect.
+    style: LogonStyle,
     flow: Flow,
     blotter: Blotter,
     /// Orders that rest and that nothing is under way for.
@@ -143,8 +147,9 @@ impl Trader {
         gauges: Arc<Gauges>,
     ) -> Result<Self, DemoFault> {
         let comp_id = format!("CLIENT{client}");
-        let histogram = || Histogram::new(3).map_err(|error| DemoFault::Node(error.to_string()));
-        let latencies = (0..PLAYS).map(|_| histogram()).collect::<Result<_, _>>()?;
+        let histogram = || Histogram::new_with_bounds(1, LATENCY_US_MAX, 3);
+        let latencies = (0..PLAYS).map(|_| histogram()).collect::<Result<_, _>>();
+        let latencies = latencies.map_err(|error| DemoFault::Node(error.to_string()))?;
         let start = State { next_in: 1, next_out: 1 };
         Ok(Self {
             initiator: Initiator::new(settings(&comp_id)),
@@ -155,6 +160,11 @@ impl Trader {
             gauges,
             socket: None,
             out: Vec::new(),
+            style: if client.is_multiple_of(2) {
+                LogonStyle::ContinueNextExpected
+            } else {
+                LogonStyle::Continue
+            },
             flow: Flow::new(client, seed),
             blotter: Blotter::default(),
             free: Vec::new(),
@@ -205,7 +215,7 @@ impl Trader {
     }
 
     fn connect(&mut self, address: SocketAddr) -> Result<(), DemoFault> {
-        self.dial(address, LogonStyle::Continue)?;
+        self.dial(address, self.style)?;
         self.expects_loss = false;
         self.announced = true;
         while !self.initiator.caught_up() {
@@ -288,7 +298,8 @@ impl Trader {
         let nanos = i64::try_from(wait_ns).unwrap_or(i64::MAX);
         let timeout = Timespec { tv_sec: 0, tv_nsec: nanos.min(999_999_999) };
         let mut fds = [PollFd::new(&*socket, PollFlags::IN)];
-        poll(&mut fds, Some(&timeout)).map_err(|errno| DemoFault::io("waiting for the node")(errno.into()))?;
+        poll(&mut fds, Some(&timeout))
+            .map_err(|errno| DemoFault::io("waiting for the node")(errno.into()))?;
         let mut bytes = [0; 32 << 10];
         let read = socket.read(&mut bytes);
         let now = self.now();
@@ -347,8 +358,9 @@ impl Trader {
         if let Some(pending) = self.pending.pop_front_if(|pending| Some(pending.number) == number) {
             let now_ns = self.clock.mono().0;
             self.gauges.answered.fetch_add(1, Ordering::Relaxed);
-            // Only the first answer of all after a logon is kept; the others find another value than 0.
-            self.gauges.first_answer_ns.compare_exchange(0, now_ns, Ordering::Relaxed, Ordering::Relaxed).ok();
+            if self.gauges.first_answer_ns.load(Ordering::Relaxed) == 0 {
+                self.gauges.first_answer_ns.store(now_ns, Ordering::Relaxed);
+            }
             if !pending.crossed_loss
                 && let Some(latencies) = self.latencies.get_mut(self.play)
             {
@@ -390,7 +402,9 @@ impl Trader {
             self.take_reports()?;
         }
         if let Some(difference) = known.difference(&self.blotter) {
-            return Err(DemoFault::Fix(format!("what was told before is not what is told now: {difference}")));
+            return Err(DemoFault::Fix(format!(
+                "what was told before is not what is told now: {difference}"
+            )));
         }
         let confirmed = self.confirm(&known)?;
         self.log_out()?;
@@ -425,6 +439,7 @@ impl Trader {
             }
             self.exchange(LOOK_NANOS)?;
             for message in self.initiator.take_received() {
+                self.blotter.take(&message).map_err(DemoFault::Fix)?;
                 if message.get(150) != Some(b"I") {
                     continue;
                 }
