@@ -41,7 +41,8 @@ pub(crate) struct VerifyArgs {
     /// SEQ:HASH as an earlier `verify` printed it as `head`: the history up to there must be the same.
     #[arg(long, value_name = "SEQ:HASH")]
     pub(crate) head: Option<Head>,
-    /// Re-run the engine from the nearest snapshot before this seq only. Structure and chain are always checked whole.
+    /// Re-run the engine from the nearest snapshot before this seq only, and accept that the history before what is here was
+    /// dropped. Structure and chain are always checked whole.
     #[arg(long, value_name = "SEQ")]
     pub(crate) from: Option<u64>,
     /// Re-run the engine up to this seq only.

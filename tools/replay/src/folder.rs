@@ -18,6 +18,7 @@ use crate::finding::{Finding, Grade};
 const SNAPSHOT_BYTES_MAX: u64 = 16 << 30;
 /// Copies of `meta`, each in a page; hints follow.
 const META_COPIES: usize = 4;
+const META_PAGES: usize = META_BYTES / BLOCK_ALIGN;
 
 /// A folder could not be opened as a journal.
 #[derive(Debug, thiserror::Error)]
@@ -149,17 +150,17 @@ impl Folder {
             }
             Err(error) => return Err(OpenFault::Io { path: path.to_owned(), error }),
         }
-        if bytes.len() != META_BYTES {
-            let found = format!("{} bytes or more", bytes.len());
-            let expected = format!("{META_BYTES} bytes");
-            self.findings.push(Finding::damage("meta has another size").at("meta").differs(expected, found));
+        // Hints are written sector by sector: the file may end behind any of them.
+        if bytes.len() > META_BYTES {
+            let expected = format!("at most {META_BYTES} bytes");
+            self.findings.push(Finding::damage("meta is too long").at("meta").differs(expected, "more"));
         }
         let whole = MetaView::read(&bytes).copies;
         if whole < META_COPIES {
             let what = "copies of meta are damaged; the segments do not depend on them";
             self.findings.push(Finding::damage(what).at("meta").differs(META_COPIES, whole));
         }
-        for (slot, page) in bytes.chunks(BLOCK_ALIGN).enumerate().skip(META_COPIES) {
+        for (slot, page) in bytes.chunks(BLOCK_ALIGN).enumerate().take(META_PAGES).skip(META_COPIES) {
             if !is_hint_or_blank(slot, page) {
                 let place = format!("meta:{}", slot * BLOCK_ALIGN);
                 self.findings.push(Finding::damage("a hint of meta is damaged").at(place));

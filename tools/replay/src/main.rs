@@ -1,4 +1,5 @@
 //! `sicil-replay`: the auditor's tool as a program of its own. See the library.
+#![forbid(unsafe_code)]
 
 use std::process::ExitCode;
 

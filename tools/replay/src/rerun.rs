@@ -160,8 +160,8 @@ impl Rerun {
             if seq > until {
                 return Ok(false);
             }
-            let record =
-                record.map_err(|fault| (Box::new(Finding::damage(format!("not a record ({fault:?})"))), seq))?;
+            let record = record
+                .map_err(|fault| (Box::new(Finding::damage(format!("not a record ({fault:?})"))), seq))?;
             left -= record.bytes.len();
             let before = self.produced.len();
             self.engine.apply(seq, time, &record, &mut self.produced).map_err(|broken| {

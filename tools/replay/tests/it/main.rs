@@ -1,0 +1,9 @@
+//! The program on journals that the journal crate wrote, with an engine beside that computes what the program must find.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod damage;
+mod program;
+mod questions;
+mod rewritten;
+mod verify;
+mod world;
