@@ -186,8 +186,9 @@ impl SimDisk {
 
     /// Counts a place between two turns of the process, where it may die as well.
     pub fn boundary(&self) {
-        // Whether this was the place is asked by `is_dead`.
-        if self.0.borrow_mut().enter(DiskOperation::Space, Dir::Root, "").is_err() {}
+        let mut state = self.0.borrow_mut();
+        state.operations += 1;
+        state.dead |= state.dies_at.is_some_and(|at| at <= state.operations);
     }
 
     /// Whether the process has died and does not know yet.
@@ -209,7 +210,6 @@ impl SimDisk {
     }
 
     /// Until [`SimDisk::resume`] nothing is counted and nothing fails: a checker reads.
-    #[must_use]
     pub fn pause(&self) -> Pause {
         let mut state = self.0.borrow_mut();
         let pause = Pause { operations: state.operations, dies_at: state.dies_at, failure: state.failure };
@@ -276,7 +276,6 @@ impl SimDisk {
     pub fn peek_names(&self, dir: Dir) -> Vec<String> {
         self.0.borrow().names.in_dir(dir)
     }
-
 }
 
 impl State {

@@ -62,6 +62,11 @@ impl Faults {
         now.plus(self.rng.within(1..=millis_max) * MILLI_NS)
     }
 
+    /// Whether the disk has no room now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.full_until.is_some()
+    }
+
     /// A life begins: where it ends.
     pub(crate) fn life_begins(&mut self, disk: &SimDisk) {
         if self.healed || self.knobs.crash_operations_max == 0 {

@@ -48,7 +48,8 @@ impl Knobs {
             let drawn = rng.below(10) < in_ten;
             !quiet && if single { kind == only } else { drawn }
         };
-        let (crashes, fills_up, fails, wall_steps) = (enabled(0, 9), enabled(1, 4), enabled(2, 3), enabled(3, 4));
+        let (crashes, fills_up, fails, wall_steps) =
+            (enabled(0, 9), enabled(1, 4), enabled(2, 3), enabled(3, 4));
         let crash_operations_max = rng.pick(&[40, 200, 1_000, 5_000]);
         Self {
             traders: rng.within(1..=4) as usize,

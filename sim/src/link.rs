@@ -150,6 +150,9 @@ impl Link {
     #[must_use]
     pub fn next_due(&self) -> Option<MonoNanos> {
         let to_machine = if self.is_open() { self.to_machine.due() } else { None };
-        [to_machine, self.to_client.due(), self.client_hears_end, self.machine_hears_end].into_iter().flatten().min()
+        [to_machine, self.to_client.due(), self.client_hears_end, self.machine_hears_end]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }

@@ -105,7 +105,8 @@ impl Machine {
             opened => opened?,
         };
         let acceptor = Acceptor::new(gateways::fix::Options::default());
-        self.process = Some(Process { replica, acceptor, informed: false, snapshot: None, disk: self.disk.clone() });
+        self.process =
+            Some(Process { replica, acceptor, informed: false, snapshot: None, disk: self.disk.clone() });
         Ok(())
     }
 
@@ -141,7 +142,8 @@ impl Process {
     /// When there is something to do although nothing comes.
     #[must_use]
     pub fn next_deadline(&self) -> MonoNanos {
-        let others = self.acceptor.next_deadline().into_iter().chain(self.snapshot.as_ref().map(|(due, _)| *due));
+        let others =
+            self.acceptor.next_deadline().into_iter().chain(self.snapshot.as_ref().map(|(due, _)| *due));
         others.fold(self.replica.next_deadline(), MonoNanos::min)
     }
 
@@ -175,7 +177,11 @@ impl Process {
         match self.snapshot.take() {
             Some((due, job)) if due <= now.mono => {
                 let written = job.write(&mut self.disk);
-                self.disk.trace().sometimes(if written.is_ok() { "snapshot taken" } else { "snapshot failed" });
+                self.disk.trace().sometimes(if written.is_ok() {
+                    "snapshot taken"
+                } else {
+                    "snapshot failed"
+                });
                 self.replica.end_snapshot(written);
             }
             Some(later) => self.snapshot = Some(later),
@@ -199,7 +205,8 @@ impl Process {
                 worked = true;
                 self.acceptor.receive(id, &bytes, now.mono, now.wall, self.replica.sequencer());
             }
-            if link.client_is_gone(now.mono) || (link.is_abandoned(now.mono) && !self.acceptor.wants_read(id)) {
+            if link.client_is_gone(now.mono) || (link.is_abandoned(now.mono) && !self.acceptor.wants_read(id))
+            {
                 worked = true;
                 self.acceptor.closed(id, now.mono, self.replica.sequencer());
                 link.machine_closes(now.mono);

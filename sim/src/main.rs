@@ -1,7 +1,9 @@
 //! `sim`: one seed, many seeds, or one script crashed everywhere. A failure ends with the line that repeats it.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
 use sim::{Failure, Report, World, exhaustive};
@@ -16,6 +18,9 @@ struct Arguments {
     /// End it at this virtual millisecond and show what happened last.
     #[arg(long, requires = "seed")]
     until: Option<u64>,
+    /// Show everything that happened before a failure.
+    #[arg(long, requires = "seed")]
+    all: bool,
     /// Run so many seeds.
     #[arg(long)]
     seeds: Option<u64>,
@@ -30,10 +35,23 @@ struct Arguments {
 /// Happenings shown behind a failure.
 const SHOWN: usize = 40;
 
+/// The seed that runs, for whoever reads of a panic.
+static RUNNING: AtomicU64 = AtomicU64::new(0);
+
+fn world(seed: u64) -> World {
+    RUNNING.store(seed, Ordering::Relaxed);
+    World::from_seed(seed)
+}
+
 fn main() -> ExitCode {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        before(panic);
+        println!("repeat: cargo run --release -p sim -- --seed {}", RUNNING.load(Ordering::Relaxed));
+    }));
     let arguments = Arguments::parse();
     let done = if let Some(seed) = arguments.seed {
-        one(seed, arguments.until)
+        one(seed, arguments.until, arguments.all)
     } else if arguments.exhaustive {
         everywhere()
     } else {
@@ -42,8 +60,11 @@ fn main() -> ExitCode {
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, until_ms: Option<u64>) -> bool {
-    let mut world = World::from_seed(seed);
+fn one(seed: u64, until_ms: Option<u64>, all: bool) -> bool {
+    let mut world = world(seed);
+    if all {
+        world.keep_all();
+    }
     until_ms.into_iter().for_each(|at| world.stop_at_ms(at));
     match world.run() {
         Ok(report) => {
@@ -53,7 +74,7 @@ fn one(seed: u64, until_ms: Option<u64>) -> bool {
             true
         }
         Err(failure) => {
-            show_failure(&failure, &format!("--seed {seed}"));
+            show_failure(&failure, &format!("--seed {seed}"), if all { usize::MAX } else { SHOWN });
             println!("trace={}", failure.trace);
             false
         }
@@ -64,7 +85,7 @@ fn many(from: u64, seeds: u64) -> bool {
     let mut counts = BTreeMap::new();
     let (mut happenings, mut virtual_ms) = (0, 0);
     for (done, seed) in (1..=seeds).zip(from..) {
-        match World::from_seed(seed).run() {
+        match world(seed).run() {
             Ok(Report { happenings: more, virtual_ns, counts: seen, .. }) => {
                 happenings += more;
                 virtual_ms += virtual_ns / 1_000_000;
@@ -73,7 +94,7 @@ fn many(from: u64, seeds: u64) -> bool {
                 }
             }
             Err(failure) => {
-                show_failure(&failure, &format!("--seed {seed}"));
+                show_failure(&failure, &format!("--seed {seed}"), SHOWN);
                 return false;
             }
         }
@@ -94,7 +115,7 @@ fn everywhere() -> bool {
         }
         Err(found) => {
             println!("crash {:?} in operation {}", found.crash, found.operation);
-            show_failure(&found.failure, "--exhaustive");
+            show_failure(&found.failure, "--exhaustive", SHOWN);
             false
         }
     }
@@ -106,8 +127,8 @@ fn show_counts(counts: &BTreeMap<&'static str, u64>) {
     }
 }
 
-fn show_failure(failure: &Failure, arguments: &str) {
-    for happening in failure.recent.iter().rev().take(SHOWN).rev() {
+fn show_failure(failure: &Failure, arguments: &str, shown: usize) {
+    for happening in &failure.recent[failure.recent.len().saturating_sub(shown)..] {
         println!("{happening}");
     }
     println!("{}", failure.violation);

@@ -36,6 +36,7 @@ struct Log {
     count: u64,
     now: MonoNanos,
     recent: VecDeque<Happening>,
+    keeps_all: bool,
     counts: BTreeMap<&'static str, u64>,
 }
 
@@ -44,6 +45,11 @@ struct Log {
 pub struct Trace(Rc<RefCell<Log>>);
 
 impl Trace {
+    /// From now on nothing is forgotten.
+    pub fn keep_all(&self) {
+        self.0.borrow_mut().keeps_all = true;
+    }
+
     /// Time has come to `now`.
     pub fn set_now(&self, now: MonoNanos) {
         self.0.borrow_mut().now = now;
@@ -58,7 +64,7 @@ impl Trace {
             log.hasher.update(&word.to_le_bytes());
         }
         log.hasher.update(what.as_bytes());
-        if log.recent.len() == RECENT_MAX {
+        if log.recent.len() >= RECENT_MAX && !log.keeps_all {
             log.recent.pop_front();
         }
         log.recent.push_back(Happening { at, what, which, extent });

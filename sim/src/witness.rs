@@ -6,11 +6,11 @@
 use std::collections::BTreeMap;
 
 use engine::Engine;
+use journal::Dir;
 use journal::marks::LocalMark;
+use journal::meta::{self, MetaView};
 use journal::segment::SegmentName;
 use journal::survey::{Findings, Survey, Visit};
-use journal::Dir;
-use journal::meta::{self, MetaView};
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
@@ -75,7 +75,9 @@ impl Witness {
             again.apply(*index, bytes)?;
         }
         let (one, two) = (self.engine.state_hash(), again.engine.state_hash());
-        ensure(one == two && self.effects == again.effects, NAME, || format!("two runs: state {one} and {two}"))
+        ensure(one == two && self.effects == again.effects, NAME, || {
+            format!("two runs: state {one} and {two}")
+        })
     }
 
     fn take(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
@@ -106,7 +108,10 @@ impl Witness {
         let recorded = frame.header.effect_hash;
         let computed = self.hashes.get(&frame.header.applied_seq).copied().unwrap_or(Hash::ZERO);
         ensure(recorded == computed, NAME, || {
-            format!("entry {index} recorded effects {recorded} at seq {}, re-run {computed}", frame.header.applied_seq)
+            format!(
+                "entry {index} recorded effects {recorded} at seq {}, re-run {computed}",
+                frame.header.applied_seq
+            )
         })?;
         let mut encoded = Vec::new();
         for (seq, time, record) in frame.records() {

@@ -18,9 +18,8 @@ pub struct Workload {
 
 impl Workload {
     pub(crate) fn new(rng: &Rng, knobs: Knobs, trace: &Trace) -> Self {
-        let trader = |place: usize| {
-            Trader::new(place, rng.fork(&setup::comp_id(place)), knobs, trace.clone())
-        };
+        let trader =
+            |place: usize| Trader::new(place, rng.fork(&setup::comp_id(place)), knobs, trace.clone());
         Self {
             operator: Operator::new(rng.fork("operator"), knobs, trace.clone()),
             traders: (0..knobs.traders).map(trader).collect(),
@@ -43,7 +42,8 @@ impl Workload {
     #[must_use]
     pub fn open(&self) -> Vec<String> {
         let traders = self.traders.iter().filter(|trader| !trader.is_settled()).map(Trader::open);
-        let operator = (self.operator.open() > 0).then(|| format!("{} requests of the operator", self.operator.open()));
+        let operator =
+            (self.operator.open() > 0).then(|| format!("{} requests of the operator", self.operator.open()));
         traders.chain(operator).collect()
     }
 }

@@ -40,6 +40,7 @@ pub struct World {
     restart_at: MonoNanos,
     busy: bool,
     served_in_life: bool,
+    ever_served: bool,
     was_serving: bool,
     /// The crash that a script asked for.
     scripted_crash: Option<Crash>,
@@ -97,6 +98,11 @@ impl World {
         self.stops_at = Some(MonoNanos(virtual_ms * 1_000_000));
     }
 
+    /// The report of a failure shows everything from the beginning.
+    pub fn keep_all(&mut self) {
+        self.trace.keep_all();
+    }
+
     fn new(rng: &Rng, knobs: Knobs) -> Self {
         let trace = Trace::default();
         let disk = SimDisk::new(rng.fork("disk"), knobs.latency, FREE_BYTES, trace.clone());
@@ -114,6 +120,7 @@ impl World {
             restart_at: MonoNanos(0),
             busy: false,
             served_in_life: false,
+            ever_served: false,
             was_serving: false,
             scripted_crash: None,
             stops_at: None,
@@ -223,7 +230,11 @@ impl World {
         let disk = self.machine.disk().clone();
         let findings = self.witness.read(&disk, Index(0))?;
         journal_clean::before_start(&findings)?;
-        self.trace.sometimes(if findings.damage.is_some() { "started on a torn tail" } else { "started on a clean tail" });
+        self.trace.sometimes(if findings.damage.is_some() {
+            "started on a torn tail"
+        } else {
+            "started on a clean tail"
+        });
         self.faults.life_begins(&disk);
         self.trace.note("start", self.machine.lives(), findings.log.last_index.0);
         self.served_in_life = false;
@@ -243,10 +254,12 @@ impl World {
         }
     }
 
-    /// A process that does not start although nobody killed it: only a failing disk may do that.
+    /// A process that does not start although nobody killed it: only a failing disk may do that, or one that has no room
+    /// for a new cluster.
     fn refused(&mut self, fault: &StartFault) -> Result<(), Violation> {
+        let new_and_full = self.faults.is_full() && !self.ever_served;
         let failed = self.machine.disk().failures() > 0;
-        ensure(failed, "journal_clean", || format!("the process does not start: {fault}"))?;
+        ensure(failed || new_and_full, "journal_clean", || format!("the process does not start: {fault}"))?;
         self.trace.sometimes("start ended by a failing disk");
         self.crash();
         Ok(())
@@ -319,6 +332,7 @@ impl World {
         let serves = self.serves();
         if serves && !self.served_in_life {
             self.served_in_life = true;
+            self.ever_served = true;
             self.check_served()?;
         }
         if serves != self.was_serving && self.served_in_life {

@@ -47,7 +47,8 @@ impl AckedSurvives {
         let current: BTreeMap<_, _> =
             served.replica.engine().sessions().map(|view| (view.session, view.epoch)).collect();
         let mut last = BTreeMap::new();
-        for number in self.outputs.keys().filter(|number| current.get(&number.session) == Some(&number.epoch)) {
+        for number in self.outputs.keys().filter(|number| current.get(&number.session) == Some(&number.epoch))
+        {
             last.insert((number.session, number.epoch), number.out_seq);
         }
         for ((session, epoch), to) in last {
@@ -55,13 +56,17 @@ impl AckedSurvives {
             while from <= to {
                 let read = served.replica.read_outbox(session, epoch, from, to, READ_BYTES);
                 ensure(!read.is_empty(), NAME, || {
-                    format!("output {from} of session {session} epoch {epoch} is not in the outbox; sent up to {to}")
+                    format!(
+                        "output {from} of session {session} epoch {epoch} is not in the outbox; sent up to {to}"
+                    )
                 })?;
                 for event in &read {
                     let number = OutputNumber { session, epoch, out_seq: from };
                     let sent = self.outputs.get(&number);
                     let same = event.output == Some(number) && sent.is_none_or(|sent| sent == event);
-                    ensure(same, NAME, || format!("outbox has {event:?} where {sent:?} was sent as {number:?}"))?;
+                    ensure(same, NAME, || {
+                        format!("outbox has {event:?} where {sent:?} was sent as {number:?}")
+                    })?;
                     from = protocol::OutSeq(from.0 + 1);
                 }
             }

@@ -28,7 +28,9 @@ struct NaiveLedger {
 impl Checker for MoneyConserved {
     fn served(&mut self, served: &mut Served<'_>) -> Result<(), Violation> {
         for engine in [served.replica.engine(), served.witness.engine()] {
-            engine.check_invariants().map_err(|broken| Violation { invariant: NAME, what: broken.to_string() })?;
+            engine
+                .check_invariants()
+                .map_err(|broken| Violation { invariant: NAME, what: broken.to_string() })?;
         }
         for event in served.witness.events_from(self.counted.next()) {
             self.ledger.take(event)?;
@@ -66,9 +68,15 @@ impl NaiveLedger {
         let lots = u128::from(settled.qty_lots.0);
         let base = Amount(lots * market.lot_base_minor.0);
         let price = u128::from(settled.price_ticks.0);
-        ensure(settled.notional.0 == lots * price * market.tick_quote_minor.0, NAME, || format!("{settled:?}"))?;
+        ensure(settled.notional.0 == lots * price * market.tick_quote_minor.0, NAME, || {
+            format!("{settled:?}")
+        })?;
         let account = |ledger: &Self, client, asset| {
-            ledger.settlement.get(&(client, asset)).copied().ok_or_else(|| unknown(format!("account of {client}")))
+            ledger
+                .settlement
+                .get(&(client, asset))
+                .copied()
+                .ok_or_else(|| unknown(format!("account of {client}")))
         };
         let (buyer, seller) = (settled.buyer, settled.seller);
         let (pays, is_paid) = (account(self, buyer, market.quote)?, account(self, seller, market.quote)?);
@@ -95,10 +103,13 @@ impl NaiveLedger {
             accounts += 1;
             let counted = self.balances.get(&view.account).map(|(_, _, balance)| *balance);
             let (credits, debits) = (i128::try_from(view.credits.0), i128::try_from(view.debits.0));
-            let same = matches!((credits, debits), (Ok(credits), Ok(debits)) if counted == Some(credits - debits));
+            let same =
+                matches!((credits, debits), (Ok(credits), Ok(debits)) if counted == Some(credits - debits));
             ensure(same, NAME, || format!("{view:?}, counted {counted:?}"))?;
         }
-        ensure(accounts == self.balances.len(), NAME, || format!("{accounts} accounts, {} opened", self.balances.len()))
+        ensure(accounts == self.balances.len(), NAME, || {
+            format!("{accounts} accounts, {} opened", self.balances.len())
+        })
     }
 
     fn check(&self) -> Result<(), Violation> {

@@ -24,7 +24,7 @@ impl Checker for OutputsGapless {
             }
         }
         for trader in served.workload.traders() {
-            for (&epoch, stream) in trader.streams() {
+            for (&(epoch, _), stream) in trader.streams() {
                 let outputs = served.witness.outputs().get(&(trader.session(), epoch));
                 assembled(trader, epoch, stream, outputs.map_or(&[][..], Vec::as_slice))?;
             }
@@ -50,7 +50,9 @@ fn assembled(
             let event = outputs.get(filled as usize - 1);
             let same = event.is_some_and(|event| matches(received, event));
             ensure(same, NAME, || {
-                format!("session {session} epoch {epoch} number {filled}: received {received:?}, journal {event:?}")
+                format!(
+                    "session {session} epoch {epoch} number {filled}: received {received:?}, journal {event:?}"
+                )
             })?;
         }
     }

@@ -16,7 +16,12 @@ impl Checker for SameHash {
             format!("applied up to {}, journal up to {}", status.seq_applied, witness.engine().seq_applied())
         })?;
         ensure(status.effect_hash == witness.effect_hash(), NAME, || {
-            format!("effects {} at seq {}, re-run {}", status.effect_hash, status.seq_applied, witness.effect_hash())
+            format!(
+                "effects {} at seq {}, re-run {}",
+                status.effect_hash,
+                status.seq_applied,
+                witness.effect_hash()
+            )
         })?;
         let (here, there) = (served.replica.engine().state_hash(), witness.engine().state_hash());
         ensure(here == there, NAME, || format!("state {here} at seq {}, re-run {there}", status.seq_applied))

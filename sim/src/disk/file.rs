@@ -46,7 +46,6 @@ impl FileBytes {
         self.cur.len().max(self.durable.len()) as u64
     }
 
-
     /// A write through the page cache.
     pub(super) fn write(&mut self, offset: usize, bytes: &[u8]) {
         write(&mut self.cur, offset, bytes);
@@ -57,7 +56,12 @@ impl FileBytes {
     }
 
     /// Those sectors of a durable write for which `reaches` says so get to the medium.
-    pub(super) fn write_durable(&mut self, offset: usize, bytes: &[u8], mut reaches: impl FnMut(usize) -> bool) {
+    pub(super) fn write_durable(
+        &mut self,
+        offset: usize,
+        bytes: &[u8],
+        mut reaches: impl FnMut(usize) -> bool,
+    ) {
         for sector in sectors(offset, bytes.len()) {
             if reaches(sector) {
                 let (at, part) = in_sector(offset, bytes, sector);
@@ -109,7 +113,8 @@ impl FileBytes {
     /// A sync that failed: some sectors reached the medium, and the kernel takes the others for written too.
     pub(super) fn fail_sync(&mut self, mut reaches: impl FnMut(usize) -> bool) {
         let dirty = std::mem::take(&mut self.dirty);
-        let (written, lost): (BTreeSet<_>, BTreeSet<_>) = dirty.into_iter().partition(|sector| reaches(*sector));
+        let (written, lost): (BTreeSet<_>, BTreeSet<_>) =
+            dirty.into_iter().partition(|sector| reaches(*sector));
         self.dirty = written;
         let lost_tail = std::mem::take(&mut self.lost);
         self.sync();

@@ -8,9 +8,7 @@ use protocol::events::Replied;
 use protocol::limits::REQUEST_WINDOW;
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
-use protocol::{
-    Amount, AssetId, Command, MonoNanos, RejectReason, RequestNumber, SessionId, TransferId,
-};
+use protocol::{Amount, AssetId, Command, MonoNanos, RejectReason, RequestNumber, SessionId, TransferId};
 
 use super::setup;
 use crate::checkers::{Violation, ensure};
@@ -83,7 +81,8 @@ impl Operator {
             return;
         }
         self.next_at = now.plus(self.rng.within(20..=self.knobs.pause_us_max) * 1_000);
-        let unknown: Vec<u64> = self.pending.iter().filter(|(_, (_, sent))| *sent != life).map(|(n, _)| *n).collect();
+        let unknown: Vec<u64> =
+            self.pending.iter().filter(|(_, (_, sent))| *sent != life).map(|(n, _)| *n).collect();
         for request in unknown {
             self.trace.sometimes("request sent again after an unknown outcome");
             self.send(now, life, request, submit);
@@ -191,7 +190,9 @@ impl Operator {
             self.trace.sometimes("altered request refused");
             return Ok(());
         }
-        if reply.refusal == Some(RejectReason::BelowRequestWindow) && request + REQUEST_WINDOW <= self.next_request {
+        if reply.refusal == Some(RejectReason::BelowRequestWindow)
+            && request + REQUEST_WINDOW <= self.next_request
+        {
             return Ok(());
         }
         self.trace.sometimes("first reply given again");

@@ -4,8 +4,8 @@ use protocol::commands::{
     DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, OpenAccount, roles,
 };
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command, FirmId,
-    MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
+    FirmId, MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
 };
 
 /// Symbol of the one market.

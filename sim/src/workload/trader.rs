@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use gateways::fix::ConnectionId;
-use gateways::fix::initiator::{Clocks, Fault, Initiator, LogonStyle, Message, NewOrder, OrderRef, Phase, Settings};
+use gateways::fix::initiator::{
+    Clocks, Fault, Initiator, LogonStyle, Message, NewOrder, OrderRef, Phase, Settings,
+};
 use protocol::{MonoNanos, OrderType, SessionEpoch, SessionId, Side, TimeInForce};
 use replicas::Now;
 
@@ -34,6 +36,9 @@ pub struct Received {
     pub cum: String,
 }
 
+/// Messages by number, for each epoch and each time that the client began at 1.
+pub type Streams = BTreeMap<(SessionEpoch, u64), BTreeMap<u64, Received>>;
+
 /// An order that the client believes to be live.
 #[derive(Clone, Debug)]
 struct Live {
@@ -51,7 +56,9 @@ pub struct Trader {
     connection: Option<ConnectionId>,
     /// Which epoch its numbers are of; unknown after a reset until the Logon is answered.
     epoch: Option<SessionEpoch>,
-    streams: BTreeMap<SessionEpoch, BTreeMap<u64, Received>>,
+    /// How often it has begun again at 1. The session may not have heard of it, and then one epoch is received twice.
+    resets: u64,
+    streams: Streams,
     live: Vec<Live>,
     /// ClOrdIDs without an answer, with the number of their message.
     unanswered: BTreeMap<String, u64>,
@@ -73,6 +80,7 @@ impl Trader {
             initiator: Initiator::new(settings),
             connection: None,
             epoch: Some(SessionEpoch(1)),
+            resets: 0,
             streams: BTreeMap::new(),
             live: Vec::new(),
             unanswered: BTreeMap::new(),
@@ -89,9 +97,9 @@ impl Trader {
         setup::session(self.place)
     }
 
-    /// What it assembled, by epoch and number.
+    /// What it assembled.
     #[must_use]
-    pub fn streams(&self) -> &BTreeMap<SessionEpoch, BTreeMap<u64, Received>> {
+    pub fn streams(&self) -> &Streams {
         &self.streams
     }
 
@@ -164,12 +172,13 @@ impl Trader {
                 order: message.text(37),
                 cum: message.text(14),
             };
-            self.streams.entry(epoch).or_default().insert(message.msg_seq_num(), received);
+            self.streams.entry((epoch, self.resets)).or_default().insert(message.msg_seq_num(), received);
         }
     }
 
     /// Notes what a message says about orders and requests.
     fn answered(&mut self, message: &Message) {
+        self.trace.note("client takes", self.place as u64, message.msg_seq_num());
         let cl_ord_id = message.text(11);
         match message.kind() {
             b"8" => {
@@ -264,6 +273,7 @@ impl Trader {
         if style == LogonStyle::Reset {
             self.trace.sometimes("session reset by its client");
             self.epoch = None;
+            self.resets += 1;
             self.unanswered.clear();
         }
         self.trace.note("connect", connection.0, self.place as u64);
