@@ -98,8 +98,7 @@ pub(crate) struct Log {
     /// The last one that is known to be committed.
     pub(crate) committed_head: Option<EntryEnd>,
     pub(crate) findings: Vec<Finding>,
-    /// Each truncation's first void index; by the number of frames before it.
-    truncations: Vec<(u64, Index)>,
+    truncations: Truncations,
     /// Of every entry behind which a snapshot was taken.
     snapshot_entries: BTreeMap<Index, EntryEnd>,
 }
@@ -126,7 +125,7 @@ impl Log {
             segments: walk.segments,
             counts: walk.counts,
             marks: walk.marks,
-            truncations: lowest_from_behind(walk.truncations),
+            truncations: Truncations::new(walk.truncations),
             findings: walk.forbidden,
             folder,
             survey,
@@ -140,10 +139,9 @@ impl Log {
         Ok(log)
     }
 
-    /// Whether the entry at `index`, with `frames_before` frames before it in the journal, was truncated later.
-    pub(crate) fn is_void(&self, index: Index, frames_before: u64) -> bool {
-        let next = self.truncations.partition_point(|(before, _)| *before <= frames_before);
-        self.truncations.get(next).is_some_and(|(_, from)| *from <= index)
+    /// Whether the entry at `index`, the `number`th frame of the journal, was truncated later.
+    pub(crate) fn is_void(&self, index: Index, number: u64) -> bool {
+        self.truncations.make_void(index, number)
     }
 
     /// The entry at the end of a snapshot, if the journal and the snapshot agree on it.
@@ -478,12 +476,50 @@ impl Walk {
     }
 }
 
-/// Of each truncation, the lowest index that it or a later one makes void.
-fn lowest_from_behind(mut truncations: Vec<(u64, Index)>) -> Vec<(u64, Index)> {
-    let mut lowest = Index(u64::MAX);
-    for (_, from) in truncations.iter_mut().rev() {
-        lowest = lowest.min(*from);
-        *from = lowest;
+/// TRUNCATE frames: the number of each among all frames, and the lowest index that it or a later one makes void.
+struct Truncations(Vec<(u64, Index)>);
+
+impl Truncations {
+    /// Of frames in order, each with its own first void index.
+    fn new(mut truncations: Vec<(u64, Index)>) -> Self {
+        let mut lowest = Index(u64::MAX);
+        for (_, from) in truncations.iter_mut().rev() {
+            lowest = lowest.min(*from);
+            *from = lowest;
+        }
+        Self(truncations)
     }
-    truncations
+
+    fn make_void(&self, index: Index, number: u64) -> bool {
+        let later = self.0.partition_point(|(truncation, _)| *truncation <= number);
+        self.0.get(later).is_some_and(|(_, lowest)| *lowest <= index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every history of six frames, each an entry or a truncation to any index, beside a list that is cut.
+    #[test]
+    fn void_is_what_a_list_that_is_cut_no_longer_holds() {
+        for code in 0..7_u64.pow(6) {
+            let frames: Vec<u64> = (0..6).map(|place| code / 7_u64.pow(place) % 7).collect();
+            let (mut list, mut entries, mut truncations) = (Vec::new(), Vec::new(), Vec::new());
+            for (number, frame) in (1..).zip(frames) {
+                let next = list.len() as u64 + 1;
+                if frame == 0 {
+                    list.push(number);
+                    entries.push((Index(next), number));
+                } else if frame < next {
+                    list.truncate(frame as usize - 1);
+                    truncations.push((number, Index(frame)));
+                }
+            }
+            let truncations = Truncations::new(truncations);
+            for (index, number) in entries {
+                assert_eq!(truncations.make_void(index, number), !list.contains(&number), "history {code}");
+            }
+        }
+    }
 }

@@ -174,7 +174,7 @@ impl Report<'_> {
     }
 
     fn commands(&self) -> u64 {
-        self.log.head.map_or(0, |head| (head.last_seq().0 + 1).saturating_sub(self.first_seq()))
+        self.log.head.map_or(0, |head| head.last_seq().next().0.saturating_sub(self.first_seq()))
     }
 }
 
