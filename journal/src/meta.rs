@@ -6,8 +6,8 @@
 //! page 4–5, in turn:     magic "SICLHINT" | durable_block u64 | epoch u64 | zeros to 508 | crc32c u32 of the 508 before
 //!                        | zeros to 4,096
 //! ```
-//! A change raises `sequence` and is written to copies 0 and 1, synced, to copies 2 and 3, synced: at any moment two
-//! copies are whole. The highest valid sequence wins. The hint is one sector, written after each durable block and not
+//! A change raises `sequence` and is written to one pair of copies, synced, then to the other, synced; first to the pair
+//! that is not the only one with a whole copy, so that at any moment a copy is whole. The highest valid sequence wins. The hint is one sector, written after each durable block and not
 //! synced: exact after a crash of the process, behind by what the kernel had not written yet after a loss of power. It
 //! only ever makes recovery more careful.
 
@@ -99,7 +99,9 @@ impl Meta {
     /// [`DiskFault`]: which copies are durable is then unknown, and the caller stops.
     pub fn store<D: Disk>(&self, disk: &mut D) -> Result<(), DiskFault> {
         let page = self.page();
-        for pair in [[0, 1], [2, 3]] {
+        // A crash in here twice must not meet the only whole copies the second time: the other pair is written first.
+        let pairs = if has_whole_copy(disk, 2..COPIES)? { [[0, 1], [2, 3]] } else { [[2, 3], [0, 1]] };
+        for pair in pairs {
             for copy in pair {
                 disk.write_at(&file(), copy * BLOCK_ALIGN as u64, &page)?;
             }
@@ -154,6 +156,16 @@ pub fn hint_sector(durable_block: u64, epoch: ClusterEpoch) -> [u8; segment::SEC
     let crc = crc32c(&sector[..HINT_CRC_AT]);
     put(&mut sector, HINT_CRC_AT, &crc.to_le_bytes());
     sector
+}
+
+fn has_whole_copy<D: Disk>(disk: &mut D, copies: std::ops::Range<usize>) -> Result<bool, DiskFault> {
+    if disk.len(&file())?.is_none() {
+        return Ok(false);
+    }
+    let mut bytes = AlignedBuf::zeroed(META_BYTES);
+    let read = disk.read(&file(), 0, &mut bytes, ReadFrom::Device)?;
+    let page = |copy: usize| bytes.get(copy * BLOCK_ALIGN..read).unwrap_or_default();
+    Ok(copies.into_iter().any(|copy| Meta::read_page(page(copy)).is_some()))
 }
 
 fn read_hint(page: &[u8]) -> Option<u64> {
