@@ -83,6 +83,7 @@ impl Publisher {
             self.copied_at = now;
         }
         self.next = now.plus(INTERVAL_NANOS);
+        log_changes(&self.to.borrow().replica, &status);
         self.to.send_replace(Arc::new(Published {
             published: now,
             fixed: Arc::clone(&self.fixed),
@@ -92,5 +93,19 @@ impl Publisher {
             latencies: Arc::clone(&self.copied),
             stopping: self.stopping,
         }));
+    }
+}
+
+/// What an operator must not have to ask for.
+fn log_changes(before: &Status, now: &Status) {
+    match (&before.read_only, &now.read_only) {
+        (None, Some(fault)) => {
+            tracing::error!(%fault, "READ_ONLY: no orders are taken until the disk has room; nothing is lost");
+        }
+        (Some(_), None) => tracing::info!("the disk has room again: orders are taken"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+    if let (None, Some(halt)) = (&before.halted, &now.halted) {
+        tracing::error!(%halt, "the engine halted; the log goes on, orders are not taken");
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::process;
 use std::sync::Arc;
 
-use journal::{Space, WriterKind};
+use journal::WriterKind;
 use protocol::MonoNanos;
 use protocol::commands::Genesis;
 use replicas::{Role, Status};
@@ -75,7 +75,7 @@ impl Published {
 
     /// Whether the disk has no room for more commands.
     pub(crate) fn read_only(&self) -> bool {
-        self.replica.space != Space::Open
+        self.replica.read_only.is_some()
     }
 
     /// Whether orders are taken, and if not, why.
@@ -140,7 +140,7 @@ impl Published {
             connections: self.counters.connections_open,
             disk: DiskReport {
                 writer: self.fixed.writer.to_string(),
-                read_only: self.read_only(),
+                read_only: replica.read_only.as_ref().map(ToString::to_string),
                 spare_segments: replica.spares_ready,
                 blocks: replica.journal.blocks,
                 bytes: replica.journal.block_bytes,
@@ -189,7 +189,8 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct DiskReport {
     writer: String,
-    read_only: bool,
+    /// Why no orders are taken, if it is the disk.
+    read_only: Option<String>,
     spare_segments: usize,
     /// Written since the start.
     blocks: u64,
@@ -290,8 +291,10 @@ impl fmt::Display for Shown {
             writeln!(f, "state     {hash} at seq {seq}")?;
         }
         let disk = &report.disk;
-        let room = if disk.read_only { "READ_ONLY: no room" } else { "room" };
-        writeln!(f, "disk      writer {}, {} spare segments, {room}", disk.writer, disk.spare_segments)?;
+        writeln!(f, "disk      writer {}, {} spare segments", disk.writer, disk.spare_segments)?;
+        if let Some(fault) = &disk.read_only {
+            writeln!(f, "READ_ONLY {fault}")?;
+        }
         match (&disk.snapshot_fault, disk.snapshot_index) {
             (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
             (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use journal::outbox::Outbox;
 use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
-use journal::{Disk, Mark};
+use journal::{Disk, Mark, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::Event;
 use protocol::frame::Frame;
@@ -56,7 +56,10 @@ pub struct Replica<D: Disk> {
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) latencies: StageLatencies,
     pub(crate) last_pulse: MonoNanos,
-    pub(crate) last_spare_retry: MonoNanos,
+    pub(crate) last_room_check: MonoNanos,
+    pub(crate) last_hint: MonoNanos,
+    /// Blocks that were durable at the last hint.
+    pub(crate) hinted_blocks: u64,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -79,8 +82,10 @@ const CATCH_UP_TICKS_MAX: u64 = 3;
 const READIES_PER_TURN: usize = 8;
 /// Outputs that wait in memory for a turn without other work, at most.
 const OUTBOX_FLUSH_BYTES: usize = 256 << 10;
-/// Between two attempts to make room after the disk was full.
-const SPARE_RETRY_NANOS: u64 = NANOS_PER_SECOND;
+/// Between two looks whether a full disk has room again.
+const ROOM_CHECK_NANOS: u64 = NANOS_PER_SECOND;
+/// Between two syncs of the hint how far the journal is durable: what a device that lies about a write can hide.
+const HINT_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Between two pulses.
 const PULSE_INTERVAL_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
@@ -103,9 +108,7 @@ impl<D: Disk> Replica<D> {
             worked = true;
         }
         worked |= self.raft.store().step_journal()?.submitted;
-        if !worked || self.outbox.pending_bytes() >= OUTBOX_FLUSH_BYTES {
-            self.outbox.flush();
-        }
+        self.keep_house(now.mono, !worked)?;
         Ok(worked)
     }
 
@@ -121,12 +124,28 @@ impl<D: Disk> Replica<D> {
             batch.durable = Some(now.mono);
             self.latencies.sequenced_to_durable_ns.push(now.mono.since(batch.sequenced));
         }
-        let is_full = self.raft.store().journal().spare_fault().is_some();
-        if is_full && now.mono.since(self.last_spare_retry) >= SPARE_RETRY_NANOS {
-            self.last_spare_retry = now.mono;
-            self.raft.store().journal().retry_spares();
-        }
         Ok(progress.completed)
+    }
+
+    /// What nobody waits for: outputs go to the disk, the durable hint too, and a full disk is asked again.
+    fn keep_house(&mut self, now: MonoNanos, is_idle: bool) -> Result<(), ReplicaFault> {
+        let mut journal = self.raft.store().journal();
+        let is_full = journal.spare_fault().is_some() || self.outbox.fault().is_some();
+        if is_full && now.since(self.last_room_check) >= ROOM_CHECK_NANOS {
+            self.last_room_check = now;
+            journal.retry_spares();
+            self.outbox.flush();
+        } else if self.outbox.fault().is_none()
+            && (is_idle || self.outbox.pending_bytes() >= OUTBOX_FLUSH_BYTES)
+        {
+            self.outbox.flush();
+        }
+        if is_idle && journal.stats().blocks != self.hinted_blocks && now.since(self.last_hint) >= HINT_NANOS
+        {
+            (self.last_hint, self.hinted_blocks) = (now, journal.stats().blocks);
+            journal.sync_hint().map_err(ReplicaFault::Journal)?;
+        }
+        Ok(())
     }
 
     fn tick(&mut self, now: MonoNanos) {
@@ -408,6 +427,10 @@ impl<D: Disk> Replica<D> {
     #[must_use]
     pub fn status(&self) -> Status {
         let serving = self.serving();
+        let read_only = match self.raft.store().journal().space() {
+            Space::ReadOnly(fault) => Some(fault),
+            Space::Open => self.outbox.fault().cloned(),
+        };
         let raft = &self.raft.raft;
         let log = self.raft.store();
         let journal = log.journal();
@@ -433,9 +456,8 @@ impl<D: Disk> Replica<D> {
             halted: self.apply.halted().cloned(),
             queue_records: self.sequencer.waiting(),
             journal: journal.stats(),
-            space: journal.space(),
+            read_only,
             spares_ready: journal.spares_ready(),
-            outbox_fault: self.outbox.fault().cloned(),
             snapshot_index: self.snapshots.newest,
             snapshot_fault: self.snapshots.fault.clone(),
         }

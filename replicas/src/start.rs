@@ -97,7 +97,9 @@ impl<D: Disk> Replica<D> {
             in_flight: std::collections::VecDeque::new(),
             latencies: crate::StageLatencies::default(),
             last_pulse: MonoNanos(0),
-            last_spare_retry: MonoNanos(0),
+            last_room_check: MonoNanos(0),
+            last_hint: MonoNanos(0),
+            hinted_blocks: 0,
         })
     }
 }

@@ -51,12 +51,11 @@ pub struct Status {
     pub queue_records: usize,
     /// The journal's counters.
     pub journal: journal::Stats,
-    /// Whether it has room.
-    pub space: journal::Space,
+    /// READ_ONLY, and why: the journal has no room for more, or outputs cannot be kept. Nothing is lost, and it is tried
+    /// again every second.
+    pub read_only: Option<journal::DiskFault>,
     /// Segments ready to be used.
     pub spares_ready: usize,
-    /// Why outputs cannot be kept: nothing is accepted until they can.
-    pub outbox_fault: Option<journal::DiskFault>,
     /// Newest durable snapshot taken or loaded by this process.
     pub snapshot_index: Option<Index>,
     /// Why the last snapshot could not be written.

@@ -114,8 +114,7 @@ fn what_was_acknowledged_is_there_after_a_restart() {
 #[test]
 fn a_restart_from_a_snapshot_arrives_at_the_same_state_as_one_from_the_beginning() {
     let folder = folder("snapshot");
-    let options =
-        Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() };
+    let options = Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() };
     let mut replica = create(&folder, &options);
     let (mut turn, mut events) = (0, Vec::new());
     run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
