@@ -59,6 +59,10 @@ impl<'a> Filter<'a> {
         {
             return false;
         }
+        let by_name = args.kind.is_some() || args.order.is_some() || args.session.is_some();
+        if !by_name && args.client.is_none() && self.account.is_none() {
+            return true;
+        }
         let bodies: Vec<_> = applied.events.iter().map(|event| event.body.fields()).collect();
         let own = command.map(Command::fields).unwrap_or_default();
         let mentions = |id: &'static str, wanted: u128| {

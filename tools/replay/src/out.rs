@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::{BufWriter, ErrorKind, Stdout, Write, stderr, stdout};
 
+use serde_json::Value;
+
 /// What is printed could not be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OutFault {
@@ -29,6 +31,13 @@ impl Out {
     /// Prints a line.
     pub(crate) fn line(&mut self, line: impl Display) -> Result<(), OutFault> {
         let written = writeln!(self.stream, "{line}");
+        self.judge(written)
+    }
+
+    /// Prints a JSON value on a line.
+    pub(crate) fn json(&mut self, value: &Value) -> Result<(), OutFault> {
+        let written = serde_json::to_writer(&mut self.stream, value).map_err(std::io::Error::from);
+        let written = written.and_then(|()| self.stream.write_all(b"\n"));
         self.judge(written)
     }
 

@@ -143,7 +143,7 @@ impl<'a> Show<'a> {
         }
         let line = Line { applied, command: command.as_ref(), outcome, actor: self.actor(applied) };
         if self.args.json {
-            return out.line(line.json());
+            return out.json(&line.json());
         }
         out.line(line.text())?;
         applied.events.iter().try_for_each(|event| out.line(event_text(event)))

@@ -53,7 +53,7 @@ pub(crate) fn run(args: &StateArgs, out: &mut Out) -> Result<u8, ReplayFault> {
     let view =
         State { rerun: &rerun, committed: log.committed_head.is_some_and(|head| at <= head.last_seq()) };
     if args.json {
-        out.line(view.json())?
+        out.json(&view.json())?
     } else {
         view.print(out)?
     }

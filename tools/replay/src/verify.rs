@@ -60,7 +60,7 @@ pub(crate) fn run(args: &VerifyArgs, out: &mut Out) -> Result<u8, ReplayFault> {
     let report =
         Report { dir: &args.dir, log: &log, rerun: rerun.as_ref(), tally: &tally, findings: &findings };
     if args.json {
-        out.line(report.json(code))?
+        out.json(&report.json(code))?
     } else {
         report.print(out)?
     }
