@@ -7,9 +7,9 @@
 //!                        | zeros to 4,096
 //! ```
 //! A change raises `sequence` and is written to one pair of copies, synced, then to the other, synced; first to the pair
-//! that is not the only one with a whole copy, so that at any moment a copy is whole. The highest valid sequence wins. The hint is one sector, written after each durable block and not
-//! synced: exact after a crash of the process, behind by what the kernel had not written yet after a loss of power. It
-//! only ever makes recovery more careful.
+//! that is not the only one with a whole copy, so that at any moment a copy is whole. The highest valid sequence wins. The
+//! hint is one sector, written after each durable block and not synced: exact after a crash of the process, behind by
+//! what the kernel had not written yet after a loss of power. It only ever makes recovery more careful.
 
 use protocol::hash::crc32c;
 use protocol::limits::BLOCK_ALIGN;
