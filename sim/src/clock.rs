@@ -2,8 +2,9 @@
 
 use protocol::{MonoNanos, UnixNanos};
 
-/// The wall's reading when the world begins: 2026-01-01 UTC.
-const WALL_START_NS: u64 = 1_767_225_600_000_000_000;
+/// The wall's reading when the world begins: noon of 2026-01-01 UTC, so that no step of it changes the day, with which
+/// ClOrdIDs may be used again.
+const WALL_START_NS: u64 = 1_767_268_800_000_000_000;
 
 /// Both clocks of one machine.
 #[derive(Clone, Debug)]
