@@ -267,6 +267,9 @@ impl<D: Disk> Replica<D> {
 
     fn apply_entry(&mut self, now: Now, entry: &Entry, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
         let index = Index(entry.index);
+        if index <= self.snapshots.replayed_to {
+            self.snapshots.replayed_bytes += entry.data.len() as u64;
+        }
         if entry.get_entry_type() != EntryType::EntryNormal {
             let change: ConfChangeV2 =
                 protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
@@ -343,7 +346,8 @@ impl<D: Disk> Replica<D> {
     /// The state to be written now, if a snapshot is due and none is being written. Ends with [`Self::end_snapshot`].
     pub fn begin_snapshot(&mut self, now: MonoNanos) -> Option<SnapshotJob> {
         let policy = self.snapshot_policy;
-        let journal_bytes = self.raft.store().journal().stats().block_bytes;
+        let written_bytes = self.raft.store().journal().stats().block_bytes;
+        let journal_bytes = self.snapshots.replayed_bytes + written_bytes;
         let is_due = journal_bytes.saturating_sub(self.snapshots.counted_bytes) >= policy.journal_bytes
             && now.since(self.snapshots.began) >= policy.interval_ms * NANOS_PER_MILLI;
         let index = self.apply.index();
@@ -376,18 +380,19 @@ impl<D: Disk> Replica<D> {
         };
         drop(journal);
         self.snapshots.writing = true;
-        self.snapshots.counted_bytes = journal_bytes;
+        self.snapshots.attempted_bytes = journal_bytes;
         self.snapshots.began = now;
         Some(SnapshotJob { engine: self.apply.engine().clone(), header })
     }
 
-    /// A snapshot was written, or could not be: then it is tried again when the next one is due.
+    /// A snapshot was written, or could not be: then it is tried again after the interval between two.
     pub fn end_snapshot(&mut self, result: Result<SnapshotWritten, SnapshotFault>) {
         self.snapshots.writing = false;
         match result {
             Ok(SnapshotWritten { header }) => {
                 self.raft.store().journal().snap_mark(header.index, header.term, header.state_hash);
                 self.snapshots.newest = Some(header.index);
+                self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
                 self.snapshots.fault = None;
             }
             Err(fault) => self.snapshots.fault = Some(fault),

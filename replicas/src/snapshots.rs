@@ -32,11 +32,18 @@ impl Default for SnapshotPolicy {
 pub(crate) struct Progress {
     /// Index of the newest durable snapshot.
     pub(crate) newest: Option<Index>,
-    /// Journal bytes when the last attempt began.
+    /// Entries up to here were in the journal when this process began: the journal's counters leave them out.
+    pub(crate) replayed_to: Index,
+    /// Bytes of those that were replayed, because no snapshot holds them.
+    pub(crate) replayed_bytes: u64,
+    /// Journal bytes when the newest snapshot began.
     pub(crate) counted_bytes: u64,
+    /// Journal bytes when the last attempt began.
+    pub(crate) attempted_bytes: u64,
     /// When the last attempt began.
     pub(crate) began: MonoNanos,
     pub(crate) writing: bool,
+    /// Why the last attempt failed, or what is wrong with a snapshot newer than the one that this process began with.
     pub(crate) fault: Option<SnapshotFault>,
 }
 
@@ -79,6 +86,8 @@ pub(crate) struct Base {
     pub(crate) effect_hash: protocol::hash::Hash,
     /// `None`: the membership of a new cluster.
     pub(crate) conf_state: Option<ConfState>,
+    /// What is wrong with the newest snapshot, if this is not it.
+    pub(crate) damaged: Option<SnapshotFault>,
 }
 
 impl Base {
@@ -92,7 +101,8 @@ impl Base {
             }
             let engine = Engine::new();
             let effect_hash = protocol::hash::Hash::ZERO;
-            return Ok(Self { engine, index: Index(0), effect_hash, conf_state: None });
+            let damaged = first_fault(damaged);
+            return Ok(Self { engine, index: Index(0), effect_hash, conf_state: None, damaged });
         };
         let index = header.index;
         let chain = journal.chain(index)?;
@@ -104,8 +114,13 @@ impl Base {
             return Err(StartFault::SnapshotState { index });
         }
         let conf_state = decode_conf_state(&header.conf_state).ok_or(StartFault::SnapshotState { index })?;
-        Ok(Self { engine, index, effect_hash: header.effect_hash, conf_state: Some(conf_state) })
+        let damaged = first_fault(damaged);
+        Ok(Self { engine, index, effect_hash: header.effect_hash, conf_state: Some(conf_state), damaged })
     }
+}
+
+fn first_fault(damaged: Vec<(FileRef, SnapshotFault)>) -> Option<SnapshotFault> {
+    damaged.into_iter().next().map(|(_, fault)| fault)
 }
 
 /// Membership as four lists of node ids (voters, learners, outgoing voters, learners to be), each behind its u32 count,

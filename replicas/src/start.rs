@@ -68,6 +68,7 @@ impl<D: Disk> Replica<D> {
             founders.set_voters(options.voters.iter().map(|voter| voter.0).collect());
             founders
         });
+        let replayed_to = journal.last_index();
         let is_alone = conf_state.voters == [node.0];
         let rank = options.voters.iter().position(|voter| *voter == node).unwrap_or(options.voters.len());
         let config = raft_config(node, rank, options.timing, base.index.0);
@@ -85,6 +86,8 @@ impl<D: Disk> Replica<D> {
             snapshot_policy: options.snapshots,
             snapshots: snapshots::Progress {
                 newest: (base.index.0 > 0).then_some(base.index),
+                replayed_to,
+                fault: base.damaged,
                 ..snapshots::Progress::default()
             },
             timing: options.timing,

@@ -58,7 +58,7 @@ pub struct Status {
     pub spares_ready: usize,
     /// Newest durable snapshot taken or loaded by this process.
     pub snapshot_index: Option<Index>,
-    /// Why the last snapshot could not be written.
+    /// Why the last snapshot could not be written, or the newest one not be used at the start.
     pub snapshot_fault: Option<journal::snapshot_file::SnapshotFault>,
 }
 

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::Engine;
+use journal::snapshot_file::SnapshotFault;
 use journal::{FileDisk, Identity, WriterKind};
 use protocol::commands::{DefineAsset, Genesis};
 use protocol::event::Event;
@@ -151,4 +152,50 @@ fn a_restart_from_a_snapshot_arrives_at_the_same_state_as_one_from_the_beginning
         r.serving()
     });
     assert_eq!(seen, Some((effects, state)));
+}
+
+#[test]
+fn what_was_replayed_counts_towards_the_next_snapshot_and_a_failed_one_is_tried_again() {
+    let folder = folder("replayed");
+    let policy = SnapshotPolicy { journal_bytes: 280 << 10, interval_ms: 1 };
+    let options = Options { snapshots: policy, ..options() };
+    let mut turn = 0;
+    for (start, from) in [1, 2_001, 4_001].into_iter().enumerate() {
+        let mut replica = if start == 0 { create(&folder, &options) } else { open(&folder, &options) };
+        let mut events = Vec::new();
+        run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+        define_assets(&mut replica, from, from + 1_999);
+        run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 2_000);
+        turn += 1_000;
+        let due = replica.begin_snapshot(MonoNanos(turn * 1_000)).is_some();
+        assert_eq!(due, start == 2, "some 115 KiB in each life, start {start}");
+        if due {
+            replica.end_snapshot(Err(SnapshotFault::ReadBack));
+            assert!(replica.begin_snapshot(MonoNanos(turn * 1_000)).is_none(), "not at once");
+            assert!(replica.begin_snapshot(MonoNanos((turn + 1_000) * 1_000)).is_some());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_snapshot_is_passed_over_and_told_of() {
+    let folder = folder("damaged");
+    let options = Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() };
+    let mut replica = create(&folder, &options);
+    let (mut turn, mut events) = (0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+    let mut beside = replica.into_disk();
+    assert!(job.write(&mut beside).is_ok());
+    drop(beside);
+    let snapshot = std::fs::read_dir(folder.join("snap")).unwrap().next().unwrap().unwrap().path();
+    let mut bytes = std::fs::read(&snapshot).unwrap();
+    bytes[300] ^= 1;
+    std::fs::write(&snapshot, bytes).unwrap();
+
+    let mut replica = open(&folder, &options);
+    run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    let status = replica.status();
+    assert_eq!(status.snapshot_index, None);
+    assert!(status.snapshot_fault.is_some());
 }
