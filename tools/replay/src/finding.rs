@@ -1,6 +1,8 @@
 //! What an auditor is told: what is wrong, where, what was expected and what was found.
 
+use journal::block::BlockFault;
 use journal::survey::{Damage, DamageKind};
+use protocol::frame::FrameFault;
 use protocol::{Index, Seq};
 use serde_json::{Map, Value};
 
@@ -73,8 +75,7 @@ impl Finding {
         let (what, differs) = describe(&damage.kind);
         let mut finding = Self::new(grade, what).at(damage.place).index(damage.index);
         finding.block = Some(damage.block);
-        // The first entry of a cluster holds seq 1: known before any entry was read.
-        finding.seq = damage.seq.or((damage.index == Index(1)).then_some(Seq(1)));
+        finding.seq = expected_seq(damage.seq, damage.index);
         match differs {
             Some((expected, found)) => finding.differs(expected, found),
             None => finding,
@@ -123,9 +124,16 @@ impl std::fmt::Display for Finding {
     }
 }
 
+/// The next seq, where the next entry is `index`: the first entry of a cluster holds or precedes seq 1, known before
+/// any entry was read.
+pub(crate) fn expected_seq(known: Option<Seq>, index: Index) -> Option<Seq> {
+    known.or((index == Index(1)).then_some(Seq(1)))
+}
+
 /// In words, and what was expected and found where there are two values to compare.
 fn describe(kind: &DamageKind) -> (String, Option<(String, String)>) {
     let two = |expected: &dyn ToString, found: &dyn ToString| Some((expected.to_string(), found.to_string()));
+    let hex = |crc: &u32| format!("{crc:08x}");
     match kind {
         DamageKind::HeaderCopy(fault) => {
             (format!("one of the two header pages of a segment ({fault:?}); the other one serves"), None)
@@ -142,6 +150,12 @@ fn describe(kind: &DamageKind) -> (String, Option<(String, String)>) {
             "a segment is shorter than its header says".to_owned(),
             two(&format!("{expected} bytes"), &format!("{found} bytes")),
         ),
+        DamageKind::Block(BlockFault::HeaderCrc { expected, found }) => {
+            ("the checksum of a block's header".to_owned(), two(&hex(expected), &hex(found)))
+        }
+        DamageKind::Block(BlockFault::BodyCrc { expected, found }) => {
+            ("the checksum of a block's contents".to_owned(), two(&hex(expected), &hex(found)))
+        }
         DamageKind::Block(fault) => (format!("no whole block ({fault:?})"), None),
         DamageKind::BlockAstray { segno, file_off } => {
             (format!("a block that was written for segment {segno}, offset {file_off}"), None)
@@ -154,6 +168,12 @@ fn describe(kind: &DamageKind) -> (String, Option<(String, String)>) {
             two(&format!("{expected:08x}"), &format!("{found:08x}")),
         ),
         DamageKind::BlockSummary => ("a block's header says other entries than it holds".to_owned(), None),
+        DamageKind::Frame(FrameFault::HeaderCrc { expected, found }) => {
+            ("the checksum of a frame's header".to_owned(), two(&hex(expected), &hex(found)))
+        }
+        DamageKind::Frame(FrameFault::PayloadCrc { expected, found }) => {
+            ("the checksum of a frame's payload".to_owned(), two(&hex(expected), &hex(found)))
+        }
         DamageKind::Frame(fault) => (format!("a frame ({fault:?})"), None),
         DamageKind::LocalFrame => ("a local frame is shorter than its kind's".to_owned(), None),
         DamageKind::Index { expected, found } => ("entries do not count up".to_owned(), two(expected, found)),

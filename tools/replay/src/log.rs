@@ -18,7 +18,7 @@ use protocol::hash::Hash;
 use protocol::{Index, Seq, Term};
 
 use crate::args::Head;
-use crate::finding::{Finding, Grade};
+use crate::finding::{Finding, Grade, expected_seq};
 use crate::folder::Folder;
 pub(crate) use crate::folder::OpenFault;
 
@@ -198,7 +198,7 @@ impl Log {
                 let mut finding =
                     Finding::new(grade, what).at(survey.end).index(survey.log.last_index.next());
                 finding.block = Some(survey.last_block + 1);
-                finding.seq = survey.log.next_seq;
+                finding.seq = expected_seq(survey.log.next_seq, survey.log.last_index.next());
                 finding
             }
         };

@@ -234,3 +234,25 @@ fn only_the_segments_will_do() {
     std::io::Write::write_all(&mut grown(&segment), b"more").unwrap();
     assert_eq!(verify(&folder.0).0, 1, "longer than its header says");
 }
+
+#[test]
+fn the_first_bad_seq_and_its_place_are_named() {
+    let folder = Folder::new("first-bad");
+    let world = build(&folder.0, &Plan::default());
+    let file = folder.0.join("j/00000001-0000000002.seg");
+    let mut bytes = fs::read(&file).unwrap();
+    let at = blocks(&bytes)[3];
+    let index = BlockHeader::read(&bytes[at as usize..]).unwrap().first_index;
+    let before = world.history.iter().rfind(|(entry, ..)| *entry < index).unwrap();
+    bytes[at as usize + 200] ^= 0x20;
+    fs::write(&file, &bytes).unwrap();
+    let (code, report) = verify(&folder.0);
+    assert_eq!(code, 1);
+    let finding = &report["findings"][0];
+    assert_eq!(finding["seq"], before.1.0 + 1, "{report:#}");
+    assert_eq!(finding["index"], index.0);
+    assert_eq!(finding["place"], format!("00000001-0000000002.seg:{at}"));
+    assert!(finding["expected"].is_string() && finding["found"].is_string(), "{report:#}");
+    assert_eq!(report["head"], format!("{}:{}", before.1, before.2), "what is before it stands");
+    assert_eq!(report["state"]["state_hash"], before.3.to_string());
+}
