@@ -185,8 +185,13 @@ mod tests {
         RecordHeader { session: SessionId(7), request: RequestNumber(n), ..RecordHeader::default() }
     }
 
-    const PLACE: Place =
-        Place { index: Index(4), term: Term(2), engine_version: 1, applied_seq: Seq(9), effect_hash: Hash::ZERO };
+    const PLACE: Place = Place {
+        index: Index(4),
+        term: Term(2),
+        engine_version: 1,
+        applied_seq: Seq(9),
+        effect_hash: Hash::ZERO,
+    };
 
     #[test]
     fn records_leave_in_order_with_gapless_seq_and_their_delay() {

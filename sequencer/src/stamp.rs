@@ -40,8 +40,16 @@ mod tests {
     fn time_never_stands_or_goes_back() {
         let mut stamper = Stamper::after(Seq(10), UnixNanos(1_000));
         assert_eq!(stamper.stamp(UnixNanos(5_000), 3), (Seq(11), UnixNanos(5_000)));
-        assert_eq!(stamper.stamp(UnixNanos(5_001), 1), (Seq(14), UnixNanos(5_003)), "behind the third record");
-        assert_eq!(stamper.stamp(UnixNanos(0), 2), (Seq(15), UnixNanos(5_004)), "the wall clock stepped back");
+        assert_eq!(
+            stamper.stamp(UnixNanos(5_001), 1),
+            (Seq(14), UnixNanos(5_003)),
+            "behind the third record"
+        );
+        assert_eq!(
+            stamper.stamp(UnixNanos(0), 2),
+            (Seq(15), UnixNanos(5_004)),
+            "the wall clock stepped back"
+        );
         assert_eq!(stamper.next_seq(), Seq(17));
     }
 }
