@@ -89,7 +89,7 @@ impl Apply {
             event.write(&mut self.encoded);
             outbox.append(&self.encoded[start..]);
             if let EventBody::SessionOpened(opened) = &event.body {
-                forget_earlier_epochs(outbox, opened);
+                forget_epoch_before(outbox, opened);
             }
         }
         self.effects.fold(&self.encoded);
@@ -132,10 +132,9 @@ impl Apply {
     }
 }
 
-/// Nobody can ask for the outputs of an epoch that is over. A file that cannot be removed now is at the next start.
-fn forget_earlier_epochs<D: Disk>(outbox: &mut Outbox<D>, opened: &events::SessionOpened) {
+/// Nobody can ask for the outputs of the epoch before.
+fn forget_epoch_before<D: Disk>(outbox: &mut Outbox<D>, opened: &events::SessionOpened) {
     let Some(before) = opened.epoch.0.checked_sub(1) else { return };
-    if outbox.drop_below(opened.session, SessionEpoch(before), OutSeq(u64::MAX)).is_err() {
-        outbox.flush();
-    }
+    // The outputs are forgotten in any case; a file that cannot be removed now is when the next epoch is forgotten.
+    outbox.drop_below(opened.session, SessionEpoch(before), OutSeq(u64::MAX)).ok();
 }
