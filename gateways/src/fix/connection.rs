@@ -96,6 +96,8 @@ pub(crate) struct Connection {
     pub(crate) id: ConnectionId,
     pub(crate) state: State,
     pub(crate) input: Vec<u8>,
+    /// Bytes of a garbled message that are still to come.
+    pub(crate) skip: usize,
     output: Vec<u8>,
     output_at: usize,
     due: VecDeque<Due>,
@@ -112,6 +114,7 @@ impl Connection {
             id,
             state: State::Fresh { until },
             input: Vec::new(),
+            skip: 0,
             output: Vec::new(),
             output_at: 0,
             due: VecDeque::new(),

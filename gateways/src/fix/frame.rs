@@ -2,8 +2,10 @@
 //! consumes no number, and the gap that it leaves makes the peer send it again.
 //!
 //! A message is whole if it begins with `8=FIX`, its BodyLength(9) leads to its CheckSum(10), that is right, and no other
-//! CheckSum stands before it. After anything else reading goes on at the next `8=FIX`. Nothing here depends on how the
-//! stream was cut into reads: a decision is taken as soon as the bytes that settle it are there, and never differently.
+//! CheckSum stands before it. After anything else reading goes on at the next `8=FIX`. What a BodyLength covers belongs to
+//! its message, right or wrong: a length that is too long takes the message behind with it, as the published cases have it.
+//! Nothing here depends on how the stream was cut into reads: a decision is taken as soon as the bytes that settle it are
+//! there, and never differently.
 
 use protocol::limits::FIX_MESSAGE_BYTES_MAX;
 
@@ -23,7 +25,7 @@ pub(crate) enum Frame {
     Incomplete,
     /// This many bytes belong to no message.
     Noise(usize),
-    /// A message that is garbled; this many bytes lie before the next that may be one.
+    /// A message that is garbled and this many bytes long, some of which may be still to come.
     Garbled(usize),
     /// A message of this many bytes with the right length and checksum.
     Whole(usize),
@@ -40,6 +42,7 @@ pub(crate) fn next(input: &[u8]) -> Frame {
     match judge(input) {
         Verdict::Whole(bytes) => Frame::Whole(bytes),
         Verdict::Garbled => Frame::Garbled(start_of_next(input)),
+        Verdict::GarbledUpTo(end) => Frame::Garbled(end),
         Verdict::Incomplete => Frame::Incomplete,
     }
 }
@@ -47,6 +50,8 @@ pub(crate) fn next(input: &[u8]) -> Frame {
 enum Verdict {
     Whole(usize),
     Garbled,
+    /// Garbled, but its BodyLength says how far it goes.
+    GarbledUpTo(usize),
     Incomplete,
 }
 
@@ -60,10 +65,10 @@ fn judge(input: &[u8]) -> Verdict {
         return Verdict::Garbled;
     }
     let Some(message) = input.get(..end) else {
-        // A BodyLength that is too long would wait for bytes of the next messages; its own CheckSum gives it away.
+        // A BodyLength that is too long is given away by the CheckSum, without waiting for the bytes of other messages.
         let earlier = find(&input[body.start - 1..], TRAILER).map(|at| body.start - 1 + at + TRAILER.len());
         return match earlier {
-            Some(value) if value != body.end + b"10=".len() => Verdict::Garbled,
+            Some(value) if value != body.end + b"10=".len() => Verdict::GarbledUpTo(body.end),
             _ => Verdict::Incomplete,
         };
     };
@@ -74,7 +79,7 @@ fn judge(input: &[u8]) -> Verdict {
     {
         Verdict::Whole(end)
     } else {
-        Verdict::Garbled
+        Verdict::GarbledUpTo(body.end)
     }
 }
 
@@ -158,6 +163,18 @@ mod tests {
         }
     }
 
+    /// Bytes before the first whole message, and how many garbled ones lie in them.
+    fn before_whole(stream: &[u8]) -> (usize, usize) {
+        let (mut at, mut garbled) = (0, 0);
+        loop {
+            match next(&stream[at.min(stream.len())..]) {
+                Frame::Garbled(bytes) => (at, garbled) = (at + bytes, garbled + 1),
+                Frame::Noise(bytes) => at += bytes,
+                Frame::Incomplete | Frame::Whole(_) => return (at, garbled),
+            }
+        }
+    }
+
     #[test]
     fn what_is_garbled_ends_where_the_next_begins() {
         let good = message("8=FIX.4.4|9=5|35=0|10=163|");
@@ -165,7 +182,7 @@ mod tests {
             "8=FIX.4.4|9=5|35=0|10=164|",
             "8=FIX.4.4|9=5|35=0|10=64|",
             "8=FIX.4.4|9=4|35=0|10=163|",
-            "8=FIX.4.4|9=70|35=0|10=163|",
+            "8=FIX.4.4|9=12|35=0|10=163|",
             "8=FIX.4.4|35=0|9=5|10=163|",
             "8=FIX.4.4|9=|35=0|10=163|",
             "8=FIX.4.4|9=-5|35=0|10=163|",
@@ -175,7 +192,19 @@ mod tests {
         ] {
             let bad = message(bad);
             let stream = [&bad[..], &good[..]].concat();
-            assert_eq!(next(&stream), Frame::Garbled(bad.len()), "{}", String::from_utf8_lossy(&bad));
+            assert_eq!(before_whole(&stream), (bad.len(), 1), "{}", String::from_utf8_lossy(&bad));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_too_long_takes_the_next_message_with_it() {
+        let good = message("8=FIX.4.4|9=5|35=0|10=163|");
+        let bad = message("8=FIX.4.4|9=13|35=0|10=163|");
+        let stream = [&bad[..], &good[..], &good[..]].concat();
+        assert_eq!(before_whole(&stream), (bad.len() + good.len(), 1));
+        let end = b"8=FIX.4.4|9=13|".len() + 13;
+        for cut in bad.len()..stream.len() {
+            assert_eq!(next(&stream[..cut]), Frame::Garbled(end), "{cut}");
         }
     }
 

@@ -51,7 +51,8 @@ impl Connection {
             self.down(end, cx.now, cx.submit);
         }
         let input = core::mem::take(&mut self.input);
-        let mut at = 0;
+        let mut at = self.skip.min(input.len());
+        self.skip -= at;
         while self.flush(cx.submit) && self.parses() {
             if self.release_held(cx) {
                 continue;
@@ -59,7 +60,9 @@ impl Connection {
             match frame::next(&input[at..]) {
                 Frame::Incomplete => break,
                 Frame::Noise(bytes) | Frame::Garbled(bytes) => {
-                    at += bytes;
+                    let here = bytes.min(input.len() - at);
+                    self.skip = bytes - here;
+                    at += here;
                     self.garbled();
                 }
                 Frame::Whole(bytes) => {
