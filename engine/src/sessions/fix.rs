@@ -35,6 +35,12 @@ impl Engine {
     ) -> Result<(), Broken> {
         let decoded = record.command();
         let Some(command) = self.sessions.admit(row, record, &decoded, effects) else { return Ok(()) };
+        // Of yesterday's ids only those of live orders are still used.
+        self.roll_day(row, None, effects.time);
+        if self.sessions.is_repetition(row, command) {
+            // Ignored, as the published cases have it: what became of it was told when it came first.
+            return Ok(());
+        }
         match self.apply_order(row, command, effects) {
             // A refusal's report is among the events.
             Ok(()) | Err(Stop::Refused(_)) => Ok(()),
@@ -115,7 +121,7 @@ impl Sessions {
                 session.expect(reset.new_seq_no);
             }
             Command::SessionSequenceReset(_) => {
-                session.send(effects, sequence_reset_reject(number, "NewSeqNo is not above MsgSeqNum"));
+                session.send(effects, sequence_reset_reject(number));
             }
             Command::SessionLogout(_) => {
                 session.send(effects, logout(SessionEnd::Logout, 0, 0));
@@ -169,6 +175,20 @@ impl Sessions {
             return false;
         }
         true
+    }
+
+    /// Whether a command says that it may have come before under another number, and its ClOrdID did.
+    fn is_repetition(&self, row: u32, command: &Command) -> bool {
+        let (poss_resend, cl_ord_id) = if let Command::NewOrder(order) = command {
+            (order.poss_resend, &order.cl_ord_id)
+        } else if let Command::CancelOrder(cancel) = command {
+            (cancel.poss_resend, &cancel.cl_ord_id)
+        } else if let Command::ReplaceOrder(replace) = command {
+            (replace.poss_resend, &replace.cl_ord_id)
+        } else {
+            return false;
+        };
+        poss_resend && self.rows.at(row).ids.look(cl_ord_id, self.hash_seed).row.is_some()
     }
 
     fn tick(&mut self, row: u32, tick: &SessionTick, effects: &mut Effects<'_>) {
@@ -310,8 +330,7 @@ impl Session {
         if reset.new_seq_no >= self.next_in {
             self.expect(reset.new_seq_no);
         } else {
-            let reject = sequence_reset_reject(reset.msg_seq_num, "NewSeqNo is below the expected MsgSeqNum");
-            self.send(effects, reject);
+            self.send(effects, sequence_reset_reject(reset.msg_seq_num));
         }
     }
 
@@ -337,13 +356,14 @@ fn may_come_unnumbered(command: &Result<Command, RecordFault>) -> bool {
     )
 }
 
-fn sequence_reset_reject(ref_seq_num: u64, note: &str) -> events::RejectSent {
+/// Without a note: the published cases compare the text that goes with the reason.
+fn sequence_reset_reject(ref_seq_num: u64) -> events::RejectSent {
     events::RejectSent {
         ref_seq_num,
         ref_msg_type: Text::truncated("4"),
         ref_tag: 0,
         reason: VALUE_INCORRECT,
-        note: Text::truncated(note),
+        note: Text::EMPTY,
     }
 }
 
