@@ -5,10 +5,11 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use journal::meta::{META_BYTES, MetaView};
+use journal::meta::{META_BYTES, Meta, MetaView};
 use journal::reader::{Reader, ReaderFault, SEGMENT_BYTES_MAX};
 use journal::segment::{SECTOR_BYTES, SegmentName};
 use journal::snapshot_file::{self, SnapshotHeader};
+use protocol::Field;
 use protocol::hash::blake3;
 use protocol::limits::BLOCK_ALIGN;
 
@@ -18,6 +19,10 @@ use crate::finding::{Finding, Grade};
 const SNAPSHOT_BYTES_MAX: u64 = 16 << 30;
 /// Copies of `meta`, each in a page; hints follow.
 const META_COPIES: usize = 4;
+/// Places in a copy, as docs/FORMAT.md has them.
+const SEQUENCE_AT: usize = 16;
+const TERM_AT: usize = 56;
+const CRC_AT: usize = BLOCK_ALIGN - 4;
 const META_PAGES: usize = META_BYTES / BLOCK_ALIGN;
 
 /// A folder could not be opened as a journal.
@@ -155,10 +160,18 @@ impl Folder {
             let expected = format!("at most {META_BYTES} bytes");
             self.findings.push(Finding::damage("meta is too long").at("meta").differs(expected, "more"));
         }
-        let whole = MetaView::read(&bytes).copies;
-        if whole < META_COPIES {
+        let pages: Vec<&[u8]> = bytes.chunks(BLOCK_ALIGN).take(META_COPIES).collect();
+        let (whole, bad): (Vec<&[u8]>, Vec<&[u8]>) =
+            pages.iter().partition(|page| Meta::read_page(page).is_some());
+        let missing = META_COPIES - pages.len();
+        let torn = bad.iter().filter(|page| whole.iter().any(|whole| is_torn(page, whole))).count();
+        if torn > 0 {
+            let what = "copies of meta have the shape of a write that never finished; whole ones are left";
+            self.findings.push(Finding::new(Grade::Notice, what).at("meta").differs(0, torn));
+        }
+        if bad.len() + missing > torn {
             let what = "copies of meta are damaged; the segments do not depend on them";
-            self.findings.push(Finding::damage(what).at("meta").differs(META_COPIES, whole));
+            self.findings.push(Finding::damage(what).at("meta").differs(META_COPIES, whole.len()));
         }
         for (slot, page) in bytes.chunks(BLOCK_ALIGN).enumerate().take(META_PAGES).skip(META_COPIES) {
             if !is_hint_or_blank(slot, page) {
@@ -187,6 +200,32 @@ impl Folder {
         self.snapshots.sort_by_key(|snapshot| snapshot.header.index);
         Ok(())
     }
+}
+
+/// Whether a copy of `meta` is, sector by sector, partly the whole copy `other` and partly the one before or after it: that
+/// is how a loss of power leaves it. Of the sectors between the first and the last both hold zeros.
+fn is_torn(page: &[u8], other: &[u8]) -> bool {
+    let (Some(middle), Some(first), Some(last)) =
+        (page.get(SECTOR_BYTES..CRC_AT), page.get(..SECTOR_BYTES), page.get(CRC_AT..))
+    else {
+        return false;
+    };
+    if middle.iter().any(|byte| *byte != 0) {
+        return false;
+    }
+    let (Some(other_first), Some(other_last)) = (other.get(..SECTOR_BYTES), other.get(CRC_AT..)) else {
+        return false;
+    };
+    // Sequence, term and vote change from one to the next; nothing else does.
+    let unchanged = |sector: &[u8]| {
+        let mut sector = sector.to_vec();
+        for field in [SEQUENCE_AT, TERM_AT, TERM_AT + 8] {
+            sector[field..field + 8].fill(0);
+        }
+        sector
+    };
+    let next_to = first.u64_at(SEQUENCE_AT).abs_diff(other_first.u64_at(SEQUENCE_AT)) == 1;
+    first == other_first || (last == other_last && next_to && unchanged(first) == unchanged(other_first))
 }
 
 /// A hint's page that [`MetaView::read`] takes, with zeros behind, or one that was never written.
@@ -235,4 +274,30 @@ fn names_in(dir: &Path) -> Result<Vec<String>, OpenFault> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use journal::HardState;
+    use protocol::{ClusterEpoch, ClusterId, NodeId, Term};
+
+    #[test]
+    fn a_copy_of_meta_that_a_loss_of_power_left_is_told_from_a_flipped_byte() {
+        let page = |sequence: u64| {
+            let hard_state = HardState { term: Term(sequence * 3), vote: NodeId(sequence % 2) };
+            let (cluster, epoch, node) = (ClusterId(9), ClusterEpoch(1), NodeId(1));
+            Meta { sequence, cluster, epoch, node, hard_state }.page().to_vec()
+        };
+        let (old, new) = (page(6), page(7));
+        let mix = |first: &[u8], last: &[u8]| [&first[..SECTOR_BYTES], &last[SECTOR_BYTES..]].concat();
+        for torn in [mix(&old, &new), mix(&new, &old)] {
+            assert!(Meta::read_page(&torn).is_none() && is_torn(&torn, &old) && is_torn(&torn, &new));
+        }
+        for at in (0..CRC_AT).filter(|at| !(SEQUENCE_AT..SEQUENCE_AT + 8).contains(at)) {
+            let mut flipped = old.clone();
+            flipped[at] ^= 0x40;
+            assert!(!is_torn(&flipped, &old), "byte {at}");
+        }
+    }
 }

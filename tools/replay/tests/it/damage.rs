@@ -118,7 +118,9 @@ fn every_flipped_byte_that_means_anything_is_reported() {
             file.write_all_at(&[byte[0] ^ flip], at).unwrap();
             let what = format!("{}:{at} ^ {flip:#x}", path.display());
             let reported = copy.judge(&what);
-            assert!(reported || at >= *used, "{what} went unnoticed");
+            // A flipped checksum of a copy of meta has the shape of a write that never finished: a notice.
+            let is_checksum_of_meta = path.ends_with("meta") && at % 4_096 >= 4_092;
+            assert!(reported || at >= *used || is_checksum_of_meta, "{what} went unnoticed");
             unreported += u64::from(!reported);
             file.write_all_at(&byte, at).unwrap();
         }
