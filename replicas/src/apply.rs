@@ -6,7 +6,7 @@ use engine::Engine;
 use journal::Disk;
 use journal::outbox::Outbox;
 use protocol::event::{EffectHash, Event};
-use protocol::frame::{Frame, FrameKind};
+use protocol::frame::{Frame, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::{EventBody, Index, OutSeq, Seq, SessionEpoch, UnixNanos, events};
 
@@ -54,7 +54,12 @@ impl Apply {
         if self.halted.is_some() {
             return Ok(());
         }
-        if let Some(frame) = frame.filter(|f| f.header.kind == FrameKind::Entry) {
+        if let Some(frame) = frame {
+            let FrameHeader { kind, engine_version, first_seq: seq, .. } = frame.header;
+            if kind != FrameKind::Entry || engine_version != engine::ENGINE_VERSION {
+                self.halted = Some(Halt { seq, cause: HaltCause::Rules { kind, engine_version } });
+                return Ok(());
+            }
             self.compare(frame)?;
             self.run(frame);
             self.hash_and_keep(outbox);

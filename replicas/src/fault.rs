@@ -1,7 +1,7 @@
 //! What stops a replica, or its engine alone.
 
 use journal::{JournalFault, ReadFault};
-use protocol::frame::FrameFault;
+use protocol::frame::{FrameFault, FrameKind};
 use protocol::hash::Hash;
 use protocol::record::RecordFault;
 use protocol::{Index, Seq};
@@ -103,6 +103,13 @@ pub enum HaltCause {
     Invariant(engine::InvariantBroken),
     /// The bytes are not a record.
     Record(RecordFault),
+    /// The entry is of a kind, or under a version of the rules, that this version of the program does not know.
+    Rules {
+        /// Its kind.
+        kind: FrameKind,
+        /// Its version of the rules.
+        engine_version: u32,
+    },
 }
 
 impl std::fmt::Display for Halt {
@@ -112,6 +119,11 @@ impl std::fmt::Display for Halt {
             HaltCause::Record(fault) => {
                 write!(f, "engine halted at seq {}: not a record: {fault:?}", self.seq)
             }
+            HaltCause::Rules { kind, engine_version } => write!(
+                f,
+                "engine halted at seq {}: this program does not know {kind:?} entries of version {engine_version}",
+                self.seq
+            ),
         }
     }
 }

@@ -5,16 +5,18 @@ use std::path::{Path, PathBuf};
 
 use engine::Engine;
 use journal::snapshot_file::SnapshotFault;
-use journal::{FileDisk, Identity, WriterKind};
+use journal::{FileDisk, Identity, Journal, WriterKind};
 use protocol::commands::{DefineAsset, Genesis};
 use protocol::event::Event;
+use protocol::frame::{self, FrameHeader, FrameKind};
+use protocol::hash::Hash;
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
 use protocol::{
-    ActorId, AssetId, ClusterEpoch, ClusterId, EventBody, MonoNanos, NodeId, RequestNumber, SessionId, Text,
-    UnixNanos,
+    ActorId, AssetId, ClusterEpoch, ClusterId, EventBody, Index, MonoNanos, NodeId, RequestNumber, Seq,
+    SessionId, Term, Text, UnixNanos,
 };
-use replicas::{Now, Options, Replica, SnapshotPolicy, Timing};
+use replicas::{Halt, HaltCause, Now, Options, Replica, SnapshotPolicy, Timing};
 
 const IDENTITY: Identity = Identity { cluster: ClusterId(7), epoch: ClusterEpoch(1), node: NodeId(1) };
 
@@ -198,4 +200,42 @@ fn a_damaged_snapshot_is_passed_over_and_told_of() {
     let status = replica.status();
     assert_eq!(status.snapshot_index, None);
     assert!(status.snapshot_fault.is_some());
+}
+
+#[test]
+fn an_entry_under_rules_that_are_not_known_halts_the_engine() {
+    for (name, kind, engine_version) in [
+        ("rules", FrameKind::Entry, engine::ENGINE_VERSION + 1),
+        ("skip", FrameKind::Skip, engine::ENGINE_VERSION),
+    ] {
+        let folder = folder(name);
+        let mut journal = Journal::create(open_disk(&folder), IDENTITY, journal_options()).unwrap();
+        let mut frame = Vec::new();
+        frame::begin(&mut frame);
+        RecordHeader::default().write(&genesis().into(), &mut frame).unwrap();
+        let header = FrameHeader {
+            kind,
+            index: Index(1),
+            term: Term(1),
+            time: UnixNanos(1),
+            first_seq: Seq(1),
+            count: 1,
+            engine_version,
+            applied_seq: Seq(0),
+            effect_hash: Hash::ZERO,
+        };
+        frame::finish(&mut frame, &header);
+        journal.hard_state(journal::HardState { term: Term(1), vote: NodeId(1) });
+        journal.append(&frame);
+        while journal.gathered() || journal.in_flight() {
+            journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+        }
+        drop(journal);
+
+        let mut replica = open(&folder, &options());
+        run(&mut replica, &mut 0, &mut Vec::new(), |r, _| r.status().halted.is_some());
+        let Some(Halt { seq, cause }) = replica.status().halted else { panic!("{name}") };
+        assert_eq!((seq, cause), (Seq(1), HaltCause::Rules { kind, engine_version }));
+        assert!(!replica.serving() && replica.engine().genesis().is_none());
+    }
 }
