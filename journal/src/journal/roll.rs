@@ -17,6 +17,8 @@ use crate::segment::{self, BLOCKS_AT, SegmentHeader, SegmentName};
 #[derive(Debug, Default)]
 pub(super) struct Spares {
     ready: VecDeque<ReadySpare>,
+    /// Number of the newest segment there is: in use, about to be (its header is under way), or ready.
+    newest_segno: u64,
     making: Option<SegmentName>,
     failed: Option<DiskFault>,
 }
@@ -26,7 +28,9 @@ impl Spares {
     pub(super) fn found(spares: impl IntoIterator<Item = ReadySpare>, active: u64) -> Self {
         let ready =
             spares.into_iter().zip(active + 1..).take_while(|(spare, segno)| spare.name.segno == *segno);
-        Self { ready: ready.map(|(spare, _)| spare).collect(), ..Self::default() }
+        let ready: VecDeque<_> = ready.map(|(spare, _)| spare).collect();
+        let newest_segno = ready.back().map_or(active, |spare| spare.name.segno);
+        Self { ready, newest_segno, ..Self::default() }
     }
 }
 
@@ -79,19 +83,19 @@ impl<D: Disk> Journal<D> {
             let made = self.spares.making.take();
             assert!(made.is_some_and(|name| name.file() == done.spare.file), "the spare that was asked for");
             match (done.result, made) {
-                (Ok(()), Some(name)) => self.spares.ready.push_back(ReadySpare {
-                    name,
-                    bytes: done.spare.bytes,
-                    nonce: done.spare.nonce,
-                }),
+                (Ok(()), Some(name)) => {
+                    let Spare { bytes, nonce, .. } = done.spare;
+                    self.spares.newest_segno = name.segno;
+                    self.spares.ready.push_back(ReadySpare { name, bytes, nonce });
+                }
                 (Err(fault), _) => self.spares.failed = Some(fault),
                 (Ok(()), None) => {}
             }
         }
         let wanted = self.spares.ready.len() < self.options.spares;
         if wanted && self.spares.making.is_none() && self.spares.failed.is_none() {
-            let last = self.spares.ready.back().map_or(self.active.header.name(), |spare| spare.name);
-            let name = SegmentName { epoch: self.meta.epoch, segno: last.segno + 1 };
+            // Not behind the active one: the one whose header is being written is neither active nor ready.
+            let name = SegmentName { epoch: self.meta.epoch, segno: self.spares.newest_segno + 1 };
             let nonce = segment::nonce(self.options.nonce_seed, name.segno);
             self.spares.making = Some(name);
             self.disk.request_spare(Spare { file: name.file(), bytes: self.options.segment_bytes, nonce });

@@ -97,6 +97,35 @@ fn what_was_durable_is_there_after_a_power_loss_across_many_segments() {
     check_log(&mut opened.journal, &expected);
 }
 
+/// Found by the auditor's tests: while the header of the last spare was being written, the next spare was asked for under
+/// the same number, and its rename replaced the segment that was about to be used, with every block in it.
+#[test]
+fn one_spare_is_enough() {
+    let disk = MemDisk::default();
+    let options = Options { spares: 1, ..options() };
+    let mut journal =
+        Journal::create(disk.clone(), IDENTITY, options).unwrap_or_else(|refusal| panic!("{refusal}"));
+    disk.set_manual(true);
+    let mut expected = Vec::new();
+    for index in 1..=200 {
+        let bytes = entry(index, 1, 8_000, index as u8);
+        journal.append(&bytes);
+        expected.push(bytes);
+        while journal.durable() != journal.appended() || journal.in_flight() {
+            // Several turns for each write: a spare is made while one is under way.
+            for _ in 0..3 {
+                journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+            }
+            disk.finish_write();
+        }
+    }
+    drop(journal);
+    disk.set_manual(false);
+    let mut opened = open(disk);
+    assert!(opened.report.segments > 4, "{}", opened.report.segments);
+    check_log(&mut opened.journal, &expected);
+}
+
 #[test]
 fn a_replaced_tail_is_the_log_and_its_evidence_stays() {
     let disk = MemDisk::default();
