@@ -323,9 +323,17 @@ impl Core {
         for done in 0..RESENDS_PER_TURN {
             let Some(read) = self.acceptor.outbox_read() else { return done > 0 };
             let OutboxRead { connection, session, epoch, from, to } = read;
-            let events = self.replica.read_outbox(session, epoch, from, to, RESEND_BYTES_MAX);
-            self.acceptor.outbox_done(&read, &events, now.mono, now.wall);
-            self.attention.to(connection);
+            match self.replica.read_outbox(session, epoch, from, to, RESEND_BYTES_MAX) {
+                Ok(events) => {
+                    self.acceptor.outbox_done(&read, &events, now.mono, now.wall);
+                    self.attention.to(connection);
+                }
+                Err(fault) => {
+                    // Never a gap fill over what was said: the client finds the line down, and asks again.
+                    tracing::error!(%fault, session = session.0, from = from.0, "outputs cannot be read again");
+                    self.close(connection, now);
+                }
+            }
         }
         true
     }

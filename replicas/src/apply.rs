@@ -26,7 +26,8 @@ pub(crate) struct Apply {
     encoded: Vec<u8>,
 }
 
-/// Frames whose effect hashes are remembered. A proposer records one of at most `IN_FLIGHT_ENTRIES_MAX` frames ago.
+/// Frames whose effect hashes are remembered: 40 bytes each. A leader records one of at most `IN_FLIGHT_ENTRIES_MAX` frames
+/// ago; one that comes to the lead with a long tail to apply may record an older one.
 const RECENT_MAX: usize = 65_536;
 
 impl Apply {
@@ -107,9 +108,13 @@ impl Apply {
     /// The proposer's effects at an earlier seq must be ours.
     fn compare(&self, frame: &Frame<'_>) -> Result<(), ReplicaFault> {
         let (seq, recorded) = (frame.header.applied_seq, frame.header.effect_hash);
-        let Ok(at) = self.recent.binary_search_by_key(&seq, |(seq, _)| *seq) else { return Ok(()) };
-        let computed = self.recent[at].1;
-        if computed == recorded { Ok(()) } else { Err(ReplicaFault::Diverged { seq, recorded, computed }) }
+        match self.recent.binary_search_by_key(&seq, |(seq, _)| *seq) {
+            Ok(at) if self.recent[at].1 == recorded => Ok(()),
+            Ok(at) => Err(ReplicaFault::Diverged { seq, recorded, computed: self.recent[at].1 }),
+            // Before the snapshot that this process started from, or too long ago to be remembered.
+            Err(0) => Ok(()),
+            Err(_) => Err(ReplicaFault::NoSuchEffects { seq, applied: self.engine.seq_applied() }),
+        }
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -36,6 +36,25 @@ pub enum ReplicaFault {
         /// Here.
         computed: Hash,
     },
+    /// The proposer recorded effects at a seq that no frame ends with, or that is not applied: the journal was edited.
+    #[error("effects recorded at seq {seq}, where no frame ends; applied up to {applied}")]
+    NoSuchEffects {
+        /// In the frame.
+        seq: Seq,
+        /// Here.
+        applied: Seq,
+    },
+}
+
+/// An output that is kept cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutboxFault {
+    /// The disk.
+    #[error("outbox: {0}")]
+    Disk(#[from] journal::DiskFault),
+    /// What was read is not an event.
+    #[error("outbox: an output is damaged: {0:?}")]
+    Damaged(protocol::event::EventFault),
 }
 
 /// Why a replica does not start.

@@ -15,7 +15,7 @@ mod snapshots;
 mod start;
 mod status;
 
-pub use fault::{Halt, HaltCause, ReplicaFault, StartFault};
+pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
 pub use raft_config::Timing;
 pub use replica::{Now, Replica};
 pub use snapshots::{SnapshotJob, SnapshotPolicy, SnapshotWritten};

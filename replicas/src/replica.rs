@@ -21,7 +21,7 @@ use crate::apply::Apply;
 use crate::log::Log;
 use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
-use crate::{ReplicaFault, Timing};
+use crate::{OutboxFault, ReplicaFault, Timing};
 
 /// The two clocks at one moment, as the caller read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,8 @@ impl<D: Disk> Replica<D> {
         {
             self.outbox.flush();
         }
-        if is_idle && journal.stats().blocks != self.hinted_blocks && now.since(self.last_hint) >= HINT_NANOS
+        let is_quiet = is_idle && !journal.in_flight() && !journal.gathered();
+        if is_quiet && journal.stats().blocks != self.hinted_blocks && now.since(self.last_hint) >= HINT_NANOS
         {
             (self.last_hint, self.hinted_blocks) = (now, journal.stats().blocks);
             journal.sync_hint().map_err(ReplicaFault::Journal)?;
@@ -223,7 +224,8 @@ impl<D: Disk> Replica<D> {
             // (64 entries of 64 KiB against 32 MiB) drops no proposal.
             self.raft.propose(Vec::new(), batch.frame)?;
             proposed = true;
-            if !self.sequencer.has_full_batch() {
+            // On the last segment a batch has to be in the journal before the next one can know that there is room.
+            if !self.sequencer.has_full_batch() || self.raft.store().journal().spares_ready() == 0 {
                 break;
             }
         }
@@ -317,6 +319,9 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Outputs of a session from `from` to `to`, in order, as far as they are kept and fit `bytes_max` (but at least one).
+    ///
+    /// # Errors
+    /// [`OutboxFault`]: they are kept and cannot be read. Whoever asked must not be told that there are none.
     pub fn read_outbox(
         &mut self,
         session: SessionId,
@@ -324,19 +329,17 @@ impl<D: Disk> Replica<D> {
         from: OutSeq,
         to: OutSeq,
         bytes_max: usize,
-    ) -> Vec<Event> {
+    ) -> Result<Vec<Event>, OutboxFault> {
         let mut bytes = Vec::new();
-        // What cannot be read now is as good as gone: the reader is answered by a gap fill, and asks again if it must.
-        if self.outbox.read(session, epoch, from, to, bytes_max, &mut bytes).is_err() {
-            return Vec::new();
-        }
+        self.outbox.read(session, epoch, from, to, bytes_max, &mut bytes)?;
+        let mut events = Vec::new();
         let mut rest = &bytes[..];
-        let next = || {
-            let (event, len) = Event::read(rest).ok()?;
+        while !rest.is_empty() {
+            let (event, len) = Event::read(rest).map_err(OutboxFault::Damaged)?;
+            events.push(event);
             rest = &rest[len..];
-            Some(event)
-        };
-        std::iter::from_fn(next).collect()
+        }
+        Ok(events)
     }
 
     fn has_room(&self) -> bool {

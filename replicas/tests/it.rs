@@ -202,6 +202,54 @@ fn a_damaged_snapshot_is_passed_over_and_told_of() {
     assert!(status.snapshot_fault.is_some());
 }
 
+const FIRST: FrameHeader = FrameHeader {
+    kind: FrameKind::Entry,
+    index: Index(1),
+    term: Term(1),
+    time: UnixNanos(1),
+    first_seq: Seq(1),
+    count: 1,
+    engine_version: engine::ENGINE_VERSION,
+    applied_seq: Seq(0),
+    effect_hash: Hash::ZERO,
+};
+
+/// A journal whose entries have these headers and a genesis record each.
+fn write_journal(folder: &Path, headers: &[FrameHeader]) {
+    let mut journal = Journal::create(open_disk(folder), IDENTITY, journal_options()).unwrap();
+    journal.hard_state(journal::HardState { term: Term(1), vote: NodeId(1) });
+    for header in headers {
+        let mut frame = Vec::new();
+        frame::begin(&mut frame);
+        RecordHeader::default().write(&genesis().into(), &mut frame).unwrap();
+        frame::finish(&mut frame, header);
+        journal.append(&frame);
+    }
+    while journal.gathered() || journal.in_flight() {
+        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+    }
+}
+
+#[test]
+fn effects_that_the_proposer_did_not_have_end_the_process() {
+    let second = FrameHeader { index: Index(2), first_seq: Seq(2), time: UnixNanos(2), ..FIRST };
+    for (name, applied_seq, expected) in [
+        ("other-hash", Seq(1), "effects diverge at seq 1: recorded 0000"),
+        ("not-applied", Seq(2), "effects recorded at seq 2, where no frame ends; applied up to 1"),
+    ] {
+        let folder = folder(name);
+        write_journal(&folder, &[FIRST, FrameHeader { applied_seq, ..second }]);
+        let mut replica = open(&folder, &options());
+        let fault = (1..100_000).find_map(|turn| {
+            let now = Now { mono: MonoNanos(turn * 1_000), wall: UnixNanos(turn * 1_000) };
+            std::thread::yield_now();
+            replica.step(now, &mut Vec::new()).err()
+        });
+        let said = fault.map(|fault| fault.to_string()).unwrap_or_default();
+        assert!(said.starts_with(expected), "{name}: {said}");
+    }
+}
+
 #[test]
 fn an_entry_under_rules_that_are_not_known_halts_the_engine() {
     for (name, kind, engine_version) in [
@@ -209,29 +257,7 @@ fn an_entry_under_rules_that_are_not_known_halts_the_engine() {
         ("skip", FrameKind::Skip, engine::ENGINE_VERSION),
     ] {
         let folder = folder(name);
-        let mut journal = Journal::create(open_disk(&folder), IDENTITY, journal_options()).unwrap();
-        let mut frame = Vec::new();
-        frame::begin(&mut frame);
-        RecordHeader::default().write(&genesis().into(), &mut frame).unwrap();
-        let header = FrameHeader {
-            kind,
-            index: Index(1),
-            term: Term(1),
-            time: UnixNanos(1),
-            first_seq: Seq(1),
-            count: 1,
-            engine_version,
-            applied_seq: Seq(0),
-            effect_hash: Hash::ZERO,
-        };
-        frame::finish(&mut frame, &header);
-        journal.hard_state(journal::HardState { term: Term(1), vote: NodeId(1) });
-        journal.append(&frame);
-        while journal.gathered() || journal.in_flight() {
-            journal.step().unwrap_or_else(|fault| panic!("{fault}"));
-        }
-        drop(journal);
-
+        write_journal(&folder, &[FrameHeader { kind, engine_version, ..FIRST }]);
         let mut replica = open(&folder, &options());
         run(&mut replica, &mut 0, &mut Vec::new(), |r, _| r.status().halted.is_some());
         let Some(Halt { seq, cause }) = replica.status().halted else { panic!("{name}") };

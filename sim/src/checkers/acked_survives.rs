@@ -54,7 +54,8 @@ impl AckedSurvives {
         for ((session, epoch), to) in last {
             let mut from = protocol::OutSeq(1);
             while from <= to {
-                let read = served.replica.read_outbox(session, epoch, from, to, READ_BYTES);
+                let read =
+                    served.replica.read_outbox(session, epoch, from, to, READ_BYTES).unwrap_or_default();
                 ensure(!read.is_empty(), NAME, || {
                     format!(
                         "output {from} of session {session} epoch {epoch} is not in the outbox; sent up to {to}"
