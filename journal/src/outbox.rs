@@ -1,5 +1,6 @@
 //! The outbox: what sessions were sent, for resends. Derived: replay writes it again, so nothing here is synced except
-//! before a snapshot ([`Outbox::sync`]), and a damaged end is overwritten with zeros, which end a file.
+//! before a snapshot ([`Outbox::sync`]), and a torn end is overwritten with zeros, which end a file. Replay begins at a
+//! snapshot: damage before it stays as it is and is told of ([`Outbox::damaged`]), and later files count.
 //!
 //! Files `outbox/{number:010}.out`, from 1, each begun when the one before has its size:
 //!
@@ -24,6 +25,10 @@ const FILE_HEADER_BYTES: usize = 16;
 pub const FILE_BYTES: u64 = 16 << 20;
 /// Bytes read at first for one event: most are shorter.
 const READ_BYTES: usize = 512;
+/// Where an event has its seq: protocol::event.
+const EVENT_SEQ_AT: usize = 24;
+/// Longest event that is looked for in damaged bytes, so that a garbled length costs no checksum over a whole file.
+const EVENT_BYTES_SCANNED_MAX: usize = 4 << 10;
 
 /// Outputs of all sessions.
 pub struct Outbox<D> {
@@ -38,6 +43,44 @@ pub struct Outbox<D> {
     /// Bytes behind them that it has not.
     pending: Vec<u8>,
     fault: Option<DiskFault>,
+    damaged: Vec<Damage>,
+}
+
+/// Bytes of an outbox file that cannot be read, from an offset to the file's end: they held outputs which replay does
+/// not write again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// The file.
+    pub file: FileRef,
+    /// Where the damage begins.
+    pub offset: u64,
+}
+
+/// What the opening has found in a file.
+struct Loaded {
+    number: u32,
+    len: usize,
+    /// Behind the last event that was indexed; 0 if not even the header can be read.
+    end: usize,
+    rest: Rest,
+}
+
+/// What stands behind the last event that was indexed.
+enum Rest {
+    Zeros,
+    /// Events of commands that replay runs again.
+    ToBeReplayed,
+    /// Something else; `lost` if outputs that replay does not write again are certainly among it.
+    Damaged {
+        lost: bool,
+    },
+}
+
+impl Loaded {
+    /// Whether the file has, or had, outputs that replay does not write again.
+    fn has_outputs(&self) -> bool {
+        self.end > FILE_HEADER_BYTES || matches!(self.rest, Rest::Damaged { lost: true })
+    }
 }
 
 /// Outputs of one session in one epoch: those from `first` on, without gaps in the numbering.
@@ -86,55 +129,94 @@ impl<D: Disk> Outbox<D> {
             flushed: 0,
             pending: Vec::new(),
             fault: None,
+            damaged: Vec::new(),
         };
         let names = outbox.disk.list(Dir::Outbox)?;
         let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
         numbers.sort_unstable();
-        let mut kept = true;
+        let mut found = Vec::with_capacity(numbers.len());
         for number in numbers {
-            if kept {
-                kept = outbox.load(number, through)?;
-            } else {
-                outbox.disk.remove(&file_of(number))?;
-            }
+            found.push(outbox.load(number, through)?);
         }
-        if outbox.flushed == 0 {
-            outbox.begin_file(outbox.file);
-        }
+        outbox.settle(&found)?;
         Ok(outbox)
     }
 
-    /// Indexes file `number`; `false` if its end was cut off, so that later files are void.
-    fn load(&mut self, number: u32, through: Seq) -> Result<bool, DiskFault> {
+    /// Indexes what file `number` holds of commands up to `through`, up to the first event that cannot be read.
+    fn load(&mut self, number: u32, through: Seq) -> Result<Loaded, DiskFault> {
         let file = file_of(number);
         let len = self.disk.len(&file)?.unwrap_or(0) as usize;
         let mut bytes = vec![0; len];
         let read = self.disk.read(&file, 0, &mut bytes, ReadFrom::Cache)?;
         bytes.truncate(read);
         let known = bytes.len() >= FILE_HEADER_BYTES && bytes.array(0) == *MAGIC && bytes.u16_at(8) == FORMAT;
-        let mut at = if known { FILE_HEADER_BYTES } else { 0 };
-        while let Some(rest) = bytes.get(at..).filter(|rest| known && !rest.is_empty()) {
-            let Ok((event, event_bytes)) = Event::read(rest) else { break };
+        if !known {
+            let rest = Rest::Damaged { lost: holds_outputs(&bytes, through) };
+            return Ok(Loaded { number, len, end: 0, rest });
+        }
+        let mut end = FILE_HEADER_BYTES;
+        let rest = loop {
+            let rest = bytes.get(end..).unwrap_or_default();
+            // Zeros are what an earlier start made of a torn end.
+            if rest.iter().all(|byte| *byte == 0) {
+                break Rest::Zeros;
+            }
+            let Ok((event, event_bytes)) = Event::read(rest) else {
+                break Rest::Damaged { lost: holds_outputs(rest, through) };
+            };
             if event.seq > through {
-                break;
+                break Rest::ToBeReplayed;
             }
             if let Some(number_of_event) = event.output {
-                self.index(number_of_event, Place { file: number, offset: at as u32 });
+                self.index(number_of_event, Place { file: number, offset: end as u32 });
             }
-            at += event_bytes;
+            end += event_bytes;
+        };
+        Ok(Loaded { number, len, end, rest })
+    }
+
+    /// Decides where the outputs up to `through` end, cuts what is behind, and leaves what is damaged before as it is.
+    fn settle(&mut self, found: &[Loaded]) -> Result<(), DiskFault> {
+        let newest = found.iter().rposition(Loaded::has_outputs);
+        let (kept, void) = found.split_at(newest.map_or(0, |at| at + 1));
+        // The newest first: a start that ends in between leaves no gap.
+        for file in void.iter().rev() {
+            self.disk.remove(&file_of(file.number))?;
         }
-        // Zeros are what an earlier start made of a damaged end.
-        let whole = known && bytes.get(at..).is_some_and(|rest| rest.iter().all(|byte| *byte == 0));
-        if !known {
-            self.disk.remove(&file)?;
-        } else if !whole {
-            // In place, because what a snapshot relies on stands before it: a shorter copy would have to be synced before
-            // it takes this one's place, and a full disk has no room for one.
-            self.disk.write_at(&file, at as u64, &vec![0; len - at])?;
+        let Some((last, _)) = kept.split_last() else {
+            self.begin_file(found.first().map_or(1, |file| file.number));
+            return Ok(());
+        };
+        for file in kept {
+            // What stands behind a torn end is replayed. With outputs behind it that are not, it is no torn end.
+            let lost = match file.rest {
+                Rest::Zeros => continue,
+                Rest::ToBeReplayed => false,
+                Rest::Damaged { lost } => lost || file.number != last.number,
+            };
+            if lost {
+                self.damaged.push(Damage { file: file_of(file.number), offset: file.end as u64 });
+            } else {
+                // In place, because what a snapshot relies on stands before it: a shorter copy would have to be synced
+                // before it takes this one's place, and a full disk has no room for one.
+                self.disk.write_at(&file_of(file.number), file.end as u64, &vec![0; file.len - file.end])?;
+            }
         }
-        self.file = number;
-        self.flushed = at as u64;
-        Ok(whole)
+        if matches!(last.rest, Rest::Damaged { lost: true }) {
+            // Not written over: the bytes are all that is left of those outputs.
+            self.begin_file(last.number.saturating_add(1));
+        } else {
+            self.file = last.number;
+            self.flushed = last.end as u64;
+        }
+        Ok(())
+    }
+
+    /// Where outputs were lost that replay does not write again, as found at the opening. Resends of them are gap fills;
+    /// everything before the offset and in other files is there.
+    #[must_use]
+    pub fn damaged(&self) -> &[Damage] {
+        &self.damaged
     }
 
     fn begin_file(&mut self, number: u32) {
@@ -356,6 +438,20 @@ impl<D: Disk> Outbox<D> {
         }
         Ok(())
     }
+}
+
+/// Whether damaged bytes hold outputs of commands up to `through`: the first event says so of itself, or there is a whole
+/// one anywhere behind it. A torn end holds none, because a snapshot syncs the outbox first.
+fn holds_outputs(bytes: &[u8], through: Seq) -> bool {
+    let claims = |header: &[u8]| (1..=through.0).contains(&header.u64_at(EVENT_SEQ_AT));
+    let mut headers = bytes.windows(EVENT_HEADER_BYTES).enumerate();
+    // The checks in front of the checksum keep this linear in practice.
+    headers.any(|(at, header)| {
+        let len = header.u32_at(0) as usize;
+        claims(header)
+            && (at == 0
+                || len <= EVENT_BYTES_SCANNED_MAX && bytes.get(at..).is_some_and(|b| Event::read(b).is_ok()))
+    })
 }
 
 fn forget(files: &mut BTreeMap<u32, u64>, place: Place) {

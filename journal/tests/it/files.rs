@@ -149,3 +149,88 @@ fn an_outbox_that_cannot_be_written_keeps_everything_and_says_so() {
     assert_eq!((outbox.fault(), outbox.pending_bytes()), (None, 0));
     assert_eq!(read(&mut outbox, 20, 1, 1).1, output(20, 1, 1));
 }
+
+/// An outbox of 100 outputs of session 20, synced; also returns its files, oldest first.
+fn hundred_outputs() -> (MemDisk, Vec<FileRef>) {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    for seq in 1..=100 {
+        outbox.append(&output(20, seq, seq));
+        outbox.flush();
+    }
+    outbox.sync().unwrap();
+    let mut names = disk.clone().list(Dir::Outbox).unwrap();
+    names.sort_unstable();
+    assert!(names.len() > 4);
+    let files = names.into_iter().map(|name| FileRef::new(Dir::Outbox, name)).collect();
+    (MemDisk::of(disk.after_power_loss()), files)
+}
+
+fn damaged(outbox: &Outbox<MemDisk>) -> Vec<(FileRef, u64)> {
+    outbox.damaged().iter().map(|damage| (damage.file.clone(), damage.offset)).collect()
+}
+
+#[test]
+fn damage_in_an_old_outbox_file_costs_the_rest_of_that_file_and_is_told_of() {
+    let (mut disk, files) = hundred_outputs();
+    let event_bytes = output(20, 1, 1).len() as u64;
+    let in_file = disk.len(&files[0]).unwrap().unwrap() / event_bytes;
+    let at = 16 + 2 * event_bytes;
+    disk.write_at(&files[1], at + 60, &[0xee]).unwrap();
+    let before = disk.after_kill();
+
+    // The same at every start, and the damaged bytes stay.
+    for _ in 0..2 {
+        let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(100), FILE_BYTES).unwrap();
+        assert_eq!(damaged(&outbox), [(files[1].clone(), at)]);
+        assert_eq!(disk.after_kill(), before);
+        let readable = OutputsRead { first: OutSeq(1), next: OutSeq(in_file + 3) };
+        assert_eq!(read(&mut outbox, 20, 1, 100).0, Some(readable));
+        let rest = OutputsRead { first: OutSeq(2 * in_file + 1), next: OutSeq(101) };
+        assert_eq!(read(&mut outbox, 20, in_file + 3, 100).0, Some(rest));
+    }
+    // A file without a header is one that is damaged from its beginning on.
+    disk.write_at(&files[2], 0, &[0]).unwrap();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(100), FILE_BYTES).unwrap();
+    assert_eq!(damaged(&outbox), [(files[1].clone(), at), (files[2].clone(), 0)]);
+    assert_eq!(read(&mut outbox, 20, in_file + 3, 100).0.unwrap().first, OutSeq(3 * in_file + 1));
+}
+
+#[test]
+fn damage_before_the_snapshot_in_the_newest_outbox_file_is_not_written_over() {
+    let (mut disk, files) = hundred_outputs();
+    let newest = files.last().unwrap();
+    disk.write_at(newest, 16 + 60, &[0xee]).unwrap();
+    let before = disk.after_kill();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(100), FILE_BYTES).unwrap();
+    assert_eq!(damaged(&outbox), [(newest.clone(), 16)]);
+    outbox.append(&output(20, 101, 101));
+    outbox.flush();
+    assert_eq!(read(&mut outbox, 20, 101, 101).1, output(20, 101, 101));
+    assert_eq!(disk.after_kill().get(newest), before.get(newest));
+    let mut again = Outbox::with_file_bytes(disk, Seq(101), FILE_BYTES).unwrap();
+    assert_eq!(damaged(&again), [(newest.clone(), 16)]);
+    assert_eq!(read(&mut again, 20, 101, 101).1, output(20, 101, 101));
+}
+
+#[test]
+fn damage_behind_the_snapshot_is_cut_silently_because_replay_writes_it_again() {
+    for through in 0..100 {
+        let (mut disk, files) = hundred_outputs();
+        let event_bytes = output(20, 1, 1).len() as u64;
+        let in_file = disk.len(&files[0]).unwrap().unwrap() / event_bytes;
+        // The first event behind the snapshot.
+        let (file, at) = (through / in_file, 16 + through % in_file * event_bytes);
+        disk.write_at(&files[file as usize], at + 60, &[0xee]).unwrap();
+        let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(through), FILE_BYTES).unwrap();
+        assert_eq!(damaged(&outbox), [], "through {through}");
+        for seq in through + 1..=100 {
+            outbox.append(&output(20, seq, seq));
+            outbox.flush();
+        }
+        let mut again = Outbox::with_file_bytes(disk, Seq(100), FILE_BYTES).unwrap();
+        assert_eq!(damaged(&again), [], "through {through}");
+        let all = OutputsRead { first: OutSeq(1), next: OutSeq(101) };
+        assert_eq!(read(&mut again, 20, 1, 100).0, Some(all), "through {through}");
+    }
+}
