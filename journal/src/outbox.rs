@@ -139,6 +139,10 @@ impl<D: Disk> Outbox<D> {
             found.push(outbox.load(number, through)?);
         }
         outbox.settle(&found)?;
+        // Damaged files outlive the start that tells of them. What cannot be removed now is at the next rollover.
+        if outbox.damaged.is_empty() {
+            outbox.remove_empty_files().ok();
+        }
         Ok(outbox)
     }
 
@@ -188,6 +192,7 @@ impl<D: Disk> Outbox<D> {
             return Ok(());
         };
         for file in kept {
+            self.files.entry(file.number).or_default();
             // What stands behind a torn end is replayed. With outputs behind it that are not, it is no torn end.
             let lost = match file.rest {
                 Rest::Zeros => continue,
@@ -262,6 +267,9 @@ impl<D: Disk> Outbox<D> {
         }
         if self.flushed >= self.file_bytes {
             self.begin_file(self.file.saturating_add(1));
+            // Outputs leave the window of their session without a call. What was appended is on disk in any case: a file
+            // that cannot be removed now is at the next rollover.
+            self.remove_empty_files().ok();
         }
         Ok(())
     }
@@ -361,7 +369,9 @@ impl<D: Disk> Outbox<D> {
         epoch: SessionEpoch,
         floor: OutSeq,
     ) -> Result<(), DiskFault> {
-        let Some(outputs) = self.sessions.get_mut(&(session, epoch)) else { return Ok(()) };
+        let Some(outputs) = self.sessions.get_mut(&(session, epoch)) else {
+            return self.remove_empty_files();
+        };
         while outputs.first < floor.0
             && let Some(place) = outputs.places.pop_front()
         {
@@ -370,6 +380,21 @@ impl<D: Disk> Outbox<D> {
         }
         if outputs.places.is_empty() {
             self.sessions.remove(&(session, epoch));
+        }
+        self.remove_empty_files()
+    }
+
+    /// Forgets a session's outputs in all epochs before `epoch`, and files in which nothing is kept any more.
+    ///
+    /// # Errors
+    /// [`DiskFault`] from removing a file; nothing else is lost by it.
+    pub fn drop_epochs_before(&mut self, session: SessionId, epoch: SessionEpoch) -> Result<(), DiskFault> {
+        let earlier = (session, SessionEpoch(0))..(session, epoch);
+        let keys: Vec<_> = self.sessions.range(earlier).map(|(key, _)| *key).collect();
+        for key in keys {
+            for place in self.sessions.remove(&key).unwrap_or_default().places {
+                forget(&mut self.files, place);
+            }
         }
         self.remove_empty_files()
     }
@@ -426,11 +451,17 @@ impl<D: Disk> Outbox<D> {
 
     fn remove_empty_files(&mut self) -> Result<(), DiskFault> {
         let current = self.file;
+        let oldest_kept =
+            self.files.iter().find(|(_, kept)| **kept > 0).map_or(current, |(number, _)| *number);
+        // What a damaged file held is wanted as long as what is older.
+        let wanted = |number| {
+            number >= oldest_kept && self.damaged.iter().any(|damage| damage.file == file_of(number))
+        };
         let empty: Vec<u32> = self
             .files
             .iter()
-            .filter(|(file, kept)| **kept == 0 && **file != current)
-            .map(|(file, _)| *file)
+            .filter(|(number, kept)| **kept == 0 && **number != current && !wanted(**number))
+            .map(|(number, _)| *number)
             .collect();
         for file in empty {
             self.disk.remove(&file_of(file))?;

@@ -8,7 +8,7 @@ use journal::outbox::Outbox;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameHeader, FrameKind};
 use protocol::hash::Hash;
-use protocol::{EventBody, Index, OutSeq, Seq, SessionEpoch, UnixNanos, events};
+use protocol::{EventBody, Index, Seq, UnixNanos, events};
 
 use crate::fault::HaltCause;
 use crate::{Halt, ReplicaFault};
@@ -95,7 +95,7 @@ impl Apply {
             event.write(&mut self.encoded);
             outbox.append(&self.encoded[start..]);
             if let EventBody::SessionOpened(opened) = &event.body {
-                forget_epoch_before(outbox, opened);
+                forget_earlier_epochs(outbox, opened);
             }
         }
         self.effects.fold(&self.encoded);
@@ -142,9 +142,8 @@ impl Apply {
     }
 }
 
-/// Nobody can ask for the outputs of the epoch before.
-fn forget_epoch_before<D: Disk>(outbox: &mut Outbox<D>, opened: &events::SessionOpened) {
-    let Some(before) = opened.epoch.0.checked_sub(1) else { return };
+/// Nobody can ask for the outputs of earlier epochs. The one before may have none here: they all count.
+fn forget_earlier_epochs<D: Disk>(outbox: &mut Outbox<D>, opened: &events::SessionOpened) {
     // The outputs are forgotten in any case; a file that cannot be removed now is when the next epoch is forgotten.
-    outbox.drop_below(opened.session, SessionEpoch(before), OutSeq(u64::MAX)).ok();
+    outbox.drop_epochs_before(opened.session, opened.epoch).ok();
 }

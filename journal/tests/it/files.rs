@@ -61,8 +61,12 @@ fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
 }
 
 pub(crate) fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
+    output_in(session, 1, out_seq, seq)
+}
+
+fn output_in(session: u32, epoch: u32, out_seq: u64, seq: u64) -> Vec<u8> {
     let number =
-        OutputNumber { session: SessionId(session), epoch: SessionEpoch(1), out_seq: OutSeq(out_seq) };
+        OutputNumber { session: SessionId(session), epoch: SessionEpoch(epoch), out_seq: OutSeq(out_seq) };
     let body = EventBody::MoneyDeposited(MoneyDeposited {
         transfer: TransferId(u128::from(seq)),
         external: AccountId(1),
@@ -233,4 +237,59 @@ fn damage_behind_the_snapshot_is_cut_silently_because_replay_writes_it_again() {
         let all = OutputsRead { first: OutSeq(1), next: OutSeq(101) };
         assert_eq!(read(&mut again, 20, 1, 100).0, Some(all), "through {through}");
     }
+}
+
+#[test]
+fn all_earlier_epochs_of_a_session_are_forgotten_with_their_files() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    for seq in 1..=100 {
+        outbox.append(&output_in(20, if seq <= 50 { 1 } else { 2 }, seq, seq));
+        outbox.flush();
+    }
+    outbox.append(&output_in(19, 1, 1, 101));
+    outbox.append(&output_in(20, 4, 1, 101));
+    outbox.append(&output_in(21, 1, 1, 101));
+    outbox.flush();
+    // Epoch 3 had no outputs: the one before it counts as well.
+    outbox.drop_epochs_before(SessionId(20), SessionEpoch(4)).unwrap();
+    assert_eq!(disk.clone().list(Dir::Outbox).unwrap().len(), 1);
+    let next = |session, epoch| outbox.next(SessionId(session), SessionEpoch(epoch));
+    assert_eq!([next(20, 1), next(20, 2)], [None; 2]);
+    assert_eq!([next(19, 1), next(20, 4), next(21, 1)], [Some(OutSeq(2)); 3]);
+}
+
+#[test]
+fn a_file_that_nothing_is_kept_in_goes_at_the_rollover_and_at_the_opening() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    let mut append = |out_seq, seq| {
+        outbox.append(&output(20, out_seq, seq));
+        outbox.flush();
+        disk.clone().list(Dir::Outbox).unwrap().len()
+    };
+    for seq in 1..=100 {
+        assert!(append(seq, seq) >= 1);
+    }
+    // Further on than the window: everything before leaves it, without a call of the session's.
+    let mut at_rollover = 0;
+    for seq in 101..=200 {
+        at_rollover = append(seq + (1 << 21), seq);
+    }
+    let kept = disk.clone().list(Dir::Outbox).unwrap();
+    assert!(!kept.contains(&"0000000001.out".to_owned()), "{at_rollover} files");
+
+    // The same outputs leave the window when another start reads them.
+    let full = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(full.clone(), Seq(0), FILE_BYTES).unwrap();
+    for seq in 1..=100 {
+        outbox.append(&output(20, seq, seq));
+        outbox.flush();
+    }
+    outbox.append(&output(20, 1 << 21, 101));
+    outbox.flush();
+    let before = full.clone().list(Dir::Outbox).unwrap().len();
+    let mut again = Outbox::with_file_bytes(full.clone(), Seq(101), FILE_BYTES).unwrap();
+    assert!(before > 1 && full.clone().list(Dir::Outbox).unwrap().len() == 1);
+    assert_eq!(read(&mut again, 20, 1, u64::MAX).1, output(20, 1 << 21, 101));
 }
