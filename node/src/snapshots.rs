@@ -1,67 +1,76 @@
 //! Snapshots, written by a thread of their own while the hot thread goes on.
 
+use std::io;
 use std::thread::JoinHandle;
 
-use journal::FileDisk;
+use journal::disk::DiskOperation;
 use journal::snapshot_file::SnapshotFault;
+use journal::{Dir, DiskCause, DiskFault, FileDisk, FileRef};
 use protocol::MonoNanos;
 use replicas::{Replica, SnapshotWritten};
 
 use crate::threads;
 
-/// The handle that snapshots are written through: here while none is being written, else with the thread.
+/// Each snapshot is written through a handle of its own, so that nothing that becomes of its thread ends the next one.
 pub(crate) struct Snapshots {
-    disk: Option<FileDisk>,
+    disk: FileDisk,
     writing: Option<JoinHandle<Ended>>,
 }
 
-type Ended = (FileDisk, Result<SnapshotWritten, SnapshotFault>);
+type Ended = Result<SnapshotWritten, SnapshotFault>;
 
 impl Snapshots {
     /// Writes through `disk`, a handle beside the journal's.
     pub(crate) fn new(disk: FileDisk) -> Self {
-        Self { disk: Some(disk), writing: None }
+        Self { disk, writing: None }
     }
 
     /// Begins the snapshot that is due, and hands back the one that is done. Never waits, except for the copy of the
     /// state.
     pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) {
         if let Some(thread) = self.writing.take_if(|thread| thread.is_finished()) {
-            self.end(replica, thread);
+            Self::end(replica, thread);
         }
-        if self.disk.is_none() {
+        if self.writing.is_some() {
             return;
         }
         let Some(job) = replica.begin_snapshot(now) else { return };
-        let Some(mut disk) = self.disk.take() else { return };
-        let started = threads::start("snapshot", move || {
-            let written = job.write(&mut disk);
-            (disk, written)
-        });
-        match started {
+        let mut disk = self.disk.beside();
+        match threads::start("snapshot", move || job.write(&mut disk)) {
             Ok(thread) => self.writing = Some(thread),
-            // The handle went with the thread that was not started: no further snapshot in this process.
-            Err(error) => tracing::error!(%error, "no thread for snapshots"),
+            Err(error) => settle(replica, Err(not_started(&error))),
         }
     }
 
-    fn end(&mut self, replica: &mut Replica<FileDisk>, thread: JoinHandle<Ended>) {
+    fn end(replica: &mut Replica<FileDisk>, thread: JoinHandle<Ended>) {
         // In the release build a panic has ended the process.
-        let Ok((disk, result)) = thread.join() else { return };
-        match &result {
-            Ok(_) => tracing::info!("snapshot written"),
-            Err(fault) => {
-                tracing::warn!(%fault, "snapshot not written; it is tried again when the next one is due")
-            }
+        if let Ok(result) = thread.join() {
+            settle(replica, result);
         }
-        self.disk = Some(disk);
-        replica.end_snapshot(result);
     }
 
     /// Waits for the snapshot that is being written, so that a stop leaves no half of one.
     pub(crate) fn finish(&mut self, replica: &mut Replica<FileDisk>) {
         if let Some(thread) = self.writing.take() {
-            self.end(replica, thread);
+            Self::end(replica, thread);
         }
     }
+}
+
+/// A failed attempt leaves the next one due after the usual interval.
+fn settle(replica: &mut Replica<FileDisk>, result: Ended) {
+    match &result {
+        Ok(_) => tracing::info!("snapshot written"),
+        Err(fault) => {
+            tracing::warn!(%fault, "snapshot not written; it is tried again when the next one is due");
+        }
+    }
+    replica.end_snapshot(result);
+}
+
+/// What was not written because there was no thread to write it.
+fn not_started(error: &io::Error) -> SnapshotFault {
+    let file = FileRef::new(Dir::Snapshots, "");
+    let cause = DiskCause::Os(error.raw_os_error().unwrap_or_default());
+    SnapshotFault::Disk(DiskFault { operation: DiskOperation::Write, file, cause })
 }
