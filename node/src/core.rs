@@ -266,7 +266,7 @@ impl Core {
     fn read_sockets(&mut self, now: Now) -> bool {
         let Self { sockets, acceptor, replica, publisher, read_buffer, attention, .. } = self;
         let mut worked = false;
-        sockets.accept(|connection| {
+        sockets.accept(now.mono, |connection| {
             acceptor.connect(connection, now.mono);
             worked = true;
         });
@@ -368,9 +368,6 @@ impl Core {
 
     /// Answers one question of an operator, if one is waiting.
     fn answer_operator(&mut self, now: Now) -> bool {
-        if !self.operator.has_room() {
-            return false;
-        }
         let Ok(question) = self.questions.try_recv() else { return false };
         let takes_commands = self.is_open && self.replica.serving();
         let engine = self.replica.engine();

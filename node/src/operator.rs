@@ -14,8 +14,8 @@ use tokio::sync::oneshot;
 
 use crate::plan::Outcome;
 
-/// Commands that are numbered and not answered: well inside the window in which the engine knows repetitions.
-const UNANSWERED_MAX: usize = 512;
+/// Commands that are submitted and not answered: well inside the window in which the engine knows repetitions.
+const UNANSWERED_MAX: u64 = 512;
 
 /// Commands on their way from operators to the engine.
 #[derive(Default)]
@@ -38,13 +38,20 @@ struct Batch {
     answer: oneshot::Sender<Vec<Outcome>>,
 }
 
+impl Batch {
+    /// Number of the first command without an answer.
+    fn unanswered(&self) -> u64 {
+        self.first_request.0 + u64::try_from(self.outcomes.len()).unwrap_or(u64::MAX)
+    }
+}
+
 impl Operator {
     /// Continues with the number behind the last that the engine has seen from the operator.
     pub(crate) fn starting_at(next_request: u64) -> Self {
         Self { next_request: RequestNumber(next_request), ..Self::default() }
     }
 
-    /// Takes a question; call only while there is room.
+    /// Takes a question. The admin socket bounds how many there are: each of its few connections has one.
     pub(crate) fn take(&mut self, commands: Vec<Command>, answer: oneshot::Sender<Vec<Outcome>>) {
         let first_request = self.next_request;
         self.next_request =
@@ -52,11 +59,6 @@ impl Operator {
         let outcomes = Vec::with_capacity(commands.len());
         self.batches.push_back(Batch { first_request, commands, submitted: 0, outcomes, answer });
         self.finish();
-    }
-
-    /// Whether another question may be taken.
-    pub(crate) fn has_room(&self) -> bool {
-        self.batches.iter().map(|batch| batch.commands.len()).sum::<usize>() < UNANSWERED_MAX
     }
 
     /// Whether everything that was taken is answered.
@@ -73,9 +75,15 @@ impl Operator {
             }
         }
         let mut any = false;
+        let Some(end) = self.batches.front().map(|oldest| oldest.unanswered() + UNANSWERED_MAX) else {
+            return false;
+        };
         for batch in &mut self.batches {
             while let Some(command) = batch.commands.get(batch.submitted) {
                 let request = batch.first_request.0 + u64::try_from(batch.submitted).unwrap_or(u64::MAX);
+                if request >= end {
+                    return any;
+                }
                 let header = RecordHeader {
                     session: SessionId::OPERATOR,
                     request: RequestNumber(request),
@@ -98,8 +106,7 @@ impl Operator {
             return;
         }
         let Some(batch) = self.batches.front_mut() else { return };
-        let expected = batch.first_request.0 + u64::try_from(batch.outcomes.len()).unwrap_or(u64::MAX);
-        if reply.request.0 == expected {
+        if reply.request.0 == batch.unanswered() {
             batch.outcomes.push(Outcome::of(reply));
             self.finish();
         }
@@ -174,11 +181,29 @@ mod tests {
     }
 
     #[test]
+    fn no_more_are_submitted_than_the_engine_remembers() {
+        let mut operator = Operator::starting_at(1);
+        let mut waiting = Vec::new();
+        for _ in 0..3 {
+            let (answer, answered) = oneshot::channel();
+            operator.take(commands(256), answer);
+            waiting.push(answered);
+        }
+        let mut queue = Queue { room: 1_000, ..Queue::default() };
+        assert!(operator.submit(Term(1), MonoNanos(0), &mut queue));
+        assert!(!operator.submit(Term(1), MonoNanos(0), &mut queue));
+        assert_eq!(queue.taken.len(), 512);
+        operator.deliver(&reply(1, None));
+        assert!(operator.submit(Term(1), MonoNanos(0), &mut queue));
+        assert_eq!(queue.taken.last(), Some(&513));
+    }
+
+    #[test]
     fn a_question_without_commands_is_answered_at_once() {
         let mut operator = Operator::default();
         let (answer, mut answered) = oneshot::channel();
         operator.take(Vec::new(), answer);
         assert_eq!(answered.try_recv().unwrap().len(), 0);
-        assert!(operator.is_idle() && operator.has_room());
+        assert!(operator.is_idle());
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 use gateways::fix::ConnectionId;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
+use protocol::MonoNanos;
+use protocol::time::NANOS_PER_MILLI;
 
 use crate::bell::Bell;
 
@@ -20,6 +22,8 @@ const CONNECTIONS_FROM: u64 = 2;
 const EVENTS_MAX: usize = 256;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 16;
+/// How long after an error.
+const ACCEPT_PAUSE_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Bytes read from one connection in one turn, so that one that floods does not starve the others.
 pub(crate) const READ_BYTES: usize = 32 << 10;
 
@@ -40,6 +44,24 @@ struct Connection {
     ending: bool,
 }
 
+/// No accepting for a while after an error, which may well last: out of descriptors, out of memory.
+#[derive(Default)]
+struct Pause {
+    until: MonoNanos,
+    /// The last one, unless a connection was taken since.
+    fault: Option<ErrorKind>,
+}
+
+impl Pause {
+    /// Logs an error that is not the same as the one before.
+    fn after(&mut self, error: &io::Error, now: MonoNanos) {
+        self.until = now.plus(ACCEPT_PAUSE_NANOS);
+        if self.fault.replace(error.kind()) != Some(error.kind()) {
+            tracing::warn!(%error, "no connections are taken");
+        }
+    }
+}
+
 /// The listener and its connections.
 pub(crate) struct Sockets {
     poll: Poll,
@@ -52,6 +74,7 @@ pub(crate) struct Sockets {
     writable: BTreeSet<ConnectionId>,
     next: u64,
     connections_max: usize,
+    pause: Pause,
     /// Since the caller took them last.
     pub(crate) writable_again: Vec<ConnectionId>,
     /// Connections closed at once because there were too many.
@@ -78,6 +101,7 @@ impl Sockets {
             writable: BTreeSet::new(),
             next: CONNECTIONS_FROM,
             connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
+            pause: Pause::default(),
             writable_again: Vec::new(),
             refused: 0,
             accepted: 0,
@@ -111,7 +135,10 @@ impl Sockets {
     }
 
     /// Takes connections that wait, a few at a time.
-    pub(crate) fn accept(&mut self, mut opened: impl FnMut(ConnectionId)) {
+    pub(crate) fn accept(&mut self, now: MonoNanos, mut opened: impl FnMut(ConnectionId)) {
+        if now < self.pause.until {
+            return;
+        }
         for _ in 0..ACCEPTS_PER_TURN {
             let Some(listener) = self.listener.as_ref().filter(|_| self.acceptable) else { return };
             match listener.accept() {
@@ -120,15 +147,14 @@ impl Sockets {
                     drop(stream);
                 }
                 Ok((stream, _)) => match self.take(stream) {
-                    Ok(id) => opened(id),
-                    Err(error) => tracing::warn!(%error, "a connection was lost while it was accepted"),
+                    Ok(id) => {
+                        self.pause.fault = None;
+                        opened(id);
+                    }
+                    Err(error) => return self.pause.after(&error, now),
                 },
                 Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
-                Err(error) => {
-                    // Out of descriptors, or a peer that left again: the next turn tries again.
-                    tracing::warn!(%error, "accept");
-                    return;
-                }
+                Err(error) => return self.pause.after(&error, now),
             }
         }
     }
