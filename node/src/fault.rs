@@ -41,6 +41,16 @@ pub(crate) enum NodeFault {
         /// Of the operating system.
         source: io::Error,
     },
+    /// The operating system's limit of open files leaves none to clients.
+    #[error(
+        "a limit of {limit} open files (ulimit -n) leaves none to FIX clients: the node itself needs {reserve}"
+    )]
+    Descriptors {
+        /// In effect.
+        limit: u64,
+        /// Kept for the node.
+        reserve: u64,
+    },
     /// The folder holds something else.
     #[error("{} is not a data folder of sicil: it is not empty and has no meta file", .0.display())]
     Foreign(PathBuf),
@@ -63,6 +73,11 @@ pub(crate) enum NodeFault {
     /// The node answered something else than its protocol says, or refused the caller.
     #[error("the node says: {0}")]
     Admin(String),
+    /// The node took a question and did not answer it.
+    #[error(
+        "no answer from the node ({0}): commands may still be executed; applying a file again does nothing twice"
+    )]
+    Unanswered(String),
     /// A file or socket failed.
     #[error("{what}: {source}")]
     Io {
@@ -93,8 +108,8 @@ impl NodeFault {
             Self::Foreign(_) => 5,
             Self::Recovery { .. } => 6,
             Self::NotRunning { .. } => 7,
-            Self::Admin(_) => 8,
-            Self::Io { .. } | Self::Folder(_) => 9,
+            Self::Admin(_) | Self::Unanswered(_) => 8,
+            Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,
             Self::Internal(_) => 70,
         })
     }

@@ -15,6 +15,7 @@ mod config;
 mod core;
 mod definitions;
 mod demo;
+mod descriptors;
 mod fault;
 mod folder;
 mod http;

@@ -41,6 +41,12 @@ impl Publisher {
         status: Status,
         latencies: Latencies,
     ) -> (Self, Watch) {
+        if let Some(number) = status.outputs_were_missing {
+            tracing::warn!(
+                ?number,
+                "outputs were gone from the outbox: everything is replayed to have them again"
+            );
+        }
         let copied = Arc::new(latencies.clone());
         let first = Published {
             published: now,

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, CoreFault};
 use crate::definitions::{self, Assets, Item};
+use crate::descriptors;
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
 use crate::metrics::Latencies;
@@ -70,7 +71,7 @@ impl Ready<'_> {
 /// Runs the command until the node is told to stop.
 ///
 /// # Errors
-/// Everything that keeps a node from serving. A fault of a node that serves aborts the process instead.
+/// Everything that keeps a node from serving. A fault of the hot thread aborts the process instead.
 pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let clock = Clock::start();
     let config = Config::load(args.config.as_deref())?;
@@ -79,11 +80,13 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     if folder == Folder::Blank && demo {
         refuse_public_demo(&config)?;
     }
+    let connections_max = descriptors::fix_connections(config.connections_max.value)?;
     let disk = folder::open_disk(&args.data, config.writer.value)?;
     let stopping = Arc::new(AtomicBool::new(false));
-    let (mut core, fixed) = assemble(disk, &config, &args.data, (folder, demo), clock, &stopping)?;
+    let (mut core, fixed) =
+        assemble(disk, &config, connections_max, &args.data, (folder, demo), clock, &stopping)?;
     let seq_of_snapshot = core.engine().seq_applied().0;
-    if !core.wait_until_serving(&stopping).map_err(not_yet_serving)? {
+    if !core.wait_until_serving(&stopping).unwrap_or_else(|fault| abort(&fault)) {
         return leave(&args.data);
     }
     let recovered_commands = match folder {
@@ -105,9 +108,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     };
     print(&ready.line(args.json)?)?;
     if let Err(fault) = core.run(&stopping) {
-        // Nothing may be sent or tried again: what was acknowledged is on disk, the rest is recovery's to decide.
-        eprintln!("sicil: fatal: {fault}");
-        process::abort();
+        abort(&fault);
     }
     tracing::info!("stopped");
     leave(&args.data)
@@ -117,6 +118,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
 fn assemble(
     mut disk: FileDisk,
     config: &Config,
+    connections_max: u64,
     dir: &Path,
     (folder, demo): (Folder, bool),
     clock: Clock,
@@ -129,13 +131,14 @@ fn assemble(
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
         writer: disk.writer(),
     });
-    let sockets = Sockets::new(fix, config.connections_max.value);
+    let sockets = Sockets::new(fix, connections_max);
     let (sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
     let snapshots = Snapshots::new(disk.beside());
     let replica = open_replica(disk, config, dir, folder, demo)?;
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
+    refuse_other_node(&replica, config, dir)?;
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
@@ -189,6 +192,15 @@ fn open_replica(
     })
 }
 
+/// The only voter would be one that is not there, and the start would wait for it for ever.
+fn refuse_other_node(replica: &Replica<FileDisk>, config: &Config, dir: &Path) -> Result<(), NodeFault> {
+    let (asked, found) = (config.node_id.value, replica.status().node.0);
+    if asked == found {
+        return Ok(());
+    }
+    Err(NodeFault::Usage(format!("node.id = {asked}, but {} holds node {found}", dir.display())))
+}
+
 /// A demo is what it says it is, and gets whatever of its file is missing.
 fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Result<(), NodeFault> {
     if !demo {
@@ -202,8 +214,8 @@ fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Resu
     if is_applied(core.engine(), &items) {
         return Ok(());
     }
-    let outcomes =
-        core.execute(items.iter().map(|item| item.command.clone()).collect()).map_err(not_yet_serving)?;
+    let commands = items.iter().map(|item| item.command.clone()).collect();
+    let outcomes = core.execute(commands).unwrap_or_else(|fault| abort(&fault));
     for (item, outcome) in items.iter().zip(outcomes) {
         // A start that was killed in between has applied a part.
         if let Some(reason) = outcome.refusal.filter(|reason| reason != RejectReason::Exists.name()) {
@@ -229,8 +241,10 @@ fn refuse_public_demo(config: &Config) -> Result<(), NodeFault> {
     }
 }
 
-fn not_yet_serving(fault: CoreFault) -> NodeFault {
-    NodeFault::Internal(fault.to_string())
+/// Nothing may be sent or tried again: what was acknowledged is on disk, the rest is recovery's to decide.
+fn abort(fault: &CoreFault) -> ! {
+    eprintln!("sicil: fatal: {fault}");
+    process::abort();
 }
 
 /// Leaves the folder as it is found best: without a socket that nobody serves.

@@ -1,6 +1,6 @@
 //! The operator's end of the admin socket: one question, one answer, blocking.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -40,14 +40,34 @@ impl Client {
         self.stream.get_mut().write_all(line.as_bytes()).map_err(NodeFault::io("admin socket"))?;
         let mut answer = String::new();
         let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
-        (&mut self.stream).take(limit).read_line(&mut answer).map_err(NodeFault::io("admin socket"))?;
+        (&mut self.stream).take(limit).read_line(&mut answer).map_err(unanswered)?;
         if answer.is_empty() {
-            return Err(NodeFault::Admin("it closed the connection".to_owned()));
+            return Err(NodeFault::Unanswered("the connection was closed".to_owned()));
         }
         match serde_json::from_str(&answer) {
             Ok(Answer::Error { message }) => Err(NodeFault::Admin(message)),
             Ok(answer) => Ok(answer),
             Err(error) => Err(NodeFault::Admin(format!("an answer that is none: {error}"))),
         }
+    }
+}
+
+fn unanswered(error: io::Error) -> NodeFault {
+    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) {
+        return NodeFault::Unanswered(format!("none in {} s", ANSWER_TIMEOUT.as_secs()));
+    }
+    NodeFault::Unanswered(error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_an_answer_nothing_is_known() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let fault = Client { stream: BufReader::new(ours) }.ask(&Request::Status).unwrap_err().to_string();
+        assert!(fault.contains("none in 30 s") && fault.contains("may still be executed"), "{fault}");
     }
 }

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::time::Duration;
 
 use protocol::Command;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,6 +22,9 @@ use crate::status::{SessionReport, Watch, latest};
 const CONNECTIONS_MAX: usize = 8;
 /// Questions that wait for the hot thread.
 const QUESTIONS_MAX: usize = 16;
+
+/// After an error, which may well last.
+const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What only the hot thread can answer.
 pub(crate) enum Question {
@@ -131,9 +135,16 @@ pub(crate) async fn serve(listener: std::os::unix::net::UnixListener, desk: Desk
     let desk = Arc::new(desk);
     let connections = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let (stream, _) = listener.accept().await?;
         // The socket's queue holds who comes while all places are taken.
         let Ok(place) = Arc::clone(&connections).acquire_owned().await else { return Ok(()) };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accept on the admin socket");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
         let desk = Arc::clone(&desk);
         tokio::spawn(async move {
             if let Err(error) = converse(stream, &desk).await {

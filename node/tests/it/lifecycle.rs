@@ -1,8 +1,11 @@
 //! Start, refusals to start, stop, kill and return.
 
 use std::fs;
-use std::net::TcpListener;
+use std::io::{ErrorKind, Read};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
 
 use crate::folder::Folder;
 use crate::process::{Node, run, sicil, status};
@@ -179,4 +182,62 @@ fn what_was_durable_and_is_damaged_is_never_cut_off() {
         assert_eq!(err.lines().count(), 1, "{err}");
     }
     assert!(fs::read(&first).unwrap() == before, "nothing was changed");
+}
+
+#[test]
+fn a_folder_keeps_its_node_id() {
+    let folder = Folder::new("id");
+    let data = folder.data();
+    assert_eq!(Node::start(&data, &folder.config("demo = true")).stop().code(), Some(0));
+    let config = folder.config("[node]\nid = 2\n");
+    let (code, out, err) = run(sicil(["start", "--data"]).arg(&data).arg("--config").arg(&config));
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("node.id = 2, but") && err.contains("node 1"), "{err}");
+}
+
+/// `sicil start` below a limit of open files.
+fn start_limited(limit: u64, data: &Path, config: &Path) -> Command {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {limit} && exec \"$@\"");
+    command
+        .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_sicil"), "start", "--json"])
+        .env("RUST_LOG", "warn");
+    command.arg("--data").arg(data).arg("--config").arg(config);
+    command
+}
+
+#[test]
+fn without_descriptors_for_clients_a_node_does_not_start() {
+    let folder = Folder::new("ulimit");
+    let (code, out, err) = run(&mut start_limited(40, &folder.data(), &folder.config("demo = true")));
+    assert_eq!((code, out.as_str()), (9, ""), "{err}");
+    assert!(err.contains("a limit of 40 open files"), "{err}");
+    assert!(!folder.data().exists(), "nothing is created");
+}
+
+#[test]
+fn connections_from_outside_leave_the_node_its_descriptors() {
+    let folder = Folder::new("flood");
+    let data = folder.data();
+    // What the node keeps for itself, and two.
+    let node = Node::of(&mut start_limited(386, &data, &folder.config("demo = true")));
+    let connect = |listener: &str| TcpStream::connect(node.ready[listener].as_str().unwrap()).unwrap();
+    let fix: Vec<_> = (0..100).map(|_| connect("fix")).collect();
+    // Ended at once, all but the first two.
+    for mut stream in fix.iter().skip(2) {
+        let end = stream.read(&mut [0]);
+        assert!(
+            end.as_ref().map_or_else(|error| error.kind() == ErrorKind::ConnectionReset, |n| *n == 0),
+            "{end:?}"
+        );
+    }
+    for stream in fix.iter().take(2) {
+        stream.set_nonblocking(true).unwrap();
+        assert_eq!((&*stream).read(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+    let http: Vec<_> = (0..150).map(|_| connect("http")).collect();
+    assert_eq!(status(&data, &["--hash"])["serving"], true);
+    drop(http);
+    assert_eq!(node.get("/ready").0, 200);
+    assert_eq!(node.stop().code(), Some(0));
 }

@@ -33,6 +33,11 @@ impl Node {
     pub(crate) fn start(data: &Path, config: &Path) -> Self {
         let mut command = sicil(["start", "--json"]);
         command.arg("--data").arg(data).arg("--config").arg(config);
+        Self::of(&mut command)
+    }
+
+    /// Runs a command that becomes a node, and reads its ready line.
+    pub(crate) fn of(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use gateways::fix::initiator::{Clocks, Initiator, LogonStyle, Message, NewOrder, Phase, Settings};
+use gateways::fix::initiator::{Clocks, Initiator, LogonStyle, Message, NewOrder, Phase, Settings, State};
 use protocol::{MonoNanos, OrderType, Side, TimeInForce, UnixNanos};
 
 use crate::folder::Folder;
@@ -155,6 +155,19 @@ fn a_start_from_a_snapshot_replays_what_came_after_it_and_resends_what_came_befo
     returned.log_on(&node, LogonStyle::Continue);
     returned.session.status("rest-1", "BTC-TRY", Side::Sell, returned.now());
     assert_eq!(returned.report("rest-1", "I").text(151), "0.001");
+    node.kill();
+
+    // Without its outbox the snapshot is of no use: what was sent is produced again from the beginning.
+    std::fs::remove_dir_all(data.join("outbox")).unwrap();
+    let node = Node::start(&data, &config);
+    assert!(node.ready["recovered_commands"].as_u64().unwrap() > orders);
+    let mut forgetful = Client::new("CLIENT1");
+    let state = State { next_in: 1, ..returned.session.state() };
+    forgetful.session = Initiator::with_state(Settings::new("CLIENT1", "SICIL"), state);
+    forgetful.log_on(&node, LogonStyle::Continue);
+    for order in 1..=orders {
+        forgetful.report(&format!("rest-{order}"), "0");
+    }
 }
 
 #[test]
