@@ -108,11 +108,11 @@ struct Handles {
 }
 
 impl FileDisk {
-    /// Opens `dir`, made if it does not exist, and locks it. Falls back to [`WriterKind::Plain`] where `writer` does not
-    /// work there: [`Self::fell_back`].
+    /// Opens `dir`, made if it does not exist, and locks it. Falls back to [`WriterKind::Plain`] where the file system
+    /// does not know `writer`: [`Self::fell_back`]. On a full disk the writer is taken untried.
     ///
     /// # Errors
-    /// [`FolderFault`].
+    /// [`FolderFault`], also for any other fault of the trial: a passing one must not slow the whole life of the process.
     pub fn open(dir: &Path, writer: WriterKind) -> Result<Self, FolderFault> {
         let disk = |operation, file: &str, error: &std::io::Error| FolderFault::Disk {
             dir: dir.to_owned(),
@@ -125,11 +125,19 @@ impl FileDisk {
         let lock = lock(dir).map_err(|error| disk(DiskOperation::Write, "lock", &error))?;
         let lock = lock.ok_or_else(|| FolderFault::Locked { dir: dir.to_owned(), owner: owner_of(dir) })?;
         let mut opened = Self::with(dir.to_owned(), Arc::new(lock), writer);
-        if let Err(fault) = Writer::new(writer).probe(&opened.root) {
-            opened.fell_back = Some(fault);
-            opened.kind = WriterKind::Plain;
+        let probed = Writer::new(writer).probe(&opened.root);
+        let in_folder = |fault| FolderFault::Disk { dir: dir.to_owned(), fault };
+        opened.remove_probe().map_err(in_folder)?;
+        match probed {
+            Ok(()) => {}
+            Err(fault) if is_unsupported(fault.cause) => {
+                opened.fell_back = Some(fault);
+                opened.kind = WriterKind::Plain;
+            }
+            // Says nothing about the writer, and the segments have their space already.
+            Err(DiskFault { cause: DiskCause::NoSpace, .. }) => {}
+            Err(fault) => return Err(in_folder(fault)),
         }
-        opened.remove_probe().map_err(|fault| FolderFault::Disk { dir: dir.to_owned(), fault })?;
         Ok(opened)
     }
 
@@ -518,6 +526,11 @@ fn cause_of_errno(errno: Errno) -> DiskCause {
         Errno::NOENT => DiskCause::NotFound,
         other => DiskCause::Os(other.raw_os_error()),
     }
+}
+
+/// What a file system answers to a kind of write that it does not know.
+fn is_unsupported(cause: DiskCause) -> bool {
+    [Errno::INVAL, Errno::OPNOTSUPP].iter().any(|errno| cause == DiskCause::Os(errno.raw_os_error()))
 }
 
 fn cause_of(error: &std::io::Error) -> DiskCause {

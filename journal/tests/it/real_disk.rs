@@ -83,3 +83,33 @@ fn a_second_process_is_told_who_holds_the_folder() {
     drop(beside);
     assert!(FileDisk::open(&folder.0, WriterKind::Direct).is_ok());
 }
+
+/// A folder in which the file that a writer is tried on leads to `target`.
+fn folder_with_probe(name: &str, target: &str) -> Folder {
+    let folder = Folder::new(name);
+    std::fs::create_dir_all(folder.0.join("j")).unwrap();
+    std::os::unix::fs::symlink(target, folder.0.join("j/probe.tmp")).unwrap();
+    folder
+}
+
+#[test]
+fn only_a_file_system_that_does_not_know_the_writer_makes_it_fall_back() {
+    for kind in [WriterKind::Direct, WriterKind::Mapped] {
+        let full = folder_with_probe("probe-full", "/dev/full");
+        let disk = FileDisk::open(&full.0, kind).unwrap();
+        assert_eq!(
+            (disk.writer(), disk.fell_back()),
+            (kind, None),
+            "a full disk says nothing about the writer"
+        );
+
+        let elsewhere = folder_with_probe("probe-fault", "no/such/folder");
+        let fault = FileDisk::open(&elsewhere.0, kind).err().expect("neither tried nor unknown");
+        assert!(matches!(fault, FolderFault::Disk { .. }), "{fault}");
+        assert!(!elsewhere.0.join("j/probe.tmp").is_symlink());
+    }
+    // A device without direct writes: EINVAL.
+    let unknown = folder_with_probe("probe-unknown", "/dev/null");
+    let disk = FileDisk::open(&unknown.0, WriterKind::Direct).unwrap();
+    assert_eq!((disk.writer(), disk.fell_back().is_some()), (WriterKind::Plain, true));
+}
