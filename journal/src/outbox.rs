@@ -406,6 +406,24 @@ impl<D: Disk> Outbox<D> {
         Some(OutSeq(outputs.first + outputs.places.len() as u64))
     }
 
+    /// Whether all outputs of a session from `from` up to, but not with, `to` are here.
+    #[must_use]
+    pub fn covers(&self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) -> bool {
+        if from >= to {
+            return true;
+        }
+        let Some(outputs) = self.sessions.get(&(session, epoch)) else { return false };
+        let behind = outputs.first + outputs.places.len() as u64;
+        from.0 >= outputs.first
+            && to.0 <= behind
+            && outputs.places.range((from.0 - outputs.first) as usize..).all(|place| place.file != 0)
+    }
+
+    /// Ends it, and gives the disk back. What is not flushed is gone.
+    pub fn into_disk(self) -> D {
+        self.disk
+    }
+
     /// Bytes that wait to be flushed.
     #[must_use]
     pub fn pending_bytes(&self) -> usize {

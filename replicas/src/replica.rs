@@ -6,7 +6,7 @@ use journal::outbox::Outbox;
 use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
 use journal::{Disk, Mark, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
-use protocol::event::Event;
+use protocol::event::{Event, OutputNumber};
 use protocol::frame::Frame;
 use protocol::limits::IN_FLIGHT_ENTRIES_MAX;
 use protocol::record::RecordHeader;
@@ -38,6 +38,7 @@ pub struct Replica<D: Disk> {
     pub(crate) sequencer: Sequencer,
     pub(crate) apply: Apply,
     pub(crate) outbox: Outbox<D>,
+    pub(crate) outputs_were_missing: Option<OutputNumber>,
     pub(crate) snapshot_policy: SnapshotPolicy,
     pub(crate) snapshots: snapshots::Progress,
     pub(crate) timing: Timing,
@@ -468,6 +469,7 @@ impl<D: Disk> Replica<D> {
             spares_ready: journal.spares_ready(),
             snapshot_index: self.snapshots.newest,
             snapshot_fault: self.snapshots.fault.clone(),
+            outputs_were_missing: self.outputs_were_missing,
         }
     }
 

@@ -4,10 +4,12 @@
 //! compressing, three syncs) happens wherever the caller runs [`SnapshotJob::write`].
 
 use engine::Engine;
+use journal::outbox::Outbox;
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use journal::{Dir, Disk, FileRef, Journal};
+use protocol::event::OutputNumber;
 use protocol::hash::blake3;
-use protocol::{Index, MonoNanos};
+use protocol::{Index, MonoNanos, Seq};
 use raft::prelude::ConfState;
 
 use crate::StartFault;
@@ -88,9 +90,38 @@ pub(crate) struct Base {
     pub(crate) conf_state: Option<ConfState>,
     /// What is wrong with the newest snapshot, if this is not it.
     pub(crate) damaged: Option<SnapshotFault>,
+    /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.
+    pub(crate) outputs_were_missing: Option<OutputNumber>,
 }
 
 impl Base {
+    /// The state to start from with the outputs below it. A replay from a snapshot does not produce those again, so
+    /// that where one is gone the snapshot is passed over, and nobody is told that there was none.
+    pub(crate) fn with_outputs<D: Disk>(
+        mut beside: D,
+        journal: &mut Journal<D>,
+    ) -> Result<(Self, Outbox<D>), StartFault> {
+        let base = Self::load(&mut beside, journal)?;
+        let outbox = Outbox::open(beside, base.engine.seq_applied())?;
+        let missing = missing_output(&base.engine, &outbox);
+        if missing.is_none() || journal.first_index() > Index(1) {
+            return Ok((Self { outputs_were_missing: missing, ..base }, outbox));
+        }
+        let beginning = Self { damaged: base.damaged, outputs_were_missing: missing, ..Self::beginning() };
+        Ok((beginning, Outbox::open(outbox.into_disk(), Seq::ZERO)?))
+    }
+
+    fn beginning() -> Self {
+        Self {
+            engine: Engine::new(),
+            index: Index(0),
+            effect_hash: protocol::hash::Hash::ZERO,
+            conf_state: None,
+            damaged: None,
+            outputs_were_missing: None,
+        }
+    }
+
     /// Loads it and holds it against the journal.
     pub(crate) fn load<D: Disk>(beside: &mut D, journal: &mut Journal<D>) -> Result<Self, StartFault> {
         let (newest, damaged) = snapshot_file::load_newest(beside)?;
@@ -99,10 +130,7 @@ impl Base {
             if first_index > Index(1) {
                 return Err(StartFault::NoSnapshot { first_index, damaged });
             }
-            let engine = Engine::new();
-            let effect_hash = protocol::hash::Hash::ZERO;
-            let damaged = first_fault(damaged);
-            return Ok(Self { engine, index: Index(0), effect_hash, conf_state: None, damaged });
+            return Ok(Self { damaged: first_fault(damaged), ..Self::beginning() });
         };
         let index = header.index;
         let chain = journal.chain(index)?;
@@ -114,9 +142,21 @@ impl Base {
             return Err(StartFault::SnapshotState { index });
         }
         let conf_state = decode_conf_state(&header.conf_state).ok_or(StartFault::SnapshotState { index })?;
-        let damaged = first_fault(damaged);
-        Ok(Self { engine, index, effect_hash: header.effect_hash, conf_state: Some(conf_state), damaged })
+        Ok(Self {
+            engine,
+            index,
+            effect_hash: header.effect_hash,
+            conf_state: Some(conf_state),
+            damaged: first_fault(damaged),
+            outputs_were_missing: None,
+        })
     }
+}
+
+/// A session's first output that a resend may still ask for and that is not kept.
+fn missing_output<D: Disk>(engine: &Engine, outbox: &Outbox<D>) -> Option<OutputNumber> {
+    let missing = engine.sessions().find(|s| !outbox.covers(s.session, s.epoch, s.floor, s.next_out))?;
+    Some(OutputNumber { session: missing.session, epoch: missing.epoch, out_seq: missing.floor })
 }
 
 fn first_fault(damaged: Vec<(FileRef, SnapshotFault)>) -> Option<SnapshotFault> {

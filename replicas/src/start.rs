@@ -1,6 +1,5 @@
 //! From a disk to a running replica: create a cluster's first one, or recover one.
 
-use journal::outbox::Outbox;
 use journal::{Disk, Identity, Journal, Refusal};
 use protocol::commands::Genesis;
 use protocol::{MonoNanos, NodeId};
@@ -58,11 +57,10 @@ impl<D: Disk> Replica<D> {
         Self::start(opened.journal, beside, options)
     }
 
-    fn start(mut journal: Journal<D>, mut beside: D, options: &Options) -> Result<Self, StartFault> {
+    fn start(mut journal: Journal<D>, beside: D, options: &Options) -> Result<Self, StartFault> {
         let node = journal.identity().node;
         let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
-        let base = Base::load(&mut beside, &mut journal)?;
-        let outbox = Outbox::open(beside, base.engine.seq_applied())?;
+        let (base, outbox) = Base::with_outputs(beside, &mut journal)?;
         let conf_state = base.conf_state.unwrap_or_else(|| {
             let mut founders = ConfState::default();
             founders.set_voters(options.voters.iter().map(|voter| voter.0).collect());
@@ -83,6 +81,7 @@ impl<D: Disk> Replica<D> {
             sequencer: sequencer::Sequencer::new(),
             apply: Apply::new(base.engine, base.index, base.effect_hash),
             outbox,
+            outputs_were_missing: base.outputs_were_missing,
             snapshot_policy: options.snapshots,
             snapshots: snapshots::Progress {
                 newest: (base.index.0 > 0).then_some(base.index),
