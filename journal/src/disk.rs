@@ -71,7 +71,6 @@ pub enum DiskOperation {
     Sync,
     Rename,
     Remove,
-    Space,
 }
 
 /// Why it failed.
@@ -201,8 +200,6 @@ pub trait Disk {
     fn rename(&mut self, from: &FileRef, to: &FileRef) -> Result<(), DiskFault>;
     /// Removes `file`; without a fault if there is none.
     fn remove(&mut self, file: &FileRef) -> Result<(), DiskFault>;
-    /// Bytes free for this node.
-    fn free_bytes(&mut self) -> Result<u64, DiskFault>;
 
     /// Starts a durable write. At most one is in flight: the caller polls its completion first.
     fn submit(&mut self, write: BlockWrite);

@@ -372,12 +372,6 @@ impl Disk for FileDisk {
         }
     }
 
-    fn free_bytes(&mut self) -> Result<u64, DiskFault> {
-        let space = rustix::fs::statvfs(&self.root)
-            .map_err(|errno| fault(DiskOperation::Space, &FileRef::new(Dir::Root, ""), errno))?;
-        Ok(space.f_bavail.saturating_mul(space.f_frsize))
-    }
-
     fn submit(&mut self, write: BlockWrite) {
         let (root, kind, waker) = (&self.root, self.kind, &self.waker);
         let worker = self.writer.get_or_insert_with(|| {

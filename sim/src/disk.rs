@@ -591,10 +591,6 @@ impl Disk for SimDisk {
         self.0.borrow_mut().remove(file)
     }
 
-    fn free_bytes(&mut self) -> Result<u64, DiskFault> {
-        Ok(self.0.borrow().free_bytes())
-    }
-
     fn submit(&mut self, write: BlockWrite) {
         let mut state = self.0.borrow_mut();
         assert!(state.in_flight.is_none(), "two durable writes in flight");

@@ -171,10 +171,6 @@ impl Disk for MemDisk {
         Ok(())
     }
 
-    fn free_bytes(&mut self) -> Result<u64, DiskFault> {
-        Ok(u64::MAX)
-    }
-
     fn submit(&mut self, write: BlockWrite) {
         let mut state = self.0.borrow_mut();
         assert!(state.in_flight.is_none() && state.completed.is_none(), "one write in flight");

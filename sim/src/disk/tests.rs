@@ -131,7 +131,7 @@ fn death_at_an_operation_stops_every_later_one_and_a_full_disk_refuses_growth_al
     assert_eq!(first_bytes(&disk), [2, 1]);
 
     disk.set_free(100);
-    assert_eq!(disk.free_bytes(), Ok(100));
+    assert_eq!(disk.0.borrow().free_bytes(), 100);
     disk.write_at(&file(), 0, &[4; 2 * SECTOR_BYTES]).unwrap();
     let refused = disk.write_at(&file(), 1_000, &[4; SECTOR_BYTES]).map_err(|fault| fault.cause);
     assert_eq!(refused, Err(DiskCause::NoSpace));
