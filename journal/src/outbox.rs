@@ -1,5 +1,5 @@
 //! The outbox: what sessions were sent, for resends. Derived: replay writes it again, so nothing here is synced except
-//! before a snapshot ([`Outbox::sync`]), and a torn end is overwritten with zeros, which end a file. Replay begins at a
+//! before a snapshot ([`sync_all`]), and a torn end is overwritten with zeros, which end a file. Replay begins at a
 //! snapshot: damage before it stays as it is and is told of ([`Outbox::damaged`]), and later files count.
 //!
 //! Files `outbox/{number:010}.out`, from 1, each begun when the one before has its size:
@@ -280,21 +280,6 @@ impl<D: Disk> Outbox<D> {
         self.fault.as_ref()
     }
 
-    /// Makes everything durable: before a snapshot that replay would start from.
-    ///
-    /// # Errors
-    /// [`DiskFault`]: take no snapshot.
-    pub fn sync(&mut self) -> Result<(), DiskFault> {
-        self.flush();
-        if let Some(fault) = &self.fault {
-            return Err(fault.clone());
-        }
-        for file in self.files.keys().copied().collect::<Vec<_>>() {
-            self.disk.sync(&file_of(file))?;
-        }
-        self.disk.sync_dir(Dir::Outbox)
-    }
-
     /// Appends to `out` the outputs of a session from number `from` to `to`, at least one, further ones while they fit
     /// `bytes_max`. Stops at one that is gone; those that are gone at the front are skipped. `None` if none is left.
     ///
@@ -311,7 +296,8 @@ impl<D: Disk> Outbox<D> {
     ) -> Result<Option<OutputsRead>, DiskFault> {
         let Some(outputs) = self.sessions.get(&(session, epoch)) else { return Ok(None) };
         let skip = from.0.saturating_sub(outputs.first);
-        let wanted = (outputs.first..=to.0).zip(&outputs.places).skip(skip as usize);
+        let start = (skip as usize).min(outputs.places.len());
+        let wanted = (outputs.first + start as u64..=to.0).zip(outputs.places.range(start..));
         let places: Vec<(u64, Place)> = wanted
             .map(|(number, place)| (number, *place))
             .skip_while(|(_, place)| place.file == 0)
@@ -501,6 +487,17 @@ fn holds_outputs(bytes: &[u8], through: Seq) -> bool {
             && (at == 0
                 || len <= EVENT_BYTES_SCANNED_MAX && bytes.get(at..).is_some_and(|b| Event::read(b).is_ok()))
     })
+}
+
+/// Makes all that was flushed durable, through any handle of the disk: before a snapshot that replay would start from.
+///
+/// # Errors
+/// [`DiskFault`]: take no snapshot.
+pub fn sync_all<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
+    for name in disk.list(Dir::Outbox)? {
+        disk.sync(&FileRef::new(Dir::Outbox, name))?;
+    }
+    disk.sync_dir(Dir::Outbox)
 }
 
 fn forget(files: &mut BTreeMap<u32, u64>, place: Place) {

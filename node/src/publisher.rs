@@ -41,6 +41,9 @@ impl Publisher {
         status: Status,
         latencies: Latencies,
     ) -> (Self, Watch) {
+        for damage in &status.outbox_damage {
+            tracing::warn!(file = %damage.file, offset = damage.offset, "damage in an outbox file");
+        }
         if let Some(number) = status.outputs_were_missing {
             tracing::warn!(
                 ?number,

@@ -62,7 +62,7 @@ pub enum OutboxFault {
 pub enum StartFault {
     /// Recovery refused the journal.
     #[error("{0}")]
-    Refused(#[source] journal::Refusal),
+    Refused(#[from] journal::Refusal),
     /// The disk.
     #[error("{0}")]
     Disk(#[from] journal::DiskFault),

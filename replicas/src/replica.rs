@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use journal::outbox::Outbox;
+use journal::outbox::{Damage, Outbox};
 use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
 use journal::{Disk, Mark, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
@@ -39,6 +39,7 @@ pub struct Replica<D: Disk> {
     pub(crate) apply: Apply,
     pub(crate) outbox: Outbox<D>,
     pub(crate) outputs_were_missing: Option<OutputNumber>,
+    pub(crate) outbox_damage: Vec<Damage>,
     pub(crate) snapshot_policy: SnapshotPolicy,
     pub(crate) snapshots: snapshots::Progress,
     pub(crate) timing: Timing,
@@ -51,8 +52,6 @@ pub struct Replica<D: Disk> {
     pub(crate) messages: Vec<Message>,
     /// The term in which this replica has submitted its first record.
     pub(crate) term_started: Option<Term>,
-    /// The term of ours whose first record is applied.
-    pub(crate) term_applied: Option<Term>,
     /// Batches of our term that are not applied yet, oldest first.
     pub(crate) in_flight: VecDeque<InFlight>,
     pub(crate) latencies: StageLatencies,
@@ -167,7 +166,6 @@ impl<D: Disk> Replica<D> {
         let leads = self.raft.raft.state == StateRole::Leader && self.raft.raft.apply_to_current_term();
         let term = Term(self.raft.raft.term);
         if !leads || self.apply.halted().is_some() {
-            self.term_applied = None;
             if self.term_started.take().is_some() {
                 self.sequencer.end_term();
                 self.in_flight.clear();
@@ -196,10 +194,11 @@ impl<D: Disk> Replica<D> {
 
     fn submit_own(&mut self, now: Now, command: impl Into<Command>) {
         let header = RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() };
-        // Only a pulse can meet a full queue, and then other records carry the time.
-        if self.sequencer.submit(&header, now.mono, &command.into()).is_err() {
-            self.last_pulse = now.mono;
-        }
+        let taken = self.sequencer.submit(&header, now.mono, &command.into());
+        assert!(
+            taken.is_ok(),
+            "the queue is empty: a term begins with it so, and a pulse comes when nothing else does"
+        );
     }
 
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
@@ -286,12 +285,9 @@ impl<D: Disk> Replica<D> {
         };
         let before = events.len();
         self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
-        let is_ours = self.term_started == Some(Term(entry.term));
-        if !is_ours {
+        if self.term_started != Some(Term(entry.term)) {
             // Of another term: its outputs are in the outbox, for those who ask.
             events.truncate(before);
-        } else if frame.is_some() {
-            self.term_applied = self.term_started;
         }
         while let Some(batch) = self.in_flight.pop_front_if(|b| b.index <= index) {
             let durable = batch.durable.unwrap_or(now.mono);
@@ -310,7 +306,8 @@ impl<D: Disk> Replica<D> {
     /// Whether commands are taken: we lead, our term's first record is applied, the disk has room.
     #[must_use]
     pub fn serving(&self) -> bool {
-        self.term_applied.is_some() && self.apply.halted().is_none() && self.has_room()
+        let begun = self.term_started == Some(self.apply.engine().term());
+        begun && self.apply.halted().is_none() && self.has_room()
     }
 
     /// The state at the last applied entry.
@@ -470,6 +467,7 @@ impl<D: Disk> Replica<D> {
             snapshot_index: self.snapshots.newest,
             snapshot_fault: self.snapshots.fault.clone(),
             outputs_were_missing: self.outputs_were_missing,
+            outbox_damage: self.outbox_damage.clone(),
         }
     }
 

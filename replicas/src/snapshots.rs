@@ -4,9 +4,9 @@
 //! compressing, three syncs) happens wherever the caller runs [`SnapshotJob::write`].
 
 use engine::Engine;
-use journal::outbox::Outbox;
+use journal::outbox::{self, Damage, Outbox};
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
-use journal::{Dir, Disk, FileRef, Journal};
+use journal::{Disk, FileRef, Journal};
 use protocol::event::OutputNumber;
 use protocol::hash::blake3;
 use protocol::{Index, MonoNanos, Seq};
@@ -69,10 +69,7 @@ impl SnapshotJob {
     /// # Errors
     /// [`SnapshotFault`]: nothing is lost; it is tried again later.
     pub fn write<D: Disk>(mut self, disk: &mut D) -> Result<SnapshotWritten, SnapshotFault> {
-        for name in disk.list(Dir::Outbox)? {
-            disk.sync(&FileRef::new(Dir::Outbox, name))?;
-        }
-        disk.sync_dir(Dir::Outbox)?;
+        outbox::sync_all(disk)?;
         let mut state = Vec::new();
         self.engine.snapshot(&mut state);
         self.header.state_hash = blake3(&[&state]);
@@ -92,6 +89,8 @@ pub(crate) struct Base {
     pub(crate) damaged: Option<SnapshotFault>,
     /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.
     pub(crate) outputs_were_missing: Option<OutputNumber>,
+    /// What the outbox said of its files, before anything was replayed.
+    pub(crate) outbox_damage: Vec<Damage>,
 }
 
 impl Base {
@@ -104,10 +103,12 @@ impl Base {
         let base = Self::load(&mut beside, journal)?;
         let outbox = Outbox::open(beside, base.engine.seq_applied())?;
         let missing = missing_output(&base.engine, &outbox);
+        let outbox_damage = outbox.damaged().to_vec();
         if missing.is_none() || journal.first_index() > Index(1) {
-            return Ok((Self { outputs_were_missing: missing, ..base }, outbox));
+            return Ok((Self { outputs_were_missing: missing, outbox_damage, ..base }, outbox));
         }
-        let beginning = Self { damaged: base.damaged, outputs_were_missing: missing, ..Self::beginning() };
+        let beginning =
+            Self { damaged: base.damaged, outputs_were_missing: missing, outbox_damage, ..Self::beginning() };
         Ok((beginning, Outbox::open(outbox.into_disk(), Seq::ZERO)?))
     }
 
@@ -119,6 +120,7 @@ impl Base {
             conf_state: None,
             damaged: None,
             outputs_were_missing: None,
+            outbox_damage: Vec::new(),
         }
     }
 
@@ -149,6 +151,7 @@ impl Base {
             conf_state: Some(conf_state),
             damaged: first_fault(damaged),
             outputs_were_missing: None,
+            outbox_damage: Vec::new(),
         })
     }
 }

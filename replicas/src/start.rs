@@ -1,6 +1,6 @@
 //! From a disk to a running replica: create a cluster's first one, or recover one.
 
-use journal::{Disk, Identity, Journal, Refusal};
+use journal::{Disk, Identity, Journal};
 use protocol::commands::Genesis;
 use protocol::{MonoNanos, NodeId};
 use raft::RawNode;
@@ -82,6 +82,7 @@ impl<D: Disk> Replica<D> {
             apply: Apply::new(base.engine, base.index, base.effect_hash),
             outbox,
             outputs_were_missing: base.outputs_were_missing,
+            outbox_damage: base.outbox_damage,
             snapshot_policy: options.snapshots,
             snapshots: snapshots::Progress {
                 newest: (base.index.0 > 0).then_some(base.index),
@@ -95,7 +96,6 @@ impl<D: Disk> Replica<D> {
             persisting: std::collections::VecDeque::new(),
             messages: Vec::new(),
             term_started: None,
-            term_applied: None,
             in_flight: std::collections::VecDeque::new(),
             latencies: crate::StageLatencies::default(),
             last_pulse: MonoNanos(0),
@@ -103,11 +103,5 @@ impl<D: Disk> Replica<D> {
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
         })
-    }
-}
-
-impl From<Refusal> for StartFault {
-    fn from(refusal: Refusal) -> Self {
-        Self::Refused(refusal)
     }
 }

@@ -60,6 +60,8 @@ pub struct Status {
     pub snapshot_index: Option<Index>,
     /// Why the last snapshot could not be written, or the newest one not be used at the start.
     pub snapshot_fault: Option<journal::snapshot_file::SnapshotFault>,
+    /// Damage that the start found in outbox files: usually followed by `outputs_were_missing`.
+    pub outbox_damage: Vec<journal::outbox::Damage>,
     /// This process found outputs of a session gone from the outbox, from about this number on, and has replayed
     /// everything to have them again.
     pub outputs_were_missing: Option<protocol::event::OutputNumber>,

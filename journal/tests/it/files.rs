@@ -1,6 +1,6 @@
 //! Snapshot files and the outbox.
 
-use journal::outbox::{Outbox, OutputsRead};
+use journal::outbox::{self, Outbox, OutputsRead};
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use journal::{Dir, Disk, DiskCause, FileRef};
 use protocol::event::{Event, OutputNumber};
@@ -105,7 +105,9 @@ fn outputs_are_read_back_before_and_after_a_restart_and_replay_appends_the_rest_
     assert_eq!(read(&mut outbox, 20, 1, u64::MAX), (Some(all), expected.clone()));
     assert_eq!(read(&mut outbox, 20, 40, 41).1, [output(20, 40, 40), output(20, 41, 41)].concat());
     assert_eq!(read(&mut outbox, 22, 1, 9).0, None);
-    outbox.sync().unwrap();
+    outbox.flush();
+    assert_eq!(outbox.fault(), None);
+    outbox::sync_all(&mut disk.clone()).unwrap();
 
     let mut again =
         Outbox::with_file_bytes(MemDisk::of(disk.after_power_loss()), Seq(60), FILE_BYTES).unwrap();
@@ -162,7 +164,9 @@ fn hundred_outputs() -> (MemDisk, Vec<FileRef>) {
         outbox.append(&output(20, seq, seq));
         outbox.flush();
     }
-    outbox.sync().unwrap();
+    outbox.flush();
+    assert_eq!(outbox.fault(), None);
+    outbox::sync_all(&mut disk.clone()).unwrap();
     let mut names = disk.clone().list(Dir::Outbox).unwrap();
     names.sort_unstable();
     assert!(names.len() > 4);
