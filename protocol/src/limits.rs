@@ -40,6 +40,8 @@ pub const ASSET_CODE_BYTES_MAX: usize = 16;
 pub const SYMBOL_BYTES_MAX: usize = 32;
 /// Bytes of a TestReqID(112).
 pub const TEST_REQ_ID_BYTES_MAX: usize = 64;
+/// Bytes of the fields of third-party routing that an answer carries.
+pub const ROUTING_BYTES_MAX: usize = 120;
 /// Bytes of an explanation for people.
 pub const NOTE_BYTES_MAX: usize = 120;
 /// Bytes of one FIX message.

@@ -335,11 +335,15 @@ impl Session {
     }
 
     fn refuse(&mut self, refuse: &SessionRefuse, effects: &mut Effects<'_>) {
-        let &SessionRefuse { ref_seq_num, ref_msg_type, ref_tag, reason, business, ref_id, note } = refuse;
+        let SessionRefuse { ref_seq_num, ref_msg_type, ref_tag, reason, business, ref_id, note, routing } =
+            *refuse;
         if business {
-            self.send(effects, events::BusinessRejected { ref_seq_num, ref_msg_type, reason, ref_id, note });
+            let rejected =
+                events::BusinessRejected { ref_seq_num, ref_msg_type, reason, ref_id, note, routing };
+            self.send(effects, rejected);
         } else {
-            self.send(effects, events::RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note });
+            let rejected = events::RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note, routing };
+            self.send(effects, rejected);
         }
     }
 }
@@ -364,10 +368,18 @@ fn sequence_reset_reject(ref_seq_num: u64) -> events::RejectSent {
         ref_tag: 0,
         reason: VALUE_INCORRECT,
         note: Text::EMPTY,
+        routing: Text::EMPTY,
     }
 }
 
 fn business_reject(ref_seq_num: u64, reason: u16, note: &str) -> events::BusinessRejected {
     let note = Text::truncated(note);
-    events::BusinessRejected { ref_seq_num, ref_msg_type: Text::EMPTY, reason, ref_id: Text::EMPTY, note }
+    events::BusinessRejected {
+        ref_seq_num,
+        ref_msg_type: Text::EMPTY,
+        reason,
+        ref_id: Text::EMPTY,
+        note,
+        routing: Text::EMPTY,
+    }
 }

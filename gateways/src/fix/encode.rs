@@ -32,6 +32,11 @@ impl Encoder {
         self.body.push(SOH);
     }
 
+    /// Fields as they are, each with its SOH.
+    pub(crate) fn raw(&mut self, fields: &[u8]) {
+        self.body.extend_from_slice(fields);
+    }
+
     /// A field with a text, unless that is empty.
     pub(crate) fn text_if_any(&mut self, tag: u32, value: impl AsRef<[u8]>) {
         if !value.as_ref().is_empty() {

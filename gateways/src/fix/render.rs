@@ -9,6 +9,7 @@ use protocol::{
     Side, TimeInForce, UnixNanos,
 };
 
+use super::SOH;
 use super::directory::{Directory, Market, Step};
 use super::encode::Encoder;
 use super::reasons::{business_text, cxl_rej_reason, ord_rej_reason, session_text, text};
@@ -62,7 +63,7 @@ pub(crate) fn output(
         Sending::First | Sending::Again => wall.max(event.time),
     };
     let orig = (sending == Sending::Again).then_some(event.time);
-    header(encoder, msg_type, number.out_seq, route, time, orig);
+    header(encoder, msg_type, number.out_seq, route, time, orig, routing(&event.body));
     body(event, number.out_seq, directory, encoder);
     encoder.finish(out);
 }
@@ -78,7 +79,7 @@ pub(crate) fn gap_fill(
     out: &mut Vec<u8>,
 ) {
     let orig = orig.unwrap_or(wall);
-    header(encoder, b"4", from, route, wall.max(orig), Some(orig));
+    header(encoder, b"4", from, route, wall.max(orig), Some(orig), b"");
     encoder.number(36, next.0);
     encoder.text(123, b"Y");
     encoder.finish(out);
@@ -91,6 +92,7 @@ fn header(
     route: Route<'_>,
     time: UnixNanos,
     orig: Option<UnixNanos>,
+    routing: &[u8],
 ) {
     encoder.start(msg_type);
     encoder.number(34, number.0);
@@ -100,8 +102,26 @@ fn header(
     encoder.text(49, route.sender);
     encoder.time(52, time);
     encoder.text(56, route.target);
+    // Only two of the six tags come before OrigSendingTime(122).
+    let before = |field: &[u8]| field.starts_with(b"115=") || field.starts_with(b"116=");
+    let fields = || routing.split_inclusive(|&byte| byte == SOH);
+    fields().filter(|field| before(field)).for_each(|field| encoder.raw(field));
     if let Some(orig) = orig {
         encoder.time(122, orig);
+    }
+    fields().filter(|field| !before(field)).for_each(|field| encoder.raw(field));
+}
+
+/// Fields of third-party routing that an output carries, each with its SOH.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "only refusals of the gateway answer what came through a third party"
+)]
+fn routing(body: &EventBody) -> &[u8] {
+    match body {
+        EventBody::RejectSent(reject) => reject.routing.as_bytes(),
+        EventBody::BusinessRejected(rejected) => rejected.routing.as_bytes(),
+        _ => b"",
     }
 }
 

@@ -8,11 +8,12 @@ use protocol::commands::{
     SessionRejectReceived, SessionResendRequest, SessionSequenceReset, SessionTestRequest, SessionTick,
     SessionTooLow,
 };
-use protocol::limits::{FIX_MESSAGE_BYTES_MAX, NOTE_BYTES_MAX};
+use protocol::limits::{FIX_MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX};
 use protocol::submit::Submit;
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{Command, MonoNanos, SessionAction, SessionEnd, Strictness, Text, UnixNanos};
 
+use super::SOH;
 use super::connection::{Bound, Connection, Held, State};
 use super::dictionary::{self, Direction, MessageDef};
 use super::directory::Directory;
@@ -359,8 +360,8 @@ impl Connection {
             self.refuse_gravely(request, message, &grave, cx);
             return true;
         }
-        if known.is_some() {
-            return false;
+        if let Some(def) = known {
+            return self.refused_routing(request, message, def, cx);
         }
         if dictionary::is_msg_type(message.msg_type()) {
             let refusal = orders::Refusal { reason: business::UNSUPPORTED_MSG_TYPE, note: Text::EMPTY };
@@ -368,6 +369,23 @@ impl Connection {
         } else {
             self.reject(request, message, Fault { tag: 0, reason: reason::INVALID_MSG_TYPE }, "", cx);
         }
+        true
+    }
+
+    /// Refuses an order for or from a third party. Every report of an order would have to carry the way back for as long as
+    /// the order lives; without it, an order that a hub passed on would be answered to nobody. Returns whether it was one.
+    fn refused_routing<S: Submit>(
+        &mut self,
+        request: u64,
+        message: &Message<'_>,
+        def: &MessageDef,
+        cx: &mut Inbound<'_, S>,
+    ) -> bool {
+        let routed = |field: &&Field| ROUTING.iter().any(|(_, tag)| *tag == field.tag);
+        let found = message.fields.iter().find(routed).filter(|_| def.direction == Direction::In);
+        let Some(field) = found else { return false };
+        let fault = Fault { tag: field.tag, reason: reason::COMP_ID };
+        self.reject(request, message, fault, "third-party routing is not supported for orders", cx);
         true
     }
 
@@ -424,6 +442,7 @@ impl Connection {
             business: false,
             ref_id: Text::EMPTY,
             note: Text::truncated(note),
+            routing: turned_round(message),
         };
         self.submit(request, refuse, cx.now, cx.submit);
     }
@@ -444,6 +463,7 @@ impl Connection {
             business: true,
             ref_id: orders::cl_ord_id(message, 11),
             note,
+            routing: turned_round(message),
         };
         self.submit(request, refuse, cx.now, cx.submit);
     }
@@ -535,6 +555,22 @@ fn sending_time(message: &Message<'_>, arrived: UnixNanos) -> Option<Fault> {
 
 fn resend_request(message: &Message<'_>) -> SessionResendRequest {
     SessionResendRequest { begin: message.number(7).unwrap_or(0), end: message.number(16).unwrap_or(0) }
+}
+
+/// Third-party routing: a header field of the answer, and that of the message whose value it has. By the first.
+const ROUTING: [(u16, i32); 6] = [(115, 128), (116, 129), (128, 115), (129, 116), (144, 145), (145, 144)];
+
+/// The way back to whom a message came from through a third party; fields as long as there is room for.
+fn turned_round(message: &Message<'_>) -> Text<ROUTING_BYTES_MAX> {
+    let mut routing = Vec::new();
+    for (tag, from) in ROUTING {
+        let Some(value) = message.get(from).filter(|value| !value.is_empty()) else { continue };
+        let field = [tag.to_string().as_bytes(), b"=", value, &[SOH]].concat();
+        if routing.len() + field.len() <= ROUTING_BYTES_MAX {
+            routing.extend_from_slice(&field);
+        }
+    }
+    Text::new(routing).unwrap_or_default()
 }
 
 fn ref_msg_type(message: &Message<'_>) -> Text<8> {

@@ -203,6 +203,7 @@ impl Engine {
                     reason: refuse.reason,
                     ref_id: refuse.ref_id,
                     note: refuse.note,
+                    routing: refuse.routing,
                 },
             ),
             Command::SessionRefuse(refuse) => self.send(
@@ -213,6 +214,7 @@ impl Engine {
                     ref_tag: refuse.ref_tag,
                     reason: refuse.reason,
                     note: refuse.note,
+                    routing: refuse.routing,
                 },
             ),
             Command::SessionGap(gap) => {
@@ -250,7 +252,8 @@ impl Engine {
 
     fn reject(&mut self, id: u32, ref_seq_num: u64, ref_msg_type: &str, ref_tag: u32, reason: u16) {
         let ref_msg_type = Text::new(ref_msg_type).unwrap();
-        self.send(id, RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note: Text::EMPTY });
+        let (note, routing) = (Text::EMPTY, Text::EMPTY);
+        self.send(id, RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note, routing });
     }
 
     fn order(&mut self, id: u32, command: &Command) {

@@ -4,8 +4,8 @@
 
 use super::messages;
 use crate::limits::{
-    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, SYMBOL_BYTES_MAX,
-    TEST_REQ_ID_BYTES_MAX,
+    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX,
+    SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
 };
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
@@ -350,6 +350,8 @@ messages! {
             ref_id: ClOrdId,
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
+            /// Header fields of the answer, by tag, each as `tag=value` and SOH: 115, 116, 128, 129, 144, 145 turned round.
+            routing: Text<ROUTING_BYTES_MAX>,
         }
         /// A number above the expected one came: answered by a ResendRequest. Unnumbered.
         SessionGap = 136 v 1 {

@@ -4,7 +4,7 @@
 
 use super::messages;
 use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession};
-use crate::limits::{NOTE_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
+use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
     Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, QtyLots,
@@ -223,6 +223,8 @@ messages! {
             ref_id: ClOrdId,
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
+            /// Fields of third-party routing, as in the refusal.
+            routing: Text<ROUTING_BYTES_MAX>,
         }
         /// Logon(A), ours.
         LogonSent = 99 v 1 {
@@ -259,6 +261,8 @@ messages! {
             reason: u16,
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
+            /// Fields of third-party routing, as in the refusal.
+            routing: Text<ROUTING_BYTES_MAX>,
         }
         /// Logout(5), ours.
         LogoutSent = 104 v 1 {

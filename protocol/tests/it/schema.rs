@@ -41,7 +41,7 @@ const COMMANDS: &str = "
 133 SessionSequenceReset: new_seq_no u64, gap_fill bool, msg_seq_num u64
 134 SessionLogout:
 135 SessionRefuse: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, business bool,
-    ref_id text 64, note text 120
+    ref_id text 64, note text 120, routing text 120
 136 SessionGap: received u64
 137 SessionDown: end code SessionEnd
 138 SessionTick: action code SessionAction
@@ -73,12 +73,14 @@ const EVENTS: &str = "
     trade option u64, liquidity option code Liquidity, fee u128, reason option code RejectReason
 97 CancelRejected: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, status code OrderStatus,
     response_to code CancelRejectTo, reason code RejectReason
-98 BusinessRejected: ref_seq_num u64, ref_msg_type text 8, reason u16, ref_id text 64, note text 120
+98 BusinessRejected: ref_seq_num u64, ref_msg_type text 8, reason u16, ref_id text 64, note text 120,
+    routing text 120
 99 LogonSent: heartbeat_s u32, reset bool, next_expected u64
 100 HeartbeatSent: test_req_id text 64
 101 TestRequestSent:
 102 ResendRequestSent: begin u64, end u64
-103 RejectSent: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, note text 120
+103 RejectSent: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, note text 120,
+    routing text 120
 104 LogoutSent: end code SessionEnd, expected u64, received u64
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
