@@ -53,13 +53,7 @@ impl Engine {
         record: &Record<'_>,
         events: &mut Vec<Event>,
     ) -> Result<(), InvariantBroken> {
-        if let Some(broken) = self.broken {
-            return Err(broken);
-        }
-        let expected = self.seq.next();
-        if seq != expected {
-            return Err(InvariantBroken { seq, what: Broken::SeqGap { expected, found: seq } });
-        }
+        self.check_place(seq)?;
         if time <= self.time {
             return Err(InvariantBroken { seq, what: Broken::TimeNotAfter { last: self.time, found: time } });
         }
@@ -74,6 +68,18 @@ impl Engine {
             self.broken = Some(broken);
             broken
         })
+    }
+
+    /// Refuses anything but the next seq, and everything once an invariant broke.
+    pub(crate) fn check_place(&self, seq: Seq) -> Result<(), InvariantBroken> {
+        if let Some(broken) = self.broken {
+            return Err(broken);
+        }
+        let expected = self.seq.next();
+        if seq != expected {
+            return Err(InvariantBroken { seq, what: Broken::SeqGap { expected, found: seq } });
+        }
+        Ok(())
     }
 
     /// Seq of the last command applied; [`Seq::ZERO`] before the first.
@@ -102,7 +108,7 @@ impl Engine {
         blake3(&[&bytes])
     }
 
-    /// Everything that was defined, as the events that said so: assets, markets, sessions, actors, each in id order.
+    /// Everything that was defined, as the events that said so: assets, markets, sessions, actors, their keys, each in id order.
     #[must_use]
     pub fn definitions(&self) -> Vec<EventBody> {
         let assets = self
@@ -119,9 +125,11 @@ impl Engine {
             .into_iter()
             .filter(|session| session.definition.session >= SessionId::CLIENTS_FROM)
             .map(|session| events::SessionDefined { definition: session.definition.clone() }.into());
-        let actors =
-            self.registry.actors.iter().map(|(&actor, &roles)| events::ActorDefined { actor, roles }.into());
-        assets.chain(markets).chain(sessions).chain(actors).collect()
+        let actors = self.registry.actors.iter();
+        let roles = actors.clone().map(|(&id, actor)| events::ActorDefined { actor: id, roles: actor.roles });
+        let keys = actors.filter(|(_, actor)| actor.key.is_some());
+        let keys = keys.map(|(&id, actor)| events::ActorKeySet { actor: id, key: actor.key }.into());
+        assets.chain(markets).chain(sessions).chain(roles.map(EventBody::from)).chain(keys).collect()
     }
 
     /// Fires what is due, in the order (deadline, session). What exceeds the bound waits for the next record.
@@ -218,6 +226,7 @@ impl Engine {
         }
         match &command {
             Command::DefineActor(define) => self.registry.define_actor(define, effects),
+            Command::SetActorKey(set) => self.registry.set_key(set, effects),
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
             Command::DefineMarket(define) => {
                 self.markets.define(define, &self.registry, &self.ledger, effects)
@@ -280,6 +289,7 @@ fn role_needed(command: &Command) -> Option<u32> {
     let is_administration = matches!(
         command,
         Command::DefineActor(_)
+            | Command::SetActorKey(_)
             | Command::DefineAsset(_)
             | Command::DefineMarket(_)
             | Command::SetMarketStatus(_)

@@ -7,7 +7,7 @@
 //! In reading order: [`engine`] is the entrance and the dispatch; [`registry`] knows what was configured, [`ledger`]
 //! where money is, [`sessions`] who speaks and which of it has been executed, [`markets`] the books and what stands
 //! beside each resting order, [`orders`] the life of an order from admission to settlement. [`matching`] is the book
-//! alone. [`snapshot`] writes the whole state canonically, [`views`] shows it to people, [`broken`] says what must never
+//! alone. [`skip`] passes over what cannot be applied. [`snapshot`] writes the whole state canonically, [`views`] shows it to people, [`broken`] says what must never
 //! happen. A refusal is an outcome ([`protocol::RejectReason`]); an `Err` of [`Engine::apply`] is a bug or damage.
 #![forbid(unsafe_code)]
 #![deny(
@@ -30,9 +30,11 @@ mod orders;
 mod registry;
 mod rows;
 mod sessions;
+pub mod skip;
 pub mod snapshot;
 pub mod views;
 
 pub use broken::{Broken, InvariantBroken};
 pub use engine::{ENGINE_VERSION, Engine};
+pub use skip::{CannotTake, SkipRefusal, Skips};
 pub use snapshot::SnapshotFault;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use protocol::commands::{DefineActor, DefineAsset, Genesis, roles};
+use protocol::commands::{DefineActor, DefineAsset, Genesis, SetActorKey, roles};
 use protocol::limits::{ACTORS_MAX, ASSET_SCALE_MAX, ASSETS_MAX};
+use protocol::sign::PublicKey;
 use protocol::{ActorId, AssetId, RejectReason, Term, events};
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -17,8 +18,17 @@ const ROLES_ALL: u32 = roles::ADMIN | roles::CASHIER | roles::TRADER;
 pub(crate) struct Registry {
     pub(crate) genesis: Option<Genesis>,
     pub(crate) term: Term,
-    pub(crate) actors: BTreeMap<ActorId, u32>,
+    pub(crate) actors: BTreeMap<ActorId, Actor>,
     pub(crate) assets: BTreeMap<AssetId, DefineAsset>,
+}
+
+/// Who acts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Actor {
+    /// Bits of [`roles`].
+    pub(crate) roles: u32,
+    /// By whose signatures it decides outside the order of commands.
+    pub(crate) key: Option<PublicKey>,
 }
 
 impl Registry {
@@ -28,8 +38,20 @@ impl Registry {
 
     /// Refuses what the actor has no role for.
     pub(crate) fn entitle(&self, actor: ActorId, role: u32) -> Result<(), Stop> {
-        let granted = self.actors.get(&actor).copied().unwrap_or_default();
+        let granted = self.actors.get(&actor).map_or(0, |actor| actor.roles);
         ensure(granted & role == role, RejectReason::NotEntitled)
+    }
+
+    /// Sets an actor's key.
+    pub(crate) fn set_key(&mut self, command: &SetActorKey, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        let &SetActorKey { actor, key } = command;
+        let Some(known) = self.actors.get_mut(&actor) else {
+            return Err(RejectReason::UnknownActor.into());
+        };
+        ensure(known.key != key, RejectReason::Exists)?;
+        known.key = key;
+        effects.push(events::ActorKeySet { actor, key });
+        Ok(())
     }
 
     /// The cluster begins: its operator gets every role.
@@ -41,7 +63,7 @@ impl Registry {
             });
         }
         self.genesis = Some(genesis.clone());
-        self.actors.insert(genesis.operator, ROLES_ALL);
+        self.actors.insert(genesis.operator, Actor { roles: ROLES_ALL, key: None });
         effects.push(events::ActorDefined { actor: genesis.operator, roles: ROLES_ALL });
         Ok(())
     }
@@ -53,13 +75,13 @@ impl Registry {
     ) -> Result<(), Stop> {
         let &DefineActor { actor, roles: granted } = command;
         let before = self.actors.get(&actor).copied();
-        ensure(before != Some(granted), RejectReason::Exists)?;
+        ensure(before.is_none_or(|before| before.roles != granted), RejectReason::Exists)?;
         ensure_field(granted & !ROLES_ALL == 0, "roles")?;
         // Without an operator who may configure, nobody could ever repair a mistake.
         let is_operator = self.genesis.as_ref().is_some_and(|genesis| genesis.operator == actor);
         ensure_field(!is_operator || granted & roles::ADMIN != 0, "roles")?;
         ensure(before.is_some() || self.actors.len() < ACTORS_MAX, RejectReason::TableFull)?;
-        self.actors.insert(actor, granted);
+        self.actors.entry(actor).or_default().roles = granted;
         effects.push(events::ActorDefined { actor, roles: granted });
         Ok(())
     }

@@ -7,7 +7,7 @@
 //! ```text
 //! version u8 = 1 | seq u64 | time_ns u64 | trades u64
 //! genesis option of command | term u64
-//! actors   list by id:      actor u32 | roles u32
+//! actors   list by id:      actor u32 | roles u32 | public key option of 32 bytes
 //! assets   list by id:      command DefineAsset
 //! accounts list by id:      command OpenAccount | debits u128 | credits u128 | held u128
 //! transfers list by id:     command Deposit, Withdraw or Transfer

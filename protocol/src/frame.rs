@@ -12,6 +12,7 @@
 use crate::bytes::{Field, put};
 use crate::hash::{self, Hash, crc32c};
 use crate::limits::{BLOCK_BYTES_LARGE, FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES};
+use crate::record::{self, Record, Unreadable};
 use crate::wire::codes;
 use crate::{Index, Seq, Term, UnixNanos};
 
@@ -24,7 +25,7 @@ codes! {
         Conf = 2,
         /// The empty entry with which a leader opens its term.
         Noop = 3,
-        /// Passes over one record that trips an invariant, by an operator's decision.
+        /// Passes over one record that no engine can take, by operators' decision ([`crate::skip`]).
         Skip = 4,
         /// Term and vote: payload term u64, vote u64.
         HardState = 16,
@@ -221,11 +222,10 @@ impl<'a> Frame<'a> {
     /// Its records with their seq and time.
     pub fn records(
         &self,
-    ) -> impl Iterator<Item = (Seq, UnixNanos, Result<crate::record::Record<'a>, crate::record::RecordFault>)>
-    + use<'a> {
+    ) -> impl Iterator<Item = (Seq, UnixNanos, Result<Record<'a>, Unreadable<'a>>)> + use<'a> {
         let (first_seq, time) = (self.header.first_seq.0, self.header.time);
         (0_u64..)
-            .zip(crate::record::records(self.payload, self.header.count))
+            .zip(record::records(self.payload, self.header.count))
             .map(move |(i, record)| (Seq(first_seq.saturating_add(i)), time.plus(i), record))
     }
 }

@@ -1,7 +1,19 @@
 //! The two checksums and what each is for: CRC-32C finds accidents in one place, BLAKE3 proves order and completeness.
 
 /// A BLAKE3 hash.
-#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    rkyv::Archive,
+    rkyv::Serialize,
+    rkyv::Deserialize,
+)]
 pub struct Hash(
     /// The 32 bytes.
     pub [u8; 32],
@@ -12,9 +24,29 @@ impl Hash {
     pub const ZERO: Self = Self([0; 32]);
 }
 
+/// Two lower-case hexadecimal digits a byte.
+pub(crate) fn write_hex(bytes: &[u8], f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+/// 32 bytes from 64 hexadecimal digits.
+pub(crate) fn parse_hex(text: &str) -> Result<[u8; 32], NotAHash> {
+    let digits = text.as_bytes();
+    // `from_str_radix` would take a sign.
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
+        return Err(NotAHash);
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let pair = core::str::from_utf8(pair).map_err(|_| NotAHash)?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAHash)?;
+    }
+    Ok(bytes)
+}
+
 impl core::fmt::Display for Hash {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write_hex(&self.0, f)
     }
 }
 
@@ -28,17 +60,7 @@ impl core::str::FromStr for Hash {
     type Err = NotAHash;
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
-        let digits = text.as_bytes();
-        // `from_str_radix` would take a sign.
-        if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
-            return Err(NotAHash);
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            let pair = core::str::from_utf8(pair).map_err(|_| NotAHash)?;
-            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAHash)?;
-        }
-        Ok(Self(bytes))
+        parse_hex(text).map(Self)
     }
 }
 

@@ -4,7 +4,7 @@
 //!
 //! In reading order: [`ids`], [`money`], [`time`], [`text`], then the layers of the journal from the inside out:
 //! [`wire`] (bodies of commands and events), [`record`] (one command), [`event`] (one effect), [`frame`] (one Raft
-//! entry). [`reject`] lists every business refusal, [`limits`] every maximum, [`submit`] is where gateways hand over.
+//! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`limits`] every maximum, [`submit`] is where gateways hand over.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
@@ -16,6 +16,8 @@ pub mod limits;
 pub mod money;
 pub mod record;
 pub mod reject;
+pub mod sign;
+pub mod skip;
 pub mod submit;
 pub mod text;
 pub mod time;

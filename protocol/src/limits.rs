@@ -71,6 +71,10 @@ pub const TRANSFER_IDS_MAX: usize = 1 << 22;
 pub const REQUEST_WINDOW: u64 = 1_024;
 /// Outputs kept for a session's resends; older ones are answered by a gap fill.
 pub const OUTBOX_PER_SESSION_MAX: u64 = 1 << 20;
+/// Bytes of the reason for which a record is passed over.
+pub const SKIP_REASON_BYTES_MAX: usize = 200;
+/// Operators who sign such a decision.
+pub const SKIP_SIGNATURES_MAX: usize = 4;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
 /// A fee rate, in parts per million: the whole notional.

@@ -171,17 +171,29 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], RecordFault> {
     Ok(*head)
 }
 
+/// A place in a payload where a record should stand, and what stands there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable<'a> {
+    /// Why.
+    pub fault: RecordFault,
+    /// Everything from there to the end of the payload: nothing says where the next record would begin.
+    pub bytes: &'a [u8],
+    /// Records that were to come from there on, this one included.
+    pub records: u32,
+}
+
 /// The records of a frame's payload, in order. Ends at the first fault or after `count`.
-pub fn records(payload: &[u8], count: u32) -> impl Iterator<Item = Result<Record<'_>, RecordFault>> {
+pub fn records(payload: &[u8], count: u32) -> impl Iterator<Item = Result<Record<'_>, Unreadable<'_>>> {
     let mut rest = payload;
     let mut left = count;
     core::iter::from_fn(move || {
+        let records = left;
         left = left.checked_sub(1)?;
         let record = Record::read(rest);
         match &record {
             Ok(read) => rest = rest.get(read.bytes.len()..).unwrap_or_default(),
             Err(_) => left = 0,
         }
-        Some(record)
+        Some(record.map_err(|fault| Unreadable { fault, bytes: rest, records }))
     })
 }

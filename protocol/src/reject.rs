@@ -94,5 +94,8 @@ codes! {
         OnDisconnect = 84,
         /// Cancelled by an operator.
         ByOperator = 85,
+
+        /// Passed over by operators, because no engine could take it: it had no effect.
+        Skipped = 96,
     }
 }

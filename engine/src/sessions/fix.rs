@@ -132,6 +132,7 @@ impl Sessions {
             | Command::TermStart(_)
             | Command::Pulse(_)
             | Command::DefineActor(_)
+            | Command::SetActorKey(_)
             | Command::DefineAsset(_)
             | Command::DefineMarket(_)
             | Command::SetMarketStatus(_)
@@ -292,7 +293,7 @@ impl Sessions {
 
 impl Session {
     /// The next number expected; a gap that lies below it is closed.
-    fn expect(&mut self, next_in: u64) {
+    pub(crate) fn expect(&mut self, next_in: u64) {
         self.next_in = next_in;
         if next_in > self.pending_gap {
             self.pending_gap = 0;

@@ -103,6 +103,11 @@ impl<'b> Reader<'b> {
         Ok(chunk)
     }
 
+    /// So many bytes as they are.
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], SnapshotFault> {
+        self.chunk().copied()
+    }
+
     fn take(&mut self, needed: usize) -> Result<&'b [u8], SnapshotFault> {
         let short = SnapshotFault::Short { needed, found: self.0.len() };
         let (taken, rest) = self.0.split_at_checked(needed).ok_or(short)?;

@@ -5,6 +5,7 @@ use protocol::limits::{
     ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, MARKETS_MAX, REQUEST_WINDOW,
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRANSFER_IDS_MAX,
 };
+use protocol::sign::PublicKey;
 use protocol::{
     ActorId, ClientId, Command, Generation, MarketId, MarketStatus, OrderId, OrderStatus, OrderType,
     PriceTicks, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, UnixNanos,
@@ -15,6 +16,7 @@ use super::write::SNAPSHOT_VERSION;
 use crate::engine::Engine;
 use crate::ledger::{Account, Executed};
 use crate::markets::{Order, Place};
+use crate::registry::Actor;
 use crate::rows::NO_ROW;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::{Finished, Used};
@@ -64,9 +66,10 @@ impl Engine {
         }
         self.registry.term = Term(r.u64()?);
         r.list("actors", ACTORS_MAX, |r| {
-            let (actor, roles) = (ActorId(r.u32()?), r.u32()?);
-            self.registry.actors.insert(actor, roles);
-            Ok(actor)
+            let (id, roles) = (ActorId(r.u32()?), r.u32()?);
+            let key = if r.flag("actors")? { Some(PublicKey(r.array()?)) } else { None };
+            self.registry.actors.insert(id, Actor { roles, key });
+            Ok(id)
         })?;
         r.list("assets", ASSETS_MAX, |r| {
             let Command::DefineAsset(asset) = r.command("assets")? else {

@@ -43,9 +43,13 @@ impl Engine {
         }
         w.u64(registry.term.0);
         w.count(registry.actors.len());
-        for (actor, roles) in &registry.actors {
-            w.u32(actor.0);
-            w.u32(*roles);
+        for (id, actor) in &registry.actors {
+            w.u32(id.0);
+            w.u32(actor.roles);
+            w.flag(actor.key.is_some());
+            if let Some(key) = actor.key {
+                key.0.into_iter().for_each(|byte| w.u8(byte));
+            }
         }
         w.count(registry.assets.len());
         for asset in registry.assets.values() {

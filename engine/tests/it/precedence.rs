@@ -2,10 +2,15 @@
 
 use protocol::RejectReason;
 use protocol::commands::*;
+use protocol::hash::Hash;
+use protocol::sign::PrivateKey;
+use protocol::skip::Skip;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, MarketId, MarketStatus,
-    OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Text, TransferId,
+    OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text, TransferId,
 };
+
+use engine::SkipRefusal;
 
 use crate::definitions;
 use crate::world::World;
@@ -278,6 +283,12 @@ fn definitions_that_exist() {
     assert_eq!(refusal(DefineMarket { maker_fee_ppm: 5, ..definitions::market(2) }.into()), None);
     assert_eq!(refusal(DefineActor { actor: ActorId(2), roles: 0 }.into()), exists);
     assert_eq!(refusal(DefineActor { actor: ActorId(2), roles: roles::CASHIER }.into()), None);
+    let key = Some(PrivateKey::from_seed(&[1; 32]).public());
+    let unknown = Some((RejectReason::UnknownActor, String::new()));
+    assert_eq!(refusal(SetActorKey { actor: ActorId(99), key }.into()), unknown);
+    assert_eq!(refusal(SetActorKey { actor: ActorId(2), key }.into()), None);
+    assert_eq!(refusal(SetActorKey { actor: ActorId(2), key }.into()), exists);
+    assert_eq!(refusal(SetActorKey { actor: ActorId(2), key: None }.into()), None);
     let session = definitions::session(20, SessionProtocol::Fix, 100);
     assert_eq!(refusal(session.clone().into()), None);
     assert_eq!(refusal(session.clone().into()), exists);
@@ -303,4 +314,36 @@ fn genesis_comes_once_and_nothing_before_it() {
     other.demo = true;
     assert_eq!(reason(world.system(other)), Some(RejectReason::ExistsWithDifferent));
     assert_eq!(reason(world.system(definitions::asset(1, "A1", 0))), Some(RejectReason::WrongSessionKind));
+}
+
+#[test]
+fn a_decision_to_pass_over_a_record_counts_if_every_signature_does() {
+    let (one, two) = (PrivateKey::from_seed(&[1; 32]), PrivateKey::from_seed(&[2; 32]));
+    let mut world = World::new();
+    let decided = |signers: &[(u32, &PrivateKey)]| {
+        let mut skip = Skip::new(Seq(9), Hash([3; 32]), Text::new("case 17").unwrap());
+        for &(actor, key) in signers {
+            skip.sign(definitions::genesis().cluster, ActorId(actor), key);
+        }
+        skip
+    };
+    let operator = definitions::OPERATOR_ACTOR;
+    let by_operator = decided(&[(operator.0, &one)]);
+    assert_eq!(world.engine.may_skip(&by_operator), Err(SkipRefusal::NoCluster));
+    world.system(definitions::genesis());
+    assert_eq!(world.engine.may_skip(&by_operator), Err(SkipRefusal::NoKey(operator)));
+    world.set_up(SetActorKey { actor: operator, key: Some(one.public()) });
+    assert_eq!(world.engine.may_skip(&by_operator), Ok(()));
+    let both = decided(&[(operator.0, &one), (2, &two)]);
+    world.set_up(DefineActor { actor: ActorId(2), roles: roles::CASHIER });
+    world.set_up(SetActorKey { actor: ActorId(2), key: Some(two.public()) });
+    assert_eq!(world.engine.may_skip(&both), Err(SkipRefusal::NotEntitled(ActorId(2))));
+    world.set_up(DefineActor { actor: ActorId(2), roles: roles::ADMIN });
+    assert_eq!(world.engine.may_skip(&both), Ok(()));
+    let twice = decided(&[(2, &two), (2, &two)]);
+    assert_eq!(world.engine.may_skip(&twice), Err(SkipRefusal::SignedTwice(ActorId(2))));
+    let swapped = decided(&[(operator.0, &two)]);
+    assert_eq!(world.engine.may_skip(&swapped), Err(SkipRefusal::NotSigned(operator)));
+    world.set_up(SetActorKey { actor: operator, key: None });
+    assert_eq!(world.engine.may_skip(&by_operator), Err(SkipRefusal::NoKey(operator)), "a key taken back");
 }

@@ -4,6 +4,7 @@ use engine::Engine;
 use protocol::commands::*;
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
+use protocol::sign::PublicKey;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
     OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionAction, SessionEnd, SessionId,
@@ -383,6 +384,10 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
             );
         }
         13 if numbers.chance(20) => return (SessionId::OPERATOR, ResetSession { session }.into()),
+        14 if numbers.chance(50) => {
+            let key = numbers.chance(70).then_some(PublicKey([u8::try_from(count % 3).unwrap(); 32]));
+            return (SessionId::OPERATOR, SetActorKey { actor: ActorId(7), key }.into());
+        }
         14 => {
             return (
                 SessionId::OPERATOR,

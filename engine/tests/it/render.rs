@@ -124,6 +124,8 @@ impl Names {
             }
             EventBody::AssetDefined(asset) => format!("asset {}", asset.definition.code),
             EventBody::ActorDefined(actor) => format!("actor {} roles {}", actor.actor, actor.roles),
+            EventBody::ActorKeySet(set) => format!("actor {} key {:?}", set.actor, set.key),
+            EventBody::RecordSkipped(skipped) => format!("skipped: {}", skipped.reason),
             EventBody::SessionDefined(session) => {
                 format!("session {}", self.session(session.definition.session))
             }

@@ -41,7 +41,8 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::InsufficientLiquidity
         | R::ByClient
         | R::OnDisconnect
-        | R::ByOperator => 99,
+        | R::ByOperator
+        | R::Skipped => 99,
     }
 }
 
@@ -107,6 +108,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::ByClient => "cancelled on request",
         R::OnDisconnect => "cancelled on disconnect",
         R::ByOperator => "cancelled by the operator",
+        R::Skipped => "passed over by the operators: it had no effect",
     }
 }
 

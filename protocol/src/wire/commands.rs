@@ -7,6 +7,7 @@ use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX,
     SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
 };
+use crate::sign::PublicKey;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     FirmId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction,
@@ -150,6 +151,14 @@ messages! {
             cancel_on_disconnect: CancelOnDisconnect,
             /// How long after.
             cancel_window_ms: u32,
+        }
+
+        /// Sets the key by whose signatures an actor decides outside the order of commands.
+        SetActorKey = 21 v 1 {
+            /// The actor.
+            actor: ActorId,
+            /// Its public key; the one before counts no more. `None` = it has none.
+            key: Option<PublicKey>,
         }
 
         /// Opens an account. It is never deleted.

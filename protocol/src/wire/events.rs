@@ -4,7 +4,10 @@
 
 use super::messages;
 use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession};
+use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
+use crate::sign::PublicKey;
+use crate::skip::SkipReason;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
     Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, QtyLots,
@@ -126,6 +129,21 @@ messages! {
         TermStarted = 36 v 1 {
             /// The term.
             term: Term,
+        }
+
+        /// An actor's key.
+        ActorKeySet = 37 v 1 {
+            /// The actor.
+            actor: ActorId,
+            /// Its public key.
+            key: Option<PublicKey>,
+        }
+        /// Operators passed over the record of this seq: it had no effect but this and an answer to its sender.
+        RecordSkipped = 38 v 1 {
+            /// BLAKE3 of the record's bytes.
+            record_hash: Hash,
+            /// Why.
+            reason: SkipReason,
         }
 
         /// A command of a session without numbers of its own got its result; of a repetition, the first result again.

@@ -1,5 +1,7 @@
 //! A message's fields as values with names: for tools that print or search messages of every kind. Never for bytes.
 
+use crate::hash::Hash;
+use crate::sign::PublicKey;
 use crate::{Amount, PriceTicks, QtyLots, Text};
 
 /// One value of a message.
@@ -15,6 +17,8 @@ pub enum FieldValue<'a> {
     Code(&'static str),
     /// Bytes that are usually text.
     Text(&'a [u8]),
+    /// A hash or a key.
+    Bytes(&'a [u8]),
     /// An optional value that is not there.
     Absent,
     /// Values of one type.
@@ -67,6 +71,18 @@ impl AsField for QtyLots {
 impl<const N: usize> AsField for Text<N> {
     fn as_field(&self) -> FieldValue<'_> {
         FieldValue::Text(self.as_bytes())
+    }
+}
+
+impl AsField for Hash {
+    fn as_field(&self) -> FieldValue<'_> {
+        FieldValue::Bytes(&self.0)
+    }
+}
+
+impl AsField for PublicKey {
+    fn as_field(&self) -> FieldValue<'_> {
+        FieldValue::Bytes(&self.0)
     }
 }
 

@@ -5,6 +5,8 @@
 
 use protocol::commands::*;
 use protocol::events::*;
+use protocol::hash::Hash;
+use protocol::sign::PublicKey;
 use protocol::*;
 
 fn bytes_of<const N: usize>(field: u8) -> [u8; N] {
@@ -88,6 +90,7 @@ fn configuration() -> Vec<Command> {
         define_market().into(),
         SetMarketStatus { market: MarketId(n4(0)), status: MarketStatus::Halted }.into(),
         define_session().into(),
+        SetActorKey { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
     ]
 }
 
@@ -280,6 +283,8 @@ fn ledger() -> Vec<EventBody> {
         MarketDefined { definition: define_market(), status: MarketStatus::Halted }.into(),
         SessionDefined { definition: define_session() }.into(),
         TermStarted { term: Term(n8(0)) }.into(),
+        ActorKeySet { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
+        RecordSkipped { record_hash: Hash(bytes_of(0)), reason: text("poison") }.into(),
     ]
 }
 

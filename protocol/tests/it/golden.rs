@@ -7,6 +7,8 @@ use protocol::event::{Event, OutputNumber};
 use protocol::frame::{self, Frame, FrameHeader, FrameKind};
 use protocol::hash::{Hash, blake3};
 use protocol::record::{Record, RecordHeader};
+use protocol::sign::Signature;
+use protocol::skip::{Signed, Skip};
 use protocol::wire::WireFault;
 use protocol::*;
 
@@ -180,6 +182,21 @@ fn frame(kind: FrameKind, count: u32, payload: &[&[u8]]) -> (String, Vec<u8>) {
     (format!("frame-{}-v1", kind.name()), bytes)
 }
 
+/// Two signatures of invented bytes: whether they verify is not the layout's concern.
+fn skip_payload() -> Vec<u8> {
+    let signed = |actor, from: u8| Signed {
+        actor: ActorId(actor),
+        signature: Signature(core::array::from_fn(|i| from + u8::try_from(i).unwrap())),
+    };
+    let reason = Text::new("poison: see case 17").unwrap();
+    let skip = Skip::new(Seq(0x3837_3635_3433_3231), blake3(&[b"record"]), reason);
+    let skip = Skip { signatures: vec![signed(0x0403_0201, 0x40), signed(0x1413_1211, 0x80)], ..skip };
+    let mut payload = Vec::new();
+    skip.write(&mut payload);
+    assert_eq!(Skip::read(&payload), Ok(skip));
+    payload
+}
+
 fn frames() -> Vec<(String, Vec<u8>)> {
     let [(_, plain), (_, extended)] = records();
     let hash = blake3(&[b"state"]).0;
@@ -188,7 +205,7 @@ fn frames() -> Vec<(String, Vec<u8>)> {
         FrameKind::Entry => frame(*kind, 2, &[&extended, &plain]),
         FrameKind::Conf => frame(*kind, 0, &[b"membership"]),
         FrameKind::Noop => frame(*kind, 0, &[]),
-        FrameKind::Skip => frame(*kind, 0, &[b"reason"]),
+        FrameKind::Skip => frame(*kind, 0, &[&skip_payload()]),
         FrameKind::HardState => frame(*kind, 0, &[&7_u64.to_le_bytes(), &2_u64.to_le_bytes()]),
         FrameKind::Truncate => frame(*kind, 0, &[&7_u64.to_le_bytes(), &hash]),
         FrameKind::SnapMark => frame(*kind, 0, &[&hash]),

@@ -57,7 +57,7 @@ fn through_every_reader(bytes: &[u8], random: &mut Random) {
     }
     if let Ok(frame) = Frame::read(bytes) {
         frame.records().for_each(|(_, _, record)| {
-            if let Ok(command) = record.and_then(|record| record.command()) {
+            if let Ok(Ok(command)) = record.map(|record| record.command()) {
                 accept(&command, frame.bytes);
             }
         });
@@ -120,7 +120,7 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
         frame::finish(&mut bytes, &frame::FrameHeader { count, ..header });
         let frame = Frame::read(&bytes).unwrap();
         for (_, _, record) in frame.records() {
-            if let Ok(command) = record.and_then(|record| record.command()) {
+            if let Ok(Ok(command)) = record.map(|record| record.command()) {
                 decoded += 1;
                 accept(&command, frame.bytes);
             }

@@ -18,6 +18,7 @@ const COMMANDS: &str = "
     client_comp_id text 32, our_comp_id text 32, clients list u64, reset_on_logon bool,
     heartbeat_s_min u16, heartbeat_s_max u16, strictness code Strictness,
     cancel_on_disconnect code CancelOnDisconnect, cancel_window_ms u32
+21 SetActorKey: actor u32, key option bytes 32
 64 OpenAccount: account u128, client u64, asset u32, class code AccountClass, code u16,
     settlement bool
 65 Deposit: transfer u128, account u128, external u128, amount u128
@@ -63,6 +64,8 @@ const EVENTS: &str = "
 34 MarketDefined: definition DefineMarket, status code MarketStatus
 35 SessionDefined: definition DefineSession
 36 TermStarted: term u64
+37 ActorKeySet: actor u32, key option bytes 32
+38 RecordSkipped: record_hash bytes 32, reason text 200
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 32
 65 Dropped: session u32, request u64, reason code RejectReason

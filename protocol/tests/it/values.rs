@@ -9,6 +9,7 @@ pub(crate) enum Value {
     Number(u128, usize),
     Bool(bool),
     Code(u8, &'static str),
+    Bytes(Vec<u8>),
     Text(Vec<u8>),
     List(Vec<Self>),
     Absent(usize),
@@ -91,7 +92,7 @@ impl Reader<'_> {
                 }
                 Value::Fields(name, values)
             }
-            Type::Bytes(_) => unreachable!("only headers hold plain bytes"),
+            Type::Bytes(size) => Value::Bytes(self.body[at..at + size].to_vec()),
         })
     }
 }
@@ -121,7 +122,7 @@ impl Value {
             Self::Fields(_, fields) => {
                 fields.iter().for_each(|(_, value)| value.write_elsewhere(body, places))
             }
-            Self::Number(..) | Self::Bool(_) | Self::Code(..) | Self::Absent(_) => {}
+            Self::Number(..) | Self::Bool(_) | Self::Code(..) | Self::Bytes(_) | Self::Absent(_) => {}
         }
     }
 
@@ -136,6 +137,7 @@ impl Value {
             Self::Number(number, bytes) => body.extend_from_slice(&number.to_le_bytes()[..*bytes]),
             Self::Bool(bit) => body.push(u8::from(*bit)),
             Self::Code(code, _) => body.push(*code),
+            Self::Bytes(bytes) => body.extend_from_slice(bytes),
             Self::Text(text) => reference(body, text.len()),
             Self::List(elements) => reference(body, elements.len()),
             Self::Absent(bytes) => body.resize(body.len() + 1 + bytes, 0),
@@ -181,7 +183,7 @@ pub(crate) fn some(kind: &Type, random: &mut Random) -> Value {
             let values = fields.iter().map(|field| (field.name, some(&field.kind, random)));
             Value::Fields(name, values.collect())
         }
-        Type::Bytes(_) => unreachable!("only headers hold plain bytes"),
+        Type::Bytes(size) => Value::Bytes(random.bytes(*size)),
     }
 }
 
@@ -191,6 +193,7 @@ pub(crate) fn render(value: &Value) -> String {
         Value::Number(number, _) => number.to_string(),
         Value::Bool(bit) => bit.to_string(),
         Value::Code(_, name) => (*name).to_owned(),
+        Value::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
         Value::Text(text) => format!("{:?}", String::from_utf8_lossy(text)),
         Value::List(elements) => format!("[{}]", elements.iter().map(render).collect::<Vec<_>>().join(", ")),
         Value::Absent(_) => "None".to_owned(),

@@ -85,8 +85,8 @@ pub(crate) struct ShowArgs {
     /// Commands of this workflow: decimal, or hexadecimal behind 0x.
     #[arg(long, value_name = "ID", value_parser = correlation)]
     pub(crate) correlation: Option<u128>,
-    /// Commands that ended so: done, refused, dropped or repeated.
-    #[arg(long, value_name = "WORD", value_parser = ["done", "refused", "dropped", "repeated"])]
+    /// Commands that ended so: done, refused, dropped, repeated or skipped.
+    #[arg(long, value_name = "WORD", value_parser = ["done", "refused", "dropped", "repeated", "skipped"])]
     pub(crate) outcome: Option<String>,
     /// One JSON object a line.
     #[arg(long)]

@@ -5,9 +5,9 @@ use std::ops::ControlFlow;
 
 use journal::block::BlockHeader;
 use journal::survey::Place;
-use protocol::Index;
 use protocol::frame::Frame;
 use protocol::limits::BLOCK_HEADER_BYTES;
+use protocol::{Index, Seq};
 
 use crate::args::ReplayFault;
 use crate::log::{Log, SegmentExtent};
@@ -18,6 +18,14 @@ pub(crate) struct Entry<'a> {
     pub(crate) frame: Frame<'a>,
     /// Whether a block's header says so; others may be.
     pub(crate) committed: bool,
+}
+
+impl Entry<'_> {
+    /// The last seq up to and in this entry.
+    pub(crate) fn last_seq(&self) -> Seq {
+        let header = &self.frame.header;
+        Seq(header.first_seq.0.saturating_add(u64::from(header.count)).saturating_sub(1))
+    }
 }
 
 impl Log {

@@ -106,6 +106,7 @@ fn is_or_holds(value: &FieldValue<'_>, id: &str, wanted: u128) -> bool {
         | FieldValue::Flag(_)
         | FieldValue::Code(_)
         | FieldValue::Text(_)
+        | FieldValue::Bytes(_)
         | FieldValue::Absent => false,
     }
 }

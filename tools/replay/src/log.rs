@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use engine::Skips;
 use journal::block::BlockHeader;
 use journal::classify::Verdict;
 use journal::marks::LocalMark;
@@ -15,6 +16,7 @@ use journal::segment::{BLOCKS_AT, SegmentHeader, SegmentName};
 use journal::survey::{DamageKind, Findings, LogEnd, Place, Visit};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
+use protocol::skip::Skip;
 use protocol::{Index, Seq, Term};
 
 use crate::args::Head;
@@ -98,6 +100,8 @@ pub(crate) struct Log {
     /// The last one that is known to be committed.
     pub(crate) committed_head: Option<EntryEnd>,
     pub(crate) findings: Vec<Finding>,
+    /// What operators passed over, in the order of their decisions.
+    pub(crate) skips: Skips,
     truncations: Truncations,
     /// Of every entry behind which a snapshot was taken.
     snapshot_entries: BTreeMap<Index, EntryEnd>,
@@ -125,6 +129,7 @@ impl Log {
             segments: walk.segments,
             counts: walk.counts,
             marks: walk.marks,
+            skips: skips_by_seq(walk.skips),
             truncations: Truncations::new(walk.truncations),
             findings: walk.forbidden,
             folder,
@@ -302,6 +307,7 @@ struct Walk {
     frames: u64,
     truncations: Vec<(u64, Index)>,
     marks: Vec<SnapMark>,
+    skips: Vec<(Index, Skip)>,
     snapshot_entries: BTreeMap<Index, Option<EntryEnd>>,
     commit: Index,
     /// Entries not known to be committed: bounded by what a replica may have in flight.
@@ -385,6 +391,12 @@ impl Walk {
     fn entry(&mut self, frame: &Frame<'_>) {
         self.counts.entries += 1;
         let header = &frame.header;
+        if header.kind == FrameKind::Skip
+            && let Ok(skip) = Skip::read(frame.payload)
+            && skip.seq < header.first_seq
+        {
+            self.skips.push((header.index, skip));
+        }
         let entry = EntryEnd {
             index: header.index,
             term: header.term,
@@ -411,6 +423,7 @@ impl Walk {
 
     fn truncate(&mut self, from: Index) {
         self.truncations.push((self.frames, from));
+        self.skips.retain(|(index, _)| *index < from);
         while self.uncommitted.pop_back_if(|entry| entry.index >= from).is_some() {
             self.counts.void_entries += 1;
         }
@@ -474,6 +487,14 @@ impl Walk {
                 .differs(asked.chain, entry.chain),
         )
     }
+}
+
+fn skips_by_seq(decisions: Vec<(Index, Skip)>) -> Skips {
+    let mut skips = Skips::new();
+    for (_, skip) in decisions {
+        skips.entry(skip.seq).or_default().push(skip);
+    }
+    skips
 }
 
 /// TRUNCATE frames: the number of each among all frames, and the lowest index that it or a later one makes void.

@@ -14,6 +14,8 @@ pub(crate) enum Outcome {
     Refused(&'static str),
     /// Dropped without one: a straggler, or a number that has been executed.
     Dropped(&'static str),
+    /// Passed over by operators.
+    Skipped,
 }
 
 impl Outcome {
@@ -23,12 +25,13 @@ impl Outcome {
             Self::Repeated => "repeated",
             Self::Refused(_) => "refused",
             Self::Dropped(_) => "dropped",
+            Self::Skipped => "skipped",
         }
     }
 
     pub(crate) const fn reason(self) -> Option<&'static str> {
         match self {
-            Self::Done | Self::Repeated => None,
+            Self::Done | Self::Repeated | Self::Skipped => None,
             Self::Refused(reason) | Self::Dropped(reason) => Some(reason),
         }
     }
@@ -40,7 +43,9 @@ impl Outcome {
 }
 
 fn of_event(seq: Seq, body: &EventBody) -> Option<Outcome> {
-    if let EventBody::Dropped(dropped) = body {
+    if let EventBody::RecordSkipped(_) = body {
+        Some(Outcome::Skipped)
+    } else if let EventBody::Dropped(dropped) = body {
         Some(Outcome::Dropped(dropped.reason.name()))
     } else if let EventBody::Replied(reply) = body {
         if reply.effective_seq == seq {

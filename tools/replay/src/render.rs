@@ -33,6 +33,7 @@ pub(crate) fn json(value: &FieldValue<'_>) -> Value {
             Ok(text) => Value::from(text),
             Err(_) => object([("hex", Value::from(hex(bytes)))]),
         },
+        FieldValue::Bytes(bytes) => Value::from(hex(bytes)),
         FieldValue::Absent => Value::Null,
         FieldValue::List(values) => Value::Array(values.iter().map(json).collect()),
         FieldValue::Fields(fields) => fields_json(fields),
@@ -64,6 +65,7 @@ fn text(value: &FieldValue<'_>, out: &mut String) {
             Ok(text) => out.push_str(&format!("{text:?}")),
             Err(_) => out.push_str(&format!("\"{}\"", bytes.escape_ascii())),
         },
+        FieldValue::Bytes(bytes) => out.push_str(&hex(bytes)),
         FieldValue::Absent => out.push('-'),
         FieldValue::List(values) => {
             out.push('[');

@@ -2,11 +2,12 @@
 
 use std::collections::VecDeque;
 
-use engine::{ENGINE_VERSION, Engine};
+use engine::skip::bytes_at;
+use engine::{CannotTake, ENGINE_VERSION, Engine, Skips};
 use protocol::event::{EffectHash, Event};
 use protocol::frame::FrameKind;
 use protocol::hash::Hash;
-use protocol::record::Record;
+use protocol::record::{Record, RecordHeader};
 use protocol::{Index, Seq, UnixNanos};
 
 use crate::entries::Entry;
@@ -22,6 +23,7 @@ pub(crate) struct Applied<'a> {
     pub(crate) entry: &'a Entry<'a>,
     pub(crate) seq: Seq,
     pub(crate) time: UnixNanos,
+    /// Of kind 0 and of nobody where the bytes are no record, and operators passed over them.
     pub(crate) record: &'a Record<'a>,
     pub(crate) events: &'a [Event],
 }
@@ -40,13 +42,14 @@ pub(crate) struct Rerun {
     /// Up to here the journal has recorded what followed.
     pub(crate) recorded_to: Seq,
     pub(crate) origin: String,
+    skips: Skips,
     recent: VecDeque<(Seq, Hash)>,
     produced: Vec<Event>,
     encoded: Vec<u8>,
 }
 
 impl Rerun {
-    fn new(engine: Engine, index: Index, effect_hash: Hash, origin: String) -> Self {
+    fn new(log: &Log, engine: Engine, index: Index, effect_hash: Hash, origin: String) -> Self {
         let seq = engine.seq_applied();
         Self {
             engine,
@@ -56,6 +59,7 @@ impl Rerun {
             not_compared: 0,
             recorded_to: Seq::ZERO,
             origin,
+            skips: log.skips.clone(),
             recent: VecDeque::from([(seq, effect_hash)]),
             produced: Vec::new(),
             encoded: Vec::new(),
@@ -86,14 +90,14 @@ impl Rerun {
             match restored {
                 Ok(engine) if engine.seq_applied().next() == file.header.next_seq => {
                     let origin = format!("snapshot at seq {}", engine.seq_applied());
-                    return Ok(Self::new(engine, file.header.index, file.header.effect_hash, origin));
+                    return Ok(Self::new(log, engine, file.header.index, file.header.effect_hash, origin));
                 }
                 Ok(engine) => why = format!("; {} is at seq {}", file.name, engine.seq_applied()),
                 Err(fault) => why = format!("; {}: {fault}", file.name),
             }
         }
         if base == Index(0) {
-            return Ok(Self::new(Engine::new(), base, Hash::ZERO, "genesis".to_owned()));
+            return Ok(Self::new(log, Engine::new(), base, Hash::ZERO, "genesis".to_owned()));
         }
         let what = format!(
             "the journal begins behind entry {base} and no snapshot stands in for what was before: \
@@ -118,14 +122,9 @@ impl Rerun {
         }
         match header.kind {
             FrameKind::Entry => {}
-            FrameKind::Skip => {
-                let finding = Finding::new(
-                    Grade::Doubt,
-                    "an entry that passes over a record: this version does not know how",
-                );
-                return Err(bad(finding, next));
-            }
-            FrameKind::Conf
+            // What was passed over took effect where the record stands.
+            FrameKind::Skip
+            | FrameKind::Conf
             | FrameKind::Noop
             | FrameKind::HardState
             | FrameKind::Truncate
@@ -156,20 +155,39 @@ impl Rerun {
     ) -> Result<bool, (Box<Finding>, Seq)> {
         self.produced.clear();
         let mut left = entry.frame.payload.len();
-        for (seq, time, record) in entry.frame.records() {
+        for (seq, time, mut record) in entry.frame.records() {
             if seq > until {
                 return Ok(false);
             }
-            let record = record
-                .map_err(|fault| (Box::new(Finding::damage(format!("not a record ({fault:?})"))), seq))?;
-            left -= record.bytes.len();
-            let before = self.produced.len();
-            self.engine.apply(seq, time, &record, &mut self.produced).map_err(|broken| {
-                let what = format!("the engine halts: {:?}", broken.what);
-                (Box::new(Finding::damage(what)), seq)
-            })?;
-            let events = self.produced.get(before..).unwrap_or_default();
-            each(&Applied { entry, seq, time, record: &record, events }, &self.engine);
+            let records = match &mut record {
+                Ok(record) => {
+                    left -= record.bytes.len();
+                    1
+                }
+                Err(unreadable) => {
+                    left = 0;
+                    unreadable.records =
+                        unreadable.records.min((until.0 - seq.0 + 1).try_into().unwrap_or(u32::MAX));
+                    unreadable.records
+                }
+            };
+            let (before, bytes) = (self.produced.len(), bytes_at(&record));
+            self.engine
+                .take((seq, time), &record, &self.skips, &mut self.produced)
+                .map_err(|fault| (Box::new(Finding::damage(halt(&fault))), seq))?;
+            let mut events = self.produced.get(before..).unwrap_or_default();
+            for place in 0..u64::from(records) {
+                let seq = Seq(seq.0 + place);
+                let (own, others) = events.split_at(events.partition_point(|event| event.seq <= seq));
+                events = others;
+                let nobodys =
+                    Record { bytes, body: bytes, header: RecordHeader::default(), kind: 0, version: 0 };
+                let record = record.as_ref().unwrap_or(&nobodys);
+                each(&Applied { entry, seq, time: time.plus(place), record, events: own }, &self.engine);
+            }
+        }
+        if self.engine.seq_applied() < entry.last_seq() {
+            return Ok(false);
         }
         let padding = entry.frame.payload.get(entry.frame.payload.len() - left..).unwrap_or_default();
         if padding.len() > 7 || padding.iter().any(|byte| *byte != 0) {
@@ -221,5 +239,12 @@ impl Rerun {
         self.compared += 1;
         self.recorded_to = self.recorded_to.max(seq);
         Ok(())
+    }
+}
+
+fn halt(fault: &CannotTake) -> String {
+    match fault {
+        CannotTake::Invariant(broken) => format!("the engine halts: {:?}", broken.what),
+        CannotTake::NotARecord(fault) => format!("not a record ({fault:?})"),
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
 use journal::classify::Verdict;
-use protocol::{ClusterId, Index, Seq};
+use protocol::{ClusterId, EventBody, Index, Seq};
 
 use crate::args::{ReplayFault, VerifyArgs};
 use crate::entries::Entry;
@@ -106,7 +106,10 @@ fn rerun_all(
         if entry.frame.header.first_seq > to {
             return ControlFlow::Break(());
         }
-        let applied = rerun.apply(entry, to, &mut |applied, _| tally.count(applied));
+        let applied = rerun.apply(entry, to, &mut |applied, _| {
+            tally.count(applied);
+            findings.extend(passed_over(applied));
+        });
         if let Err(finding) = applied {
             stopped = Some(*finding);
             return ControlFlow::Break(());
@@ -125,6 +128,15 @@ fn rerun_all(
         findings.push(Finding { what, ..finding });
     }
     Ok(())
+}
+
+/// What operators passed over is never silent.
+fn passed_over(applied: &Applied<'_>) -> Option<Finding> {
+    let EventBody::RecordSkipped(skipped) = &applied.events.first()?.body else { return None };
+    let reason = skipped.reason.as_bytes().escape_ascii();
+    let what =
+        format!("passed over by signed decision of the operators, record {}: {reason}", skipped.record_hash);
+    Some(Finding::new(Grade::Notice, what).index(applied.entry.frame.header.index).seq(applied.seq))
 }
 
 /// Every snapshot and every mark behind `entry`, against the state there.

@@ -5,5 +5,6 @@ mod damage;
 mod program;
 mod questions;
 mod rewritten;
+mod skipped;
 mod verify;
 mod world;

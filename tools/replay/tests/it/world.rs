@@ -157,6 +157,11 @@ impl World {
         for (seq, time, record) in Frame::read(&bytes).unwrap().records() {
             self.engine.apply(seq, time, &record.unwrap(), &mut events).unwrap();
         }
+        self.followed(chain, &events);
+    }
+
+    /// Notes what followed from the last entry.
+    pub(crate) fn followed(&mut self, chain: Hash, events: &[Event]) {
         let mut encoded = Vec::new();
         events.iter().for_each(|event| event.write(&mut encoded));
         self.effects.fold(&encoded);
@@ -178,9 +183,14 @@ impl World {
 
     /// The empty entry with which a leader opens its term.
     fn noop(&mut self) {
+        self.append_without_records(FrameKind::Noop, &[]);
+    }
+
+    pub(crate) fn append_without_records(&mut self, kind: FrameKind, payload: &[u8]) {
         let mut buffer = Vec::new();
         frame::begin(&mut buffer);
-        let header = self.header(FrameKind::Noop, 0);
+        buffer.extend_from_slice(payload);
+        let header = self.header(kind, 0);
         frame::finish(&mut buffer, &header);
         self.append_raw(&buffer);
     }
