@@ -247,8 +247,9 @@ impl Sessions {
             effects,
             events::LogonSent { heartbeat_s: logon.heartbeat_s, reset: logon.reset, next_expected },
         );
-        if logon.msg_seq_num >= session.next_in {
-            // Too high, and so not counted: it comes again, or is gap-filled, with what is asked for now.
+        if logon.msg_seq_num >= session.next_in && logon.next_expected == 0 {
+            // Too high, and so not counted: it comes again, or is gap-filled, with what is asked for now. A client that
+            // sends NextExpectedMsgSeqNum(789) fills the gap because ours is in the answer.
             session.gap(&SessionGap { received: logon.msg_seq_num }, effects);
         }
     }

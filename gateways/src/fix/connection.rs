@@ -15,6 +15,7 @@ use protocol::{
 use super::ConnectionId;
 use super::directory::Directory;
 use super::encode::Encoder;
+use super::frame::Long;
 use super::output::{Outgoing, Pen};
 use super::render::Route;
 
@@ -27,8 +28,9 @@ const DRAIN_NANOS: u64 = 10 * NANOS_PER_SECOND;
 pub(crate) enum State {
     /// Nothing but a Logon is expected, and that in time.
     Fresh { until: MonoNanos },
-    /// A Logon was submitted; nothing is parsed before its outcome is known.
-    Awaiting { session: SessionId, msg_seq_num: u64 },
+    /// A Logon was submitted; nothing is parsed before its outcome is known. With NextExpectedMsgSeqNum(789) the peer fills
+    /// a gap before it without being asked.
+    Awaiting { session: SessionId, msg_seq_num: u64, fills_gaps: bool },
     /// Bound to its session.
     Open,
     /// A command was submitted that ends the session's connection; input is dropped, outputs still go out.
@@ -98,6 +100,8 @@ pub(crate) struct Connection {
     pub(crate) input: Vec<u8>,
     /// Bytes of a garbled message that are still to come.
     pub(crate) skip: usize,
+    /// A message longer than what is taken, while it passes by.
+    pub(crate) long: Option<Long>,
     output: Vec<u8>,
     output_at: usize,
     due: VecDeque<Due>,
@@ -115,6 +119,7 @@ impl Connection {
             state: State::Fresh { until },
             input: Vec::new(),
             skip: 0,
+            long: None,
             output: Vec::new(),
             output_at: 0,
             due: VecDeque::new(),
@@ -214,9 +219,11 @@ impl Connection {
         comp_ids: (Text<COMP_ID_BYTES_MAX>, Text<COMP_ID_BYTES_MAX>),
         now: MonoNanos,
     ) {
-        let received = match self.state {
-            State::Awaiting { msg_seq_num, .. } => msg_seq_num,
-            State::Fresh { .. } | State::Open | State::Ending | State::Closing { .. } | State::Done => 0,
+        let (received, fills_gaps) = match self.state {
+            State::Awaiting { msg_seq_num, fills_gaps, .. } => (msg_seq_num, fills_gaps),
+            State::Fresh { .. } | State::Open | State::Ending | State::Closing { .. } | State::Done => {
+                (0, false)
+            }
         };
         let mut held = BTreeMap::new();
         let is_gap = received > opened.next_in;
@@ -229,7 +236,7 @@ impl Connection {
             client_comp_id: comp_ids.0,
             our_comp_id: comp_ids.1,
             next_in: opened.next_in,
-            gap: is_gap.then_some(received),
+            gap: (is_gap && !fills_gaps).then_some(received),
             held,
             held_bytes: 0,
             heartbeat_nanos: u64::from(opened.heartbeat_s) * NANOS_PER_SECOND,

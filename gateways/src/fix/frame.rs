@@ -16,7 +16,8 @@ const TRAILER: &[u8] = b"\x0110=";
 const TRAILER_BYTES: usize = 7;
 /// `8=FIX.4.4` and later relatives (`8=FIXT.1.1`), with room to spare.
 const BEGIN_STRING_BYTES_MAX: usize = 16;
-const BODY_LENGTH_DIGITS_MAX: usize = 5;
+/// Messages of up to a million bytes are told apart from noise, though only short ones are taken.
+const BODY_LENGTH_DIGITS_MAX: usize = 6;
 
 /// What the bytes at the front of the input are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +30,8 @@ pub(crate) enum Frame {
     Garbled(usize),
     /// A message of this many bytes with the right length and checksum.
     Whole(usize),
+    /// The beginning, [`FIX_MESSAGE_BYTES_MAX`] bytes, of a message that is longer than what is taken; all of it has so many.
+    Long(usize),
 }
 
 /// Judges the front of `input`.
@@ -44,6 +47,7 @@ pub(crate) fn next(input: &[u8]) -> Frame {
         Verdict::Garbled => Frame::Garbled(start_of_next(input)),
         Verdict::GarbledUpTo(end) => Frame::Garbled(end),
         Verdict::Incomplete => Frame::Incomplete,
+        Verdict::Long(bytes) => Frame::Long(bytes),
     }
 }
 
@@ -53,6 +57,7 @@ enum Verdict {
     /// Garbled, but its BodyLength says how far it goes.
     GarbledUpTo(usize),
     Incomplete,
+    Long(usize),
 }
 
 fn judge(input: &[u8]) -> Verdict {
@@ -62,7 +67,12 @@ fn judge(input: &[u8]) -> Verdict {
     };
     let end = body.end + TRAILER_BYTES;
     if end > FIX_MESSAGE_BYTES_MAX {
-        return Verdict::Garbled;
+        let head = &input[..input.len().min(FIX_MESSAGE_BYTES_MAX).min(body.end)];
+        return match find(head, TRAILER) {
+            Some(_) => Verdict::Garbled,
+            None if input.len() < FIX_MESSAGE_BYTES_MAX => Verdict::Incomplete,
+            None => Verdict::Long(end),
+        };
     }
     let Some(message) = input.get(..end) else {
         // A BodyLength that is too long is given away by the CheckSum, without waiting for the bytes of other messages.
@@ -80,6 +90,65 @@ fn judge(input: &[u8]) -> Verdict {
         Verdict::Whole(end)
     } else {
         Verdict::GarbledUpTo(body.end)
+    }
+}
+
+/// A message that is longer than what is taken, while its bytes pass by: its beginning is kept, to say what was refused.
+#[derive(Debug)]
+pub(crate) struct Long {
+    head: Vec<u8>,
+    left: usize,
+    sum: u8,
+    trailer: Vec<u8>,
+    /// Bytes of [`TRAILER`] that the last bytes of the body are.
+    matched: usize,
+}
+
+/// What became of a long message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// Bytes are still to come.
+    Incomplete,
+    /// Length and checksum were right.
+    Whole,
+    /// It is garbled: the checksum is wrong, or came too early.
+    Garbled,
+}
+
+impl Long {
+    /// For the message that begins with `head` and has so many bytes.
+    pub(crate) fn new(head: &[u8], bytes: usize) -> Self {
+        let head = head.iter().take(FIX_MESSAGE_BYTES_MAX).copied().collect();
+        Self { head, left: bytes, sum: 0, trailer: Vec::with_capacity(TRAILER_BYTES), matched: 0 }
+    }
+
+    /// Lets bytes pass; returns how many of them belong to the message.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) -> (usize, Passed) {
+        for (at, &byte) in bytes.iter().enumerate() {
+            if self.left <= TRAILER_BYTES {
+                self.trailer.push(byte);
+            } else {
+                self.sum = self.sum.wrapping_add(byte);
+                self.matched =
+                    if byte == TRAILER[self.matched] { self.matched + 1 } else { usize::from(byte == SOH) };
+            }
+            self.left -= 1;
+            if self.matched == TRAILER.len() {
+                return (at + 1, Passed::Garbled);
+            }
+            if self.left == 0 {
+                // The body ends with a SOH, the first byte of the trailer's pattern.
+                let whole = self.matched == 1 && is_checksum(&self.trailer, self.sum);
+                return (at + 1, if whole { Passed::Whole } else { Passed::Garbled });
+            }
+        }
+        (bytes.len(), Passed::Incomplete)
+    }
+
+    /// The fields that are kept of it: as many of the first as are whole.
+    pub(crate) fn fields(&self) -> &[u8] {
+        let end = self.head.iter().rposition(|&byte| byte == SOH).map_or(0, |at| at + 1);
+        &self.head[..end]
     }
 }
 
@@ -170,7 +239,7 @@ mod tests {
             match next(&stream[at.min(stream.len())..]) {
                 Frame::Garbled(bytes) => (at, garbled) = (at + bytes, garbled + 1),
                 Frame::Noise(bytes) => at += bytes,
-                Frame::Incomplete | Frame::Whole(_) => return (at, garbled),
+                Frame::Incomplete | Frame::Whole(_) | Frame::Long(_) => return (at, garbled),
             }
         }
     }
@@ -205,6 +274,49 @@ mod tests {
         let end = b"8=FIX.4.4|9=13|".len() + 13;
         for cut in bad.len()..stream.len() {
             assert_eq!(next(&stream[..cut]), Frame::Garbled(end), "{cut}");
+        }
+    }
+
+    /// A message of `8=`, `9=` and 35=0 with a text that makes it `bytes` long.
+    fn of_length(bytes: usize) -> Vec<u8> {
+        let text = bytes - b"8=FIX.4.4|9=000000|35=0|58=|10=000|".len();
+        let body = format!("35=0|58={}|", "x".repeat(text));
+        let mut message = message(&format!("8=FIX.4.4|9={:06}|{body}", body.len()));
+        message.extend(format!("10={:03}\x01", checksum(&message)).as_bytes());
+        message
+    }
+
+    #[test]
+    fn a_long_message_passes_by_in_any_pieces() {
+        let longest = of_length(FIX_MESSAGE_BYTES_MAX);
+        assert_eq!(next(&longest), Frame::Whole(FIX_MESSAGE_BYTES_MAX));
+        for bytes in [FIX_MESSAGE_BYTES_MAX + 1, FIX_MESSAGE_BYTES_MAX + 8, 200_000, 999_999] {
+            let good = of_length(bytes);
+            assert_eq!(next(&good[..FIX_MESSAGE_BYTES_MAX - 1]), Frame::Incomplete);
+            assert_eq!(next(&good), Frame::Long(bytes));
+            let mut bad = good.clone();
+            bad[bytes - 100.min(bytes / 2)] ^= 1;
+            let mut early = good.clone();
+            early.splice(FIX_MESSAGE_BYTES_MAX - 20..FIX_MESSAGE_BYTES_MAX - 12, *b"\x01\x0110=000");
+            for piece in [1_usize, 7, 4_096, usize::MAX] {
+                for (message, expected) in
+                    [(&good, Passed::Whole), (&bad, Passed::Garbled), (&early, Passed::Garbled)]
+                {
+                    let mut long = Long::new(message, bytes);
+                    let stream = [&message[..], b"8=FIX"].concat();
+                    let (mut at, mut passed) = (0_usize, Passed::Incomplete);
+                    while passed == Passed::Incomplete {
+                        let end = stream.len().min(at.saturating_add(piece));
+                        let (taken, became) = long.pass(&stream[at..end]);
+                        (at, passed) = (at + taken, became);
+                    }
+                    assert_eq!(passed, expected);
+                    let end = if message == &early { FIX_MESSAGE_BYTES_MAX - 15 } else { bytes };
+                    assert_eq!(at, end);
+                    let fields = b"8=FIX.4.4|9=000000|35=0|".len();
+                    assert!(long.fields().starts_with(&good[..fields]) && long.fields().ends_with(&[SOH]));
+                }
+            }
         }
     }
 

@@ -11,19 +11,19 @@ use protocol::commands::{
 use protocol::limits::{FIX_MESSAGE_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX};
 use protocol::submit::Submit;
 use protocol::time::NANOS_PER_SECOND;
-use protocol::{Command, MonoNanos, SessionAction, SessionEnd, Strictness, Text, UnixNanos};
+use protocol::{Command, MonoNanos, SessionAction, SessionEnd, SessionId, Strictness, Text, UnixNanos};
 
 use super::SOH;
 use super::connection::{Bound, Connection, Held, State};
 use super::dictionary::{self, Direction, MessageDef};
 use super::directory::Directory;
 use super::encode::BEGIN_STRING;
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, Long, Passed};
 use super::message::{Field, Message};
 use super::orders;
 use super::reasons::business;
 use super::timestamp;
-use super::validate::{self, Fault, reason};
+use super::validate::{self, Fault, SEQ_NUM_MAX, reason};
 
 /// SendingTime(52) may be this far from our clock.
 const SENDING_TIME_NANOS_MAX: u64 = 120 * NANOS_PER_SECOND;
@@ -58,8 +58,25 @@ impl Connection {
             if self.release_held(cx) {
                 continue;
             }
+            if let Some(mut long) = self.long.take() {
+                let (bytes, passed) = long.pass(&input[at..]);
+                at += bytes;
+                match passed {
+                    Passed::Incomplete => {
+                        self.long = Some(long);
+                        break;
+                    }
+                    Passed::Whole => {
+                        self.heard(cx.now);
+                        self.long_message(long.fields(), cx);
+                    }
+                    Passed::Garbled => self.garbled(),
+                }
+                continue;
+            }
             match frame::next(&input[at..]) {
                 Frame::Incomplete => break,
+                Frame::Long(bytes) => self.long = Some(Long::new(&input[at..], bytes)),
                 Frame::Noise(bytes) | Frame::Garbled(bytes) => {
                     let here = bytes.min(input.len() - at);
                     self.skip = bytes - here;
@@ -154,10 +171,15 @@ impl Connection {
         match logon {
             None => self.state = State::Done,
             Some((session, logon)) => {
-                self.state = State::Awaiting { session, msg_seq_num: logon.msg_seq_num };
+                self.await_outcome(session, &logon);
                 self.submit(0, logon, cx.now, cx.submit);
             }
         }
+    }
+
+    fn await_outcome(&mut self, session: SessionId, logon: &SessionLogon) {
+        let (msg_seq_num, fills_gaps) = (logon.msg_seq_num, logon.next_expected != 0);
+        self.state = State::Awaiting { session, msg_seq_num, fills_gaps };
     }
 
     fn logon(&self, message: &Message<'_>) -> Option<SessionLogon> {
@@ -177,31 +199,70 @@ impl Connection {
         arrived: UnixNanos,
         cx: &mut Inbound<'_, S>,
     ) {
-        let Some(bound) = &self.bound else { return };
+        let (Some(number), Some(bound)) = (self.number(message, cx), &self.bound) else { return };
         let next_in = bound.next_in;
-        if message.begin_string() != BEGIN_STRING {
-            return self.end(SessionAction::BeginString, cx);
-        }
-        let Some(number) = message.number(34) else {
-            let reason = match message.get(34) {
-                None => reason::REQUIRED_TAG_MISSING,
-                Some(b"") => reason::NO_VALUE,
-                Some(_) => reason::INCORRECT_FORMAT,
-            };
-            self.reject(0, message, Fault { tag: 34, reason }, "", cx);
-            return self.end(SessionAction::Protocol, cx);
-        };
         let kind = message.msg_type();
         if kind == b"4" && !message.is_yes(123) {
             self.sequence_reset(message, number, arrived, cx);
         } else if kind == b"A" && message.is_yes(141) {
-            self.logon_again(message, number, arrived, cx);
+            self.logon_again(message, arrived, cx);
         } else if number < next_in {
             self.too_low(message, number, arrived, cx);
         } else if number > next_in {
             self.too_high(message, bytes, number, arrived, cx);
         } else {
             self.in_sequence(message, number, arrived, cx);
+        }
+    }
+
+    /// MsgSeqNum(34). A message of another version, or without a number, cannot be placed, and ends the session.
+    fn number<S: Submit>(&mut self, message: &Message<'_>, cx: &mut Inbound<'_, S>) -> Option<u64> {
+        if message.begin_string() != BEGIN_STRING {
+            self.end(SessionAction::BeginString, cx);
+            return None;
+        }
+        let number = message.number(34).filter(|number| *number <= SEQ_NUM_MAX);
+        if number.is_none() {
+            let reason = match message.get(34) {
+                None => reason::REQUIRED_TAG_MISSING,
+                Some(b"") => reason::NO_VALUE,
+                Some(_) => reason::INCORRECT_FORMAT,
+            };
+            self.reject(0, message, Fault { tag: 34, reason }, "", cx);
+            self.end(SessionAction::Protocol, cx);
+        }
+        number
+    }
+
+    /// A message of which only the first fields are known, because it is longer than what is taken. It is not garbled:
+    /// its peer would send it again for ever if it were ignored. So it is refused, and its number counts.
+    fn long_message<S: Submit>(&mut self, bytes: &[u8], cx: &mut Inbound<'_, S>) {
+        let mut fields = core::mem::take(cx.fields);
+        match (Message::split(bytes, &mut fields), self.state) {
+            (Ok(message), State::Open) => self.refuse_long(&message, cx),
+            _ => self.garbled(),
+        }
+        *cx.fields = fields;
+    }
+
+    fn refuse_long<S: Submit>(&mut self, message: &Message<'_>, cx: &mut Inbound<'_, S>) {
+        let (Some(number), Some(bound)) = (self.number(message, cx), &self.bound) else { return };
+        let (next_in, arrived) = (bound.next_in, cx.wall);
+        if number < next_in {
+            return self.too_low(message, number, arrived, cx);
+        }
+        // Above a gap its number does not count yet, and there is nothing of it to keep: it comes again.
+        let request = if number == next_in { number } else { 0 };
+        if let Some(grave) = self.grave(message, arrived) {
+            self.refuse_gravely(request, message, &grave, cx);
+        } else if number > next_in {
+            return self.ask_for_gap(number, cx);
+        } else {
+            let note = format!("longer than {FIX_MESSAGE_BYTES_MAX} bytes");
+            self.reject(number, message, Fault { tag: 0, reason: reason::OTHER }, &note, cx);
+        }
+        if number == next_in {
+            self.advance(number + 1);
         }
     }
 
@@ -223,13 +284,7 @@ impl Connection {
     }
 
     /// A Logon with ResetSeqNumFlag on a connection that is logged on: all numbers start again at 1.
-    fn logon_again<S: Submit>(
-        &mut self,
-        message: &Message<'_>,
-        number: u64,
-        arrived: UnixNanos,
-        cx: &mut Inbound<'_, S>,
-    ) {
+    fn logon_again<S: Submit>(&mut self, message: &Message<'_>, arrived: UnixNanos, cx: &mut Inbound<'_, S>) {
         let Some(session) = self.bound.as_ref().map(|bound| bound.session) else { return };
         if self.refused(0, message, arrived, cx) {
             return;
@@ -237,8 +292,8 @@ impl Connection {
         let allowed = cx.directory.session(session).is_some_and(|session| session.reset_on_logon);
         match self.logon(message).filter(|_| allowed) {
             Some(logon) => {
-                self.submit(0, logon, cx.now, cx.submit);
-                self.state = State::Awaiting { session, msg_seq_num: number };
+                self.submit(0, logon.clone(), cx.now, cx.submit);
+                self.await_outcome(session, &logon);
             }
             None => {
                 let fault = Fault { tag: 141, reason: reason::VALUE_INCORRECT };
@@ -293,6 +348,10 @@ impl Connection {
             }
             _ => self.hold(number, Held::Message { bytes: bytes.into(), arrived }),
         }
+        self.ask_for_gap(number, cx);
+    }
+
+    fn ask_for_gap<S: Submit>(&mut self, number: u64, cx: &mut Inbound<'_, S>) {
         if let Some(bound) = self.bound.as_mut().filter(|bound| bound.gap.is_none()) {
             bound.gap = Some(number);
             self.submit(0, SessionGap { received: number }, cx.now, cx.submit);

@@ -27,6 +27,9 @@ pub(crate) mod reason {
     pub(crate) const OTHER: u16 = 99;
 }
 
+/// The highest number that a message or a sequence may have: there is always one more.
+pub(crate) const SEQ_NUM_MAX: u64 = i64::MAX.cast_unsigned();
+
 /// What a Reject(3) says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fault {
@@ -117,6 +120,9 @@ fn check_value(message: &Message<'_>, field: Field, def: &FieldDef) -> Result<()
     }
     if !has_format(value, def.kind) {
         return fault(reason::INCORRECT_FORMAT);
+    }
+    if def.kind == Kind::SeqNum && number(value).is_some_and(|number| number > SEQ_NUM_MAX) {
+        return fault(reason::VALUE_INCORRECT);
     }
     let listed = def.values.is_empty() || def.values.iter().any(|(known, _)| known.as_bytes() == value);
     if !listed || value.len() > bytes_max(def.tag) {

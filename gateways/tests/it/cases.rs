@@ -6,6 +6,7 @@
 //! >= 35=D|55=X|34=2|    only 8, 9 and 10 are added
 //! >> 8=FIX.4.4|9=…      these bytes
 //! 2> …                  the same on connection 2; `connect 2` makes it, `drop 2` ends it
+//! > 35=0|58=x*9|        a value of so many letters
 //! wait 6.5              seconds pass          as CLIENT2    who writes from now on
 //! full / full of orders / room 1 / room      the queue             quorum off / quorum on     commits
 //! slow 1 / fast 1       the peer reads        floor 5       nothing below is kept        stop
@@ -115,11 +116,13 @@ impl Player {
         sealed(&(fields.join("|") + "|"))
     }
 
-    /// Replaces values like `T`, `T-121` and `T+10` by timestamps.
+    /// Replaces values like `T`, `T-121` and `T+10` by timestamps, and `x*9` by so many letters.
     fn times(&self, text: &str) -> String {
         let time = |field: &str| {
             let (tag, value) = field.split_once('=')?;
-            Some(format!("{tag}={}", self.time(value)?))
+            let letters = value.strip_prefix("x*").and_then(|count| count.parse().ok());
+            let value = letters.map(|count| "x".repeat(count)).or_else(|| self.time(value))?;
+            Some(format!("{tag}={value}"))
         };
         text.split('|')
             .map(|field| time(field).unwrap_or_else(|| field.to_owned()))

@@ -132,8 +132,9 @@ impl Engine {
         }
         let (mut low, mut expected, mut received) =
             (!logon.reset && logon.msg_seq_num < session.next_in, session.next_in, logon.msg_seq_num);
-        if !low && !logon.reset && logon.next_expected > session.next_out {
-            (low, expected, received) = (true, session.next_out, logon.next_expected);
+        let next_out = if logon.reset { 1 } else { session.next_out };
+        if !low && logon.next_expected > next_out {
+            (low, expected, received) = (true, next_out, logon.next_expected);
         }
         if low {
             self.send(id, LogoutSent { end: SessionEnd::SequenceTooLow, expected, received });
@@ -162,7 +163,7 @@ impl Engine {
         self.emit(opened);
         let next_expected = if logon.next_expected == 0 { 0 } else { next_in };
         self.send(id, LogonSent { heartbeat_s: logon.heartbeat_s, reset: logon.reset, next_expected });
-        if logon.msg_seq_num > next_in {
+        if logon.msg_seq_num > next_in && logon.next_expected == 0 {
             self.sessions.get_mut(&id).unwrap().pending_gap = logon.msg_seq_num;
             self.send(id, ResendRequestSent { begin: next_in, end: 0 });
         }
