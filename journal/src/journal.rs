@@ -178,6 +178,8 @@ pub struct Journal<D> {
     commit: Index,
     newest_time: UnixNanos,
     hard_state: HardState,
+    /// Entries before the snapshot before this one are forgotten when the next one is noted.
+    newest_snapshot: Index,
     appended: Mark,
     durable: Mark,
     durable_index: Index,
@@ -295,9 +297,27 @@ impl<D: Disk> Journal<D> {
         self.push_mark(&LocalMark::Truncate { from, prev_term, prev_chain }, None);
     }
 
-    /// Notes that a snapshot at `index` is durable.
+    /// Notes that a snapshot at `index` is durable. Entries before the snapshot before it can no longer be read: with
+    /// two snapshots nobody starts from further back, and what is remembered of the log stays bounded by them.
     pub fn snap_mark(&mut self, index: Index, term: Term, state_hash: Hash) {
         self.push_mark(&LocalMark::Snapshot { index, term, state_hash }, None);
+        if index > self.newest_snapshot {
+            let older = std::mem::replace(&mut self.newest_snapshot, index);
+            self.forget_before(older);
+        }
+    }
+
+    /// Forgets where entries before `index` lie; their files stay. The entry at `index` is still read: seq and chain of
+    /// the next one follow from it.
+    fn forget_before(&mut self, index: Index) {
+        let base = Index(index.0.saturating_sub(1));
+        if base <= self.log.base_index || index > self.log.last_index {
+            return;
+        }
+        // Where it cannot be read, more is remembered than has to be, and the next snapshot tries again.
+        let (Some(term), Ok(chain)) = (self.term(base), self.chain(base)) else { return };
+        (self.log.base_index, self.log.base_term, self.log.base_chain) = (base, term, chain);
+        self.tail.forget_before(index);
     }
 
     /// The newest committed entry; goes along in the next block's header.
@@ -340,6 +360,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Drops segments whose entries are all at or below `index`: after the second snapshot above it. Returns how many.
+    /// Those that the opening passed over are not known here.
     ///
     /// # Errors
     /// [`ReadFault`]: what is left is still a log; files that could not be removed are when the journal is opened again.
@@ -383,7 +404,8 @@ impl<D: Disk> Journal<D> {
         self.durable
     }
 
-    /// The first entry that can be read.
+    /// The first entry that can be read, also by Raft: a follower that needs an earlier one gets a snapshot. Files may
+    /// go further back.
     #[must_use]
     pub fn first_index(&self) -> Index {
         self.log.base_index.next()
@@ -428,7 +450,7 @@ impl<D: Disk> Journal<D> {
     /// Whose journal it is.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        Identity { cluster: self.meta.cluster, epoch: self.meta.epoch, node: self.meta.node }
+        self.meta.identity()
     }
 
     /// Counters.

@@ -17,7 +17,7 @@ use protocol::{ClusterEpoch, ClusterId, Field, NodeId, Term, put};
 
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
 use crate::marks::HardState;
-use crate::{AlignedBuf, segment};
+use crate::{AlignedBuf, Identity, segment};
 
 const MAGIC: &[u8; 8] = b"SICLMETA";
 const HINT_MAGIC: &[u8; 8] = b"SICLHINT";
@@ -62,6 +62,12 @@ pub fn file() -> FileRef {
 }
 
 impl Meta {
+    /// Whose it is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        Identity { cluster: self.cluster, epoch: self.epoch, node: self.node }
+    }
+
     /// One copy.
     #[must_use]
     pub fn page(&self) -> AlignedBuf {

@@ -126,6 +126,13 @@ impl SegmentHeader {
         SegmentName { epoch: self.epoch, segno: self.segno }
     }
 
+    /// The header of segment `name`, by whichever of its two pages is whole.
+    #[must_use]
+    pub fn read_either(name: SegmentName, pages: &[u8]) -> Option<Self> {
+        let mut copies = pages.chunks(HEADER_PAGE_BYTES).take(2).filter_map(|page| Self::read(page).ok());
+        copies.next().filter(|header| header.name() == name)
+    }
+
     /// Both header pages.
     #[must_use]
     pub fn pages(&self) -> AlignedBuf {

@@ -13,11 +13,12 @@
 //! ```
 
 use protocol::hash::{Hash, blake3, crc32c, crc32c_append};
+use protocol::limits::BLOCK_ALIGN;
 use protocol::{ClusterEpoch, ClusterId, Field, Index, Seq, Term, UnixNanos, put};
 
-use crate::AlignedBuf;
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
 use crate::segment::{UNFINISHED_SUFFIX, unfinished};
+use crate::{AlignedBuf, Identity};
 
 const MAGIC: &[u8; 8] = b"SICLSNAP";
 const END_MAGIC: &[u8; 8] = b"SNAPEND1";
@@ -89,6 +90,18 @@ pub enum SnapshotFault {
     /// The membership is longer than [`CONF_BYTES_MAX`].
     #[error("a membership of {0} bytes")]
     Conf(usize),
+    /// It is another cluster's or epoch's.
+    #[error("the snapshot is another cluster's or epoch's")]
+    Foreign,
+    /// It was taken under rules that this program does not have.
+    #[error("the snapshot was taken under version {0} of the rules")]
+    Rules(u32),
+    /// The state does not load, or is not the one that the header names by hash, seq and time.
+    #[error("the snapshot does not hold the state that its header names")]
+    State,
+    /// The journal has another entry, or none, where the snapshot was taken.
+    #[error("the snapshot was taken behind another history than the journal's")]
+    History,
 }
 
 impl SnapshotHeader {
@@ -268,27 +281,61 @@ pub fn files<D: Disk>(disk: &mut D) -> Result<Vec<FileRef>, DiskFault> {
     Ok(names.into_iter().map(|name| FileRef::new(Dir::Snapshots, name)).collect())
 }
 
-/// A snapshot that was loaded, and what was wrong with newer ones.
-pub type Loaded = (Option<(SnapshotHeader, Vec<u8>)>, Vec<(FileRef, SnapshotFault)>);
+/// A snapshot that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its file.
+    pub file: FileRef,
+    /// The last entry in it.
+    pub index: Index,
+}
 
-/// Loads the newest valid snapshot, and removes unfinished ones. Damaged ones are left where they are, and reported.
+/// The snapshots of a replica, newest first. Also damaged ones, by their names: a snapshot has its name only after it was
+/// durable, so that its last entry was committed whatever has become of the state. Those of other clusters are left out.
 ///
 /// # Errors
 /// [`DiskFault`].
-pub fn load_newest<D: Disk>(disk: &mut D) -> Result<Loaded, DiskFault> {
+pub fn kept<D: Disk>(disk: &mut D, owner: &Identity) -> Result<Vec<Kept>, DiskFault> {
+    let mut kept = Vec::new();
+    let mut bytes = AlignedBuf::zeroed((HEADER_BYTES + CONF_BYTES_MAX).next_multiple_of(BLOCK_ALIGN));
+    for file in files(disk)? {
+        let read = disk.read(&file, 0, &mut bytes, ReadFrom::Device)?;
+        let named = match SnapshotHeader::read(bytes.get(..read).unwrap_or_default()) {
+            Ok((header, ..)) if header.cluster != owner.cluster => None,
+            Ok((header, ..)) => Some((header.epoch, header.index)),
+            Err(_) => parse_name(&file.name),
+        };
+        if let Some((_, index)) = named.filter(|(epoch, _)| *epoch == owner.epoch) {
+            kept.push(Kept { file, index });
+        }
+    }
+    kept.sort_unstable_by_key(|kept| std::cmp::Reverse(kept.index));
+    Ok(kept)
+}
+
+/// Where the journal has to be read from for whoever starts from one of the `kept` snapshots, newest first: the older of
+/// two, so that damage to the newest costs nothing but time; the beginning without two.
+#[must_use]
+pub fn needed_from(kept: &[Kept]) -> Index {
+    kept.get(SNAPSHOTS_KEPT - 1).map_or(Index(0), |older| older.index)
+}
+
+fn parse_name(name: &str) -> Option<(ClusterEpoch, Index)> {
+    let (epoch, index) = name.strip_suffix(".snap")?.split_once('-')?;
+    Some((ClusterEpoch(u64::from_str_radix(epoch, 16).ok()?), Index(index.parse().ok()?)))
+}
+
+/// Removes what an earlier process began to write.
+///
+/// # Errors
+/// [`DiskFault`].
+pub fn remove_unfinished<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
     for name in disk.list(Dir::Snapshots)? {
         if name.ends_with(UNFINISHED_SUFFIX) {
             disk.remove(&FileRef::new(Dir::Snapshots, name))?;
         }
     }
-    let mut damaged = Vec::new();
-    for file in files(disk)? {
-        match load(disk, &file) {
-            Ok(snapshot) => return Ok((Some(snapshot), damaged)),
-            Err(fault) => damaged.push((file, fault)),
-        }
-    }
-    Ok((None, damaged))
+    Ok(())
 }
 
 /// Loads and verifies one snapshot.
@@ -297,7 +344,7 @@ pub fn load_newest<D: Disk>(disk: &mut D) -> Result<Loaded, DiskFault> {
 /// [`SnapshotFault`].
 pub fn load<D: Disk>(disk: &mut D, file: &FileRef) -> Result<(SnapshotHeader, Vec<u8>), SnapshotFault> {
     let len = disk.len(file)?.unwrap_or(0) as usize;
-    let mut bytes = AlignedBuf::zeroed(len.next_multiple_of(protocol::limits::BLOCK_ALIGN));
+    let mut bytes = AlignedBuf::zeroed(len.next_multiple_of(BLOCK_ALIGN));
     let read = disk.read(file, 0, &mut bytes, ReadFrom::Device)?;
     decode(bytes.get(..read.min(len)).unwrap_or_default())
 }

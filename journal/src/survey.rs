@@ -631,6 +631,14 @@ pub fn classify<'a>(
     survey.finish(durable_hint)
 }
 
+/// Whether a walk that is to meet all entries from `from` on may begin with segment `name`, whose header pages are
+/// `pages`. Of several such segments the newest will do: where it begins the log ends before `from`, so that whatever
+/// stands there now was written later, also where entries were replaced.
+#[must_use]
+pub fn may_begin_with(name: SegmentName, pages: &[u8], from: Index) -> bool {
+    SegmentHeader::read_either(name, pages).is_some_and(|header| header.first_index <= from)
+}
+
 /// Whether a block with this header belongs at `place`.
 fn lies_at(header: &BlockHeader, place: Place) -> bool {
     header.segno == place.segment.segno

@@ -1,15 +1,16 @@
-//! Snapshots: when one is due, what goes into it, and how a replica starts from one.
+//! Snapshots: when one is due, what goes into it, and how a replica starts from one ([`Base`]).
 //!
 //! Until a follower can take them, the state is copied on the apply thread and everything slow (serialising,
 //! compressing, three syncs) happens wherever the caller runs [`SnapshotJob::write`].
 
 use engine::Engine;
+use journal::meta::MetaView;
 use journal::outbox::{self, Damage, Outbox};
-use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
-use journal::{Disk, FileRef, Journal};
+use journal::snapshot_file::{self, Kept, SnapshotFault, SnapshotHeader};
+use journal::{Disk, FileRef, Journal, ReadFault, Refusal};
 use protocol::event::OutputNumber;
-use protocol::hash::blake3;
-use protocol::{Index, MonoNanos, Seq};
+use protocol::hash::{Hash, blake3};
+use protocol::{Index, MonoNanos, Seq, Term};
 use raft::prelude::ConfState;
 
 use crate::StartFault;
@@ -78,13 +79,16 @@ impl SnapshotJob {
     }
 }
 
-/// Where a replica starts: behind the newest snapshot that is whole, or at the beginning.
+/// Where a replica starts: behind the newest snapshot that serves, or at the beginning.
 pub(crate) struct Base {
     pub(crate) engine: Engine,
     pub(crate) index: Index,
-    pub(crate) effect_hash: protocol::hash::Hash,
+    pub(crate) effect_hash: Hash,
     /// `None`: the membership of a new cluster.
     pub(crate) conf_state: Option<ConfState>,
+    /// That entry's term and chain, by the snapshot.
+    term: Term,
+    chain: Hash,
     /// What is wrong with the newest snapshot, if this is not it.
     pub(crate) damaged: Option<SnapshotFault>,
     /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.
@@ -94,65 +98,191 @@ pub(crate) struct Base {
 }
 
 impl Base {
-    /// The state to start from with the outputs below it. A replay from a snapshot does not produce those again, so
-    /// that where one is gone the snapshot is passed over, and nobody is told that there was none.
-    pub(crate) fn with_outputs<D: Disk>(
+    /// Chooses a state to start from, then opens the journal behind it: from the older of two snapshots on, or from the
+    /// beginning where no snapshot serves. One that does not is passed over, and told of.
+    pub(crate) fn recover<D: Disk>(
+        mut disk: D,
         mut beside: D,
-        journal: &mut Journal<D>,
-    ) -> Result<(Self, Outbox<D>), StartFault> {
-        let base = Self::load(&mut beside, journal)?;
-        let outbox = Outbox::open(beside, base.engine.seq_applied())?;
-        let missing = missing_output(&base.engine, &outbox);
-        let outbox_damage = outbox.damaged().to_vec();
-        if missing.is_none() || journal.first_index() > Index(1) {
-            return Ok((Self { outputs_were_missing: missing, outbox_damage, ..base }, outbox));
+        options: journal::Options,
+    ) -> Result<(Self, Journal<D>, Outbox<D>), StartFault> {
+        let Some(meta) = MetaView::load(&mut disk)?.and_then(|view| view.meta) else {
+            // Recovery says what that means.
+            return Err(Journal::open(disk, options).err().unwrap_or(Refusal::MetaLost).into());
+        };
+        snapshot_file::remove_unfinished(&mut beside)?;
+        let kept = snapshot_file::kept(&mut beside, &meta.identity())?;
+        let mut others = snapshot_file::files(&mut beside)?;
+        others.retain(|file| kept.iter().all(|kept| kept.file != *file));
+        let mut choice = Choice {
+            kept,
+            faults: others.into_iter().map(|file| (file, SnapshotFault::Foreign)).collect(),
+            missing: None,
+            outbox_damage: None,
+            takes_incomplete: false,
+        };
+        let needed_from = snapshot_file::needed_from(&choice.kept);
+        loop {
+            let (base, outputs) = choice.best(beside)?;
+            let mut journal = Journal::open_from(disk, options, needed_from.min(base.index))?.journal;
+            if !choice.serves(&base, &mut journal)? {
+                disk = journal.into_disk();
+                beside = outputs.into_disk();
+                continue;
+            }
+            let outbox = match outputs {
+                Outputs::Kept(outbox) => outbox,
+                // Not before recovery has agreed to the journal: it empties the outbox.
+                Outputs::Replayed(beside) => Outbox::open(beside, Seq::ZERO)?,
+            };
+            let base = Self {
+                damaged: first_fault(choice.faults),
+                outputs_were_missing: choice.missing,
+                outbox_damage: choice.outbox_damage.unwrap_or_default(),
+                ..base
+            };
+            return Ok((base, journal, outbox));
         }
-        let beginning =
-            Self { damaged: base.damaged, outputs_were_missing: missing, outbox_damage, ..Self::beginning() };
-        Ok((beginning, Outbox::open(outbox.into_disk(), Seq::ZERO)?))
     }
 
-    fn beginning() -> Self {
+    /// The newest state that fits an open journal, for an engine that begins again.
+    pub(crate) fn load<D: Disk>(beside: &mut D, journal: &mut Journal<D>) -> Result<Self, StartFault> {
+        let owner = journal.identity();
+        let mut damaged = Vec::new();
+        for Kept { file, .. } in snapshot_file::kept(beside, &owner)? {
+            match Self::read(beside, &file).and_then(|base| base.fits(journal).map(|()| base)) {
+                Ok(base) => return Ok(Self { damaged: first_fault(damaged), ..base }),
+                Err(fault) => damaged.push((file, fault)),
+            }
+        }
+        let first_index = journal.first_index();
+        if first_index > Index(1) {
+            return Err(StartFault::NoSnapshot { first_index, damaged });
+        }
+        Ok(Self { damaged: first_fault(damaged), ..Self::beginning() })
+    }
+
+    /// The state of a new cluster.
+    pub(crate) fn beginning() -> Self {
         Self {
             engine: Engine::new(),
             index: Index(0),
-            effect_hash: protocol::hash::Hash::ZERO,
+            effect_hash: Hash::ZERO,
             conf_state: None,
+            term: Term(0),
+            chain: Hash::ZERO,
             damaged: None,
             outputs_were_missing: None,
             outbox_damage: Vec::new(),
         }
     }
 
-    /// Loads it and holds it against the journal.
-    pub(crate) fn load<D: Disk>(beside: &mut D, journal: &mut Journal<D>) -> Result<Self, StartFault> {
-        let (newest, damaged) = snapshot_file::load_newest(beside)?;
-        let Some((header, state)) = newest else {
-            let first_index = journal.first_index();
-            if first_index > Index(1) {
-                return Err(StartFault::NoSnapshot { first_index, damaged });
-            }
-            return Ok(Self { damaged: first_fault(damaged), ..Self::beginning() });
-        };
-        let index = header.index;
-        let chain = journal.chain(index)?;
-        if chain != header.chain {
-            return Err(StartFault::SnapshotChain { index, recorded: header.chain, found: chain });
+    /// Reads a snapshot and holds it against what its header says.
+    fn read<D: Disk>(beside: &mut D, file: &FileRef) -> Result<Self, SnapshotFault> {
+        let (header, state) = snapshot_file::load(beside, file)?;
+        if header.engine_version != engine::ENGINE_VERSION {
+            return Err(SnapshotFault::Rules(header.engine_version));
         }
-        let engine = Engine::restore(&state).map_err(|fault| StartFault::EngineState { index, fault })?;
-        if engine.state_hash() != header.state_hash {
-            return Err(StartFault::SnapshotState { index });
-        }
-        let conf_state = decode_conf_state(&header.conf_state).ok_or(StartFault::SnapshotState { index })?;
+        let engine = Engine::restore(&state).map_err(|_| SnapshotFault::State)?;
+        let is_as_named = engine.state_hash() == header.state_hash
+            && engine.seq_applied().next() == header.next_seq
+            && engine.time() == header.last_time;
+        let conf_state = decode_conf_state(&header.conf_state).filter(|_| is_as_named);
         Ok(Self {
             engine,
-            index,
+            index: header.index,
             effect_hash: header.effect_hash,
-            conf_state: Some(conf_state),
-            damaged: first_fault(damaged),
-            outputs_were_missing: None,
-            outbox_damage: Vec::new(),
+            conf_state: Some(conf_state.ok_or(SnapshotFault::State)?),
+            term: header.term,
+            chain: header.chain,
+            ..Self::beginning()
         })
+    }
+
+    /// The journal has the very entry that the snapshot ends with.
+    fn fits<D: Disk>(&self, journal: &mut Journal<D>) -> Result<(), SnapshotFault> {
+        match (journal.term(self.index), journal.chain(self.index)) {
+            (Some(term), Ok(chain)) if (term, chain) == (self.term, self.chain) => Ok(()),
+            (_, Err(ReadFault::Disk(fault))) => Err(SnapshotFault::Disk(fault)),
+            _ => Err(SnapshotFault::History),
+        }
+    }
+}
+
+/// Snapshots that a replica may start from, and what was found out about them.
+struct Choice {
+    /// Newest first. One that does not serve is taken out.
+    kept: Vec<Kept>,
+    faults: Vec<(FileRef, SnapshotFault)>,
+    missing: Option<OutputNumber>,
+    outbox_damage: Option<Vec<Damage>>,
+    /// The journal has no beginning: a snapshot has to serve although outputs below it are gone.
+    takes_incomplete: bool,
+}
+
+/// The outputs below the state that was chosen.
+enum Outputs<D> {
+    /// They are all there.
+    Kept(Outbox<D>),
+    /// The replay produces them all.
+    Replayed(D),
+}
+
+impl<D: Disk> Outputs<D> {
+    fn into_disk(self) -> D {
+        match self {
+            Self::Kept(outbox) => outbox.into_disk(),
+            Self::Replayed(disk) => disk,
+        }
+    }
+}
+
+impl Choice {
+    /// The newest snapshot that is whole and whose outputs are there, or the beginning. A replay from a snapshot does not
+    /// produce the outputs below it again, so that where one is gone the snapshot is passed over, and nobody is told
+    /// that there was none.
+    fn best<D: Disk>(&mut self, mut beside: D) -> Result<(Base, Outputs<D>), StartFault> {
+        let mut at = 0;
+        while let Some(Kept { file, .. }) = self.kept.get(at) {
+            let base = match Base::read(&mut beside, file) {
+                Ok(base) => base,
+                Err(fault) => {
+                    self.take_out(at, fault);
+                    continue;
+                }
+            };
+            let outbox = Outbox::open(beside, base.engine.seq_applied())?;
+            self.outbox_damage.get_or_insert_with(|| outbox.damaged().to_vec());
+            let missing = missing_output(&base.engine, &outbox);
+            self.missing = self.missing.or(missing);
+            if missing.is_none() || self.takes_incomplete {
+                return Ok((base, Outputs::Kept(outbox)));
+            }
+            beside = outbox.into_disk();
+            at += 1;
+        }
+        Ok((Base::beginning(), Outputs::Replayed(beside)))
+    }
+
+    /// Whether `journal` goes on from `base`; if not, the next choice is another one.
+    fn serves<D: Disk>(&mut self, base: &Base, journal: &mut Journal<D>) -> Result<bool, StartFault> {
+        if base.index.0 > 0 {
+            let Err(fault) = base.fits(journal) else { return Ok(true) };
+            if let Some(at) = self.kept.iter().position(|kept| kept.index == base.index) {
+                self.take_out(at, fault);
+            }
+            return Ok(false);
+        }
+        let first_index = journal.first_index();
+        if first_index > Index(1) && (self.takes_incomplete || self.kept.is_empty()) {
+            return Err(StartFault::NoSnapshot { first_index, damaged: std::mem::take(&mut self.faults) });
+        }
+        self.takes_incomplete = first_index > Index(1);
+        Ok(!self.takes_incomplete)
+    }
+
+    fn take_out(&mut self, at: usize, fault: SnapshotFault) {
+        let kept = self.kept.remove(at);
+        self.faults.push((kept.file, fault));
     }
 }
 

@@ -1,8 +1,9 @@
 //! From a disk to a running replica: create a cluster's first one, or recover one.
 
+use journal::outbox::Outbox;
 use journal::{Disk, Identity, Journal};
 use protocol::commands::Genesis;
-use protocol::{MonoNanos, NodeId};
+use protocol::{MonoNanos, NodeId, Seq};
 use raft::RawNode;
 use raft::prelude::ConfState;
 
@@ -40,7 +41,8 @@ impl<D: Disk> Replica<D> {
         options: &Options,
     ) -> Result<Self, StartFault> {
         let journal = Journal::create(disk, identity, journal_options)?;
-        Self::start(journal, beside, options)
+        let outbox = Outbox::open(beside, Seq::ZERO)?;
+        Self::start(Base::beginning(), journal, outbox, options)
     }
 
     /// Recovers a replica. What is durable is applied by the turns that follow, before [`Replica::serving`].
@@ -53,14 +55,18 @@ impl<D: Disk> Replica<D> {
         journal_options: journal::Options,
         options: &Options,
     ) -> Result<Self, StartFault> {
-        let opened = Journal::open(disk, journal_options)?;
-        Self::start(opened.journal, beside, options)
+        let (base, journal, outbox) = Base::recover(disk, beside, journal_options)?;
+        Self::start(base, journal, outbox, options)
     }
 
-    fn start(mut journal: Journal<D>, beside: D, options: &Options) -> Result<Self, StartFault> {
+    fn start(
+        base: Base,
+        journal: Journal<D>,
+        outbox: Outbox<D>,
+        options: &Options,
+    ) -> Result<Self, StartFault> {
         let node = journal.identity().node;
         let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
-        let (base, outbox) = Base::with_outputs(beside, &mut journal)?;
         let conf_state = base.conf_state.unwrap_or_else(|| {
             let mut founders = ConfState::default();
             founders.set_voters(options.voters.iter().map(|voter| voter.0).collect());

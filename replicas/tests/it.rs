@@ -1,6 +1,9 @@
 //! One replica on a real disk: what it acknowledged is there after a restart, with the same hash.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "it/start.rs"]
+mod start;
+
 use std::path::{Path, PathBuf};
 
 use engine::Engine;

@@ -17,7 +17,8 @@ use crate::segment::{
     self, BLOCKS_AT, PREFILL_STEP_BYTES, SECTOR_BYTES, SegmentHeader, SegmentName, UNFINISHED_SUFFIX,
     is_prefill,
 };
-use crate::survey::{Findings, Survey, Visit};
+use crate::snapshot_file;
+use crate::survey::{Findings, Survey, Visit, may_begin_with};
 
 /// A journal that is open, and how it was found.
 pub struct Opened<D> {
@@ -34,8 +35,10 @@ pub struct OpenReport {
     pub findings: Findings,
     /// What `meta` said.
     pub meta: MetaView,
-    /// Segments with blocks.
+    /// Segments with blocks that were read.
     pub segments: usize,
+    /// Older ones that were passed over.
+    pub segments_passed: usize,
     /// Bytes of an unfinished write that were filled with the pattern again.
     pub torn_bytes: u64,
 }
@@ -73,6 +76,14 @@ pub enum Refusal {
     /// It cannot be told alone whether the tail was durable.
     #[error("the tail cannot be judged alone: {}", describe(.0))]
     Suspect(Box<Findings>),
+    /// A snapshot holds entries that the log lacks: they were committed. Bring them back from a peer or a copy.
+    #[error("a snapshot proves that entries up to {snapshot} were committed, and the log ends before: {}", describe(.findings))]
+    BehindSnapshot {
+        /// The snapshot's last entry.
+        snapshot: Index,
+        /// What the segments said.
+        findings: Box<Findings>,
+    },
     /// Nothing is in doubt: there is nothing to adjudicate.
     #[error("nothing is in doubt: start the node")]
     NothingInDoubt,
@@ -111,7 +122,7 @@ impl<D: Disk> Journal<D> {
         remove_unfinished(&mut disk)?;
         let segments = segment_names(&mut disk)?;
         let mut buffer = AlignedBuf::with_capacity(0);
-        let walked = walk(&mut disk, &segments, 0, &mut buffer)?;
+        let walked = walk(&mut disk, &segments, Index(0), 0, &mut buffer)?;
         if walked.findings.blocks > 0 || !matches!(walked.findings.verdict, Verdict::Clean | Verdict::Torn) {
             return Err(Refusal::MetaLost);
         }
@@ -149,7 +160,17 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`Refusal`]. Nothing is changed on disk then, except that unfinished files are removed.
-    pub fn open(mut disk: D, options: Options) -> Result<Opened<D>, Refusal> {
+    pub fn open(disk: D, options: Options) -> Result<Opened<D>, Refusal> {
+        Self::open_from(disk, options, Index(0))
+    }
+
+    /// Opens the journal of `disk` for entries from `from` on, for a caller that has a snapshot of what is before: reads
+    /// no segment that holds only earlier ones. What is read is judged as by [`Self::open`]; every block that says what
+    /// was durable last lies there.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_from(mut disk: D, options: Options, from: Index) -> Result<Opened<D>, Refusal> {
         check(&options);
         remove_unfinished(&mut disk)?;
         let (view, segments) = (MetaView::load(&mut disk)?, segment_names(&mut disk)?);
@@ -157,8 +178,10 @@ impl<D: Disk> Journal<D> {
             return Err(if segments.is_empty() { Refusal::Empty } else { Refusal::MetaLost });
         };
         let meta = view.meta.ok_or(Refusal::MetaLost)?;
+        let segments_passed = first_needed(&mut disk, &segments, from)?;
+        let segments = segments.get(segments_passed..).unwrap_or_default();
         let mut buffer = AlignedBuf::with_capacity(0);
-        let walked = walk(&mut disk, &segments, view.durable_hint, &mut buffer)?;
+        let walked = walk(&mut disk, segments, from, view.durable_hint, &mut buffer)?;
         let findings = &walked.findings;
         match findings.verdict {
             Verdict::Clean | Verdict::Torn => {}
@@ -167,14 +190,16 @@ impl<D: Disk> Journal<D> {
         }
         let active = findings.segment.ok_or(Refusal::NoSegment)?;
         check_owner(&active, &meta)?;
+        let newest_snapshot = check_snapshots(&mut disk, &meta, findings)?;
         let torn_bytes = if findings.verdict == Verdict::Torn {
             let nonce = if findings.end.segment == active.name() { active.nonce } else { walked.last_nonce };
             refill(&mut disk, findings.end.segment, findings.end.offset, nonce)?
         } else {
             0
         };
-        for name in &segments {
+        for name in segments {
             // What a killed process had written and not synced is read here; Raft counts it as durable from now on.
+            // Earlier segments were durable when the header of the next was written.
             disk.sync(&name.file())?;
         }
         disk.sync_dir(Dir::Journal)?;
@@ -185,21 +210,30 @@ impl<D: Disk> Journal<D> {
             findings: walked.findings.clone(),
             meta: view,
             segments: walked.segments,
+            segments_passed,
             torn_bytes,
         };
-        Ok(Opened { journal: Self::assemble(disk, options, meta, active, walked), report })
+        let journal = Self::assemble(disk, options, meta, active, walked);
+        Ok(Opened { journal: Self { newest_snapshot, ..journal }, report })
     }
 
     fn assemble(disk: D, options: Options, meta: Meta, active: SegmentHeader, walked: Walked) -> Self {
-        let Findings { log, last_block, last_block_crc, commit, sealed, end, .. } = walked.findings;
+        let Findings { mut log, last_block, last_block_crc, commit, sealed, end, .. } = walked.findings;
         let next_offset = if end.segment == active.name() { end.offset } else { active.segment_bytes };
+        let mut tail = walked.tail;
+        if let Some(before) =
+            walked.before.filter(|before| log.base_index < before.0 && before.0 < log.last_index)
+        {
+            (log.base_index, log.base_term, log.base_chain) = before;
+            tail.forget_before(log.base_index.next());
+        }
         Self {
             disk,
             options,
             meta,
             log,
             written: log,
-            tail: walked.tail,
+            tail,
             building: std::collections::VecDeque::new(),
             in_flight: None,
             active: ActiveSegment { file: active.name().file(), header: active, next_offset, sealed },
@@ -211,6 +245,7 @@ impl<D: Disk> Journal<D> {
             commit,
             newest_time: walked.newest_time,
             hard_state: meta.hard_state,
+            newest_snapshot: Index(0),
             appended: Mark(0),
             durable: Mark(0),
             durable_index: log.last_index,
@@ -220,10 +255,12 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// What a walk over all segments has found.
+/// What a walk over segments has found.
 pub(super) struct Walked {
     pub(super) findings: Findings,
     tail: Tail,
+    /// The entry before the first that is wanted: index, term and chain.
+    before: Option<(Index, Term, Hash)>,
     spares: Vec<ReadySpare>,
     newest_time: UnixNanos,
     segments: usize,
@@ -231,24 +268,60 @@ pub(super) struct Walked {
     last_nonce: u64,
 }
 
-/// Reads all segments from the device, one at a time, and judges them.
+/// The place in `names` of the segment from which on all entries from `from` on lie: reads headers only, the newest
+/// first. Those of spares and damaged ones are passed; the walk meets them.
+pub(super) fn first_needed<D: Disk>(
+    disk: &mut D,
+    names: &[SegmentName],
+    from: Index,
+) -> Result<usize, DiskFault> {
+    if from.0 == 0 {
+        return Ok(0);
+    }
+    let mut pages = AlignedBuf::zeroed(BLOCKS_AT as usize);
+    for (at, name) in names.iter().enumerate().rev() {
+        let read = disk.read(&name.file(), 0, &mut pages, ReadFrom::Device)?;
+        if may_begin_with(*name, pages.get(..read).unwrap_or_default(), from) {
+            return Ok(at);
+        }
+    }
+    Ok(0)
+}
+
+/// Reads segments from the device, one at a time, and judges them. Entries from `from` on are wanted.
 pub(super) fn walk<D: Disk>(
     disk: &mut D,
     names: &[SegmentName],
+    from: Index,
     durable_hint: u64,
     buffer: &mut AlignedBuf,
 ) -> Result<Walked, DiskFault> {
+    walk_as(disk, names, from, durable_hint, buffer, &mut |_, _| ())
+}
+
+/// [`walk`], with the bytes of each segment as `change` leaves them.
+pub(super) fn walk_as<D: Disk>(
+    disk: &mut D,
+    names: &[SegmentName],
+    from: Index,
+    durable_hint: u64,
+    buffer: &mut AlignedBuf,
+    change: &mut dyn FnMut(SegmentName, &mut AlignedBuf),
+) -> Result<Walked, DiskFault> {
     let mut survey = Survey::new();
     let mut tail: Option<Tail> = None;
+    let mut before = None;
     let mut newest_time = UnixNanos(0);
     let mut segments = 0;
     let mut headerless = Vec::new();
     for name in names {
         read_segment(disk, *name, buffer)?;
+        change(*name, buffer);
         let mut entered = false;
         survey.segment(*name, buffer, &mut |visit| match visit {
             Visit::Segment(_, header) => {
                 entered = true;
+                newest_time = newest_time.max(header.created);
                 tail.get_or_insert_with(|| Tail::new(header.first_index)).enter_segment(*header);
             }
             Visit::Block { place, unlinked: false, .. } => {
@@ -261,6 +334,9 @@ pub(super) fn walk<D: Disk>(
                     if frame.header.kind.is_entry() {
                         tail.found_entry(&frame, place);
                         newest_time = newest_time.max(frame.header.time);
+                        if frame.header.index.next() == from {
+                            before = Some((frame.header.index, frame.header.term, frame.chain));
+                        }
                     } else if frame.header.kind == FrameKind::Truncate
                         && let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(&frame)
                     {
@@ -282,6 +358,7 @@ pub(super) fn walk<D: Disk>(
     Ok(Walked {
         findings,
         tail: tail.unwrap_or_else(|| Tail::new(Index(1))),
+        before,
         spares: headerless,
         newest_time,
         segments,
@@ -361,10 +438,24 @@ fn settle_meta<D: Disk>(
     Ok(settled)
 }
 
-fn check_owner(active: &SegmentHeader, meta: &Meta) -> Result<(), Refusal> {
+pub(super) fn check_owner(active: &SegmentHeader, meta: &Meta) -> Result<(), Refusal> {
     let segments = Identity { cluster: active.cluster, epoch: active.epoch, node: active.node };
-    let meta = Identity { cluster: meta.cluster, epoch: meta.epoch, node: meta.node };
+    let meta = meta.identity();
     if segments == meta { Ok(()) } else { Err(Refusal::Foreign { segments, meta }) }
+}
+
+/// The newest snapshot's last entry, which the log must reach: it was committed. 0 without one.
+pub(super) fn check_snapshots<D: Disk>(
+    disk: &mut D,
+    meta: &Meta,
+    findings: &Findings,
+) -> Result<Index, Refusal> {
+    let kept = snapshot_file::kept(disk, &meta.identity())?;
+    let snapshot = kept.first().map_or(Index(0), |newest| newest.index);
+    if snapshot > findings.log.last_index {
+        return Err(Refusal::BehindSnapshot { snapshot, findings: Box::new(findings.clone()) });
+    }
+    Ok(snapshot)
 }
 
 pub(super) fn segment_names<D: Disk>(disk: &mut D) -> Result<Vec<SegmentName>, DiskFault> {

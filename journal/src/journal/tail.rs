@@ -55,7 +55,7 @@ impl EntryPlace {
     }
 }
 
-/// Places of all entries of the log.
+/// Places of the log's entries from `first` on.
 #[derive(Debug)]
 pub(super) struct Tail {
     first: Index,
@@ -201,18 +201,29 @@ impl Tail {
             .collect()
     }
 
+    /// Forgets where entries before `first` lie.
+    pub(super) fn forget_before(&mut self, first: Index) {
+        let gone = first.0.saturating_sub(self.first.0) as usize;
+        self.entries.drain(..gone.min(self.entries.len()));
+        self.first = self.first.max(first);
+        let behind = self.first_block + self.blocks.len() as u64;
+        let oldest = self.entries.front().map_or(behind, |entry| entry.block);
+        while self.first_block < oldest && self.blocks.pop_front().is_some() {
+            self.first_block += 1;
+        }
+        // A start that walked the whole journal must not hold its memory for ever.
+        if self.entries.capacity() / 4 > self.entries.len() {
+            self.entries.shrink_to(2 * self.entries.len());
+            self.blocks.shrink_to(2 * self.blocks.len());
+        }
+    }
+
     /// Forgets what lies before `segment`.
     pub(super) fn drop_to(&mut self, segment: SegmentName) {
         while self.segments.front().is_some_and(|header| header.name() != segment) {
             self.segments.pop_front();
         }
         let Some(header) = self.segments.front() else { return };
-        let entries = header.first_index.0.saturating_sub(self.first.0);
-        self.entries.drain(..(entries as usize).min(self.entries.len()));
-        self.first = self.first.max(header.first_index);
-        while self.blocks.front().is_some_and(|block| block.segment < segment) {
-            self.blocks.pop_front();
-            self.first_block += 1;
-        }
+        self.forget_before(header.first_index);
     }
 }

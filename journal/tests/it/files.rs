@@ -9,11 +9,12 @@ use protocol::hash::Hash;
 use protocol::{AccountId, Amount, OutSeq, SessionEpoch, SessionId, TransferId};
 use protocol::{ClusterEpoch, ClusterId, Index, Seq, Term, UnixNanos};
 
+use crate::log::IDENTITY;
 use crate::mem_disk::MemDisk;
 
-fn header(index: u64) -> SnapshotHeader {
+pub(crate) fn header(index: u64) -> SnapshotHeader {
     SnapshotHeader {
-        cluster: ClusterId(1),
+        cluster: IDENTITY.cluster,
         epoch: ClusterEpoch(1),
         index: Index(index),
         term: Term(1),
@@ -30,7 +31,7 @@ fn header(index: u64) -> SnapshotHeader {
 #[test]
 fn the_newest_valid_snapshot_wins_and_two_are_kept() {
     let mut disk = MemDisk::default();
-    assert_eq!(snapshot_file::load_newest(&mut disk).unwrap(), (None, vec![]));
+    assert_eq!(kept(&mut disk), [0; 0]);
     for index in [10, 20, 30] {
         snapshot_file::store(&mut disk, &header(index), &vec![index as u8; 3 << 20]).unwrap();
     }
@@ -38,16 +39,27 @@ fn the_newest_valid_snapshot_wins_and_two_are_kept() {
     disk.write_at(&unfinished, 0, b"half").unwrap();
 
     let mut after = MemDisk::of(disk.after_power_loss());
-    let (found, damaged) = snapshot_file::load_newest(&mut after).unwrap();
-    assert_eq!(found, Some((header(30), vec![30; 3 << 20])));
-    assert_eq!((damaged.len(), snapshot_file::files(&mut after).unwrap().len()), (0, 2));
-
+    assert_eq!(kept(&mut after), [30, 20]);
     let newest = header(30).file();
-    after.write_at(&newest, 500, &[0xff]).unwrap();
-    let (found, damaged) = snapshot_file::load_newest(&mut after).unwrap();
-    assert_eq!(found.map(|(header, _)| header.index), Some(Index(20)));
-    assert_eq!(damaged.len(), 1);
+    assert_eq!(snapshot_file::load(&mut after, &newest), Ok((header(30), vec![30; 3 << 20])));
+    snapshot_file::remove_unfinished(&mut after).unwrap();
     assert_eq!(after.len(&unfinished).unwrap(), None);
+
+    // A damaged one was durable all the same: its name says up to where.
+    for at in [500, 100] {
+        after.write_at(&newest, at, &[0xff]).unwrap();
+        assert!(snapshot_file::load(&mut after, &newest).is_err());
+        assert_eq!(kept(&mut after), [30, 20]);
+    }
+    let foreign = SnapshotHeader { cluster: ClusterId(9), ..header(50) };
+    snapshot_file::store(&mut after, &foreign, b"other").unwrap();
+    let later = SnapshotHeader { epoch: ClusterEpoch(2), ..header(60) };
+    snapshot_file::store(&mut after, &later, b"later").unwrap();
+    assert_eq!(kept(&mut after), [0; 0], "neither is this replica's");
+}
+
+fn kept(disk: &mut MemDisk) -> Vec<u64> {
+    snapshot_file::kept(disk, &IDENTITY).unwrap().iter().map(|kept| kept.index.0).collect()
 }
 
 #[test]
@@ -56,8 +68,7 @@ fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
     snapshot_file::store(&mut disk, &header(10), b"state").unwrap();
     disk.break_with(DiskCause::NoSpace);
     assert!(matches!(snapshot_file::store(&mut disk, &header(20), b"state"), Err(SnapshotFault::Disk(_))));
-    let (found, _) = snapshot_file::load_newest(&mut MemDisk::of(disk.after_power_loss())).unwrap();
-    assert_eq!(found.map(|(header, _)| header.index), Some(Index(10)));
+    assert_eq!(kept(&mut MemDisk::of(disk.after_power_loss())), [10]);
 }
 
 pub(crate) fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {

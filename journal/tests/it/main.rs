@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod auditor;
+mod bounded;
 mod files;
 mod golden;
 mod log;

@@ -27,6 +27,8 @@ struct State {
     spare: Option<Spare>,
     /// Everything that was made durable by `submit`, in order.
     writes: Vec<BlockWrite>,
+    /// Bytes that were read of each file since the last look.
+    reads: BTreeMap<FileRef, usize>,
     /// Fails with this from now on.
     broken: Option<DiskCause>,
     no_space: bool,
@@ -56,6 +58,11 @@ impl MemDisk {
 
     pub(crate) fn writes(&self) -> Vec<BlockWrite> {
         self.0.borrow().writes.clone()
+    }
+
+    /// Bytes that were read of each file since the last call.
+    pub(crate) fn take_reads(&self) -> BTreeMap<FileRef, usize> {
+        std::mem::take(&mut self.0.borrow_mut().reads)
     }
 
     pub(crate) fn in_flight(&self) -> Option<BlockWrite> {
@@ -125,12 +132,14 @@ impl Disk for MemDisk {
     }
 
     fn read(&mut self, file: &FileRef, offset: u64, buf: &mut [u8], _: ReadFrom) -> Result<usize, DiskFault> {
-        let state = self.0.borrow();
+        let mut state = self.0.borrow_mut();
+        let State { live, reads, .. } = &mut *state;
         let missing =
             DiskFault { operation: DiskOperation::Read, file: file.clone(), cause: DiskCause::NotFound };
-        let bytes = state.live.get(file).ok_or(missing)?.get(offset as usize..).unwrap_or_default();
+        let bytes = live.get(file).ok_or(missing)?.get(offset as usize..).unwrap_or_default();
         let len = bytes.len().min(buf.len());
         buf[..len].copy_from_slice(&bytes[..len]);
+        *reads.entry(file.clone()).or_default() += len;
         Ok(len)
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use journal::block::{self, BlockHeader};
 use journal::classify::Verdict;
 use journal::segment::{self, SECTOR_BYTES, SegmentName};
-use journal::survey::{Findings, classify};
+use journal::survey::{Findings, classify, may_begin_with};
 use journal::{AlignedBuf, BlockWrite, Dir, Disk, FileRef, Journal, Options, Refusal};
 use protocol::Index;
 use protocol::hash::Hash;
@@ -82,6 +82,17 @@ impl History {
             .iter()
             .filter_map(|(file, bytes)| Some((SegmentName::parse(&file.name)?, bytes.as_slice())));
         classify(segments, hint)
+    }
+
+    /// As [`Self::judge`], by a start that needs entries from `from` on; also the first segment that it reads.
+    fn judge_from(&self, files: &Files, hint: u64, from: Index) -> (Findings, SegmentName) {
+        let segments: Vec<_> = files
+            .iter()
+            .filter_map(|(file, bytes)| Some((SegmentName::parse(&file.name)?, bytes.as_slice())))
+            .collect();
+        let first = segments.iter().rposition(|(name, bytes)| may_begin_with(*name, bytes, from));
+        let needed = &segments[first.unwrap_or(0)..];
+        (classify(needed.iter().copied(), hint), needed[0].0)
     }
 
     /// `Some(last entry)` if the journal would start, which must then be a true log.
@@ -210,6 +221,11 @@ fn every_sector_subset_of_a_segments_header_leaves_the_log_as_it_was() {
         let (newest, last) = history.durable[roll];
         let findings = history.judge(&files, newest);
         assert_eq!(history.outcome(&findings, &subset), Some(last), "subset {subset:b}: {:?}", findings.row);
+        for from in [Index(1), Index(last.0 / 2), last] {
+            let (findings, _) = history.judge_from(&files, newest, from);
+            let found = history.outcome(&findings, &subset);
+            assert_eq!(found, Some(last), "subset {subset:b} from {from}: {:?}", findings.row);
+        }
         if turn % 100 == 0 {
             // And the log goes on in that segment.
             let mut disk = files;
@@ -268,7 +284,7 @@ const FAULTS: [Fault; 7] = [
     Fault::LostSector,
 ];
 
-/// Damages `files`; returns the write that is lost, where the fault is one.
+/// Damages `files`; returns the write that is lost where it belongs, where the fault is one of those.
 fn damage(history: &History, fault: Fault, files: &mut Files, random: &mut Random) -> Option<usize> {
     // The newest writes more often than the others.
     let count = history.writes.len();
@@ -308,7 +324,10 @@ fn damage(history: &History, fault: Fault, files: &mut Files, random: &mut Rando
             segment::fill(&mut file[write.offset as usize..][..write.bytes.len()], nonce);
             return Some(victim);
         }
-        Fault::Misdirected => misdirect(history, victim, files, random),
+        Fault::Misdirected => {
+            misdirect(history, victim, files, random);
+            return Some(victim);
+        }
     }
     None
 }
@@ -348,6 +367,7 @@ fn forty_thousand_corruptions_never_shorten_or_change_what_was_acknowledged() {
         let lost = damage(&history, fault, &mut files, &mut random);
         let findings = history.judge(&files, hint);
         *outcomes.entry((fault, findings.row.name)).or_default() += 1;
+        check_bounded(&history, &files, hint, lost, &findings, &(case, fault));
         let Some(last) = history.outcome(&findings, &(case, fault)) else { continue };
         if last < acknowledged {
             // The device reported a write as durable that it lost, and nothing durable names it: the newest block, or
@@ -368,6 +388,31 @@ fn forty_thousand_corruptions_never_shorten_or_change_what_was_acknowledged() {
     for row in [0, 1, 2, 6, 7] {
         let name = journal::classify::TABLE[row].name;
         assert!(outcomes.keys().any(|(_, met)| *met == name), "{name}: {outcomes:#?}");
+    }
+}
+
+/// A start from the middle is fooled only where a whole one is too, or by a newest block that went astray to where it does
+/// not look. What it passes over may be damaged.
+fn check_bounded(
+    history: &History,
+    files: &Files,
+    hint: u64,
+    lost: Option<usize>,
+    whole: &Findings,
+    case: &(u64, Fault),
+) {
+    let (newest, acknowledged) = *history.durable.last().unwrap();
+    let (findings, first) = history.judge_from(files, hint, Index(acknowledged.0 / 2));
+    let found = history.outcome(&findings, case);
+    match (history.outcome(whole, case), found) {
+        (whole @ Some(_), bounded) => assert_eq!(whole, bounded, "{case:?}"),
+        (None, None) => {}
+        (None, Some(last)) => {
+            assert!(first.segno > 1, "{case:?}: it read what the whole start read");
+            let lied = case.1 == Fault::Misdirected && hint < newest;
+            let newest_lost = lied && lost.is_some_and(|write| history.durable[write].0 == newest);
+            assert!(last == acknowledged || newest_lost, "{case:?}: {last} of {acknowledged}, {findings:?}");
+        }
     }
 }
 

@@ -1,0 +1,176 @@
+//! Where a start begins: at the newest snapshot that serves, with the journal read from the older one on.
+
+use std::path::PathBuf;
+
+use journal::segment::SegmentName;
+use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
+use journal::{Dir, Disk, FileRef, Refusal};
+use protocol::hash::Hash;
+use protocol::{ClusterId, EventBody, Index, MonoNanos, Seq};
+use replicas::{Options, Replica, SnapshotPolicy, StartFault};
+
+use super::{IDENTITY, define_assets, folder, journal_options, open, open_disk, options, replies, run};
+
+fn policy() -> Options {
+    Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() }
+}
+
+/// What a replica left that was stopped.
+struct Stopped {
+    folder: PathBuf,
+    /// Last entries of its two snapshots, and of its log.
+    snapshots: [Index; 2],
+    last: Index,
+    definitions: Vec<EventBody>,
+    turn: u64,
+}
+
+/// 18,000 definitions in small segments; snapshots behind 6,000 and 12,000.
+fn stopped(name: &str) -> Stopped {
+    let folder = folder(name);
+    let disk = open_disk(&folder);
+    let mut beside = disk.beside();
+    let opened = Replica::create(disk.beside(), disk, IDENTITY, journal_options(), &policy());
+    let (mut replica, mut turn, mut events) = (opened.unwrap(), 0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    let mut taken = Vec::new();
+    for from in (1..=18_000).step_by(1_000) {
+        define_assets(&mut replica, from, from + 999);
+        run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == from as usize + 999);
+        if from == 5_001 || from == 11_001 {
+            turn += 1_000;
+            let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+            replica.end_snapshot(job.write(&mut beside));
+            taken.extend(replica.status().snapshot_index);
+        }
+    }
+    run(&mut replica, &mut turn, &mut events, |r, _| r.status().index_durable == r.status().index_last);
+    let definitions = replica.engine().definitions();
+    let last = replica.status().index_last;
+    Stopped { folder, snapshots: taken.try_into().unwrap(), last, definitions, turn }
+}
+
+impl Stopped {
+    /// Starts, arrives at the same state, and says what it began with and what was wrong.
+    fn start(&mut self) -> (Option<Index>, Option<SnapshotFault>) {
+        let mut replica = open(&self.folder, &policy());
+        let (index, fault) = (replica.status().snapshot_index, replica.status().snapshot_fault);
+        assert_eq!(replica.status().index_last, self.last);
+        run(&mut replica, &mut self.turn, &mut Vec::new(), |r, _| r.serving());
+        assert_eq!(replica.engine().definitions(), self.definitions);
+        run(&mut replica, &mut self.turn, &mut Vec::new(), |r, _| {
+            r.status().index_durable == r.status().index_last
+        });
+        self.last = replica.status().index_last;
+        (index, fault)
+    }
+
+    fn refused(&self) -> StartFault {
+        let disk = open_disk(&self.folder);
+        Replica::open(disk.beside(), disk, journal_options(), &policy()).map(|_| ()).unwrap_err()
+    }
+
+    fn path(&self, file: &FileRef) -> PathBuf {
+        self.folder.join(file.dir.path()).join(&*file.name)
+    }
+
+    fn damage(&self, file: &FileRef, at: usize) {
+        let mut bytes = std::fs::read(self.path(file)).unwrap();
+        bytes[at] ^= 1;
+        std::fs::write(self.path(file), bytes).unwrap();
+    }
+
+    /// Snapshot files, newest first.
+    fn snapshot_files(&self) -> Vec<FileRef> {
+        snapshot_file::files(&mut open_disk(&self.folder)).unwrap()
+    }
+
+    /// Replaces the newest snapshot by one with another header, whole in itself.
+    fn forge(&self, change: impl Fn(&mut SnapshotHeader)) {
+        let newest = self.snapshot_files().remove(0);
+        let (mut header, state) = snapshot_file::load(&mut open_disk(&self.folder), &newest).unwrap();
+        change(&mut header);
+        std::fs::write(self.path(&newest), snapshot_file::encode(&header, &state).unwrap()).unwrap();
+    }
+}
+
+#[test]
+fn damage_before_the_older_snapshot_costs_a_start_nothing_and_a_start_from_the_beginning_everything() {
+    let mut stopped = stopped("start-bounded");
+    let first = FileRef::new(Dir::Journal, SegmentName { epoch: IDENTITY.epoch, segno: 1 }.to_string());
+    stopped.damage(&first, 3 << 12);
+    let newer = stopped.snapshots[1];
+    assert_eq!(stopped.start(), (Some(newer), None));
+    let newest = stopped.snapshot_files().remove(0);
+    stopped.damage(&newest, 300);
+    let (index, fault) = stopped.start();
+    assert_eq!(index, Some(stopped.snapshots[0]));
+    assert!(fault.is_some());
+
+    for file in stopped.snapshot_files() {
+        std::fs::remove_file(stopped.path(&file)).unwrap();
+    }
+    assert!(matches!(stopped.refused(), StartFault::Refused(Refusal::Repair(_))));
+    stopped.damage(&first, 3 << 12);
+    assert_eq!(stopped.start(), (None, None));
+}
+
+#[test]
+fn a_snapshot_that_does_not_serve_is_passed_over_and_told_of() {
+    let mut stopped = stopped("start-passed-over");
+    let newest = stopped.snapshot_files().remove(0);
+    let whole = std::fs::read(stopped.path(&newest)).unwrap();
+    let older = stopped.snapshots[0];
+    type Change = fn(&mut SnapshotHeader);
+    let cases: [(Change, SnapshotFault); 6] = [
+        (|header| header.cluster = ClusterId(8), SnapshotFault::Foreign),
+        (|header| header.engine_version += 1, SnapshotFault::Rules(engine::ENGINE_VERSION + 1)),
+        (|header| header.next_seq = Seq(header.next_seq.0 + 1), SnapshotFault::State),
+        (|header| header.state_hash = Hash([1; 32]), SnapshotFault::State),
+        (|header| header.conf_state.truncate(3), SnapshotFault::State),
+        (|header| header.chain = Hash([1; 32]), SnapshotFault::History),
+    ];
+    for (change, expected) in cases {
+        stopped.forge(change);
+        // Without one that is this cluster's, the older is the only one.
+        assert_eq!(stopped.start(), (Some(older), Some(expected)));
+        std::fs::write(stopped.path(&newest), &whole).unwrap();
+    }
+    assert_eq!(stopped.start(), (Some(stopped.snapshots[1]), None));
+
+    // With both of another history everything is replayed.
+    stopped.forge(|header| header.chain = Hash([1; 32]));
+    let (newest, older) = (newest, stopped.snapshot_files().remove(1));
+    std::fs::rename(stopped.path(&newest), stopped.path(&newest).with_extension("aside")).unwrap();
+    stopped.forge(|header| header.chain = Hash([2; 32]));
+    std::fs::rename(stopped.path(&newest).with_extension("aside"), stopped.path(&newest)).unwrap();
+    assert_eq!(stopped.start(), (None, Some(SnapshotFault::History)), "{older}");
+}
+
+#[test]
+fn a_journal_that_ends_before_a_snapshot_is_refused() {
+    let stopped = stopped("start-behind");
+    // Everything behind the segment in which the older snapshot lies is gone, with what the hint knew of it.
+    let mut disk = open_disk(&stopped.folder);
+    let mut names: Vec<_> =
+        disk.list(Dir::Journal).unwrap().iter().filter_map(|name| SegmentName::parse(name)).collect();
+    names.sort_unstable();
+    let header_of = |name: &SegmentName| {
+        let bytes = std::fs::read(stopped.path(&name.file())).unwrap();
+        journal::segment::SegmentHeader::read_either(*name, &bytes)
+    };
+    let (older, newer) = (stopped.snapshots[0], stopped.snapshots[1]);
+    for name in names {
+        if header_of(&name).is_none_or(|header| header.first_index > older) {
+            disk.remove(&name.file()).unwrap();
+        }
+    }
+    drop(disk);
+    let meta = std::fs::read(stopped.folder.join("meta")).unwrap();
+    std::fs::write(stopped.folder.join("meta"), &meta[..4 << 12]).unwrap();
+    let refused = stopped.refused();
+    assert!(
+        matches!(&refused, StartFault::Refused(Refusal::BehindSnapshot { snapshot, .. }) if *snapshot == newer),
+        "{refused}"
+    );
+}
