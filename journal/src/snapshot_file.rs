@@ -230,7 +230,7 @@ pub fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, Vec<u8>), SnapshotFault> 
 }
 
 /// Makes a snapshot of `state` durable, read back before it gets its name, and removes all but the newest
-/// [`SNAPSHOTS_KEPT`].
+/// [`SNAPSHOTS_KEPT`]. An older one that cannot be removed costs room and nothing else: the next call tries again.
 ///
 /// # Errors
 /// [`SnapshotFault`]: the log is still needed then; try again later.
@@ -245,11 +245,17 @@ pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Re
     }
     disk.rename(&making, &file)?;
     disk.sync_dir(Dir::Snapshots)?;
-    for old in files(disk)?.iter().skip(SNAPSHOTS_KEPT) {
-        disk.remove(old)?;
-    }
-    disk.sync_dir(Dir::Snapshots)?;
+    // The new one is durable and counts, whatever becomes of the older ones.
+    remove_older(disk).ok();
     Ok(file)
+}
+
+fn remove_older<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
+    for old in files(disk)?.iter().skip(SNAPSHOTS_KEPT) {
+        // Each on its own: one that is stuck keeps no other.
+        disk.remove(old).ok();
+    }
+    disk.sync_dir(Dir::Snapshots)
 }
 
 fn write_and_read_back<D: Disk>(disk: &mut D, file: &FileRef, bytes: &[u8]) -> Result<(), SnapshotFault> {

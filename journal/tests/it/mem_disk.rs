@@ -32,6 +32,10 @@ struct State {
     /// Fails with this from now on.
     broken: Option<DiskCause>,
     no_space: bool,
+    /// The removal of this file fails.
+    stuck: Option<FileRef>,
+    /// The next list of its folder names this file, and then it is gone.
+    vanishing: Option<FileRef>,
     /// Ends writes by itself at the next poll.
     manual: bool,
 }
@@ -85,6 +89,15 @@ impl MemDisk {
         self.0.borrow_mut().broken = None;
     }
 
+    pub(crate) fn set_stuck(&self, stuck: Option<FileRef>) {
+        self.0.borrow_mut().stuck = stuck;
+    }
+
+    /// Somebody else removes `file` right behind the next list of its folder.
+    pub(crate) fn vanish(&self, file: FileRef) {
+        self.0.borrow_mut().vanishing = Some(file);
+    }
+
     pub(crate) fn set_no_space(&self, no_space: bool) {
         self.0.borrow_mut().no_space = no_space;
     }
@@ -123,8 +136,14 @@ pub(crate) fn store(file: &mut Vec<u8>, offset: u64, bytes: &[u8]) {
 
 impl Disk for MemDisk {
     fn list(&mut self, dir: Dir) -> Result<Vec<String>, DiskFault> {
-        let state = self.0.borrow();
-        Ok(state.live.keys().filter(|file| file.dir == dir).map(|file| file.name.to_string()).collect())
+        let mut state = self.0.borrow_mut();
+        let names = state.live.keys().filter(|file| file.dir == dir).map(|file| file.name.to_string());
+        let names = names.collect();
+        if let Some(file) = state.vanishing.take_if(|file| file.dir == dir) {
+            state.live.remove(&file);
+            state.durable.remove(&file);
+        }
+        Ok(names)
     }
 
     fn len(&mut self, file: &FileRef) -> Result<Option<u64>, DiskFault> {
@@ -153,7 +172,9 @@ impl Disk for MemDisk {
     fn sync(&mut self, file: &FileRef) -> Result<(), DiskFault> {
         let mut state = self.0.borrow_mut();
         state.check(DiskOperation::Sync, file)?;
-        let bytes = state.live.get(file).cloned().unwrap_or_default();
+        let missing =
+            DiskFault { operation: DiskOperation::Sync, file: file.clone(), cause: DiskCause::NotFound };
+        let bytes = state.live.get(file).cloned().ok_or(missing)?;
         state.durable.insert(file.clone(), bytes);
         Ok(())
     }
@@ -175,6 +196,10 @@ impl Disk for MemDisk {
 
     fn remove(&mut self, file: &FileRef) -> Result<(), DiskFault> {
         let mut state = self.0.borrow_mut();
+        if state.stuck.as_ref() == Some(file) {
+            let cause = DiskCause::Os(5);
+            return Err(DiskFault { operation: DiskOperation::Remove, file: file.clone(), cause });
+        }
         state.live.remove(file);
         state.durable.remove(file);
         Ok(())
