@@ -342,8 +342,14 @@ impl Disk for FileDisk {
     }
 
     fn sync(&mut self, file: &FileRef) -> Result<(), DiskFault> {
-        let fd = self.plain(file, DiskOperation::Sync, false)?;
-        rustix::fs::fdatasync(fd).map_err(|errno| fault(DiskOperation::Sync, file, errno))
+        let failed = |errno| fault(DiskOperation::Sync, file, errno);
+        if let Some(fd) = self.files.get(file).and_then(|handles| handles.plain.as_ref()) {
+            return rustix::fs::fdatasync(fd).map_err(failed);
+        }
+        // Not kept: another handle may remove the file and make one of the same name, and this one would go on to sync the
+        // first, and hold its space.
+        let fd = open(&path_of(&self.root, file), OFlags::RDWR).map_err(failed)?;
+        rustix::fs::fdatasync(fd).map_err(failed)
     }
 
     fn sync_dir(&mut self, dir: Dir) -> Result<(), DiskFault> {

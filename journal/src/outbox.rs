@@ -16,7 +16,7 @@ use protocol::event::{Event, OutputNumber};
 use protocol::limits::{EVENT_HEADER_BYTES, OUTBOX_PER_SESSION_MAX};
 use protocol::{Field, OutSeq, Seq, SessionEpoch, SessionId};
 
-use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
+use crate::disk::{Dir, Disk, DiskCause, DiskFault, FileRef, ReadFrom};
 
 const MAGIC: &[u8; 8] = b"SICLOUTB";
 const FORMAT: u16 = 1;
@@ -490,12 +490,16 @@ fn holds_outputs(bytes: &[u8], through: Seq) -> bool {
 }
 
 /// Makes all that was flushed durable, through any handle of the disk: before a snapshot that replay would start from.
+/// A file that has gone meanwhile held nothing that is kept.
 ///
 /// # Errors
 /// [`DiskFault`]: take no snapshot.
 pub fn sync_all<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
     for name in disk.list(Dir::Outbox)? {
-        disk.sync(&FileRef::new(Dir::Outbox, name))?;
+        match disk.sync(&FileRef::new(Dir::Outbox, name)) {
+            Ok(()) | Err(DiskFault { cause: DiskCause::NotFound, .. }) => {}
+            Err(fault) => return Err(fault),
+        }
     }
     disk.sync_dir(Dir::Outbox)
 }

@@ -71,6 +71,22 @@ fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
     assert_eq!(kept(&mut MemDisk::of(disk.after_power_loss())), [10]);
 }
 
+#[test]
+fn a_durable_snapshot_counts_although_an_older_one_cannot_be_removed() {
+    let mut disk = MemDisk::default();
+    for index in [10, 20] {
+        snapshot_file::store(&mut disk, &header(index), b"state").unwrap();
+    }
+    disk.set_stuck(Some(header(10).file()));
+    assert_eq!(snapshot_file::store(&mut disk, &header(30), b"state"), Ok(header(30).file()));
+    assert_eq!(kept(&mut disk), [30, 20, 10]);
+    let at = snapshot_file::needed_from(&snapshot_file::kept(&mut disk, &IDENTITY).unwrap());
+    assert_eq!(at, Index(20), "the one that is left changes nothing");
+    disk.set_stuck(None);
+    snapshot_file::store(&mut disk, &header(40), b"state").unwrap();
+    assert_eq!(kept(&mut disk), [40, 30], "tried again");
+}
+
 pub(crate) fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
     output_in(session, 1, out_seq, seq)
 }
@@ -183,6 +199,16 @@ fn hundred_outputs() -> (MemDisk, Vec<FileRef>) {
     assert!(names.len() > 4);
     let files = names.into_iter().map(|name| FileRef::new(Dir::Outbox, name)).collect();
     (MemDisk::of(disk.after_power_loss()), files)
+}
+
+#[test]
+fn an_outbox_file_that_goes_while_all_are_synced_fails_no_snapshot() {
+    let (mut disk, files) = hundred_outputs();
+    disk.vanish(files[1].clone());
+    outbox::sync_all(&mut disk).unwrap();
+    assert_eq!(disk.list(Dir::Outbox).unwrap().len(), files.len() - 1);
+    disk.break_with(DiskCause::Os(5));
+    assert!(outbox::sync_all(&mut disk).is_err());
 }
 
 fn damaged(outbox: &Outbox<MemDisk>) -> Vec<(FileRef, u64)> {

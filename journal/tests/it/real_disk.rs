@@ -4,9 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use journal::file_disk::FolderFault;
-use journal::{FileDisk, Journal, Options, WriterKind};
-use protocol::Index;
+use journal::outbox::{self, Outbox};
+use journal::{Dir, Disk, FileDisk, FileRef, Journal, Options, WriterKind};
+use protocol::{Index, Seq};
 
+use crate::files::output;
 use crate::log::{IDENTITY, entry, options};
 
 /// A folder of its own below the build's, removed when the test has passed.
@@ -112,4 +114,21 @@ fn only_a_file_system_that_does_not_know_the_writer_makes_it_fall_back() {
     let unknown = folder_with_probe("probe-unknown", "/dev/null");
     let disk = FileDisk::open(&unknown.0, WriterKind::Direct).unwrap();
     assert_eq!((disk.writer(), disk.fell_back().is_some()), (WriterKind::Plain, true));
+}
+
+#[test]
+fn a_handle_that_syncs_the_outbox_holds_none_of_its_files() {
+    let folder = Folder::new("outbox-sync");
+    let mut disk = FileDisk::open(&folder.0, WriterKind::Plain).unwrap();
+    let mut outbox = Outbox::open(disk.beside(), Seq::ZERO).unwrap();
+    outbox.append(&output(20, 1, 1));
+    outbox.flush();
+    outbox::sync_all(&mut disk).unwrap();
+    outbox.disk_mut().remove(&FileRef::new(Dir::Outbox, "0000000001.out")).unwrap();
+    let open: Vec<PathBuf> = std::fs::read_dir("/proc/self/fd")
+        .unwrap()
+        .filter_map(|fd| std::fs::read_link(fd.unwrap().path()).ok())
+        .filter(|path| path.to_string_lossy().contains("journal-outbox-sync-"))
+        .collect();
+    assert!(open.iter().all(|path| path.ends_with("lock")), "{open:?}");
 }
