@@ -1,52 +1,98 @@
-//! `/live`, `/ready` and `/metrics`. Answers come from what the hot thread has published; it is never asked.
+//! `/live`, `/ready` and `/metrics`. Answers come from what the hot thread has published; it is never asked. Before it has
+//! published anything the journal is being read, and the answers say that.
+//!
+//! Whoever can reach the port may connect, so a connection gets one answer, few bytes to ask for it and little time.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::time::Sleep;
 
 use crate::clock::Clock;
 use crate::descriptors::HTTP_MAX;
 use crate::metrics;
-use crate::status::{Watch, latest};
+use crate::status::{Published, Watch, latest};
 
 /// A hot thread that has published nothing for this long hangs.
 const LIVE_NANOS: u64 = 5_000_000_000;
 
+/// From the beginning of a connection to the last byte of its answer.
+const TIME_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a request, headers included.
+const REQUEST_BYTES_MAX: usize = 16 << 10;
+
+/// Answer of `/ready` before there is a replica to ask.
+const READING: &str = r#"{"ready":false,"waits_for":"the journal is being read"}"#;
+
+/// What the hot thread publishes, once there is a replica.
+type Recovering = watch::Receiver<Option<Watch>>;
+
 #[derive(Clone)]
 struct Site {
-    status: Watch,
+    status: Recovering,
     clock: Clock,
 }
 
+impl Site {
+    /// The hot thread's latest word, if it has said one.
+    fn latest(&self) -> Option<Arc<Published>> {
+        self.status.borrow().as_ref().map(latest)
+    }
+}
+
 /// Serves until the process ends.
-pub(crate) async fn serve(listener: std::net::TcpListener, status: Watch, clock: Clock) -> io::Result<()> {
-    listener.set_nonblocking(true)?;
-    let listener =
-        Bounded { listener: TcpListener::from_std(listener)?, places: Arc::new(Semaphore::new(HTTP_MAX)) };
-    let router = Router::new()
+pub(crate) async fn serve(
+    listener: std::net::TcpListener,
+    status: Recovering,
+    clock: Clock,
+) -> io::Result<()> {
+    guarded(listener, router(status, clock), TIME_MAX).await
+}
+
+fn router(status: Recovering, clock: Clock) -> Router {
+    Router::new()
         .route("/live", get(live))
-        .route("/ready", get(ready))
+        .route("/ready", get(ready_to_trade))
         .route("/metrics", get(scrape))
-        .with_state(Site { status, clock });
-    axum::serve(listener, router).await
+        .with_state(Site { status, clock })
+}
+
+/// Serves under this module's limits.
+async fn guarded(listener: std::net::TcpListener, router: Router, time_max: Duration) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let listener = Bounded {
+        listener: TcpListener::from_std(listener)?,
+        places: Arc::new(Semaphore::new(HTTP_MAX)),
+        time_max,
+    };
+    axum::serve(listener, router.layer(map_response(last_answer))).await
+}
+
+/// Says that the connection ends with this answer.
+async fn last_answer(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 /// Takes [`HTTP_MAX`] connections at a time; who comes then waits in the socket's queue.
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
+    time_max: Duration,
 }
 
 impl Listener for Bounded {
@@ -58,7 +104,8 @@ impl Listener for Bounded {
         let place = Arc::clone(&self.places).acquire_owned().await.ok();
         // Errors are axum's to log and to wait after.
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Guest { stream, _place: place }, address)
+        let time = Box::pin(tokio::time::sleep(self.time_max));
+        (Guest { stream, left: REQUEST_BYTES_MAX, time, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -66,10 +113,23 @@ impl Listener for Bounded {
     }
 }
 
-/// A connection that gives its place back when it ends.
+/// A connection that gives its place back when it ends, and ends when its time or its bytes are used up.
 struct Guest {
     stream: TcpStream,
+    /// Bytes that are still read.
+    left: usize,
+    time: Pin<Box<Sleep>>,
     _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Guest {
+    /// An error once the time is up; whoever waits is woken then.
+    fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.time.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(()),
+        }
+    }
 }
 
 impl AsyncRead for Guest {
@@ -78,7 +138,12 @@ impl AsyncRead for Guest {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        self.in_time(context)?;
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
+        let read = buffer.filled().len().saturating_sub(before);
+        self.left = self.left.checked_sub(read).ok_or(io::ErrorKind::FileTooLarge)?;
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -88,6 +153,7 @@ impl AsyncWrite for Guest {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.in_time(context)?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }
 
@@ -96,14 +162,16 @@ impl AsyncWrite for Guest {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.in_time(context)?;
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 
 async fn live(State(site): State<Site>) -> Response {
-    let silent_nanos = site.clock.mono().since(latest(&site.status).published);
+    let Some(published) = site.latest() else { return "live, and reading the journal\n".into_response() };
+    let silent_nanos = site.clock.mono().since(published.published);
     if silent_nanos < LIVE_NANOS {
-        (StatusCode::OK, "live\n").into_response()
+        "live\n".into_response()
     } else {
         let silent_s = silent_nanos / 1_000_000_000;
         (StatusCode::SERVICE_UNAVAILABLE, format!("no sign of the hot thread for {silent_s} s\n"))
@@ -111,14 +179,110 @@ async fn live(State(site): State<Site>) -> Response {
     }
 }
 
-async fn ready(State(site): State<Site>) -> Response {
-    let readiness = latest(&site.status).readiness();
-    let code = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let body = serde_json::to_string(&readiness).unwrap_or_default();
+async fn ready_to_trade(State(site): State<Site>) -> Response {
+    let readiness = site.latest().map(|published| published.readiness());
+    let ready = readiness.as_ref().is_some_and(|readiness| readiness.ready);
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = match readiness {
+        Some(readiness) => serde_json::to_string(&readiness).unwrap_or_default(),
+        None => READING.to_owned(),
+    };
     (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
 async fn scrape(State(site): State<Site>) -> Response {
-    let published = latest(&site.status);
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics::render(&published)).into_response()
+    let page = site.latest().map(|published| metrics::render(&published));
+    let page = page.unwrap_or_else(metrics::render_reading);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], page).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::threads;
+
+    /// Serves what the node serves while it reads its journal; the address.
+    fn start(time_max: Duration) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (never, status) = watch::channel(None);
+        let clock = Clock::start();
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let router = router(status, clock);
+                guarded(listener, router, time_max).await.unwrap();
+            });
+            drop(never);
+        };
+        threads::start("http", run).unwrap();
+        address
+    }
+
+    /// Everything that comes until the connection ends, which may be by a reset.
+    fn rest(stream: &mut TcpStream) -> String {
+        let mut answer = Vec::new();
+        let mut bytes = [0; 1_024];
+        while let Ok(count) = stream.read(&mut bytes) {
+            if count == 0 {
+                break;
+            }
+            answer.extend_from_slice(&bytes[..count]);
+        }
+        String::from_utf8(answer).unwrap()
+    }
+
+    fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: node\r\n\r\n").unwrap();
+        // Without `Connection: close` of the client's.
+        rest(&mut stream)
+    }
+
+    #[test]
+    fn half_a_request_holds_no_place_for_ever() {
+        let address = start(Duration::from_millis(50));
+        let mut all: Vec<TcpStream> = (0..HTTP_MAX).map(|_| TcpStream::connect(address).unwrap()).collect();
+        for stream in &mut all {
+            stream.write_all(b"GET /live HT").unwrap();
+        }
+        // It waits in the socket's queue until their time is up. Its own may be up before it is answered: then again.
+        while !get(address, "/live").starts_with("HTTP/1.1 200 ") {}
+        for stream in &mut all {
+            assert_eq!(rest(stream), "");
+        }
+    }
+
+    #[test]
+    fn a_request_has_few_bytes() {
+        let address = start(Duration::from_secs(600));
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.write_all(b"GET /live HTTP/1.1\r\nHost: ").unwrap();
+        let mut sent = 0;
+        // Until the other end has closed; a reset is seen by one of the next writes.
+        while stream.write_all(&[b'x'; 1_024]).is_ok() {
+            sent += 1;
+            assert!(sent < 1 << 20, "a gigabyte was taken");
+        }
+        assert_eq!(rest(&mut stream), "");
+    }
+
+    #[test]
+    fn a_node_that_reads_its_journal_is_live_and_not_ready() {
+        let address = start(Duration::from_secs(600));
+        let live = get(address, "/live");
+        assert!(live.starts_with("HTTP/1.1 200 ") && live.contains("connection: close"), "{live}");
+        assert!(live.ends_with("reading the journal\n"), "{live}");
+        let ready = get(address, "/ready");
+        assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
+        let body: serde_json::Value = serde_json::from_str(ready.split_once("\r\n\r\n").unwrap().1).unwrap();
+        assert_eq!(body["ready"], false);
+        assert!(body["waits_for"].as_str().unwrap().contains("journal"), "{body}");
+        let metrics = get(address, "/metrics");
+        assert!(metrics.contains("\nsicil_serving 0\n"), "{metrics}");
+        assert!(get(address, "/else").starts_with("HTTP/1.1 404 "));
+    }
 }

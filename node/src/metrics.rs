@@ -156,6 +156,17 @@ const BUCKET_NANOS: [u64; 16] = [
     10_000_000_000,
 ];
 
+/// The gauge that tells whether orders are taken.
+const SERVING: (&str, &str) = ("sicil_serving", "1 while commands are taken.");
+
+/// The page of a node that is still reading its journal.
+pub(crate) fn render_reading() -> String {
+    let mut page = Page(String::new());
+    page.family(SERVING.0, "gauge", SERVING.1);
+    page.sample(SERVING.0, "", 0);
+    page.0
+}
+
 /// Everything in Prometheus' text format, version 0.0.4.
 pub(crate) fn render(published: &Published) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
@@ -187,7 +198,7 @@ pub(crate) fn render(published: &Published) -> String {
         ("sicil_index_applied", "Last applied entry of the log.", replica.index_applied.0),
         ("sicil_term", "Raft's term.", replica.term.0),
         ("sicil_leader", "1 on the leader.", u64::from(replica.role == Role::Leader)),
-        ("sicil_serving", "1 while commands are taken.", u64::from(replica.serving)),
+        (SERVING.0, SERVING.1, u64::from(replica.serving)),
         (
             "sicil_engine_halted",
             "1 after a command tripped an invariant.",

@@ -1,12 +1,19 @@
 //! The one thread beside the hot one: HTTP, the admin socket and signals, on a tokio runtime of its own.
+//!
+//! It starts before the journal is read, which may take minutes, so that who looks sees a node that recovers and not one
+//! that is down. Operators and signals wait until there is a replica: until then a signal ends the process at once.
 
 use std::io;
 use std::net::TcpListener;
 use std::process;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use protocol::time::NANOS_PER_SECOND;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
 use crate::admin::server::{self, Desk};
 use crate::clock::Clock;
@@ -16,59 +23,90 @@ use crate::{http, threads};
 
 /// Exit code of a second Ctrl-C, as shells count it.
 const EXIT_INTERRUPTED: i32 = 130;
+/// How often the log says that the journal is still being read.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What the thread needs.
-pub(crate) struct Outside {
-    /// For `/live`, `/ready`, `/metrics`.
-    pub(crate) http: TcpListener,
+/// What there is to serve once the journal has been read.
+pub(crate) struct Recovered {
     /// The admin socket.
     pub(crate) admin: std::os::unix::net::UnixListener,
     /// Answers operators.
     pub(crate) desk: Desk,
     /// What the hot thread publishes.
     pub(crate) status: Watch,
-    /// For `/live`.
-    pub(crate) clock: Clock,
     /// Set at the first signal.
     pub(crate) stopping: Arc<AtomicBool>,
     /// Wakes the hot thread.
     pub(crate) wake: Box<dyn Fn() + Send>,
 }
 
+/// The thread, from the hot thread's side.
+pub(crate) struct Outside {
+    runtime: Handle,
+    recovered: oneshot::Sender<(Recovered, Signals)>,
+}
+
 impl Outside {
-    /// Starts the thread. It ends with the process.
+    /// Starts the thread, which serves `/live`, `/ready` and `/metrics`. It ends with the process.
     ///
     /// # Errors
     /// If there is no thread or no runtime to be had.
-    pub(crate) fn start(self) -> Result<(), NodeFault> {
+    pub(crate) fn start(http: TcpListener, clock: Clock) -> Result<Self, NodeFault> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(NodeFault::io("tokio runtime"))?;
-        // Registered before the thread starts: from here on no signal kills the process undrained.
-        let signals = {
-            let _entered = runtime.enter();
-            Signals::listen().map_err(NodeFault::io("signals"))?
-        };
-        threads::start("outside", move || runtime.block_on(self.serve(signals)))
-            .map(drop)
-            .map_err(NodeFault::io("thread"))
+        let handle = runtime.handle().clone();
+        let (recovered, told) = oneshot::channel();
+        threads::start("outside", move || runtime.block_on(serve(http, clock, told)))
+            .map_err(NodeFault::io("thread"))?;
+        Ok(Self { runtime: handle, recovered })
     }
 
-    async fn serve(self, signals: Signals) {
-        let Self { http, admin, desk, status, clock, stopping, wake } = self;
-        // Should one of the two end, orders go on, and the signals still work.
-        tokio::spawn(async move {
-            if let Err(error) = http::serve(http, status, clock).await {
-                tracing::error!(%error, "health and metrics are no longer served");
+    /// Lets operators in, and obeys signals: from here on none kills the process undrained.
+    ///
+    /// # Errors
+    /// If signals cannot be listened to, or the thread is gone.
+    pub(crate) fn recovered(self, recovered: Recovered) -> Result<(), NodeFault> {
+        let signals = {
+            let _entered = self.runtime.enter();
+            Signals::listen().map_err(NodeFault::io("signals"))?
+        };
+        let gone = |_| NodeFault::Internal("the outside thread has ended".to_owned());
+        self.recovered.send((recovered, signals)).map_err(gone)
+    }
+}
+
+async fn serve(http: TcpListener, clock: Clock, recovered: oneshot::Receiver<(Recovered, Signals)>) {
+    let (tell, status) = watch::channel(None);
+    // Should one of the two end, orders go on, and the signals still work.
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(http, status, clock).await {
+            tracing::error!(%error, "health and metrics are no longer served");
+        }
+    });
+    // The sender is dropped when the start fails, and then the process ends.
+    let Ok((recovered, signals)) = patiently(recovered, clock).await else { return };
+    let Recovered { admin, desk, status, stopping, wake } = recovered;
+    tell.send_replace(Some(status));
+    tokio::spawn(async move {
+        if let Err(error) = server::serve(admin, desk).await {
+            tracing::error!(%error, "the admin socket is no longer served");
+        }
+    });
+    signals.obey(&stopping, &wake).await;
+}
+
+/// Waits, and says so now and then.
+async fn patiently<T>(mut told: oneshot::Receiver<T>, clock: Clock) -> Result<T, oneshot::error::RecvError> {
+    loop {
+        match tokio::time::timeout(PATIENCE, &mut told).await {
+            Ok(told) => return told,
+            Err(_) => {
+                let seconds = clock.mono().0 / NANOS_PER_SECOND;
+                tracing::info!(seconds, "the journal is being read");
             }
-        });
-        tokio::spawn(async move {
-            if let Err(error) = server::serve(admin, desk).await {
-                tracing::error!(%error, "the admin socket is no longer served");
-            }
-        });
-        signals.obey(&stopping, &wake).await;
+        }
     }
 }
 

@@ -15,6 +15,8 @@ use crate::status::{Fixed, Published, Watch};
 const INTERVAL_NANOS: u64 = 50 * NANOS_PER_MILLI;
 /// Between two copies of the histograms, which are the larger part.
 const LATENCIES_INTERVAL_NANOS: u64 = NANOS_PER_SECOND;
+/// Between two words on how far recovery has come.
+const PROGRESS_INTERVAL_NANOS: u64 = 10 * NANOS_PER_SECOND;
 
 /// Counts, and publishes copies.
 pub(crate) struct Publisher {
@@ -23,6 +25,8 @@ pub(crate) struct Publisher {
     copied: Arc<Latencies>,
     copied_at: MonoNanos,
     next: MonoNanos,
+    /// When the log is told again how far recovery has come; `None` once the node has served.
+    next_progress: Option<MonoNanos>,
     /// Of the hot thread.
     pub(crate) counters: Counters,
     /// Of all stages.
@@ -67,6 +71,7 @@ impl Publisher {
             copied,
             copied_at: now,
             next: now,
+            next_progress: Some(now.plus(PROGRESS_INTERVAL_NANOS)),
             counters: Counters::default(),
             latencies,
             applied_at: None,
@@ -93,6 +98,7 @@ impl Publisher {
         }
         self.next = now.plus(INTERVAL_NANOS);
         log_changes(&self.to.borrow().replica, &status);
+        self.log_progress(now, &status);
         self.to.send_replace(Arc::new(Published {
             published: now,
             fixed: Arc::clone(&self.fixed),
@@ -102,6 +108,19 @@ impl Publisher {
             latencies: Arc::clone(&self.copied),
             stopping: self.stopping,
         }));
+    }
+}
+
+impl Publisher {
+    /// Applying a long journal takes minutes.
+    fn log_progress(&mut self, now: MonoNanos, status: &Status) {
+        if status.serving {
+            self.next_progress = None;
+        } else if self.next_progress.is_some_and(|due| now >= due) {
+            self.next_progress = Some(now.plus(PROGRESS_INTERVAL_NANOS));
+            let (applied, last) = (status.index_applied.0, status.index_last.0);
+            tracing::info!(applied, last, "recovering: entries are applied");
+        }
     }
 }
 

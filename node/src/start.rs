@@ -30,7 +30,7 @@ use crate::descriptors;
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
 use crate::metrics::Latencies;
-use crate::outside::Outside;
+use crate::outside::{Outside, Recovered};
 use crate::publisher::Publisher;
 use crate::snapshots::Snapshots;
 use crate::sockets::Sockets;
@@ -114,7 +114,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     leave(&args.data)
 }
 
-/// Takes the ports, opens the journal, and starts the outside thread.
+/// Takes the ports, starts the outside thread, and opens the journal.
 fn assemble(
     mut disk: FileDisk,
     config: &Config,
@@ -134,6 +134,7 @@ fn assemble(
     let sockets = Sockets::new(fix, connections_max);
     let (sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
+    let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
     let replica = open_replica(disk, config, dir, folder, demo)?;
     let latencies =
@@ -143,7 +144,7 @@ fn assemble(
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
     let wake = Box::new(ringer(&bell));
-    Outside { http, admin, desk, status, clock, stopping: Arc::clone(stopping), wake }.start()?;
+    outside.recovered(Recovered { admin, desk, status, stopping: Arc::clone(stopping), wake })?;
     Ok((Core::new(replica, sockets, bell, questions, clock, publisher, snapshots), fixed))
 }
 
