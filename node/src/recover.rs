@@ -24,10 +24,12 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), NodeFault> {
     if folder::look_at(&args.data)? == Folder::Blank {
         return Err(NodeFault::Usage(format!("{}: there is no journal to recover", args.data.display())));
     }
-    let disk = open_disk(&args.data, config.writer.value)?;
+    let mut disk = open_disk(&args.data, config.writer.value)?;
     match args.reason.as_deref().filter(|_| args.adjudicate) {
         None => {
-            let opened = Journal::open(disk, journal_options(&config)?)
+            // What a start would judge.
+            let from = Journal::needed_from(&mut disk).map_err(|fault| refused(&args.data, &fault.into()))?;
+            let opened = Journal::open_from(disk, journal_options(&config)?, from)
                 .map_err(|refusal| refused(&args.data, &refusal))?;
             print(&describe(&opened.report))
         }
@@ -61,7 +63,8 @@ fn describe(report: &OpenReport) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| writeln!(text, "{name:<12}{value}").unwrap_or_default();
     line("verdict", format!("{:?} ({})", findings.verdict, findings.row.name));
-    line("blocks", format!("{} in {} segments", findings.blocks, report.segments));
+    let passed = report.segments_passed;
+    line("blocks", format!("{} in {} segments; {passed} older not read", findings.blocks, report.segments));
     line("last entry", format!("{} of term {}", findings.log.last_index, findings.log.last_term));
     line("chain", findings.log.chain.to_string());
     line(

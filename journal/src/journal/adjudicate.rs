@@ -13,7 +13,6 @@ use crate::classify::Verdict;
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
 use crate::meta::MetaView;
 use crate::segment::{self, BLOCKS_AT, SegmentHeader, SegmentName, is_prefill};
-use crate::snapshot_file;
 use crate::survey::Findings;
 
 /// What was decided, and where the evidence lies.
@@ -44,7 +43,7 @@ impl<D: Disk> Journal<D> {
         remove_unfinished(&mut disk)?;
         let view = MetaView::load(&mut disk)?.ok_or(Refusal::Empty)?;
         let meta = view.meta.ok_or(Refusal::MetaLost)?;
-        let from = snapshot_file::needed_from(&snapshot_file::kept(&mut disk, &meta.identity())?);
+        let from = Self::needed_from(&mut disk)?;
         let all = segment_names(&mut disk)?;
         let names = all.get(first_needed(&mut disk, &all, from)?..).unwrap_or_default();
         let mut buffer = AlignedBuf::with_capacity(0);

@@ -164,6 +164,16 @@ impl<D: Disk> Journal<D> {
         Self::open_from(disk, options, Index(0))
     }
 
+    /// From which entry on a start needs the journal of `disk`, if its snapshots serve: for [`Self::open_from`], by
+    /// whoever judges what a start judges.
+    ///
+    /// # Errors
+    /// [`DiskFault`].
+    pub fn needed_from(disk: &mut D) -> Result<Index, DiskFault> {
+        let Some(meta) = MetaView::load(disk)?.and_then(|view| view.meta) else { return Ok(Index(0)) };
+        Ok(snapshot_file::needed_from(&snapshot_file::kept(disk, &meta.identity())?))
+    }
+
     /// Opens the journal of `disk` for entries from `from` on, for a caller that has a snapshot of what is before: reads
     /// no segment that holds only earlier ones. What is read is judged as by [`Self::open`]; every block that says what
     /// was durable last lies there.
