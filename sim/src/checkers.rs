@@ -1,19 +1,22 @@
 //! The invariants, one file each. A checker sees what left a process, every turn, and every life once it serves, together
-//! with the [`crate::witness::Witness`]: the journal, re-run from its first record on an engine of its own.
+//! with the [`crate::witness::Witness`]: the committed log, re-run from its first record on an engine of its own.
 
 mod acked_survives;
 mod at_most_once;
+mod consensus;
 mod failed_writes_abort;
 pub(crate) mod journal_clean;
 pub(crate) mod liveness;
 mod money_conserved;
 mod outputs_gapless;
 mod same_hash;
+pub(crate) mod snapshots_survive;
 
 use protocol::event::Event;
-use replicas::Replica;
+use replicas::{Replica, Status};
 
 use crate::disk::SimDisk;
+use crate::network::Carried;
 use crate::witness::Witness;
 use crate::workload::Workload;
 
@@ -41,24 +44,38 @@ pub(crate) fn ensure(
     if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
 }
 
-/// A process that serves, and what the outside knows about it.
+/// A process that has everything, and what the outside knows about it.
 pub(crate) struct Served<'a> {
     pub(crate) replica: &'a mut Replica<SimDisk>,
     pub(crate) witness: &'a Witness,
     pub(crate) workload: &'a Workload,
 }
 
+/// A process behind a turn.
+pub(crate) struct Turned<'a> {
+    pub(crate) place: usize,
+    pub(crate) status: &'a Status,
+    pub(crate) disk: &'a SimDisk,
+}
+
 /// One invariant.
 pub(crate) trait Checker {
-    /// `event` left the process.
+    /// A process begins its life.
+    fn started(&mut self, _place: usize) {}
+    /// `event` left a process.
     fn sent(&mut self, _event: &Event) -> Result<(), Violation> {
         Ok(())
     }
-    /// The process made a turn and lives.
-    fn turned(&mut self, _replica: &Replica<SimDisk>, _disk: &SimDisk) -> Result<(), Violation> {
+    /// `message` left a process.
+    fn carried(&mut self, _message: &Carried) -> Result<(), Violation> {
         Ok(())
     }
-    /// A process serves for the first time in its life, or for the last time in the run.
+    /// A process made a turn and lives.
+    fn turned(&mut self, _turned: &Turned<'_>) -> Result<(), Violation> {
+        Ok(())
+    }
+    /// A process serves for the first time in its life or its term, or has everything at the end of the run. The witness
+    /// has run as far as it has.
     fn served(&mut self, _served: &mut Served<'_>) -> Result<(), Violation> {
         Ok(())
     }
@@ -67,6 +84,7 @@ pub(crate) trait Checker {
 /// All of them.
 pub(crate) fn all() -> Vec<Box<dyn Checker>> {
     vec![
+        Box::new(consensus::Consensus::default()),
         Box::new(acked_survives::AckedSurvives::default()),
         Box::new(same_hash::SameHash),
         Box::new(money_conserved::MoneyConserved::default()),

@@ -6,10 +6,15 @@
 //! A crash is placed at an operation: from there on the disk is *dead*, every call that would change it fails without an
 //! effect until the process has noticed, and [`SimDisk::crash`] decides what is left. So a crash can stand between any two
 //! such calls, and in the middle of a write, without a thread and without unwinding. Reads are no places of their own:
-//! dying at one is dying before the next change. They succeed even then, because Raft panics when its storage fails.
+//! dying at one is dying before the next change. They succeed even then, because Raft panics when its storage fails; for
+//! the same reason a read of the log that fails while the process runs is the process's end.
+//!
+//! The disk also keeps what it has said to be durable ([`truth`]): the oracle knows from it what may be refused.
 
+mod decay;
 mod file;
 mod names;
+pub mod truth;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,8 +27,10 @@ use protocol::MonoNanos;
 
 use crate::rng::Rng;
 use crate::trace::Trace;
+use decay::Rot;
 use file::FileBytes;
 use names::{Inode, Names};
+use truth::Truth;
 
 /// How a process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +76,17 @@ pub struct Failure {
     pub cause: DiskCause,
 }
 
+/// Where a process dies, other than at the operation with a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// With a block, a seal or a segment's header on its way.
+    Write,
+    /// With a segment's header on its way.
+    SegmentHeader,
+    /// In an operation on this folder.
+    Folder(Dir),
+}
+
 /// Input/output error: the number that Linux gives it.
 pub const EIO: DiskCause = DiskCause::Os(5);
 
@@ -100,6 +118,7 @@ enum MakingStep {
 pub struct Pause {
     operations: u64,
     dies_at: Option<u64>,
+    dies_in: Option<(Place, u64)>,
     failure: Option<Failure>,
 }
 
@@ -116,9 +135,17 @@ struct State {
     making: Option<Making>,
     operations: u64,
     dies_at: Option<u64>,
+    /// Dies when it has been at the place so often.
+    dies_in: Option<(Place, u64)>,
     dead: bool,
+    /// The process is being started: a read of the log that fails is reported, and not its end.
+    starting: bool,
+    /// Syncs and durable writes are answered and not done.
+    lying: bool,
     failures: u64,
     fatal_failures: u64,
+    truth: Truth,
+    rots: Vec<Rot>,
     trace: Trace,
 }
 
@@ -146,9 +173,14 @@ impl SimDisk {
             making: None,
             operations: 0,
             dies_at: None,
+            dies_in: None,
             dead: false,
+            starting: false,
+            lying: false,
             failures: 0,
             fatal_failures: 0,
+            truth: Truth::default(),
+            rots: Vec::new(),
             trace,
         })))
     }
@@ -184,6 +216,21 @@ impl SimDisk {
         self.0.borrow_mut().dies_at = operation;
     }
 
+    /// The process dies when it is at `place` for the `nth` time from now.
+    pub fn die_in(&self, place: Place, nth: u64) {
+        self.0.borrow_mut().dies_in = Some((place, nth.max(1)));
+    }
+
+    /// Whether a process is being started on it.
+    pub fn set_starting(&self, starting: bool) {
+        self.0.borrow_mut().starting = starting;
+    }
+
+    /// Whether it says that things are durable which are not.
+    pub fn set_lying(&self, lying: bool) {
+        self.0.borrow_mut().lying = lying;
+    }
+
     /// Counts a place between two turns of the process, where it may die as well.
     pub fn boundary(&self) {
         let mut state = self.0.borrow_mut();
@@ -212,15 +259,20 @@ impl SimDisk {
     /// Until [`SimDisk::resume`] nothing is counted and nothing fails: a checker reads.
     pub fn pause(&self) -> Pause {
         let mut state = self.0.borrow_mut();
-        let pause = Pause { operations: state.operations, dies_at: state.dies_at, failure: state.failure };
-        (state.dies_at, state.failure) = (None, None);
-        pause
+        Pause {
+            operations: state.operations,
+            dies_at: state.dies_at.take(),
+            dies_in: state.dies_in.take(),
+            failure: state.failure.take(),
+        }
     }
 
     /// Goes on as before the pause.
     pub fn resume(&self, pause: Pause) {
         let mut state = self.0.borrow_mut();
-        (state.operations, state.dies_at, state.failure) = (pause.operations, pause.dies_at, pause.failure);
+        let Pause { operations, dies_at, dies_in, failure } = pause;
+        (state.operations, state.dies_at, state.dies_in, state.failure) =
+            (operations, dies_at, dies_in, failure);
     }
 
     /// The next matching call fails.
@@ -250,7 +302,7 @@ impl SimDisk {
         let mut state = self.0.borrow_mut();
         state.trace.note("crash", u64::from(crash == Crash::Power), state.operations);
         state.dead = false;
-        state.dies_at = None;
+        (state.dies_at, state.dies_in) = (None, None);
         state.failure = None;
         (state.failures, state.fatal_failures) = (0, 0);
         state.making = None;
@@ -291,6 +343,11 @@ impl State {
             self.dead = true;
             return Err(fault(EIO));
         }
+        if self.is_at(Place::Folder(dir)) {
+            self.trace.note("dies there", self.operations, operation as u64);
+            self.dead = true;
+            return Err(fault(EIO));
+        }
         if let Some(failure) = self.failure.take_if(|f| f.dir == dir && f.operation == operation) {
             self.trace.note("fails", self.operations, operation as u64);
             self.trace.sometimes("operation failed");
@@ -303,6 +360,28 @@ impl State {
             return Err(fault(failure.cause));
         }
         Ok(())
+    }
+
+    /// Counts that the process is at `place`; true if it dies there.
+    fn is_at(&mut self, place: Place) -> bool {
+        let Some((_, left)) = self.dies_in.as_mut().filter(|(wanted, _)| *wanted == place) else {
+            return false;
+        };
+        *left -= 1;
+        *left == 0
+    }
+
+    /// Whether a read fails because somebody asked for it. One of the log by a running process is its end.
+    fn read_fails(&mut self, file: &FileRef) -> bool {
+        let wanted = |f: &mut Failure| f.dir == file.dir && f.operation == DiskOperation::Read;
+        if self.dead || self.failure.take_if(wanted).is_none() {
+            return false;
+        }
+        self.trace.note("read fails", file.dir as u64, u64::from(self.starting));
+        self.trace.sometimes("read failed");
+        self.failures += 1;
+        self.dead = !self.starting && file.dir == Dir::Journal;
+        !self.dead
     }
 
     fn used_bytes(&self) -> u64 {
@@ -389,6 +468,12 @@ impl State {
             }
             return Err(fault);
         }
+        if self.lying && self.names.get(file).is_some() {
+            self.truth.lied = true;
+            self.trace.sometimes("lied about a sync");
+            self.trace.note("sync lied about", file.dir as u64, 0);
+            return Ok(());
+        }
         match self.file_mut(file) {
             Some(contents) => contents.sync(),
             None => return Err(not_found(DiskOperation::Sync, file)),
@@ -417,6 +502,7 @@ impl State {
     fn remove(&mut self, file: &FileRef) -> Result<(), DiskFault> {
         self.enter(DiskOperation::Remove, file.dir, &file.name)?;
         self.names.remove(file);
+        self.truth.removed(file);
         self.trace.note("remove", file.dir as u64, 0);
         self.trace.bytes(file.name.as_bytes());
         self.collect_garbage();
@@ -485,6 +571,7 @@ impl State {
     /// The durable write in flight when the process or the machine went down.
     fn end_in_flight(&mut self, crash: Crash) {
         let Some(InFlight { write, .. }) = self.in_flight.take() else { return };
+        self.truth.unsure = Some(write.clone());
         self.trace.sometimes("crash with a write in flight");
         let survival = self.survival();
         // A process that is killed may leave its bytes in the page cache alone (writers mapped and plain).
@@ -565,6 +652,9 @@ impl Disk for SimDisk {
         source: ReadFrom,
     ) -> Result<usize, DiskFault> {
         let mut state = self.0.borrow_mut();
+        if state.read_fails(file) {
+            return Err(DiskFault { operation: DiskOperation::Read, file: file.clone(), cause: EIO });
+        }
         let Some(contents) = state.file_mut(file) else {
             return Err(not_found(DiskOperation::Read, file));
         };
@@ -599,11 +689,13 @@ impl Disk for SimDisk {
         }
         state.operations += 1;
         let due = state.latency_after_now();
+        let is_header = write.offset == 0;
         state.trace.note("submit", write.offset, write.bytes.len() as u64);
         state.trace.bytes(&write.bytes);
         state.in_flight = Some(InFlight { write, due });
         // The process may die right behind the call, with the write on its way.
-        if state.dies_at.is_some_and(|at| at <= state.operations) {
+        let at_place = state.is_at(Place::Write) || (is_header && state.is_at(Place::SegmentHeader));
+        if at_place || state.dies_at.is_some_and(|at| at <= state.operations) {
             state.dead = true;
         }
     }
@@ -621,8 +713,13 @@ impl Disk for SimDisk {
         }
         let InFlight { write, .. } = state.in_flight.take()?;
         let survival = if entered.is_ok() { Survival::All } else { state.survival() };
-        let State { files, names, rng, .. } = &mut *state;
+        let State { files, names, rng, lying, truth, .. } = &mut *state;
         let result = match names.get(&write.file).and_then(|inode| files.get_mut(&inode)) {
+            Some(contents) if *lying => {
+                truth.lied = true;
+                contents.write_some(write.offset as usize, &write.bytes, |s| survives(survival, rng, s));
+                entered
+            }
             Some(contents) => {
                 contents.write_durable(write.offset as usize, &write.bytes, |s| survives(survival, rng, s));
                 entered
@@ -630,7 +727,12 @@ impl Disk for SimDisk {
             None => Err(not_found(DiskOperation::Write, &write.file)),
         };
         state.trace.note("durable", write.offset, u64::from(result.is_ok()));
-        Some(Completion { token: write.token, result })
+        let token = write.token;
+        match result {
+            Ok(()) => state.truth.durable(write),
+            Err(_) => state.truth.unsure = Some(write),
+        }
+        Some(Completion { token, result })
     }
 
     fn request_spare(&mut self, spare: Spare) {

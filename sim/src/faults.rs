@@ -1,12 +1,12 @@
-//! When things go wrong: lives that end, disks that fill up or fail, clocks that are set. Drawn from the seed as time
-//! passes, until the world is healed.
+//! When things go wrong on one machine: lives that end, disks that fill up, fail, decay or lie, clocks that are set.
+//! Drawn from the seed as time passes, until the world is healed.
 
 use journal::Dir;
 use journal::disk::DiskOperation;
 use protocol::MonoNanos;
 
 use crate::clock::{Clock, WALL_OFFSET_NS_MAX};
-use crate::disk::{Crash, EIO, Failure, SimDisk};
+use crate::disk::{Crash, EIO, Failure, Place, SimDisk};
 use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -16,7 +16,7 @@ const MILLI_NS: u64 = 1_000_000;
 pub(crate) const FREE_BYTES: u64 = 1 << 30;
 
 /// What a failing disk fails at.
-const FAILURES: [(Dir, DiskOperation); 9] = [
+const FAILURES: [(Dir, DiskOperation); 14] = [
     (Dir::Journal, DiskOperation::Write),
     (Dir::Journal, DiskOperation::Write),
     (Dir::Journal, DiskOperation::Sync),
@@ -26,6 +26,21 @@ const FAILURES: [(Dir, DiskOperation); 9] = [
     (Dir::Snapshots, DiskOperation::Write),
     (Dir::Snapshots, DiskOperation::Sync),
     (Dir::Snapshots, DiskOperation::Rename),
+    (Dir::Root, DiskOperation::Read),
+    (Dir::Journal, DiskOperation::Read),
+    (Dir::Journal, DiskOperation::Read),
+    (Dir::Outbox, DiskOperation::Read),
+    (Dir::Snapshots, DiskOperation::Read),
+];
+
+/// Places at which many things are half done.
+const PLACES: [Place; 6] = [
+    Place::Write,
+    Place::SegmentHeader,
+    Place::SegmentHeader,
+    Place::Folder(Dir::Snapshots),
+    Place::Folder(Dir::Snapshots),
+    Place::Folder(Dir::Root),
 ];
 
 /// The faults of one machine.
@@ -37,6 +52,9 @@ pub(crate) struct Faults {
     next_full: MonoNanos,
     next_failure: MonoNanos,
     next_wall_step: MonoNanos,
+    next_rot: MonoNanos,
+    next_lie: MonoNanos,
+    lies: bool,
     healed: bool,
 }
 
@@ -50,11 +68,16 @@ impl Faults {
             next_full: MonoNanos(0),
             next_failure: MonoNanos(0),
             next_wall_step: MonoNanos(0),
+            next_rot: MonoNanos(0),
+            next_lie: MonoNanos(0),
+            lies: false,
             healed: false,
         };
         faults.next_full = faults.later(MonoNanos(0), 400);
         faults.next_failure = faults.later(MonoNanos(0), 300);
         faults.next_wall_step = faults.later(MonoNanos(0), 300);
+        faults.next_rot = faults.later(MonoNanos(0), 400);
+        faults.next_lie = faults.later(MonoNanos(0), 300);
         faults
     }
 
@@ -72,6 +95,22 @@ impl Faults {
         if self.healed || self.knobs.crash_operations_max == 0 {
             return;
         }
+        if let Some((held, all)) = disk.unsure_sectors()
+            && (1..all).contains(&held)
+            && self.rng.coin()
+        {
+            // A second crash where a write was torn: in the middle of recovery, or behind the first new writes.
+            self.trace.sometimes("crash asked for at a torn tail");
+            if self.rng.coin() {
+                disk.die_at(Some(disk.operations() + self.rng.within(1..=30)));
+            } else {
+                disk.die_in(Place::Write, self.rng.within(1..=4));
+            }
+            return;
+        }
+        if self.rng.below(6) == 0 {
+            disk.die_in(self.rng.pick(&PLACES), self.rng.within(1..=8));
+        }
         // Some lives are longer, or a world of short ones would never get anywhere.
         let longest = if self.rng.below(4) == 0 { 5_000 } else { self.knobs.crash_operations_max };
         disk.die_at(Some(disk.operations() + self.rng.within(1..=longest)));
@@ -84,11 +123,24 @@ impl Faults {
 
     /// How long nobody restarts the process.
     pub(crate) fn down_ns(&mut self) -> u64 {
-        self.rng.within(10..=20_000) * 1_000
+        self.rng.within(10..=self.knobs.down_us_max) * 1_000
+    }
+
+    /// The process is gone: now nobody holds what the medium loses.
+    pub(crate) fn decay_while_down(&mut self, disk: &SimDisk) {
+        if self.healed || !self.knobs.rots || self.rng.below(8) > 0 {
+            return;
+        }
+        let dirs: &[Dir] = if self.knobs.rots_journal {
+            &[Dir::Journal, Dir::Journal, Dir::Root, Dir::Snapshots, Dir::Outbox]
+        } else {
+            &[Dir::Snapshots, Dir::Outbox]
+        };
+        disk.rot(self.rng.pick(dirs));
     }
 
     /// What goes wrong, or right again, by `now`.
-    pub(crate) fn act(&mut self, now: MonoNanos, disk: &SimDisk, clock: &mut Clock) {
+    pub(crate) fn act(&mut self, now: MonoNanos, disk: &SimDisk, clock: &mut Clock, serving: bool) {
         if self.healed {
             return;
         }
@@ -110,6 +162,18 @@ impl Faults {
             disk.fail_next(Some(Failure { dir, operation, cause: EIO }));
             self.next_failure = self.later(now, 300);
         }
+        if self.knobs.rots && now >= self.next_rot {
+            // What a serving process reads of its journal it has in memory: the decay is met by the next start.
+            let journal = self.knobs.rots_journal && serving && self.rng.below(3) == 0;
+            let dir = if journal { Dir::Journal } else { self.rng.pick(&[Dir::Outbox, Dir::Snapshots]) };
+            disk.rot(dir);
+            self.next_rot = self.later(now, 800);
+        }
+        if self.knobs.lies && now >= self.next_lie {
+            self.lies = !self.lies;
+            disk.set_lying(self.lies);
+            self.next_lie = self.later(now, 200);
+        }
         if self.knobs.wall_steps && now >= self.next_wall_step {
             let offset_ns = self.rng.within(0..=2 * WALL_OFFSET_NS_MAX) as i64 - WALL_OFFSET_NS_MAX as i64;
             let back = clock.set_wall_offset(offset_ns);
@@ -126,6 +190,7 @@ impl Faults {
             disk.die_at(None);
         }
         disk.fail_next(None);
+        disk.set_lying(false);
         disk.set_free(FREE_BYTES);
     }
 }

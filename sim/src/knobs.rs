@@ -6,6 +6,10 @@ use crate::rng::Rng;
 /// The shape of one world.
 #[derive(Clone, Copy, Debug)]
 pub struct Knobs {
+    /// Replicas.
+    pub nodes: usize,
+    /// What happens between them.
+    pub network: NetworkKnobs,
     /// FIX clients.
     pub traders: usize,
     /// Bytes of a segment; small ones roll often.
@@ -18,12 +22,22 @@ pub struct Knobs {
     pub crash_operations_max: u64,
     /// Of a hundred crashes, those by loss of power.
     pub power_percent: u64,
+    /// How long nobody starts a process again, at most.
+    pub down_us_max: u64,
     /// Whether the disk fills up now and then.
     pub fills_up: bool,
-    /// Whether writes and syncs fail now and then.
+    /// Whether reads, writes and syncs fail now and then.
     pub fails: bool,
+    /// Whether bits rot where no peer is needed to repair them: outbox and snapshots.
+    pub rots: bool,
+    /// Whether bits rot in the journal and in `meta` too. With peers this waits for repair.
+    pub rots_journal: bool,
+    /// Whether the device says now and then that something is durable which is not.
+    pub lies: bool,
     /// Whether the wall clock is set now and then.
     pub wall_steps: bool,
+    /// How far the wall clock's rate may be off.
+    pub skew_ppm_max: u64,
     /// Whether clients lose connections, reset their sessions and repeat themselves.
     pub rough_clients: bool,
     /// Pause between two actions of a client, at most.
@@ -36,22 +50,76 @@ pub struct Knobs {
     pub snapshot_bytes: u64,
 }
 
+/// What happens between replicas, and to processes as a whole.
+#[derive(Clone, Copy, Debug)]
+pub struct NetworkKnobs {
+    /// Messages lost, of a million.
+    pub loss_ppm: u64,
+    /// Messages that arrive twice, of a million.
+    pub duplicate_ppm: u64,
+    /// Mean of the delay, which is exponential: messages overtake each other.
+    pub delay_us: u64,
+    /// Whether groups are cut off from each other.
+    pub partitions: bool,
+    /// Whether a way is cut in one direction alone.
+    pub one_way: bool,
+    /// Whether ways hold everything for a while.
+    pub clogs: bool,
+    /// Whether processes stop turning for a while.
+    pub pauses: bool,
+}
+
 const MILLI_NS: u64 = 1_000_000;
 
+impl NetworkKnobs {
+    const QUIET: Self = Self {
+        loss_ppm: 0,
+        duplicate_ppm: 0,
+        delay_us: 100,
+        partitions: false,
+        one_way: false,
+        clogs: false,
+        pauses: false,
+    };
+
+    fn draw(rng: &mut Rng, enabled: &mut impl FnMut(u64, u64, &mut Rng) -> bool) -> Self {
+        let loss_ppm = rng.pick(&[1_000, 20_000, 100_000, 300_000]);
+        let duplicate_ppm = rng.pick(&[10_000, 100_000, 500_000]);
+        Self {
+            loss_ppm: if enabled(10, 5, rng) { loss_ppm } else { 0 },
+            duplicate_ppm: if enabled(11, 4, rng) { duplicate_ppm } else { 0 },
+            delay_us: rng.pick(&[200, 200, 1_000, 5_000, 20_000]),
+            partitions: enabled(12, 5, rng),
+            one_way: enabled(13, 4, rng),
+            clogs: enabled(14, 3, rng),
+            pauses: enabled(15, 4, rng),
+        }
+    }
+}
+
 impl Knobs {
-    /// Those of `rng`'s seed. One world in eight knows one kind of fault alone, one in sixteen none.
+    /// Those of `rng`'s seed, for a cluster of `nodes`. One world in eight knows one kind of fault alone, one in sixteen
+    /// none.
     #[must_use]
-    pub fn draw(rng: &mut Rng) -> Self {
+    pub fn draw(rng: &mut Rng, nodes: usize) -> Self {
         let (quiet, single) = (rng.below(16) == 0, rng.below(8) == 0);
-        let only = rng.below(4);
-        let mut enabled = |kind: u64, in_ten: u64| {
+        let cluster = nodes > 1;
+        let kinds: &[u64] = if cluster { &[0, 1, 2, 3, 10, 11, 12, 13, 14, 15] } else { &[0, 1, 2, 3, 4, 5] };
+        let only = rng.pick(kinds);
+        let mut enabled = |kind: u64, in_ten: u64, rng: &mut Rng| {
             let drawn = rng.below(10) < in_ten;
             !quiet && if single { kind == only } else { drawn }
         };
-        let (crashes, fills_up, fails, wall_steps) =
-            (enabled(0, 9), enabled(1, 4), enabled(2, 3), enabled(3, 4));
-        let crash_operations_max = rng.pick(&[40, 200, 1_000, 5_000]);
+        let crashes = enabled(0, 9, rng);
+        let lives: &[u64] = if cluster { &[400, 3_000, 20_000] } else { &[40, 200, 1_000, 5_000] };
+        let downs: &[u64] = if cluster { &[20_000, 400_000, 2_000_000] } else { &[20_000] };
+        let crash_operations_max = if crashes { rng.pick(lives) } else { 0 };
+        let (fills_up, fails) = (enabled(1, if cluster { 1 } else { 4 }, rng), enabled(2, 3, rng));
+        let (rots, lies) = (enabled(4, 2, rng), enabled(5, 2, rng) && !cluster);
+        let network = if cluster { NetworkKnobs::draw(rng, &mut enabled) } else { NetworkKnobs::QUIET };
         Self {
+            nodes,
+            network,
             traders: rng.within(1..=4) as usize,
             segment_bytes: rng.pick(&[128 << 10, 128 << 10, 256 << 10]),
             latency: rng.pick(&[
@@ -59,12 +127,18 @@ impl Knobs {
                 Latency { min_us: 50, max_us: 800, stall_ppm: 5_000, stall_us: 30_000 },
                 Latency { min_us: 500, max_us: 5_000, stall_ppm: 20_000, stall_us: 200_000 },
             ]),
-            faults_ns: rng.within(300..=2_000) * MILLI_NS,
-            crash_operations_max: if crashes { crash_operations_max } else { 0 },
-            power_percent: rng.pick(&[0, 50, 50, 100]),
+            faults_ns: if cluster { rng.within(1_500..=6_000) } else { rng.within(300..=2_000) } * MILLI_NS,
+            crash_operations_max,
+            // Only a loss of power shows what a lying device has lost.
+            power_percent: rng.pick(if lies { &[50, 100] } else { &[0, 50, 50, 100] }),
+            down_us_max: rng.pick(downs),
             fills_up,
             fails,
-            wall_steps,
+            rots: rots || (lies && rng.coin()),
+            rots_journal: rots && !cluster,
+            lies,
+            wall_steps: enabled(3, 4, rng),
+            skew_ppm_max: if quiet { 0 } else { 500 },
             rough_clients: !quiet && rng.coin(),
             pause_us_max: rng.pick(&[300, 3_000, 20_000]),
             burst_max: rng.pick(&[1, 4, 20]),
@@ -77,15 +151,22 @@ impl Knobs {
     #[must_use]
     pub fn scripted() -> Self {
         Self {
+            nodes: 1,
+            network: NetworkKnobs::QUIET,
             traders: 2,
             segment_bytes: 128 << 10,
             latency: Latency { min_us: 50, max_us: 50, stall_ppm: 0, stall_us: 0 },
             faults_ns: 0,
             crash_operations_max: 0,
             power_percent: 0,
+            down_us_max: 20_000,
             fills_up: false,
             fails: false,
+            rots: false,
+            rots_journal: false,
+            lies: false,
             wall_steps: false,
+            skew_ppm_max: 0,
             rough_clients: false,
             pause_us_max: 300,
             burst_max: 4,

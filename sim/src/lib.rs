@@ -4,9 +4,11 @@
 //! generator than [`rng`], so that a failure is repeated by its seed alone; and nothing that is tested is a copy: the
 //! replica, the acceptor and the journal are those of the node.
 //!
-//! In reading order: [`world`] is the scheduler and the two phases of a run, [`machine`] a process and its disk, [`disk`]
-//! what a power cut does to it, [`faults`] when things go wrong, [`workload`] who is outside, `checkers` one invariant a
-//! file, [`witness`] the journal re-run. [`exhaustive`] crashes one script at every operation of the disk.
+//! In reading order: [`world`] is the scheduler and the two phases of a run, `host` a machine with its clock and faults,
+//! [`machine`] the process on it, [`disk`] what crashes, decay and lies do to its bytes, [`network`] what happens between
+//! replicas, `faults` and `nemesis` when things go wrong, [`workload`] who is outside. Then what is true: [`mirror`] the
+//! log that a disk said is durable, [`witness`] the committed log, re-run, [`oracle`] what a start may come to, `checkers`
+//! one invariant a file. [`exhaustive`] crashes one script at every operation of the disk.
 #![forbid(unsafe_code)]
 
 mod checkers;
@@ -14,9 +16,14 @@ pub mod clock;
 pub mod disk;
 pub mod exhaustive;
 mod faults;
+mod host;
 pub mod knobs;
 pub mod link;
 pub mod machine;
+pub mod mirror;
+mod nemesis;
+pub mod network;
+pub mod oracle;
 pub mod rng;
 pub mod trace;
 pub mod witness;

@@ -42,6 +42,7 @@ impl Pipe {
 /// A connection between a client and a machine.
 #[derive(Debug)]
 pub struct Link {
+    machine: usize,
     to_machine: Pipe,
     to_client: Pipe,
     /// When the client learns that the machine's end is closed, once everything before that has come.
@@ -53,10 +54,11 @@ pub struct Link {
 }
 
 impl Link {
-    /// An open connection.
+    /// An open connection to a machine.
     #[must_use]
-    pub fn new(rng: Rng) -> Self {
+    pub fn new(machine: usize, rng: Rng) -> Self {
         Self {
+            machine,
             to_machine: Pipe::default(),
             to_client: Pipe::default(),
             client_hears_end: None,
@@ -64,6 +66,12 @@ impl Link {
             accepted: false,
             rng,
         }
+    }
+
+    /// The machine at the other end.
+    #[must_use]
+    pub fn machine(&self) -> usize {
+        self.machine
     }
 
     /// The client sends.
@@ -144,6 +152,13 @@ impl Link {
     #[must_use]
     pub fn is_open(&self) -> bool {
         self.client_hears_end.is_none()
+    }
+
+    /// Whether something waits for the machine to read it by `now`.
+    #[must_use]
+    pub fn wakes_machine(&self, now: MonoNanos) -> bool {
+        let due = |at: Option<MonoNanos>| at.is_some_and(|at| at <= now);
+        self.is_open() && (!self.accepted || due(self.to_machine.due()) || due(self.machine_hears_end))
     }
 
     /// When something arrives at the client, or at the machine if it reads.

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use gateways::fix::{Acceptor, ConnectionId};
-use journal::{Identity, Refusal};
+use journal::{Dir, FileRef, Identity, Refusal};
 use protocol::event::Event;
 use protocol::{ClusterEpoch, EventBody, MonoNanos, NodeId};
-use replicas::{Now, Replica, ReplicaFault, SnapshotJob, StartFault, Timing};
+use replicas::{Now, Replica, ReplicaFault, Role, SnapshotJob, StartFault, Status, Timing};
 
 use crate::disk::SimDisk;
 use crate::knobs::Knobs;
 use crate::link::Link;
+use crate::network::{self, Carried};
 use crate::workload::setup;
 
 /// Bytes that one read of the outbox may return.
@@ -22,7 +23,7 @@ pub type Links = BTreeMap<ConnectionId, Link>;
 
 /// One machine.
 pub struct Machine {
-    node: NodeId,
+    place: usize,
     disk: SimDisk,
     knobs: Knobs,
     process: Option<Process>,
@@ -39,6 +40,26 @@ pub struct Process {
     /// A snapshot that another thread of a node would be writing: written when its time has come.
     snapshot: Option<(MonoNanos, SnapshotJob)>,
     disk: SimDisk,
+    place: usize,
+    /// As the last turn left it.
+    status: Status,
+    /// Which reign of which life this is, if it leads.
+    led: bool,
+    /// Reads of the outbox that failed.
+    outbox_faults: u64,
+    /// Snapshots that were reported to be durable: file and bytes.
+    snapshots: Vec<FileRef>,
+}
+
+/// What left a process in a turn that it survived.
+#[derive(Default)]
+pub struct Left {
+    /// Events, for gateways and clients.
+    pub events: Vec<Event>,
+    /// Messages, for other replicas.
+    pub messages: Vec<Carried>,
+    /// Snapshots that are durable from now on.
+    pub snapshots: Vec<FileRef>,
 }
 
 /// How long a snapshot waits for its thread.
@@ -59,8 +80,14 @@ pub enum Turn {
 impl Machine {
     /// A machine with an empty disk.
     #[must_use]
-    pub fn new(node: NodeId, disk: SimDisk, knobs: Knobs) -> Self {
-        Self { node, disk, knobs, process: None, lives: 0 }
+    pub fn new(place: usize, disk: SimDisk, knobs: Knobs) -> Self {
+        Self { place, disk, knobs, process: None, lives: 0 }
+    }
+
+    /// Its replica.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        NodeId(self.place as u64 + 1)
     }
 
     /// Its disk.
@@ -72,6 +99,12 @@ impl Machine {
     /// The process, if one runs.
     pub fn process(&mut self) -> Option<&mut Process> {
         self.process.as_mut()
+    }
+
+    /// The same, to look at.
+    #[must_use]
+    pub fn running(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 
     /// Lives that were begun.
@@ -90,12 +123,12 @@ impl Machine {
         journal_options.segment_bytes = self.knobs.segment_bytes;
         let genesis = setup::genesis();
         let options = replicas::Options {
-            voters: vec![self.node],
+            voters: (1..=self.knobs.nodes as u64).map(NodeId).collect(),
             timing: Timing::LAN,
             snapshots: replicas::SnapshotPolicy { journal_bytes: self.knobs.snapshot_bytes, interval_ms: 1 },
             genesis: genesis.clone(),
         };
-        let identity = Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node };
+        let identity = Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node() };
         let opened = Replica::open(self.disk.clone(), self.disk.clone(), journal_options, &options);
         let replica = match opened {
             // Where the making of a cluster was interrupted it is made again; `create` refuses where blocks are lost.
@@ -105,8 +138,19 @@ impl Machine {
             opened => opened?,
         };
         let acceptor = Acceptor::new(gateways::fix::Options::default());
-        self.process =
-            Some(Process { replica, acceptor, informed: false, snapshot: None, disk: self.disk.clone() });
+        let status = replica.status();
+        self.process = Some(Process {
+            replica,
+            acceptor,
+            informed: false,
+            snapshot: None,
+            disk: self.disk.clone(),
+            place: self.place,
+            status,
+            led: false,
+            outbox_faults: 0,
+            snapshots: Vec::new(),
+        });
         Ok(())
     }
 
@@ -115,10 +159,10 @@ impl Machine {
         self.process = None;
     }
 
-    /// One turn of the process. Events that left it are in `events`, if it lives.
-    pub fn turn(&mut self, now: Now, links: &mut Links, events: &mut Vec<Event>) -> Turn {
+    /// One turn of the process.
+    pub fn turn(&mut self, now: Now, links: &mut Links, left: &mut Left) -> Turn {
         let Some(process) = &mut self.process else { return Turn::Idle };
-        let worked = process.turn(now, links, events);
+        let worked = process.turn(now, links, &mut left.events);
         // Between effects and their way out is a place to die as well.
         self.disk.boundary();
         match worked {
@@ -126,8 +170,11 @@ impl Machine {
             Err(_) => Turn::Killed,
             Ok(_) if self.disk.is_dead() => Turn::Killed,
             Ok(worked) => {
+                left.messages = network::take_messages(&mut process.replica);
+                left.snapshots = std::mem::take(&mut process.snapshots);
                 let sent = process.flush(now, links);
-                if worked || sent { Turn::Worked } else { Turn::Idle }
+                process.status = process.replica.status();
+                if worked || sent || !left.messages.is_empty() { Turn::Worked } else { Turn::Idle }
             }
         }
     }
@@ -137,6 +184,18 @@ impl Process {
     /// The replica.
     pub fn replica(&mut self) -> &mut Replica<SimDisk> {
         &mut self.replica
+    }
+
+    /// What the replica tells of itself, as the last turn left it.
+    #[must_use]
+    pub fn status(&self) -> &Status {
+        &self.status
+    }
+
+    /// Reads of the outbox that failed: an operator would start the process again.
+    #[must_use]
+    pub fn outbox_faults(&self) -> u64 {
+        self.outbox_faults
     }
 
     /// When there is something to do although nothing comes.
@@ -154,6 +213,7 @@ impl Process {
             self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
         }
         worked |= self.replica.step(now, events)?;
+        self.follow_leadership(now, links);
         if !self.informed && self.replica.serving() {
             self.informed = true;
             for body in self.replica.engine().definitions() {
@@ -164,21 +224,56 @@ impl Process {
             self.acceptor.deliver(event, now.mono, now.wall);
         }
         self.acceptor.resume(now.mono, now.wall, self.replica.sequencer());
+        self.read_outbox(now, links);
+        self.take_snapshot(now);
+        Ok(worked)
+    }
+
+    /// A gateway beside a leader that leads no more lets its clients go: they find the next one. What it knew of sessions
+    /// is of an old term.
+    fn follow_leadership(&mut self, now: Now, links: &mut Links) {
+        let leads = self.replica.status().role == Role::Leader;
+        if self.led && !leads {
+            self.disk.trace().sometimes("leadership lost by a living process");
+            self.acceptor = Acceptor::new(gateways::fix::Options::default());
+            self.informed = false;
+            for link in links.values_mut().filter(|link| link.is_open() && link.machine() == self.place) {
+                link.machine_dies(now.mono);
+            }
+        }
+        self.led = leads;
+    }
+
+    /// Answers the gateway's wishes for outputs that are no longer at hand. Where they cannot be read the connection is
+    /// closed, as a node does: never a gap fill over what was said.
+    fn read_outbox(&mut self, now: Now, links: &mut Links) {
         while let Some(read) = self.acceptor.outbox_read() {
             let found =
                 self.replica.read_outbox(read.session, read.epoch, read.from, read.to, OUTBOX_READ_BYTES);
-            // The simulated disk fails no read.
-            let found = found.unwrap_or_default();
-            self.acceptor.outbox_done(&read, &found, now.mono, now.wall);
+            match found {
+                Ok(events) => self.acceptor.outbox_done(&read, &events, now.mono, now.wall),
+                Err(_) => {
+                    self.outbox_faults += 1;
+                    self.disk.trace().sometimes("outputs could not be read");
+                    self.acceptor.closed(read.connection, now.mono, self.replica.sequencer());
+                    if let Some(link) = links.get_mut(&read.connection) {
+                        link.machine_closes(now.mono);
+                    }
+                }
+            }
         }
-        self.take_snapshot(now);
-        Ok(worked)
     }
 
     fn take_snapshot(&mut self, now: Now) {
         match self.snapshot.take() {
             Some((due, job)) if due <= now.mono => {
+                let before = self.disk.peek_names(Dir::Snapshots);
                 let written = job.write(&mut self.disk);
+                if written.is_ok() {
+                    let names = self.disk.peek_names(Dir::Snapshots).into_iter();
+                    let new = names.filter(|name| !before.contains(name));
+                    self.snapshots.extend(new.map(|name| FileRef::new(Dir::Snapshots, name)));
+                }
                 self.disk.trace().sometimes(if written.is_ok() {
                     "snapshot taken"
                 } else {
@@ -197,7 +292,8 @@ impl Process {
     /// Takes connections, their bytes and their ends.
     fn read(&mut self, now: Now, links: &mut Links) -> bool {
         let mut worked = false;
-        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open()) {
+        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open() && link.machine() == self.place)
+        {
             if link.accept() {
                 self.acceptor.connect(id, now.mono);
             }
@@ -220,7 +316,8 @@ impl Process {
     /// Hands output to the connections and closes those that are over.
     fn flush(&mut self, now: Now, links: &mut Links) -> bool {
         let mut sent = false;
-        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open()) {
+        for (&id, link) in links.iter_mut().filter(|(_, link)| link.is_open() && link.machine() == self.place)
+        {
             let output = self.acceptor.output(id);
             if !output.is_empty() {
                 sent = true;

@@ -27,6 +27,9 @@ struct Arguments {
     /// The first of them.
     #[arg(long, default_value_t = 0)]
     from: u64,
+    /// Replicas: 1, 3 or 5.
+    #[arg(long, default_value_t = 1)]
+    nodes: usize,
     /// Crash the script at every operation of the disk.
     #[arg(long)]
     exhaustive: bool,
@@ -37,31 +40,35 @@ const SHOWN: usize = 40;
 
 /// The seed that runs, for whoever reads of a panic.
 static RUNNING: AtomicU64 = AtomicU64::new(0);
+/// Its replicas.
+static NODES: AtomicU64 = AtomicU64::new(1);
 
-fn world(seed: u64) -> World {
+fn world(seed: u64, nodes: usize) -> World {
     RUNNING.store(seed, Ordering::Relaxed);
-    World::from_seed(seed)
+    NODES.store(nodes as u64, Ordering::Relaxed);
+    World::from_seed(seed, nodes)
 }
 
 fn main() -> ExitCode {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         before(panic);
-        println!("repeat: cargo run --release -p sim -- --seed {}", RUNNING.load(Ordering::Relaxed));
+        let (seed, nodes) = (RUNNING.load(Ordering::Relaxed), NODES.load(Ordering::Relaxed));
+        println!("repeat: cargo run --release -p sim -- --seed {seed} --nodes {nodes}");
     }));
     let arguments = Arguments::parse();
     let done = if let Some(seed) = arguments.seed {
-        one(seed, arguments.until, arguments.all)
+        one(seed, arguments.nodes, arguments.until, arguments.all)
     } else if arguments.exhaustive {
         everywhere()
     } else {
-        many(arguments.from, arguments.seeds.unwrap_or(100))
+        many(arguments.from, arguments.seeds.unwrap_or(100), arguments.nodes)
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, until_ms: Option<u64>, all: bool) -> bool {
-    let mut world = world(seed);
+fn one(seed: u64, nodes: usize, until_ms: Option<u64>, all: bool) -> bool {
+    let mut world = world(seed, nodes);
     if all {
         world.keep_all();
     }
@@ -74,27 +81,32 @@ fn one(seed: u64, until_ms: Option<u64>, all: bool) -> bool {
             true
         }
         Err(failure) => {
-            show_failure(&failure, &format!("--seed {seed}"), if all { usize::MAX } else { SHOWN });
+            show_failure(
+                &failure,
+                &format!("--seed {seed} --nodes {nodes}"),
+                if all { usize::MAX } else { SHOWN },
+            );
             println!("trace={}", failure.trace);
             false
         }
     }
 }
 
-fn many(from: u64, seeds: u64) -> bool {
+fn many(from: u64, seeds: u64, nodes: usize) -> bool {
     let mut counts = BTreeMap::new();
-    let (mut happenings, mut virtual_ms) = (0, 0);
+    let (mut happenings, mut turns, mut virtual_ms) = (0, 0, 0);
     for (done, seed) in (1..=seeds).zip(from..) {
-        match world(seed).run() {
-            Ok(Report { happenings: more, virtual_ns, counts: seen, .. }) => {
+        match world(seed, nodes).run() {
+            Ok(Report { happenings: more, turns: more_turns, virtual_ns, counts: seen, .. }) => {
                 happenings += more;
+                turns += more_turns;
                 virtual_ms += virtual_ns / 1_000_000;
                 for (what, count) in seen {
                     *counts.entry(what).or_insert(0) += count;
                 }
             }
             Err(failure) => {
-                show_failure(&failure, &format!("--seed {seed}"), SHOWN);
+                show_failure(&failure, &format!("--seed {seed} --nodes {nodes}"), SHOWN);
                 return false;
             }
         }
@@ -103,7 +115,7 @@ fn many(from: u64, seeds: u64) -> bool {
         }
     }
     show_counts(&counts);
-    println!("seeds={seeds} happenings={happenings} virtual_ms={virtual_ms} failures=0");
+    println!("seeds={seeds} happenings={happenings} turns={turns} virtual_ms={virtual_ms} failures=0");
     true
 }
 

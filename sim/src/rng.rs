@@ -44,6 +44,17 @@ impl Rng {
         low + self.below(high.saturating_sub(low).saturating_add(1))
     }
 
+    /// A number from an exponential distribution with this mean, nearly: in whole numbers, so that no two machines differ.
+    pub fn exponential(&mut self, mean: u64) -> u64 {
+        let word = self.draw() | 1;
+        let zeros = word.leading_zeros();
+        // -log2 of a number below 1 with 16 binary places: whole part by the zeros, the rest linear.
+        let fraction = ((word << zeros) >> 47) & 0xffff;
+        let log2 = (u64::from(zeros + 1) << 16) - fraction;
+        // ln 2 = 45,426 / 65,536
+        ((u128::from(mean) * u128::from(log2) * 45_426) >> 32) as u64
+    }
+
     /// True in `ppm` of a million draws.
     pub fn chance_ppm(&mut self, ppm: u64) -> bool {
         self.below(1_000_000) < ppm
@@ -86,5 +97,15 @@ mod tests {
         let drawn: std::collections::BTreeSet<u64> = (0..1_000).map(|_| rng.within(3..=6)).collect();
         assert_eq!(drawn, (3..=6).collect());
         assert_eq!(rng.below(0), 0);
+    }
+
+    #[test]
+    fn an_exponential_has_its_mean_and_a_tail() {
+        let mut rng = Rng::new(2);
+        let draws: Vec<u64> = (0..100_000).map(|_| rng.exponential(1_000)).collect();
+        let mean = draws.iter().sum::<u64>() / draws.len() as u64;
+        assert!((950..1_100).contains(&mean), "{mean}");
+        let long = draws.iter().filter(|draw| **draw > 3_000).count();
+        assert!((4_000..6_500).contains(&long), "{long}");
     }
 }

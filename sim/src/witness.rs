@@ -1,30 +1,23 @@
-//! The journal as witness: read from the disk as a stranger would, re-run from its first record on an engine of its own.
-//!
-//! Frames are remembered when they are first read, because a replica drops segments behind its snapshots. What was read
-//! as durable once may never change.
+//! The committed log as witness: what any replica has committed is remembered, may never change, and is re-run from its
+//! first record on an engine of its own.
 
 use std::collections::BTreeMap;
 
 use engine::Engine;
-use journal::Dir;
-use journal::marks::LocalMark;
-use journal::meta::{self, MetaView};
-use journal::segment::SegmentName;
-use journal::survey::{Findings, Survey, Visit};
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
 use protocol::{Index, Seq, SessionEpoch, SessionId};
 
 use crate::checkers::{Violation, ensure};
-use crate::disk::SimDisk;
+use crate::mirror::Entry;
 
 const NAME: &str = "witness";
 
-/// What follows from the journal.
+/// What follows from the committed log.
 #[derive(Default)]
 pub struct Witness {
-    frames: BTreeMap<Index, Vec<u8>>,
+    committed: BTreeMap<Index, Entry>,
     applied: Index,
     engine: Engine,
     effects: EffectHash,
@@ -34,35 +27,36 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Reads what is on `disk` and re-runs it up to `committed`.
+    /// A replica has committed `entry`.
     ///
     /// # Errors
-    /// [`Violation`] if the journal is not what it was, or contradicts itself.
-    pub fn read(&mut self, disk: &SimDisk, committed: Index) -> Result<Findings, Violation> {
-        let mut names: Vec<SegmentName> =
-            disk.peek_names(Dir::Journal).iter().filter_map(|name| SegmentName::parse(name)).collect();
-        names.sort_unstable();
-        let mut survey = Survey::new();
-        let mut result = Ok(());
-        for name in names {
-            let bytes = disk.peek(&name.file()).unwrap_or_default();
-            survey.segment(name, &bytes, &mut |visit| {
-                if let Visit::Frame { frame, unlinked: false, .. } = visit
-                    && result.is_ok()
-                {
-                    result = self.take(&frame);
-                }
+    /// [`Violation`] if another has committed another one there.
+    pub fn commit(&mut self, index: Index, entry: &Entry) -> Result<(), Violation> {
+        if let Some(before) = self.committed.get(&index) {
+            return ensure((before.chain, before.term) == (entry.chain, entry.term), NAME, || {
+                let (one, two) = ((before.term, before.chain), (entry.term, entry.chain));
+                format!("entry {index} was committed as {one:?} and is committed as {two:?}")
             });
         }
-        result?;
-        while self.applied < committed {
+        self.committed.insert(index, entry.clone());
+        Ok(())
+    }
+
+    /// Re-runs the committed log up to `index`.
+    ///
+    /// # Errors
+    /// [`Violation`] if it is not there, or contradicts itself.
+    pub fn run_to(&mut self, index: Index) -> Result<(), Violation> {
+        while self.applied < index {
             let next = self.applied.next();
-            let bytes = self.frames.get(&next).cloned();
-            ensure(bytes.is_some(), NAME, || format!("entry {next} of {committed} is not in the journal"))?;
-            self.apply(next, &bytes.unwrap_or_default())?;
+            let entry = self.committed.get(&next).cloned();
+            let entry = entry.ok_or_else(|| Violation {
+                invariant: NAME,
+                what: format!("entry {next} of {index} was applied and not seen to be committed"),
+            })?;
+            self.apply(next, entry.bytes())?;
         }
-        let hint = disk.peek(&meta::file()).map_or(0, |bytes| MetaView::read(&bytes).durable_hint);
-        Ok(survey.finish(hint))
+        Ok(())
     }
 
     /// Re-runs everything once more from the first record and compares.
@@ -71,31 +65,13 @@ impl Witness {
     /// [`Violation`] if the second run comes to something else.
     pub fn run_again(&self) -> Result<(), Violation> {
         let mut again = Self::default();
-        for (index, bytes) in self.frames.range(..=self.applied) {
-            again.apply(*index, bytes)?;
+        for (index, entry) in self.committed.range(..=self.applied) {
+            again.apply(*index, entry.bytes())?;
         }
         let (one, two) = (self.engine.state_hash(), again.engine.state_hash());
         ensure(one == two && self.effects == again.effects, NAME, || {
             format!("two runs: state {one} and {two}")
         })
-    }
-
-    fn take(&mut self, frame: &Frame<'_>) -> Result<(), Violation> {
-        if let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(frame) {
-            let applied = self.applied;
-            ensure(from > applied, NAME, || format!("entry {from} truncated, {applied} was committed"))?;
-            self.frames.split_off(&from);
-        }
-        if !frame.header.kind.is_entry() {
-            return Ok(());
-        }
-        let index = frame.header.index;
-        let before = self.frames.entry(index).or_insert_with(|| frame.bytes.to_vec());
-        ensure(before == frame.bytes || index > self.applied, NAME, || {
-            format!("committed entry {index} is another one now")
-        })?;
-        frame.bytes.clone_into(before);
-        Ok(())
     }
 
     fn apply(&mut self, index: Index, bytes: &[u8]) -> Result<(), Violation> {
@@ -129,6 +105,12 @@ impl Witness {
         self.effects.fold(&encoded);
         self.hashes.insert(self.engine.seq_applied(), self.effects.0);
         Ok(())
+    }
+
+    /// The last entry that was re-run.
+    #[must_use]
+    pub fn applied(&self) -> Index {
+        self.applied
     }
 
     /// The state.

@@ -1,20 +1,25 @@
-//! The scheduler: one seed, one machine, its disk and clock, and everybody outside. Time jumps from one due thing to the
-//! next; whatever happens is decided by the seed, so that a run is repeated by its number alone.
+//! The scheduler: one seed, its machines with their disks and clocks, the network between them, and everybody outside.
+//! Time jumps from one due thing to the next; whatever happens is decided by the seed, so that a run is repeated by its
+//! number alone.
 //!
 //! A run has two phases. First faults: [`World::step_one`] until their time is over, every invariant checked as it goes.
-//! Then the world is healed and must become quiet: everything is answered, and a stop in good order leaves a clean journal.
+//! Then a majority of the machines is healed and the world must become quiet: somebody leads, everything is answered, the
+//! replicas agree, and a stop in good order leaves clean journals.
 
 use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{EventBody, Index, MonoNanos, NodeId, SessionId};
-use replicas::{ReplicaFault, StartFault};
+use protocol::{EventBody, MonoNanos, SessionId, Term};
+use replicas::{ReplicaFault, Role, StartFault};
 
-use crate::checkers::{self, Checker, Served, Violation, ensure, journal_clean, liveness};
-use crate::clock::Clock;
-use crate::disk::{Crash, SimDisk};
-use crate::faults::{FREE_BYTES, Faults};
+use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
+use crate::clock::clients_now;
+use crate::disk::Crash;
+use crate::host::Host;
 use crate::knobs::Knobs;
-use crate::machine::{Links, Machine, Turn, opened_epoch};
+use crate::machine::{Left, Links, Turn, opened_epoch};
+use crate::nemesis::Nemesis;
+use crate::network::Network;
+use crate::oracle::{Before, Opened};
 use crate::rng::Rng;
 use crate::trace::{Happening, Trace};
 use crate::witness::Witness;
@@ -27,25 +32,29 @@ const TURN_NS: u64 = 2_000;
 pub struct World {
     rng: Rng,
     knobs: Knobs,
-    clock: Clock,
+    now: MonoNanos,
     trace: Trace,
-    faults: Faults,
-    machine: Machine,
+    hosts: Vec<Host>,
+    network: Network,
+    nemesis: Nemesis,
     links: Links,
     connections_made: u64,
     workload: Workload,
     checkers: Vec<Box<dyn Checker>>,
     witness: Witness,
-    /// When the next process starts, if none runs.
-    restart_at: MonoNanos,
-    busy: bool,
-    served_in_life: bool,
-    ever_served: bool,
-    was_serving: bool,
+    /// Reigns so far: lives and terms in which somebody served.
+    reigns: u64,
+    /// The newest term in which somebody has served.
+    reign_term: Term,
+    /// Whom the operator talks to.
+    operator_at: usize,
+    turns: u64,
     /// The crash that a script asked for.
     scripted_crash: Option<Crash>,
     /// Somebody wants to see what happened up to here.
     stops_at: Option<MonoNanos>,
+    /// The run has come to an end that nobody can go on from, and that is allowed.
+    over: bool,
 }
 
 /// What a run has come to.
@@ -55,9 +64,11 @@ pub struct Report {
     pub trace: Hash,
     /// Things that happened.
     pub happenings: u64,
+    /// Turns of processes.
+    pub turns: u64,
     /// Virtual time.
     pub virtual_ns: u64,
-    /// Operations of the disk, each a place at which a crash may stand.
+    /// Operations of the first machine's disk, each a place at which a crash may stand.
     pub operations: u64,
     /// What was seen how often.
     pub counts: std::collections::BTreeMap<&'static str, u64>,
@@ -75,11 +86,11 @@ pub struct Failure {
 }
 
 impl World {
-    /// The world of `seed`.
+    /// The world of `seed`, with so many replicas.
     #[must_use]
-    pub fn from_seed(seed: u64) -> Self {
+    pub fn from_seed(seed: u64, nodes: usize) -> Self {
         let rng = Rng::new(seed);
-        Self::new(&rng, Knobs::draw(&mut rng.fork("knobs")))
+        Self::new(&rng, Knobs::draw(&mut rng.fork("knobs"), nodes))
     }
 
     /// A world of a script: the same for everybody up to the operation `dies_at`, where its only crash stands.
@@ -87,7 +98,7 @@ impl World {
     pub fn scripted(knobs: Knobs, dies_at: Option<(u64, Crash)>) -> Self {
         let mut world = Self::new(&Rng::new(1), knobs);
         if let Some((operation, crash)) = dies_at {
-            world.machine.disk().die_at(Some(operation));
+            world.hosts[0].disk().die_at(Some(operation));
             world.scripted_crash = Some(crash);
         }
         world
@@ -105,25 +116,26 @@ impl World {
 
     fn new(rng: &Rng, knobs: Knobs) -> Self {
         let trace = Trace::default();
-        let disk = SimDisk::new(rng.fork("disk"), knobs.latency, FREE_BYTES, trace.clone());
+        let Knobs { nodes, network, .. } = knobs;
         Self {
             rng: rng.fork("world"),
             knobs,
-            clock: Clock::default(),
-            faults: Faults::new(rng.fork("faults"), knobs, trace.clone()),
-            machine: Machine::new(NodeId(1), disk, knobs),
+            now: MonoNanos(1),
+            hosts: (0..nodes).map(|place| Host::new(place, rng, knobs, &trace)).collect(),
+            network: Network::new(rng.fork("network"), nodes, network, trace.clone()),
+            nemesis: Nemesis::new(rng.fork("nemesis"), nodes, network, trace.clone()),
             links: Links::new(),
             connections_made: 0,
             workload: Workload::new(&rng.fork("workload"), knobs, &trace),
             checkers: checkers::all(),
             witness: Witness::default(),
-            restart_at: MonoNanos(0),
-            busy: false,
-            served_in_life: false,
-            ever_served: false,
-            was_serving: false,
+            reigns: 0,
+            reign_term: Term(0),
+            operator_at: 0,
+            turns: 0,
             scripted_crash: None,
             stops_at: None,
+            over: false,
             trace,
         }
     }
@@ -139,8 +151,9 @@ impl World {
             Ok(()) => Ok(Report {
                 trace,
                 happenings,
-                virtual_ns: self.clock.mono().0,
-                operations: self.machine.disk().operations(),
+                turns: self.turns,
+                virtual_ns: self.now.0,
+                operations: self.hosts[0].disk().operations(),
                 counts: self.trace.counts(),
             }),
             Err(violation) => Err(Box::new(Failure { violation, trace, recent: self.trace.recent() })),
@@ -148,22 +161,69 @@ impl World {
     }
 
     fn run_phases(&mut self) -> Result<(), Violation> {
-        while self.clock.mono().0 < self.knobs.faults_ns {
+        while self.now.0 < self.knobs.faults_ns && !self.over {
             self.step_one()?;
         }
-        // A script goes on until its crash has come.
-        self.faults.heal_unless(self.scripted_crash.is_some(), self.machine.disk());
+        if self.over {
+            return Ok(());
+        }
+        self.heal();
         self.workload.stop();
-        let deadline = self.clock.mono().plus(liveness::QUIET_WITHIN_NS);
-        while !(self.serves() && self.workload.open().is_empty()) {
+        self.wait_for_leader()?;
+        let deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
+        while !(self.over || self.all_agree() && self.workload.open().is_empty()) {
             self.step_one()?;
-            if self.clock.mono() >= deadline {
-                return liveness::check(self.serves(), &self.workload.open());
+            if self.now >= deadline {
+                return liveness::check(&self.standing(), &self.workload.open());
             }
         }
-        self.check_served()?;
+        if self.over {
+            return Ok(());
+        }
+        for place in self.running() {
+            self.check_served(place)?;
+        }
         self.stop_in_good_order()?;
         self.witness.run_again()
+    }
+
+    /// The faults are over. In a cluster a majority that chance chooses is healed; what is wrong with the others stays so,
+    /// in every other run.
+    fn heal(&mut self) {
+        // A script goes on until its crash has come.
+        let scripted = self.scripted_crash.is_some();
+        self.nemesis.heal();
+        self.network.heal();
+        let mut places: Vec<usize> = (0..self.knobs.nodes).collect();
+        self.rng.shuffle(&mut places);
+        let core = if self.rng.coin() { self.knobs.nodes / 2 + 1 } else { self.knobs.nodes };
+        for place in places.split_off(core) {
+            self.trace.note("gone for good", place as u64, 0);
+            self.trace.sometimes("minority gone for good");
+            let host = &mut self.hosts[place];
+            host.crash(Crash::Process, self.now, &mut self.links);
+            host.gone = true;
+        }
+        for place in places {
+            let host = &mut self.hosts[place];
+            let disk = host.disk();
+            host.faults.heal_unless(scripted, &disk);
+            if host.paused_until.take().is_some() {
+                host.busy = true;
+            }
+            host.restart_at = host.restart_at.min(self.now.plus(TURN_NS));
+        }
+    }
+
+    fn wait_for_leader(&mut self) -> Result<(), Violation> {
+        let deadline = self.now.plus(liveness::leader_within_ns(self.knobs.nodes));
+        while self.knobs.nodes > 1 && self.leader().is_none() {
+            self.step_one()?;
+            if self.now >= deadline {
+                return liveness::no_leader(&self.standing());
+            }
+        }
+        Ok(())
     }
 
     /// Time passes to the next thing that is due, and it is done.
@@ -172,140 +232,211 @@ impl World {
     /// [`Violation`].
     pub fn step_one(&mut self) -> Result<(), Violation> {
         self.pass_time();
-        let now = self.clock.now();
-        ensure(self.stops_at.is_none_or(|at| now.mono < at), "none", || "stopped as asked for".to_owned())?;
-        let disk = self.machine.disk().clone();
-        self.faults.act(now.mono, &disk, &mut self.clock);
-        if self.machine.process().is_none() && now.mono >= self.restart_at {
-            self.start()?;
+        let now = self.now;
+        ensure(self.stops_at.is_none_or(|at| now < at), "none", || "stopped as asked for".to_owned())?;
+        let leader = self.leader();
+        if let Some((place, until)) = self.nemesis.act(now, leader, &mut self.network)
+            && self.hosts[place].is_turning()
+        {
+            self.hosts[place].paused_until = Some(until);
         }
+        for place in 0..self.hosts.len() {
+            let host = &mut self.hosts[place];
+            let serving = host.serves();
+            host.faults.act(now, host.machine.disk(), &mut host.clock, serving);
+            if host.paused_until.take_if(|until| *until <= now).is_some() {
+                host.busy = true;
+            }
+            if host.machine.running().is_none() && !host.gone && now >= host.restart_at {
+                self.start(place)?;
+            }
+        }
+        self.deliver();
         self.clients_act()?;
-        let mut events = Vec::new();
-        let turn = self.machine.turn(now, &mut self.links, &mut events);
-        self.busy = false;
-        match turn {
-            Turn::Killed => {
-                self.crash();
-                return Ok(());
-            }
-            Turn::Aborted(fault) => return self.aborted(&fault),
-            Turn::Worked => self.busy = true,
-            Turn::Idle => {}
-        }
-        self.events_left(&events)?;
-        let World { machine, checkers, .. } = self;
-        if let Some(process) = machine.process() {
-            for checker in checkers.iter_mut() {
-                checker.turned(process.replica(), &disk)?;
+        for place in 0..self.hosts.len() {
+            if self.hosts[place].is_woken(now, &self.links) {
+                self.turn(place)?;
             }
         }
-        self.watch_serving()
+        Ok(())
     }
 
     fn pass_time(&mut self) {
-        let now = self.clock.mono();
-        let mut next = if self.busy { now.plus(TURN_NS) } else { MonoNanos(u64::MAX) };
+        let now = self.now;
+        let mut next = MonoNanos(u64::MAX);
         let mut due = |at: MonoNanos| {
             if at > now {
                 next = next.min(at);
             }
         };
-        match self.machine.process() {
-            Some(process) => due(process.next_deadline()),
-            None => due(self.restart_at),
-        }
-        self.machine.disk().next_due().into_iter().for_each(&mut due);
+        self.hosts.iter().filter_map(|host| host.next_due(now, TURN_NS)).for_each(&mut due);
+        self.network.next_due().into_iter().chain(self.nemesis.next_due()).for_each(&mut due);
         self.links.values().filter_map(crate::link::Link::next_due).for_each(&mut due);
         self.workload.traders.iter().for_each(|trader| due(trader.next_at()));
         due(self.workload.operator.next_at());
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
         }
-        self.clock.advance_to(next);
+        self.now = next;
         self.trace.set_now(next);
-        self.machine.disk().set_now(next);
+        self.hosts.iter().for_each(|host| host.machine.disk().set_now(next));
     }
 
-    fn start(&mut self) -> Result<(), Violation> {
-        let disk = self.machine.disk().clone();
-        let findings = self.witness.read(&disk, Index(0))?;
-        journal_clean::before_start(&findings)?;
-        self.trace.sometimes(if findings.damage.is_some() {
-            "started on a torn tail"
-        } else {
-            "started on a clean tail"
+    fn start(&mut self, place: usize) -> Result<(), Violation> {
+        let host = &mut self.hosts[place];
+        let disk = host.disk();
+        host.snapshots.check(&disk)?;
+        let before = Before::look(&disk);
+        self.trace.sometimes(match disk.unsure_sectors() {
+            Some((held, all)) if held > 0 && held < all => "started on a torn tail",
+            _ => "started on a clean tail",
         });
-        self.faults.life_begins(&disk);
-        self.trace.note("start", self.machine.lives(), findings.log.last_index.0);
-        self.served_in_life = false;
-        self.was_serving = false;
+        host.faults.life_begins(&disk);
+        self.trace.note("start", place as u64, host.machine.lives());
+        host.was_serving = false;
         let seed = self.rng.draw();
-        match self.machine.start(seed) {
+        disk.set_starting(true);
+        let started = host.machine.start(seed);
+        disk.set_starting(false);
+        match started {
             Ok(()) => {
-                self.busy = true;
+                disk.settle();
+                host.mirror.take(&disk, host.committed)?;
+                host.busy = true;
+                let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
+                if before.opened(last, host.mirror.last_index())? == Opened::LostByLie {
+                    self.trace.sometimes("newest writes lost by a lying device, and nothing tells");
+                    self.over = true;
+                }
+                self.checkers.iter_mut().for_each(|checker| checker.started(place));
                 Ok(())
             }
             Err(_) if disk.is_dead() => {
                 self.trace.sometimes("died while starting");
-                self.crash();
+                self.crash(place);
                 Ok(())
             }
-            Err(fault) => self.refused(&fault),
+            Err(fault) => self.refused(place, &before, &fault),
         }
     }
 
-    /// A process that does not start although nobody killed it: only a failing disk may do that, or one that has no room
-    /// for a new cluster.
-    fn refused(&mut self, fault: &StartFault) -> Result<(), Violation> {
-        let new_and_full = self.faults.is_full() && !self.ever_served;
-        let failed = self.machine.disk().failures() > 0;
-        ensure(failed || new_and_full, "journal_clean", || format!("the process does not start: {fault}"))?;
-        self.trace.sometimes("start ended by a failing disk");
-        self.crash();
+    /// A process that does not start although nobody killed it: because its disk fails or has no room for a new cluster, or
+    /// because of what really happened to its files.
+    fn refused(&mut self, place: usize, before: &Before, fault: &StartFault) -> Result<(), Violation> {
+        let host = &self.hosts[place];
+        let disk = host.disk();
+        if disk.failures() > 0 || (host.faults.is_full() && !host.ever_served) {
+            self.trace.sometimes("start ended by a failing disk");
+        } else if before.refused(&disk, fault)? {
+            self.trace.sometimes("start refused over decayed bytes");
+            self.crash(place);
+            self.hosts[place].disk().restore();
+            return Ok(());
+        } else {
+            self.trace.sometimes("start refused over what a lying device lost");
+            self.over = true;
+        }
+        self.crash(place);
         Ok(())
     }
 
-    fn aborted(&mut self, fault: &ReplicaFault) -> Result<(), Violation> {
-        let failed = self.machine.disk().failures() > 0 && !matches!(fault, ReplicaFault::Diverged { .. });
-        ensure(failed, "same_hash", || format!("the process aborted without a cause: {fault}"))?;
+    fn aborted(&mut self, place: usize, fault: &ReplicaFault) -> Result<(), Violation> {
+        let failed =
+            self.hosts[place].disk().failures() > 0 && !matches!(fault, ReplicaFault::Diverged { .. });
+        ensure(failed, "same_hash", || format!("replica {place} aborted without a cause: {fault}"))?;
         self.trace.sometimes("aborted on a failed write");
-        self.crash();
+        self.crash(place);
         Ok(())
     }
 
-    /// The process is gone, and perhaps the power.
-    fn crash(&mut self) {
-        let crash = self.scripted_crash.take().unwrap_or_else(|| self.faults.crash());
+    fn crash(&mut self, place: usize) {
+        let host = &mut self.hosts[place];
+        let crash = self.scripted_crash.take().unwrap_or_else(|| host.faults.crash());
+        self.trace.note("process ends", place as u64, u64::from(crash == Crash::Power));
         self.trace.sometimes(match crash {
             Crash::Process => "process killed",
             Crash::Power => "power lost",
         });
-        self.machine.end();
-        self.machine.disk().crash(crash);
-        let now = self.clock.mono();
-        for link in self.links.values_mut().filter(|link| link.is_open()) {
-            link.machine_dies(now);
+        host.crash(crash, self.now, &mut self.links);
+    }
+
+    /// Messages that have arrived go to whoever is there; a process that stands still finds them when it goes on.
+    fn deliver(&mut self) {
+        while let Some(message) = self.network.arrived(self.now) {
+            let host = &mut self.hosts[message.to];
+            if let Some(process) = host.machine.process() {
+                self.trace.note(
+                    "receive",
+                    (message.from * self.knobs.nodes + message.to) as u64,
+                    message.term,
+                );
+                if !message.deliver(process.replica()) {
+                    self.trace.sometimes("message refused by Raft");
+                }
+                host.busy = true;
+            }
         }
-        self.restart_at = now.plus(self.faults.down_ns());
-        self.busy = false;
     }
 
     fn clients_act(&mut self) -> Result<(), Violation> {
-        let now = self.clock.clients_now();
-        let accepts = self.serves();
+        let now = clients_now(self.now);
+        let serving: Vec<usize> = self.running().into_iter().filter(|p| self.hosts[*p].serves()).collect();
         for trader in &mut self.workload.traders {
+            let accepts = match serving[..] {
+                [] => None,
+                [one] => Some(one),
+                _ => Some(self.rng.pick(&serving)),
+            };
             trader.receive(now, &mut self.links)?;
             trader.act(now, accepts, &mut self.connections_made, &mut self.links);
         }
         self.links.retain(|_, link| !link.is_over());
-        let lives = self.machine.lives();
-        if accepts && let Some(process) = self.machine.process() {
-            self.workload.operator.act(now.mono, lives, process.replica().sequencer());
+        let operator = &mut self.workload.operator;
+        if !serving.contains(&self.operator_at) || (operator.is_impatient(self.now) && serving.len() > 1) {
+            let Some(place) = (!serving.is_empty()).then(|| self.rng.pick(&serving)) else { return Ok(()) };
+            self.operator_at = place;
+        }
+        let host = &mut self.hosts[self.operator_at];
+        let reign = host.reign.map_or(0, |(_, _, number)| number);
+        // A process that stands still takes nothing.
+        if host.is_turning()
+            && let Some(process) = host.machine.process()
+        {
+            host.busy |= operator.act(self.now, reign, process.replica().sequencer());
         }
         Ok(())
     }
 
-    /// Events that left the process in a turn that it survived.
+    fn turn(&mut self, place: usize) -> Result<(), Violation> {
+        self.turns += 1;
+        let host = &mut self.hosts[place];
+        let (now, disk) = (host.clock.at(self.now), host.disk());
+        let mut left = Left::default();
+        let turn = host.machine.turn(now, &mut self.links, &mut left);
+        host.busy = matches!(turn, Turn::Worked);
+        match turn {
+            Turn::Killed => {
+                self.crash(place);
+                return Ok(());
+            }
+            Turn::Aborted(fault) => return self.aborted(place, &fault),
+            Turn::Worked | Turn::Idle => {}
+        }
+        host.witness_turn(&left, &mut self.witness)?;
+        for message in &left.messages {
+            self.checkers.iter_mut().try_for_each(|checker| checker.carried(message))?;
+            self.network.send(self.now, message);
+        }
+        self.events_left(&left.events)?;
+        if let Some(process) = self.hosts[place].machine.running() {
+            let turned = Turned { place, status: process.status(), disk: &disk };
+            self.checkers.iter_mut().try_for_each(|checker| checker.turned(&turned))?;
+        }
+        self.watch_outbox(place)?;
+        self.watch_serving(place)
+    }
+
+    /// Events that left a process in a turn that it survived.
     fn events_left(&mut self, events: &[Event]) -> Result<(), Violation> {
         for event in events {
             self.trace.note("event", event.seq.0, u64::from(event.body.kind()));
@@ -324,39 +455,67 @@ impl World {
         Ok(())
     }
 
-    fn serves(&mut self) -> bool {
-        self.machine.process().is_some_and(|process| process.replica().serving())
+    /// Outputs that are kept and cannot be read have a cause, and where it stays an operator starts the process again.
+    fn watch_outbox(&mut self, place: usize) -> Result<(), Violation> {
+        let host = &self.hosts[place];
+        if host.machine.running().is_none_or(|process| process.outbox_faults() == 0) {
+            return Ok(());
+        }
+        if host.disk().has_rotten(journal::Dir::Outbox) {
+            self.trace.sometimes("started again over a decayed outbox");
+            self.crash(place);
+            return Ok(());
+        }
+        ensure(host.disk().failures() > 0, "acked_survives", || {
+            format!("replica {place} cannot read its outbox, and nothing is wrong with it")
+        })
     }
 
-    fn watch_serving(&mut self) -> Result<(), Violation> {
-        let serves = self.serves();
-        if serves && !self.served_in_life {
-            self.served_in_life = true;
-            self.ever_served = true;
-            self.check_served()?;
+    fn watch_serving(&mut self, place: usize) -> Result<(), Violation> {
+        let host = &mut self.hosts[place];
+        let Some(process) = host.machine.running() else { return Ok(()) };
+        let (serves, term, lives) = (process.status().serving, process.status().term, host.machine.lives());
+        let before = std::mem::replace(&mut host.was_serving, serves);
+        if serves && host.reign.is_none_or(|(life, since, _)| (life, since) != (lives, term)) {
+            self.reigns += 1;
+            host.reign = Some((lives, term, self.reigns));
+            host.ever_served = true;
+            self.trace.sometimes("began to reign");
+            // Nobody who serves in a newer term may know less than those before.
+            let newest = term > self.reign_term || self.knobs.nodes == 1;
+            self.reign_term = self.reign_term.max(term);
+            let applied = process.status().index_applied;
+            ensure(!newest || applied >= self.witness.applied(), "acked_survives", || {
+                format!("replica {place} serves at {applied}, {} was applied", self.witness.applied())
+            })?;
+            if applied >= self.witness.applied() {
+                self.check_served(place)?;
+            }
         }
-        if serves != self.was_serving && self.served_in_life {
-            self.trace.note("serving", u64::from(serves), 0);
-            self.trace.sometimes(if serves { "began to serve" } else { "stopped serving for lack of room" });
+        if serves != before {
+            self.trace.note("serving", place as u64, u64::from(serves));
+            self.trace.sometimes(if serves { "began to serve" } else { "stopped serving" });
         }
-        self.was_serving = serves;
         Ok(())
     }
 
-    /// Holds the process against its own journal, and against what everybody was told.
-    fn check_served(&mut self) -> Result<(), Violation> {
-        let disk = self.machine.disk().clone();
-        let Some(process) = self.machine.process() else { return Ok(()) };
-        let applied = process.replica().status().index_applied;
-        let findings = self.witness.read(&disk, applied)?;
-        if findings.segment.is_some_and(|segment| segment.segno > 1) {
-            self.trace.sometimes("segment rolled");
+    /// Holds a process against the committed log, and against what everybody was told.
+    fn check_served(&mut self, place: usize) -> Result<(), Violation> {
+        let World { hosts, workload, witness, checkers, trace, .. } = self;
+        let host = &mut hosts[place];
+        let disk = host.disk();
+        let Some(process) = host.machine.process() else { return Ok(()) };
+        witness.run_to(process.status().index_applied)?;
+        if crate::mirror::segments(&disk).len() > 3 {
+            trace.sometimes("segment rolled");
         }
         if disk.peek_names(journal::Dir::Snapshots).len() > 1 {
-            self.trace.sometimes("two snapshots there");
+            trace.sometimes("two snapshots there");
         }
-        let World { machine, workload, witness, checkers, .. } = self;
-        let Some(process) = machine.process() else { return Ok(()) };
+        // A decayed outbox is met by the process's next start; what it has is no less for it.
+        if disk.has_rotten(journal::Dir::Outbox) {
+            return Ok(());
+        }
         // What a checker reads must not move the place of the next crash.
         let pause = disk.pause();
         let mut served = Served { replica: process.replica(), witness, workload };
@@ -365,25 +524,79 @@ impl World {
         checked
     }
 
-    /// The process ends with nothing under way; the next one finds the same.
+    fn running(&self) -> Vec<usize> {
+        (0..self.hosts.len()).filter(|place| self.hosts[*place].machine.running().is_some()).collect()
+    }
+
+    /// Who leads in the newest term, as far as anybody says so.
+    fn leader(&self) -> Option<usize> {
+        let leads = |host: &Host| {
+            let status = host.machine.running()?.status();
+            (status.role == Role::Leader).then_some((status.term, host.place))
+        };
+        self.hosts.iter().filter_map(leads).max().map(|(_, place)| place)
+    }
+
+    /// Whether somebody serves, and every process that is not gone has applied the same log to its end.
+    fn all_agree(&self) -> bool {
+        let ends = |host: &Host| {
+            let status = host.machine.running()?.status();
+            (status.index_applied == status.index_last).then_some((status.index_last, status.effect_hash))
+        };
+        let all: Vec<_> = self.hosts.iter().filter(|host| !host.gone).map(ends).collect();
+        let agree = all.iter().all(|end| end.is_some() && *end == all[0]);
+        agree && self.hosts.iter().any(Host::serves)
+    }
+
+    /// Where everybody stands, for a report.
+    fn standing(&self) -> Vec<String> {
+        let stands = |host: &Host| match host.machine.running().map(|process| process.status()) {
+            Some(s) => format!(
+                "replica {}: {:?} term {} serving {} last {} durable {} committed {} applied {} read_only {:?}",
+                host.place,
+                s.role,
+                s.term,
+                s.serving,
+                s.index_last,
+                s.index_durable,
+                s.index_committed,
+                s.index_applied,
+                s.read_only
+            ),
+            None => format!("replica {}: {}", host.place, if host.gone { "gone" } else { "down" }),
+        };
+        self.hosts.iter().map(stands).collect()
+    }
+
+    /// The processes end with nothing under way, and leave clean journals; alone, the next one finds the same.
     fn stop_in_good_order(&mut self) -> Result<(), Violation> {
-        let deadline = self.clock.mono().plus(liveness::QUIET_WITHIN_NS);
-        while self.busy || self.machine.disk().next_due().is_some() {
+        let deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
+        let is_busy =
+            |host: &Host| host.is_turning() && (host.busy || host.machine.disk().next_due().is_some());
+        while self.hosts.iter().any(is_busy) || !self.all_agree() {
             self.step_one()?;
-            if self.clock.mono() >= deadline {
-                return liveness::check(self.serves(), &["something is being written for ever".to_owned()]);
+            if self.now >= deadline {
+                return liveness::check(&self.standing(), &["something is under way for ever".to_owned()]);
             }
         }
-        self.check_served()?;
-        self.machine.end();
-        self.machine.disk().crash(Crash::Process);
-        let findings = self.witness.read(&self.machine.disk().clone(), Index(0))?;
-        journal_clean::after_stop(&findings)?;
-        self.restart_at = self.clock.mono();
-        while !self.serves() {
+        for place in self.running() {
+            self.check_served(place)?;
+        }
+        for place in self.running() {
+            let host = &mut self.hosts[place];
+            host.crash(Crash::Process, self.now, &mut self.links);
+            host.restart_at = self.now;
+            if !host.disk().has_rotten(journal::Dir::Journal) {
+                journal_clean::after_stop(&host.mirror, host.machine.disk())?;
+            }
+        }
+        if self.hosts.len() > 1 {
+            return Ok(());
+        }
+        while !self.hosts[0].serves() && !self.over {
             self.step_one()?;
-            if self.clock.mono() >= deadline {
-                return liveness::check(false, &[]);
+            if self.now >= deadline {
+                return liveness::check(&self.standing(), &[]);
             }
         }
         Ok(())

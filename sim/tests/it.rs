@@ -9,7 +9,7 @@ const SEEDS: u64 = 100;
 fn run(seed: u64) -> sim::Report {
     // Shown if the libraries panic.
     eprintln!("seed {seed}");
-    match World::from_seed(seed).run() {
+    match World::from_seed(seed, 1).run() {
         Ok(report) => report,
         Err(failure) => fail(&failure, &format!("--seed {seed}")),
     }

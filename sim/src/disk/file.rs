@@ -101,6 +101,37 @@ impl FileBytes {
         len
     }
 
+    /// Whether a read from the device finds `bytes` at `offset`.
+    pub(super) fn holds(&self, offset: usize, bytes: &[u8]) -> bool {
+        if self.lost.is_empty() {
+            return self.cur.get(offset..).is_some_and(|rest| rest.starts_with(bytes));
+        }
+        let mut buf = vec![0; bytes.len()];
+        self.read(offset, &mut buf, true) == bytes.len() && buf == bytes
+    }
+
+    /// Sectors of `bytes`, written at `offset`, that are on the device.
+    pub(super) fn sectors_held(&self, offset: usize, bytes: &[u8]) -> usize {
+        let held = |(place, sector): (usize, &[u8])| self.holds(offset + place * SECTOR_BYTES, sector);
+        bytes.chunks(SECTOR_BYTES).enumerate().filter(|sector| held(*sector)).count()
+    }
+
+    /// The byte at `at`, if it is on the medium and nothing newer waits to take its place.
+    pub(super) fn settled(&self, at: usize) -> Option<u8> {
+        let sector = at / SECTOR_BYTES;
+        let settled = !self.dirty.contains(&sector) && !self.lost.contains(&sector);
+        self.durable.get(at).copied().filter(|_| settled && at < self.cur.len())
+    }
+
+    /// The medium decays: the byte at `at` reads `byte` from now on.
+    pub(super) fn decay(&mut self, at: usize, byte: u8) {
+        for image in [&mut self.cur, &mut self.durable] {
+            if let Some(place) = image.get_mut(at) {
+                *place = byte;
+            }
+        }
+    }
+
     pub(super) fn sync(&mut self) {
         self.durable.resize(self.cur.len(), 0);
         for sector in std::mem::take(&mut self.dirty) {

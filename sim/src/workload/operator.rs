@@ -21,6 +21,17 @@ const WINDOW: usize = 8;
 /// Transfers of the workload have ids from here on.
 const TRANSFERS_FROM: u128 = 1_000;
 
+/// An answer that does not come for so long is not waited for any more: the request is sent again.
+const TIMEOUT_NS: u64 = 400_000_000;
+
+/// A request without an answer.
+struct Pending {
+    command: Command,
+    /// Under whose reign it was sent last: one life of one process as leader. 0: under nobody's yet.
+    reign: u64,
+    sent_at: MonoNanos,
+}
+
 /// The operator's side of its session.
 pub struct Operator {
     rng: Rng,
@@ -29,8 +40,8 @@ pub struct Operator {
     script: VecDeque<Command>,
     next_request: u64,
     next_transfer: u128,
-    /// Sent, without an answer yet; in which life of the process they were sent last.
-    pending: BTreeMap<u64, (Command, u64)>,
+    /// Sent, without an answer yet.
+    pending: BTreeMap<u64, Pending>,
     answered: BTreeMap<u64, (Command, Replied)>,
     /// Numbers under which another command was tried.
     altered: BTreeSet<u64>,
@@ -75,46 +86,53 @@ impl Operator {
         self.next_at
     }
 
-    /// What the operator does now, in this `life` of the process.
-    pub(crate) fn act(&mut self, now: MonoNanos, life: u64, submit: &mut impl Submit) {
+    /// Whether somebody has not answered for so long that another should be asked.
+    #[must_use]
+    pub(crate) fn is_impatient(&self, now: MonoNanos) -> bool {
+        self.pending.values().any(|p| p.reign > 0 && now.since(p.sent_at) > TIMEOUT_NS)
+    }
+
+    /// What the operator does now, under this `reign`. Returns whether it sent anything.
+    pub(crate) fn act(&mut self, now: MonoNanos, reign: u64, submit: &mut impl Submit) -> bool {
         if now < self.next_at {
-            return;
+            return false;
         }
         self.next_at = now.plus(self.rng.within(20..=self.knobs.pause_us_max) * 1_000);
-        let unknown: Vec<u64> =
-            self.pending.iter().filter(|(_, (_, sent))| *sent != life).map(|(n, _)| *n).collect();
+        let is_unknown = |p: &Pending| p.reign != reign || now.since(p.sent_at) > TIMEOUT_NS;
+        let unknown: Vec<u64> = self.pending.iter().filter(|(_, p)| is_unknown(p)).map(|(n, _)| *n).collect();
         for request in unknown {
             self.trace.sometimes("request sent again after an unknown outcome");
-            self.send(now, life, request, submit);
+            self.send(now, reign, request, submit);
         }
         for _ in 0..self.rng.within(1..=self.knobs.burst_max) {
             if self.pending.len() >= WINDOW {
                 break;
             }
             let Some(command) = self.next_command() else { break };
-            self.pending.insert(self.next_request, (command, 0));
-            self.send(now, life, self.next_request, submit);
+            self.pending.insert(self.next_request, Pending { command, reign: 0, sent_at: now });
+            self.send(now, reign, self.next_request, submit);
             self.next_request += 1;
         }
         if self.knobs.rough_clients && self.wants_more {
-            self.repeat(now, life, submit);
+            self.repeat(now, reign, submit);
         }
+        true
     }
 
-    fn send(&mut self, now: MonoNanos, life: u64, request: u64, submit: &mut impl Submit) {
-        let Some((command, sent)) = self.pending.get_mut(&request) else { return };
-        // A full queue is met again by the next life or the next repetition: nothing is lost by it.
-        if submit.submit(&header(request), now, command).is_ok() {
-            *sent = life;
-            self.trace.note("request", request, life);
+    fn send(&mut self, now: MonoNanos, reign: u64, request: u64, submit: &mut impl Submit) {
+        let Some(pending) = self.pending.get_mut(&request) else { return };
+        // A full queue is met again by the next reign or the next repetition: nothing is lost by it.
+        if submit.submit(&header(request), now, &pending.command).is_ok() {
+            (pending.reign, pending.sent_at) = (reign, now);
+            self.trace.note("request", request, reign);
         }
     }
 
     /// Sends something that is under way or answered once more, or something else under its number.
-    fn repeat(&mut self, now: MonoNanos, life: u64, submit: &mut impl Submit) {
+    fn repeat(&mut self, now: MonoNanos, reign: u64, submit: &mut impl Submit) {
         if self.rng.below(8) == 0
-            && let Some((&request, (command, _))) = self.pending.first_key_value()
-            && submit.submit(&header(request), now, command).is_ok()
+            && let Some((&request, pending)) = self.pending.first_key_value()
+            && submit.submit(&header(request), now, &pending.command).is_ok()
         {
             self.trace.sometimes("request sent twice");
         }
@@ -140,7 +158,7 @@ impl Operator {
         };
         if submit.submit(&header(request), now, &command).is_ok() {
             self.trace.sometimes("answered request sent again");
-            self.trace.note("again", request, life);
+            self.trace.note("again", request, reign);
         }
     }
 
@@ -175,7 +193,7 @@ impl Operator {
     pub(crate) fn replied(&mut self, reply: &Replied) -> Result<(), Violation> {
         let request = reply.request.0;
         let what = |text: &str| format!("request {request}: {text}: {reply:?}");
-        if let Some((command, _)) = self.pending.remove(&request) {
+        if let Some(Pending { command, .. }) = self.pending.remove(&request) {
             // A transfer is refused when the money is not there; a definition of the setup is not.
             let is_setup = request <= setup::commands(self.knobs.traders).len() as u64;
             let known = reply.refusal != Some(RejectReason::KeyReused);

@@ -229,8 +229,8 @@ impl Trader {
         self.next_at = now.mono.plus(self.rng.within(50..=20_000) * 1_000);
     }
 
-    /// What the client does now. `accepts`: a machine takes connections; the next one gets the number `fresh`.
-    pub(crate) fn act(&mut self, now: Now, accepts: bool, fresh: &mut u64, links: &mut Links) {
+    /// What the client does now. `accepts`: the machine that takes connections; the next one gets the number `fresh`.
+    pub(crate) fn act(&mut self, now: Now, accepts: Option<usize>, fresh: &mut u64, links: &mut Links) {
         if let Err(Fault::Silent) = self.initiator.tick(clocks(now)) {
             self.trace.sometimes("client gave up a silent connection");
             self.disconnect(now, links);
@@ -238,8 +238,8 @@ impl Trader {
         if now.mono >= self.next_at {
             self.next_at = now.mono.plus(self.rng.within(20..=self.knobs.pause_us_max) * 1_000);
             if self.connection.is_none() {
-                if accepts {
-                    self.connect(now, fresh, links);
+                if let Some(machine) = accepts {
+                    self.connect(now, machine, fresh, links);
                 }
             } else if self.initiator.phase() == Phase::Active && self.wants_more {
                 self.speak(now, links);
@@ -255,10 +255,10 @@ impl Trader {
         }
     }
 
-    fn connect(&mut self, now: Now, fresh: &mut u64, links: &mut Links) {
+    fn connect(&mut self, now: Now, machine: usize, fresh: &mut u64, links: &mut Links) {
         *fresh += 1;
         let connection = ConnectionId(*fresh);
-        links.insert(connection, Link::new(self.rng.fork("link")));
+        links.insert(connection, Link::new(machine, self.rng.fork("link")));
         // Each connection has a stream of chance of its own.
         self.rng.draw();
         self.connection = Some(connection);

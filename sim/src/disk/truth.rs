@@ -1,0 +1,86 @@
+//! What the disk has said to be durable, kept beside the images: what a process found later may be less only where the
+//! medium decayed or the device lied, and the oracle can tell.
+
+use journal::BlockWrite;
+use journal::FileRef;
+
+use super::SimDisk;
+
+/// A durable write that ended well.
+#[derive(Clone, Debug)]
+pub struct Durable {
+    /// The write.
+    pub write: BlockWrite,
+    /// Its file was removed since.
+    pub removed: bool,
+}
+
+/// All of them, in order.
+#[derive(Debug, Default)]
+pub(super) struct Truth {
+    writes: Vec<Durable>,
+    /// The write under way when the last life ended: it may have become whole, or not.
+    pub(super) unsure: Option<BlockWrite>,
+    /// The device has said of something that it is durable which was not.
+    pub(super) lied: bool,
+}
+
+impl Truth {
+    pub(super) fn durable(&mut self, write: BlockWrite) {
+        self.writes.push(Durable { write, removed: false });
+    }
+
+    pub(super) fn removed(&mut self, file: &FileRef) {
+        self.writes.iter_mut().filter(|durable| durable.write.file == *file).for_each(|d| d.removed = true);
+    }
+}
+
+impl SimDisk {
+    /// Durable writes from number `from` on.
+    #[must_use]
+    pub fn durable_writes(&self, from: usize) -> Vec<BlockWrite> {
+        let state = self.0.borrow();
+        state.truth.writes.iter().skip(from).map(|durable| durable.write.clone()).collect()
+    }
+
+    /// Those durable writes that a read from the device does not find any more.
+    #[must_use]
+    pub fn damaged_writes(&self) -> Vec<BlockWrite> {
+        let state = self.0.borrow();
+        let kept = state.truth.writes.iter().filter(|durable| !durable.removed);
+        kept.filter(|durable| !state.holds(&durable.write)).map(|durable| durable.write.clone()).collect()
+    }
+
+    /// Sectors that are there of the write that was under way when the last life ended, and all of its sectors.
+    #[must_use]
+    pub fn unsure_sectors(&self) -> Option<(usize, usize)> {
+        let state = self.0.borrow();
+        let write = state.truth.unsure.as_ref()?;
+        let contents = state.names.get(&write.file).and_then(|inode| state.files.get(&inode))?;
+        let held = contents.sectors_held(write.offset as usize, &write.bytes);
+        Some((held, write.bytes.len() / journal::segment::SECTOR_BYTES))
+    }
+
+    /// A process has recovered: the write that was under way counts from now on if it is whole.
+    pub fn settle(&self) {
+        let mut state = self.0.borrow_mut();
+        if let Some(write) = state.truth.unsure.take()
+            && state.holds(&write)
+        {
+            state.truth.durable(write);
+        }
+    }
+
+    /// Whether the device has lied about anything.
+    #[must_use]
+    pub fn has_lied(&self) -> bool {
+        self.0.borrow().truth.lied
+    }
+}
+
+impl super::State {
+    fn holds(&self, write: &BlockWrite) -> bool {
+        let contents = self.names.get(&write.file).and_then(|inode| self.files.get(&inode));
+        contents.is_some_and(|contents| contents.holds(write.offset as usize, &write.bytes))
+    }
+}

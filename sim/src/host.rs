@@ -1,0 +1,134 @@
+//! One machine with everything that belongs to it alone: its clock, its faults, and what its disk has promised.
+
+use protocol::{Index, MonoNanos, Term};
+
+use crate::checkers::Violation;
+use crate::checkers::snapshots_survive::Snapshots;
+use crate::clock::Clock;
+use crate::disk::{Crash, SimDisk};
+use crate::faults::{FREE_BYTES, Faults};
+use crate::knobs::Knobs;
+use crate::link::Link;
+use crate::machine::{Left, Links, Machine};
+use crate::mirror::Mirror;
+use crate::rng::Rng;
+use crate::trace::Trace;
+use crate::witness::Witness;
+
+/// One machine.
+pub(crate) struct Host {
+    pub(crate) place: usize,
+    pub(crate) machine: Machine,
+    pub(crate) clock: Clock,
+    pub(crate) faults: Faults,
+    pub(crate) mirror: Mirror,
+    pub(crate) snapshots: Snapshots,
+    /// When the next process starts, if none runs.
+    pub(crate) restart_at: MonoNanos,
+    /// The process stands still until then.
+    pub(crate) paused_until: Option<MonoNanos>,
+    /// The last turn did something, or something has come since.
+    pub(crate) busy: bool,
+    /// Nobody starts it again.
+    pub(crate) gone: bool,
+    pub(crate) ever_served: bool,
+    pub(crate) was_serving: bool,
+    /// The life and the term in which it has served last, and the number of that reign among all.
+    pub(crate) reign: Option<(u64, Term, u64)>,
+    /// Entries up to here are known to the witness as this replica committed them.
+    pub(crate) committed: Index,
+}
+
+impl Host {
+    pub(crate) fn new(place: usize, rng: &Rng, knobs: Knobs, trace: &Trace) -> Self {
+        let part = |name: &str| rng.fork(&format!("{name} {place}"));
+        let disk = SimDisk::new(part("disk"), knobs.latency, FREE_BYTES, trace.clone());
+        let skew_ppm = part("skew").within(0..=2 * knobs.skew_ppm_max) as i64 - knobs.skew_ppm_max as i64;
+        Self {
+            place,
+            machine: Machine::new(place, disk, knobs),
+            clock: Clock::with_skew_ppm(skew_ppm),
+            faults: Faults::new(part("faults"), knobs, trace.clone()),
+            mirror: Mirror::default(),
+            snapshots: Snapshots::default(),
+            restart_at: MonoNanos(0),
+            paused_until: None,
+            busy: false,
+            gone: false,
+            ever_served: false,
+            was_serving: false,
+            reign: None,
+            committed: Index(0),
+        }
+    }
+
+    pub(crate) fn disk(&self) -> SimDisk {
+        self.machine.disk().clone()
+    }
+
+    pub(crate) fn serves(&self) -> bool {
+        self.machine.running().is_some_and(|process| process.status().serving)
+    }
+
+    pub(crate) fn is_turning(&self) -> bool {
+        self.machine.running().is_some() && self.paused_until.is_none()
+    }
+
+    /// When it has something to do next, as far as that lies behind `now`.
+    pub(crate) fn next_due(&self, now: MonoNanos, turn_ns: u64) -> Option<MonoNanos> {
+        let Some(process) = self.machine.running() else {
+            return (!self.gone).then_some(self.restart_at);
+        };
+        if self.paused_until.is_some() {
+            return self.paused_until;
+        }
+        let busy = self.busy.then(|| now.plus(turn_ns));
+        let disk = self.machine.disk().next_due().filter(|due| *due > now);
+        busy.into_iter().chain(disk).chain([process.next_deadline()]).filter(|due| *due > now).min()
+    }
+
+    /// Whether its process has a reason to turn.
+    pub(crate) fn is_woken(&self, now: MonoNanos, links: &Links) -> bool {
+        self.is_turning()
+            && (self.busy
+                || self.machine.running().is_some_and(|process| process.next_deadline() <= now)
+                || self.machine.disk().next_due().is_some_and(|due| due <= now)
+                || links.values().any(|link| link.machine() == self.place && link.wakes_machine(now)))
+    }
+
+    /// The process is gone, and perhaps the power.
+    pub(crate) fn crash(&mut self, crash: Crash, now: MonoNanos, links: &mut Links) {
+        self.machine.end();
+        self.machine.disk().crash(crash);
+        self.faults.decay_while_down(self.machine.disk());
+        let mine = |link: &&mut Link| link.is_open() && link.machine() == self.place;
+        for link in links.values_mut().filter(mine) {
+            link.machine_dies(now);
+        }
+        self.restart_at = now.plus(self.faults.down_ns());
+        self.paused_until = None;
+        self.busy = false;
+    }
+
+    /// Takes note of what the turn made durable, and tells the witness what this replica has committed.
+    pub(crate) fn witness_turn(&mut self, left: &Left, witness: &mut Witness) -> Result<(), Violation> {
+        let before = self.mirror.truncations();
+        self.mirror.take(self.machine.disk(), self.committed)?;
+        if self.mirror.truncations() > before {
+            self.machine.disk().trace().sometimes("log truncated on conflict");
+        }
+        self.snapshots.durable(&left.snapshots, self.machine.disk());
+        // A follower knows of a commit before the entries are on its disk, where others may stand in their place.
+        let committed = self
+            .machine
+            .running()
+            .map_or(Index(0), |process| process.status().index_committed.min(process.status().index_durable));
+        while self.committed < committed
+            && let Some(entry) = self.mirror.entry(self.committed.next())
+        {
+            self.committed = self.committed.next();
+            witness.commit(self.committed, entry)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,161 @@
+//! The log of one replica as its disk has said that it is durable, read from the writes themselves: what a replica may
+//! not be without after any crash.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use journal::AlignedBuf;
+use journal::block::BlockHeader;
+use journal::marks::LocalMark;
+use journal::segment::SegmentName;
+use journal::survey::{Findings, Survey, Visit};
+use journal::{BlockWrite, Dir, meta};
+use protocol::frame::Frame;
+use protocol::hash::Hash;
+use protocol::limits::BLOCK_HEADER_BYTES;
+use protocol::{Index, Term};
+
+use crate::checkers::{Violation, ensure};
+use crate::disk::SimDisk;
+
+const NAME: &str = "log";
+
+/// An entry of the log, in the block that it was written with.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// Its term.
+    pub term: Term,
+    /// Its place in the hash chain.
+    pub chain: Hash,
+    block: Arc<AlignedBuf>,
+    range: Range<usize>,
+}
+
+impl Entry {
+    /// Its frame.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.block.get(self.range.clone()).unwrap_or_default()
+    }
+}
+
+/// The log of one replica.
+#[derive(Debug, Default)]
+pub struct Mirror {
+    taken: usize,
+    entries: BTreeMap<Index, Entry>,
+    /// The last block that was taken.
+    last_block: u64,
+    /// Truncations that were taken.
+    truncations: u64,
+}
+
+impl Mirror {
+    /// Takes what has become durable since the last call.
+    ///
+    /// # Errors
+    /// [`Violation`] if it is not a block or voids an entry up to `committed`.
+    pub fn take(&mut self, disk: &SimDisk, committed: Index) -> Result<(), Violation> {
+        for write in disk.durable_writes(self.taken) {
+            self.taken += 1;
+            if write.offset > 0 {
+                self.take_block(&write, committed)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take_block(&mut self, write: &BlockWrite, committed: Index) -> Result<(), Violation> {
+        let fault = |what: String| Violation { invariant: NAME, what };
+        let header = BlockHeader::read(&write.bytes).map_err(|found| fault(format!("{found:?}")))?;
+        self.last_block = header.block_seq;
+        let mut at = BLOCK_HEADER_BYTES;
+        while at < header.len as usize {
+            let rest = write.bytes.get(at..header.len as usize).unwrap_or_default();
+            let frame = Frame::read(rest).map_err(|found| fault(format!("{found:?}")))?;
+            let range = at..at + frame.bytes.len();
+            at = range.end;
+            let index = frame.header.index;
+            if let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(&frame) {
+                ensure(from > committed, NAME, || format!("{from} truncated, {committed} is committed"))?;
+                self.truncations += 1;
+                self.entries.split_off(&from);
+            } else if frame.header.kind.is_entry() {
+                let next = self.last_index().next();
+                ensure(index == next, NAME, || format!("entry {index} written where {next} comes next"))?;
+                let block = write.bytes.clone();
+                let entry = Entry { term: frame.header.term, chain: frame.chain, block, range };
+                self.entries.insert(index, entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// Its last entry.
+    #[must_use]
+    pub fn last_index(&self) -> Index {
+        self.entries.last_key_value().map_or(Index(0), |(index, _)| *index)
+    }
+
+    /// One entry.
+    #[must_use]
+    pub fn entry(&self, index: Index) -> Option<&Entry> {
+        self.entries.get(&index)
+    }
+
+    /// Truncations so far.
+    #[must_use]
+    pub fn truncations(&self) -> u64 {
+        self.truncations
+    }
+
+    /// Reads the disk as a stranger would, and holds it against the writes.
+    ///
+    /// # Errors
+    /// [`Violation`] if the files hold another log.
+    pub fn agrees_with(&self, disk: &SimDisk) -> Result<Findings, Violation> {
+        let mut chains = BTreeMap::new();
+        let findings = survey(disk, &mut |frame| {
+            if let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(frame) {
+                chains.split_off(&from);
+            } else if frame.header.kind.is_entry() {
+                chains.insert(frame.header.index, frame.chain);
+            }
+        });
+        let differs = self.entries.iter().find(|(index, entry)| chains.get(*index) != Some(&entry.chain));
+        ensure(differs.is_none() && chains.len() == self.entries.len(), NAME, || {
+            format!(
+                "files hold {} entries, {} were made durable; the first that differs: {:?}",
+                chains.len(),
+                self.entries.len(),
+                differs.map(|(index, _)| index)
+            )
+        })?;
+        Ok(findings)
+    }
+}
+
+/// Walks what is on `disk`, shows each linked frame to `visit`, and judges it.
+fn survey(disk: &SimDisk, visit: &mut dyn FnMut(&Frame<'_>)) -> Findings {
+    let mut survey = Survey::new();
+    for name in segments(disk) {
+        let bytes = disk.peek(&name.file()).unwrap_or_default();
+        survey.segment(name, &bytes, &mut |found| {
+            if let Visit::Frame { frame, unlinked: false, .. } = found {
+                visit(&frame);
+            }
+        });
+    }
+    let hint = disk.peek(&meta::file()).map_or(0, |bytes| meta::MetaView::read(&bytes).durable_hint);
+    survey.finish(hint)
+}
+
+/// Segments on `disk`, in order.
+#[must_use]
+pub fn segments(disk: &SimDisk) -> Vec<SegmentName> {
+    let mut names: Vec<_> =
+        disk.peek_names(Dir::Journal).iter().filter_map(|name| SegmentName::parse(name)).collect();
+    names.sort_unstable();
+    names
+}
