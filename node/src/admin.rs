@@ -46,6 +46,13 @@ pub(crate) enum Request {
     },
     /// Hash of the whole engine state: stops the engine for as long as it takes.
     StateHash,
+    /// Where the engine halted.
+    Halt,
+    /// Pass over the record at which it halted.
+    Skip {
+        /// Of a SKIP entry, signed, in hexadecimal.
+        payload: String,
+    },
 }
 
 /// What the node answers.
@@ -81,11 +88,32 @@ pub(crate) enum Answer {
         /// In hexadecimal.
         hash: String,
     },
+    /// To [`Request::Halt`].
+    Halt {
+        /// `None` = it runs.
+        halt: Option<HaltLine>,
+    },
+    /// To [`Request::Skip`]: it is in the log, and counts when it is committed.
+    SkipProposed,
     /// To anything, instead.
     Error {
         /// For the operator.
         message: String,
     },
+}
+
+/// Where and why the engine halted.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HaltLine {
+    /// The cluster, in hexadecimal: a decision is for one.
+    pub(crate) cluster: String,
+    /// Seq of what stands there.
+    pub(crate) seq: u64,
+    /// Its hash in hexadecimal, if it is a record that operators may pass over.
+    pub(crate) record_hash: Option<String>,
+    /// For people.
+    pub(crate) why: String,
 }
 
 /// One asset.
@@ -156,7 +184,8 @@ impl SocketPath {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Two digits a byte.
+pub(crate) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
         // Writing to a String cannot fail.
@@ -165,7 +194,8 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn unhex(digits: &str) -> Option<Vec<u8>> {
+/// The bytes of as many pairs of digits.
+pub(crate) fn unhex(digits: &str) -> Option<Vec<u8>> {
     let digit = |d: u8| char::from(d).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let (pairs, rest) = digits.as_bytes().as_chunks::<2>();
     rest.is_empty().then(|| pairs.iter().map(|[h, l]| Some(digit(*h)? << 4 | digit(*l)?)).collect())?

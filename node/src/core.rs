@@ -15,10 +15,10 @@ use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{Command, EventBody, MonoNanos, SessionId};
-use replicas::{Now, Replica, ReplicaFault};
+use replicas::{HaltCause, Now, Replica, ReplicaFault};
 
-use crate::admin::AssetLine;
 use crate::admin::server::{Question, Questions};
+use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
 use crate::clock::Clock;
 use crate::metrics::Stage;
@@ -386,6 +386,14 @@ impl Core {
             Question::StateHash(answer) => {
                 answer.send((engine.seq_applied().0, engine.state_hash().to_string())).is_ok()
             }
+            Question::Halt(answer) => answer.send(halt_line(&self.replica.status())).is_ok(),
+            Question::Skip(skip, answer) => {
+                let proposed = self.replica.propose_skip(&skip);
+                if proposed.is_ok() {
+                    tracing::warn!(seq = skip.seq.0, reason = %skip.reason, "operators pass over a record");
+                }
+                answer.send(proposed).is_ok()
+            }
             Question::Sessions(answer) => {
                 let sessions = sessions(engine);
                 // Whoever asks now wants to know how it is now.
@@ -436,6 +444,16 @@ impl Core {
         }
         drained
     }
+}
+
+fn halt_line(status: &replicas::Status) -> Option<HaltLine> {
+    let halt = status.halted.as_ref()?;
+    let record_hash = match &halt.cause {
+        HaltCause::Record { record_hash, .. } => Some(record_hash.to_string()),
+        HaltCause::Rules { .. } => None,
+    };
+    let cluster = format!("{:032x}", status.cluster.0);
+    Some(HaltLine { cluster, seq: halt.seq.0, record_hash, why: halt.to_string() })
 }
 
 fn assets(engine: &Engine) -> Vec<AssetLine> {

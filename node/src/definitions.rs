@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use protocol::commands::{
-    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, OpenAccount, SetMarketStatus, roles,
+    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, OpenAccount, SetActorKey,
+    SetMarketStatus, roles,
 };
 use protocol::money::{DecimalFault, parse_decimal};
 use protocol::{
@@ -69,6 +70,8 @@ struct File {
 struct ActorEntry {
     id: u32,
     roles: Vec<String>,
+    /// As `sicil key` prints it; `none` takes it back; absent leaves it as it is.
+    public_key: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -173,7 +176,7 @@ pub(crate) fn load(path: &Path, known: Assets) -> Result<Vec<Item>, FileFault> {
 pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<Item>, FileFault> {
     let file: File = toml::from_str(text).map_err(|error| wrong_toml(path, text, &error))?;
     let mut out = Translation { path, text, assets: known, items: Vec::new() };
-    out.each(&file.actor, |_, entry| Ok(vec![actor(entry)?]))?;
+    out.each(&file.actor, |_, entry| actor(entry))?;
     out.each(&file.asset, |assets, entry| Ok(vec![asset(assets, entry)?]))?;
     out.each(&file.account, |assets, entry| Ok(vec![account(assets, entry)?]))?;
     out.each(&file.market, |assets, entry| market(assets, entry))?;
@@ -211,7 +214,7 @@ fn item(label: String, command: impl Into<Command>) -> Item {
     Item { label, command: command.into() }
 }
 
-fn actor(entry: &ActorEntry) -> Result<Item, EntryFault> {
+fn actor(entry: &ActorEntry) -> Result<Vec<Item>, EntryFault> {
     let mut bits = 0;
     for role in &entry.roles {
         bits |= match role.as_str() {
@@ -222,7 +225,15 @@ fn actor(entry: &ActorEntry) -> Result<Item, EntryFault> {
         };
     }
     let actor = ActorId(entry.id);
-    Ok(item(format!("actor {actor}"), DefineActor { actor, roles: bits }))
+    let mut items = vec![item(format!("actor {actor}"), DefineActor { actor, roles: bits })];
+    if let Some(text) = &entry.public_key {
+        let key = match text.as_str() {
+            "none" => None,
+            text => Some(text.parse().map_err(|_| "public_key: 64 hexadecimal digits, or none".to_owned())?),
+        };
+        items.push(item(format!("key of actor {actor}"), SetActorKey { actor, key }));
+    }
+    Ok(items)
 }
 
 fn asset(assets: &mut Assets, entry: &AssetEntry) -> Result<Item, EntryFault> {

@@ -26,6 +26,7 @@ mod outside;
 mod plan;
 mod publisher;
 mod recover;
+mod skip;
 mod snapshots;
 mod sockets;
 mod start;
@@ -66,6 +67,10 @@ enum Command {
     Config(ConfigCommand),
     /// Judge the journal of a node that is not running, and decide what it cannot decide alone.
     Recover(RecoverArgs),
+    /// Make an operator's key, and print its public half for a definitions file.
+    Key(KeyArgs),
+    /// Pass over the record at which the engine halted, by an operator's signature.
+    Skip(SkipArgs),
     /// Read journals: same as `sicil-replay`.
     #[command(disable_help_flag = true)]
     Replay {
@@ -148,6 +153,35 @@ pub(crate) struct RecoverArgs {
     pub(crate) reason: Option<String>,
 }
 
+#[derive(Args)]
+pub(crate) struct KeyArgs {
+    /// File to make, readable by its owner alone. It is not overwritten.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct SkipArgs {
+    /// Data folder of the running node.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Seq of the record, as `sicil status` shows it.
+    #[arg(long, value_name = "SEQ")]
+    pub(crate) seq: u64,
+    /// Why, for the record. It is kept for ever: name no person.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+    /// File with the operator's key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key: PathBuf,
+    /// The actor whose key it is; the operator who created the cluster is 1.
+    #[arg(long, value_name = "ID", default_value_t = 1)]
+    pub(crate) actor: u32,
+    /// Wait so long for the engine to be past the record.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) timeout_s: u64,
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Start(args) => {
@@ -157,6 +191,8 @@ fn main() -> ExitCode {
         Command::Status(args) => show_status(&args),
         Command::Config(ConfigCommand::Check { config }) => check_config(config),
         Command::Recover(args) => logging::start(None, false).and_then(|()| recover::run(&args)),
+        Command::Key(args) => skip::make_key(&args),
+        Command::Skip(args) => skip::run(&args),
         Command::Replay { arguments } => {
             let program = OsString::from("sicil replay");
             return replay::main_with_args(std::iter::once(program).chain(arguments));

@@ -3,6 +3,7 @@
 use engine::Engine;
 use protocol::commands::{DefineMarket, DefineSession};
 use protocol::events::Replied;
+use protocol::sign::PublicKey;
 use protocol::{ActorId, Command, EventBody, MarketId, MarketStatus, SessionId};
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,13 @@ impl Standing {
             Command::DefineActor(new) => {
                 compare(self.actor(new.actor).map(roles_field), roles_field(new.roles))
             }
+            Command::SetActorKey(new) => {
+                let standing = self.0.iter().find_map(|event| match event {
+                    EventBody::ActorKeySet(set) if set.actor == new.actor => set.key,
+                    _ => None,
+                });
+                compare(Some(key_field(standing)), key_field(new.key))
+            }
             Command::DefineAsset(new) => {
                 let standing = self.0.iter().find_map(|event| match event {
                     EventBody::AssetDefined(asset) if asset.definition.asset == new.asset => {
@@ -132,6 +140,10 @@ fn compare(standing: Option<Vec<Field>>, new: Vec<Field>) -> Effect {
 
 fn roles_field(roles: u32) -> Vec<Field> {
     vec![("roles", roles.to_string())]
+}
+
+fn key_field(key: Option<PublicKey>) -> Vec<Field> {
+    vec![("key", key.map_or("none".to_owned(), |key| key.to_string()))]
 }
 
 fn status_field(status: MarketStatus) -> Vec<Field> {

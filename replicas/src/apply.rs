@@ -1,13 +1,15 @@
-//! From a committed frame to effects: the engine applies each record, the effects are hashed and their outputs kept.
+//! From a committed frame to effects: the engine takes each record, the effects are hashed and their outputs kept.
 
 use std::collections::VecDeque;
 
-use engine::Engine;
+use engine::skip::bytes_at;
+use engine::{Engine, Skips};
 use journal::Disk;
 use journal::outbox::Outbox;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameHeader, FrameKind};
-use protocol::hash::Hash;
+use protocol::hash::{Hash, blake3};
+use protocol::skip::Skip;
 use protocol::{EventBody, Index, Seq, UnixNanos, events};
 
 use crate::fault::HaltCause;
@@ -22,6 +24,10 @@ pub(crate) struct Apply {
     /// Hash after each of the last frames with records: what a proposer recorded is compared with it.
     recent: VecDeque<(Seq, Hash)>,
     halted: Option<Halt>,
+    /// What operators decided to pass over.
+    skips: Skips,
+    /// Outputs up to here are in the outbox: this is the second run over these entries.
+    outputs_kept_to: Seq,
     produced: Vec<Event>,
     encoded: Vec<u8>,
 }
@@ -39,9 +45,19 @@ impl Apply {
             effects: EffectHash(effect_hash),
             recent,
             halted: None,
+            skips: Skips::new(),
+            outputs_kept_to: Seq::ZERO,
             produced: Vec::new(),
             encoded: Vec::new(),
         }
+    }
+
+    /// Begins again, with the state of a snapshot, when it is known what stopped this run and that `skip` passes over it.
+    pub(crate) fn run_again(&mut self, skip: Skip, engine: Engine, index: Index, effect_hash: Hash) {
+        let mut skips = std::mem::take(&mut self.skips);
+        skips.entry(skip.seq).or_default().push(skip);
+        let outputs_kept_to = self.outputs_kept_to.max(self.engine.seq_applied());
+        *self = Self { skips, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
     }
 
     /// Applies the entry at `index`: `frame`, or none for an entry without records. Events are appended to `events`.
@@ -57,14 +73,17 @@ impl Apply {
         }
         if let Some(frame) = frame {
             let FrameHeader { kind, engine_version, first_seq: seq, .. } = frame.header;
-            if kind != FrameKind::Entry || engine_version != engine::ENGINE_VERSION {
+            if kind == FrameKind::Skip {
+                // It took effect where the record stands, or it is none that counts.
+            } else if kind != FrameKind::Entry || engine_version != engine::ENGINE_VERSION {
                 self.halted = Some(Halt { seq, cause: HaltCause::Rules { kind, engine_version } });
                 return Ok(());
+            } else {
+                self.compare(frame)?;
+                self.run(frame);
+                self.hash_and_keep(outbox);
+                events.append(&mut self.produced);
             }
-            self.compare(frame)?;
-            self.run(frame);
-            self.hash_and_keep(outbox);
-            events.append(&mut self.produced);
         }
         if self.halted.is_none() {
             self.index = index;
@@ -75,14 +94,10 @@ impl Apply {
     /// Feeds the frame's records to the engine; stops in front of the first that it cannot take.
     fn run(&mut self, frame: &Frame<'_>) {
         for (seq, time, record) in frame.records() {
-            let applied = match record {
-                Ok(record) => {
-                    self.engine.apply(seq, time, &record, &mut self.produced).map_err(HaltCause::Invariant)
-                }
-                Err(fault) => Err(HaltCause::Record(fault)),
-            };
-            if let Err(cause) = applied {
-                self.halted = Some(Halt { seq, cause });
+            let taken = self.engine.take((seq, time), &record, &self.skips, &mut self.produced);
+            if let Err(fault) = taken {
+                let record_hash = blake3(&[bytes_at(&record)]);
+                self.halted = Some(Halt { seq, cause: HaltCause::Record { record_hash, fault } });
                 return;
             }
         }
@@ -93,6 +108,9 @@ impl Apply {
         for event in &self.produced {
             let start = self.encoded.len();
             event.write(&mut self.encoded);
+            if event.seq <= self.outputs_kept_to {
+                continue;
+            }
             outbox.append(&self.encoded[start..]);
             if let EventBody::SessionOpened(opened) = &event.body {
                 forget_earlier_epochs(outbox, opened);
@@ -103,6 +121,9 @@ impl Apply {
             self.recent.pop_front();
         }
         self.recent.push_back((self.engine.seq_applied(), self.effects.0));
+        if self.produced.first().is_some_and(|first| first.seq <= self.outputs_kept_to) {
+            self.produced.retain(|event| event.seq > self.outputs_kept_to);
+        }
     }
 
     /// The proposer's effects at an earlier seq must be ours.

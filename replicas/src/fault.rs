@@ -1,9 +1,9 @@
 //! What stops a replica, or its engine alone.
 
+use engine::CannotTake;
 use journal::{JournalFault, ReadFault};
 use protocol::frame::{FrameFault, FrameKind};
 use protocol::hash::Hash;
-use protocol::record::RecordFault;
 use protocol::{Index, Seq};
 
 /// The process cannot go on; a retry would prove nothing. Say it in one line and abort.
@@ -36,6 +36,9 @@ pub enum ReplicaFault {
         /// Here.
         computed: Hash,
     },
+    /// The engine cannot begin again behind a record that operators passed over.
+    #[error("to begin again behind what was passed over: {0}")]
+    Again(Box<StartFault>),
     /// The proposer recorded effects at a seq that no frame ends with, or that is not applied: the journal was edited.
     #[error("effects recorded at seq {seq}, where no frame ends; applied up to {applied}")]
     NoSuchEffects {
@@ -118,10 +121,13 @@ pub struct Halt {
 /// Why the engine stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HaltCause {
-    /// The record trips an invariant.
-    Invariant(engine::InvariantBroken),
-    /// The bytes are not a record.
-    Record(RecordFault),
+    /// What stands there is no record that an engine can take. Operators may pass over it.
+    Record {
+        /// BLAKE3 of what stands there.
+        record_hash: Hash,
+        /// Why not.
+        fault: CannotTake,
+    },
     /// The entry is of a kind, or under a version of the rules, that this version of the program does not know.
     Rules {
         /// Its kind.
@@ -134,9 +140,12 @@ pub enum HaltCause {
 impl std::fmt::Display for Halt {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.cause {
-            HaltCause::Invariant(broken) => write!(f, "engine halted at seq {}: {broken:?}", self.seq),
-            HaltCause::Record(fault) => {
-                write!(f, "engine halted at seq {}: not a record: {fault:?}", self.seq)
+            HaltCause::Record { record_hash, fault } => {
+                write!(f, "engine halted at seq {}, record {record_hash}: ", self.seq)?;
+                match fault {
+                    CannotTake::Invariant(broken) => write!(f, "{:?}", broken.what),
+                    CannotTake::NotARecord(fault) => write!(f, "not a record: {fault:?}"),
+                }
             }
             HaltCause::Rules { kind, engine_version } => write!(
                 f,

@@ -104,6 +104,21 @@ impl<D: Disk> Log<D> {
         self.journal.into_inner().into_disk()
     }
 
+    /// Seq of the next record behind what was appended.
+    pub(crate) fn next_seq(&self) -> Result<Seq, journal::ReadFault> {
+        next_seq(&mut self.journal.borrow_mut())
+    }
+
+    /// Entries from `from` to `to`, at least one, as many as fit `bytes_max`.
+    pub(crate) fn entries_from(
+        &self,
+        from: Index,
+        to: Index,
+        bytes_max: u64,
+    ) -> Result<Vec<Entry>, journal::ReadFault> {
+        self.read(from.0, to.next().0, bytes_max)
+    }
+
     fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, journal::ReadFault> {
         let unapplied = self.unapplied.borrow();
         if let Some(first) = unapplied.front().map(|e| e.index).filter(|first| *first <= low) {

@@ -37,6 +37,8 @@ pub struct Replica<D: Disk> {
     pub(crate) raft: RawNode<Log<D>>,
     pub(crate) sequencer: Sequencer,
     pub(crate) apply: Apply,
+    /// Last committed entry that Raft has handed out. The engine is behind it while it is halted, or runs again.
+    pub(crate) handed_out: Index,
     pub(crate) outbox: Outbox<D>,
     pub(crate) outputs_were_missing: Option<OutputNumber>,
     pub(crate) outbox_damage: Vec<Damage>,
@@ -97,6 +99,7 @@ impl<D: Disk> Replica<D> {
     /// [`ReplicaFault`]: the process must end; what was not acknowledged is decided by recovery.
     pub fn step(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
         let mut worked = self.finish_writes(now)?;
+        worked |= self.catch_up(now, events)?;
         self.tick(now.mono);
         self.lead(now);
         worked |= self.propose(now)?;
@@ -165,7 +168,7 @@ impl<D: Disk> Replica<D> {
     fn lead(&mut self, now: Now) {
         let leads = self.raft.raft.state == StateRole::Leader && self.raft.raft.apply_to_current_term();
         let term = Term(self.raft.raft.term);
-        if !leads || self.apply.halted().is_some() {
+        if !leads || self.apply.halted().is_some() || !self.is_caught_up() {
             if self.term_started.take().is_some() {
                 self.sequencer.end_term();
                 self.in_flight.clear();
@@ -244,14 +247,40 @@ impl<D: Disk> Replica<D> {
         });
         self.raft.advance_append_async(ready);
         for entry in &committed {
-            self.apply_entry(now, entry, events)?;
+            let is_next = self.is_caught_up();
+            self.hand_out(entry)?;
+            if is_next {
+                self.apply_entry(now, entry, events)?;
+            }
         }
-        if !committed.is_empty() && self.apply.halted().is_none() {
-            self.raft.advance_apply_to(self.apply.index().0);
-            let applied = self.apply.index();
-            self.raft.mut_store().applied(applied);
+        if !committed.is_empty() {
+            self.tell_applied();
         }
         Ok(())
+    }
+
+    /// What an entry means for this replica, wherever its engine is: membership, and what operators pass over.
+    fn hand_out(&mut self, entry: &Entry) -> Result<(), ReplicaFault> {
+        self.handed_out = Index(entry.index);
+        if entry.get_entry_type() != EntryType::EntryNormal {
+            let change: ConfChangeV2 =
+                protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
+            let conf_state = self.raft.apply_conf_change(&change)?;
+            self.raft.mut_store().set_conf_state(conf_state);
+        }
+        match frame_of(entry)? {
+            Some(frame) => self.consider_skip(&frame),
+            None => Ok(()),
+        }
+    }
+
+    /// Raft learns how far the engine is; what a halted one has not taken is read from the journal if it ever runs again.
+    pub(crate) fn tell_applied(&mut self) {
+        let applied = self.apply.index();
+        if applied.0 > self.raft.raft.raft_log.applied {
+            self.raft.advance_apply_to(applied.0);
+        }
+        self.raft.mut_store().applied(self.handed_out);
     }
 
     /// Hands entries, term and vote to the journal; they leave with its next write.
@@ -267,22 +296,17 @@ impl<D: Disk> Replica<D> {
         Ok(())
     }
 
-    fn apply_entry(&mut self, now: Now, entry: &Entry, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
+    pub(crate) fn apply_entry(
+        &mut self,
+        now: Now,
+        entry: &Entry,
+        events: &mut Vec<Event>,
+    ) -> Result<(), ReplicaFault> {
         let index = Index(entry.index);
         if index <= self.snapshots.replayed_to {
             self.snapshots.replayed_bytes += entry.data.len() as u64;
         }
-        if entry.get_entry_type() != EntryType::EntryNormal {
-            let change: ConfChangeV2 =
-                protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
-            let conf_state = self.raft.apply_conf_change(&change)?;
-            self.raft.mut_store().set_conf_state(conf_state);
-        }
-        let frame = if entry.get_entry_type() == EntryType::EntryNormal && !entry.data.is_empty() {
-            Some(Frame::read(&entry.data).map_err(|fault| ReplicaFault::Frame { index, fault })?)
-        } else {
-            None
-        };
+        let frame = frame_of(entry)?;
         let before = events.len();
         self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
         if self.term_started != Some(Term(entry.term)) {
@@ -297,6 +321,15 @@ impl<D: Disk> Replica<D> {
     }
 }
 
+/// The frame of an entry that is one: not of a term's empty entry, nor of a membership change.
+fn frame_of(entry: &Entry) -> Result<Option<Frame<'_>>, ReplicaFault> {
+    if entry.get_entry_type() != EntryType::EntryNormal || entry.data.is_empty() {
+        return Ok(None);
+    }
+    let index = Index(entry.index);
+    Frame::read(&entry.data).map(Some).map_err(|fault| ReplicaFault::Frame { index, fault })
+}
+
 impl<D: Disk> Replica<D> {
     /// Where gateways submit; what is submitted while not [`Replica::serving`] is dropped with the term.
     pub fn sequencer(&mut self) -> &mut Sequencer {
@@ -307,7 +340,7 @@ impl<D: Disk> Replica<D> {
     #[must_use]
     pub fn serving(&self) -> bool {
         let begun = self.term_started == Some(self.apply.engine().term());
-        begun && self.apply.halted().is_none() && self.has_room()
+        begun && self.apply.halted().is_none() && self.is_caught_up() && self.has_room()
     }
 
     /// The state at the last applied entry.
@@ -340,7 +373,7 @@ impl<D: Disk> Replica<D> {
         Ok(events)
     }
 
-    fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.raft.store().journal().accepts() && self.outbox.fault().is_none()
     }
 
@@ -355,6 +388,7 @@ impl<D: Disk> Replica<D> {
         if !is_due
             || self.snapshots.writing
             || self.apply.halted().is_some()
+            || !self.is_caught_up()
             || self.snapshots.newest == Some(index)
         {
             return None;

@@ -86,6 +86,7 @@ impl<D: Disk> Replica<D> {
             raft,
             sequencer: sequencer::Sequencer::new(),
             apply: Apply::new(base.engine, base.index, base.effect_hash),
+            handed_out: base.index,
             outbox,
             outputs_were_missing: base.outputs_were_missing,
             outbox_damage: base.outbox_damage,

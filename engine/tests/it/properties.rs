@@ -346,6 +346,16 @@ fn outputs_have_no_gaps(
     }
 }
 
+/// Roles and keys of an actor that nobody acts as.
+fn actor_command(numbers: &mut Numbers, count: u64) -> Command {
+    let actor = ActorId(7);
+    if numbers.chance(50) {
+        return DefineActor { actor, roles: u32::try_from(count % 9).unwrap() }.into();
+    }
+    let key = numbers.chance(70).then_some(PublicKey([u8::try_from(count % 3).unwrap(); 32]));
+    SetActorKey { actor, key }.into()
+}
+
 fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionId, Command) {
     let client = *numbers.pick(&CLIENTS);
     let session = session_of(client);
@@ -384,16 +394,7 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
             );
         }
         13 if numbers.chance(20) => return (SessionId::OPERATOR, ResetSession { session }.into()),
-        14 if numbers.chance(50) => {
-            let key = numbers.chance(70).then_some(PublicKey([u8::try_from(count % 3).unwrap(); 32]));
-            return (SessionId::OPERATOR, SetActorKey { actor: ActorId(7), key }.into());
-        }
-        14 => {
-            return (
-                SessionId::OPERATOR,
-                DefineActor { actor: ActorId(7), roles: u32::try_from(count % 9).unwrap() }.into(),
-            );
-        }
+        14 => return (SessionId::OPERATOR, actor_command(numbers, count)),
         15..=18 => {
             let orders: Vec<_> = world.engine.orders().filter(|order| order.session == session).collect();
             let Some(order) = orders.first() else { return (session, SessionHeartbeat {}.into()) };

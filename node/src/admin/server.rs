@@ -10,11 +10,15 @@ use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::time::Duration;
 
 use protocol::Command;
+use protocol::skip::Skip;
+use replicas::SkipNotProposed;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::admin::{Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, LINE_BYTES_MAX, Request, SocketPath};
+use crate::admin::{
+    Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, HaltLine, LINE_BYTES_MAX, Request, SocketPath, unhex,
+};
 use crate::plan::{Effect, Outcome};
 use crate::status::{SessionReport, Watch, latest};
 
@@ -38,6 +42,10 @@ pub(crate) enum Question {
     Submit(Vec<Command>, oneshot::Sender<Vec<Outcome>>),
     /// Seq and hash of the whole state.
     StateHash(oneshot::Sender<(u64, String)>),
+    /// Where the engine halted.
+    Halt(oneshot::Sender<Option<HaltLine>>),
+    /// Pass over the record there; what the replica says against it.
+    Skip(Box<Skip>, oneshot::Sender<Result<(), SkipNotProposed>>),
 }
 
 /// The hot thread's end of the queue.
@@ -95,6 +103,14 @@ impl Desk {
             Request::StateHash => {
                 let (seq, hash) = self.ask(Question::StateHash).await?;
                 Answer::StateHash { seq, hash }
+            }
+            Request::Halt => Answer::Halt { halt: self.ask(Question::Halt).await? },
+            Request::Skip { payload } => {
+                let bytes = unhex(&payload).ok_or("not hexadecimal")?;
+                let skip = Skip::read(&bytes).map_err(|fault| format!("not a decision: {fault}"))?;
+                let proposed = self.ask(|to| Question::Skip(Box::new(skip), to)).await?;
+                proposed.map_err(|refused| refused.to_string())?;
+                Answer::SkipProposed
             }
         })
     }

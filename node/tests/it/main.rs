@@ -6,4 +6,5 @@ mod folder;
 mod lifecycle;
 mod operator;
 mod process;
+mod skip;
 mod trading;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Output, Stdio};
 
 use serde_json::Value;
 
@@ -31,14 +31,23 @@ pub(crate) struct Node {
 impl Node {
     /// Starts a node and reads its ready line.
     pub(crate) fn start(data: &Path, config: &Path) -> Self {
-        let mut command = sicil(["start", "--json"]);
-        command.arg("--data").arg(data).arg("--config").arg(config);
-        Self::of(&mut command)
+        Self::when_ready(Self::launch(data, config))
     }
 
     /// Runs a command that becomes a node, and reads its ready line.
     pub(crate) fn of(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        Self::when_ready(command.stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    /// Launches a node that may take a while to be ready, or need help.
+    pub(crate) fn launch(data: &Path, config: &Path) -> Child {
+        let mut command = sicil(["start", "--json"]);
+        command.arg("--data").arg(data).arg("--config").arg(config);
+        command.stdout(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Reads the ready line of a node that was launched.
+    pub(crate) fn when_ready(mut child: Child) -> Self {
         let mut stdout = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         stdout.read_line(&mut line).unwrap();
@@ -46,6 +55,18 @@ impl Node {
         let ready: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(ready["event"], "ready", "{line}");
         Self { child, stdout, ready }
+    }
+
+    /// Like [`Self::of`]; the second is its log, to be read to the end or dropped with the node.
+    pub(crate) fn with_log(command: &mut Command) -> (Self, BufReader<ChildStderr>) {
+        let mut node = Self::of(command.stderr(Stdio::piped()));
+        let log = BufReader::new(node.child.stderr.take().unwrap());
+        (node, log)
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// Sends a signal by name.

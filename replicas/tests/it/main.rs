@@ -1,7 +1,7 @@
 //! One replica on a real disk: what it acknowledged is there after a restart, with the same hash.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-#[path = "it/start.rs"]
+mod skip;
 mod start;
 
 use std::path::{Path, PathBuf};
@@ -255,16 +255,12 @@ fn effects_that_the_proposer_did_not_have_end_the_process() {
 
 #[test]
 fn an_entry_under_rules_that_are_not_known_halts_the_engine() {
-    for (name, kind, engine_version) in [
-        ("rules", FrameKind::Entry, engine::ENGINE_VERSION + 1),
-        ("skip", FrameKind::Skip, engine::ENGINE_VERSION),
-    ] {
-        let folder = folder(name);
-        write_journal(&folder, &[FrameHeader { kind, engine_version, ..FIRST }]);
-        let mut replica = open(&folder, &options());
-        run(&mut replica, &mut 0, &mut Vec::new(), |r, _| r.status().halted.is_some());
-        let Some(Halt { seq, cause }) = replica.status().halted else { panic!("{name}") };
-        assert_eq!((seq, cause), (Seq(1), HaltCause::Rules { kind, engine_version }));
-        assert!(!replica.serving() && replica.engine().genesis().is_none());
-    }
+    let (kind, engine_version) = (FrameKind::Entry, engine::ENGINE_VERSION + 1);
+    let folder = folder("rules");
+    write_journal(&folder, &[FrameHeader { kind, engine_version, ..FIRST }]);
+    let mut replica = open(&folder, &options());
+    run(&mut replica, &mut 0, &mut Vec::new(), |r, _| r.status().halted.is_some());
+    let Some(Halt { seq, cause }) = replica.status().halted else { panic!("{:?}", replica.status()) };
+    assert_eq!((seq, cause), (Seq(1), HaltCause::Rules { kind, engine_version }));
+    assert!(!replica.serving() && replica.engine().genesis().is_none());
 }

@@ -1,0 +1,134 @@
+//! The way out of a halt: operators sign a decision to pass over one record, which travels the log as a SKIP entry. When it is
+//! committed, the engine begins again at a snapshot and runs up to and over the record, while Raft goes on.
+
+use engine::SkipRefusal;
+use journal::Disk;
+use protocol::frame::{self, Frame, FrameHeader, FrameKind};
+use protocol::hash::Hash;
+use protocol::skip::Skip;
+use protocol::{Index, Seq, Term, UnixNanos};
+use raft::StateRole;
+use raft::prelude::Entry;
+
+use crate::fault::HaltCause;
+use crate::replica::{Now, Replica};
+use crate::snapshots::Base;
+use crate::{Halt, ReplicaFault};
+use protocol::event::Event;
+
+/// Bytes of entries that the engine catches up in one turn.
+const CATCH_UP_BYTES: u64 = 1 << 20;
+
+/// Why a decision to pass over a record is not proposed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SkipNotProposed {
+    /// The engine runs.
+    #[error("the engine has not halted: there is nothing to pass over")]
+    NotHalted,
+    /// The engine halted somewhere else, or in front of other bytes.
+    #[error("the engine halted at seq {seq}, record {record_hash}: the decision is about another record")]
+    OtherRecord {
+        /// Where it halted.
+        seq: Seq,
+        /// In front of what.
+        record_hash: Hash,
+    },
+    /// The engine lacks rules that a newer version of the program has: a record is not to blame.
+    #[error(
+        "the engine halted in front of an entry that a newer version of the program knows: start that version"
+    )]
+    OldProgram,
+    /// Those who signed may not decide so.
+    #[error("{0}")]
+    Refused(#[from] SkipRefusal),
+    /// Another replica leads.
+    #[error("this replica does not lead: ask the leader")]
+    NotLeader,
+    /// Entries are on their way to the journal, or it has no room.
+    #[error("the log does not take it now: try again")]
+    Busy,
+}
+
+impl<D: Disk> Replica<D> {
+    /// Proposes to pass over the record at which the engine halted.
+    ///
+    /// # Errors
+    /// [`SkipNotProposed`], in the order of its variants.
+    pub fn propose_skip(&mut self, skip: &Skip) -> Result<(), SkipNotProposed> {
+        self.passes_over_the_halt(skip)?;
+        if self.raft.raft.state != StateRole::Leader {
+            return Err(SkipNotProposed::NotLeader);
+        }
+        let last_index = Index(self.raft.raft.raft_log.last_index());
+        if !self.has_room() || self.raft.store().journal().last_index() != last_index {
+            return Err(SkipNotProposed::Busy);
+        }
+        let next_seq = self.raft.store().next_seq().map_err(|_| SkipNotProposed::Busy)?;
+        let mut buffer = Vec::new();
+        frame::begin(&mut buffer);
+        skip.write(&mut buffer);
+        let header = FrameHeader {
+            kind: FrameKind::Skip,
+            index: last_index.next(),
+            term: Term(self.raft.raft.term),
+            time: UnixNanos(0),
+            first_seq: next_seq,
+            count: 0,
+            engine_version: 0,
+            applied_seq: Seq::ZERO,
+            effect_hash: Hash::ZERO,
+        };
+        frame::finish(&mut buffer, &header);
+        self.raft.propose(Vec::new(), buffer).map_err(|_| SkipNotProposed::Busy)
+    }
+
+    fn passes_over_the_halt(&self, skip: &Skip) -> Result<(), SkipNotProposed> {
+        let Some(&Halt { seq, ref cause }) = self.apply.halted() else {
+            return Err(SkipNotProposed::NotHalted);
+        };
+        let HaltCause::Record { record_hash, .. } = *cause else {
+            return Err(SkipNotProposed::OldProgram);
+        };
+        if (skip.seq, skip.record_hash) != (seq, record_hash) {
+            return Err(SkipNotProposed::OtherRecord { seq, record_hash });
+        }
+        Ok(self.apply.engine().may_skip(skip)?)
+    }
+
+    /// A committed entry that may say what to pass over. If it is about what the engine halted at, the engine begins
+    /// again; those who signed are asked about once more when it comes to the record.
+    pub(crate) fn consider_skip(&mut self, entry: &Frame<'_>) -> Result<(), ReplicaFault> {
+        if entry.header.kind != FrameKind::Skip {
+            return Ok(());
+        }
+        let Ok(skip) = Skip::read(entry.payload) else { return Ok(()) };
+        if self.passes_over_the_halt(&skip).is_err() {
+            return Ok(());
+        }
+        let mut journal = self.raft.store().journal();
+        let base = Base::load(self.outbox.disk_mut(), &mut journal)
+            .map_err(|fault| ReplicaFault::Again(Box::new(fault)))?;
+        drop(journal);
+        self.apply.run_again(skip, base.engine, base.index, base.effect_hash);
+        Ok(())
+    }
+
+    /// Whether the engine has applied everything that Raft has handed out.
+    pub(crate) fn is_caught_up(&self) -> bool {
+        self.apply.index() == self.handed_out
+    }
+
+    /// Applies entries that were handed out before the engine began again: a bounded part a turn.
+    pub(crate) fn catch_up(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
+        if self.is_caught_up() || self.apply.halted().is_some() {
+            return Ok(false);
+        }
+        let from = self.apply.index().next();
+        let entries: Vec<Entry> = self.raft.store().entries_from(from, self.handed_out, CATCH_UP_BYTES)?;
+        for entry in &entries {
+            self.apply_entry(now, entry, events)?;
+        }
+        self.tell_applied();
+        Ok(true)
+    }
+}
