@@ -146,6 +146,12 @@ impl Published {
                 bytes: replica.journal.block_bytes,
                 snapshot_index: replica.snapshot_index.map(|index| index.0),
                 snapshot_fault: replica.snapshot_fault.as_ref().map(ToString::to_string),
+                outbox_damage: replica
+                    .outbox_damage
+                    .iter()
+                    .map(|damage| format!("{} from byte {}", damage.file, damage.offset))
+                    .collect(),
+                outputs_replayed: replica.outputs_were_missing.is_some(),
             },
             latency: stages.collect(),
         }
@@ -199,6 +205,10 @@ struct DiskReport {
     snapshot_index: Option<u64>,
     /// Why the last one could not be written.
     snapshot_fault: Option<String>,
+    /// What this start found damaged in outbox files.
+    outbox_damage: Vec<String>,
+    /// Whether outputs were gone at the start, so that everything was replayed to have them again.
+    outputs_replayed: bool,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -299,6 +309,10 @@ impl fmt::Display for Shown {
             (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
             (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
             (None, None) => writeln!(f, "snapshot  none yet")?,
+        }
+        for damage in &disk.outbox_damage {
+            let cured = if disk.outputs_replayed { "; what was sent was produced again" } else { "" };
+            writeln!(f, "outbox    DAMAGED: {damage}{cured}")?;
         }
         writeln!(
             f,

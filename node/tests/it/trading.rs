@@ -14,8 +14,8 @@ use crate::process::{Node, status};
 const HANGS: Duration = Duration::from_secs(60);
 
 /// One FIX client: the session outlives its connections.
-struct Client {
-    session: Initiator,
+pub(crate) struct Client {
+    pub(crate) session: Initiator,
     stream: Option<TcpStream>,
     started: Instant,
     received: Vec<Message>,
@@ -23,19 +23,19 @@ struct Client {
 
 impl Client {
     #[expect(clippy::disallowed_methods, reason = "a client has clocks of its own")]
-    fn new(comp_id: &str) -> Self {
+    pub(crate) fn new(comp_id: &str) -> Self {
         let session = Initiator::new(Settings::new(comp_id, "SICIL"));
         Self { session, stream: None, started: Instant::now(), received: Vec::new() }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a client has clocks of its own")]
-    fn now(&self) -> Clocks {
+    pub(crate) fn now(&self) -> Clocks {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
         let mono = self.started.elapsed().as_nanos();
         Clocks { mono: MonoNanos(mono.try_into().unwrap()), wall: UnixNanos(wall.try_into().unwrap()) }
     }
 
-    fn log_on(&mut self, node: &Node, style: LogonStyle) {
+    pub(crate) fn log_on(&mut self, node: &Node, style: LogonStyle) {
         let stream = TcpStream::connect(node.ready["fix"].as_str().unwrap()).unwrap();
         stream.set_read_timeout(Some(HANGS)).unwrap();
         self.stream = Some(stream);
@@ -73,7 +73,7 @@ impl Client {
         self.received.iter().map(|m| String::from_utf8_lossy(m.kind()).into_owned()).collect()
     }
 
-    fn send(&mut self, cl_ord_id: &str, side: Side, qty: &str) {
+    pub(crate) fn send(&mut self, cl_ord_id: &str, side: Side, qty: &str) {
         let order = NewOrder {
             cl_ord_id,
             symbol: "BTC-TRY",
@@ -87,7 +87,7 @@ impl Client {
     }
 
     /// Waits for a report on this ClOrdID with this ExecType.
-    fn report(&mut self, cl_ord_id: &str, exec_type: &str) -> Message {
+    pub(crate) fn report(&mut self, cl_ord_id: &str, exec_type: &str) -> Message {
         let is_it = |m: &Message| m.kind() == b"8" && m.text(11) == cl_ord_id && m.text(150) == exec_type;
         self.until(|client| client.received.iter().any(is_it));
         let at = self.received.iter().position(is_it).unwrap();
