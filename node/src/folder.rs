@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use journal::file_disk::FolderFault;
-use journal::{FileDisk, WriterKind};
+use journal::{FileDisk, Journal, WriterKind};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::config::Config;
@@ -58,6 +58,16 @@ pub(crate) fn open_disk(dir: &Path, writer: WriterKind) -> Result<FileDisk, Node
         tracing::warn!(asked = %writer, in_use = %disk.writer(), %fault, "journal writer");
     }
     Ok(disk)
+}
+
+/// What the folder of `disk` holds, once nobody else can change it. Where the making of a cluster was interrupted, by a
+/// loss of power say, it is made again, although a part of `meta` may be there.
+///
+/// # Errors
+/// If the disk cannot be read.
+pub(crate) fn look_inside(disk: &mut FileDisk) -> Result<Folder, NodeFault> {
+    let is_unmade = Journal::is_unmade(disk).map_err(|fault| NodeFault::Folder(fault.to_string()))?;
+    Ok(if is_unmade { Folder::Blank } else { Folder::Replica })
 }
 
 /// The journal's options of this start.

@@ -75,13 +75,16 @@ impl Ready<'_> {
 pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let clock = Clock::start();
     let config = Config::load(args.config.as_deref())?;
-    let folder = folder::look_at(&args.data)?;
     let demo = config.demo.unwrap_or(!config.from_file);
-    if folder == Folder::Blank && demo {
+    if folder::look_at(&args.data)? == Folder::Blank && demo {
         refuse_public_demo(&config)?;
     }
     let connections_max = descriptors::fix_connections(config.connections_max.value)?;
-    let disk = folder::open_disk(&args.data, config.writer.value)?;
+    let mut disk = folder::open_disk(&args.data, config.writer.value)?;
+    let folder = folder::look_inside(&mut disk)?;
+    if folder == Folder::Blank && demo {
+        refuse_public_demo(&config)?;
+    }
     let stopping = Arc::new(AtomicBool::new(false));
     let (mut core, fixed) =
         assemble(disk, &config, connections_max, &args.data, (folder, demo), clock, &stopping)?;

@@ -110,6 +110,25 @@ fn describe(findings: &Findings) -> String {
 }
 
 impl<D: Disk> Journal<D> {
+    /// Whether there is nothing here, or what making a journal has left that was interrupted: segments without a block,
+    /// a `meta` without a whole copy. [`Self::create`] takes such a folder. With a block, a snapshot, outputs or a hint
+    /// that a block was durable, `meta` is lost instead.
+    ///
+    /// # Errors
+    /// [`DiskFault`].
+    pub fn is_unmade(disk: &mut D) -> Result<bool, DiskFault> {
+        let view = MetaView::load(disk)?;
+        let was_used = |view: MetaView| view.meta.is_some() || view.durable_hint > 0;
+        let has_derived = !snapshot_file::files(disk)?.is_empty() || !disk.list(Dir::Outbox)?.is_empty();
+        if has_derived || view.is_some_and(was_used) {
+            return Ok(false);
+        }
+        let segments = segment_names(disk)?;
+        let mut buffer = AlignedBuf::with_capacity(0);
+        let Findings { blocks, verdict, .. } = walk(disk, &segments, Index(0), 0, &mut buffer)?.findings;
+        Ok(blocks == 0 && matches!(verdict, Verdict::Clean | Verdict::Torn))
+    }
+
     /// Makes a new journal. A folder in which making one was interrupted is used again.
     ///
     /// # Errors
@@ -119,14 +138,11 @@ impl<D: Disk> Journal<D> {
         if MetaView::load(&mut disk)?.is_some_and(|view| view.meta.is_some()) {
             return Err(Refusal::Exists);
         }
-        remove_unfinished(&mut disk)?;
-        let segments = segment_names(&mut disk)?;
-        let mut buffer = AlignedBuf::with_capacity(0);
-        let walked = walk(&mut disk, &segments, Index(0), 0, &mut buffer)?;
-        if walked.findings.blocks > 0 || !matches!(walked.findings.verdict, Verdict::Clean | Verdict::Torn) {
+        if !Self::is_unmade(&mut disk)? {
             return Err(Refusal::MetaLost);
         }
-        for name in segments {
+        remove_unfinished(&mut disk)?;
+        for name in segment_names(&mut disk)? {
             disk.remove(&name.file())?;
         }
         let name = SegmentName { epoch: identity.epoch, segno: 1 };

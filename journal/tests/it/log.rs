@@ -1,7 +1,9 @@
 //! The log: what was acknowledged is there after a crash, and only what was appended is.
 
 use journal::marks::HardState;
-use journal::{Disk, DiskCause, Identity, Journal, JournalFault, Opened, Options, Refusal, Space};
+use journal::{
+    Dir, Disk, DiskCause, FileRef, Identity, Journal, JournalFault, Opened, Options, Refusal, Space,
+};
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, UnixNanos};
@@ -279,4 +281,30 @@ fn a_folder_is_created_once_and_never_without_its_meta() {
     files.remove(&journal::meta::file());
     assert!(matches!(Journal::open(MemDisk::of(files.clone()), options()), Err(Refusal::MetaLost)));
     assert!(matches!(Journal::create(MemDisk::of(files), IDENTITY, options()), Err(Refusal::MetaLost)));
+}
+
+#[test]
+fn making_a_journal_that_was_interrupted_is_done_again_unless_anything_tells_of_a_life() {
+    let disk = MemDisk::default();
+    assert_eq!(Journal::is_unmade(&mut disk.clone()), Ok(true));
+    drop(create(&disk));
+    let whole = disk.after_power_loss();
+    assert_eq!(Journal::is_unmade(&mut MemDisk::of(whole.clone())), Ok(false));
+    let mut torn = whole.clone();
+    torn.get_mut(&journal::meta::file()).unwrap().iter_mut().step_by(4_000).for_each(|byte| *byte ^= 1);
+    for name in
+        [None, Some((Dir::Snapshots, "00000001-00000000000000000010.snap")), Some((Dir::Outbox, "1.out"))]
+    {
+        let mut files = torn.clone();
+        if let Some((dir, name)) = name {
+            files.insert(FileRef::new(dir, name), vec![0]);
+        }
+        assert_eq!(Journal::is_unmade(&mut MemDisk::of(files.clone())), Ok(name.is_none()), "{name:?}");
+        let made = Journal::create(MemDisk::of(files), IDENTITY, options()).map(|_| ());
+        assert_eq!(made.is_ok(), name.is_none(), "{made:?}");
+    }
+    let mut hinted = torn;
+    let hint = journal::meta::hint_sector(1, IDENTITY.epoch);
+    hinted.get_mut(&journal::meta::file()).unwrap()[4 << 12..][..hint.len()].copy_from_slice(&hint);
+    assert_eq!(Journal::is_unmade(&mut MemDisk::of(hinted)), Ok(false));
 }

@@ -7,6 +7,9 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
+use journal::{FileDisk, Identity, Journal, Options, WriterKind};
+use protocol::{ClusterEpoch, ClusterId, NodeId};
+
 use crate::folder::Folder;
 use crate::process::{Node, run, sicil, status};
 
@@ -182,6 +185,33 @@ fn what_was_durable_and_is_damaged_is_never_cut_off() {
         assert_eq!(err.lines().count(), 1, "{err}");
     }
     assert!(fs::read(&first).unwrap() == before, "nothing was changed");
+}
+
+#[test]
+fn a_cluster_whose_making_was_interrupted_is_made_again_and_one_that_lost_its_meta_is_not() {
+    let folder = Folder::new("unmade");
+    let (data, config) = (folder.data(), folder.config("demo = true"));
+    // What a loss of power leaves in the middle of the first `create`: no copy of meta is whole.
+    let disk = FileDisk::open(&data, WriterKind::Plain).unwrap();
+    let identity = Identity { cluster: ClusterId(7), epoch: ClusterEpoch(1), node: NodeId(1) };
+    drop(Journal::create(disk, identity, Options { segment_bytes: 4 << 20, ..Options::new(1) }).unwrap());
+    let tear_meta = || {
+        let mut meta = fs::read(data.join("meta")).unwrap();
+        meta.chunks_mut(4096).for_each(|page| page[512..].fill(0));
+        meta[..512].fill(0);
+        fs::write(data.join("meta"), meta).unwrap();
+    };
+    tear_meta();
+    let node = Node::start(&data, &config);
+    assert_eq!((&node.ready["demo"], &node.ready["recovered_commands"]), (&true.into(), &0.into()));
+    assert_eq!(node.stop().code(), Some(0));
+
+    tear_meta();
+    let before = fs::read(data.join("meta")).unwrap();
+    let (code, out, err) = run(sicil(["start", "--data"]).arg(&data).arg("--config").arg(&config));
+    assert_eq!((code, out.as_str()), (6, ""), "{err}");
+    assert!(err.contains("meta is lost"), "{err}");
+    assert_eq!(fs::read(data.join("meta")).unwrap(), before);
 }
 
 #[test]
