@@ -9,6 +9,10 @@
 //! | events (protocol::event), one behind the other
 //! ```
 //! Only events that carry an output number are kept. The index by (session, epoch, out_seq) is in memory: 8 bytes each.
+//!
+//! While the disk takes nothing, outputs wait in memory, up to [`PENDING_FILES_MAX`] files of them; nobody is served then, but
+//! a replay goes on. What comes above that is not kept, and nobody is told that there was none: to read it is a fault, and
+//! [`Outbox::fault`] stays, so that no snapshot is taken and no command either, until a process with room replays it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +27,8 @@ const FORMAT: u16 = 1;
 const FILE_HEADER_BYTES: usize = 16;
 /// Size at which a file is full.
 pub const FILE_BYTES: u64 = 16 << 20;
+/// Files that wait in memory for a disk without room, at most: 256 MiB.
+pub const PENDING_FILES_MAX: u64 = 16;
 /// Bytes read at first for one event: most are shorter.
 const READ_BYTES: usize = 512;
 /// Where an event has its seq: protocol::event.
@@ -43,6 +49,8 @@ pub struct Outbox<D> {
     /// Bytes behind them that it has not.
     pending: Vec<u8>,
     fault: Option<DiskFault>,
+    /// Why outputs had to be left out that a resend may ask for.
+    left_out: Option<DiskFault>,
     damaged: Vec<Damage>,
 }
 
@@ -90,11 +98,22 @@ struct Outputs {
     places: VecDeque<Place>,
 }
 
-/// File and offset; file 0 stands for an output that is gone.
-#[derive(Clone, Copy)]
+/// Where an output is: in a file, or in memory on its way there. File 0 stands for one that is not kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
     file: u32,
     offset: u32,
+}
+
+impl Place {
+    /// It is gone for good: a gap fill answers for it.
+    const GONE: Self = Self { file: 0, offset: 0 };
+    /// There was no room for it: nobody may be told that there was none.
+    const LEFT_OUT: Self = Self { file: 0, offset: 1 };
+
+    fn is_kept(self) -> bool {
+        self.file != 0
+    }
 }
 
 /// What a read has found.
@@ -122,13 +141,14 @@ impl<D: Disk> Outbox<D> {
     pub fn with_file_bytes(disk: D, through: Seq, file_bytes: u64) -> Result<Self, DiskFault> {
         let mut outbox = Self {
             disk,
-            file_bytes: file_bytes.min(u64::from(u32::MAX)),
+            file_bytes: file_bytes.min(FILE_BYTES),
             sessions: BTreeMap::new(),
             files: BTreeMap::new(),
             file: 1,
             flushed: 0,
             pending: Vec::new(),
             fault: None,
+            left_out: None,
             damaged: Vec::new(),
         };
         let names = outbox.disk.list(Dir::Outbox)?;
@@ -248,15 +268,27 @@ impl<D: Disk> Outbox<D> {
         if number.out_seq.0 == 0 {
             return;
         }
-        let offset = self.flushed + self.pending.len() as u64;
-        self.index(number, Place { file: self.file, offset: offset as u32 });
+        let pending_max = (PENDING_FILES_MAX * self.file_bytes) as usize;
+        if self.pending.len() + event.len() > pending_max {
+            if self.fault.is_none() {
+                self.flush();
+            }
+            if let Some(fault) = &self.fault {
+                self.left_out.get_or_insert_with(|| fault.clone());
+                self.index(number, Place::LEFT_OUT);
+                return;
+            }
+        }
+        // A file and what may wait are far below 4 GiB.
+        let offset = (self.flushed + self.pending.len() as u64) as u32;
+        self.index(number, Place { file: self.file, offset });
         self.pending.extend_from_slice(event);
     }
 
     /// Hands what was appended to the disk, unsynced. On a failure everything stays in memory and is tried again by the
     /// next call; [`Self::fault`] says so, and the node is read-only until then.
     pub fn flush(&mut self) {
-        self.fault = self.try_flush().err();
+        self.fault = self.try_flush().err().or_else(|| self.left_out.clone());
     }
 
     fn try_flush(&mut self) -> Result<(), DiskFault> {
@@ -274,7 +306,7 @@ impl<D: Disk> Outbox<D> {
         Ok(())
     }
 
-    /// Why the outbox cannot be written; `None` if it can.
+    /// Why the outbox cannot be written, or could not when there was most to be written; `None` if it is complete.
     #[must_use]
     pub fn fault(&self) -> Option<&DiskFault> {
         self.fault.as_ref()
@@ -300,14 +332,16 @@ impl<D: Disk> Outbox<D> {
         let wanted = (outputs.first + start as u64..=to.0).zip(outputs.places.range(start..));
         let places: Vec<(u64, Place)> = wanted
             .map(|(number, place)| (number, *place))
-            .skip_while(|(_, place)| place.file == 0)
-            .take_while(|(_, place)| place.file != 0)
+            .skip_while(|(_, place)| *place == Place::GONE)
             .take(bytes_max / EVENT_HEADER_BYTES + 1)
             .collect();
-        let Some((first, _)) = places.first().copied() else { return Ok(None) };
+        let Some((first, place)) = places.first().copied() else { return Ok(None) };
+        if let Some(fault) = self.left_out.as_ref().filter(|_| place == Place::LEFT_OUT) {
+            return Err(fault.clone());
+        }
         let start = out.len();
         let mut next = first;
-        for (number, place) in places {
+        for (number, place) in places.into_iter().take_while(|(_, place)| place.is_kept()) {
             let before = out.len();
             self.read_event(place, out)?;
             let event = &out[before..];
@@ -323,8 +357,8 @@ impl<D: Disk> Outbox<D> {
     }
 
     fn read_event(&mut self, place: Place, out: &mut Vec<u8>) -> Result<(), DiskFault> {
-        let offset = u64::from(place.offset);
-        if place.file == self.file && offset >= self.flushed {
+        let (file, offset) = (place.file, u64::from(place.offset));
+        if file == self.file && offset >= self.flushed {
             let rest = self.pending.get((offset - self.flushed) as usize..).unwrap_or_default();
             let len = if rest.len() >= 4 { rest.u32_at(0) as usize } else { 0 };
             out.extend_from_slice(rest.get(..len).unwrap_or_default());
@@ -332,13 +366,13 @@ impl<D: Disk> Outbox<D> {
         }
         let start = out.len();
         out.resize(start + READ_BYTES, 0);
-        let read = self.disk.read(&file_of(place.file), offset, &mut out[start..], ReadFrom::Cache)?;
+        let read = self.disk.read(&file_of(file), offset, &mut out[start..], ReadFrom::Cache)?;
         out.truncate(start + read);
         let len = if read >= 4 { out[start..].u32_at(0) as usize } else { 0 };
         if len > read && read == READ_BYTES && len as u64 <= self.file_bytes {
             out.resize(start + len, 0);
             let at = offset + read as u64;
-            let more = self.disk.read(&file_of(place.file), at, &mut out[start + read..], ReadFrom::Cache)?;
+            let more = self.disk.read(&file_of(file), at, &mut out[start + read..], ReadFrom::Cache)?;
             out.truncate(start + read + more);
         }
         out.truncate(start + len);
@@ -402,7 +436,7 @@ impl<D: Disk> Outbox<D> {
         let behind = outputs.first + outputs.places.len() as u64;
         from.0 >= outputs.first
             && to.0 <= behind
-            && outputs.places.range((from.0 - outputs.first) as usize..).all(|place| place.file != 0)
+            && outputs.places.range((from.0 - outputs.first) as usize..).all(|place| place.is_kept())
     }
 
     /// Ends it, and gives the disk back. What is not flushed is gone.
@@ -441,10 +475,12 @@ impl<D: Disk> Outbox<D> {
                 forget(&mut self.files, place);
             }
         } else {
-            outputs.places.extend((next..out_seq).map(|_| Place { file: 0, offset: 0 }));
+            outputs.places.extend((next..out_seq).map(|_| Place::GONE));
         }
         outputs.places.push_back(place);
-        *self.files.entry(place.file).or_default() += 1;
+        if place.is_kept() {
+            *self.files.entry(place.file).or_default() += 1;
+        }
         while outputs.places.len() as u64 > OUTBOX_PER_SESSION_MAX
             && let Some(place) = outputs.places.pop_front()
         {

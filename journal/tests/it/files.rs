@@ -183,6 +183,50 @@ fn an_outbox_that_cannot_be_written_keeps_everything_and_says_so() {
     assert_eq!(read(&mut outbox, 20, 1, 1).1, output(20, 1, 1));
 }
 
+#[test]
+fn what_a_full_disk_has_no_room_for_is_bounded_and_nobody_is_told_that_there_was_none() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    let most = (outbox::PENDING_FILES_MAX * FILE_BYTES) as usize;
+    // Without a fault nothing waits above the bound, however seldom it is flushed.
+    for seq in 1..=1_000 {
+        outbox.append(&output(20, seq, seq));
+        assert!(outbox.pending_bytes() <= most);
+    }
+    outbox.flush();
+    assert_eq!((outbox.fault(), outbox.pending_bytes()), (None, 16));
+    disk.break_with(DiskCause::NoSpace);
+    for seq in 1_001..=3_000 {
+        outbox.append(&output(20, seq, seq));
+        assert!(outbox.pending_bytes() <= most, "at {seq}");
+    }
+    assert_eq!(outbox.next(SessionId(20), SessionEpoch(1)), Some(OutSeq(3_001)));
+    let whole = read(&mut outbox, 20, 1, 3_000).0.unwrap();
+    assert!(whole.first == OutSeq(1) && (1_001..2_000).contains(&whole.next.0), "{whole:?}");
+    let read_from = |outbox: &mut Outbox<MemDisk>, from: OutSeq| {
+        outbox.read(SessionId(20), SessionEpoch(1), from, OutSeq(3_000), 1 << 20, &mut Vec::new())
+    };
+    for _ in 0..2 {
+        let fault = read_from(&mut outbox, whole.next).unwrap_err();
+        assert_eq!(fault.cause, DiskCause::NoSpace);
+        assert!(!outbox.covers(SessionId(20), SessionEpoch(1), OutSeq(1), OutSeq(3_001)));
+        // Room alone does not bring back what was left out.
+        disk.mend();
+        outbox.flush();
+        assert_eq!(outbox.fault().map(|fault| fault.cause), Some(DiskCause::NoSpace));
+    }
+    // The next process replays it.
+    let mut again = Outbox::with_file_bytes(disk, Seq(500), FILE_BYTES).unwrap();
+    for seq in 501..=3_000 {
+        again.append(&output(20, seq, seq));
+    }
+    again.flush();
+    assert_eq!(again.fault(), None);
+    let all = OutputsRead { first: OutSeq(1), next: OutSeq(3_001) };
+    assert_eq!(read_from(&mut again, OutSeq(1)), Ok(Some(all)));
+    assert!(again.covers(SessionId(20), SessionEpoch(1), OutSeq(1), OutSeq(3_001)));
+}
+
 /// An outbox of 100 outputs of session 20, synced; also returns its files, oldest first.
 fn hundred_outputs() -> (MemDisk, Vec<FileRef>) {
     let disk = MemDisk::default();
