@@ -114,7 +114,7 @@ impl Engine {
         let session = self.sessions.get_mut(&id).unwrap();
         let definition = session.definition.clone().unwrap();
         let again = generation.0 != 0;
-        let alive = self.now.since(session.last_heard) < u64::from(session.heartbeat_s) * 1_500_000_000;
+        let alive = self.now.since(session.last_heard) <= u64::from(session.heartbeat_s) * 1_500_000_000;
         let range = u32::from(definition.heartbeat_s_min)..=u32::from(definition.heartbeat_s_max);
         let refused = |end| SessionRefused { session: SessionId(id), connection: logon.connection, end };
         if !range.contains(&logon.heartbeat_s) {
@@ -401,7 +401,7 @@ pub(crate) fn definitions() -> Vec<EventBody> {
             market_qty_lots_max: QtyLots(1 << 40),
             notional_min: Amount(1),
             notional_max: Amount(1 << 100),
-            client_orders_max: 100,
+            client_orders_max: 10_000,
             maker_fee_ppm: 0,
             taker_fee_ppm: 0,
             fee_account: AccountId(1),

@@ -1,9 +1,11 @@
-//! The FIX acceptor against an engine that is too simple to be wrong: scripts of dialogues, and noise.
+//! The FIX acceptor against an engine that is too simple to be wrong, and against the shipped one: scripts of dialogues, noise,
+//! storms.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "the naive engine knows only what a session may submit")]
 
 mod cases;
 mod engine;
 mod noise;
+mod shipped;
 mod storm;
 mod world;

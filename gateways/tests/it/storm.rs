@@ -33,7 +33,8 @@ impl Storm {
     fn new(seed: u64) -> Self {
         let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let options = Options { output_bytes_max: 500 + random.below(4_000), ..Options::default() };
-        let mut world = World::new(options);
+        // Every third storm blows against the shipped engine.
+        let mut world = if seed.is_multiple_of(3) { World::shipped(options) } else { World::new(options) };
         world.outbox_batch = 1 + random.below(9);
         let client = |number| Client {
             initiator: Initiator::new(Settings::new(format!("CLIENT{number}"), "SICIL")),

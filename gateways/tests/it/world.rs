@@ -8,6 +8,7 @@ use protocol::submit::{Full, Submit};
 use protocol::{Command, MonoNanos, UnixNanos};
 
 use crate::engine::{Engine, definitions, sessions};
+use crate::shipped::Shipped;
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
 /// 2026-01-05 12:00:00 UTC.
@@ -35,6 +36,8 @@ impl Submit for Queue {
 pub(crate) struct World {
     pub(crate) acceptor: Acceptor,
     pub(crate) engine: Engine,
+    /// Executes instead of it, if there is one.
+    shipped: Option<Shipped>,
     pub(crate) queue: Queue,
     pub(crate) elapsed: u64,
     pub(crate) open: BTreeSet<u64>,
@@ -63,6 +66,7 @@ impl World {
         Self {
             acceptor,
             engine,
+            shipped: None,
             queue: Queue { records: Vec::new(), room: usize::MAX, reserved_only: false },
             elapsed: 0,
             open: BTreeSet::new(),
@@ -73,6 +77,12 @@ impl World {
             closed: Vec::new(),
             outbox_batch: 3,
         }
+    }
+
+    /// The same around the shipped engine.
+    pub(crate) fn shipped(options: Options) -> Self {
+        let shipped = Some(Shipped::new(&definitions(), &sessions()));
+        Self { shipped, ..Self::new(options) }
     }
 
     pub(crate) fn now(&self) -> MonoNanos {
@@ -129,7 +139,15 @@ impl World {
         let records = std::mem::take(&mut self.queue.records);
         let (now, wall) = (self.now(), self.wall());
         for (header, command) in &records {
-            for event in self.engine.execute(header, command, wall) {
+            let events = match &mut self.shipped {
+                None => self.engine.execute(header, command, wall),
+                Some(shipped) => {
+                    let events = shipped.execute(header, command, wall);
+                    self.engine.outputs.extend(events.iter().filter(|event| event.output.is_some()).cloned());
+                    events
+                }
+            };
+            for event in events {
                 self.acceptor.deliver(&event, now, wall);
             }
         }
