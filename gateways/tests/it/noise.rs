@@ -219,3 +219,66 @@ fn first_times(bytes: &[u8]) -> Vec<String> {
     }
     first
 }
+
+/// Numbers at the edges of what can be counted, in every field that is counted with, in every message: nothing panics,
+/// and what the shipped engine holds stays consistent.
+#[test]
+fn no_number_is_too_large_to_be_told_so() {
+    let now = timestamp(T0.0 / SECOND);
+    let messages = [
+        "35=A|34=2|98=0|108=30|",
+        "35=A|34=2|98=0|108=30|141=Y|789=1|",
+        "35=0|34=2|369=1|",
+        "35=2|34=2|7=1|16=0|",
+        "35=3|34=2|45=1|371=1|",
+        "35=4|34=2|123=Y|36=3|",
+        "35=4|34=2|36=3|",
+        "35=j|34=2|45=1|372=D|380=0|",
+        "35=F|34=2|41=a|11=b|37=1|55=BTC-TRY|54=1|60=T|38=1|",
+        "35=D|34=2|11=c|453=1|448=7|452=3|55=BTC-TRY|54=1|60=T|38=1|152=1|40=2|44=7|",
+        "35=G|34=2|41=a|11=b|55=BTC-TRY|54=1|60=T|38=1|40=2|44=7|1=7|",
+    ];
+    let values = [
+        "0",
+        "1",
+        "9223372036854775806",
+        "9223372036854775807",
+        "9223372036854775808",
+        "18446744073709551614",
+        "18446744073709551615",
+        "18446744073709551616",
+        "340282366920938463463374607431768211455",
+        "340282366920938463463374607431768211456",
+        "-9223372036854775808",
+        "-1",
+        "0.000000000000000000000000000000000000001",
+    ];
+    let mut told = 0;
+    for message in messages {
+        let fields: Vec<&str> = message.trim_end_matches('|').split('|').collect();
+        for at in 1..fields.len() {
+            for value in values {
+                let mut world = World::shipped(Options::default());
+                world.connect(1);
+                let send = |world: &mut World, body: &str| {
+                    let body = body.replace("60=T", &format!("60={now}"));
+                    let (kind, rest) = body.split_once('|').unwrap();
+                    let bytes = sealed(&format!("{kind}|49=CLIENT1|52={now}|56=SICIL|{rest}"));
+                    world.receive(1, &bytes);
+                };
+                send(&mut world, "35=A|34=1|98=0|108=30|");
+                let mut changed = fields.clone();
+                let field = format!("{}={value}", fields[at].split_once('=').unwrap().0);
+                changed[at] = &field;
+                send(&mut world, &(changed.join("|") + "|"));
+                // Whatever became of it, the next ones do no harm either.
+                for number in ["2", "3", "9223372036854775806", "9223372036854775807"] {
+                    send(&mut world, &format!("35=1|34={number}|112=x|"));
+                }
+                world.wait(100 * SECOND);
+                told += world.log.len();
+            }
+        }
+    }
+    assert!(told > 2_000, "{told} commands");
+}
