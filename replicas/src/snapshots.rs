@@ -130,7 +130,7 @@ impl Base {
                 continue;
             }
             let outbox = match outputs {
-                Outputs::Kept(outbox) => outbox,
+                Outputs::Kept(outbox) => *outbox,
                 // Not before recovery has agreed to the journal: it empties the outbox.
                 Outputs::Replayed(beside) => Outbox::open(beside, Seq::ZERO)?,
             };
@@ -222,7 +222,7 @@ struct Choice {
 /// The outputs below the state that was chosen.
 enum Outputs<D> {
     /// They are all there.
-    Kept(Outbox<D>),
+    Kept(Box<Outbox<D>>),
     /// The replay produces them all.
     Replayed(D),
 }
@@ -255,7 +255,7 @@ impl Choice {
             let missing = missing_output(&base.engine, &outbox);
             self.missing = self.missing.or(missing);
             if missing.is_none() || self.takes_incomplete {
-                return Ok((base, Outputs::Kept(outbox)));
+                return Ok((base, Outputs::Kept(Box::new(outbox))));
             }
             beside = outbox.into_disk();
             at += 1;

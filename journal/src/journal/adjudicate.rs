@@ -34,7 +34,7 @@ impl<D: Disk> Journal<D> {
     ///
     /// # Errors
     /// [`Refusal`]. Nothing is changed on disk then, except that unfinished files are removed; but after
-    /// [`Refusal::Disk`] a part may be done, and the same decision goes on from there.
+    /// [`Refusal::Disk`] a part may be done: start the node, or decide again if it still refuses.
     pub fn adjudicate(
         mut disk: D,
         options: Options,

@@ -5,11 +5,19 @@ use std::path::PathBuf;
 use journal::segment::SegmentName;
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use journal::{Dir, Disk, FileRef, Refusal};
+use protocol::commands::{DefineSession, SessionLogon, SessionTestRequest};
 use protocol::hash::Hash;
-use protocol::{ClusterId, EventBody, Index, MonoNanos, Seq};
+use protocol::record::RecordHeader;
+use protocol::submit::Submit;
+use protocol::{
+    CancelOnDisconnect, ClientId, ClusterId, EventBody, FirmId, Generation, Index, MonoNanos, OutSeq,
+    RequestNumber, Seq, SessionEpoch, SessionId, SessionProtocol, Strictness, Text,
+};
 use replicas::{Options, Replica, SnapshotPolicy, StartFault};
 
-use super::{IDENTITY, define_assets, folder, journal_options, open, open_disk, options, replies, run};
+use super::{
+    IDENTITY, define_assets, folder, genesis, journal_options, open, open_disk, options, replies, run,
+};
 
 fn policy() -> Options {
     Options { snapshots: SnapshotPolicy { journal_bytes: 1, interval_ms: 0 }, ..options() }
@@ -173,4 +181,88 @@ fn a_journal_that_ends_before_a_snapshot_is_refused() {
         matches!(&refused, StartFault::Refused(Refusal::BehindSnapshot { snapshot, .. }) if *snapshot == newer),
         "{refused}"
     );
+}
+
+const CLIENT: SessionId = SessionId(16);
+
+fn client(request: u64, generation: u32) -> RecordHeader {
+    let generation = Generation(generation);
+    RecordHeader { session: CLIENT, generation, request: RequestNumber(request), ..RecordHeader::default() }
+}
+
+/// A FIX session that asks for signs of life; each answer is an output. Two snapshots, and the outbox's length at each.
+fn with_outputs(name: &str) -> (PathBuf, [Index; 2], [u64; 2]) {
+    let folder = folder(name);
+    let disk = open_disk(&folder);
+    let mut beside = disk.beside();
+    let opened = Replica::create(disk.beside(), disk, IDENTITY, journal_options(), &policy());
+    let (mut replica, mut turn, mut events) = (opened.unwrap(), 0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    let define = DefineSession {
+        session: CLIENT,
+        actor: genesis().operator,
+        firm: FirmId(1),
+        protocol: SessionProtocol::Fix,
+        client_comp_id: Text::new("CLIENT").unwrap(),
+        our_comp_id: Text::new("SICIL").unwrap(),
+        clients: vec![ClientId(1)],
+        reset_on_logon: false,
+        heartbeat_s_min: 1,
+        heartbeat_s_max: 60,
+        strictness: Strictness::Strict,
+        cancel_on_disconnect: CancelOnDisconnect::Never,
+        cancel_window_ms: 0,
+    };
+    let by_operator =
+        RecordHeader { session: SessionId::OPERATOR, request: RequestNumber(1), ..RecordHeader::default() };
+    replica.sequencer().submit(&by_operator, MonoNanos(0), &define.into()).unwrap();
+    let logon =
+        SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
+    let unnumbered = RecordHeader { session: CLIENT, request: RequestNumber(1), ..RecordHeader::default() };
+    replica.sequencer().submit(&unnumbered, MonoNanos(0), &logon.into()).unwrap();
+    let (mut taken, mut lengths, mut request) = (Vec::new(), Vec::new(), 2);
+    for _ in 0..3 {
+        for _ in 0..20 {
+            let test = SessionTestRequest { test_req_id: Text::new(format!("{request}")).unwrap() };
+            replica.sequencer().submit(&client(request, 1), MonoNanos(0), &test.into()).unwrap();
+            request += 1;
+        }
+        run(&mut replica, &mut turn, &mut events, |r, _| {
+            let session = r.engine().sessions().find(|session| session.session == CLIENT);
+            session.is_some_and(|session| session.next_out.0 > request - 1)
+        });
+        if taken.len() < 2 {
+            turn += 1_000;
+            let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+            replica.end_snapshot(job.write(&mut beside));
+            taken.extend(replica.status().snapshot_index);
+            lengths.push(std::fs::metadata(folder.join("outbox/0000000001.out")).unwrap().len());
+        }
+    }
+    run(&mut replica, &mut turn, &mut events, |r, _| r.status().index_durable == r.status().index_last);
+    (folder, taken.try_into().unwrap(), lengths.try_into().unwrap())
+}
+
+#[test]
+fn a_snapshot_whose_outputs_are_gone_is_passed_over_for_the_older_one_and_then_for_the_beginning() {
+    let (folder, [older, newer], [at_older, at_newer]) = with_outputs("start-outputs");
+    assert!(16 < at_older && at_older < at_newer, "{at_older} {at_newer}");
+    let outbox = folder.join("outbox/0000000001.out");
+    let mut turn = 1_000_000;
+    let mut start = |cut: u64| {
+        std::fs::OpenOptions::new().write(true).open(&outbox).unwrap().set_len(cut).unwrap();
+        let mut replica = open(&folder, &policy());
+        let begun = (replica.status().snapshot_index, replica.status().outputs_were_missing.is_some());
+        run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
+        let kept =
+            replica.read_outbox(CLIENT, SessionEpoch(1), OutSeq(1), OutSeq(u64::MAX), 1 << 20).unwrap();
+        assert!(kept.len() > 60, "all are there again: {}", kept.len());
+        begun
+    };
+    assert_eq!(start(at_newer), (Some(newer), false));
+    assert_eq!(start(at_newer - 1), (Some(older), true));
+    assert_eq!(start(at_older), (Some(older), true));
+    assert_eq!(start(at_older - 1), (None, true));
+    assert_eq!(start(0), (None, true));
+    assert_eq!(start(at_newer), (Some(newer), false));
 }
