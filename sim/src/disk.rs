@@ -690,6 +690,7 @@ impl Disk for SimDisk {
         state.operations += 1;
         let due = state.latency_after_now();
         let is_header = write.offset == 0;
+        state.truth.begun();
         state.trace.note("submit", write.offset, write.bytes.len() as u64);
         state.trace.bytes(&write.bytes);
         state.in_flight = Some(InFlight { write, due });

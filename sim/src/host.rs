@@ -31,7 +31,6 @@ pub(crate) struct Host {
     pub(crate) busy: bool,
     /// Nobody starts it again.
     pub(crate) gone: bool,
-    pub(crate) ever_served: bool,
     pub(crate) was_serving: bool,
     /// The life and the term in which it has served last, and the number of that reign among all.
     pub(crate) reign: Option<(u64, Term, u64)>,
@@ -55,7 +54,6 @@ impl Host {
             paused_until: None,
             busy: false,
             gone: false,
-            ever_served: false,
             was_serving: false,
             reign: None,
             committed: Index(0),

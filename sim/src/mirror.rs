@@ -18,6 +18,7 @@ use protocol::{Index, Term};
 
 use crate::checkers::{Violation, ensure};
 use crate::disk::SimDisk;
+use crate::disk::truth::Durable;
 
 const NAME: &str = "log";
 
@@ -28,6 +29,8 @@ pub struct Entry {
     pub term: Term,
     /// Its place in the hash chain.
     pub chain: Hash,
+    /// The number of its block.
+    pub block_seq: u64,
     block: Arc<AlignedBuf>,
     range: Range<usize>,
 }
@@ -43,10 +46,9 @@ impl Entry {
 /// The log of one replica.
 #[derive(Debug, Default)]
 pub struct Mirror {
-    taken: usize,
+    /// The last block behind each write that was taken.
+    blocks: Vec<u64>,
     entries: BTreeMap<Index, Entry>,
-    /// The last block that was taken.
-    last_block: u64,
     /// Truncations that were taken.
     truncations: u64,
 }
@@ -57,19 +59,28 @@ impl Mirror {
     /// # Errors
     /// [`Violation`] if it is not a block or voids an entry up to `committed`.
     pub fn take(&mut self, disk: &SimDisk, committed: Index) -> Result<(), Violation> {
-        for write in disk.durable_writes(self.taken) {
-            self.taken += 1;
+        for Durable { write, begun_behind, .. } in disk.durable_writes(self.blocks.len()) {
+            let mut block = self.blocks.last().copied().unwrap_or(0);
+            // At the front of a segment stands its header.
             if write.offset > 0 {
-                self.take_block(&write, committed)?;
+                let before = begun_behind.checked_sub(1).and_then(|at| self.blocks.get(at)).copied();
+                block = self.take_block(&write, before.unwrap_or(0), committed)?;
             }
+            self.blocks.push(block);
         }
         Ok(())
     }
 
-    fn take_block(&mut self, write: &BlockWrite, committed: Index) -> Result<(), Violation> {
+    /// Takes a block that was begun when the block `durable` was the newest durable one.
+    fn take_block(&mut self, write: &BlockWrite, durable: u64, committed: Index) -> Result<u64, Violation> {
         let fault = |what: String| Violation { invariant: NAME, what };
         let header = BlockHeader::read(&write.bytes).map_err(|found| fault(format!("{found:?}")))?;
-        self.last_block = header.block_seq;
+        ensure(header.durable_block == durable, NAME, || {
+            format!(
+                "block {} says that {} was durable when it was begun, and {durable} was",
+                header.block_seq, header.durable_block
+            )
+        })?;
         let mut at = BLOCK_HEADER_BYTES;
         while at < header.len as usize {
             let rest = write.bytes.get(at..header.len as usize).unwrap_or_default();
@@ -85,11 +96,18 @@ impl Mirror {
                 let next = self.last_index().next();
                 ensure(index == next, NAME, || format!("entry {index} written where {next} comes next"))?;
                 let block = write.bytes.clone();
-                let entry = Entry { term: frame.header.term, chain: frame.chain, block, range };
+                let (term, block_seq) = (frame.header.term, header.block_seq);
+                let entry = Entry { term, chain: frame.chain, block_seq, block, range };
                 self.entries.insert(index, entry);
             }
         }
-        Ok(())
+        Ok(header.block_seq)
+    }
+
+    /// Whether nothing was ever durable.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.blocks.is_empty()
     }
 
     /// Its last entry.

@@ -14,15 +14,15 @@ use replicas::StartFault;
 
 use crate::checkers::{Violation, ensure};
 use crate::disk::SimDisk;
-use crate::mirror::segments;
+use crate::mirror::{Mirror, segments};
 
 const NAME: &str = "serve_or_refuse";
 
 /// The disk in front of a start.
 #[derive(Debug)]
 pub struct Before {
-    /// The lowest number of a durable block that is not there any more.
-    first_damaged: Option<u64>,
+    /// Numbers of durable blocks that are not there any more.
+    damaged: Vec<u64>,
     /// The newest block that something on the disk says was durable.
     evidence: u64,
     lied: bool,
@@ -45,12 +45,12 @@ impl Before {
     /// Looks at the disk.
     #[must_use]
     pub fn look(disk: &SimDisk) -> Self {
-        let damaged = disk.damaged_writes();
-        let first_damaged = damaged.iter().map(block_of).min();
+        let mut damaged: Vec<u64> = disk.damaged_writes().iter().map(block_of).collect();
+        damaged.sort_unstable();
         let rotten = disk.has_rotten(Dir::Journal) || disk.has_rotten(Dir::Root);
-        let expects_refusal = first_damaged.is_some() || rotten;
+        let expects_refusal = !damaged.is_empty() || rotten;
         Self {
-            first_damaged,
+            damaged,
             evidence: if expects_refusal { evidence(disk) } else { 0 },
             lied: disk.has_lied(),
             files: if expects_refusal { files(disk) } else { Vec::new() },
@@ -58,19 +58,23 @@ impl Before {
         }
     }
 
-    /// The process is up with a log that ends at `last`; what was durable ends at `durable`.
+    /// The process is up with a log that ends at `last`; what was durable is in `mirror`. Damage to blocks that a start
+    /// does not read, because a snapshot stands in for them, does not matter to it.
     ///
     /// # Errors
     /// [`Violation`].
-    pub fn opened(&self, last: Index, durable: Index) -> Result<Opened, Violation> {
+    pub fn opened(&self, last: Index, mirror: &Mirror) -> Result<Opened, Violation> {
+        let durable = mirror.last_index();
         if last == durable {
             return Ok(Opened::Whole);
         }
-        let untold = self.first_damaged.is_some_and(|damaged| self.evidence < damaged);
+        let last_block = mirror.entry(last).map_or(0, |entry| entry.block_seq);
+        let lost = self.damaged.iter().copied().find(|block| *block > last_block);
+        let untold = lost.is_some_and(|lost| self.evidence < lost);
         ensure(self.lied && untold && last < durable, NAME, || {
             format!(
-                "the log ends at {last}, durable was {durable}; first damaged block {:?}, block {} is known to have been durable",
-                self.first_damaged, self.evidence
+                "the log ends at {last}, durable was {durable}; the first lost block is {lost:?}, and block {} is known to have been durable",
+                self.evidence
             )
         })?;
         Ok(Opened::LostByLie)
@@ -81,7 +85,7 @@ impl Before {
     /// # Errors
     /// [`Violation`].
     pub fn refused(&self, disk: &SimDisk, fault: &StartFault) -> Result<bool, Violation> {
-        let has_cause = self.first_damaged.is_some() || self.rotten || self.lied;
+        let has_cause = !self.damaged.is_empty() || self.rotten || self.lied;
         ensure(has_cause, NAME, || format!("the process does not start: {fault}"))?;
         if matches!(fault, StartFault::Refused(Refusal::Repair(_) | Refusal::Suspect(_))) {
             for (file, bytes) in &self.files {

@@ -304,7 +304,7 @@ impl World {
                 host.mirror.take(&disk, host.committed)?;
                 host.busy = true;
                 let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
-                if before.opened(last, host.mirror.last_index())? == Opened::LostByLie {
+                if before.opened(last, &host.mirror)? == Opened::LostByLie {
                     self.trace.sometimes("newest writes lost by a lying device, and nothing tells");
                     self.over = true;
                 }
@@ -325,7 +325,7 @@ impl World {
     fn refused(&mut self, place: usize, before: &Before, fault: &StartFault) -> Result<(), Violation> {
         let host = &self.hosts[place];
         let disk = host.disk();
-        if disk.failures() > 0 || (host.faults.is_full() && !host.ever_served) {
+        if disk.failures() > 0 || (host.faults.is_full() && host.mirror.is_empty()) {
             self.trace.sometimes("start ended by a failing disk");
         } else if before.refused(&disk, fault)? {
             self.trace.sometimes("start refused over decayed bytes");
@@ -479,7 +479,6 @@ impl World {
         if serves && host.reign.is_none_or(|(life, since, _)| (life, since) != (lives, term)) {
             self.reigns += 1;
             host.reign = Some((lives, term, self.reigns));
-            host.ever_served = true;
             self.trace.sometimes("began to reign");
             // Nobody who serves in a newer term may know less than those before.
             let newest = term > self.reign_term || self.knobs.nodes == 1;

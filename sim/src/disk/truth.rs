@@ -11,6 +11,8 @@ use super::SimDisk;
 pub struct Durable {
     /// The write.
     pub write: BlockWrite,
+    /// How many before it were durable when it was begun.
+    pub begun_behind: usize,
     /// Its file was removed since.
     pub removed: bool,
 }
@@ -21,13 +23,21 @@ pub(super) struct Truth {
     writes: Vec<Durable>,
     /// The write under way when the last life ended: it may have become whole, or not.
     pub(super) unsure: Option<BlockWrite>,
+    /// How many were durable when the write under way was begun.
+    pub(super) begun_behind: usize,
     /// The device has said of something that it is durable which was not.
     pub(super) lied: bool,
 }
 
 impl Truth {
+    /// A write is begun.
+    pub(super) fn begun(&mut self) {
+        self.begun_behind = self.writes.len();
+    }
+
+    /// The write that was begun last is durable.
     pub(super) fn durable(&mut self, write: BlockWrite) {
-        self.writes.push(Durable { write, removed: false });
+        self.writes.push(Durable { write, begun_behind: self.begun_behind, removed: false });
     }
 
     pub(super) fn removed(&mut self, file: &FileRef) {
@@ -38,9 +48,9 @@ impl Truth {
 impl SimDisk {
     /// Durable writes from number `from` on.
     #[must_use]
-    pub fn durable_writes(&self, from: usize) -> Vec<BlockWrite> {
+    pub fn durable_writes(&self, from: usize) -> Vec<Durable> {
         let state = self.0.borrow();
-        state.truth.writes.iter().skip(from).map(|durable| durable.write.clone()).collect()
+        state.truth.writes.get(from..).unwrap_or_default().to_vec()
     }
 
     /// Those durable writes that a read from the device does not find any more.
