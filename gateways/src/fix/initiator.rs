@@ -197,6 +197,8 @@ pub struct Initiator {
     held: Vec<u8>,
     /// A resend has been asked for and covers everything up to this number: no second one for the same gap.
     gap_to: Option<u64>,
+    /// Number of the last Logon.
+    logon_sent: u64,
     /// A Logon that came ahead of what the acceptor sends again unasked: it counts when its turn comes.
     ahead: Option<Message>,
     heard: MonoNanos,
@@ -224,6 +226,7 @@ impl Initiator {
             outbound: Vec::new(),
             held: Vec::new(),
             gap_to: None,
+            logon_sent: 0,
             ahead: None,
             heard: MonoNanos::default(),
             spoke: MonoNanos::default(),
@@ -253,7 +256,7 @@ impl Initiator {
             }
             LogonStyle::Reset => field(&mut body, 141, "Y"),
         }
-        self.send("A", &body, now);
+        self.logon_sent = self.send("A", &body, now);
     }
 
     /// The connection is gone: half a message and what was not transmitted are forgotten, the numbers stay.
@@ -466,6 +469,10 @@ impl Initiator {
             return Err(Fault::TooLow { expected, received });
         }
         self.phase = Phase::Active;
+        // Before everything that was given a number since the Logon: the acceptor does not ask for it.
+        if let Some(missed) = message.number(789).filter(|missed| *missed <= self.logon_sent) {
+            self.resend(missed, self.logon_sent, now);
+        }
         self.outbound.append(&mut self.held);
         let unasked = self.gap_to.take().is_some();
         if received == expected {
@@ -484,7 +491,7 @@ impl Initiator {
     fn take_early(&mut self, message: &Message, now: Clocks) {
         match message.kind() {
             // Answered at once, or two sides that both miss something would wait for each other.
-            b"2" => self.resend(message, now),
+            b"2" => self.answer_resend(message, now),
             b"5" => self.take_logout(now),
             _ => {}
         }
@@ -518,7 +525,7 @@ impl Initiator {
                 field(&mut body, 112, message.get(112).unwrap_or_default());
                 self.send("0", &body, now);
             }
-            b"2" => self.resend(message, now),
+            b"2" => self.answer_resend(message, now),
             b"4" => {
                 let (at, to) = (message.msg_seq_num, message.number(36).unwrap_or(0));
                 if to <= at {
@@ -539,11 +546,15 @@ impl Initiator {
         self.phase = Phase::Ended;
     }
 
-    /// Answers a ResendRequest(2): application messages again, everything else filled.
-    fn resend(&mut self, request: &Message, now: Clocks) {
-        let last = self.next_out - 1;
-        let end = request.number(16).filter(|end| *end != 0).map_or(last, |end| end.min(last));
-        let mut next = request.number(7).unwrap_or(1).max(1);
+    fn answer_resend(&mut self, request: &Message, now: Clocks) {
+        let end = request.number(16).filter(|end| *end != 0).unwrap_or(u64::MAX);
+        self.resend(request.number(7).unwrap_or(1), end, now);
+    }
+
+    /// Sends application messages again and fills everything else.
+    fn resend(&mut self, begin: u64, end: u64, now: Clocks) {
+        let end = end.min(self.next_out - 1);
+        let mut next = begin.max(1);
         let first = self.sent.partition_point(|sent| sent.msg_seq_num < next);
         let mut out = std::mem::take(&mut self.outbound);
         for sent in self.sent.iter().skip(first).take_while(|sent| sent.msg_seq_num <= end) {
@@ -1003,6 +1014,25 @@ mod tests {
         client.receive(&says("8", 5, &[]), NOW).unwrap();
         assert_eq!(numbers(&client.take_received()), [1, 2, 3, 4, 5]);
         assert_eq!(sent(&mut client), [""; 0]);
+    }
+
+    #[test]
+    fn what_the_acceptor_says_that_it_expects_is_sent_unasked_and_before_what_is_new() {
+        let mut client = logged_on();
+        order(&mut client, "a");
+        order(&mut client, "b");
+        sent(&mut client);
+        client.connect(LogonStyle::ContinueNextExpected, NOW);
+        order(&mut client, "c");
+        client.receive(&says("A", 2, &[(789, "3")]), NOW).unwrap();
+        let lines = sent(&mut client);
+        let starts: Vec<&str> = lines.iter().map(|line| &line[..9]).collect();
+        assert_eq!(starts, ["35=A 34=4", "35=D 34=3", "35=4 34=4", "35=D 34=5"], "{lines:?}");
+        assert!(lines[1].contains("43=Y") && lines[2].contains("36=5"), "{lines:?}");
+        // In step: nothing to send.
+        client.connect(LogonStyle::ContinueNextExpected, NOW);
+        client.receive(&says("A", 3, &[(789, "7")]), NOW).unwrap();
+        assert_eq!(sent(&mut client).len(), 1);
     }
 
     #[test]
