@@ -8,7 +8,8 @@
 //! [`machine`] the process on it, [`disk`] what crashes, decay and lies do to its bytes, [`network`] what happens between
 //! replicas, `faults` and `nemesis` when things go wrong, [`workload`] who is outside. Then what is true: [`mirror`] the
 //! log that a disk said is durable, [`witness`] the committed log, re-run, [`oracle`] what a start may come to, `checkers`
-//! one invariant a file. [`exhaustive`] crashes one script at every operation of the disk.
+//! one invariant a file. [`exhaustive`] crashes one script at every operation of the disk, [`shrink`] makes a
+//! failing seed small.
 #![forbid(unsafe_code)]
 
 mod checkers;
@@ -25,6 +26,7 @@ mod nemesis;
 pub mod network;
 pub mod oracle;
 pub mod rng;
+pub mod shrink;
 pub mod trace;
 pub mod witness;
 pub mod workload;

@@ -21,6 +21,9 @@ struct Arguments {
     /// Show everything that happened before a failure.
     #[arg(long, requires = "seed")]
     all: bool,
+    /// Take faults away as long as it fails, and show what is left.
+    #[arg(long, requires = "seed")]
+    shrink: bool,
     /// Run so many seeds.
     #[arg(long)]
     seeds: Option<u64>,
@@ -57,7 +60,9 @@ fn main() -> ExitCode {
         println!("repeat: cargo run --release -p sim -- --seed {seed} --nodes {nodes}");
     }));
     let arguments = Arguments::parse();
-    let done = if let Some(seed) = arguments.seed {
+    let done = if let Some(seed) = arguments.seed.filter(|_| arguments.shrink) {
+        small(seed, arguments.nodes)
+    } else if let Some(seed) = arguments.seed {
         one(seed, arguments.nodes, arguments.until, arguments.all)
     } else if arguments.exhaustive {
         everywhere()
@@ -90,6 +95,17 @@ fn one(seed: u64, nodes: usize, until_ms: Option<u64>, all: bool) -> bool {
             false
         }
     }
+}
+
+fn small(seed: u64, nodes: usize) -> bool {
+    let Some(shrunk) = sim::shrink::shrink(seed, nodes) else {
+        println!("seed {seed} holds every invariant");
+        return true;
+    };
+    show_failure(&shrunk.failure, &format!("--seed {seed} --nodes {nodes}"), SHOWN);
+    println!("{:?}", shrunk.knobs);
+    println!("needed: {}", shrunk.needed.join(", "));
+    false
 }
 
 fn many(from: u64, seeds: u64, nodes: usize) -> bool {

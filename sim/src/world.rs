@@ -93,6 +93,12 @@ impl World {
         Self::new(&rng, Knobs::draw(&mut rng.fork("knobs"), nodes))
     }
 
+    /// The world of `seed` with other knobs.
+    #[must_use]
+    pub fn with_knobs(seed: u64, knobs: Knobs) -> Self {
+        Self::new(&Rng::new(seed), knobs)
+    }
+
     /// A world of a script: the same for everybody up to the operation `dies_at`, where its only crash stands.
     #[must_use]
     pub fn scripted(knobs: Knobs, dies_at: Option<(u64, Crash)>) -> Self {

@@ -1,17 +1,34 @@
-//! The simulator as a test: a hundred worlds, one world twice, and a script crashed at every operation. Each failure
-//! prints the line that repeats it.
+//! The simulator as a test: a hundred worlds of one replica, clusters of three and five, one world twice, and a script
+//! crashed at every operation. Each failure prints the line that repeats it.
 
 use sim::{Failure, World, exhaustive};
 
-/// Worlds in the test command.
+/// Worlds of one replica in the test command.
 const SEEDS: u64 = 100;
+/// Worlds of three replicas, and of five.
+const CLUSTERS: [(usize, u64); 2] = [(3, 60), (5, 20)];
 
-fn run(seed: u64) -> sim::Report {
+type Counts = std::collections::BTreeMap<&'static str, u64>;
+
+fn run(seed: u64, nodes: usize) -> sim::Report {
     // Shown if the libraries panic.
-    eprintln!("seed {seed}");
-    match World::from_seed(seed, 1).run() {
+    eprintln!("seed {seed} of {nodes}");
+    match World::from_seed(seed, nodes).run() {
         Ok(report) => report,
-        Err(failure) => fail(&failure, &format!("--seed {seed}")),
+        Err(failure) => fail(&failure, &format!("--seed {seed} --nodes {nodes}")),
+    }
+}
+
+fn count(counts: &mut Counts, report: sim::Report) {
+    for (what, count) in report.counts {
+        *counts.entry(what).or_insert(0) += count;
+    }
+}
+
+/// A run that sees none of these proves nothing.
+fn must_have_seen(counts: &Counts, what: &[&str]) {
+    for what in what {
+        assert!(counts.contains_key(what), "{what} never happened: {counts:?}");
     }
 }
 
@@ -24,16 +41,53 @@ fn fail(failure: &Failure, arguments: &str) -> ! {
 
 /// Two tests share the seeds, so that they use two cores.
 fn seeds(first: u64) {
-    let mut counts = std::collections::BTreeMap::new();
+    let mut counts = Counts::new();
     for seed in (first..SEEDS).step_by(2) {
-        for (what, count) in run(seed).counts {
-            *counts.entry(what).or_insert(0) += count;
+        count(&mut counts, run(seed, 1));
+    }
+    must_have_seen(
+        &counts,
+        &[
+            "process killed",
+            "power lost",
+            "started on a torn tail",
+            "crash asked for at a torn tail",
+            "segment rolled",
+            "snapshot taken",
+            "bit rot in the journal",
+            "start refused over decayed bytes",
+            "lied about a sync",
+            "read failed",
+            "trade",
+        ],
+    );
+}
+
+#[test]
+#[ignore = "three defects of the follower's role are known: seeds 4, 16 and 118 of three replicas"]
+fn clusters_hold_every_invariant() {
+    let mut counts = Counts::new();
+    for (nodes, seeds) in CLUSTERS {
+        for seed in 0..seeds {
+            count(&mut counts, run(seed, nodes));
         }
     }
-    // A run that sees none of these proves nothing.
-    for what in ["process killed", "power lost", "started on a torn tail", "segment rolled", "trade"] {
-        assert!(counts.contains_key(what), "{what} never happened: {counts:?}");
-    }
+    must_have_seen(
+        &counts,
+        &[
+            "began to reign",
+            "leadership lost by a living process",
+            "log truncated on conflict",
+            "request sent again after an unknown outcome",
+            "partition",
+            "one-way cut",
+            "way clogged",
+            "leader paused",
+            "message lost",
+            "message doubled",
+            "minority gone for good",
+        ],
+    );
 }
 
 #[test]
@@ -51,7 +105,7 @@ fn odd_seeds_hold_every_invariant() {
 fn seeds_that_once_failed_hold() {
     for line in include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#')) {
         if let Some(seed) = line.split_whitespace().next() {
-            run(seed.parse().unwrap_or_else(|_| panic!("a seed and what it found: {line}")));
+            run(seed.parse().unwrap_or_else(|_| panic!("a seed and what it found: {line}")), 1);
         }
     }
 }
@@ -59,19 +113,29 @@ fn seeds_that_once_failed_hold() {
 #[test]
 fn the_same_seed_is_the_same_world() {
     for seed in [3, 8, 21] {
-        let (one, two) = (run(seed), run(seed));
+        let (one, two) = (run(seed, 1), run(seed, 1));
         assert_eq!((one.trace, one.happenings), (two.trace, two.happenings), "seed {seed}");
     }
-    assert_ne!(run(3).trace, run(8).trace);
+    assert_ne!(run(3, 1).trace, run(8, 1).trace);
 }
 
-#[test]
-fn a_script_survives_a_crash_at_every_operation() {
-    match exhaustive::run(1, 1) {
-        Ok(summary) => assert!(summary.places > 1_000, "{summary:?}"),
+/// Every second operation from the `first`: two tests share them.
+fn script_survives(first: u64) {
+    match exhaustive::run(first, 2) {
+        Ok(summary) => assert!(summary.places > 500, "{summary:?}"),
         Err(found) => {
             eprintln!("crash {:?} in operation {}", found.crash, found.operation);
             fail(&found.failure, "--exhaustive")
         }
     }
+}
+
+#[test]
+fn a_script_survives_a_crash_at_every_odd_operation() {
+    script_survives(1);
+}
+
+#[test]
+fn a_script_survives_a_crash_at_every_even_operation() {
+    script_survives(2);
 }
