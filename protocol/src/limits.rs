@@ -71,10 +71,14 @@ pub const TRANSFER_IDS_MAX: usize = 1 << 22;
 pub const REQUEST_WINDOW: u64 = 1_024;
 /// Outputs kept for a session's resends; older ones are answered by a gap fill.
 pub const OUTBOX_PER_SESSION_MAX: u64 = 1 << 20;
+/// Raft entries in one message between replicas.
+pub const PEER_ENTRIES_MAX: usize = 1_024;
 /// Bytes of the reason for which a record is passed over.
 pub const SKIP_REASON_BYTES_MAX: usize = 200;
 /// Operators who sign such a decision.
 pub const SKIP_SIGNATURES_MAX: usize = 4;
+/// Bytes of one message between two nodes: a large block with what surrounds it, or a piece of a snapshot.
+pub const PEER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
 /// A fee rate, in parts per million: the whole notional.
@@ -85,6 +89,8 @@ const _: () = {
     // gateway may submit has to be split.
     assert!(RECORD_BYTES_MAX + FRAME_HEADER_BYTES + FRAME_CHAIN_BYTES + 8 <= FRAME_BYTES_MAX);
     assert!(BLOCK_BYTES_MAX.is_multiple_of(BLOCK_ALIGN) && BLOCK_BYTES_LARGE.is_multiple_of(BLOCK_ALIGN));
+    // A large block travels in one message.
+    assert!(PEER_MESSAGE_BYTES_MAX >= 2 * BLOCK_BYTES_LARGE);
     // The ring holds two batches: one gathers while the other is written.
     assert!(INGRESS_RECORDS_MAX >= 2 * BATCH_RECORDS_MAX);
 };

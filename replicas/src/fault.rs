@@ -36,6 +36,12 @@ pub enum ReplicaFault {
         /// Here.
         computed: Hash,
     },
+    /// The disk of a leader has not answered a write for so long that others have to lead.
+    #[error("the disk has not answered a write for {} ms, and others can lead", nanos / protocol::time::NANOS_PER_MILLI)]
+    DiskStalled {
+        /// How long.
+        nanos: u64,
+    },
     /// The engine cannot begin again behind a record that operators passed over.
     #[error("to begin again behind what was passed over: {0}")]
     Again(Box<StartFault>),

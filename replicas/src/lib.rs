@@ -9,6 +9,8 @@
 mod apply;
 mod fault;
 mod log;
+pub mod message;
+mod peers;
 mod raft_config;
 mod replica;
 mod skip;
@@ -17,6 +19,7 @@ mod start;
 mod status;
 
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
+pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound, ReceiveFault};
 pub use raft_config::Timing;
 pub use replica::{Now, Replica};
 pub use skip::SkipNotProposed;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use journal::outbox::{Damage, Outbox};
 use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
-use journal::{Disk, Mark, Space};
+use journal::{Disk, Mark, Progress, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::{Event, OutputNumber};
 use protocol::frame::Frame;
@@ -56,6 +56,8 @@ pub struct Replica<D: Disk> {
     pub(crate) term_started: Option<Term>,
     /// Batches of our term that are not applied yet, oldest first.
     pub(crate) in_flight: VecDeque<InFlight>,
+    /// When the write was given to the disk that it has not answered yet.
+    pub(crate) writing_since: Option<MonoNanos>,
     pub(crate) latencies: StageLatencies,
     pub(crate) last_pulse: MonoNanos,
     pub(crate) last_room_check: MonoNanos,
@@ -110,14 +112,15 @@ impl<D: Disk> Replica<D> {
             self.handle_ready(now, events)?;
             worked = true;
         }
-        worked |= self.raft.store().step_journal()?.submitted;
+        worked |= self.step_journal(now.mono)?.submitted;
+        self.watch_disk(now.mono)?;
         self.keep_house(now.mono, !worked)?;
         Ok(worked)
     }
 
     /// What reached the disk counts from here on: for Raft, and for the messages that waited for it.
     fn finish_writes(&mut self, now: Now) -> Result<bool, ReplicaFault> {
-        let progress = self.raft.store().step_journal()?;
+        let progress = self.step_journal(now.mono)?;
         while let Some(persisted) = self.persisting.pop_front_if(|p| p.position <= progress.durable) {
             self.messages.extend(persisted.messages);
             self.raft.on_persist_ready(persisted.number);
@@ -128,6 +131,17 @@ impl<D: Disk> Replica<D> {
             self.latencies.sequenced_to_durable_ns.push(now.mono.since(batch.sequenced));
         }
         Ok(progress.completed)
+    }
+
+    /// Takes what the disk has finished, gives it what has gathered.
+    fn step_journal(&mut self, now: MonoNanos) -> Result<Progress, ReplicaFault> {
+        let progress = self.raft.store().step_journal()?;
+        if progress.submitted {
+            self.writing_since = Some(now);
+        } else if progress.completed {
+            self.writing_since = None;
+        }
+        Ok(progress)
     }
 
     /// What nobody waits for: outputs go to the disk, the durable hint too, and a full disk is asked again.
@@ -206,7 +220,8 @@ impl<D: Disk> Replica<D> {
 
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
     fn propose(&mut self, now: Now) -> Result<bool, ReplicaFault> {
-        if self.term_started.is_none() || !self.has_room() {
+        // While the lead moves, Raft drops proposals: what has come waits for the outcome.
+        if self.term_started.is_none() || self.raft.raft.lead_transferee.is_some() || !self.has_room() {
             return Ok(false);
         }
         let mut proposed = false;
@@ -487,6 +502,7 @@ impl<D: Disk> Replica<D> {
             term: Term(raft.term),
             index_last: journal.last_index(),
             index_durable: journal.durable_index(),
+            writing_since: self.writing_since,
             index_committed: Index(raft.raft_log.committed),
             index_applied: self.apply.index(),
             seq_committed: log.last_seq_at(Index(raft.raft_log.committed)).unwrap_or(self.apply.seq()),

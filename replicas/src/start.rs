@@ -87,6 +87,7 @@ impl<D: Disk> Replica<D> {
             sequencer: sequencer::Sequencer::new(),
             apply: Apply::new(base.engine, base.index, base.effect_hash),
             handed_out: base.index,
+            writing_since: None,
             outbox,
             outputs_were_missing: base.outputs_were_missing,
             outbox_damage: base.outbox_damage,

@@ -1,7 +1,7 @@
 //! What a replica tells of itself.
 
 use protocol::hash::Hash;
-use protocol::{ClusterId, Index, NodeId, Seq, Term, UnixNanos};
+use protocol::{ClusterId, Index, MonoNanos, NodeId, Seq, Term, UnixNanos};
 
 use crate::Halt;
 
@@ -33,6 +33,8 @@ pub struct Status {
     pub index_last: Index,
     /// Last durable entry.
     pub index_durable: Index,
+    /// Since when the disk has not answered a write.
+    pub writing_since: Option<MonoNanos>,
     /// Last committed entry.
     pub index_committed: Index,
     /// Last applied entry.

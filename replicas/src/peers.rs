@@ -1,0 +1,339 @@
+//! A replica among others: what it sends and takes, who they are and how far, and the leader's step aside.
+
+use journal::Disk;
+use protocol::time::NANOS_PER_MILLI;
+use protocol::{Index, MonoNanos, NodeId};
+use raft::StateRole;
+use raft::prelude::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message, MessageType};
+
+use crate::ReplicaFault;
+use crate::message::{self, Envelope, MessageFault};
+use crate::replica::Replica;
+
+/// Which of the two ways to a peer a message takes: what is bulky must not stand before heartbeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Votes, heartbeats, answers, and the live end of the log.
+    Control,
+    /// What a peer has missed.
+    Bulk,
+}
+
+/// A message for another replica.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outbound {
+    /// The receiver.
+    pub to: NodeId,
+    /// The way.
+    pub lane: Lane,
+    /// As [`message::encode`] writes it.
+    pub bytes: Vec<u8>,
+}
+
+/// Why a message is not taken. Only [`ReceiveFault::Regressed`] is about ourselves.
+#[derive(Debug, thiserror::Error)]
+pub enum ReceiveFault {
+    /// It is no message for us.
+    #[error(transparent)]
+    Message(#[from] MessageFault),
+    /// Raft refuses it; nothing has changed.
+    #[error("raft: {0}")]
+    Raft(#[from] raft::Error),
+    /// The leader counts on entries that our log has lost: the process must end, and the journal be repaired from peers.
+    #[error(
+        "the leader knows that we held entries up to {counted}, and our log ends at {last}: it has lost some"
+    )]
+    Regressed {
+        /// By the leader.
+        counted: Index,
+        /// In our log.
+        last: Index,
+    },
+}
+
+/// What a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberRole {
+    /// Counts towards the quorum.
+    Voter,
+    /// Follows, and does not count.
+    Learner,
+}
+
+/// A member of the cluster, as this replica knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Who.
+    pub node: NodeId,
+    /// What.
+    pub role: MemberRole,
+    /// Known to the leader alone: the last entry that it holds on its disk, and whether it was heard of lately.
+    pub progress: Option<(Index, bool)>,
+}
+
+/// A change of the membership; one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberChange {
+    /// A new node follows without a vote.
+    AddLearner(NodeId),
+    /// A learner that has caught up counts.
+    Promote(NodeId),
+    /// It is a member no more.
+    Remove(NodeId),
+}
+
+/// Why an order to the cluster is not carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClusterRefusal {
+    /// Another replica leads, or none.
+    #[error("this replica does not lead; the leader is {}", leader_name(.0))]
+    NotLeader(Option<NodeId>),
+    /// No such member.
+    #[error("node {0} is not a member")]
+    NotAMember(NodeId),
+    /// It is one already.
+    #[error("node {0} is a member already")]
+    MemberAlready(NodeId),
+    /// A learner or the leader itself was named where a voter, or another, is needed.
+    #[error("node {0} is not a voter beside the leader")]
+    NotAnotherVoter(NodeId),
+    /// It lags: hold on.
+    #[error("node {node} holds entries up to {matched} of {last}: wait until it has caught up")]
+    Lags {
+        /// Who.
+        node: NodeId,
+        /// As far as it is known to have come.
+        matched: Index,
+        /// The leader's last entry.
+        last: Index,
+    },
+    /// Too few would be left that were heard of lately.
+    #[error("only {reachable} of the {voters} voters that would be left were heard of lately")]
+    TooFewReachable {
+        /// Heard of.
+        reachable: usize,
+        /// All that would be left.
+        voters: usize,
+    },
+    /// A change is not applied yet, or leadership is moving.
+    #[error("another change is under way")]
+    Busy,
+}
+
+fn leader_name(leader: &Option<NodeId>) -> String {
+    leader.map_or("not known".to_owned(), |leader| format!("node {leader}"))
+}
+
+/// Entries behind the end of the log that are the live tail.
+const LIVE_TAIL_ENTRIES: u64 = 256;
+/// A leader whose disk does not answer for so long gives the lead away, while it can still send …
+const STALL_TRANSFER_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// … and ends after so long: it could neither acknowledge nor notice.
+const STALL_ABORT_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
+
+impl<D: Disk> Replica<D> {
+    /// Messages for other replicas, encoded.
+    pub fn take_outbound(&mut self) -> Vec<Outbound> {
+        let epoch = self.raft.store().journal().identity().epoch;
+        let last = self.raft.raft.raft_log.last_index();
+        let messages = std::mem::take(&mut self.messages);
+        let outbound = messages.iter().map(|message| Outbound {
+            to: NodeId(message.to),
+            lane: lane_of(message, last),
+            bytes: message::encode(epoch, message),
+        });
+        outbound.collect()
+    }
+
+    /// Takes a message that came on a connection which is authenticated as `from`'s.
+    ///
+    /// # Errors
+    /// [`ReceiveFault`]; after [`ReceiveFault::Regressed`] the process must end.
+    pub fn receive_from(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), ReceiveFault> {
+        let to = NodeId(self.raft.raft.id);
+        let epoch = self.raft.store().journal().identity().epoch;
+        let message = message::decode(Envelope { epoch, from, to }, bytes)?;
+        let last = self.raft.raft.raft_log.last_index();
+        // Raft itself would end the process here without a word on what to do.
+        let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
+        if is_heartbeat && message.term >= self.raft.raft.term && message.commit > last {
+            return Err(ReceiveFault::Regressed { counted: Index(message.commit), last: Index(last) });
+        }
+        Ok(self.raft.step(message)?)
+    }
+
+    /// The way to a peer is down: the leader stops streaming to it and probes.
+    pub fn report_unreachable(&mut self, node: NodeId) {
+        self.raft.report_unreachable(node.0);
+    }
+
+    /// Who leads, as far as this replica knows.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        Some(NodeId(self.raft.raft.leader_id)).filter(|leader| leader.0 != 0)
+    }
+
+    /// All members, by id.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        let leads = self.raft.raft.state == StateRole::Leader;
+        let conf = self.raft.store().conf_state();
+        let of_role = |ids: &[u64], role| {
+            let member =
+                |id: &u64| Member { node: NodeId(*id), role, progress: leads.then(|| self.progress(*id)) };
+            ids.iter().map(member).collect::<Vec<_>>()
+        };
+        let mut members = of_role(&conf.voters, MemberRole::Voter);
+        members.extend(of_role(&conf.learners, MemberRole::Learner));
+        members.sort_unstable_by_key(|member| member.node);
+        members
+    }
+
+    fn progress(&self, id: u64) -> (Index, bool) {
+        let raft = &self.raft.raft;
+        if id == raft.id {
+            return (self.raft.store().journal().durable_index(), true);
+        }
+        raft.prs()
+            .get(id)
+            .map_or((Index(0), false), |progress| (Index(progress.matched), progress.recent_active))
+    }
+
+    /// Gives the lead to another voter that holds the whole log, give or take what is in flight. It takes two rounds and a
+    /// write; if it has not succeeded after an election timeout, this replica leads on.
+    ///
+    /// # Errors
+    /// [`ClusterRefusal`].
+    pub fn transfer_leader(&mut self, to: NodeId) -> Result<(), ClusterRefusal> {
+        self.lead_or_refuse()?;
+        let conf = self.raft.store().conf_state();
+        if !conf.voters.contains(&to.0) && !conf.learners.contains(&to.0) {
+            return Err(ClusterRefusal::NotAMember(to));
+        }
+        if !conf.voters.contains(&to.0) || to.0 == self.raft.raft.id {
+            return Err(ClusterRefusal::NotAnotherVoter(to));
+        }
+        self.caught_up_or_refuse(to)?;
+        self.raft.transfer_leader(to.0);
+        Ok(())
+    }
+
+    /// Proposes a change of the membership. It is in force when this replica has applied it.
+    ///
+    /// # Errors
+    /// [`ClusterRefusal`].
+    pub fn change_members(&mut self, change: MemberChange) -> Result<(), ClusterRefusal> {
+        self.lead_or_refuse()?;
+        let conf = self.raft.store().conf_state();
+        let id = change.node().0;
+        let (is_voter, is_learner) = (conf.voters.contains(&id), conf.learners.contains(&id));
+        let kind = match change {
+            MemberChange::AddLearner(node) if is_voter || is_learner => {
+                return Err(ClusterRefusal::MemberAlready(node));
+            }
+            MemberChange::AddLearner(_) => ConfChangeType::AddLearnerNode,
+            MemberChange::Promote(node) if is_voter => return Err(ClusterRefusal::MemberAlready(node)),
+            MemberChange::Promote(node) | MemberChange::Remove(node) if !is_voter && !is_learner => {
+                return Err(ClusterRefusal::NotAMember(node));
+            }
+            MemberChange::Promote(node) => {
+                self.caught_up_or_refuse(node)?;
+                ConfChangeType::AddNode
+            }
+            // A leader that removes itself would leave its last entries to chance: it steps aside first.
+            MemberChange::Remove(node) if node.0 == self.raft.raft.id => {
+                return Err(ClusterRefusal::NotAnotherVoter(node));
+            }
+            MemberChange::Remove(node) => {
+                self.enough_left_or_refuse(node)?;
+                ConfChangeType::RemoveNode
+            }
+        };
+        let mut step = ConfChangeSingle::default();
+        step.set_change_type(kind);
+        step.node_id = change.node().0;
+        let mut proposed = ConfChangeV2::default();
+        proposed.changes.push(step);
+        if self.raft.raft.has_pending_conf() {
+            return Err(ClusterRefusal::Busy);
+        }
+        self.raft.propose_conf_change(Vec::new(), proposed).map_err(|_| ClusterRefusal::Busy)
+    }
+
+    fn lead_or_refuse(&self) -> Result<(), ClusterRefusal> {
+        if self.raft.raft.state != StateRole::Leader {
+            return Err(ClusterRefusal::NotLeader(self.leader()));
+        }
+        if self.raft.raft.lead_transferee.is_some() || !self.raft.raft.apply_to_current_term() {
+            return Err(ClusterRefusal::Busy);
+        }
+        Ok(())
+    }
+
+    /// Refuses a node that lags by more than what may be in flight.
+    fn caught_up_or_refuse(&self, node: NodeId) -> Result<(), ClusterRefusal> {
+        let last = Index(self.raft.raft.raft_log.last_index());
+        let (matched, is_active) = self.progress(node.0);
+        if is_active && matched.0 + LIVE_TAIL_ENTRIES >= last.0 {
+            return Ok(());
+        }
+        Err(ClusterRefusal::Lags { node, matched, last })
+    }
+
+    /// Refuses to leave fewer voters within reach than a quorum.
+    fn enough_left_or_refuse(&self, removed: NodeId) -> Result<(), ClusterRefusal> {
+        let conf = self.raft.store().conf_state();
+        let left: Vec<u64> = conf.voters.iter().copied().filter(|id| *id != removed.0).collect();
+        let reachable = left.iter().filter(|id| self.progress(**id).1).count();
+        if reachable > left.len() / 2 {
+            Ok(())
+        } else {
+            Err(ClusterRefusal::TooFewReachable { reachable, voters: left.len() })
+        }
+    }
+
+    /// A leader cannot apply past its own disk, and goes on with its heartbeats while the disk hangs: nobody would take
+    /// over. So it gives the lead away, which takes no disk, or ends.
+    pub(crate) fn watch_disk(&mut self, now: MonoNanos) -> Result<(), ReplicaFault> {
+        let Some(since) = self.writing_since else { return Ok(()) };
+        let others = self.raft.store().conf_state().voters.len() > 1;
+        let stalled_nanos = now.since(since);
+        if !others || self.raft.raft.state != StateRole::Leader || stalled_nanos < STALL_TRANSFER_NANOS {
+            return Ok(());
+        }
+        if stalled_nanos >= STALL_ABORT_NANOS {
+            return Err(ReplicaFault::DiskStalled { nanos: stalled_nanos });
+        }
+        if self.raft.raft.lead_transferee.is_none()
+            && let Some(best) = self.best_successor()
+        {
+            self.raft.transfer_leader(best.0);
+        }
+        Ok(())
+    }
+
+    /// The other voter that was heard of lately and holds most of the log.
+    fn best_successor(&self) -> Option<NodeId> {
+        let voters = self.raft.store().conf_state().voters.iter();
+        let others = voters.filter(|id| **id != self.raft.raft.id);
+        let reachable = others.map(|id| (self.progress(*id), NodeId(*id))).filter(|((_, active), _)| *active);
+        reachable
+            .max_by_key(|((matched, _), node)| (*matched, std::cmp::Reverse(*node)))
+            .map(|(_, node)| node)
+    }
+}
+
+impl MemberChange {
+    const fn node(self) -> NodeId {
+        match self {
+            Self::AddLearner(node) | Self::Promote(node) | Self::Remove(node) => node,
+        }
+    }
+}
+
+fn lane_of(message: &Message, last_index: u64) -> Lane {
+    let is_append = message.get_msg_type() == MessageType::MsgAppend;
+    let is_behind = message.entries.last().is_some_and(|entry| entry.index + LIVE_TAIL_ENTRIES < last_index);
+    let is_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
+    if is_snapshot || (is_append && is_behind) { Lane::Bulk } else { Lane::Control }
+}

@@ -1,0 +1,234 @@
+//! Several replicas on real disks, their messages carried as bytes: a quorum, its leader's end, members that come and go.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use journal::{FileDisk, Identity};
+use protocol::event::Event;
+use protocol::{MonoNanos, NodeId, UnixNanos};
+use replicas::{
+    ClusterRefusal, MemberChange, MemberRole, Now, Options, ReceiveFault, Replica, Role, SnapshotPolicy,
+    Status, Timing,
+};
+
+use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk, replies};
+
+/// A cluster in one thread; a replica that is not there is down.
+struct Cluster {
+    name: &'static str,
+    running: BTreeMap<u64, Replica<FileDisk>>,
+    events: BTreeMap<u64, Vec<Event>>,
+    millis: u64,
+}
+
+fn cluster_options() -> Options {
+    Options {
+        voters: [1, 2, 3].map(NodeId).to_vec(),
+        timing: Timing::LAN,
+        snapshots: SnapshotPolicy::default(),
+        genesis: genesis(),
+    }
+}
+
+fn at(millis: u64) -> Now {
+    Now { mono: MonoNanos(millis * 1_000_000), wall: UnixNanos(millis * 1_000_000) }
+}
+
+impl Cluster {
+    fn new(name: &'static str, nodes: &[u64]) -> Self {
+        let mut cluster = Self { name, running: BTreeMap::new(), events: BTreeMap::new(), millis: 1_000 };
+        nodes.iter().for_each(|node| cluster.create(*node));
+        cluster
+    }
+
+    fn folder(&self, node: u64) -> PathBuf {
+        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{node}", self.name))
+    }
+
+    fn create(&mut self, node: u64) {
+        let disk = open_disk(&folder(&format!("{}-{node}", self.name)));
+        let identity = Identity { node: NodeId(node), ..IDENTITY };
+        let replica =
+            Replica::create(disk.beside(), disk, identity, journal_options(), &cluster_options()).unwrap();
+        self.running.insert(node, replica);
+    }
+
+    fn open(&mut self, node: u64) {
+        let disk = open_disk(&self.folder(node));
+        let replica = Replica::open(disk.beside(), disk, journal_options(), &cluster_options()).unwrap();
+        self.running.insert(node, replica);
+    }
+
+    /// A millisecond for everybody: each takes a turn, and what was sent arrives.
+    fn tick(&mut self) {
+        self.millis += 1;
+        let mut sent = Vec::new();
+        for (node, replica) in &mut self.running {
+            let now = at(self.millis);
+            replica.step(now, self.events.entry(*node).or_default()).unwrap();
+            // The clock is not the disk's: to it every write takes less than a millisecond.
+            while replica.status().writing_since.is_some() {
+                std::thread::yield_now();
+                replica.step(now, self.events.entry(*node).or_default()).unwrap();
+            }
+            sent.extend(replica.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
+        }
+        for (from, outbound) in sent {
+            if let Some(replica) = self.running.get_mut(&outbound.to.0) {
+                replica.receive_from(from, &outbound.bytes).unwrap();
+            }
+        }
+    }
+
+    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+        let deadline = self.millis + 60_000;
+        while !done(self) {
+            assert!(self.millis < deadline, "{what}: {:#?}", self.statuses());
+            self.tick();
+        }
+    }
+
+    fn statuses(&self) -> Vec<Status> {
+        self.running.values().map(Replica::status).collect()
+    }
+
+    fn serving(&self) -> Option<u64> {
+        self.running.iter().find(|(_, replica)| replica.serving()).map(|(node, _)| *node)
+    }
+
+    /// Waits for a leader that serves.
+    fn leader(&mut self) -> u64 {
+        self.until("a leader", |cluster| cluster.serving().is_some());
+        self.serving().unwrap()
+    }
+
+    /// The leader takes these definitions, and acknowledges them.
+    fn define(&mut self, from: u32, to: u32) {
+        let leader = self.leader();
+        self.events.clear();
+        define_assets(self.running.get_mut(&leader).unwrap(), from, to);
+        let expected = usize::try_from(to - from + 1).unwrap();
+        self.until("replies", |c| c.events.get(&leader).is_some_and(|events| replies(events) == expected));
+        for (node, events) in &self.events {
+            assert!(*node == leader || events.is_empty(), "a follower tells nobody");
+        }
+    }
+
+    /// Everybody who runs comes to the same state.
+    fn agree(&mut self, definitions: usize) {
+        self.until("agreement", |cluster| {
+            let statuses = cluster.statuses();
+            statuses.iter().all(|status| status.seq_applied == statuses[0].seq_applied)
+                && cluster.running.values().all(|r| r.engine().definitions().len() == definitions + 1)
+        });
+        let hashes: Vec<_> =
+            self.running.values().map(|r| (r.status().effect_hash, r.engine().state_hash())).collect();
+        assert!(hashes.iter().all(|hash| *hash == hashes[0]), "{hashes:?}");
+    }
+}
+
+#[test]
+fn three_replicas_agree_and_go_on_when_the_leader_ends() {
+    let mut cluster = Cluster::new("three", &[1, 2, 3]);
+    assert_eq!(cluster.leader(), 1, "the first of the voters stands first");
+    cluster.define(1, 500);
+    cluster.agree(500);
+
+    drop(cluster.running.remove(&1));
+    let second = cluster.leader();
+    assert_eq!(second, 2, "the second rank stands before the third");
+    cluster.define(501, 700);
+    cluster.agree(700);
+
+    cluster.open(1);
+    cluster.agree(700);
+    assert_eq!(cluster.serving(), Some(2), "who comes back takes no lead away");
+    // Without a quorum nothing is acknowledged, and after a while nobody leads.
+    drop(cluster.running.remove(&1));
+    drop(cluster.running.remove(&3));
+    cluster.until("a step down", |cluster| cluster.serving().is_none());
+    assert!(cluster.statuses().iter().all(|status| status.role != Role::Leader));
+    cluster.open(3);
+    cluster.define(701, 702);
+    cluster.open(1);
+    cluster.agree(702);
+}
+
+#[test]
+fn the_lead_moves_when_it_is_asked_to() {
+    let mut cluster = Cluster::new("transfer", &[1, 2, 3]);
+    assert_eq!(cluster.leader(), 1);
+    cluster.define(1, 100);
+    let lead =
+        |cluster: &mut Cluster, node: u64| cluster.running.get_mut(&node).unwrap().transfer_leader(NodeId(3));
+    assert_eq!(lead(&mut cluster, 2), Err(ClusterRefusal::NotLeader(Some(NodeId(1)))));
+    let leader = cluster.running.get_mut(&1).unwrap();
+    assert_eq!(leader.transfer_leader(NodeId(1)), Err(ClusterRefusal::NotAnotherVoter(NodeId(1))));
+    assert_eq!(leader.transfer_leader(NodeId(9)), Err(ClusterRefusal::NotAMember(NodeId(9))));
+    leader.transfer_leader(NodeId(3)).unwrap();
+    let began = cluster.millis;
+    cluster.until("the third leads", |cluster| cluster.serving() == Some(3));
+    assert!(
+        cluster.millis - began < 100,
+        "no election timeout was waited for: {} ms",
+        cluster.millis - began
+    );
+    cluster.define(101, 200);
+    cluster.agree(200);
+}
+
+#[test]
+fn a_member_is_replaced_without_touching_the_others() {
+    let mut cluster = Cluster::new("members", &[1, 2, 3]);
+    cluster.define(1, 300);
+    drop(cluster.running.remove(&3));
+    cluster.create(4);
+    let change = |cluster: &mut Cluster, change| cluster.running.get_mut(&1).unwrap().change_members(change);
+    assert_eq!(
+        change(&mut cluster, MemberChange::Promote(NodeId(4))),
+        Err(ClusterRefusal::NotAMember(NodeId(4)))
+    );
+    change(&mut cluster, MemberChange::AddLearner(NodeId(4))).unwrap();
+    cluster.define(301, 302);
+    let promote = MemberChange::Promote(NodeId(4));
+    cluster
+        .until("the learner catches up", |cluster| cluster.running[&4].engine().definitions().len() == 303);
+    cluster.define(303, 303);
+    change(&mut cluster, promote).unwrap();
+    cluster.define(304, 304);
+    change(&mut cluster, MemberChange::Remove(NodeId(3))).unwrap();
+    cluster.define(305, 305);
+    cluster.agree(305);
+    for replica in cluster.running.values() {
+        let members = replica.members();
+        assert_eq!(members.iter().map(|member| member.node.0).collect::<Vec<_>>(), [1, 2, 4]);
+        assert!(members.iter().all(|member| member.role == MemberRole::Voter));
+    }
+    // Two of the new three are a quorum, also without the first.
+    drop(cluster.running.remove(&1));
+    cluster.define(306, 400);
+    cluster.agree(400);
+    let refused = cluster.serving().unwrap();
+    let remove = MemberChange::Remove(NodeId(6 - refused));
+    let refusal = cluster.running.get_mut(&refused).unwrap().change_members(remove);
+    assert!(matches!(refusal, Err(ClusterRefusal::TooFewReachable { .. })), "{refusal:?}");
+}
+
+#[test]
+fn a_log_that_lost_what_the_leader_counts_on_ends_the_process_with_a_word() {
+    let mut cluster = Cluster::new("regressed", &[1, 2, 3]);
+    cluster.define(1, 50);
+    cluster.agree(50);
+    // The same node id on a blank disk: it does not know what it has acknowledged.
+    cluster.create(3);
+    let fault = (0..200).find_map(|_| {
+        let leader = cluster.running.get_mut(&1).unwrap();
+        cluster.millis += 1;
+        leader.step(at(cluster.millis), &mut Vec::new()).unwrap();
+        let outbound = leader.take_outbound().into_iter().filter(|outbound| outbound.to == NodeId(3));
+        let messages: Vec<_> = outbound.collect();
+        let third = cluster.running.get_mut(&3).unwrap();
+        messages.iter().find_map(|message| third.receive_from(NodeId(1), &message.bytes).err())
+    });
+    assert!(matches!(fault, Some(ReceiveFault::Regressed { .. })), "{fault:?}");
+}
