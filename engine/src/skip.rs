@@ -8,7 +8,7 @@ use protocol::event::Event;
 use protocol::hash::blake3;
 use protocol::record::{Record, RecordFault, Unreadable};
 use protocol::skip::Skip;
-use protocol::{ActorId, RejectReason, Seq, SessionId, Text, UnixNanos, events};
+use protocol::{ActorId, RareText, RejectReason, Seq, SessionId, Text, UnixNanos, events};
 
 use crate::broken::{InvariantBroken, Refusal};
 use crate::effects::Effects;
@@ -176,7 +176,7 @@ impl Session {
                     reason: 0,
                     ref_id: Text::EMPTY,
                     note: Text::truncated(note),
-                    routing: Text::EMPTY,
+                    routing: RareText::EMPTY,
                 },
             );
         }

@@ -29,7 +29,7 @@ pub use bytes::{Field, put};
 pub use ids::*;
 pub use money::{Amount, PriceTicks, QtyLots};
 pub use reject::RejectReason;
-pub use text::Text;
+pub use text::{RareText, Text};
 pub use time::{MonoNanos, UnixNanos};
 pub use wire::commands::{self, Command};
 pub use wire::events::{self, EventBody};

@@ -104,6 +104,33 @@ impl<const N: usize> fmt::Debug for Text<N> {
     }
 }
 
+/// A [`Text`] that is seldom there: it lies outside the message that has it, which stays small.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RareText<const N: usize>(Option<Box<Text<N>>>);
+
+impl<const N: usize> RareText<N> {
+    /// No text.
+    pub const EMPTY: Self = Self(None);
+
+    /// The bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_ref().map_or(&[], |text| text.as_bytes())
+    }
+}
+
+impl<const N: usize> From<Text<N>> for RareText<N> {
+    fn from(text: Text<N>) -> Self {
+        Self((!text.is_empty()).then(|| Box::new(text)))
+    }
+}
+
+impl<const N: usize> fmt::Debug for RareText<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}", String::from_utf8_lossy(self.as_bytes()))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

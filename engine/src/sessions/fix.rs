@@ -9,7 +9,7 @@ use protocol::commands::{
 use protocol::record::{Record, RecordFault};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    Command, Generation, OutSeq, RejectReason, SessionAction, SessionEnd, Text, UnixNanos, events,
+    Command, Generation, OutSeq, RareText, RejectReason, SessionAction, SessionEnd, Text, UnixNanos, events,
 };
 
 use super::{Session, Sessions};
@@ -337,8 +337,9 @@ impl Session {
     }
 
     fn refuse(&mut self, refuse: &SessionRefuse, effects: &mut Effects<'_>) {
-        let SessionRefuse { ref_seq_num, ref_msg_type, ref_tag, reason, business, ref_id, note, routing } =
+        let SessionRefuse { ref_seq_num, ref_msg_type, ref_tag, reason, business, ref_id, note, .. } =
             *refuse;
+        let routing = refuse.routing.clone();
         if business {
             let rejected =
                 events::BusinessRejected { ref_seq_num, ref_msg_type, reason, ref_id, note, routing };
@@ -370,7 +371,7 @@ fn sequence_reset_reject(ref_seq_num: u64) -> events::RejectSent {
         ref_tag: 0,
         reason: VALUE_INCORRECT,
         note: Text::EMPTY,
-        routing: Text::EMPTY,
+        routing: RareText::EMPTY,
     }
 }
 
@@ -382,6 +383,6 @@ fn business_reject(ref_seq_num: u64, reason: u16, note: &str) -> events::Busines
         reason,
         ref_id: Text::EMPTY,
         note,
-        routing: Text::EMPTY,
+        routing: RareText::EMPTY,
     }
 }

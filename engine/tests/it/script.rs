@@ -433,7 +433,7 @@ impl Script {
                 business: words.flag("business"),
                 ref_id: Text::EMPTY,
                 note: Text::new("incorrect format").unwrap(),
-                routing: Text::EMPTY,
+                routing: protocol::RareText::EMPTY,
             }
             .into(),
             "pulse" => Pulse {}.into(),

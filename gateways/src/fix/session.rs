@@ -501,7 +501,7 @@ impl Connection {
             business: false,
             ref_id: Text::EMPTY,
             note: Text::truncated(note),
-            routing: turned_round(message),
+            routing: turned_round(message).into(),
         };
         self.submit(request, refuse, cx.now, cx.submit);
     }
@@ -522,7 +522,7 @@ impl Connection {
             business: true,
             ref_id: orders::cl_ord_id(message, 11),
             note,
-            routing: turned_round(message),
+            routing: turned_round(message).into(),
         };
         self.submit(request, refuse, cx.now, cx.submit);
     }

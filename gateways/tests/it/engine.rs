@@ -204,7 +204,7 @@ impl Engine {
                     reason: refuse.reason,
                     ref_id: refuse.ref_id,
                     note: refuse.note,
-                    routing: refuse.routing,
+                    routing: refuse.routing.clone(),
                 },
             ),
             Command::SessionRefuse(refuse) => self.send(
@@ -215,7 +215,7 @@ impl Engine {
                     ref_tag: refuse.ref_tag,
                     reason: refuse.reason,
                     note: refuse.note,
-                    routing: refuse.routing,
+                    routing: refuse.routing.clone(),
                 },
             ),
             Command::SessionGap(gap) => {
@@ -254,7 +254,10 @@ impl Engine {
     fn reject(&mut self, id: u32, ref_seq_num: u64, ref_msg_type: &str, ref_tag: u32, reason: u16) {
         let ref_msg_type = Text::new(ref_msg_type).unwrap();
         let (note, routing) = (Text::EMPTY, Text::EMPTY);
-        self.send(id, RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note, routing });
+        self.send(
+            id,
+            RejectSent { ref_seq_num, ref_msg_type, ref_tag, reason, note, routing: routing.into() },
+        );
     }
 
     fn order(&mut self, id: u32, command: &Command) {

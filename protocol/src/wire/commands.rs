@@ -8,6 +8,7 @@ use crate::limits::{
     SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
 };
 use crate::sign::PublicKey;
+use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     FirmId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction,
@@ -360,7 +361,7 @@ messages! {
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
             /// Header fields of the answer, by tag, each as `tag=value` and SOH: 115, 116, 128, 129, 144, 145 turned round.
-            routing: Text<ROUTING_BYTES_MAX>,
+            routing: RareText<ROUTING_BYTES_MAX>,
         }
         /// A number above the expected one came: answered by a ResendRequest. Unnumbered.
         SessionGap = 136 v 1 {

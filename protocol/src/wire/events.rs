@@ -8,6 +8,7 @@ use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::sign::PublicKey;
 use crate::skip::SkipReason;
+use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
     Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, QtyLots,
@@ -242,7 +243,7 @@ messages! {
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
             /// Fields of third-party routing, as in the refusal.
-            routing: Text<ROUTING_BYTES_MAX>,
+            routing: RareText<ROUTING_BYTES_MAX>,
         }
         /// Logon(A), ours.
         LogonSent = 99 v 1 {
@@ -280,7 +281,7 @@ messages! {
             /// Text(58).
             note: Text<NOTE_BYTES_MAX>,
             /// Fields of third-party routing, as in the refusal.
-            routing: Text<ROUTING_BYTES_MAX>,
+            routing: RareText<ROUTING_BYTES_MAX>,
         }
         /// Logout(5), ours.
         LogoutSent = 104 v 1 {
@@ -342,3 +343,6 @@ messages! {
         }
     }
 }
+
+// Events are built by the million: what is seldom and long lies outside ([`RareText`]).
+const _: () = assert!(size_of::<EventBody>() <= 288);

@@ -2,6 +2,7 @@
 
 use crate::hash::Hash;
 use crate::sign::PublicKey;
+use crate::text::RareText;
 use crate::{Amount, PriceTicks, QtyLots, Text};
 
 /// One value of a message.
@@ -69,6 +70,12 @@ impl AsField for QtyLots {
 }
 
 impl<const N: usize> AsField for Text<N> {
+    fn as_field(&self) -> FieldValue<'_> {
+        FieldValue::Text(self.as_bytes())
+    }
+}
+
+impl<const N: usize> AsField for RareText<N> {
     fn as_field(&self) -> FieldValue<'_> {
         FieldValue::Text(self.as_bytes())
     }

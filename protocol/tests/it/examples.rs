@@ -210,7 +210,7 @@ fn sessions() -> Vec<Command> {
             business: true,
             ref_id: text("ORDER-3"),
             note: text("unknown message"),
-            routing: text("115=HUB\x01116=DESK 3\x01"),
+            routing: text::<120>("115=HUB\x01116=DESK 3\x01").into(),
         }
         .into(),
     ]
@@ -344,7 +344,7 @@ fn sent_orders() -> Vec<EventBody> {
             reason: n2(2),
             ref_id: text("ORDER-3"),
             note: text("unknown message"),
-            routing: text("115=HUB\x01116=DESK 3\x01"),
+            routing: text::<120>("115=HUB\x01116=DESK 3\x01").into(),
         }
         .into(),
     ]
@@ -362,7 +362,7 @@ fn sent_session() -> Vec<EventBody> {
             ref_tag: n4(2),
             reason: n2(3),
             note: text("unknown message"),
-            routing: text("115=HUB\x01116=DESK 3\x01"),
+            routing: text::<120>("115=HUB\x01116=DESK 3\x01").into(),
         }
         .into(),
         LogoutSent { end: SessionEnd::SequenceTooLow, expected: n8(1), received: n8(2) }.into(),
