@@ -23,6 +23,9 @@ mod logging;
 mod metrics;
 mod operator;
 mod outside;
+#[cfg_attr(not(test), expect(dead_code, reason = "start and core do not use the transport yet"))]
+mod peers;
+mod pki;
 mod plan;
 mod publisher;
 mod recover;
@@ -71,6 +74,9 @@ enum Command {
     Key(KeyArgs),
     /// Pass over the record at which the engine halted, by an operator's signature.
     Skip(SkipArgs),
+    /// Make certificates for the nodes of a cluster.
+    #[command(subcommand)]
+    Pki(pki::PkiCommand),
     /// Read journals: same as `sicil-replay`.
     #[command(disable_help_flag = true)]
     Replay {
@@ -193,6 +199,7 @@ fn main() -> ExitCode {
         Command::Recover(args) => logging::start(None, false).and_then(|()| recover::run(&args)),
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
+        Command::Pki(command) => pki::run(&command),
         Command::Replay { arguments } => {
             let program = OsString::from("sicil replay");
             return replay::main_with_args(std::iter::once(program).chain(arguments));

@@ -1,0 +1,167 @@
+//! The reading half: lets peers in, and reads what they send for the hot thread.
+
+use std::sync::Arc;
+
+use protocol::NodeId;
+use protocol::limits::PEER_MESSAGE_BYTES_MAX;
+use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream};
+use rustls::pki_types::CertificateDer;
+
+use super::endpoint::{Endpoints, HANDSHAKES_MAX};
+use super::slot::{self, LaneState, Parcel, Slot};
+use super::{Lane, identity};
+
+/// A hello: the lane, and the instance of the caller.
+pub(super) const HELLO_BYTES: usize = 9;
+/// A welcome: the instance of who answers.
+pub(super) const WELCOME_BYTES: usize = 8;
+
+/// Codes with which a connection is closed, for who reads the other end's log.
+const UNKNOWN_NODE: u32 = 1;
+pub(super) const WRONG_HELLO: u32 = 2;
+pub(super) const WRONG_LENGTH: u32 = 3;
+
+/// Why a connection was not let in, or was ended.
+#[derive(Debug, thiserror::Error)]
+enum Breach {
+    #[error("{0}")]
+    Connection(#[from] ConnectionError),
+    #[error("the stream ended: {0}")]
+    Stream(#[from] ReadExactError),
+    #[error("no hello in time")]
+    Silent,
+    #[error("node {0} is no peer of this one")]
+    Unknown(NodeId),
+    #[error("its hello is of no lane: {0}")]
+    Lane(u8),
+    #[error("a message of {0} bytes is announced, 1 to {PEER_MESSAGE_BYTES_MAX} are allowed")]
+    Length(u32),
+    #[error("its certificate names no node")]
+    Nameless,
+    #[error("this node leaves")]
+    Leaving,
+}
+
+/// Lets connections in until the endpoint is closed.
+pub(super) async fn serve(endpoints: Arc<Endpoints>) {
+    while let Some(incoming) = endpoints.endpoint.accept().await {
+        // Under pressure an address has to show that it is its sender's before anything is computed for it.
+        let places = endpoints.handshakes.available_permits();
+        if places < HANDSHAKES_MAX / 2 && incoming.may_retry() {
+            if incoming.retry().is_err() {
+                endpoints.refuse();
+            }
+            continue;
+        }
+        let Ok(place) = Arc::clone(&endpoints.handshakes).try_acquire_owned() else {
+            endpoints.refuse();
+            incoming.ignore();
+            continue;
+        };
+        let endpoints = Arc::clone(&endpoints);
+        tokio::spawn(async move {
+            let address = incoming.remote_address();
+            let let_in = tokio::time::timeout(endpoints.handshake_time(), let_in(&endpoints, incoming));
+            let let_in = let_in.await.unwrap_or(Err(Breach::Silent));
+            drop(place);
+            let breach = match let_in {
+                Ok(guest) => guest.read(&endpoints).await,
+                Err(breach) => Some(breach),
+            };
+            if let Some(breach) = breach {
+                endpoints.refuse();
+                if endpoints.may_complain() {
+                    tracing::warn!(%address, %breach, "a connection was refused");
+                }
+            }
+        });
+    }
+}
+
+/// A peer's connection, and the stream on which it sends.
+struct Guest {
+    connection: Connection,
+    stream: RecvStream,
+    slot: Arc<Slot>,
+    lane: Lane,
+}
+
+/// The handshake, the hello, and the welcome.
+async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Breach> {
+    let connection = incoming.accept()?.await?;
+    let node = node_of(&connection).ok_or(Breach::Nameless)?;
+    let slot = endpoints.slots().get(&node).cloned();
+    let Some(slot) = slot else {
+        connection.close(UNKNOWN_NODE.into(), b"no peer of this node");
+        return Err(Breach::Unknown(node));
+    };
+    let (mut answer, mut stream) = connection.accept_bi().await?;
+    let mut hello = [0; HELLO_BYTES];
+    stream.read_exact(&mut hello).await?;
+    let (lane, instance) = (hello[0], hello.last_chunk().copied().map_or(0, u64::from_le_bytes));
+    let Some(lane) = Lane::ALL.get(usize::from(lane)).copied() else {
+        connection.close(WRONG_HELLO.into(), b"no such lane");
+        return Err(Breach::Lane(lane));
+    };
+    // The one before it ends here, also if the peer has not noticed yet that it is dead.
+    slot.lane(lane).replace_incoming(Some(connection.clone()));
+    let welcomed = answer.write_all(&endpoints.instance.to_le_bytes()).await;
+    if welcomed.is_err() || answer.finish().is_err() {
+        return Err(connection.close_reason().map_or(Breach::Leaving, Breach::Connection));
+    }
+    slot.seen.send_modify(|seen| {
+        seen.instance = instance;
+        seen.hellos += 1;
+    });
+    Ok(Guest { connection, stream, slot, lane })
+}
+
+/// The node that the certificate of the connection names; the handshake has verified it.
+fn node_of(connection: &Connection) -> Option<NodeId> {
+    let certificates = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    identity::claimed(certificates.first()?).ok().map(|(_, node)| node)
+}
+
+impl Guest {
+    /// Reads to the end of the connection; what the peer did wrong, if it did.
+    async fn read(mut self, endpoints: &Endpoints) -> Option<Breach> {
+        let state = self.slot.lane(self.lane);
+        tokio::select! {
+            // A reader that waits for the hot thread has to see the end of its connection as well.
+            _ = self.connection.closed() => None,
+            breach = read(&mut self.stream, state, endpoints) => {
+                if matches!(breach, Breach::Length(_)) {
+                    self.connection.close(WRONG_LENGTH.into(), b"length of a message");
+                    return Some(breach);
+                }
+                self.connection.close(0_u32.into(), b"end of the stream");
+                None
+            }
+        }
+    }
+}
+
+/// Reads messages. The next one is read when there is room for it: until then the peer waits.
+async fn read(stream: &mut RecvStream, state: &LaneState, endpoints: &Endpoints) -> Breach {
+    loop {
+        let mut length = [0; 4];
+        if let Err(error) = stream.read_exact(&mut length).await {
+            return error.into();
+        }
+        let announced = u32::from_le_bytes(length);
+        let bytes = usize::try_from(announced).unwrap_or(usize::MAX);
+        if bytes == 0 || bytes > PEER_MESSAGE_BYTES_MAX {
+            return Breach::Length(announced);
+        }
+        let Some(room) = slot::room(&state.in_room, bytes).await else { return Breach::Leaving };
+        let mut message = vec![0; bytes];
+        if let Err(error) = stream.read_exact(&mut message).await {
+            return error.into();
+        }
+        state.came(bytes);
+        if state.arrivals.send(Parcel { bytes: message, _room: room }).await.is_err() {
+            return Breach::Leaving;
+        }
+        (endpoints.wake)();
+    }
+}
