@@ -5,13 +5,16 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use journal::WriterKind;
+use protocol::{ClusterId, NodeId};
 use replicas::SnapshotPolicy;
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::peers::identity::read_cluster;
+use crate::peers::{PeerAddress, PeerTiming};
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 
 /// Where FIX clients connect unless the file says otherwise.
@@ -26,6 +29,8 @@ const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 const BLOCK_BYTES: u64 = protocol::limits::BLOCK_ALIGN as u64;
 const CONNECTIONS_DEFAULT: u64 = 1_024;
 const CONNECTIONS_MAX: u64 = 4_096;
+/// Other nodes of a cluster.
+const PEERS_MAX: usize = 16;
 /// Longest configuration file that is read.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -45,6 +50,46 @@ pub(crate) struct Setting<T> {
     pub(crate) value: T,
     /// Where it comes from.
     pub(crate) origin: Origin,
+}
+
+/// `tls`: the files that a node proves itself with, and the authority that it trusts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct TlsFiles {
+    /// `tls.ca`
+    pub(crate) authority: PathBuf,
+    /// `tls.certificate`
+    pub(crate) certificate: PathBuf,
+    /// `tls.key`
+    pub(crate) key: PathBuf,
+}
+
+/// `timing.profile`: how soon silence counts as loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Hosts of their own on one network.
+    Lan,
+    /// Several nodes that share two cores.
+    Ci,
+}
+
+impl Profile {
+    const ALL: [Self; 2] = [Self::Lan, Self::Ci];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Lan => "lan",
+            Self::Ci => "ci",
+        }
+    }
+
+    /// Of the connections between nodes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "start does not use the transport yet"))]
+    pub(crate) const fn peers(self) -> PeerTiming {
+        match self {
+            Self::Lan => PeerTiming::LAN,
+            Self::Ci => PeerTiming::CI,
+        }
+    }
 }
 
 /// Everything that can be configured, with defaults filled in.
@@ -70,6 +115,16 @@ pub(crate) struct Config {
     pub(crate) snapshot_interval_ms: Setting<u64>,
     /// `fix.connections_max`
     pub(crate) connections_max: Setting<u64>,
+    /// `cluster.id`: of the cluster that a new folder becomes a part of, and that certificates have to name.
+    pub(crate) cluster: Option<ClusterId>,
+    /// `listen.peers`
+    pub(crate) listen_peers: Option<SocketAddr>,
+    /// `peer`: the other nodes, in order of id.
+    pub(crate) peers: Vec<PeerAddress>,
+    /// `tls`
+    pub(crate) tls: Option<TlsFiles>,
+    /// `timing.profile`
+    pub(crate) profile: Setting<Profile>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -86,6 +141,13 @@ struct File {
     snapshots: SnapshotsTable,
     #[serde(default)]
     fix: FixTable,
+    #[serde(default)]
+    cluster: ClusterTable,
+    #[serde(default)]
+    peer: Vec<Spanned<PeerTable>>,
+    tls: Option<Spanned<TlsTable>>,
+    #[serde(default)]
+    timing: TimingTable,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,6 +161,7 @@ struct NodeTable {
 struct ListenTable {
     fix: Option<Spanned<String>>,
     http: Option<Spanned<String>>,
+    peers: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -121,6 +184,33 @@ struct FixTable {
     connections_max: Option<Spanned<u64>>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClusterTable {
+    id: Option<Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PeerTable {
+    id: Spanned<u64>,
+    address: Spanned<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TlsTable {
+    ca: PathBuf,
+    certificate: PathBuf,
+    key: PathBuf,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TimingTable {
+    profile: Option<Spanned<String>>,
+}
+
 /// A value in the file that cannot be, and where.
 struct WrongValue {
     offset: usize,
@@ -141,6 +231,11 @@ impl Config {
             snapshot_journal_bytes: default(SnapshotPolicy::default().journal_bytes),
             snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
             connections_max: default(CONNECTIONS_DEFAULT),
+            cluster: None,
+            listen_peers: None,
+            peers: Vec::new(),
+            tls: None,
+            profile: default(Profile::Lan),
         }
     }
 
@@ -152,40 +247,59 @@ impl Config {
 
     fn parse(path: &Path, text: &str) -> Result<Self, FileFault> {
         let file: File = toml::from_str(text).map_err(|error| wrong_toml(path, text, &error))?;
-        Self::from_table(file).map_err(|wrong| FileFault::Wrong {
+        let dir = path.parent().unwrap_or(Path::new(""));
+        Self::from_table(file, dir).map_err(|wrong| FileFault::Wrong {
             path: path.to_owned(),
             place: Place::of(text, wrong.offset),
             reason: wrong.reason,
         })
     }
 
-    fn from_table(file: File) -> Result<Self, WrongValue> {
+    /// Paths in the file are relative to `dir`.
+    fn from_table(file: File, dir: &Path) -> Result<Self, WrongValue> {
+        let node_id = number(file.node.id.as_ref(), NODE_ID_DEFAULT, 1, u64::MAX)?;
+        let listen_peers = file.listen.peers.as_ref().map(socket_address).transpose()?;
         let config = Self {
             demo: file.demo,
             from_file: true,
-            node_id: number(file.node.id, NODE_ID_DEFAULT, 1, u64::MAX)?,
+            node_id,
             listen_fix: address(file.listen.fix.as_ref(), FIX_DEFAULT)?,
             listen_http: address(file.listen.http.as_ref(), HTTP_DEFAULT)?,
             writer: writer(file.journal.writer.as_ref())?,
-            segment_bytes: segment_bytes(file.journal.segment_bytes)?,
+            segment_bytes: segment_bytes(file.journal.segment_bytes.as_ref())?,
             snapshot_journal_bytes: number(
-                file.snapshots.journal_bytes,
+                file.snapshots.journal_bytes.as_ref(),
                 SnapshotPolicy::default().journal_bytes,
                 1 << 20,
                 1 << 40,
             )?,
             snapshot_interval_ms: number(
-                file.snapshots.interval_ms,
+                file.snapshots.interval_ms.as_ref(),
                 SnapshotPolicy::default().interval_ms,
                 100,
                 7 * 86_400_000,
             )?,
-            connections_max: number(file.fix.connections_max, CONNECTIONS_DEFAULT, 1, CONNECTIONS_MAX)?,
+            connections_max: number(
+                file.fix.connections_max.as_ref(),
+                CONNECTIONS_DEFAULT,
+                1,
+                CONNECTIONS_MAX,
+            )?,
+            cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
+            listen_peers,
+            peers: peers(&file.peer, node_id.value, listen_peers)?,
+            tls: file.tls.as_ref().map(|tls| tls_files(tls.get_ref(), dir)),
+            profile: profile(file.timing.profile.as_ref())?,
         };
+        config.refuse_half_a_cluster(&file)?;
         if config.demo == Some(true)
             && let Some((key, address)) = config.public_listener()
         {
-            let spanned = if key == "listen.fix" { &file.listen.fix } else { &file.listen.http };
+            let spanned = match key {
+                "listen.fix" => &file.listen.fix,
+                "listen.http" => &file.listen.http,
+                _ => &file.listen.peers,
+            };
             let offset = spanned.as_ref().map_or(0, |s| s.span().start);
             return Err(WrongValue {
                 offset,
@@ -197,9 +311,42 @@ impl Config {
 
     /// The first listener that other hosts can reach.
     pub(crate) fn public_listener(&self) -> Option<(&'static str, SocketAddr)> {
-        [("listen.fix", self.listen_fix.value), ("listen.http", self.listen_http.value)]
-            .into_iter()
-            .find(|(_, address)| !address.ip().is_loopback())
+        [
+            ("listen.fix", Some(self.listen_fix.value)),
+            ("listen.http", Some(self.listen_http.value)),
+            ("listen.peers", self.listen_peers),
+        ]
+        .into_iter()
+        .filter_map(|(key, address)| Some((key, address?)))
+        .find(|(_, address)| !address.ip().is_loopback())
+    }
+
+    /// The members of a new cluster: this node and its peers, in order of id.
+    #[cfg_attr(not(test), expect(dead_code, reason = "start knows one voter yet"))]
+    pub(crate) fn voters(&self) -> Vec<NodeId> {
+        let mut voters: Vec<_> = self.peers.iter().map(|peer| peer.id).collect();
+        voters.push(NodeId(self.node_id.value));
+        voters.sort_unstable();
+        voters
+    }
+
+    /// A node that talks to others needs all of it: who the others are to know, where to listen, and certificates.
+    fn refuse_half_a_cluster(&self, file: &File) -> Result<(), WrongValue> {
+        let peers_at = file.peer.first().map(|peer| ("[[peer]]", peer.span().start));
+        let listen_at = file.listen.peers.as_ref().map(|listen| ("listen.peers", listen.span().start));
+        let tls_at = file.tls.as_ref().map(|tls| ("[tls]", tls.span().start));
+        let Some((present, offset)) = peers_at.or(listen_at).or(tls_at) else { return Ok(()) };
+        let missing = [
+            (self.cluster.is_none(), "[cluster] id"),
+            (self.listen_peers.is_none(), "listen.peers"),
+            (self.tls.is_none(), "[tls]"),
+        ];
+        match missing.into_iter().find(|(is_missing, _)| *is_missing) {
+            None => Ok(()),
+            Some((_, needed)) => {
+                Err(WrongValue { offset, reason: format!("{present} without {needed}: nodes need both") })
+            }
+        }
     }
 }
 
@@ -218,6 +365,9 @@ impl fmt::Display for Config {
         let (fix, http) = (self.listen_fix, self.listen_http);
         writeln!(f, "\n[listen]\nfix = \"{}\"  # {}", fix.value, origin(fix.origin))?;
         writeln!(f, "http = \"{}\"  # {}", http.value, origin(http.origin))?;
+        if let Some(peers) = self.listen_peers {
+            writeln!(f, "peers = \"{peers}\"  # file")?;
+        }
         let (writer, segment) = (self.writer, self.segment_bytes);
         writeln!(f, "\n[journal]\nwriter = \"{}\"  # {}", writer.value, origin(writer.origin))?;
         writeln!(f, "segment_bytes = {}  # {}", segment.value, origin(segment.origin))?;
@@ -225,7 +375,22 @@ impl fmt::Display for Config {
         writeln!(f, "\n[snapshots]\njournal_bytes = {}  # {}", bytes.value, origin(bytes.origin))?;
         writeln!(f, "interval_ms = {}  # {}", interval.value, origin(interval.origin))?;
         let connections = self.connections_max;
-        writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))
+        writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
+        let profile = self.profile;
+        writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
+        if let Some(cluster) = self.cluster {
+            writeln!(f, "\n[cluster]\nid = \"{:032x}\"  # file", cluster.0)?;
+        }
+        if let Some(TlsFiles { authority, certificate, key }) = &self.tls {
+            // Quoted as TOML quotes; a path that is not UTF-8 cannot have come from the file.
+            writeln!(f, "\n[tls]\nca = {:?}  # file", authority.display().to_string())?;
+            writeln!(f, "certificate = {:?}  # file", certificate.display().to_string())?;
+            writeln!(f, "key = {:?}  # file", key.display().to_string())?;
+        }
+        for PeerAddress { id, address } in &self.peers {
+            writeln!(f, "\n[[peer]]\nid = {id}  # file\naddress = \"{address}\"  # file")?;
+        }
+        Ok(())
     }
 }
 
@@ -234,7 +399,7 @@ fn default<T>(value: T) -> Setting<T> {
 }
 
 fn number(
-    found: Option<Spanned<u64>>,
+    found: Option<&Spanned<u64>>,
     otherwise: u64,
     min: u64,
     max: u64,
@@ -247,8 +412,8 @@ fn number(
     Err(WrongValue { offset: found.span().start, reason: format!("{value} is outside {min} to {max}") })
 }
 
-fn segment_bytes(found: Option<Spanned<u64>>) -> Result<Setting<u64>, WrongValue> {
-    let offset = found.as_ref().map_or(0, |found| found.span().start);
+fn segment_bytes(found: Option<&Spanned<u64>>) -> Result<Setting<u64>, WrongValue> {
+    let offset = found.map_or(0, |found| found.span().start);
     let setting = number(found, SEGMENT_BYTES_DEFAULT, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
     if setting.value.is_multiple_of(BLOCK_BYTES) {
         return Ok(setting);
@@ -261,10 +426,96 @@ fn address(
     otherwise: SocketAddr,
 ) -> Result<Setting<SocketAddr>, WrongValue> {
     let Some(found) = found else { return Ok(default(otherwise)) };
+    Ok(Setting { value: socket_address(found)?, origin: Origin::File })
+}
+
+fn socket_address(found: &Spanned<String>) -> Result<SocketAddr, WrongValue> {
     let text = found.get_ref();
-    let value = text.parse().map_err(|_| WrongValue {
+    text.parse().map_err(|_| WrongValue {
         offset: found.span().start,
         reason: format!("{text:?} is not an address such as \"127.0.0.1:9880\" (port 0: any free one)"),
+    })
+}
+
+fn cluster(found: &Spanned<String>) -> Result<ClusterId, WrongValue> {
+    read_cluster(found.get_ref()).filter(|cluster| cluster.0 != 0).ok_or_else(|| WrongValue {
+        offset: found.span().start,
+        reason: format!("{:?} is not 32 hexadecimal digits in lower case", found.get_ref()),
+    })
+}
+
+/// The others, in order of id. This node may stand among them, so that one list serves all files.
+fn peers(
+    found: &[Spanned<PeerTable>],
+    own: u64,
+    listens_on: Option<SocketAddr>,
+) -> Result<Vec<PeerAddress>, WrongValue> {
+    let mut peers: Vec<PeerAddress> = Vec::new();
+    let mut ids = Vec::new();
+    for table in found {
+        let PeerTable { id, address } = table.get_ref();
+        let (host, port) = host_and_port(address)?;
+        let wrong = |reason: String| WrongValue { offset: id.span().start, reason };
+        let (offset, id) = (id.span().start, *id.get_ref());
+        if id == 0 {
+            return Err(wrong(format!("0 is outside 1 to {}", u64::MAX)));
+        }
+        if ids.contains(&id) {
+            return Err(wrong(format!("peer {id} stands twice")));
+        }
+        if ids.len() == PEERS_MAX {
+            return Err(WrongValue { offset, reason: format!("more than {PEERS_MAX} peers") });
+        }
+        ids.push(id);
+        if id != own {
+            peers.push(PeerAddress { id: NodeId(id), address: address.get_ref().clone() });
+        } else if let Some(listens_on) = listens_on
+            && !is_reached_by(listens_on, host, port)
+        {
+            let reason = format!("{id} is this node, which listens on {listens_on} and not there");
+            return Err(WrongValue { offset: address.span().start, reason });
+        }
+    }
+    peers.sort_unstable_by_key(|peer| peer.id);
+    Ok(peers)
+}
+
+/// `host:port`; the host is resolved when it is called.
+fn host_and_port(found: &Spanned<String>) -> Result<(&str, u16), WrongValue> {
+    let text = found.get_ref();
+    let is_name = |host: &str| {
+        (1..=253).contains(&host.len())
+            && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+    };
+    let is_v6 = |host: &str| host.starts_with('[') && text.parse::<SocketAddr>().is_ok();
+    let parts = text.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    parts.filter(|(host, port)| *port != 0 && (is_name(host) || is_v6(host))).ok_or_else(|| WrongValue {
+        offset: found.span().start,
+        reason: format!("{text:?} is not host and port, such as \"10.0.0.2:9884\""),
+    })
+}
+
+/// Whether who calls `host:port` may reach the listener, as far as that shows without asking for names.
+fn is_reached_by(listens_on: SocketAddr, host: &str, port: u16) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_same_host = ip.map_or(true, |ip| ip == listens_on.ip() || listens_on.ip().is_unspecified());
+    listens_on.port() == port && is_same_host
+}
+
+fn tls_files(tls: &TlsTable, dir: &Path) -> TlsFiles {
+    TlsFiles {
+        authority: dir.join(&tls.ca),
+        certificate: dir.join(&tls.certificate),
+        key: dir.join(&tls.key),
+    }
+}
+
+fn profile(found: Option<&Spanned<String>>) -> Result<Setting<Profile>, WrongValue> {
+    let Some(found) = found else { return Ok(default(Profile::Lan)) };
+    let value = Profile::ALL.into_iter().find(|profile| profile.name() == found.get_ref());
+    let value = value.ok_or_else(|| WrongValue {
+        offset: found.span().start,
+        reason: format!("{:?} is not one of \"lan\", \"ci\"", found.get_ref()),
     })?;
     Ok(Setting { value, origin: Origin::File })
 }
@@ -318,10 +569,104 @@ mod tests {
             ("demo = 1", "n.toml:1:8:", "invalid type"),
             ("demo = true\n[listen]\nhttp = \"0.0.0.0:1\"", "n.toml:3:8:", "loopback only"),
             ("demo = ", "n.toml:1:", ""),
+            ("[cluster]\nid = \"12\"", "n.toml:2:6:", "32 hexadecimal digits"),
+            ("[timing]\nprofile = \"wan\"", "n.toml:2:11:", "is not one of \"lan\", \"ci\""),
+            ("[tls]\nca = \"a\"\nkey = \"b\"", "n.toml:1:1:", "missing field `certificate`"),
+            ("[[peer]]\nid = 2\naddress = \"h:1\"", "n.toml:1:1:", "[[peer]] without [cluster] id"),
+            ("[listen]\npeers = \"127.0.0.1:1\"", "n.toml:2:9:", "listen.peers without [cluster] id"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.starts_with(place) && said.contains(reason), "{text:?}: {said}");
             assert_eq!(said.lines().count(), 1, "{said}");
         }
+    }
+
+    /// The first of three nodes.
+    const CLUSTER: &str = r#"[cluster]
+id = "000000000000000000000000000000ab"
+[listen]
+peers = "127.0.0.1:9884"
+[tls]
+ca = "ca.pem"
+certificate = "node1.pem"
+key = "/keys/node1.key"
+[timing]
+profile = "ci"
+[[peer]]
+id = 3
+address = "node-3.example:9884"
+[[peer]]
+id = 1
+address = "127.0.0.1:9884"
+[[peer]]
+id = 2
+address = "[::1]:9885"
+"#;
+
+    #[test]
+    fn a_cluster_is_read_and_shown() {
+        let parse_in = |dir: &str, text: &str| Config::parse(&Path::new(dir).join("n.toml"), text);
+        let config = parse_in("/etc/sicil", CLUSTER).unwrap();
+        assert_eq!(config.cluster, Some(ClusterId(0xab)));
+        assert_eq!(config.voters(), [NodeId(1), NodeId(2), NodeId(3)]);
+        assert_eq!(config.profile.value.peers(), PeerTiming::CI);
+        let peers: Vec<_> = config.peers.iter().map(|peer| (peer.id.0, peer.address.as_str())).collect();
+        assert_eq!(peers, [(2, "[::1]:9885"), (3, "node-3.example:9884")]);
+        let tls = config.tls.as_ref().unwrap();
+        assert_eq!(tls.certificate, Path::new("/etc/sicil/node1.pem"));
+        assert_eq!(tls.key, Path::new("/keys/node1.key"));
+        let again = parse_in("/elsewhere", &config.to_string()).unwrap();
+        assert_eq!((&again.peers, &again.tls, again.cluster), (&config.peers, &config.tls, config.cluster));
+        assert_eq!(Config::defaults().voters(), [NodeId(1)]);
+        assert_eq!(Config::defaults().profile.value.peers(), PeerTiming::LAN);
+    }
+
+    #[test]
+    fn a_fault_in_a_cluster_names_its_line_and_column() {
+        for (from, to, place, reason) in [
+            (
+                "[cluster]\nid = \"000000000000000000000000000000ab\"",
+                "\n",
+                "n.toml:11:1:",
+                "without [cluster] id",
+            ),
+            ("peers = \"127.0.0.1:9884\"", "", "n.toml:11:1:", "without listen.peers"),
+            ("000000ab", "000000AB", "n.toml:2:6:", "lower case"),
+            ("000000ab", "00000000", "n.toml:2:6:", "hexadecimal"),
+            ("id = 2", "id = 3", "n.toml:18:6:", "peer 3 stands twice"),
+            ("id = 2", "id = 0", "n.toml:18:6:", "outside"),
+            ("id = 2", "id = 2\nname = 1", "n.toml:19:1:", "unknown field"),
+            (
+                "address = \"127.0.0.1:9884\"",
+                "address = \"127.0.0.1:9885\"",
+                "n.toml:16:11:",
+                "1 is this node",
+            ),
+            (
+                "address = \"127.0.0.1:9884\"",
+                "address = \"10.0.0.1:9884\"",
+                "n.toml:16:11:",
+                "1 is this node",
+            ),
+            ("node-3.example:9884", "node-3.example", "n.toml:13:11:", "not host and port"),
+            ("node-3.example:9884", "node-3.example:0", "n.toml:13:11:", "not host and port"),
+            ("node-3.example:9884", "node 3:9884", "n.toml:13:11:", "not host and port"),
+            ("[::1]:9885", "::1:9885", "n.toml:19:11:", "not host and port"),
+            ("[cluster]", "demo = true\n[cluster]", "", ""),
+        ] {
+            assert!(CLUSTER.contains(from), "{from}");
+            let text = CLUSTER.replacen(from, to, 1);
+            match parse(&text) {
+                Ok(_) => assert_eq!(place, "", "{to:?} is taken"),
+                Err(said) => assert!(said.starts_with(place) && said.contains(reason), "{to:?}: {said}"),
+            }
+        }
+        let (before, after) = (CLUSTER.find("[tls]").unwrap(), CLUSTER.find("[timing]").unwrap());
+        let said = parse(&(CLUSTER[..before].to_owned() + &CLUSTER[after..])).unwrap_err();
+        assert!(said.starts_with("n.toml:7:1:") && said.contains("without [tls]"), "{said}");
+        let public = CLUSTER.replacen("peers = \"127.0.0.1:9884\"", "peers = \"0.0.0.0:9884\"", 1);
+        assert!(parse(&public).is_ok());
+        let said = parse(&("demo = true\n".to_owned() + &public)).unwrap_err();
+        assert!(said.starts_with("n.toml:5:9:") && said.contains("loopback only"), "{said}");
     }
 }

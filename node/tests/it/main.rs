@@ -6,6 +6,7 @@ mod faults;
 mod folder;
 mod lifecycle;
 mod operator;
+mod peers;
 mod process;
 mod skip;
 mod trading;
