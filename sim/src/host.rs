@@ -2,6 +2,8 @@
 
 use protocol::{Index, MonoNanos, Term};
 
+use replicas::Role;
+
 use crate::checkers::Violation;
 use crate::checkers::snapshots_survive::Snapshots;
 use crate::clock::Clock;
@@ -66,6 +68,10 @@ impl Host {
 
     pub(crate) fn serves(&self) -> bool {
         self.machine.running().is_some_and(|process| process.status().serving)
+    }
+
+    pub(crate) fn leads(&self) -> bool {
+        self.machine.running().is_some_and(|process| process.status().role == Role::Leader)
     }
 
     pub(crate) fn is_turning(&self) -> bool {

@@ -67,9 +67,19 @@ pub struct NetworkKnobs {
     pub clogs: bool,
     /// Whether processes stop turning for a while.
     pub pauses: bool,
+    /// Whether an operator moves the lead now and then.
+    pub transfers: bool,
 }
 
 const MILLI_NS: u64 = 1_000_000;
+
+/// Disks, from good to bad. The last hangs for longer than a leader may wait for its own.
+const LATENCIES: [Latency; 4] = [
+    Latency { min_us: 15, max_us: 60, stall_ppm: 0, stall_us: 0 },
+    Latency { min_us: 50, max_us: 800, stall_ppm: 5_000, stall_us: 30_000 },
+    Latency { min_us: 500, max_us: 5_000, stall_ppm: 20_000, stall_us: 200_000 },
+    Latency { min_us: 50, max_us: 800, stall_ppm: 3_000, stall_us: 2_500_000 },
+];
 
 impl NetworkKnobs {
     const QUIET: Self = Self {
@@ -80,6 +90,7 @@ impl NetworkKnobs {
         one_way: false,
         clogs: false,
         pauses: false,
+        transfers: false,
     };
 
     fn draw(rng: &mut Rng, enabled: &mut impl FnMut(u64, u64, &mut Rng) -> bool) -> Self {
@@ -93,6 +104,7 @@ impl NetworkKnobs {
             one_way: enabled(13, 4, rng),
             clogs: enabled(14, 3, rng),
             pauses: enabled(15, 4, rng),
+            transfers: enabled(16, 4, rng),
         }
     }
 }
@@ -104,7 +116,8 @@ impl Knobs {
     pub fn draw(rng: &mut Rng, nodes: usize) -> Self {
         let (quiet, single) = (rng.below(16) == 0, rng.below(8) == 0);
         let cluster = nodes > 1;
-        let kinds: &[u64] = if cluster { &[0, 1, 2, 3, 10, 11, 12, 13, 14, 15] } else { &[0, 1, 2, 3, 4, 5] };
+        let kinds: &[u64] =
+            if cluster { &[0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16] } else { &[0, 1, 2, 3, 4, 5] };
         let only = rng.pick(kinds);
         let mut enabled = |kind: u64, in_ten: u64, rng: &mut Rng| {
             let drawn = rng.below(10) < in_ten;
@@ -122,11 +135,7 @@ impl Knobs {
             network,
             traders: rng.within(1..=4) as usize,
             segment_bytes: rng.pick(&[128 << 10, 128 << 10, 256 << 10]),
-            latency: rng.pick(&[
-                Latency { min_us: 15, max_us: 60, stall_ppm: 0, stall_us: 0 },
-                Latency { min_us: 50, max_us: 800, stall_ppm: 5_000, stall_us: 30_000 },
-                Latency { min_us: 500, max_us: 5_000, stall_ppm: 20_000, stall_us: 200_000 },
-            ]),
+            latency: rng.pick(if cluster { &LATENCIES } else { &LATENCIES[..3] }),
             faults_ns: if cluster { rng.within(1_500..=6_000) } else { rng.within(300..=2_000) } * MILLI_NS,
             crash_operations_max,
             // Only a loss of power shows what a lying device has lost.
@@ -146,6 +155,12 @@ impl Knobs {
             // Entries before the older snapshot are forgotten, and no replica sends another one a snapshot yet.
             snapshot_bytes: if cluster { 1 << 40 } else { rng.pick(&[20_000, 100_000, 1 << 30]) },
         }
+    }
+
+    /// The disk that machines have once they are healed.
+    #[must_use]
+    pub fn good_latency() -> Latency {
+        LATENCIES[0]
     }
 
     /// A world without faults and without chance in it, for scripts.

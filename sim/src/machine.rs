@@ -170,7 +170,7 @@ impl Machine {
             Err(_) => Turn::Killed,
             Ok(_) if self.disk.is_dead() => Turn::Killed,
             Ok(worked) => {
-                left.messages = network::take_messages(&mut process.replica);
+                left.messages = network::take_messages(self.place, &mut process.replica);
                 left.snapshots = std::mem::take(&mut process.snapshots);
                 let sent = process.flush(now, links);
                 process.status = process.replica.status();

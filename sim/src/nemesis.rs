@@ -16,6 +16,15 @@ const CUT_MS_MAX: u64 = 1_500;
 /// Longest clog.
 const CLOG_MS_MAX: u64 = 800;
 
+/// What happens to a process as a whole.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Act {
+    /// It stands still until then.
+    Pause(usize, MonoNanos),
+    /// An operator asks it to give the lead to another.
+    Transfer(usize, usize),
+}
+
 /// The faults between machines.
 pub(crate) struct Nemesis {
     rng: Rng,
@@ -26,6 +35,7 @@ pub(crate) struct Nemesis {
     next_cut: MonoNanos,
     next_clog: MonoNanos,
     next_pause: MonoNanos,
+    next_transfer: MonoNanos,
     healed: bool,
 }
 
@@ -40,11 +50,13 @@ impl Nemesis {
             next_cut: MonoNanos(0),
             next_clog: MonoNanos(0),
             next_pause: MonoNanos(0),
+            next_transfer: MonoNanos(0),
             healed: nodes == 1,
         };
         nemesis.next_cut = nemesis.later(MonoNanos(0), 1_500);
         nemesis.next_clog = nemesis.later(MonoNanos(0), 1_000);
         nemesis.next_pause = nemesis.later(MonoNanos(0), 1_500);
+        nemesis.next_transfer = nemesis.later(MonoNanos(0), 1_500);
         nemesis
     }
 
@@ -67,29 +79,21 @@ impl Nemesis {
             (self.knobs.partitions || self.knobs.one_way).then(|| self.cut_until.unwrap_or(self.next_cut));
         let clog = self.knobs.clogs.then_some(self.next_clog);
         let pause = self.knobs.pauses.then_some(self.next_pause);
-        cut.into_iter().chain(clog).chain(pause).min()
+        let transfer = self.knobs.transfers.then_some(self.next_transfer);
+        cut.into_iter().chain(clog).chain(pause).chain(transfer).min()
     }
 
-    /// What goes wrong, or right again, by `now`. Returns a process to be paused, and until when.
+    /// What goes wrong, or right again, by `now`. Returns what happens to a process.
     pub(crate) fn act(
         &mut self,
         now: MonoNanos,
         leader: Option<usize>,
         network: &mut Network,
-    ) -> Option<(usize, MonoNanos)> {
+    ) -> Option<Act> {
         if self.healed {
             return None;
         }
-        if self.cut_until.is_some_and(|until| until <= now) {
-            self.cut_until = None;
-            self.next_cut = self.later(now, 1_200);
-            self.all_ways().into_iter().for_each(|(from, to)| network.cut(from, to, false));
-            self.trace.note("ways mended", 0, 0);
-        }
-        if self.cut_until.is_none() && now >= self.next_cut && (self.knobs.partitions || self.knobs.one_way) {
-            self.cut(leader, network);
-            self.cut_until = Some(self.later(now, CUT_MS_MAX));
-        }
+        self.cut_or_mend(now, leader, network);
         if self.knobs.clogs && now >= self.next_clog {
             let (from, to) = (self.someone(leader), self.rng.below(self.nodes as u64) as usize);
             let until = self.later(now, CLOG_MS_MAX);
@@ -104,9 +108,28 @@ impl Nemesis {
             let until = self.later(now, PAUSE_MS_MAX);
             self.trace.sometimes(if Some(place) == leader { "leader paused" } else { "follower paused" });
             self.trace.note("pause", place as u64, until.0);
-            return Some((place, until));
+            return Some(Act::Pause(place, until));
+        }
+        if self.knobs.transfers && now >= self.next_transfer {
+            self.next_transfer = self.later(now, 700);
+            let to = self.rng.below(self.nodes as u64) as usize;
+            return leader.map(|leader| Act::Transfer(leader, to));
         }
         None
+    }
+
+    fn cut_or_mend(&mut self, now: MonoNanos, leader: Option<usize>, network: &mut Network) {
+        if self.cut_until.is_some_and(|until| until <= now) {
+            self.cut_until = None;
+            self.next_cut = self.later(now, 1_200);
+            self.all_ways().into_iter().for_each(|(from, to)| network.cut(from, to, false));
+            self.trace.note("ways mended", 0, 0);
+        }
+        let cuts = self.knobs.partitions || self.knobs.one_way;
+        if cuts && self.cut_until.is_none() && now >= self.next_cut {
+            self.cut(leader, network);
+            self.cut_until = Some(self.later(now, CUT_MS_MAX));
+        }
     }
 
     fn all_ways(&self) -> Vec<(usize, usize)> {

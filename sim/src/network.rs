@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use protocol::MonoNanos;
-use replicas::Replica;
+use protocol::{Field, MonoNanos, NodeId};
+use replicas::{Outbound, ReceiveFault, Replica};
 
 use crate::disk::SimDisk;
 use crate::knobs::NetworkKnobs;
@@ -15,7 +15,7 @@ use crate::trace::Trace;
 /// Messages that wait on one way, at most: a slow receiver loses the rest.
 const WAITING_MAX: usize = 2_000;
 
-/// A message on its way, with what checkers want to know of it.
+/// A message on its way, as the bytes that would travel, with what checkers want to know of it.
 #[derive(Clone)]
 pub struct Carried {
     /// Its sender.
@@ -23,49 +23,57 @@ pub struct Carried {
     /// Its receiver.
     pub to: usize,
     /// The number of its kind in Raft's protocol.
-    pub kind: i32,
+    pub kind: u8,
     /// Its term.
     pub term: u64,
     /// Whether it refuses something.
     pub reject: bool,
-    deliver: Rc<Deliver>,
+    bytes: Rc<Vec<u8>>,
 }
-
-/// Gives a message to its receiver; whether Raft took it.
-type Deliver = dyn Fn(&mut Replica<SimDisk>) -> bool;
 
 /// Kinds of messages by their numbers in Raft's protocol, as far as anybody here looks at them.
 pub mod kinds {
     /// A candidate asks for a vote.
-    pub const REQUEST_VOTE: i32 = 5;
+    pub const REQUEST_VOTE: u8 = 5;
     /// The answer.
-    pub const REQUEST_VOTE_RESPONSE: i32 = 6;
+    pub const REQUEST_VOTE_RESPONSE: u8 = 6;
     /// The same, before the term is raised.
-    pub const REQUEST_PRE_VOTE: i32 = 17;
+    pub const REQUEST_PRE_VOTE: u8 = 17;
     /// The answer.
-    pub const REQUEST_PRE_VOTE_RESPONSE: i32 = 18;
+    pub const REQUEST_PRE_VOTE_RESPONSE: u8 = 18;
 }
 
-/// Everything that a replica wants to send, made ready for the way. Values are carried as they are: this is the one
-/// place where a codec for the wire encodes, and `deliver` is where it decodes.
-pub fn take_messages(replica: &mut Replica<SimDisk>) -> Vec<Carried> {
-    let node = |id: u64| usize::try_from(id).unwrap_or(0).saturating_sub(1);
-    let messages = replica.take_messages().into_iter();
-    let carried = messages.map(|message| Carried {
-        from: node(message.from),
-        to: node(message.to),
-        kind: message.get_msg_type() as i32,
-        term: message.term,
-        reject: message.reject,
-        deliver: Rc::new(move |replica| replica.receive(message.clone()).is_ok()),
+/// Offsets in the layout of a message (`replicas::message`).
+const KIND_AT: usize = 1;
+const FLAGS_AT: usize = 2;
+const TERM_AT: usize = 32;
+const FLAG_REJECT: u16 = 1;
+
+fn node(place: usize) -> NodeId {
+    NodeId(place as u64 + 1)
+}
+
+/// Everything that the replica at `from` wants to send.
+pub fn take_messages(from: usize, replica: &mut Replica<SimDisk>) -> Vec<Carried> {
+    let outbound = replica.take_outbound().into_iter();
+    let carried = outbound.map(|Outbound { to, bytes, .. }| Carried {
+        from,
+        to: usize::try_from(to.0).unwrap_or(0).saturating_sub(1),
+        kind: bytes[KIND_AT],
+        term: bytes.u64_at(TERM_AT),
+        reject: bytes.u16_at(FLAGS_AT) & FLAG_REJECT != 0,
+        bytes: Rc::new(bytes),
     });
     carried.collect()
 }
 
 impl Carried {
-    /// Gives it to its receiver; whether Raft took it.
-    pub fn deliver(&self, replica: &mut Replica<SimDisk>) -> bool {
-        (self.deliver)(replica)
+    /// Gives it to its receiver.
+    ///
+    /// # Errors
+    /// Why it is not taken.
+    pub fn deliver(&self, replica: &mut Replica<SimDisk>) -> Result<(), ReceiveFault> {
+        replica.receive_from(node(self.from), &self.bytes)
     }
 }
 
@@ -104,7 +112,7 @@ impl Network {
         if to >= self.nodes || from >= self.nodes || from == to {
             return;
         }
-        self.trace.note("send", (from * self.nodes + to) as u64, (term << 8) | kind.unsigned_abs() as u64);
+        self.trace.note("send", (from * self.nodes + to) as u64, (term << 8) | u64::from(kind));
         if self.way(from, to).cut || self.rng.chance_ppm(self.knobs.loss_ppm) {
             self.trace.sometimes("message lost");
             return;

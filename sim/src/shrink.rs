@@ -9,7 +9,7 @@ use crate::world::{Failure, World};
 /// What can be taken away, and how.
 type Kind = (&'static str, fn(&mut Knobs));
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     ("crashes", |k| k.crash_operations_max = 0),
     ("loss of power", |k| k.power_percent = 0),
     ("full disks", |k| k.fills_up = false),
@@ -26,6 +26,7 @@ const KINDS: [Kind; 17] = [
     ("one-way cuts", |k| k.network.one_way = false),
     ("clogs", |k| k.network.clogs = false),
     ("pauses", |k| k.network.pauses = false),
+    ("transfers of the lead", |k| k.network.transfers = false),
     ("disk stalls", |k| k.latency.stall_ppm = 0),
 ];
 

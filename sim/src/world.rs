@@ -8,7 +8,7 @@
 
 use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{EventBody, MonoNanos, SessionId, Term};
+use protocol::{EventBody, MonoNanos, NodeId, SessionId, Term};
 use replicas::{ReplicaFault, Role, StartFault};
 
 use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
@@ -17,7 +17,7 @@ use crate::disk::Crash;
 use crate::host::Host;
 use crate::knobs::Knobs;
 use crate::machine::{Left, Links, Turn, opened_epoch};
-use crate::nemesis::Nemesis;
+use crate::nemesis::{Act, Nemesis};
 use crate::network::Network;
 use crate::oracle::{Before, Opened};
 use crate::rng::Rng;
@@ -214,6 +214,9 @@ impl World {
             let host = &mut self.hosts[place];
             let disk = host.disk();
             host.faults.heal_unless(scripted, &disk);
+            if self.knobs.nodes > 1 {
+                disk.set_latency(Knobs::good_latency());
+            }
             if host.paused_until.take().is_some() {
                 host.busy = true;
             }
@@ -241,10 +244,8 @@ impl World {
         let now = self.now;
         ensure(self.stops_at.is_none_or(|at| now < at), "none", || "stopped as asked for".to_owned())?;
         let leader = self.leader();
-        if let Some((place, until)) = self.nemesis.act(now, leader, &mut self.network)
-            && self.hosts[place].is_turning()
-        {
-            self.hosts[place].paused_until = Some(until);
+        if let Some(act) = self.nemesis.act(now, leader, &mut self.network) {
+            self.done_to_process(act);
         }
         for place in 0..self.hosts.len() {
             let host = &mut self.hosts[place];
@@ -257,7 +258,7 @@ impl World {
                 self.start(place)?;
             }
         }
-        self.deliver();
+        self.deliver()?;
         self.clients_act()?;
         for place in 0..self.hosts.len() {
             if self.hosts[place].is_woken(now, &self.links) {
@@ -265,6 +266,28 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    fn done_to_process(&mut self, act: Act) {
+        let (Act::Pause(place, _) | Act::Transfer(place, _)) = act;
+        let host = &mut self.hosts[place];
+        if !host.is_turning() {
+            return;
+        }
+        match act {
+            Act::Pause(_, until) => host.paused_until = Some(until),
+            Act::Transfer(_, to) => {
+                let to = NodeId(to as u64 + 1);
+                let asked = host.machine.process().map(|process| process.replica().transfer_leader(to));
+                self.trace.note("transfer", place as u64, to.0);
+                self.trace.sometimes(if matches!(asked, Some(Ok(()))) {
+                    "lead given away"
+                } else {
+                    "transfer of the lead refused"
+                });
+                host.busy = true;
+            }
+        }
     }
 
     fn pass_time(&mut self) {
@@ -347,6 +370,11 @@ impl World {
     }
 
     fn aborted(&mut self, place: usize, fault: &ReplicaFault) -> Result<(), Violation> {
+        if matches!(fault, ReplicaFault::DiskStalled { .. }) && self.knobs.latency.stall_us > 1_000_000 {
+            self.trace.sometimes("leader ended over its own disk");
+            self.crash(place);
+            return Ok(());
+        }
         let failed =
             self.hosts[place].disk().failures() > 0 && !matches!(fault, ReplicaFault::Diverged { .. });
         ensure(failed, "same_hash", || format!("replica {place} aborted without a cause: {fault}"))?;
@@ -367,21 +395,20 @@ impl World {
     }
 
     /// Messages that have arrived go to whoever is there; a process that stands still finds them when it goes on.
-    fn deliver(&mut self) {
+    fn deliver(&mut self) -> Result<(), Violation> {
         while let Some(message) = self.network.arrived(self.now) {
             let host = &mut self.hosts[message.to];
-            if let Some(process) = host.machine.process() {
-                self.trace.note(
-                    "receive",
-                    (message.from * self.knobs.nodes + message.to) as u64,
-                    message.term,
-                );
-                if !message.deliver(process.replica()) {
-                    self.trace.sometimes("message refused by Raft");
-                }
-                host.busy = true;
+            let Some(process) = host.machine.process() else { continue };
+            let way = message.from * self.knobs.nodes + message.to;
+            self.trace.note("receive", way as u64, message.term);
+            // Nothing spoils messages here, and no log is ever shorter than the oracle knows.
+            if let Err(fault) = message.deliver(process.replica()) {
+                let what = format!("replica {} refuses a message of {}: {fault}", message.to, message.from);
+                return Err(Violation { invariant: "consensus", what });
             }
+            host.busy = true;
         }
+        Ok(())
     }
 
     fn clients_act(&mut self) -> Result<(), Violation> {
@@ -418,6 +445,7 @@ impl World {
         let host = &mut self.hosts[place];
         let (now, disk) = (host.clock.at(self.now), host.disk());
         let mut left = Left::default();
+        let leads = host.leads();
         let turn = host.machine.turn(now, &mut self.links, &mut left);
         host.busy = matches!(turn, Turn::Worked);
         match turn {
@@ -429,6 +457,10 @@ impl World {
             Turn::Worked | Turn::Idle => {}
         }
         host.witness_turn(&left, &mut self.witness)?;
+        let still_leads = host.leads();
+        ensure(left.events.is_empty() || leads || still_leads, "consensus", || {
+            format!("{} events leave replica {place}, which does not lead", left.events.len())
+        })?;
         for message in &left.messages {
             self.checkers.iter_mut().try_for_each(|checker| checker.carried(message))?;
             self.network.send(self.now, message);

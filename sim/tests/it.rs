@@ -64,7 +64,7 @@ fn seeds(first: u64) {
 }
 
 #[test]
-#[ignore = "three defects of the follower's role are known: seeds 4, 16 and 118 of three replicas"]
+#[ignore = "four defects of replicas and journal are known and not mended yet: cargo run --release -p sim -- --nodes 3 --seeds 500"]
 fn clusters_hold_every_invariant() {
     let mut counts = Counts::new();
     for (nodes, seeds) in CLUSTERS {

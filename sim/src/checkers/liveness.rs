@@ -10,8 +10,8 @@ pub(crate) const QUIET_WITHIN_NS: u64 = 20_000_000_000;
 
 /// Ten times the longest election window.
 pub(crate) fn leader_within_ns(nodes: usize) -> u64 {
-    let Timing { tick_ms, election_ticks, stagger_ticks, .. } = Timing::LAN;
-    10 * tick_ms * 1_000_000 * (election_ticks + stagger_ticks * nodes) as u64
+    let Timing { tick_ms, election_ticks, grace_ticks, stagger_ticks, .. } = Timing::LAN;
+    10 * tick_ms * 1_000_000 * (election_ticks + grace_ticks + stagger_ticks * nodes) as u64
 }
 
 /// What is still open when the time is over.
