@@ -12,6 +12,7 @@ use super::Lane;
 use super::accept::{HELLO_BYTES, WELCOME_BYTES};
 use super::endpoint::{Complaints, Endpoints};
 use super::slot::{LaneState, Parcel, Seen, Slot};
+use crate::clock::Clock;
 use crate::folder;
 
 /// Before the second attempt.
@@ -46,14 +47,14 @@ pub(super) async fn keep_connected(
     lane: Lane,
     mut queue: mpsc::Receiver<Parcel>,
 ) {
-    let complaints = Complaints::new();
+    let (complaints, clock) = (Complaints::new(), Clock::start());
     let mut backoff = BACKOFF_MIN;
     let mut seen = slot.seen.subscribe();
     while !queue.is_closed() {
         seen.mark_unchanged();
+        let mut has_held = false;
         let fault = match connect(&endpoints, &slot, client.clone(), lane).await {
             Ok(link) => {
-                backoff = BACKOFF_MIN;
                 let state = slot.lane(lane);
                 slot.set_fault(None);
                 note_instance(&slot, link.instance);
@@ -61,7 +62,10 @@ pub(super) async fn keep_connected(
                 discard(&mut queue, state);
                 state.connected.store(true, Ordering::Release);
                 tracing::info!(peer = slot.node.0, ?lane, "connected");
+                let since = clock.mono();
                 let fault = carry(link, &mut queue, state, &mut seen).await;
+                // One that is lost at once, time and again, is tried less and less often like one that never was.
+                has_held = u128::from(clock.mono().since(since)) >= endpoints.timing.idle.as_nanos();
                 state.connected.store(false, Ordering::Release);
                 discard(&mut queue, state);
                 tracing::info!(peer = slot.node.0, ?lane, fault, "connection lost");
@@ -83,6 +87,9 @@ pub(super) async fn keep_connected(
         slot.set_fault(Some(fault));
         slot.unreachable.store(true, Ordering::Release);
         (endpoints.wake)();
+        if has_held {
+            backoff = BACKOFF_MIN;
+        }
         let wait = jittered(backoff);
         backoff = (backoff * 2).min(BACKOFF_MAX);
         // A peer that has just called is there: no reason to wait.

@@ -275,6 +275,118 @@ fn a_peer_that_leaves_is_unreachable_and_connected_again_when_it_is_back() {
     assert_eq!(receive(&mut first), (NodeId(2), b"and back".to_vec()));
 }
 
+/// A network between one node that calls and one that answers, which can fall silent without a word to either.
+struct Network {
+    address: SocketAddr,
+    /// Where who answers is; `None`: whatever comes is lost.
+    target: tokio::sync::watch::Sender<Option<SocketAddr>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Network {
+    fn to(target: SocketAddr) -> Self {
+        let (front, back) = (socket(), socket());
+        let address = front.local_addr().unwrap();
+        let (sender, receiver) = tokio::sync::watch::channel(Some(target));
+        let run = move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(carry(front, back, receiver));
+        };
+        Self { address, target: sender, thread: Some(threads::start("network", run).unwrap()) }
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        // The thread ends with the sender.
+        self.target = tokio::sync::watch::Sender::new(None);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+async fn carry(
+    front: UdpSocket,
+    back: UdpSocket,
+    mut target: tokio::sync::watch::Receiver<Option<SocketAddr>>,
+) {
+    let [front, back] = [front, back].map(|socket| {
+        socket.set_nonblocking(true).unwrap();
+        tokio::net::UdpSocket::from_std(socket).unwrap()
+    });
+    let (mut calls, mut answers, mut caller) = (vec![0; 1 << 16], vec![0; 1 << 16], None);
+    loop {
+        // A datagram that cannot be sent on is lost, as on any network.
+        tokio::select! {
+            changed = target.changed() => if changed.is_err() { return },
+            Ok((bytes, from)) = front.recv_from(&mut calls) => {
+                caller = Some(from);
+                let to = *target.borrow();
+                if let Some(to) = to {
+                    back.send_to(&calls[..bytes], to).await.unwrap_or_default();
+                }
+            }
+            Ok((bytes, from)) = back.recv_from(&mut answers) => {
+                let is_target = *target.borrow() == Some(from);
+                if let Some(caller) = caller.filter(|_| is_target) {
+                    front.send_to(&answers[..bytes], caller).await.unwrap_or_default();
+                }
+            }
+        }
+    }
+}
+
+/// Two nodes, the first of which reaches the second through a network.
+fn over_a_network(authority: &Authority) -> (Peers, Network, Peers) {
+    let (one, two) = (socket(), socket());
+    let network = Network::to(two.local_addr().unwrap());
+    let second = authority.start(2, two, &[(1, one.local_addr().unwrap())]);
+    let first = authority.start(1, one, &[(2, network.address)]);
+    connected(&first);
+    connected(&second);
+    (first, network, second)
+}
+
+#[test]
+fn silence_is_loss_and_the_return_is_noticed() {
+    let authority = Authority::new(1);
+    let (mut first, network, mut second) = over_a_network(&authority);
+    let at = network.target.borrow().unwrap();
+    first.take_unreachable();
+    network.target.send_replace(None);
+    until(|| first.take_unreachable() == [NodeId(2)]);
+    until(|| !first.report()[0].connected && !first.report()[0].bulk_connected);
+    assert!(first.report()[0].fault.as_ref().is_some_and(|fault| fault == "timed out"));
+    // The other direction is of another network.
+    send(&mut second, 1, Lane::Control, b"I hear nothing");
+    assert_eq!(receive(&mut first), (NodeId(2), b"I hear nothing".to_vec()));
+    network.target.send_replace(Some(at));
+    connected(&first);
+    send(&mut first, 2, Lane::Bulk, b"now you do");
+    assert_eq!(receive(&mut second), (NodeId(1), b"now you do".to_vec()));
+}
+
+#[test]
+fn a_peer_that_was_killed_is_called_anew_as_soon_as_it_calls() {
+    let authority = Authority::new(1);
+    let (mut first, network, second) = over_a_network(&authority);
+    // It ends without a goodbye that anybody hears, and another process takes its place.
+    network.target.send_replace(None);
+    drop(second);
+    let two = socket();
+    network.target.send_replace(Some(two.local_addr().unwrap()));
+    let mut second = authority.start(2, two, &[(1, first.local_addr())]);
+    // What was said to the process before is gone; that is reported, and what is said from now on arrives.
+    until(|| first.take_unreachable() == [NodeId(2)]);
+    connected(&first);
+    let mut came = None;
+    until(|| {
+        first.send(NodeId(2), Lane::Control, b"welcome back".to_vec());
+        came = second.receive();
+        came.is_some()
+    });
+    assert_eq!(came, Some((NodeId(1), b"welcome back".to_vec())));
+}
+
 #[test]
 fn peers_come_and_go_while_the_node_runs() {
     let authority = Authority::new(1);
