@@ -1,4 +1,7 @@
 //! The reading half: lets peers in, and reads what they send for the hot thread.
+//!
+//! On the one stream of a connection its caller says hello (the lane, one byte; its instance, u64), is answered welcome
+//! (an instance, u64), and sends messages (the length, u32; the bytes). Numbers are little-endian.
 
 use std::sync::Arc;
 

@@ -107,9 +107,9 @@ async fn connect(
     client: ClientConfig,
     lane: Lane,
 ) -> Result<Link, String> {
-    let _place = endpoints.dials.acquire().await.map_err(|error| error.to_string())?;
     let local = endpoints.endpoint.local_addr().map_err(|error| error.to_string())?;
     let address = resolve(&slot.address, local.ip()).await?;
+    let _place = endpoints.dials.acquire().await.map_err(|error| error.to_string())?;
     let time_max = endpoints.handshake_time();
     let attempt = greet(endpoints, address, client, lane);
     match tokio::time::timeout(time_max, attempt).await {

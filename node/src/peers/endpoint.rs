@@ -39,7 +39,7 @@ const FIRST_WINDOW_BYTES: u64 = 256 << 10;
 /// Asked of the operating system for the socket, which may give less.
 const SOCKET_BUFFER_BYTES: usize = 4 << 20;
 /// Handshakes that this node begins at once.
-const DIALS_MAX: usize = 4;
+const DIALS_MAX: usize = 8;
 /// Handshakes that others begin at once; further ones are not answered.
 pub(super) const HANDSHAKES_MAX: usize = 64;
 /// Bytes that wait for a handshake to be looked at.

@@ -504,6 +504,31 @@ fn a_breach_of_the_protocol_ends_the_connection() {
 }
 
 #[test]
+fn among_many_that_say_nothing_a_peer_is_let_in() {
+    let authority = Authority::new(1);
+    let (one, two) = (socket(), socket());
+    let addresses = [(1, one.local_addr().unwrap()), (2, two.local_addr().unwrap())];
+    let first = authority.start(1, one, &addresses);
+    let places = || first.endpoints.handshakes.available_permits();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let silent = runtime.block_on(async {
+        let endpoints = Endpoints::new(&authority.settings(2, &[]), socket(), 1, Arc::new(|| {})).unwrap();
+        let client = endpoints.client_for(NodeId(1)).unwrap();
+        let mut silent = Vec::new();
+        // The last of them had to show first that the address was theirs.
+        while places() + 4 > endpoint::HANDSHAKES_MAX / 2 {
+            let calling = endpoints.endpoint.connect_with(client.clone(), addresses[0].1, "silent").unwrap();
+            silent.push(calling.await.unwrap());
+        }
+        (endpoints, silent)
+    });
+    let second = authority.start(2, two, &addresses);
+    connected(&first);
+    connected(&second);
+    drop(silent);
+}
+
+#[test]
 fn garbage_does_nothing() {
     let authority = Authority::new(1);
     let mut nodes = authority.cluster(2);

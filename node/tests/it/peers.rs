@@ -64,7 +64,7 @@ fn the_keys_of_a_cluster_are_checked_and_shown() {
     let folder = Folder::new("cluster-config");
     let cluster = "id = \"000000000000000000000000000000ab\"";
     let text = format!(
-        "[cluster]\n{cluster}\n[listen]\npeers = \"127.0.0.1:9884\"\n[tls]\nca = \"ca.pem\"\n\
+        "[cluster]\n{cluster}\nfounders = [1, 2]\n[listen]\npeers = \"127.0.0.1:9884\"\n[tls]\nca = \"ca.pem\"\n\
          certificate = \"node1.pem\"\nkey = \"node1.key\"\n[[peer]]\nid = 2\naddress = \"node-2.example:9884\"\n"
     );
     let check = |name: &str, text: &str| {
@@ -73,8 +73,13 @@ fn the_keys_of_a_cluster_are_checked_and_shown() {
     };
     let (code, out, err) = check("one.toml", &text);
     assert_eq!(code, 0, "{err}");
-    let shown =
-        [cluster, "peers = \"127.0.0.1:9884\"", "address = \"node-2.example:9884\"", "profile = \"lan\""];
+    let shown = [
+        cluster,
+        "founders = [1, 2]",
+        "peers = \"127.0.0.1:9884\"",
+        "address = \"node-2.example:9884\"",
+        "profile = \"lan\"",
+    ];
     for shown in shown {
         assert!(out.contains(shown), "{shown} is not in {out}");
     }
@@ -82,5 +87,5 @@ fn the_keys_of_a_cluster_are_checked_and_shown() {
     assert!(out.contains(&certificate), "relative to the file: {out}");
     let (code, _, err) = check("two.toml", &text.replace("[tls]", "[ssl]"));
     assert_eq!(code, 2);
-    assert!(err.contains("two.toml:5:2: unknown field `ssl`"), "{err}");
+    assert!(err.contains("two.toml:6:2: unknown field `ssl`"), "{err}");
 }
