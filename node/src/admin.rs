@@ -13,6 +13,7 @@ use protocol::Command;
 use protocol::wire::{self, WireFault};
 use serde::{Deserialize, Serialize};
 
+use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
 use crate::status::{Report, SessionReport};
 
@@ -46,6 +47,13 @@ pub(crate) enum Request {
     },
     /// Hash of the whole engine state: stops the engine for as long as it takes.
     StateHash,
+    /// Who belongs to the cluster.
+    Members,
+    /// Move the lead, or change the membership.
+    Order {
+        /// What.
+        order: Order,
+    },
     /// Where the engine halted.
     Halt,
     /// Pass over the record at which it halted.
@@ -88,6 +96,13 @@ pub(crate) enum Answer {
         /// In hexadecimal.
         hash: String,
     },
+    /// To [`Request::Members`].
+    Members {
+        /// As this node knows them.
+        members: Box<Members>,
+    },
+    /// To [`Request::Order`]: it is under way.
+    Ordered,
     /// To [`Request::Halt`].
     Halt {
         /// `None` = it runs.

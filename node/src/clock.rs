@@ -35,3 +35,9 @@ impl Clock {
 fn nanos(count: u128) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
+
+/// An operator's program waits for the node to get somewhere. Nothing inside a node ever does.
+#[expect(clippy::disallowed_methods, reason = "a command line has nobody else to serve meanwhile")]
+pub(crate) fn pause(duration: std::time::Duration) {
+    std::thread::sleep(duration);
+}

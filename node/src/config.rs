@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use journal::WriterKind;
 use protocol::{ClusterId, NodeId};
-use replicas::SnapshotPolicy;
+use replicas::{SnapshotPolicy, Timing};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -82,8 +82,15 @@ impl Profile {
         }
     }
 
+    /// Of elections.
+    pub(crate) const fn raft(self) -> Timing {
+        match self {
+            Self::Lan => Timing::LAN,
+            Self::Ci => Timing::CI,
+        }
+    }
+
     /// Of the connections between nodes.
-    #[cfg_attr(not(test), expect(dead_code, reason = "start does not use the transport yet"))]
     pub(crate) const fn peers(self) -> PeerTiming {
         match self {
             Self::Lan => PeerTiming::LAN,
@@ -117,6 +124,9 @@ pub(crate) struct Config {
     pub(crate) connections_max: Setting<u64>,
     /// `cluster.id`: of the cluster that a new folder becomes a part of, and that certificates have to name.
     pub(crate) cluster: Option<ClusterId>,
+    /// `cluster.founders`: with whom the cluster began, in rank order: the first is the likeliest leader. Membership since
+    /// is in the log, which begins with these: the list never changes.
+    pub(crate) founders: Vec<NodeId>,
     /// `listen.peers`
     pub(crate) listen_peers: Option<SocketAddr>,
     /// `peer`: the other nodes, in order of id.
@@ -188,6 +198,7 @@ struct FixTable {
 #[serde(deny_unknown_fields)]
 struct ClusterTable {
     id: Option<Spanned<String>>,
+    founders: Option<Spanned<Vec<u64>>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -232,6 +243,7 @@ impl Config {
             snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
             connections_max: default(CONNECTIONS_DEFAULT),
             cluster: None,
+            founders: Vec::new(),
             listen_peers: None,
             peers: Vec::new(),
             tls: None,
@@ -286,6 +298,7 @@ impl Config {
                 CONNECTIONS_MAX,
             )?,
             cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
+            founders: file.cluster.founders.as_ref().map(founders).transpose()?.unwrap_or_default(),
             listen_peers,
             peers: peers(&file.peer, node_id.value, listen_peers)?,
             tls: file.tls.as_ref().map(|tls| tls_files(tls.get_ref(), dir)),
@@ -321,13 +334,14 @@ impl Config {
         .find(|(_, address)| !address.ip().is_loopback())
     }
 
-    /// The members of a new cluster: this node and its peers, in order of id.
-    #[cfg_attr(not(test), expect(dead_code, reason = "start knows one voter yet"))]
+    /// Whether there are other nodes to talk to.
+    pub(crate) const fn is_clustered(&self) -> bool {
+        self.listen_peers.is_some()
+    }
+
+    /// With whom the cluster began: this node alone, where nothing is said of others.
     pub(crate) fn voters(&self) -> Vec<NodeId> {
-        let mut voters: Vec<_> = self.peers.iter().map(|peer| peer.id).collect();
-        voters.push(NodeId(self.node_id.value));
-        voters.sort_unstable();
-        voters
+        if self.is_clustered() { self.founders.clone() } else { vec![NodeId(self.node_id.value)] }
     }
 
     /// A node that talks to others needs all of it: who the others are to know, where to listen, and certificates.
@@ -338,6 +352,7 @@ impl Config {
         let Some((present, offset)) = peers_at.or(listen_at).or(tls_at) else { return Ok(()) };
         let missing = [
             (self.cluster.is_none(), "[cluster] id"),
+            (self.founders.is_empty(), "[cluster] founders"),
             (self.listen_peers.is_none(), "listen.peers"),
             (self.tls.is_none(), "[tls]"),
         ];
@@ -380,6 +395,8 @@ impl fmt::Display for Config {
         writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
         if let Some(cluster) = self.cluster {
             writeln!(f, "\n[cluster]\nid = \"{:032x}\"  # file", cluster.0)?;
+            let founders: Vec<String> = self.founders.iter().map(ToString::to_string).collect();
+            writeln!(f, "founders = [{}]  # file", founders.join(", "))?;
         }
         if let Some(TlsFiles { authority, certificate, key }) = &self.tls {
             // Quoted as TOML quotes; a path that is not UTF-8 cannot have come from the file.
@@ -441,6 +458,16 @@ fn cluster(found: &Spanned<String>) -> Result<ClusterId, WrongValue> {
     read_cluster(found.get_ref()).filter(|cluster| cluster.0 != 0).ok_or_else(|| WrongValue {
         offset: found.span().start,
         reason: format!("{:?} is not 32 hexadecimal digits in lower case", found.get_ref()),
+    })
+}
+
+fn founders(found: &Spanned<Vec<u64>>) -> Result<Vec<NodeId>, WrongValue> {
+    let ids = found.get_ref();
+    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
+    let fits = !ids.is_empty() && ids.len() <= PEERS_MAX && distinct.len() == ids.len() && !ids.contains(&0);
+    fits.then(|| ids.iter().copied().map(NodeId).collect()).ok_or_else(|| WrongValue {
+        offset: found.span().start,
+        reason: format!("1 to {PEERS_MAX} different node ids are expected"),
     })
 }
 
@@ -584,6 +611,7 @@ mod tests {
     /// The first of three nodes.
     const CLUSTER: &str = r#"[cluster]
 id = "000000000000000000000000000000ab"
+founders = [2, 1, 3]
 [listen]
 peers = "127.0.0.1:9884"
 [tls]
@@ -608,7 +636,7 @@ address = "[::1]:9885"
         let parse_in = |dir: &str, text: &str| Config::parse(&Path::new(dir).join("n.toml"), text);
         let config = parse_in("/etc/sicil", CLUSTER).unwrap();
         assert_eq!(config.cluster, Some(ClusterId(0xab)));
-        assert_eq!(config.voters(), [NodeId(1), NodeId(2), NodeId(3)]);
+        assert_eq!(config.voters(), [NodeId(2), NodeId(1), NodeId(3)]);
         assert_eq!(config.profile.value.peers(), PeerTiming::CI);
         let peers: Vec<_> = config.peers.iter().map(|peer| (peer.id.0, peer.address.as_str())).collect();
         assert_eq!(peers, [(2, "[::1]:9885"), (3, "node-3.example:9884")]);
@@ -624,34 +652,31 @@ address = "[::1]:9885"
     #[test]
     fn a_fault_in_a_cluster_names_its_line_and_column() {
         for (from, to, place, reason) in [
-            (
-                "[cluster]\nid = \"000000000000000000000000000000ab\"",
-                "\n",
-                "n.toml:11:1:",
-                "without [cluster] id",
-            ),
-            ("peers = \"127.0.0.1:9884\"", "", "n.toml:11:1:", "without listen.peers"),
+            ("id = \"000000000000000000000000000000ab\"", "", "n.toml:12:1:", "without [cluster] id"),
+            ("founders = [2, 1, 3]", "", "n.toml:12:1:", "without [cluster] founders"),
+            ("founders = [2, 1, 3]", "founders = [2, 2]", "n.toml:3:12:", "different node ids"),
+            ("peers = \"127.0.0.1:9884\"", "", "n.toml:12:1:", "without listen.peers"),
             ("000000ab", "000000AB", "n.toml:2:6:", "lower case"),
             ("000000ab", "00000000", "n.toml:2:6:", "hexadecimal"),
-            ("id = 2", "id = 3", "n.toml:18:6:", "peer 3 stands twice"),
-            ("id = 2", "id = 0", "n.toml:18:6:", "outside"),
-            ("id = 2", "id = 2\nname = 1", "n.toml:19:1:", "unknown field"),
+            ("id = 2", "id = 3", "n.toml:19:6:", "peer 3 stands twice"),
+            ("id = 2", "id = 0", "n.toml:19:6:", "outside"),
+            ("id = 2", "id = 2\nname = 1", "n.toml:20:1:", "unknown field"),
             (
                 "address = \"127.0.0.1:9884\"",
                 "address = \"127.0.0.1:9885\"",
-                "n.toml:16:11:",
+                "n.toml:17:11:",
                 "1 is this node",
             ),
             (
                 "address = \"127.0.0.1:9884\"",
                 "address = \"10.0.0.1:9884\"",
-                "n.toml:16:11:",
+                "n.toml:17:11:",
                 "1 is this node",
             ),
-            ("node-3.example:9884", "node-3.example", "n.toml:13:11:", "not host and port"),
-            ("node-3.example:9884", "node-3.example:0", "n.toml:13:11:", "not host and port"),
-            ("node-3.example:9884", "node 3:9884", "n.toml:13:11:", "not host and port"),
-            ("[::1]:9885", "::1:9885", "n.toml:19:11:", "not host and port"),
+            ("node-3.example:9884", "node-3.example", "n.toml:14:11:", "not host and port"),
+            ("node-3.example:9884", "node-3.example:0", "n.toml:14:11:", "not host and port"),
+            ("node-3.example:9884", "node 3:9884", "n.toml:14:11:", "not host and port"),
+            ("[::1]:9885", "::1:9885", "n.toml:20:11:", "not host and port"),
             ("[cluster]", "demo = true\n[cluster]", "", ""),
         ] {
             assert!(CLUSTER.contains(from), "{from}");
@@ -663,10 +688,10 @@ address = "[::1]:9885"
         }
         let (before, after) = (CLUSTER.find("[tls]").unwrap(), CLUSTER.find("[timing]").unwrap());
         let said = parse(&(CLUSTER[..before].to_owned() + &CLUSTER[after..])).unwrap_err();
-        assert!(said.starts_with("n.toml:7:1:") && said.contains("without [tls]"), "{said}");
+        assert!(said.starts_with("n.toml:8:1:") && said.contains("without [tls]"), "{said}");
         let public = CLUSTER.replacen("peers = \"127.0.0.1:9884\"", "peers = \"0.0.0.0:9884\"", 1);
         assert!(parse(&public).is_ok());
         let said = parse(&("demo = true\n".to_owned() + &public)).unwrap_err();
-        assert!(said.starts_with("n.toml:5:9:") && said.contains("loopback only"), "{said}");
+        assert!(said.starts_with("n.toml:6:9:") && said.contains("loopback only"), "{said}");
     }
 }

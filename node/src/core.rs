@@ -14,15 +14,17 @@ use gateways::fix::{Acceptor, ConnectionId, OutboxRead};
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{Command, EventBody, MonoNanos, SessionId};
-use replicas::{HaltCause, Now, Replica, ReplicaFault};
+use protocol::{Command, EventBody, MonoNanos, SessionId, Term};
+use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault};
 
 use crate::admin::server::{Question, Questions};
 use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
+use crate::peers::{Lane, Peers};
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
 use crate::snapshots::Snapshots;
@@ -35,6 +37,8 @@ const SPIN_NANOS: u64 = 20_000;
 const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
 /// How long a stop waits for logouts and the last bytes.
 const DRAIN_NANOS: u64 = 5 * NANOS_PER_SECOND;
+/// Messages of other nodes that are taken in one turn.
+const PEER_MESSAGES_PER_TURN: usize = 256;
 /// Reads of old outputs, for resends, in one turn …
 const RESENDS_PER_TURN: usize = 4;
 /// … and bytes of each.
@@ -48,6 +52,9 @@ pub(crate) enum CoreFault {
     /// The replica cannot go on.
     #[error("{0}")]
     Replica(#[from] ReplicaFault),
+    /// The log has lost what others count on.
+    #[error("{0}")]
+    Peer(ReceiveFault),
     /// The poller cannot be asked.
     #[error("poll: {0}")]
     Poll(#[from] io::Error),
@@ -64,6 +71,10 @@ pub(crate) struct Core {
     bell: Bell,
     publisher: Publisher,
     snapshots: Snapshots,
+    /// To the other nodes of the cluster, if there are any.
+    peers: Option<Peers>,
+    /// The term in which clients are served here: gateways belong to the leader.
+    serves_term: Option<Term>,
     /// Clients are let in.
     is_open: bool,
     attention: Attention,
@@ -128,6 +139,8 @@ impl Core {
         snapshots: Snapshots,
     ) -> Self {
         Self {
+            peers: None,
+            serves_term: None,
             replica,
             acceptor: Acceptor::new(gateways::fix::Options::default()),
             sockets,
@@ -144,6 +157,11 @@ impl Core {
         }
     }
 
+    /// Among others.
+    pub(crate) fn connect(&mut self, peers: Peers) {
+        self.peers = Some(peers);
+    }
+
     /// The state at the last applied entry.
     pub(crate) fn engine(&self) -> &Engine {
         self.replica.engine()
@@ -156,23 +174,24 @@ impl Core {
         self.publish(self.clock.mono());
     }
 
-    /// Turns until the replica has applied what it recovered and serves. Returns false if `stopping` was set before.
+    /// Turns until the replica has applied what it recovered, and serves or follows. Returns false if `stopping` was set
+    /// before.
     ///
     /// # Errors
     /// [`CoreFault`]: the process must end.
-    pub(crate) fn wait_until_serving(&mut self, stopping: &AtomicBool) -> Result<bool, CoreFault> {
-        while !self.replica.serving() {
+    pub(crate) fn wait_until_ready(&mut self, stopping: &AtomicBool) -> Result<bool, CoreFault> {
+        while self.serves_term.is_none() && !self.replica.follows() {
             if stopping.load(Ordering::Acquire) {
                 return Ok(false);
             }
             self.turn_or_park()?;
         }
-        let engine = self.replica.engine();
-        for definition in engine.definitions() {
-            self.acceptor.define(&definition);
-        }
-        self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
         Ok(true)
+    }
+
+    /// Whether clients and operators are served here, and not by another node.
+    pub(crate) const fn serves(&self) -> bool {
+        self.serves_term.is_some()
     }
 
     /// Executes commands as the operator and waits for their outcomes.
@@ -242,7 +261,8 @@ impl Core {
     /// One bounded bite of everything. Returns whether there was anything to do.
     fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
         let mut worked = self.answer_operator(now);
-        if self.replica.serving() {
+        worked |= self.hear_peers()?;
+        if self.serves() && self.replica.serving() {
             if !self.operator.is_idle() {
                 let term = self.replica.status().term;
                 worked |= self.operator.submit(term, now.mono, self.replica.sequencer());
@@ -251,8 +271,12 @@ impl Core {
                 worked |= self.read_sockets(now);
             }
             self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+        } else if self.is_open && !self.serves() {
+            self.turn_clients_away(now);
         }
         worked |= self.replica.step(now, &mut self.events)?;
+        self.tell_peers();
+        self.mind_the_lead();
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
         self.write_sockets(now);
@@ -260,6 +284,73 @@ impl Core {
         self.publisher.record(&self.replica.take_latencies());
         self.publish_if_due(now.mono);
         Ok(worked)
+    }
+
+    /// Takes what other nodes sent: a bounded bite.
+    fn hear_peers(&mut self) -> Result<bool, CoreFault> {
+        let Some(peers) = &mut self.peers else { return Ok(false) };
+        for node in peers.take_unreachable() {
+            self.replica.report_unreachable(node);
+        }
+        for heard in 0..PEER_MESSAGES_PER_TURN {
+            let Some((from, bytes)) = peers.receive() else { return Ok(heard > 0) };
+            match self.replica.receive_from(from, &bytes) {
+                Ok(()) => {}
+                Err(fault @ ReceiveFault::Regressed { .. }) => return Err(CoreFault::Peer(fault)),
+                Err(fault) => {
+                    tracing::debug!(%fault, from = from.0, "a message of another node was not taken")
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Sends what the replica has for others. What finds no room is lost, and Raft says it again.
+    fn tell_peers(&mut self) {
+        let Some(peers) = &mut self.peers else { return };
+        for Outbound { to, lane, bytes } in self.replica.take_outbound() {
+            let lane = match lane {
+                replicas::Lane::Control => Lane::Control,
+                replicas::Lane::Bulk => Lane::Bulk,
+            };
+            if !peers.send(to, lane, bytes) {
+                self.replica.report_unreachable(to);
+            }
+        }
+    }
+
+    /// Clients are served by the leader, in its term: who begins one learns what was defined meanwhile, and who has lost
+    /// the lead closes its connections, so that clients look for the next.
+    fn mind_the_lead(&mut self) {
+        let leads = self.replica.leading_term();
+        if self.serves_term.is_some() && self.serves_term != leads {
+            self.serves_term = None;
+            let open: Vec<_> = self.sockets.open().collect();
+            tracing::warn!(
+                connections = open.len(),
+                "this node does not lead any more: clients have to look elsewhere"
+            );
+            open.into_iter().for_each(|connection| self.sockets.close(connection));
+            self.acceptor = Acceptor::new(gateways::fix::Options::default());
+            self.attention = Attention::default();
+            // Whoever asked is told that nothing is known; a file can be applied again.
+            self.operator = Operator::default();
+        }
+        if self.serves_term.is_none() && leads.is_some() && self.replica.serving() {
+            self.serves_term = leads;
+            let engine = self.replica.engine();
+            for definition in engine.definitions() {
+                self.acceptor.define(&definition);
+            }
+            self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
+        }
+    }
+
+    /// A client that connects here finds the line closed at once, and tries the next node.
+    fn turn_clients_away(&mut self, now: Now) {
+        let mut strangers = Vec::new();
+        self.sockets.accept(now.mono, |connection| strangers.push(connection));
+        strangers.into_iter().for_each(|connection| self.sockets.close(connection));
     }
 
     /// Accepts connections and reads one bite from each that the gateway wants to read from.
@@ -369,7 +460,7 @@ impl Core {
     /// Answers one question of an operator, if one is waiting.
     fn answer_operator(&mut self, now: Now) -> bool {
         let Ok(question) = self.questions.try_recv() else { return false };
-        let takes_commands = self.is_open && self.replica.serving();
+        let takes_commands = self.is_open && self.serves() && self.replica.serving();
         let engine = self.replica.engine();
         let heard = match question {
             // Dropping the sender is an answer too.
@@ -385,6 +476,15 @@ impl Core {
             Question::Assets(answer) => answer.send(assets(engine)).is_ok(),
             Question::StateHash(answer) => {
                 answer.send((engine.seq_applied().0, engine.state_hash().to_string())).is_ok()
+            }
+            Question::Members(answer) => {
+                let peers = self.peers.as_ref().map(Peers::report).unwrap_or_default();
+                answer.send(Box::new(Members::of(&self.replica, &peers))).is_ok()
+            }
+            Question::Order(order, answer) => {
+                let given = order.give(&mut self.replica);
+                tracing::warn!(?order, ?given, "an operator's order to the cluster");
+                answer.send(given).is_ok()
             }
             Question::Halt(answer) => answer.send(halt_line(&self.replica.status())).is_ok(),
             Question::Skip(skip, answer) => {

@@ -19,7 +19,9 @@ mod descriptors;
 mod fault;
 mod folder;
 mod http;
+mod init;
 mod logging;
+mod members;
 mod metrics;
 mod operator;
 mod outside;
@@ -61,6 +63,8 @@ struct Cli {
 enum Command {
     /// Start a node on a data folder and serve until Ctrl-C.
     Start(StartArgs),
+    /// Make the folder of one node of a cluster, before its first start.
+    Init(InitArgs),
     /// Create or change assets, markets, accounts and sessions, and deposit money, from a file.
     Apply(ApplyArgs),
     /// Show how a running node is.
@@ -70,6 +74,14 @@ enum Command {
     Config(ConfigCommand),
     /// Judge the journal of a node that is not running, and decide what it cannot decide alone.
     Recover(RecoverArgs),
+    /// Show who belongs to the cluster, and how far each is.
+    Members(MembersArgs),
+    /// Move the lead to another voter.
+    TransferLeader(TransferArgs),
+    /// Add a node that was made with `sicil init --join`: a learner first, a voter when it has caught up.
+    AddMember(AddMemberArgs),
+    /// Remove a node, also one that is gone for good.
+    RemoveMember(RemoveMemberArgs),
     /// Make an operator's key, and print its public half for a definitions file.
     Key(KeyArgs),
     /// Pass over the record at which the engine halted, by an operator's signature.
@@ -102,6 +114,19 @@ pub(crate) struct StartArgs {
     /// What to log, such as `warn` or `info,sicil=debug`; otherwise RUST_LOG decides.
     #[arg(long, value_name = "FILTER")]
     log: Option<String>,
+}
+
+#[derive(Args)]
+pub(crate) struct InitArgs {
+    /// Data folder to make.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Configuration file of the node.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The cluster exists, and this node, under an id that was never used, will be added to it.
+    #[arg(long)]
+    pub(crate) join: bool,
 }
 
 #[derive(Args)]
@@ -160,6 +185,67 @@ pub(crate) struct RecoverArgs {
 }
 
 #[derive(Args)]
+pub(crate) struct MembersArgs {
+    /// Data folder of a running node.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct TransferArgs {
+    /// Data folder of the running leader.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Id of the voter that shall lead.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) to: u64,
+    /// Wait so long for it to come about.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    pub(crate) timeout_s: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct AddMemberArgs {
+    /// Data folder of the running leader.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Id of the new node; no node ever had it.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: u64,
+    /// It stays a learner: it follows, and does not count.
+    #[arg(long)]
+    pub(crate) learner: bool,
+    /// Wait so long for it to come about.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout_s: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct RemoveMemberArgs {
+    /// Data folder of the running leader.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Id of the node.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) node: u64,
+    /// Wait so long for it to come about.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) timeout_s: u64,
+}
+
+#[derive(Args)]
 pub(crate) struct KeyArgs {
     /// File to make, readable by its owner alone. It is not overwritten.
     #[arg(long, value_name = "FILE")]
@@ -193,10 +279,15 @@ fn main() -> ExitCode {
         Command::Start(args) => {
             logging::start(args.log.as_deref(), args.json).and_then(|()| start::run(&args))
         }
+        Command::Init(args) => init::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Status(args) => show_status(&args),
         Command::Config(ConfigCommand::Check { config }) => check_config(config),
         Command::Recover(args) => logging::start(None, false).and_then(|()| recover::run(&args)),
+        Command::Members(args) => members::show(&args),
+        Command::TransferLeader(args) => members::transfer(&args),
+        Command::AddMember(args) => members::add(&args),
+        Command::RemoveMember(args) => members::remove(&args),
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
         Command::Pki(command) => pki::run(&command),

@@ -114,7 +114,9 @@ impl Publisher {
 impl Publisher {
     /// Applying a long journal takes minutes.
     fn log_progress(&mut self, now: MonoNanos, status: &Status) {
-        if status.serving {
+        // A follower that has applied what there is recovers from nothing.
+        let is_waiting = status.index_applied == status.index_last;
+        if status.serving || is_waiting {
             self.next_progress = None;
         } else if self.next_progress.is_some_and(|due| now >= due) {
             self.next_progress = Some(now.plus(PROGRESS_INTERVAL_NANOS));

@@ -15,7 +15,7 @@ use protocol::{ActorId, ClusterId, Seq, Text};
 
 use crate::admin::client::Client;
 use crate::admin::{Answer, HaltLine, Request, hex, unhex};
-use crate::clock::Clock;
+use crate::clock::{Clock, pause};
 use crate::fault::NodeFault;
 use crate::text_file::read_text;
 use crate::{KeyArgs, SkipArgs, folder, print};
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &SkipArgs) -> Result<(), NodeFault> {
                     args.timeout_s
                 )));
             }
-            Some(_) => std::thread::sleep(WAIT),
+            Some(_) => pause(WAIT),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::Path;
 use std::process;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use journal::{FileDisk, Identity};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{ActorId, ClusterEpoch, ClusterId, Command, NodeId, RejectReason};
-use replicas::{Replica, SnapshotPolicy, StartFault, Timing};
+use replicas::{Replica, SnapshotPolicy, StartFault};
 use serde::Serialize;
 
 use crate::admin::SocketPath;
@@ -31,6 +31,7 @@ use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
 use crate::metrics::Latencies;
 use crate::outside::{Outside, Recovered};
+use crate::peers::{Credentials, PeerSettings, Peers};
 use crate::publisher::Publisher;
 use crate::snapshots::Snapshots;
 use crate::sockets::Sockets;
@@ -40,12 +41,17 @@ use crate::{StartArgs, print};
 /// The actor of the operator, by the genesis record.
 const OPERATOR: ActorId = ActorId(1);
 
-/// Printed when orders are taken.
+/// Printed when orders are taken, here or by the leader that this node follows.
 #[derive(Serialize)]
 struct Ready<'a> {
     event: &'static str,
     fix: &'a str,
     http: &'a str,
+    /// Where the other nodes of the cluster connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    peers: Option<&'a str>,
+    /// `leader`: orders are taken here; `follower`: by another node.
+    role: &'static str,
     data: &'a str,
     demo: bool,
     seq: u64,
@@ -89,7 +95,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let (mut core, fixed) =
         assemble(disk, &config, connections_max, &args.data, (folder, demo), clock, &stopping)?;
     let seq_of_snapshot = core.engine().seq_applied().0;
-    if !core.wait_until_serving(&stopping).unwrap_or_else(|fault| abort(&fault)) {
+    if !core.wait_until_ready(&stopping).unwrap_or_else(|fault| abort(&fault)) {
         return leave(&args.data);
     }
     let recovered_commands = match folder {
@@ -97,12 +103,15 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
         Folder::Replica => core.engine().seq_applied().0 - seq_of_snapshot,
     };
     let demo = core.engine().genesis().is_some_and(|genesis| genesis.demo);
+    let role = if core.serves() { "leader" } else { "follower" };
     settle_demo(&mut core, &config, demo, &args.data)?;
     core.open();
     let ready = Ready {
         event: "ready",
         fix: &fixed.fix,
         http: &fixed.http,
+        peers: fixed.peers.as_deref(),
+        role,
         data: &args.data.to_string_lossy(),
         demo,
         seq: core.engine().seq_applied().0,
@@ -129,9 +138,14 @@ fn assemble(
 ) -> Result<(Core, Arc<Fixed>), NodeFault> {
     let fix = listen("fix", config.listen_fix.value)?;
     let http = listen("http", config.listen_http.value)?;
+    let peer_socket = config.listen_peers.map(bind_peers).transpose()?;
     let fixed = Arc::new(Fixed {
         fix: fix.local_addr().map_err(NodeFault::io("address"))?.to_string(),
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
+        peers: match &peer_socket {
+            Some(socket) => Some(socket.local_addr().map_err(NodeFault::io("address"))?.to_string()),
+            None => None,
+        },
         writer: disk.writer(),
     });
     let sockets = Sockets::new(fix, connections_max);
@@ -143,12 +157,17 @@ fn assemble(
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     refuse_other_node(&replica, config, dir)?;
+    let peers = peer_socket.map(|socket| start_peers(socket, config, &bell)).transpose()?;
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
     let wake = Box::new(ringer(&bell));
     outside.recovered(Recovered { admin, desk, status, stopping: Arc::clone(stopping), wake })?;
-    Ok((Core::new(replica, sockets, bell, questions, clock, publisher, snapshots), fixed))
+    let mut core = Core::new(replica, sockets, bell, questions, clock, publisher, snapshots);
+    if let Some(peers) = peers {
+        core.connect(peers);
+    }
+    Ok((core, fixed))
 }
 
 fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
@@ -158,6 +177,26 @@ fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
 
 fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, NodeFault> {
     TcpListener::bind(address).map_err(|source| NodeFault::Listen { listener, address, source })
+}
+
+fn bind_peers(address: SocketAddr) -> Result<UdpSocket, NodeFault> {
+    let bound = UdpSocket::bind(address);
+    bound.map_err(|source| NodeFault::Listen { listener: "peers", address, source })
+}
+
+/// Connects to the other nodes of the cluster.
+fn start_peers(socket: UdpSocket, config: &Config, bell: &Bell) -> Result<Peers, NodeFault> {
+    let (Some(cluster), Some(tls)) = (config.cluster, &config.tls) else {
+        return Err(NodeFault::Usage("peers without a cluster or certificates".to_owned()));
+    };
+    let settings = PeerSettings {
+        cluster,
+        node: NodeId(config.node_id.value),
+        peers: config.peers.clone(),
+        credentials: Credentials::load(&tls.authority, &tls.certificate, &tls.key)?,
+        timing: config.profile.value.peers(),
+    };
+    Peers::start(settings, socket, ringer(bell))
 }
 
 fn open_replica(
@@ -170,10 +209,15 @@ fn open_replica(
     let node = NodeId(config.node_id.value);
     let operator_uid = rustix::process::geteuid().as_raw();
     let options = replicas::Options {
-        voters: vec![node],
-        timing: Timing::LAN,
+        voters: config.voters(),
+        timing: config.profile.value.raft(),
         snapshots: SnapshotPolicy {
-            journal_bytes: config.snapshot_journal_bytes.value,
+            // Until a follower that lags can be sent one, none is taken among others: all of the log stays readable.
+            journal_bytes: if config.is_clustered() {
+                u64::MAX
+            } else {
+                config.snapshot_journal_bytes.value
+            },
             interval_ms: config.snapshot_interval_ms.value,
         },
         genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },
@@ -182,6 +226,10 @@ fn open_replica(
     let journal_options = folder::journal_options(config)?;
     let opened = match folder {
         Folder::Replica => Replica::open(disk, beside, journal_options, &options),
+        Folder::Blank if config.is_clustered() => {
+            let what = "is blank: `sicil init` makes the folder of a node that founds or joins a cluster";
+            return Err(NodeFault::Usage(format!("{} {what}", dir.display())));
+        }
         Folder::Blank => {
             let cluster = ClusterId(u128::from_le_bytes(folder::random()?));
             let identity = Identity { cluster, epoch: ClusterEpoch(1), node };
@@ -198,7 +246,15 @@ fn open_replica(
 
 /// The only voter would be one that is not there, and the start would wait for it for ever.
 fn refuse_other_node(replica: &Replica<FileDisk>, config: &Config, dir: &Path) -> Result<(), NodeFault> {
-    let (asked, found) = (config.node_id.value, replica.status().node.0);
+    let status = replica.status();
+    if let Some(asked) = config.cluster.filter(|cluster| *cluster != status.cluster) {
+        let (asked, found) = (asked.0, status.cluster.0);
+        return Err(NodeFault::Usage(format!(
+            "cluster.id = {asked:032x}, but {} belongs to cluster {found:032x}",
+            dir.display()
+        )));
+    }
+    let (asked, found) = (config.node_id.value, status.node.0);
     if asked == found {
         return Ok(());
     }
@@ -214,6 +270,10 @@ fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Resu
         };
     }
     refuse_public_demo(config)?;
+    if !core.serves() {
+        // The leader sees to it.
+        return Ok(());
+    }
     let items = definitions::translate(Path::new("built-in demo"), definitions::DEMO, Assets::new())?;
     if is_applied(core.engine(), &items) {
         return Ok(());

@@ -48,6 +48,8 @@ pub(crate) struct Fixed {
     pub(crate) fix: String,
     /// Where HTTP is served.
     pub(crate) http: String,
+    /// Where the other nodes of the cluster connect.
+    pub(crate) peers: Option<String>,
     /// The writer in use, which may be another than the one asked for.
     pub(crate) writer: WriterKind,
 }

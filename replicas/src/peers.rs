@@ -2,7 +2,7 @@
 
 use journal::Disk;
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{Index, MonoNanos, NodeId};
+use protocol::{Index, MonoNanos, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message, MessageType};
 
@@ -165,6 +165,22 @@ impl<D: Disk> Replica<D> {
     /// The way to a peer is down: the leader stops streaming to it and probes.
     pub fn report_unreachable(&mut self, node: NodeId) {
         self.raft.report_unreachable(node.0);
+    }
+
+    /// The term that this replica leads and has begun; what it serves is [`Replica::serving`].
+    #[must_use]
+    pub const fn leading_term(&self) -> Option<Term> {
+        self.term_started
+    }
+
+    /// Whether this replica has joined: another leads, the cluster has begun, and everything that is known to be
+    /// committed is applied.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        let raft = &self.raft.raft;
+        let has_leader = self.leader().is_some_and(|leader| leader.0 != raft.id);
+        let begun = self.apply.engine().genesis().is_some();
+        has_leader && begun && self.apply.halted().is_none() && self.apply.index().0 == raft.raft_log.committed
     }
 
     /// Who leads, as far as this replica knows.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use protocol::Command;
 use protocol::skip::Skip;
-use replicas::SkipNotProposed;
+use replicas::{ClusterRefusal, SkipNotProposed};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, oneshot};
@@ -19,6 +19,7 @@ use tokio::sync::{Semaphore, oneshot};
 use crate::admin::{
     Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, HaltLine, LINE_BYTES_MAX, Request, SocketPath, unhex,
 };
+use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
 use crate::status::{SessionReport, Watch, latest};
 
@@ -42,6 +43,10 @@ pub(crate) enum Question {
     Submit(Vec<Command>, oneshot::Sender<Vec<Outcome>>),
     /// Seq and hash of the whole state.
     StateHash(oneshot::Sender<(u64, String)>),
+    /// Who belongs to the cluster.
+    Members(oneshot::Sender<Box<Members>>),
+    /// Move the lead, or change the membership; what speaks against it.
+    Order(Order, oneshot::Sender<Result<(), ClusterRefusal>>),
     /// Where the engine halted.
     Halt(oneshot::Sender<Option<HaltLine>>),
     /// Pass over the record there; what the replica says against it.
@@ -103,6 +108,12 @@ impl Desk {
             Request::StateHash => {
                 let (seq, hash) = self.ask(Question::StateHash).await?;
                 Answer::StateHash { seq, hash }
+            }
+            Request::Members => Answer::Members { members: self.ask(Question::Members).await? },
+            Request::Order { order } => {
+                let given = self.ask(|to| Question::Order(order, to)).await?;
+                given.map_err(|refused| refused.to_string())?;
+                Answer::Ordered
             }
             Request::Halt => Answer::Halt { halt: self.ask(Question::Halt).await? },
             Request::Skip { payload } => {

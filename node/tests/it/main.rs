@@ -1,6 +1,7 @@
 //! The shipped binary as a process: real files, real sockets, a folder and free ports of its own for each test.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod cluster;
 mod demo;
 mod faults;
 mod folder;

@@ -36,11 +36,33 @@ impl Client {
     }
 
     pub(crate) fn log_on(&mut self, node: &Node, style: LogonStyle) {
-        let stream = TcpStream::connect(node.ready["fix"].as_str().unwrap()).unwrap();
+        assert!(self.try_log_on(node, style), "the node closed the connection: {:?}", self.kinds());
+    }
+
+    /// As [`Self::log_on`]; false if the node does not lead, or ends.
+    pub(crate) fn try_log_on(&mut self, node: &Node, style: LogonStyle) -> bool {
+        let Ok(stream) = TcpStream::connect(node.ready["fix"].as_str().unwrap()) else { return false };
         stream.set_read_timeout(Some(HANGS)).unwrap();
         self.stream = Some(stream);
         self.session.connect(style, self.now());
-        self.until(|client| client.session.phase() == Phase::Active && client.session.caught_up());
+        self.exchange(|client| client.session.phase() == Phase::Active && client.session.caught_up())
+    }
+
+    /// Sends what waits, and does not wait for answers.
+    pub(crate) fn flush(&mut self) {
+        let mut output = Vec::new();
+        self.session.take_output(&mut output);
+        self.stream.as_mut().unwrap().write_all(&output).unwrap_or_default();
+    }
+
+    /// Reads until the node ends the connection.
+    pub(crate) fn hang_up(&mut self) {
+        assert!(!self.exchange(|_| false));
+    }
+
+    /// Everything received and not taken by [`Self::report`].
+    pub(crate) fn received(&self) -> &[Message] {
+        &self.received
     }
 
     /// Exchanges bytes until `done`; false if the node closed the connection before.

@@ -1,0 +1,261 @@
+//! `sicil members`, `transfer-leader`, `add-member` and `remove-member`: who belongs to the cluster, how far each is, and the
+//! orders of an operator to it.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use journal::FileDisk;
+use protocol::NodeId;
+use protocol::time::NANOS_PER_SECOND;
+use replicas::{Member, MemberChange, MemberRole, Replica};
+use serde::{Deserialize, Serialize};
+
+use crate::admin::client::Client;
+use crate::admin::{Answer, Request};
+use crate::clock::{Clock, pause};
+use crate::fault::NodeFault;
+use crate::peers::PeerReport;
+use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, TransferArgs, print};
+
+/// To be asked again.
+const WAIT: Duration = Duration::from_millis(20);
+
+/// The cluster, as one node knows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Members {
+    /// The node that says so.
+    node: u64,
+    term: u64,
+    /// Who leads, if that is known.
+    leader: Option<u64>,
+    /// Last entry of this node's log, and the last one that it knows to be committed.
+    index_last: u64,
+    index_committed: u64,
+    members: Vec<MemberLine>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MemberLine {
+    node: u64,
+    /// `voter` or `learner`.
+    role: String,
+    /// The last entry on its disk; the leader alone knows.
+    index_durable: Option<u64>,
+    /// Entries that it lacks of the leader's.
+    lag_entries: Option<u64>,
+    /// Whether the leader has heard of it lately.
+    active: Option<bool>,
+    /// As configured here; none of this node itself, or of one that the configuration does not know.
+    address: Option<String>,
+    connected: Option<bool>,
+    rtt_us: Option<u64>,
+    /// Messages to it that found no room or no connection.
+    messages_dropped: Option<u64>,
+}
+
+/// What an operator asks of the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Order {
+    /// This voter shall lead.
+    Transfer {
+        /// Who.
+        to: u64,
+    },
+    /// This node follows, without a vote.
+    AddLearner {
+        /// Who.
+        node: u64,
+    },
+    /// This learner counts from now on.
+    Promote {
+        /// Who.
+        node: u64,
+    },
+    /// This node is no member any more.
+    Remove {
+        /// Who.
+        node: u64,
+    },
+}
+
+impl Order {
+    /// Gives it to the replica.
+    ///
+    /// # Errors
+    /// What speaks against it.
+    pub(crate) fn give(self, replica: &mut Replica<FileDisk>) -> Result<(), replicas::ClusterRefusal> {
+        match self {
+            Self::Transfer { to } => replica.transfer_leader(NodeId(to)),
+            Self::AddLearner { node } => replica.change_members(MemberChange::AddLearner(NodeId(node))),
+            Self::Promote { node } => replica.change_members(MemberChange::Promote(NodeId(node))),
+            Self::Remove { node } => replica.change_members(MemberChange::Remove(NodeId(node))),
+        }
+    }
+}
+
+impl Members {
+    /// As `replica` and the connections to `peers` have it.
+    pub(crate) fn of(replica: &Replica<FileDisk>, peers: &[PeerReport]) -> Self {
+        let status = replica.status();
+        let line = |member: Member| {
+            let peer = peers.iter().find(|peer| peer.node == member.node);
+            MemberLine {
+                node: member.node.0,
+                role: match member.role {
+                    MemberRole::Voter => "voter".to_owned(),
+                    MemberRole::Learner => "learner".to_owned(),
+                },
+                index_durable: member.progress.map(|(matched, _)| matched.0),
+                lag_entries: member
+                    .progress
+                    .map(|(matched, _)| status.index_last.0.saturating_sub(matched.0)),
+                active: member.progress.map(|(_, active)| active),
+                address: peer.map(|peer| peer.address.clone()),
+                connected: peer.map(|peer| peer.connected),
+                rtt_us: peer
+                    .and_then(|peer| peer.rtt)
+                    .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                messages_dropped: peer.map(|peer| peer.dropped),
+            }
+        };
+        Self {
+            node: status.node.0,
+            term: status.term.0,
+            leader: replica.leader().map(|leader| leader.0),
+            index_last: status.index_last.0,
+            index_committed: status.index_committed.0,
+            members: replica.members().into_iter().map(line).collect(),
+        }
+    }
+
+    fn line(&self, node: u64) -> Option<&MemberLine> {
+        self.members.iter().find(|member| member.node == node)
+    }
+
+    fn print(&self, json: bool) -> Result<(), NodeFault> {
+        if json {
+            let text = serde_json::to_string(self).map_err(|error| NodeFault::Internal(error.to_string()))?;
+            return print(&(text + "\n"));
+        }
+        let leader = self.leader.map_or("none known".to_owned(), |leader| leader.to_string());
+        let mut text = format!(
+            "term {}, leader {leader}; node {} has entries up to {}, committed up to {}\n",
+            self.term, self.node, self.index_last, self.index_committed
+        );
+        let or_dash = |value: Option<String>| value.unwrap_or("-".to_owned());
+        for member in &self.members {
+            let lag = or_dash(member.lag_entries.map(|lag| lag.to_string()));
+            let active = match member.active {
+                Some(true) => "active",
+                Some(false) => "silent",
+                None => "-",
+            };
+            let rtt = or_dash(member.rtt_us.map(|rtt| format!("{rtt} us")));
+            let address = member.address.as_deref().unwrap_or("-");
+            writeln!(
+                text,
+                "node {:<4} {:<8} lag {lag:<8} {active:<7} rtt {rtt:<9} {address}",
+                member.node, member.role
+            )
+            .unwrap_or_default();
+        }
+        print(&text)
+    }
+}
+
+/// `sicil members`.
+///
+/// # Errors
+/// If no node answers.
+pub(crate) fn show(args: &MembersArgs) -> Result<(), NodeFault> {
+    ask(&mut Client::connect(&args.data)?)?.print(args.json)
+}
+
+/// `sicil transfer-leader`.
+///
+/// # Errors
+/// [`NodeFault::Admin`] with what speaks against it; [`NodeFault::Unanswered`] if it has not come about in time.
+pub(crate) fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
+    let mut client = Client::connect(&args.data)?;
+    give(&mut client, Order::Transfer { to: args.to })?;
+    until(&args.data, args.timeout_s, &format!("node {} does not lead yet", args.to), |members| {
+        members.leader == Some(args.to)
+    })?
+    .print(args.json)
+}
+
+/// `sicil add-member`: a learner first, which counts when it has caught up.
+///
+/// # Errors
+/// As [`transfer`].
+pub(crate) fn add(args: &AddMemberArgs) -> Result<(), NodeFault> {
+    let mut client = Client::connect(&args.data)?;
+    let node = args.node;
+    if ask(&mut client)?.line(node).is_none() {
+        give(&mut client, Order::AddLearner { node })?;
+    }
+    let waits = format!("node {node} has not caught up yet; the same command goes on from here");
+    let caught_up = |members: &Members| {
+        members
+            .line(node)
+            .is_some_and(|line| line.active == Some(true) && line.lag_entries.is_some_and(|lag| lag < 64))
+    };
+    let members = until(&args.data, args.timeout_s, &waits, caught_up)?;
+    if args.learner {
+        return members.print(args.json);
+    }
+    give(&mut client, Order::Promote { node })?;
+    let is_voter = |members: &Members| members.line(node).is_some_and(|line| line.role == "voter");
+    until(&args.data, args.timeout_s, &waits, is_voter)?.print(args.json)
+}
+
+/// `sicil remove-member`.
+///
+/// # Errors
+/// As [`transfer`].
+pub(crate) fn remove(args: &RemoveMemberArgs) -> Result<(), NodeFault> {
+    let node = args.node;
+    give(&mut Client::connect(&args.data)?, Order::Remove { node })?;
+    let waits = format!("node {node} is still a member");
+    until(&args.data, args.timeout_s, &waits, |members| members.line(node).is_none())?.print(args.json)
+}
+
+fn ask(client: &mut Client) -> Result<Members, NodeFault> {
+    if let Answer::Members { members } = client.ask(&Request::Members)? {
+        Ok(*members)
+    } else {
+        Err(crossed())
+    }
+}
+
+fn give(client: &mut Client, order: Order) -> Result<(), NodeFault> {
+    if let Answer::Ordered = client.ask(&Request::Order { order })? { Ok(()) } else { Err(crossed()) }
+}
+
+fn until(
+    dir: &Path,
+    timeout_s: u64,
+    waits: &str,
+    done: impl Fn(&Members) -> bool,
+) -> Result<Members, NodeFault> {
+    let mut client = Client::connect(dir)?;
+    let clock = Clock::start();
+    loop {
+        let members = ask(&mut client)?;
+        if done(&members) {
+            return Ok(members);
+        }
+        if clock.mono().0 > timeout_s.saturating_mul(NANOS_PER_SECOND) {
+            return Err(NodeFault::Unanswered(waits.to_owned()));
+        }
+        pause(WAIT);
+    }
+}
+
+fn crossed() -> NodeFault {
+    NodeFault::Admin("an answer to something else".to_owned())
+}
