@@ -6,8 +6,10 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod cluster;
 mod draw;
 mod engine;
+mod failover;
 mod far;
 mod fault;
 mod fix;
@@ -18,6 +20,7 @@ mod lobster;
 mod matching;
 mod mix;
 mod quantile;
+mod traders;
 mod workload;
 mod workload_file;
 
@@ -44,6 +47,8 @@ enum What {
     Journal(journal::Args),
     /// One FIX session against a node: latency, rate, and both beside the bare machine.
     Fix(fix::Args),
+    /// Three node processes whose leader is killed under load: how long clients wait, and what became of each order.
+    Failover(failover::Args),
     /// One hour of real order flow (LOBSTER format) through the matching core.
     Lobster(lobster::Args),
 }
@@ -55,6 +60,7 @@ fn main() -> ExitCode {
         What::Engine(args) => engine::run(&args),
         What::Journal(args) => journal::run(&args),
         What::Fix(args) => fix::run(&args),
+        What::Failover(args) => failover::run(&args),
         What::Lobster(args) => lobster::run(&args),
     };
     match done {
