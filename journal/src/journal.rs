@@ -176,6 +176,8 @@ pub struct Journal<D> {
     durable_block: u64,
     hint_due: bool,
     commit: Index,
+    /// What the last block that was handed to the disk says is committed.
+    written_commit: Index,
     newest_time: UnixNanos,
     hard_state: HardState,
     /// Entries before the snapshot before this one are forgotten when the next one is noted.
@@ -214,6 +216,8 @@ struct Contents {
     durable_to: Index,
     mark: Mark,
     hard_state: Option<HardState>,
+    /// The newest entry known to be committed when the last frame was put into the block, or until the next was begun.
+    commit: Index,
 }
 
 struct InFlight {
@@ -323,6 +327,10 @@ impl<D: Disk> Journal<D> {
     /// The newest committed entry; goes along in the next block's header.
     pub fn set_commit(&mut self, commit: Index) {
         self.commit = self.commit.max(commit);
+        // Not in an earlier block: alone on disk it would vouch for entries that a later one voids.
+        if let Some(building) = self.building.back_mut() {
+            building.contents.commit = self.commit;
+        }
     }
 
     /// Takes what the disk has finished and gives it what has gathered. Never blocks, except for a new term or vote,
@@ -557,6 +565,7 @@ impl<D: Disk> Journal<D> {
         building.contents.end = self.log;
         building.contents.durable_to = self.log.last_index;
         building.contents.mark = self.appended;
+        building.contents.commit = self.commit;
         building.contents.hard_state = hard_state.or(building.contents.hard_state);
         (building.ordinal, offset)
     }
@@ -572,7 +581,13 @@ impl<D: Disk> Journal<D> {
         let mut block = self.tail.take_buffer(bytes.max(self.options.block_bytes_max));
         block::begin(&mut block);
         let end = self.building.back().map_or(self.written, |building| building.contents.end);
-        let contents = Contents { end, durable_to: end.last_index, mark: self.appended, hard_state: None };
+        let contents = Contents {
+            end,
+            durable_to: end.last_index,
+            mark: self.appended,
+            hard_state: None,
+            commit: self.commit,
+        };
         Building {
             block,
             ordinal: self.tail.begin_block(),
@@ -638,6 +653,7 @@ impl<D: Disk> Journal<D> {
         let Building { mut block, entries, first_index, before, contents, .. } = building;
         self.stats.frame_bytes += (block.len() - BLOCK_HEADER_BYTES) as u64;
         let place = Place { segment: self.active.header.name(), offset: self.active.next_offset };
+        self.written_commit = contents.commit;
         self.close_block(&mut block, entries, first_index, before, &contents.end);
         self.written = contents.end;
         let block = Arc::new(block);
@@ -666,7 +682,7 @@ impl<D: Disk> Journal<D> {
             last_term: end.last_term,
             prev_last_index: before.0,
             prev_last_term: before.1,
-            commit_index: self.commit,
+            commit_index: self.written_commit,
             prev_block_crc: self.last_block_crc,
             ..BlockHeader::default()
         };

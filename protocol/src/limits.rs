@@ -71,8 +71,6 @@ pub const TRANSFER_IDS_MAX: usize = 1 << 22;
 pub const REQUEST_WINDOW: u64 = 1_024;
 /// Outputs kept for a session's resends; older ones are answered by a gap fill.
 pub const OUTBOX_PER_SESSION_MAX: u64 = 1 << 20;
-/// Raft entries in one message between replicas.
-pub const PEER_ENTRIES_MAX: usize = 1_024;
 /// Bytes of the reason for which a record is passed over.
 pub const SKIP_REASON_BYTES_MAX: usize = 200;
 /// Operators who sign such a decision.

@@ -16,7 +16,7 @@
 use bytes::Bytes;
 use protobuf::Message as _;
 use protocol::frame::{Frame, FrameKind};
-use protocol::limits::{BLOCK_BYTES_LARGE, PEER_ENTRIES_MAX};
+use protocol::limits::{BLOCK_BYTES_LARGE, PEER_MESSAGE_BYTES_MAX};
 use protocol::{ClusterEpoch, Field, NodeId, put};
 use raft::prelude::{
     ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, Entry, EntryType, Message,
@@ -95,6 +95,34 @@ pub struct Envelope {
     pub from: NodeId,
     /// The receiver.
     pub to: NodeId,
+}
+
+/// Bytes of entries in one message, unless a single one is longer. Raft batches without a bound of its own.
+const ENTRY_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(ENTRY_BYTES_MAX + BLOCK_BYTES_LARGE + HEADER_BYTES < PEER_MESSAGE_BYTES_MAX);
+
+/// An append as several, each of bounded length: what one says of the entry before it, the one before it ends with.
+pub(crate) fn split(mut message: Message) -> Vec<Message> {
+    let mut parts = Vec::new();
+    if message.get_msg_type() != MessageType::MsgAppend {
+        return vec![message];
+    }
+    let mut entries = std::mem::take(&mut message.entries).into_iter().peekable();
+    loop {
+        let mut part = message.clone();
+        let mut bytes = 0;
+        while let Some(entry) = entries.next_if(|entry| {
+            bytes += ENTRY_HEADER_BYTES + entry.data.len();
+            bytes <= ENTRY_BYTES_MAX || part.entries.is_empty()
+        }) {
+            (message.index, message.log_term) = (entry.index, entry.term);
+            part.entries.push(entry);
+        }
+        parts.push(part);
+        if entries.peek().is_none() {
+            return parts;
+        }
+    }
 }
 
 /// The bytes of `message`.
@@ -211,7 +239,7 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Message, MessageFault>
     }
     message.context = Bytes::copy_from_slice(take(&mut rest, context_bytes)?);
     let entries = usize_of(header.u32_at(4));
-    if entries > PEER_ENTRIES_MAX {
+    if entries > rest.len() / ENTRY_HEADER_BYTES {
         return Err(MessageFault::Range("entries"));
     }
     for place in 0..entries {
@@ -298,14 +326,10 @@ fn decode_change(data: &[u8]) -> Option<ConfChangeV2> {
     Some(change)
 }
 
-/// Entries of an append follow the message's index without a gap, in terms that do not fall; a read request may carry one.
+/// Entries of an append follow the message's index without a gap, in terms that do not fall.
 fn check_place(message: &Message, place: usize, entry: &Entry) -> Result<(), MessageFault> {
     let wrong = |what| MessageFault::Entry { index: entry.index, what };
     let kind = message.get_msg_type();
-    let is_read = matches!(kind, MessageType::MsgReadIndex | MessageType::MsgReadIndexResp);
-    if is_read && place == 0 && entry.data.len() <= CONTEXT_BYTES_MAX {
-        return Ok(());
-    }
     if kind != MessageType::MsgAppend {
         return Err(wrong("an entry where there is none"));
     }
@@ -360,7 +384,7 @@ fn kind_code(kind: MessageType) -> u8 {
 /// Kinds that travel. Proposals and wishes to transfer the lead do not: a client's command enters through the leader's sequencer, or not at all; nor do the
 /// messages that a replica sends to itself.
 fn kind_of(code: u8) -> Option<MessageType> {
-    const TRAVELLING: [MessageType; 12] = [
+    const TRAVELLING: [MessageType; 10] = [
         MessageType::MsgAppend,
         MessageType::MsgAppendResponse,
         MessageType::MsgRequestVote,
@@ -369,8 +393,6 @@ fn kind_of(code: u8) -> Option<MessageType> {
         MessageType::MsgHeartbeat,
         MessageType::MsgHeartbeatResponse,
         MessageType::MsgTimeoutNow,
-        MessageType::MsgReadIndex,
-        MessageType::MsgReadIndexResp,
         MessageType::MsgRequestPreVote,
         MessageType::MsgRequestPreVoteResponse,
     ];
@@ -505,6 +527,28 @@ mod tests {
             edit(&|m| m.set_msg_type(MessageType::MsgHeartbeat)),
             entry(41, "an entry where there is none")
         );
+    }
+
+    #[test]
+    fn a_long_append_is_split_and_says_the_same() {
+        let mut long = message(MessageType::MsgAppend);
+        for index in 41..=3_000 {
+            let data = frame(index, 6, &[7; 1_000]);
+            long.entries.push(Entry { index, term: 6, data: data.into(), ..Entry::default() });
+        }
+        let parts = split(long.clone());
+        assert!(parts.len() > 2, "{}", parts.len());
+        let mut before = (40, 5);
+        for part in &parts {
+            assert_eq!((part.index, part.log_term), before);
+            let bytes = encode(ENVELOPE.epoch, part);
+            assert!(bytes.len() < PEER_MESSAGE_BYTES_MAX);
+            assert_eq!(decode(ENVELOPE, &bytes).as_ref(), Ok(part));
+            before = part.entries.last().map(|entry| (entry.index, entry.term)).unwrap();
+        }
+        let joined: Vec<_> = parts.into_iter().flat_map(|part| part.entries.into_vec()).collect();
+        assert_eq!(joined, long.entries.into_vec());
+        assert_eq!(split(message(MessageType::MsgAppend)).len(), 1, "an empty one stays");
     }
 
     /// Seeded damage: every outcome is a message or a refusal, never a panic, and what is read is written again the same.

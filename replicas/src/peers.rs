@@ -137,10 +137,10 @@ impl<D: Disk> Replica<D> {
         let epoch = self.raft.store().journal().identity().epoch;
         let last = self.raft.raft.raft_log.last_index();
         let messages = std::mem::take(&mut self.messages);
-        let outbound = messages.iter().map(|message| Outbound {
+        let outbound = messages.into_iter().flat_map(message::split).map(|message| Outbound {
             to: NodeId(message.to),
-            lane: lane_of(message, last),
-            bytes: message::encode(epoch, message),
+            lane: lane_of(&message, last),
+            bytes: message::encode(epoch, &message),
         });
         outbound.collect()
     }
@@ -180,7 +180,10 @@ impl<D: Disk> Replica<D> {
         let raft = &self.raft.raft;
         let has_leader = self.leader().is_some_and(|leader| leader.0 != raft.id);
         let begun = self.apply.engine().genesis().is_some();
-        has_leader && begun && self.apply.halted().is_none() && self.apply.index().0 == raft.raft_log.committed
+        has_leader
+            && begun
+            && self.apply.halted().is_none()
+            && self.apply.index().0 == raft.raft_log.committed
     }
 
     /// Who leads, as far as this replica knows.

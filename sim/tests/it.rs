@@ -64,7 +64,6 @@ fn seeds(first: u64) {
 }
 
 #[test]
-#[ignore = "four defects of replicas and journal are known and not mended yet: cargo run --release -p sim -- --nodes 3 --seeds 500"]
 fn clusters_hold_every_invariant() {
     let mut counts = Counts::new();
     for line in include_str!("../clusters.txt").lines().filter(|line| !line.starts_with('#')) {

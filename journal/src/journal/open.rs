@@ -269,6 +269,7 @@ impl<D: Disk> Journal<D> {
             durable_block: last_block,
             hint_due: true,
             commit,
+            written_commit: commit,
             newest_time: walked.newest_time,
             hard_state: meta.hard_state,
             newest_snapshot: Index(0),
