@@ -84,6 +84,13 @@ impl Engine {
         Ok(())
     }
 
+    /// Whether anybody could decide to pass over a record, should this engine ever halt.
+    #[must_use]
+    pub fn has_signer(&self) -> bool {
+        let mut actors = self.registry.actors.values();
+        actors.any(|actor| actor.key.is_some() && actor.roles & roles::ADMIN != 0)
+    }
+
     /// Takes what stands at a place of a frame: applies the record, or passes over it where one of `skips` is about these
     /// bytes and those who signed it may decide so. Where bytes are no record, what the frame counts behind them goes with them.
     ///

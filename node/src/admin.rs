@@ -107,6 +107,8 @@ pub(crate) enum Answer {
     Halt {
         /// `None` = it runs.
         halt: Option<HaltLine>,
+        /// The last seq whose effects are here.
+        seq_applied: u64,
     },
     /// To [`Request::Skip`]: it is in the log, and counts when it is committed.
     SkipProposed,

@@ -486,7 +486,10 @@ impl Core {
                 tracing::warn!(?order, ?given, "an operator's order to the cluster");
                 answer.send(given).is_ok()
             }
-            Question::Halt(answer) => answer.send(halt_line(&self.replica.status())).is_ok(),
+            Question::Halt(answer) => {
+                let status = self.replica.status();
+                answer.send((halt_line(&status), status.seq_applied.0)).is_ok()
+            }
             Question::Skip(skip, answer) => {
                 let proposed = self.replica.propose_skip(&skip);
                 if proposed.is_ok() {

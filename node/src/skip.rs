@@ -53,7 +53,7 @@ pub(crate) fn run(args: &SkipArgs) -> Result<(), NodeFault> {
         ))
     })?;
     let mut client = Client::connect(&args.data)?;
-    let Some(halt) = halt_of(&mut client)? else {
+    let (Some(halt), _) = halt_of(&mut client)? else {
         return Err(NodeFault::Admin("the engine has not halted: there is nothing to pass over".to_owned()));
     };
     let (cluster, record_hash) = meant(&halt, args.seq)?;
@@ -68,22 +68,22 @@ pub(crate) fn run(args: &SkipArgs) -> Result<(), NodeFault> {
     let timeout_nanos = args.timeout_s.saturating_mul(NANOS_PER_SECOND);
     loop {
         match halt_of(&mut client)? {
-            None => {
+            (None, seq_applied) if seq_applied >= args.seq => {
                 return print(&format!("passed over seq {}, record {record_hash}\n", args.seq));
             }
-            Some(next) if next.seq != args.seq => {
+            (Some(next), _) if next.seq > args.seq => {
                 return Err(NodeFault::Admin(format!(
                     "passed over seq {}; the engine halted again: {}",
                     args.seq, next.why
                 )));
             }
-            Some(_) if clock.mono().0 > timeout_nanos => {
+            _ if clock.mono().0 > timeout_nanos => {
                 return Err(NodeFault::Unanswered(format!(
                     "the decision is proposed, and not in effect after {} s",
                     args.timeout_s
                 )));
             }
-            Some(_) => pause(WAIT),
+            _ => pause(WAIT),
         }
     }
 }
@@ -103,8 +103,13 @@ fn meant(halt: &HaltLine, seq: u64) -> Result<(ClusterId, Hash), NodeFault> {
     }
 }
 
-fn halt_of(client: &mut Client) -> Result<Option<HaltLine>, NodeFault> {
-    if let Answer::Halt { halt } = client.ask(&Request::Halt)? { Ok(halt) } else { Err(crossed()) }
+/// Where the engine halted, and the last seq that it has taken.
+fn halt_of(client: &mut Client) -> Result<(Option<HaltLine>, u64), NodeFault> {
+    if let Answer::Halt { halt, seq_applied } = client.ask(&Request::Halt)? {
+        Ok((halt, seq_applied))
+    } else {
+        Err(crossed())
+    }
 }
 
 fn crossed() -> NodeFault {

@@ -119,6 +119,11 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
         recovery_ms: clock.mono().0 / NANOS_PER_MILLI,
     };
     print(&ready.line(args.json)?)?;
+    if !demo && !core.engine().has_signer() {
+        tracing::warn!(
+            "no operator's key is on record: should the engine ever halt, nobody could pass over the record"
+        );
+    }
     if let Err(fault) = core.run(&stopping) {
         abort(&fault);
     }
@@ -213,11 +218,7 @@ fn open_replica(
         timing: config.profile.value.raft(),
         snapshots: SnapshotPolicy {
             // Until a follower that lags can be sent one, none is taken among others: all of the log stays readable.
-            journal_bytes: if config.is_clustered() {
-                u64::MAX
-            } else {
-                config.snapshot_journal_bytes.value
-            },
+            journal_bytes: if config.is_clustered() { u64::MAX } else { config.snapshot_journal_bytes.value },
             interval_ms: config.snapshot_interval_ms.value,
         },
         genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },

@@ -8,7 +8,7 @@
 //! the other without padding. The actor follows from the session; seq and time from the place in the frame.
 
 use crate::bytes::{Field, put};
-use crate::limits::{RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::limits::{BATCH_RECORDS_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::wire::{self, WireFault};
 use crate::{Command, Generation, RequestNumber, Seq, SessionId};
 
@@ -182,10 +182,11 @@ pub struct Unreadable<'a> {
     pub records: u32,
 }
 
-/// The records of a frame's payload, in order. Ends at the first fault or after `count`.
+/// The records of a frame's payload, in order. Ends at the first fault or after `count`, of which no more are believed than a
+/// batch holds.
 pub fn records(payload: &[u8], count: u32) -> impl Iterator<Item = Result<Record<'_>, Unreadable<'_>>> {
     let mut rest = payload;
-    let mut left = count;
+    let mut left = count.min(u32::try_from(BATCH_RECORDS_MAX).unwrap_or(u32::MAX));
     core::iter::from_fn(move || {
         let records = left;
         left = left.checked_sub(1)?;

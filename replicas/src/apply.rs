@@ -1,6 +1,6 @@
 //! From a committed frame to effects: the engine takes each record, the effects are hashed and their outputs kept.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use engine::skip::bytes_at;
 use engine::{Engine, Skips};
@@ -26,6 +26,10 @@ pub(crate) struct Apply {
     halted: Option<Halt>,
     /// What operators decided to pass over.
     skips: Skips,
+    /// What this run has passed over.
+    passed: BTreeSet<Seq>,
+    /// Up to here the state came from a snapshot.
+    base_seq: Seq,
     /// Outputs up to here are in the outbox: this is the second run over these entries.
     outputs_kept_to: Seq,
     produced: Vec<Event>,
@@ -38,7 +42,8 @@ const RECENT_MAX: usize = 65_536;
 
 impl Apply {
     pub(crate) fn new(engine: Engine, index: Index, effect_hash: Hash) -> Self {
-        let recent = VecDeque::from([(engine.seq_applied(), effect_hash)]);
+        let base_seq = engine.seq_applied();
+        let recent = VecDeque::from([(base_seq, effect_hash)]);
         Self {
             engine,
             index,
@@ -46,18 +51,43 @@ impl Apply {
             recent,
             halted: None,
             skips: Skips::new(),
+            passed: BTreeSet::new(),
+            base_seq,
             outputs_kept_to: Seq::ZERO,
             produced: Vec::new(),
             encoded: Vec::new(),
         }
     }
 
-    /// Begins again, with the state of a snapshot, when it is known what stopped this run and that `skip` passes over it.
-    pub(crate) fn run_again(&mut self, skip: Skip, engine: Engine, index: Index, effect_hash: Hash) {
-        let mut skips = std::mem::take(&mut self.skips);
-        skips.entry(skip.seq).or_default().push(skip);
-        let outputs_kept_to = self.outputs_kept_to.max(self.engine.seq_applied());
+    /// Remembers a decision. Returns whether this run has taken the record without it, or stopped in front of it, so that
+    /// it has to begin again.
+    pub(crate) fn decide(&mut self, skip: Skip) -> bool {
+        let seq = skip.seq;
+        let is_behind = seq > self.base_seq && seq <= self.taken_to().max(self.halted_at());
+        self.skips.entry(seq).or_default().push(skip);
+        is_behind && !self.passed.contains(&seq)
+    }
+
+    /// Begins again, with the state of a snapshot before `seq`, because a decision about it is known now. What follows
+    /// from there on counts, whatever followed before.
+    pub(crate) fn run_again(&mut self, seq: Seq, engine: Engine, index: Index, effect_hash: Hash) {
+        let skips = std::mem::take(&mut self.skips);
+        let kept_to = self.taken_to().max(self.outputs_kept_to);
+        let outputs_kept_to = kept_to.min(Seq(seq.0.saturating_sub(1)));
         *self = Self { skips, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
+    }
+
+    /// The last seq whose record was taken.
+    fn taken_to(&self) -> Seq {
+        match &self.halted {
+            // The engine may have been half way through it.
+            Some(halt) => Seq(halt.seq.0.saturating_sub(1)),
+            None => self.engine.seq_applied(),
+        }
+    }
+
+    fn halted_at(&self) -> Seq {
+        self.halted.as_ref().map_or(Seq::ZERO, |halt| halt.seq)
     }
 
     /// Applies the entry at `index`: `frame`, or none for an entry without records. Events are appended to `events`.
@@ -108,6 +138,9 @@ impl Apply {
         for event in &self.produced {
             let start = self.encoded.len();
             event.write(&mut self.encoded);
+            if let EventBody::RecordSkipped(_) = &event.body {
+                self.passed.insert(event.seq);
+            }
             if event.seq <= self.outputs_kept_to {
                 continue;
             }
@@ -147,7 +180,7 @@ impl Apply {
     }
 
     pub(crate) fn seq(&self) -> Seq {
-        self.engine.seq_applied()
+        self.taken_to()
     }
 
     pub(crate) fn time(&self) -> UnixNanos {

@@ -42,6 +42,14 @@ pub enum ReplicaFault {
         /// How long.
         nanos: u64,
     },
+    /// This engine alone halted: another replica has taken the record. Keep the folder, and report it.
+    #[error(
+        "the engine halted at seq {seq}, and another replica has executed that record: this one has gone wrong"
+    )]
+    HaltedAlone {
+        /// The record.
+        seq: Seq,
+    },
     /// The engine cannot begin again behind a record that operators passed over.
     #[error("to begin again behind what was passed over: {0}")]
     Again(Box<StartFault>),

@@ -12,7 +12,7 @@ use protocol::limits::IN_FLIGHT_ENTRIES_MAX;
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{Command, Index, MonoNanos, OutSeq, SessionEpoch, SessionId, Term, UnixNanos};
+use protocol::{Command, Index, MonoNanos, OutSeq, Seq, SessionEpoch, SessionId, Term, UnixNanos};
 use raft::prelude::{ConfChangeV2, Entry, EntryType, Message};
 use raft::{RawNode, Ready, StateRole};
 use sequencer::{Place, Sequencer};
@@ -39,6 +39,8 @@ pub struct Replica<D: Disk> {
     pub(crate) apply: Apply,
     /// Last committed entry that Raft has handed out. The engine is behind it while it is halted, or runs again.
     pub(crate) handed_out: Index,
+    /// The last seq that a proposer of an entry that was handed out had applied.
+    pub(crate) recorded_to: Seq,
     pub(crate) outbox: Outbox<D>,
     pub(crate) outputs_were_missing: Option<OutputNumber>,
     pub(crate) outbox_damage: Vec<Damage>,
@@ -262,9 +264,9 @@ impl<D: Disk> Replica<D> {
         });
         self.raft.advance_append_async(ready);
         for entry in &committed {
-            let is_next = self.is_caught_up();
             self.hand_out(entry)?;
-            if is_next {
+            // The engine may be halted, or have begun again because of this very entry.
+            if self.apply.index().next() == self.handed_out {
                 self.apply_entry(now, entry, events)?;
             }
         }
@@ -289,11 +291,11 @@ impl<D: Disk> Replica<D> {
         }
     }
 
-    /// Raft learns how far the engine is; what a halted one has not taken is read from the journal if it ever runs again.
+    /// Raft has handed out what it had, and membership in it is in force: it counts as applied, wherever the engine is. A
+    /// halted engine must not keep the cluster from electing a leader. What it has not taken is read from the journal.
     pub(crate) fn tell_applied(&mut self) {
-        let applied = self.apply.index();
-        if applied.0 > self.raft.raft.raft_log.applied {
-            self.raft.advance_apply_to(applied.0);
+        if self.handed_out.0 > self.raft.raft.raft_log.applied {
+            self.raft.advance_apply_to(self.handed_out.0);
         }
         self.raft.mut_store().applied(self.handed_out);
     }
@@ -302,11 +304,12 @@ impl<D: Disk> Replica<D> {
     fn store_ready(&mut self, ready: &mut Ready) -> Result<(), ReplicaFault> {
         let entries = ready.take_entries();
         let log = self.raft.mut_store();
-        if let Some(hard_state) = ready.hs() {
-            log.set_hard_state(hard_state);
-        }
         for entry in entries {
             log.append(entry)?;
+        }
+        // Behind the entries: what is committed may be what has just taken the place of a conflicting tail.
+        if let Some(hard_state) = ready.hs() {
+            log.set_hard_state(hard_state);
         }
         Ok(())
     }

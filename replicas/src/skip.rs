@@ -1,5 +1,6 @@
 //! The way out of a halt: operators sign a decision to pass over one record, which travels the log as a SKIP entry. When it is
-//! committed, the engine begins again at a snapshot and runs up to and over the record, while Raft goes on.
+//! committed, the engine begins again at a snapshot and runs up to and over the record, while Raft goes on. The rule is a function
+//! of the log: whoever comes to the record with the decision known, live, at a restart or as an auditor, passes over it.
 
 use engine::SkipRefusal;
 use journal::Disk;
@@ -38,6 +39,9 @@ pub enum SkipNotProposed {
         "the engine halted in front of an entry that a newer version of the program knows: start that version"
     )]
     OldProgram,
+    /// Others have taken the record.
+    #[error("another replica has executed the record: this one has gone wrong, and must not lead")]
+    Executed,
     /// Those who signed may not decide so.
     #[error("{0}")]
     Refused(#[from] SkipRefusal),
@@ -92,24 +96,41 @@ impl<D: Disk> Replica<D> {
         if (skip.seq, skip.record_hash) != (seq, record_hash) {
             return Err(SkipNotProposed::OtherRecord { seq, record_hash });
         }
+        if seq <= self.recorded_to {
+            return Err(SkipNotProposed::Executed);
+        }
         Ok(self.apply.engine().may_skip(skip)?)
     }
 
-    /// A committed entry that may say what to pass over. If it is about what the engine halted at, the engine begins
-    /// again; those who signed are asked about once more when it comes to the record.
-    pub(crate) fn consider_skip(&mut self, entry: &Frame<'_>) -> Result<(), ReplicaFault> {
-        if entry.header.kind != FrameKind::Skip {
+    /// What a committed frame says about records that are passed over, wherever the engine is.
+    ///
+    /// A decision about a record that somebody had taken when he proposed an entry in front of it is void, for every
+    /// replica and every auditor: what was executed and acknowledged is never undone. So a replica that halted alone
+    /// cannot talk the others out of it; it learns from their frames that it is alone, and ends.
+    pub(crate) fn consider_skip(&mut self, frame: &Frame<'_>) -> Result<(), ReplicaFault> {
+        if frame.header.kind == FrameKind::Entry {
+            self.recorded_to = self.recorded_to.max(frame.header.applied_seq);
+            return match self.apply.halted() {
+                Some(halt) if halt.seq <= self.recorded_to => {
+                    Err(ReplicaFault::HaltedAlone { seq: halt.seq })
+                }
+                _ => Ok(()),
+            };
+        }
+        if frame.header.kind != FrameKind::Skip {
             return Ok(());
         }
-        let Ok(skip) = Skip::read(entry.payload) else { return Ok(()) };
-        if self.passes_over_the_halt(&skip).is_err() {
+        let Ok(skip) = Skip::read(frame.payload) else { return Ok(()) };
+        let seq = skip.seq;
+        if seq >= frame.header.first_seq || seq <= self.recorded_to || !self.apply.decide(skip) {
             return Ok(());
         }
+        // Those who signed are asked about when the engine comes to the record.
         let mut journal = self.raft.store().journal();
-        let base = Base::load(self.outbox.disk_mut(), &mut journal)
+        let base = Base::load_before(self.outbox.disk_mut(), &mut journal, seq)
             .map_err(|fault| ReplicaFault::Again(Box::new(fault)))?;
         drop(journal);
-        self.apply.run_again(skip, base.engine, base.index, base.effect_hash);
+        self.apply.run_again(seq, base.engine, base.index, base.effect_hash);
         Ok(())
     }
 

@@ -144,12 +144,17 @@ impl Base {
         }
     }
 
-    /// The newest state that fits an open journal, for an engine that begins again.
-    pub(crate) fn load<D: Disk>(beside: &mut D, journal: &mut Journal<D>) -> Result<Self, StartFault> {
+    /// The newest state before `seq` that fits an open journal, for an engine that begins again in front of it.
+    pub(crate) fn load_before<D: Disk>(
+        beside: &mut D,
+        journal: &mut Journal<D>,
+        seq: Seq,
+    ) -> Result<Self, StartFault> {
         let owner = journal.identity();
         let mut damaged = Vec::new();
         for Kept { file, .. } in snapshot_file::kept(beside, &owner)? {
             match Self::read(beside, &file).and_then(|base| base.fits(journal).map(|()| base)) {
+                Ok(base) if base.engine.seq_applied() >= seq => {}
                 Ok(base) => return Ok(Self { damaged: first_fault(damaged), ..base }),
                 Err(fault) => damaged.push((file, fault)),
             }

@@ -13,6 +13,9 @@ use crate::raft_config::raft_config;
 use crate::snapshots::{self, Base};
 use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 
+/// Election ranks of members that are no founders: by their ids, round and round.
+const LATECOMER_RANKS: u64 = 8;
+
 /// What a replica is told at each start.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -74,7 +77,9 @@ impl<D: Disk> Replica<D> {
         });
         let replayed_to = journal.last_index();
         let is_alone = conf_state.voters == [node.0];
-        let rank = options.voters.iter().position(|voter| *voter == node).unwrap_or(options.voters.len());
+        // Who came later stands behind the founders, and seldom at the same time as another.
+        let latecomer = || options.voters.len() + usize::try_from(node.0 % LATECOMER_RANKS).unwrap_or(0);
+        let rank = options.voters.iter().position(|voter| *voter == node).unwrap_or_else(latecomer);
         let config = raft_config(node, rank, options.timing, base.index.0);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
         let mut raft = RawNode::new(&config, Log::new(journal, conf_state, base.index), &logger)?;
@@ -87,6 +92,7 @@ impl<D: Disk> Replica<D> {
             sequencer: sequencer::Sequencer::new(),
             apply: Apply::new(base.engine, base.index, base.effect_hash),
             handed_out: base.index,
+            recorded_to: Seq::ZERO,
             writing_since: None,
             outbox,
             outputs_were_missing: base.outputs_were_missing,

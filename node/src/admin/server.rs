@@ -47,8 +47,8 @@ pub(crate) enum Question {
     Members(oneshot::Sender<Box<Members>>),
     /// Move the lead, or change the membership; what speaks against it.
     Order(Order, oneshot::Sender<Result<(), ClusterRefusal>>),
-    /// Where the engine halted.
-    Halt(oneshot::Sender<Option<HaltLine>>),
+    /// Where the engine halted, and the last seq that it has taken.
+    Halt(oneshot::Sender<(Option<HaltLine>, u64)>),
     /// Pass over the record there; what the replica says against it.
     Skip(Box<Skip>, oneshot::Sender<Result<(), SkipNotProposed>>),
 }
@@ -115,7 +115,10 @@ impl Desk {
                 given.map_err(|refused| refused.to_string())?;
                 Answer::Ordered
             }
-            Request::Halt => Answer::Halt { halt: self.ask(Question::Halt).await? },
+            Request::Halt => {
+                let (halt, seq_applied) = self.ask(Question::Halt).await?;
+                Answer::Halt { halt, seq_applied }
+            }
             Request::Skip { payload } => {
                 let bytes = unhex(&payload).ok_or("not hexadecimal")?;
                 let skip = Skip::read(&bytes).map_err(|fault| format!("not a decision: {fault}"))?;

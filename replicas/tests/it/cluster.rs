@@ -7,11 +7,11 @@ use journal::{FileDisk, Identity};
 use protocol::event::Event;
 use protocol::{MonoNanos, NodeId, UnixNanos};
 use replicas::{
-    ClusterRefusal, MemberChange, MemberRole, Now, Options, ReceiveFault, Replica, Role, SnapshotPolicy,
-    Status, Timing,
+    ClusterRefusal, MemberChange, MemberRole, Now, Options, ReceiveFault, Replica, Role, SkipNotProposed,
+    SnapshotPolicy, Status, Timing,
 };
 
-use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk, replies};
+use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk, replies, skip};
 
 /// A cluster in one thread; a replica that is not there is down.
 struct Cluster {
@@ -231,4 +231,59 @@ fn a_log_that_lost_what_the_leader_counts_on_ends_the_process_with_a_word() {
         messages.iter().find_map(|message| third.receive_from(NodeId(1), &message.bytes).err())
     });
     assert!(matches!(fault, Some(ReceiveFault::Regressed { .. })), "{fault:?}");
+}
+
+#[test]
+fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
+    let mut cluster =
+        Cluster { name: "halted", running: BTreeMap::new(), events: BTreeMap::new(), millis: 1_000 };
+    let [skip, ..] = [1, 2, 3].map(|node| skip::write_poisoned(&folder(&format!("halted-{node}")), node));
+    (1..=3).for_each(|node| cluster.open(node));
+    let leads = |cluster: &Cluster| {
+        cluster
+            .running
+            .iter()
+            .find(|(_, replica)| replica.status().role == Role::Leader)
+            .map(|(node, _)| *node)
+    };
+    let halted = |cluster: &Cluster| cluster.statuses().iter().all(|status| status.halted.is_some());
+    cluster.until("all halt", halted);
+    cluster.until("somebody leads", |cluster| leads(cluster).is_some());
+    let leader = leads(&cluster).unwrap();
+    let change = |cluster: &mut Cluster, leader: u64, change| {
+        while cluster.running.get_mut(&leader).unwrap().change_members(change) == Err(ClusterRefusal::Busy) {
+            cluster.tick();
+        }
+    };
+    change(&mut cluster, leader, MemberChange::AddLearner(NodeId(4)));
+    (0..300).for_each(|_| cluster.tick());
+    cluster.running.remove(&leader);
+    cluster.until("another leads", |cluster| leads(cluster).is_some());
+    let leader = leads(&cluster).unwrap();
+    change(&mut cluster, leader, MemberChange::Remove(NodeId(4)));
+    while cluster.running.get_mut(&leader).unwrap().propose_skip(&skip) == Err(SkipNotProposed::Busy) {
+        cluster.tick();
+    }
+    cluster.leader();
+    (1..=3)
+        .filter(|node| !cluster.running.contains_key(node))
+        .collect::<Vec<_>>()
+        .into_iter()
+        .for_each(|node| cluster.open(node));
+    cluster.define(8, 20);
+    cluster.agree(2 + 13 + 1);
+}
+
+#[test]
+fn who_was_away_for_thousands_of_small_entries_catches_up() {
+    let mut cluster = Cluster::new("small", &[1, 2, 3]);
+    cluster.define(1, 2);
+    drop(cluster.running.remove(&3));
+    for n in 3..1_500 {
+        let leader = cluster.leader();
+        define_assets(cluster.running.get_mut(&leader).unwrap(), n, n);
+        cluster.tick();
+    }
+    cluster.open(3);
+    cluster.agree(1_499);
 }

@@ -10,6 +10,7 @@ use protocol::hash::{Hash, blake3};
 use protocol::record::RecordHeader;
 use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
+use protocol::submit::Submit;
 use protocol::{
     ActorId, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command, EventBody, FirmId, Generation, Index,
     MonoNanos, NodeId, OutSeq, RejectReason, RequestNumber, Seq, SessionEpoch, SessionId, SessionProtocol,
@@ -20,7 +21,7 @@ use replicas::{Halt, HaltCause, Options, Replica, SkipNotProposed, SnapshotPolic
 use super::{
     FIRST, IDENTITY, create, define_assets, folder, genesis, open, open_disk, options, replies, run,
 };
-use journal::{FileDisk, Journal};
+use journal::{FileDisk, Identity, Journal};
 
 const OPERATOR: ActorId = ActorId(1);
 
@@ -46,7 +47,21 @@ type Batch = (u64, Vec<Vec<u8>>);
 
 /// Entries of these records, each with the seq that follows and the time given.
 fn write_log(folder: &Path, entries: &[Batch]) {
-    let mut journal = Journal::create(open_disk(folder), IDENTITY, super::journal_options()).unwrap();
+    write_log_of(folder, 1, entries);
+}
+
+/// The log of a replica that halts at seq 4, and what passes over it.
+pub(crate) fn write_poisoned(folder: &Path, node: u64) -> Skip {
+    let [(_, log, record_hash), _] = poisons();
+    write_log_of(folder, node, &log);
+    let mut skip = Skip::new(Seq(4), record_hash, Text::new("case 17").unwrap());
+    skip.sign(ClusterId(7), OPERATOR, &key());
+    skip
+}
+
+fn write_log_of(folder: &Path, node: u64, entries: &[Batch]) {
+    let identity = Identity { node: NodeId(node), ..IDENTITY };
+    let mut journal = Journal::create(open_disk(folder), identity, super::journal_options()).unwrap();
     journal.hard_state(journal::HardState { term: Term(1), vote: NodeId(1) });
     let mut header = FrameHeader { index: Index(0), first_seq: Seq(1), ..FIRST };
     for (time, records) in entries {
@@ -342,4 +357,154 @@ fn outputs_are_kept_once_and_the_client_is_told_of_the_record_without_effect() {
     let mut again = open(&folder, &options());
     run(&mut again, &mut turn, &mut Vec::new(), |r, _| r.serving());
     assert_eq!(outputs(&mut again), live);
+}
+
+#[test]
+fn two_decisions_are_known_again_after_a_restart() {
+    let folder = folder("skip-two");
+    let log = vec![
+        (10, beginning()),
+        (20, vec![asset(3)]),
+        (15, vec![asset(4)]),
+        (30, vec![asset(5)]),
+        (25, vec![asset(6)]),
+        (40, vec![asset(7)]),
+    ];
+    write_log(&folder, &log);
+    let mut replica = open(&folder, &options());
+    let mut turn = 0;
+    for seq in [4, 6] {
+        run(&mut replica, &mut turn, &mut Vec::new(), |r, _| {
+            r.status().halted.is_some_and(|halt| halt.seq == Seq(seq))
+        });
+        let halt = halt_of(&mut replica, &mut turn);
+        replica.propose_skip(&decision(&halt)).unwrap();
+    }
+    run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    assert_eq!(codes(&replica), [3, 5, 7]);
+    drop(replica);
+    let mut again = open(&folder, &options());
+    run(&mut again, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    assert_eq!(codes(&again), [3, 5, 7]);
+}
+
+#[test]
+fn a_lost_outbox_is_made_again_also_where_a_snapshot_lies_behind_the_record() {
+    let folder = folder("skip-outbox");
+    write_log(&folder, &log_with_a_client());
+    let policy = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
+    let options = Options { snapshots: policy, ..options() };
+    let mut replica = open(&folder, &options);
+    let mut turn = 0;
+    let halt = halt_of(&mut replica, &mut turn);
+    replica.propose_skip(&decision(&halt)).unwrap();
+    run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    let outputs = |replica: &mut Replica<FileDisk>| {
+        replica.read_outbox(CLIENT, SessionEpoch(1), OutSeq(1), OutSeq(100), usize::MAX).unwrap()
+    };
+    let before = outputs(&mut replica);
+    let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+    let mut beside = replica.into_disk();
+    assert!(job.write(&mut beside).is_ok());
+    drop(beside);
+    std::fs::remove_dir_all(folder.join("outbox")).unwrap();
+    let mut again = open(&folder, &options);
+    run(&mut again, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    assert_eq!(outputs(&mut again), before);
+}
+
+/// A build without the fault takes the record, and finds behind it that it was passed over.
+#[test]
+fn a_decision_counts_also_where_the_engine_would_not_have_halted() {
+    let folder = folder("skip-fixed");
+    write_log(
+        &folder,
+        &[(10, beginning()), (20, vec![asset(3)]), (30, vec![asset(4)]), (40, vec![asset(5)])],
+    );
+    let mut journal = Journal::open(open_disk(&folder), super::journal_options()).unwrap().journal;
+    for seq in [Seq(4), Seq(3)] {
+        let mut skip = Skip::new(seq, blake3(&[&asset(seq.0)]), Text::new("case 17").unwrap());
+        skip.sign(ClusterId(7), OPERATOR, &key());
+        let mut buffer = Vec::new();
+        frame::begin(&mut buffer);
+        skip.write(&mut buffer);
+        let header = FrameHeader {
+            kind: FrameKind::Skip,
+            index: journal.last_index().next(),
+            count: 0,
+            first_seq: Seq(6),
+            engine_version: 0,
+            ..FIRST
+        };
+        frame::finish(&mut buffer, &header);
+        journal.append(&buffer);
+    }
+    while journal.gathered() || journal.in_flight() {
+        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+    }
+    drop(journal);
+    let mut replica = open(&folder, &options());
+    let mut turn = 0;
+    run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    assert_eq!(codes(&replica), [5], "both count: nobody had executed either when it was decided");
+}
+
+#[test]
+fn what_somebody_had_executed_is_not_passed_over() {
+    let folder = folder("skip-executed");
+    let mut replica = create(&folder, &options());
+    let (mut turn, mut events) = (0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    let set = SetActorKey { actor: OPERATOR, key: Some(key().public()) };
+    let submit = |replica: &mut Replica<FileDisk>, request: u64, command: Command| {
+        let request = RequestNumber(request);
+        let header = RecordHeader { session: SessionId::OPERATOR, request, ..RecordHeader::default() };
+        replica.sequencer().submit(&header, MonoNanos(0), &command).unwrap();
+    };
+    submit(&mut replica, 1, set.into());
+    run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 1);
+    for n in [2, 3, 4] {
+        define_assets(&mut replica, n, n);
+        run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == usize::try_from(n).unwrap());
+    }
+    drop(replica);
+    // The record of asset 2 stands under seq 4; entries behind it say that it was applied.
+    let mut journal = Journal::open(open_disk(&folder), super::journal_options()).unwrap().journal;
+    let mut skip = Skip::new(Seq(4), hash_of_seq(&mut journal, Seq(4)), Text::new("undo").unwrap());
+    skip.sign(ClusterId(7), OPERATOR, &key());
+    let mut buffer = Vec::new();
+    frame::begin(&mut buffer);
+    skip.write(&mut buffer);
+    let end = *journal.log_end();
+    let header = FrameHeader {
+        kind: FrameKind::Skip,
+        index: end.last_index.next(),
+        term: end.last_term,
+        count: 0,
+        first_seq: end.next_seq.unwrap(),
+        engine_version: 0,
+        ..FIRST
+    };
+    frame::finish(&mut buffer, &header);
+    journal.append(&buffer);
+    while journal.gathered() || journal.in_flight() {
+        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+    }
+    drop(journal);
+    let mut again = open(&folder, &options());
+    run(&mut again, &mut turn, &mut Vec::new(), |r, _| r.serving());
+    assert_eq!(codes(&again), [2, 3, 4]);
+}
+
+/// BLAKE3 of the record at a seq, as the journal holds it.
+fn hash_of_seq(journal: &mut Journal<FileDisk>, wanted: Seq) -> Hash {
+    let mut index = Index(1);
+    loop {
+        let bytes = journal.entry(index).unwrap();
+        let entry = frame::Frame::read(&bytes).unwrap();
+        if let Some((_, _, record)) = entry.records().find(|(seq, ..)| *seq == wanted) {
+            return blake3(&[record.unwrap().bytes]);
+        }
+        index = index.next();
+    }
 }

@@ -43,6 +43,8 @@ pub(crate) struct EntryEnd {
     pub(crate) chain: Hash,
     pub(crate) first_seq: Seq,
     pub(crate) count: u32,
+    /// The last seq that a proposer of an entry before it had applied.
+    recorded_before: Seq,
 }
 
 impl EntryEnd {
@@ -312,6 +314,8 @@ struct Walk {
     commit: Index,
     /// Entries not known to be committed: bounded by what a replica may have in flight.
     uncommitted: VecDeque<EntryEnd>,
+    /// The last seq that a proposer had applied: decisions to pass over what was taken already are void.
+    recorded_to: Seq,
     committed_head: Option<EntryEnd>,
 }
 
@@ -394,6 +398,7 @@ impl Walk {
         if header.kind == FrameKind::Skip
             && let Ok(skip) = Skip::read(frame.payload)
             && skip.seq < header.first_seq
+            && skip.seq > self.recorded_to
         {
             self.skips.push((header.index, skip));
         }
@@ -403,7 +408,11 @@ impl Walk {
             chain: frame.chain,
             first_seq: header.first_seq,
             count: if header.kind == FrameKind::Entry { header.count } else { 0 },
+            recorded_before: self.recorded_to,
         };
+        if header.kind == FrameKind::Entry {
+            self.recorded_to = self.recorded_to.max(header.applied_seq);
+        }
         self.first_entry.get_or_insert(entry);
         if self.asked.is_some_and(|asked| entry.holds(asked.seq)) {
             self.asked_found = Some(entry);
@@ -424,8 +433,9 @@ impl Walk {
     fn truncate(&mut self, from: Index) {
         self.truncations.push((self.frames, from));
         self.skips.retain(|(index, _)| *index < from);
-        while self.uncommitted.pop_back_if(|entry| entry.index >= from).is_some() {
+        while let Some(void) = self.uncommitted.pop_back_if(|entry| entry.index >= from) {
             self.counts.void_entries += 1;
+            self.recorded_to = void.recorded_before;
         }
         for (_, entry) in self.snapshot_entries.range_mut(from..) {
             *entry = None;
@@ -454,6 +464,7 @@ impl Walk {
                     chain: log.base_chain,
                     first_seq: next_seq,
                     count: 0,
+                    recorded_before: Seq::ZERO,
                 };
                 entries.insert(log.base_index, base);
             }
