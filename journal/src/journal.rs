@@ -8,6 +8,7 @@
 //! ```
 
 mod adjudicate;
+mod anew;
 mod open;
 mod roll;
 mod tail;

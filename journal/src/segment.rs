@@ -8,11 +8,12 @@
 //! ```text
 //! magic "LGRJRNL1" | format u16 | reserved 6 bytes | cluster u128 | epoch u64 | node u64 | segno u64        (56 bytes)
 //! | first_index u64 | prev_term u64 | prev_chain 32 bytes | nonce u64 | segment_bytes u64 | created_ns u64 (128 bytes)
-//! | prev_block u64 | prev_block_crc u32 | zeros to 4,092 | crc32c u32 of the 4,092 bytes before it       (4,096 bytes)
+//! | prev_block u64 | prev_block_crc u32 | begins_anew u8 | zeros to 4,092 | crc32c u32 of the bytes before  (4,096 bytes)
 //! ```
 //! `first_index` is the next index to come when it was begun, `prev_term` and `prev_chain` are those of the entry before,
 //! `prev_block` and `prev_block_crc` name the last block of the segment before. That block was durable when this header
-//! was written. `created_ns` is the time of the newest record then.
+//! was written. `created_ns` is the time of the newest record then. `begins_anew` is 1 where the log begins behind a
+//! snapshot that came from a peer: no entry before it is here, and `prev_term` and `prev_chain` are the snapshot's.
 
 use protocol::hash::{Hash, crc32c};
 use protocol::limits::BLOCK_ALIGN;
@@ -99,6 +100,8 @@ pub struct SegmentHeader {
     pub prev_block: u64,
     /// That block's [`crate::block::BlockHeader::crc`].
     pub prev_block_crc: u32,
+    /// The log begins here, behind a snapshot that came from a peer.
+    pub begins_anew: bool,
 }
 
 /// What is wrong with a header page.
@@ -151,6 +154,7 @@ impl SegmentHeader {
         put(&mut pages, 120, &self.created.0.to_le_bytes());
         put(&mut pages, 128, &self.prev_block.to_le_bytes());
         put(&mut pages, 136, &self.prev_block_crc.to_le_bytes());
+        put(&mut pages, 140, &[u8::from(self.begins_anew)]);
         let crc = crc32c(&pages[..CRC_AT]);
         put(&mut pages, CRC_AT, &crc.to_le_bytes());
         pages.copy_within(..HEADER_PAGE_BYTES, HEADER_PAGE_BYTES);
@@ -187,6 +191,7 @@ impl SegmentHeader {
             created: UnixNanos(page.u64_at(120)),
             prev_block: page.u64_at(128),
             prev_block_crc: page.u32_at(136),
+            begins_anew: page.array(140) == [1],
         })
     }
 }
@@ -289,6 +294,7 @@ mod tests {
             created: UnixNanos(99),
             prev_block: 4,
             prev_block_crc: 5,
+            begins_anew: true,
         };
         let pages = header.pages();
         assert_eq!(SegmentHeader::read(&pages), Ok(header));

@@ -104,11 +104,17 @@ pub enum SnapshotFault {
     History,
 }
 
+/// The file of a snapshot whose last entry is `index`.
+#[must_use]
+pub fn file(epoch: ClusterEpoch, index: Index) -> FileRef {
+    FileRef::new(Dir::Snapshots, format!("{:08x}-{:020}.snap", epoch.0, index.0))
+}
+
 impl SnapshotHeader {
     /// Its file.
     #[must_use]
     pub fn file(&self) -> FileRef {
-        FileRef::new(Dir::Snapshots, format!("{:08x}-{:020}.snap", self.epoch.0, self.index.0))
+        file(self.epoch, self.index)
     }
 
     fn write(&self, state_bytes: usize, out: &mut Vec<u8>) {
@@ -250,7 +256,11 @@ pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Re
     Ok(file)
 }
 
-fn remove_older<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
+/// Removes all snapshots but the newest [`SNAPSHOTS_KEPT`].
+///
+/// # Errors
+/// [`DiskFault`] from syncing the folder; one that is stuck is tried again by the next call.
+pub fn remove_older<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
     for old in files(disk)?.iter().skip(SNAPSHOTS_KEPT) {
         // Each on its own: one that is stuck keeps no other.
         disk.remove(old).ok();
@@ -342,6 +352,33 @@ pub fn remove_unfinished<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
         }
     }
     Ok(())
+}
+
+/// What tells whether bytes that came from elsewhere are this snapshot, without having read all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint {
+    /// Bytes of the file.
+    pub len: u64,
+    /// BLAKE3 of everything before the footer, as the footer says.
+    pub hash: Hash,
+}
+
+/// A snapshot's header and fingerprint, by its first and its last bytes.
+///
+/// # Errors
+/// [`SnapshotFault`].
+pub fn peek<D: Disk>(disk: &mut D, file: &FileRef) -> Result<(SnapshotHeader, Fingerprint), SnapshotFault> {
+    let len = disk.len(file)?.unwrap_or(0);
+    let mut bytes = AlignedBuf::zeroed((HEADER_BYTES + CONF_BYTES_MAX).next_multiple_of(BLOCK_ALIGN));
+    let read = disk.read(file, 0, &mut bytes, ReadFrom::Cache)?;
+    let (header, ..) = SnapshotHeader::read(bytes.get(..read).unwrap_or_default())?;
+    let mut footer = [0; FOOTER_BYTES];
+    let at = len.checked_sub(FOOTER_BYTES as u64).ok_or(SnapshotFault::Length)?;
+    let read = disk.read(file, at, &mut footer, ReadFrom::Cache)?;
+    if read != FOOTER_BYTES || footer.array(0) != *END_MAGIC {
+        return Err(SnapshotFault::Length);
+    }
+    Ok((header, Fingerprint { len, hash: Hash(footer.array(8)) }))
 }
 
 /// Loads and verifies one snapshot.

@@ -3,6 +3,7 @@
 
 use protocol::limits::BLOCK_ALIGN;
 
+use super::anew::settle_beginning;
 use super::open::{
     Opened, Refusal, check_owner, check_snapshots, first_needed, refill, remove_unfinished, segment_names,
     walk, walk_as,
@@ -45,6 +46,7 @@ impl<D: Disk> Journal<D> {
         let meta = view.meta.ok_or(Refusal::MetaLost)?;
         let from = Self::needed_from(&mut disk)?;
         let all = segment_names(&mut disk)?;
+        let all = settle_beginning(&mut disk, &meta, all, from)?;
         let names = all.get(first_needed(&mut disk, &all, from)?..).unwrap_or_default();
         let mut buffer = AlignedBuf::with_capacity(0);
         let findings = walk(&mut disk, names, from, view.durable_hint, &mut buffer)?.findings;
@@ -90,7 +92,12 @@ fn cut_off(active: &SegmentHeader, findings: &Findings, bytes: &mut AlignedBuf) 
 }
 
 /// A name in `dir` that no earlier decision has used.
-fn unused<D: Disk>(disk: &mut D, dir: Dir, stem: &str, suffix: &str) -> Result<FileRef, DiskFault> {
+pub(super) fn unused<D: Disk>(
+    disk: &mut D,
+    dir: Dir,
+    stem: &str,
+    suffix: &str,
+) -> Result<FileRef, DiskFault> {
     let mut file = FileRef::new(dir, format!("{stem}{suffix}"));
     for number in 2_u32.. {
         if disk.len(&file)?.is_none() {

@@ -5,6 +5,7 @@ use protocol::hash::Hash;
 use protocol::limits::BLOCK_ALIGN;
 use protocol::{Index, Term, UnixNanos};
 
+use super::anew::settle_beginning;
 use super::roll::{ReadySpare, Spares};
 use super::tail::Tail;
 use super::{ActiveSegment, Identity, Journal, Mark, Options, Stats};
@@ -159,6 +160,7 @@ impl<D: Disk> Journal<D> {
             created: UnixNanos(0),
             prev_block: 0,
             prev_block_crc: 0,
+            begins_anew: false,
         };
         segment::prefill(&mut disk, &name.file(), header.segment_bytes, header.nonce)?;
         disk.write_at(&name.file(), 0, &header.pages())?;
@@ -204,6 +206,7 @@ impl<D: Disk> Journal<D> {
             return Err(if segments.is_empty() { Refusal::Empty } else { Refusal::MetaLost });
         };
         let meta = view.meta.ok_or(Refusal::MetaLost)?;
+        let segments = settle_beginning(&mut disk, &meta, segments, from)?;
         let segments_passed = first_needed(&mut disk, &segments, from)?;
         let segments = segments.get(segments_passed..).unwrap_or_default();
         let mut buffer = AlignedBuf::with_capacity(0);

@@ -16,7 +16,7 @@ use crate::segment::{self, BLOCKS_AT, SegmentHeader, SegmentName};
 /// Segments that wait to be used.
 #[derive(Debug, Default)]
 pub(super) struct Spares {
-    ready: VecDeque<ReadySpare>,
+    pub(super) ready: VecDeque<ReadySpare>,
     /// Number of the newest segment there is: in use, about to be (its header is under way), or ready.
     newest_segno: u64,
     making: Option<SegmentName>,
@@ -137,6 +137,7 @@ impl<D: Disk> Journal<D> {
             created: self.newest_time,
             prev_block: self.last_block,
             prev_block_crc: self.last_block_crc,
+            begins_anew: false,
         };
         self.submit(spare.name.file(), 0, Arc::new(header.pages()), Write::Header(header));
         true

@@ -59,6 +59,7 @@ fn a_segments_header() {
         created: UnixNanos(0x1f20),
         prev_block: 0x21,
         prev_block_crc: 0x22,
+        begins_anew: false,
     };
     check("segment_header.hex", &header.pages());
 }
