@@ -94,30 +94,6 @@ pub enum StartFault {
         /// Snapshots that are there, and what is wrong with them.
         damaged: Vec<(journal::FileRef, journal::snapshot_file::SnapshotFault)>,
     },
-    /// A snapshot and the journal tell different histories.
-    #[error("snapshot {index} was taken behind chain {recorded}, the journal has {found}")]
-    SnapshotChain {
-        /// Of the snapshot.
-        index: Index,
-        /// In the snapshot.
-        recorded: Hash,
-        /// In the journal.
-        found: Hash,
-    },
-    /// A snapshot's state or membership is not what it says.
-    #[error("snapshot {index} does not hold the state whose hash it records")]
-    SnapshotState {
-        /// Of the snapshot.
-        index: Index,
-    },
-    /// The engine does not take a snapshot's state.
-    #[error("snapshot {index}: {fault:?}")]
-    EngineState {
-        /// Of the snapshot.
-        index: Index,
-        /// Why.
-        fault: engine::SnapshotFault,
-    },
     /// Raft refuses its configuration or state.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),

@@ -13,10 +13,12 @@ pub mod message;
 mod peers;
 mod raft_config;
 mod replica;
+mod serve;
 mod skip;
 mod snapshots;
 mod start;
 mod status;
+mod transfer;
 
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
 pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound, ReceiveFault};

@@ -1,10 +1,11 @@
 //! The Raft log is the journal: raft-rs reads entries and terms from it, and what it hands out to be stored goes there.
 
-use std::cell::{RefCell, RefMut};
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use journal::{Disk, Journal, Mark, Progress};
+use journal::snapshot_file::{self, SnapshotHeader};
+use journal::{Disk, Journal, JournalFault, Mark, Progress};
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::{Field, Index, NodeId, Seq, Term, UnixNanos};
@@ -12,6 +13,8 @@ use raft::prelude::{ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use crate::ReplicaFault;
+use crate::snapshots::decode_conf_state;
+use crate::transfer::Manifest;
 
 /// `raft::Storage` over a journal.
 ///
@@ -25,11 +28,19 @@ pub(crate) struct Log<D: Disk> {
     unapplied: RefCell<VecDeque<Entry>>,
     /// Committed, because a snapshot holds it; block headers may know less.
     base: Index,
+    /// A peer needs a snapshot, and none that is here serves.
+    snapshot_wanted: Cell<bool>,
 }
 
 impl<D: Disk> Log<D> {
     pub(crate) fn new(journal: Journal<D>, conf_state: ConfState, base: Index) -> Self {
-        Self { journal: RefCell::new(journal), conf_state, unapplied: RefCell::new(VecDeque::new()), base }
+        Self {
+            journal: RefCell::new(journal),
+            conf_state,
+            unapplied: RefCell::new(VecDeque::new()),
+            base,
+            snapshot_wanted: Cell::new(false),
+        }
     }
 
     /// Stores an entry behind the last one; one that is in the log already is in conflict and voids what follows.
@@ -64,6 +75,52 @@ impl<D: Disk> Log<D> {
 
     pub(crate) fn conf_state(&self) -> &ConfState {
         &self.conf_state
+    }
+
+    /// The log begins anew behind a snapshot that was fetched through `beside`.
+    pub(crate) fn begin_anew(
+        &mut self,
+        beside: &mut D,
+        header: &SnapshotHeader,
+        conf_state: ConfState,
+    ) -> Result<(), JournalFault> {
+        self.journal.get_mut().begin_anew(beside, header)?;
+        self.unapplied.get_mut().clear();
+        (self.base, self.conf_state) = (header.index, conf_state);
+        Ok(())
+    }
+
+    /// Whether a peer waits for a snapshot that has to be taken first.
+    pub(crate) fn wants_snapshot(&self) -> bool {
+        self.snapshot_wanted.get()
+    }
+
+    pub(crate) fn snapshot_begun(&mut self) {
+        self.snapshot_wanted.set(false);
+    }
+
+    /// The newest snapshot that `to` can start from: it knows `to` as a member, and the log goes on from it. The bytes travel
+    /// on their own; what Raft carries is by what they are recognised.
+    fn offer(&self, from: Index, to: NodeId) -> Option<Snapshot> {
+        let mut journal = self.journal.borrow_mut();
+        let owner = journal.identity();
+        let kept = snapshot_file::kept(journal.disk_mut(), &owner).ok()?;
+        kept.iter().find_map(|kept| {
+            let (header, file) = snapshot_file::peek(journal.disk_mut(), &kept.file).ok()?;
+            let conf_state = decode_conf_state(&header.conf_state)?;
+            let serves = header.index == kept.index
+                && header.index >= from
+                && journal.term(header.index) == Some(header.term)
+                && (conf_state.voters.contains(&to.0) || conf_state.learners.contains(&to.0));
+            serves.then(|| {
+                let data = Manifest { file, state_hash: header.state_hash }.to_bytes();
+                let mut snapshot = Snapshot { data: data.into(), ..Snapshot::default() };
+                let metadata = snapshot.mut_metadata();
+                (metadata.index, metadata.term) = (header.index.0, header.term.0);
+                metadata.set_conf_state(conf_state);
+                snapshot
+            })
+        })
     }
 
     /// Entries up to `index` are applied and need not be kept in memory.
@@ -245,7 +302,9 @@ impl<D: Disk> Storage for Log<D> {
         Ok(self.journal.borrow().last_index().0)
     }
 
-    fn snapshot(&self, _request_index: u64, _to: u64) -> raft::Result<Snapshot> {
-        Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
+    fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
+        let offer = self.offer(Index(request_index), NodeId(to));
+        self.snapshot_wanted.set(self.snapshot_wanted.get() || offer.is_none());
+        offer.ok_or(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }

@@ -11,7 +11,10 @@
 //! ```
 //! Little endian. `kind` is Raft's number of the message. An entry's data is a frame (type 0), nothing (type 0, a term's
 //! empty entry), or a membership change (type 2): transition u8, then for each step its kind u8 and node u64. The membership is as in a
-//! snapshot file. Who sends is authenticated by the transport, which also keeps the bytes whole.
+//! snapshot file. Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`). Who sends is
+//! authenticated by the transport, which also keeps the bytes whole.
+
+pub(crate) mod transfer;
 
 use bytes::Bytes;
 use protobuf::Message as _;
@@ -208,7 +211,7 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Message, MessageFault>
         return Err(MessageFault::Version(version));
     }
     let kind = kind_of(code).ok_or(MessageFault::Kind(code))?;
-    check_envelope(envelope, header)?;
+    check_parties(envelope, [header.u64_at(8), header.u64_at(16), header.u64_at(24)])?;
     let flags = header.u16_at(2);
     let expected_flags = if kind == MessageType::MsgSnapshot { SNAPSHOT } else { 0 };
     if flags & !REJECT != expected_flags || header.u32_at(100) != 0 {
@@ -253,17 +256,16 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Message, MessageFault>
     if rest.is_empty() { Ok(message) } else { Err(MessageFault::Length { expected: 0, found: rest.len() }) }
 }
 
-fn check_envelope(envelope: Envelope, header: &[u8]) -> Result<(), MessageFault> {
-    let Envelope { epoch, from, to } = envelope;
-    let found = ClusterEpoch(header.u64_at(8));
-    if found != epoch {
-        return Err(MessageFault::Epoch { expected: epoch, found });
+/// Holds epoch, sender and receiver by the message against those by the connection.
+fn check_parties(envelope: Envelope, [epoch, from, to]: [u64; 3]) -> Result<(), MessageFault> {
+    if epoch != envelope.epoch.0 {
+        return Err(MessageFault::Epoch { expected: envelope.epoch, found: ClusterEpoch(epoch) });
     }
-    if header.u64_at(16) != from.0 {
-        return Err(MessageFault::From { expected: from, found: header.u64_at(16) });
+    if from != envelope.from.0 {
+        return Err(MessageFault::From { expected: envelope.from, found: from });
     }
-    if header.u64_at(24) != to.0 {
-        return Err(MessageFault::To(header.u64_at(24)));
+    if to != envelope.to.0 {
+        return Err(MessageFault::To(to));
     }
     Ok(())
 }

@@ -137,12 +137,15 @@ impl<D: Disk> Replica<D> {
         let epoch = self.raft.store().journal().identity().epoch;
         let last = self.raft.raft.raft_log.last_index();
         let messages = std::mem::take(&mut self.messages);
+        let mut transfers = std::mem::take(&mut self.transfers.outbound);
         let outbound = messages.into_iter().flat_map(message::split).map(|message| Outbound {
             to: NodeId(message.to),
             lane: lane_of(&message, last),
             bytes: message::encode(epoch, &message),
         });
-        outbound.collect()
+        let mut outbound: Vec<_> = outbound.collect();
+        outbound.append(&mut transfers);
+        outbound
     }
 
     /// Takes a message that came on a connection which is authenticated as `from`'s.
@@ -150,6 +153,9 @@ impl<D: Disk> Replica<D> {
     /// # Errors
     /// [`ReceiveFault`]; after [`ReceiveFault::Regressed`] the process must end.
     pub fn receive_from(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), ReceiveFault> {
+        if message::transfer::is_transfer(bytes) {
+            return Ok(self.take_transfer(from, bytes)?);
+        }
         let to = NodeId(self.raft.raft.id);
         let epoch = self.raft.store().journal().identity().epoch;
         let message = message::decode(Envelope { epoch, from, to }, bytes)?;
@@ -159,7 +165,7 @@ impl<D: Disk> Replica<D> {
         if is_heartbeat && message.term >= self.raft.raft.term && message.commit > last {
             return Err(ReceiveFault::Regressed { counted: Index(message.commit), last: Index(last) });
         }
-        Ok(self.raft.step(message)?)
+        Ok(self.receive(message)?)
     }
 
     /// The way to a peer is down: the leader stops streaming to it and probes.

@@ -21,6 +21,7 @@ use crate::apply::Apply;
 use crate::log::Log;
 use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
+use crate::transfer::Transfers;
 use crate::{OutboxFault, ReplicaFault, Timing};
 
 /// The two clocks at one moment, as the caller read them.
@@ -66,6 +67,8 @@ pub struct Replica<D: Disk> {
     pub(crate) last_hint: MonoNanos,
     /// Blocks that were durable at the last hint.
     pub(crate) hinted_blocks: u64,
+    /// Snapshots on their way, from us and to us.
+    pub(crate) transfers: Transfers,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -88,10 +91,14 @@ const CATCH_UP_TICKS_MAX: u64 = 3;
 const READIES_PER_TURN: usize = 8;
 /// Outputs that wait in memory for a turn without other work, at most.
 const OUTBOX_FLUSH_BYTES: usize = 256 << 10;
+/// Outputs that wait in memory for a disk without room before the engine waits too: a quarter of what the outbox bears.
+const OUTBOX_HELD_BYTES: usize = 64 << 20;
 /// Between two looks whether a full disk has room again.
 const ROOM_CHECK_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two syncs of the hint how far the journal is durable: what a device that lies about a write can hide.
 const HINT_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// Between a snapshot and one that a peer needs.
+const WANTED_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two pulses.
 const PULSE_INTERVAL_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
@@ -114,6 +121,8 @@ impl<D: Disk> Replica<D> {
             self.handle_ready(now, events)?;
             worked = true;
         }
+        worked |= self.serve_transfers();
+        self.step_fetch(now, events)?;
         worked |= self.step_journal(now.mono)?.submitted;
         self.watch_disk(now.mono)?;
         self.keep_house(now.mono, !worked)?;
@@ -175,6 +184,8 @@ impl<D: Disk> Replica<D> {
                 return;
             }
             self.raft.tick();
+            self.transfers.ticks += 1;
+            self.watch_receivers();
             self.next_tick = self.next_tick.plus(tick_nanos);
         }
         self.next_tick = self.next_tick.max(now.plus(tick_nanos));
@@ -252,9 +263,10 @@ impl<D: Disk> Replica<D> {
         Ok(proposed)
     }
 
-    fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
+    pub(crate) fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
         let mut ready = self.raft.ready();
         self.messages.append(&mut ready.take_messages());
+        let installed = if ready.snapshot().get_metadata().index > 0 { Some(self.install()?) } else { None };
         self.store_ready(&mut ready)?;
         let committed = ready.take_committed_entries();
         self.persisting.push_back(Persisting {
@@ -262,11 +274,17 @@ impl<D: Disk> Replica<D> {
             position: self.raft.store().appended(),
             messages: ready.take_persisted_messages(),
         });
+        let number = ready.number();
         self.raft.advance_append_async(ready);
+        if let Some(index) = installed {
+            // It is durable already; what answers to the leader still waits for the term.
+            self.raft.on_persist_ready(number);
+            self.raft.advance_apply_to(index.0);
+        }
         for entry in &committed {
             self.hand_out(entry)?;
-            // The engine may be halted, or have begun again because of this very entry.
-            if self.apply.index().next() == self.handed_out {
+            // The engine may be halted or wait, or have begun again because of this very entry.
+            if self.apply.index().next() == self.handed_out && self.outbox_takes() {
                 self.apply_entry(now, entry, events)?;
             }
         }
@@ -391,6 +409,12 @@ impl<D: Disk> Replica<D> {
         Ok(events)
     }
 
+    /// Whether the outputs of further entries can be kept, in memory if need be. If not, the engine waits: an output that is
+    /// left out could be asked for.
+    pub(crate) fn outbox_takes(&self) -> bool {
+        self.outbox.fault().is_none() || self.outbox.pending_bytes() < OUTBOX_HELD_BYTES
+    }
+
     pub(crate) fn has_room(&self) -> bool {
         self.raft.store().journal().accepts() && self.outbox.fault().is_none()
     }
@@ -400,8 +424,11 @@ impl<D: Disk> Replica<D> {
         let policy = self.snapshot_policy;
         let written_bytes = self.raft.store().journal().stats().block_bytes;
         let journal_bytes = self.snapshots.replayed_bytes + written_bytes;
+        let since = now.since(self.snapshots.began);
         let is_due = journal_bytes.saturating_sub(self.snapshots.counted_bytes) >= policy.journal_bytes
-            && now.since(self.snapshots.began) >= policy.interval_ms * NANOS_PER_MILLI;
+            && since >= policy.interval_ms * NANOS_PER_MILLI;
+        // For a peer that none of ours serves: it waits.
+        let is_due = is_due || (self.raft.store().wants_snapshot() && since >= WANTED_NANOS);
         let index = self.apply.index();
         if !is_due
             || self.snapshots.writing
@@ -432,6 +459,7 @@ impl<D: Disk> Replica<D> {
             conf_state: snapshots::encode_conf_state(self.raft.store().conf_state()),
         };
         drop(journal);
+        self.raft.mut_store().snapshot_begun();
         self.snapshots.writing = true;
         self.snapshots.attempted_bytes = journal_bytes;
         self.snapshots.began = now;
@@ -444,9 +472,10 @@ impl<D: Disk> Replica<D> {
         match result {
             Ok(SnapshotWritten { header }) => {
                 self.raft.store().journal().snap_mark(header.index, header.term, header.state_hash);
-                self.snapshots.newest = Some(header.index);
+                self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
                 self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
                 self.snapshots.fault = None;
+                self.forget_served();
             }
             Err(fault) => self.snapshots.fault = Some(fault),
         }
@@ -464,7 +493,11 @@ impl<D: Disk> Replica<D> {
     /// What Raft refuses; the replica is unchanged.
     pub fn receive(&mut self, message: Message) -> Result<(), raft::Error> {
         use raft::prelude::MessageType;
-        if message.get_msg_type() == MessageType::MsgPropose {
+        let kind = message.get_msg_type();
+        if kind == MessageType::MsgSnapshot {
+            return self.take_offer(protocol::NodeId(message.from), message);
+        }
+        if kind == MessageType::MsgPropose {
             // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
             return Ok(());
         }

@@ -50,6 +50,16 @@ pub(crate) struct Progress {
     pub(crate) fault: Option<SnapshotFault>,
 }
 
+impl Progress {
+    /// A snapshot came from a peer; the next is counted from here.
+    pub(crate) fn installed(&mut self, index: Index, written_bytes: u64) {
+        self.newest = self.newest.max(Some(index));
+        (self.replayed_to, self.replayed_bytes) = (index, 0);
+        (self.counted_bytes, self.attempted_bytes) = (written_bytes, written_bytes);
+        self.fault = None;
+    }
+}
+
 /// A state to be written, detached from the replica.
 pub struct SnapshotJob {
     pub(crate) engine: Engine,
@@ -182,7 +192,7 @@ impl Base {
     }
 
     /// Reads a snapshot and holds it against what its header says.
-    fn read<D: Disk>(beside: &mut D, file: &FileRef) -> Result<Self, SnapshotFault> {
+    pub(crate) fn read<D: Disk>(beside: &mut D, file: &FileRef) -> Result<Self, SnapshotFault> {
         let (header, state) = snapshot_file::load(beside, file)?;
         if header.engine_version != engine::ENGINE_VERSION {
             return Err(SnapshotFault::Rules(header.engine_version));

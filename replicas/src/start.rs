@@ -116,6 +116,7 @@ impl<D: Disk> Replica<D> {
             last_room_check: MonoNanos(0),
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
+            transfers: crate::transfer::Transfers::default(),
         })
     }
 }

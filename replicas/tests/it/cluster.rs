@@ -3,25 +3,35 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use journal::{FileDisk, Identity};
+use journal::Identity;
 use protocol::event::Event;
-use protocol::{MonoNanos, NodeId, UnixNanos};
+use protocol::{Index, MonoNanos, NodeId, UnixNanos};
 use replicas::{
-    ClusterRefusal, MemberChange, MemberRole, Now, Options, ReceiveFault, Replica, Role, SkipNotProposed,
-    SnapshotPolicy, Status, Timing,
+    ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Replica, Role,
+    SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
 };
 
+use super::crashing::Crashing;
 use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk, replies, skip};
 
 /// A cluster in one thread; a replica that is not there is down.
-struct Cluster {
+pub(crate) struct Cluster {
     name: &'static str,
-    running: BTreeMap<u64, Replica<FileDisk>>,
-    events: BTreeMap<u64, Vec<Event>>,
-    millis: u64,
+    pub(crate) options: Options,
+    pub(crate) running: BTreeMap<u64, Replica<Crashing>>,
+    /// Handles for snapshots.
+    pub(crate) besides: BTreeMap<u64, Crashing>,
+    pub(crate) events: BTreeMap<u64, Vec<Event>>,
+    pub(crate) millis: u64,
+    /// What the network makes of a message: none where it is lost.
+    pub(crate) network: fn(u64, NodeId, Outbound) -> Option<Outbound>,
 }
 
-fn cluster_options() -> Options {
+pub(crate) fn cluster_folder(name: &str, node: u64) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{node}"))
+}
+
+pub(crate) fn cluster_options() -> Options {
     Options {
         voters: [1, 2, 3].map(NodeId).to_vec(),
         timing: Timing::LAN,
@@ -35,52 +45,103 @@ fn at(millis: u64) -> Now {
 }
 
 impl Cluster {
-    fn new(name: &'static str, nodes: &[u64]) -> Self {
-        let mut cluster = Self { name, running: BTreeMap::new(), events: BTreeMap::new(), millis: 1_000 };
+    pub(crate) fn new(name: &'static str, nodes: &[u64]) -> Self {
+        Self::with_options(name, nodes, cluster_options())
+    }
+
+    pub(crate) fn with_options(name: &'static str, nodes: &[u64], options: Options) -> Self {
+        let mut cluster = Self {
+            name,
+            options,
+            running: BTreeMap::new(),
+            besides: BTreeMap::new(),
+            events: BTreeMap::new(),
+            millis: 1_000,
+            network: |_, _, outbound| Some(outbound),
+        };
         nodes.iter().for_each(|node| cluster.create(*node));
         cluster
     }
 
-    fn folder(&self, node: u64) -> PathBuf {
-        PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("{}-{node}", self.name))
+    pub(crate) fn folder(&self, node: u64) -> PathBuf {
+        cluster_folder(self.name, node)
     }
 
-    fn create(&mut self, node: u64) {
-        let disk = open_disk(&folder(&format!("{}-{node}", self.name)));
+    pub(crate) fn create(&mut self, node: u64) {
+        let disk = Crashing::new(open_disk(&folder(&format!("{}-{node}", self.name))), u64::MAX);
         let identity = Identity { node: NodeId(node), ..IDENTITY };
+        self.besides.insert(node, disk.beside());
         let replica =
-            Replica::create(disk.beside(), disk, identity, journal_options(), &cluster_options()).unwrap();
+            Replica::create(disk.beside(), disk, identity, journal_options(), &self.options).unwrap();
         self.running.insert(node, replica);
     }
 
-    fn open(&mut self, node: u64) {
-        let disk = open_disk(&self.folder(node));
-        let replica = Replica::open(disk.beside(), disk, journal_options(), &cluster_options()).unwrap();
-        self.running.insert(node, replica);
+    pub(crate) fn open(&mut self, node: u64) {
+        self.open_for(node, u64::MAX).unwrap();
     }
 
-    /// A millisecond for everybody: each takes a turn, and what was sent arrives.
-    fn tick(&mut self) {
+    /// Starts `node` on a disk that fails after so many operations.
+    pub(crate) fn open_for(&mut self, node: u64, operations: u64) -> Result<(), StartFault> {
+        let disk = Crashing::new(open_disk(&self.folder(node)), operations);
+        let beside = disk.beside();
+        let replica = Replica::open(disk.beside(), disk, journal_options(), &self.options)?;
+        self.besides.insert(node, beside);
+        self.running.insert(node, replica);
+        Ok(())
+    }
+
+    /// The process of `node` ends.
+    pub(crate) fn stop(&mut self, node: u64) {
+        drop(self.running.remove(&node));
+        drop(self.besides.remove(&node));
+    }
+
+    /// `node` takes a snapshot.
+    pub(crate) fn snapshot(&mut self, node: u64) -> Index {
+        // Further apart than any policy wants them.
+        self.millis += 2_000;
+        let replica = self.running.get_mut(&node).unwrap();
+        let job = replica.begin_snapshot(at(self.millis).mono).unwrap();
+        replica.end_snapshot(job.write(self.besides.get_mut(&node).unwrap()));
+        assert_eq!(replica.status().snapshot_fault, None);
+        replica.status().snapshot_index.unwrap()
+    }
+
+    /// A millisecond for everybody: each takes a turn, and what was sent arrives. A process whose disk fails ends.
+    pub(crate) fn tick(&mut self) {
         self.millis += 1;
-        let mut sent = Vec::new();
+        let (mut sent, mut ended) = (Vec::new(), Vec::new());
         for (node, replica) in &mut self.running {
             let now = at(self.millis);
-            replica.step(now, self.events.entry(*node).or_default()).unwrap();
+            if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
+                assert!(self.besides[node].has_failed(), "{fault}");
+                ended.push(*node);
+                continue;
+            }
             // The clock is not the disk's: to it every write takes less than a millisecond.
             while replica.status().writing_since.is_some() {
                 std::thread::yield_now();
-                replica.step(now, self.events.entry(*node).or_default()).unwrap();
+                if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
+                    assert!(self.besides[node].has_failed(), "{fault}");
+                    ended.push(*node);
+                    break;
+                }
             }
             sent.extend(replica.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
         }
+        ended.into_iter().for_each(|node| self.stop(node));
         for (from, outbound) in sent {
+            let Some(outbound) = (self.network)(self.millis, from, outbound) else { continue };
             if let Some(replica) = self.running.get_mut(&outbound.to.0) {
-                replica.receive_from(from, &outbound.bytes).unwrap();
+                match replica.receive_from(from, &outbound.bytes) {
+                    Ok(()) | Err(ReceiveFault::Message(_)) => {}
+                    Err(fault) => panic!("{fault}"),
+                }
             }
         }
     }
 
-    fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&mut self, what: &str, done: impl Fn(&Self) -> bool) {
         let deadline = self.millis + 60_000;
         while !done(self) {
             assert!(self.millis < deadline, "{what}: {:#?}", self.statuses());
@@ -88,22 +149,22 @@ impl Cluster {
         }
     }
 
-    fn statuses(&self) -> Vec<Status> {
+    pub(crate) fn statuses(&self) -> Vec<Status> {
         self.running.values().map(Replica::status).collect()
     }
 
-    fn serving(&self) -> Option<u64> {
+    pub(crate) fn serving(&self) -> Option<u64> {
         self.running.iter().find(|(_, replica)| replica.serving()).map(|(node, _)| *node)
     }
 
     /// Waits for a leader that serves.
-    fn leader(&mut self) -> u64 {
+    pub(crate) fn leader(&mut self) -> u64 {
         self.until("a leader", |cluster| cluster.serving().is_some());
         self.serving().unwrap()
     }
 
     /// The leader takes these definitions, and acknowledges them.
-    fn define(&mut self, from: u32, to: u32) {
+    pub(crate) fn define(&mut self, from: u32, to: u32) {
         let leader = self.leader();
         self.events.clear();
         define_assets(self.running.get_mut(&leader).unwrap(), from, to);
@@ -115,7 +176,7 @@ impl Cluster {
     }
 
     /// Everybody who runs comes to the same state.
-    fn agree(&mut self, definitions: usize) {
+    pub(crate) fn agree(&mut self, definitions: usize) {
         self.until("agreement", |cluster| {
             let statuses = cluster.statuses();
             statuses.iter().all(|status| status.seq_applied == statuses[0].seq_applied)
@@ -134,7 +195,7 @@ fn three_replicas_agree_and_go_on_when_the_leader_ends() {
     cluster.define(1, 500);
     cluster.agree(500);
 
-    drop(cluster.running.remove(&1));
+    cluster.stop(1);
     let second = cluster.leader();
     assert_eq!(second, 2, "the second rank stands before the third");
     cluster.define(501, 700);
@@ -144,8 +205,8 @@ fn three_replicas_agree_and_go_on_when_the_leader_ends() {
     cluster.agree(700);
     assert_eq!(cluster.serving(), Some(2), "who comes back takes no lead away");
     // Without a quorum nothing is acknowledged, and after a while nobody leads.
-    drop(cluster.running.remove(&1));
-    drop(cluster.running.remove(&3));
+    cluster.stop(1);
+    cluster.stop(3);
     cluster.until("a step down", |cluster| cluster.serving().is_none());
     assert!(cluster.statuses().iter().all(|status| status.role != Role::Leader));
     cluster.open(3);
@@ -181,7 +242,7 @@ fn the_lead_moves_when_it_is_asked_to() {
 fn a_member_is_replaced_without_touching_the_others() {
     let mut cluster = Cluster::new("members", &[1, 2, 3]);
     cluster.define(1, 300);
-    drop(cluster.running.remove(&3));
+    cluster.stop(3);
     cluster.create(4);
     let change = |cluster: &mut Cluster, change| cluster.running.get_mut(&1).unwrap().change_members(change);
     assert_eq!(
@@ -205,7 +266,7 @@ fn a_member_is_replaced_without_touching_the_others() {
         assert!(members.iter().all(|member| member.role == MemberRole::Voter));
     }
     // Two of the new three are a quorum, also without the first.
-    drop(cluster.running.remove(&1));
+    cluster.stop(1);
     cluster.define(306, 400);
     cluster.agree(400);
     let refused = cluster.serving().unwrap();
@@ -235,8 +296,7 @@ fn a_log_that_lost_what_the_leader_counts_on_ends_the_process_with_a_word() {
 
 #[test]
 fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
-    let mut cluster =
-        Cluster { name: "halted", running: BTreeMap::new(), events: BTreeMap::new(), millis: 1_000 };
+    let mut cluster = Cluster::new("halted", &[]);
     let [skip, ..] = [1, 2, 3].map(|node| skip::write_poisoned(&folder(&format!("halted-{node}")), node));
     (1..=3).for_each(|node| cluster.open(node));
     let leads = |cluster: &Cluster| {
@@ -257,7 +317,7 @@ fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
     };
     change(&mut cluster, leader, MemberChange::AddLearner(NodeId(4)));
     (0..300).for_each(|_| cluster.tick());
-    cluster.running.remove(&leader);
+    cluster.stop(leader);
     cluster.until("another leads", |cluster| leads(cluster).is_some());
     let leader = leads(&cluster).unwrap();
     change(&mut cluster, leader, MemberChange::Remove(NodeId(4)));
@@ -278,7 +338,7 @@ fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
 fn who_was_away_for_thousands_of_small_entries_catches_up() {
     let mut cluster = Cluster::new("small", &[1, 2, 3]);
     cluster.define(1, 2);
-    drop(cluster.running.remove(&3));
+    cluster.stop(3);
     for n in 3..1_500 {
         let leader = cluster.leader();
         define_assets(cluster.running.get_mut(&leader).unwrap(), n, n);

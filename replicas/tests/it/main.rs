@@ -2,14 +2,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod cluster;
+mod crashing;
 mod skip;
 mod start;
+mod transfer;
 
 use std::path::{Path, PathBuf};
 
 use engine::Engine;
 use journal::snapshot_file::SnapshotFault;
-use journal::{FileDisk, Identity, Journal, WriterKind};
+use journal::{Disk, FileDisk, Identity, Journal, WriterKind};
 use protocol::commands::{DefineAsset, Genesis};
 use protocol::event::Event;
 use protocol::frame::{self, FrameHeader, FrameKind};
@@ -84,7 +86,7 @@ fn open(folder: &Path, options: &Options) -> Replica<FileDisk> {
 }
 
 /// Submits the definitions of assets `from..=to` as the operator's requests of these numbers.
-fn define_assets(replica: &mut Replica<FileDisk>, from: u32, to: u32) {
+fn define_assets<D: Disk>(replica: &mut Replica<D>, from: u32, to: u32) {
     for n in from..=to {
         let request = RequestNumber(u64::from(n));
         let header = RecordHeader { session: SessionId::OPERATOR, request, ..Default::default() };

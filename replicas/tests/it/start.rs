@@ -183,21 +183,15 @@ fn a_journal_that_ends_before_a_snapshot_is_refused() {
     );
 }
 
-const CLIENT: SessionId = SessionId(16);
+pub(crate) const CLIENT: SessionId = SessionId(16);
 
-fn client(request: u64, generation: u32) -> RecordHeader {
+pub(crate) fn client(request: u64, generation: u32) -> RecordHeader {
     let generation = Generation(generation);
     RecordHeader { session: CLIENT, generation, request: RequestNumber(request), ..RecordHeader::default() }
 }
 
-/// A FIX session that asks for signs of life; each answer is an output. Two snapshots, and the outbox's length at each.
-fn with_outputs(name: &str) -> (PathBuf, [Index; 2], [u64; 2]) {
-    let folder = folder(name);
-    let disk = open_disk(&folder);
-    let mut beside = disk.beside();
-    let opened = Replica::create(disk.beside(), disk, IDENTITY, journal_options(), &policy());
-    let (mut replica, mut turn, mut events) = (opened.unwrap(), 0, Vec::new());
-    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+/// Submits the definition of a FIX session, as the operator's first request, and its logon.
+pub(crate) fn open_session<D: Disk>(replica: &mut Replica<D>) {
     let define = DefineSession {
         session: CLIENT,
         actor: genesis().operator,
@@ -220,6 +214,17 @@ fn with_outputs(name: &str) -> (PathBuf, [Index; 2], [u64; 2]) {
         SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
     let unnumbered = RecordHeader { session: CLIENT, request: RequestNumber(1), ..RecordHeader::default() };
     replica.sequencer().submit(&unnumbered, MonoNanos(0), &logon.into()).unwrap();
+}
+
+/// A FIX session that asks for signs of life; each answer is an output. Two snapshots, and the outbox's length at each.
+fn with_outputs(name: &str) -> (PathBuf, [Index; 2], [u64; 2]) {
+    let folder = folder(name);
+    let disk = open_disk(&folder);
+    let mut beside = disk.beside();
+    let opened = Replica::create(disk.beside(), disk, IDENTITY, journal_options(), &policy());
+    let (mut replica, mut turn, mut events) = (opened.unwrap(), 0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
+    open_session(&mut replica);
     let (mut taken, mut lengths, mut request) = (Vec::new(), Vec::new(), 2);
     for _ in 0..3 {
         for _ in 0..20 {

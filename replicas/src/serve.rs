@@ -1,0 +1,145 @@
+//! The side of a snapshot's way that has it. It keeps nothing of whoever asks: each question is answered from the files, a few
+//! a turn, so that one who stops asking costs nothing and one who asks for much stops nobody.
+
+use journal::snapshot_file;
+use journal::{Dir, Disk, DiskFault, ReadFrom};
+use protocol::{Index, NodeId, OutSeq};
+use raft::{ProgressState, SnapshotStatus, StateRole};
+
+use crate::message::transfer::{self, OUTPUT_BYTES_MAX, OutputRange, PIECE_BYTES, Transfer};
+use crate::message::{Envelope, MessageFault};
+use crate::peers::{Lane, Outbound};
+use crate::replica::Replica;
+
+/// Questions answered in one turn: each reads at most one piece.
+const ANSWERS_PER_TURN: usize = 4;
+/// Questions that wait, at most; what comes above that is asked again.
+const QUESTIONS_MAX: usize = 64;
+/// Election timeouts without a question after which a peer is taken to have given up on its snapshot.
+const SILENT_TIMEOUTS: u64 = 4;
+
+impl<D: Disk> Replica<D> {
+    /// Takes a message of a transfer that came on a connection of `from`.
+    pub(crate) fn take_transfer(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
+        let envelope = Envelope { from, to: NodeId(self.raft.raft.id), ..self.envelope(from) };
+        let message = transfer::decode(envelope, bytes)?;
+        match message {
+            Transfer::AskPiece { .. } | Transfer::AskOutputs(_) => {
+                let now = self.transfers.ticks;
+                self.transfers.heard.entry(from.0).and_modify(|heard| *heard = now);
+                if self.transfers.questions.len() < QUESTIONS_MAX {
+                    self.transfers.questions.push_back((from, message));
+                }
+            }
+            Transfer::Piece { .. } | Transfer::Gone { .. } | Transfer::Outputs { .. } => {
+                self.take_answer(from, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers some of the questions that wait; returns whether there were any.
+    pub(crate) fn serve_transfers(&mut self) -> bool {
+        let count = self.transfers.questions.len().min(ANSWERS_PER_TURN);
+        for _ in 0..count {
+            let Some((from, question)) = self.transfers.questions.pop_front() else { break };
+            if let Some(answer) = self.answer(from, &question) {
+                self.send_transfer(from, &answer);
+            }
+        }
+        count > 0
+    }
+
+    /// Nothing where the disk fails: it is asked again, here or elsewhere.
+    fn answer(&mut self, from: NodeId, question: &Transfer) -> Option<Transfer> {
+        match *question {
+            Transfer::AskPiece { index, offset } => match self.piece(index, offset).ok()? {
+                Some(bytes) => Some(Transfer::Piece { index, offset, bytes }),
+                None => {
+                    // A newer one is there: Raft offers that as soon as it knows that this one fails.
+                    self.raft.report_snapshot(from.0, SnapshotStatus::Failure);
+                    Some(Transfer::Gone { index })
+                }
+            },
+            Transfer::AskOutputs(range) => self.outputs(range),
+            Transfer::Piece { .. } | Transfer::Gone { .. } | Transfer::Outputs { .. } => None,
+        }
+    }
+
+    fn piece(&mut self, index: Index, offset: u64) -> Result<Option<Vec<u8>>, DiskFault> {
+        let epoch = self.raft.store().journal().identity().epoch;
+        let file = snapshot_file::file(epoch, index);
+        let disk = self.outbox.disk_mut();
+        // Asked of the folder: a handle of the disk may still read a file that another one has removed.
+        if !disk.list(Dir::Snapshots)?.iter().any(|name| **name == *file.name) {
+            disk.remove(&file)?;
+            return Ok(None);
+        }
+        self.transfers.served = Some(file.clone());
+        let mut bytes = vec![0; PIECE_BYTES];
+        let read = disk.read(&file, offset, &mut bytes, ReadFrom::Cache)?;
+        bytes.truncate(read);
+        Ok((read > 0).then_some(bytes))
+    }
+
+    /// A handle to a snapshot that has been removed keeps its room: it is given up where nobody asks any more.
+    pub(crate) fn forget_served(&mut self) {
+        let Some(served) = self.transfers.served.take() else { return };
+        let disk = self.outbox.disk_mut();
+        let is_kept =
+            disk.list(Dir::Snapshots).is_ok_and(|names| names.iter().any(|name| **name == *served.name));
+        if is_kept {
+            self.transfers.served = Some(served);
+        } else {
+            // There is nothing to remove but the handle.
+            disk.remove(&served).ok();
+        }
+    }
+
+    fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {
+        let mut bytes = Vec::new();
+        let OutputRange { session, epoch, from, to } = asked;
+        let last = OutSeq(to.0 - 1);
+        let read = self.outbox.read(session, epoch, from, last, PIECE_BYTES, &mut bytes).ok()?;
+        let (from, to) = read.map_or((to, to), |read| (read.first, read.next));
+        (bytes.len() <= OUTPUT_BYTES_MAX)
+            .then_some(Transfer::Outputs { range: OutputRange { from, to, ..asked }, bytes })
+    }
+
+    pub(crate) fn send_transfer(&mut self, to: NodeId, message: &Transfer) {
+        let bytes = transfer::encode(self.envelope(to), message);
+        self.transfers.outbound.push(Outbound { to, lane: Lane::Bulk, bytes });
+    }
+
+    fn envelope(&self, to: NodeId) -> Envelope {
+        let epoch = self.raft.store().journal().identity().epoch;
+        Envelope { epoch, from: NodeId(self.raft.raft.id), to }
+    }
+
+    /// A leader sends nothing to a peer that it waits for to have a snapshot. One that is installed says so by Raft's own
+    /// answer; of one that has fallen silent it is assumed that it has not, and the newest is offered to it.
+    pub(crate) fn watch_receivers(&mut self) {
+        let now = self.transfers.ticks;
+        if self.raft.raft.state != StateRole::Leader {
+            self.transfers.heard.clear();
+            return;
+        }
+        let progress = self.raft.raft.prs().iter();
+        let waiting: Vec<u64> = progress
+            .filter(|(_, progress)| progress.state == ProgressState::Snapshot)
+            .map(|(id, _)| *id)
+            .collect();
+        self.transfers.heard.retain(|id, _| waiting.contains(id));
+        for id in waiting {
+            let heard = *self.transfers.heard.entry(id).or_insert(now);
+            if now - heard > self.silent_ticks() {
+                self.transfers.heard.remove(&id);
+                self.raft.report_snapshot(id, SnapshotStatus::Failure);
+            }
+        }
+    }
+
+    pub(crate) fn silent_ticks(&self) -> u64 {
+        SILENT_TIMEOUTS * self.timing.election_ticks as u64
+    }
+}
