@@ -23,7 +23,10 @@ const SESSIONS: usize = 4;
 const SYMBOL: &str = "BTC-TRY";
 const PRICE: &str = "4200000";
 const QTY: &str = "0.001";
-/// A client without a connection tries the next node so often.
+/// A client that has just lost its connection tries the next node so often: the lead may have been given away.
+const RETRY_SOON_NS: u64 = 1_000_000;
+const SOON_NS: u64 = 50_000_000;
+/// And then so often: it may have to wait for an election, and its attempts cost the nodes time.
 const RETRY_NS: u64 = 3_000_000;
 /// A Logon that is not answered for so long is tried elsewhere.
 const LOGON_NS: u64 = 1_000_000_000;
@@ -95,6 +98,8 @@ struct Trader {
     stream: Option<TcpStream>,
     place: usize,
     tried_ns: u64,
+    /// When it was logged on for the last time.
+    left_ns: u64,
     out: Vec<u8>,
     orders: Vec<Order>,
     answered: usize,
@@ -207,6 +212,7 @@ impl Trader {
             stream: None,
             place: number % NODES,
             tried_ns: 0,
+            left_ns: 0,
             out: Vec::new(),
             orders: Vec::new(),
             answered: 0,
@@ -238,7 +244,8 @@ impl Trader {
 
     /// Tries the next node, if it is time; whether there is a connection.
     fn connect(&mut self, shared: &Shared, now: Clocks) -> bool {
-        if now.mono.0 < self.tried_ns + RETRY_NS {
+        let pause_ns = if now.mono.0 < self.left_ns + SOON_NS { RETRY_SOON_NS } else { RETRY_NS };
+        if now.mono.0 < self.tried_ns + pause_ns {
             return false;
         }
         let next = (1..=NODES).map(|step| (self.place + step) % NODES);
@@ -290,6 +297,9 @@ impl Trader {
         }
         self.session.tick(now).map_err(|fault| Fault::Fix(fault.to_string()))?;
         let phase = self.session.phase();
+        if phase == Phase::Active {
+            self.left_ns = now.mono.0;
+        }
         let unanswered = phase == Phase::LogonSent && now.mono.0 > self.tried_ns + LOGON_NS;
         if !is_open || phase == Phase::Ended || unanswered {
             self.stream = None;
