@@ -325,11 +325,16 @@ impl Disk for FileDisk {
         buf: &mut [u8],
         source: ReadFrom,
     ) -> Result<usize, DiskFault> {
-        match source {
+        let read = match source {
             ReadFrom::Device => self.read_device(file, offset, buf),
             ReadFrom::Cache => self.read_plain(file, offset, buf),
             ReadFrom::Sealed => self.read_sealed(file, offset, buf),
+        };
+        if file.dir == Dir::Snapshots {
+            // Not kept: another handle removes snapshots, and this one would hold their space.
+            self.files.remove(file);
         }
+        read
     }
 
     fn write_at(&mut self, file: &FileRef, offset: u64, bytes: &[u8]) -> Result<(), DiskFault> {

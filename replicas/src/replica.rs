@@ -475,7 +475,6 @@ impl<D: Disk> Replica<D> {
                 self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
                 self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
                 self.snapshots.fault = None;
-                self.forget_served();
             }
             Err(fault) => self.snapshots.fault = Some(fault),
         }

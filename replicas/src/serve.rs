@@ -70,30 +70,13 @@ impl<D: Disk> Replica<D> {
         let epoch = self.raft.store().journal().identity().epoch;
         let file = snapshot_file::file(epoch, index);
         let disk = self.outbox.disk_mut();
-        // Asked of the folder: a handle of the disk may still read a file that another one has removed.
         if !disk.list(Dir::Snapshots)?.iter().any(|name| **name == *file.name) {
-            disk.remove(&file)?;
             return Ok(None);
         }
-        self.transfers.served = Some(file.clone());
         let mut bytes = vec![0; PIECE_BYTES];
         let read = disk.read(&file, offset, &mut bytes, ReadFrom::Cache)?;
         bytes.truncate(read);
         Ok((read > 0).then_some(bytes))
-    }
-
-    /// A handle to a snapshot that has been removed keeps its room: it is given up where nobody asks any more.
-    pub(crate) fn forget_served(&mut self) {
-        let Some(served) = self.transfers.served.take() else { return };
-        let disk = self.outbox.disk_mut();
-        let is_kept =
-            disk.list(Dir::Snapshots).is_ok_and(|names| names.iter().any(|name| **name == *served.name));
-        if is_kept {
-            self.transfers.served = Some(served);
-        } else {
-            // There is nothing to remove but the handle.
-            disk.remove(&served).ok();
-        }
     }
 
     fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {

@@ -43,8 +43,6 @@ pub(crate) struct Transfers {
     /// When each peer that waits for a snapshot asked last; only on a leader.
     pub(crate) heard: BTreeMap<u64, u64>,
     pub(crate) fetch: Option<Box<Fetch>>,
-    /// The snapshot of which pieces were read last.
-    pub(crate) served: Option<FileRef>,
 }
 
 /// What a leader says of its snapshot in Raft's message: by it what is fetched is recognised.
