@@ -214,16 +214,30 @@ fn entry_frame(entry: &Entry, next_seq: Seq) -> Option<Vec<u8>> {
         EntryType::EntryNormal => return None,
         EntryType::EntryConfChange | EntryType::EntryConfChangeV2 => (FrameKind::Conf, &entry.data[..]),
     };
+    let write_payload = |buffer: &mut Vec<u8>| {
+        if kind == FrameKind::Conf {
+            buffer.extend_from_slice(&(payload.len() as u64).to_le_bytes());
+            buffer.extend_from_slice(payload);
+        }
+    };
+    Some(frame_without_records(kind, Index(entry.index), Term(entry.term), next_seq, write_payload))
+}
+
+/// A frame that is no batch: the seqs go on behind it, and what only a batch has is zero.
+pub(crate) fn frame_without_records(
+    kind: FrameKind,
+    index: Index,
+    term: Term,
+    next_seq: Seq,
+    write_payload: impl FnOnce(&mut Vec<u8>),
+) -> Vec<u8> {
     let mut buffer = Vec::new();
     frame::begin(&mut buffer);
-    if kind == FrameKind::Conf {
-        buffer.extend_from_slice(&(payload.len() as u64).to_le_bytes());
-        buffer.extend_from_slice(payload);
-    }
+    write_payload(&mut buffer);
     let header = FrameHeader {
         kind,
-        index: Index(entry.index),
-        term: Term(entry.term),
+        index,
+        term,
         time: UnixNanos(0),
         first_seq: next_seq,
         count: 0,
@@ -232,7 +246,7 @@ fn entry_frame(entry: &Entry, next_seq: Seq) -> Option<Vec<u8>> {
         effect_hash: Hash::ZERO,
     };
     frame::finish(&mut buffer, &header);
-    Some(buffer)
+    buffer
 }
 
 /// The entry of a frame that the journal has verified.

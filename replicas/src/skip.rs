@@ -4,18 +4,19 @@
 
 use engine::SkipRefusal;
 use journal::Disk;
-use protocol::frame::{self, Frame, FrameHeader, FrameKind};
+use protocol::event::Event;
+use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
 use protocol::skip::Skip;
-use protocol::{Index, Seq, Term, UnixNanos};
+use protocol::{Index, Seq, Term};
 use raft::StateRole;
 use raft::prelude::Entry;
 
 use crate::fault::HaltCause;
+use crate::log::frame_without_records;
 use crate::replica::{Now, Replica};
 use crate::snapshots::Base;
 use crate::{Halt, ReplicaFault};
-use protocol::event::Event;
 
 /// Bytes of entries that the engine catches up in one turn.
 const CATCH_UP_BYTES: u64 = 1 << 20;
@@ -68,22 +69,10 @@ impl<D: Disk> Replica<D> {
             return Err(SkipNotProposed::Busy);
         }
         let next_seq = self.raft.store().next_seq().map_err(|_| SkipNotProposed::Busy)?;
-        let mut buffer = Vec::new();
-        frame::begin(&mut buffer);
-        skip.write(&mut buffer);
-        let header = FrameHeader {
-            kind: FrameKind::Skip,
-            index: last_index.next(),
-            term: Term(self.raft.raft.term),
-            time: UnixNanos(0),
-            first_seq: next_seq,
-            count: 0,
-            engine_version: 0,
-            applied_seq: Seq::ZERO,
-            effect_hash: Hash::ZERO,
-        };
-        frame::finish(&mut buffer, &header);
-        self.raft.propose(Vec::new(), buffer).map_err(|_| SkipNotProposed::Busy)
+        let (index, term) = (last_index.next(), Term(self.raft.raft.term));
+        let frame =
+            frame_without_records(FrameKind::Skip, index, term, next_seq, |buffer| skip.write(buffer));
+        self.raft.propose(Vec::new(), frame).map_err(|_| SkipNotProposed::Busy)
     }
 
     fn passes_over_the_halt(&self, skip: &Skip) -> Result<(), SkipNotProposed> {

@@ -139,14 +139,16 @@ pub(super) fn settle_beginning<D: Disk>(
     let before = Index(begun.first_index.0.saturating_sub(1));
     let snapshot = snapshot_file::kept(disk, &meta.identity())?.into_iter().find(|kept| kept.index == before);
     if let Some(snapshot) = snapshot {
-        match snapshot_file::peek(disk, &snapshot.file) {
-            Ok((header, _)) if (header.term, header.chain) == (begun.prev_term, begun.prev_chain) => {
-                set_aside_before(disk, &names, begun.name())?;
-                names.drain(..at);
-            }
+        let is_its_own = match snapshot_file::peek(disk, &snapshot.file) {
+            Ok((header, _)) => (header.term, header.chain) == (begun.prev_term, begun.prev_chain),
             Err(SnapshotFault::Disk(fault)) => return Err(fault),
-            // It counted once: nothing is undone, and the walk names what does not fit.
-            Ok(_) | Err(_) => {}
+            // Damaged: who chooses among the snapshots reports it.
+            Err(_) => false,
+        };
+        // Otherwise it counted once: nothing is undone, and the walk names what does not fit.
+        if is_its_own {
+            set_aside_before(disk, &names, begun.name())?;
+            names.drain(..at);
         }
     } else if is_empty(disk, &begun)? {
         refill(disk, begun.name(), 0, begun.nonce)?;

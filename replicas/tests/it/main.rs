@@ -220,6 +220,13 @@ const FIRST: FrameHeader = FrameHeader {
     effect_hash: Hash::ZERO,
 };
 
+/// Makes durable what was appended.
+fn settle(journal: &mut Journal<FileDisk>) {
+    while journal.gathered() || journal.in_flight() {
+        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+    }
+}
+
 /// A journal whose entries have these headers and a genesis record each.
 fn write_journal(folder: &Path, headers: &[FrameHeader]) {
     let mut journal = Journal::create(open_disk(folder), IDENTITY, journal_options()).unwrap();
@@ -231,9 +238,7 @@ fn write_journal(folder: &Path, headers: &[FrameHeader]) {
         frame::finish(&mut frame, header);
         journal.append(&frame);
     }
-    while journal.gathered() || journal.in_flight() {
-        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
-    }
+    settle(&mut journal);
 }
 
 #[test]

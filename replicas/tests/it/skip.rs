@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use protocol::commands::{DefineAsset, DefineSession, SessionLogon, SessionTestRequest, SetActorKey};
+use protocol::commands::{DefineAsset, SessionLogon, SessionTestRequest, SetActorKey};
 use protocol::event::Event;
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::{Hash, blake3};
@@ -12,14 +12,14 @@ use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
 use protocol::submit::Submit;
 use protocol::{
-    ActorId, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command, EventBody, FirmId, Generation, Index,
-    MonoNanos, NodeId, OutSeq, RejectReason, RequestNumber, Seq, SessionEpoch, SessionId, SessionProtocol,
-    Strictness, Term, Text, UnixNanos,
+    ActorId, AssetId, ClusterId, Command, EventBody, Generation, Index, MonoNanos, NodeId, OutSeq,
+    RejectReason, RequestNumber, Seq, SessionEpoch, SessionId, Term, Text, UnixNanos,
 };
 use replicas::{Halt, HaltCause, Options, Replica, SkipNotProposed, SnapshotPolicy};
 
+use super::start::{CLIENT, define_client};
 use super::{
-    FIRST, IDENTITY, create, define_assets, folder, genesis, open, open_disk, options, replies, run,
+    FIRST, IDENTITY, create, define_assets, folder, genesis, open, open_disk, options, replies, run, settle,
 };
 use journal::{FileDisk, Identity, Journal};
 
@@ -75,9 +75,27 @@ fn write_log_of(folder: &Path, node: u64, entries: &[Batch]) {
         journal.append(&buffer);
         header.first_seq = Seq(header.first_seq.0 + u64::from(header.count));
     }
-    while journal.gathered() || journal.in_flight() {
-        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
-    }
+    settle(&mut journal);
+}
+
+/// Appends an entry of the kind of a decision, behind what is there, and makes it durable.
+fn append_skip(journal: &mut Journal<FileDisk>, write_payload: impl FnOnce(&mut Vec<u8>)) {
+    let end = *journal.log_end();
+    let mut buffer = Vec::new();
+    frame::begin(&mut buffer);
+    write_payload(&mut buffer);
+    let header = FrameHeader {
+        kind: FrameKind::Skip,
+        index: end.last_index.next(),
+        term: end.last_term,
+        count: 0,
+        first_seq: end.next_seq.unwrap(),
+        engine_version: 0,
+        ..FIRST
+    };
+    frame::finish(&mut buffer, &header);
+    journal.append(&buffer);
+    settle(journal);
 }
 
 /// The cluster begins and its operator gets a key: seq 1 and 2.
@@ -253,28 +271,8 @@ fn a_committed_entry_that_does_not_count_leaves_the_engine_where_it_is() {
     let mut journal = opened.journal;
     let (index, entries) = (journal.last_index().next(), u64::try_from(log.len()).unwrap());
     assert_eq!(index.0, entries + 1);
-    for payload in [Some(forged), None] {
-        let mut buffer = Vec::new();
-        frame::begin(&mut buffer);
-        match payload {
-            Some(skip) => skip.write(&mut buffer),
-            None => buffer.extend_from_slice(b"not a decision"),
-        }
-        let index = journal.last_index().next();
-        let header = FrameHeader {
-            kind: FrameKind::Skip,
-            index,
-            count: 0,
-            first_seq: Seq(6),
-            engine_version: 0,
-            ..FIRST
-        };
-        frame::finish(&mut buffer, &header);
-        journal.append(&buffer);
-    }
-    while journal.gathered() || journal.in_flight() {
-        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
-    }
+    append_skip(&mut journal, |buffer| forged.write(buffer));
+    append_skip(&mut journal, |buffer| buffer.extend_from_slice(b"not a decision"));
     drop(journal);
     let mut replica = open(&folder, &options());
     let mut turn = 0;
@@ -295,25 +293,8 @@ fn without_a_halt_there_is_nothing_to_pass_over() {
     assert_eq!(replica.propose_skip(&skip), Err(SkipNotProposed::NotHalted));
 }
 
-const CLIENT: SessionId = SessionId(16);
-
 /// A FIX session logs on, asks for a sign of life, and is answered; what it sends next comes with a time gone back.
 fn log_with_a_client() -> Vec<Batch> {
-    let define = DefineSession {
-        session: CLIENT,
-        actor: OPERATOR,
-        firm: FirmId(1),
-        protocol: SessionProtocol::Fix,
-        client_comp_id: Text::new("CLIENT").unwrap(),
-        our_comp_id: Text::new("SICIL").unwrap(),
-        clients: vec![ClientId(1)],
-        reset_on_logon: false,
-        heartbeat_s_min: 1,
-        heartbeat_s_max: 60,
-        strictness: Strictness::Strict,
-        cancel_on_disconnect: CancelOnDisconnect::Never,
-        cancel_window_ms: 0,
-    };
     let logon =
         SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
     let numbered = |request: u64, command: Command| {
@@ -329,7 +310,7 @@ fn log_with_a_client() -> Vec<Batch> {
     };
     let test = |id: &str| Command::from(SessionTestRequest { test_req_id: Text::new(id).unwrap() });
     let mut first = beginning();
-    first.push(record(SessionId::OPERATOR, 2, define));
+    first.push(record(SessionId::OPERATOR, 2, define_client()));
     first.push(record(CLIENT, 1, logon));
     first.push(numbered(2, test("a")));
     vec![(10, first), (5, vec![numbered(3, test("b"))]), (20, vec![numbered(4, test("c"))])]
@@ -425,22 +406,7 @@ fn a_decision_counts_also_where_the_engine_would_not_have_halted() {
     for seq in [Seq(4), Seq(3)] {
         let mut skip = Skip::new(seq, blake3(&[&asset(seq.0)]), Text::new("case 17").unwrap());
         skip.sign(ClusterId(7), OPERATOR, &key());
-        let mut buffer = Vec::new();
-        frame::begin(&mut buffer);
-        skip.write(&mut buffer);
-        let header = FrameHeader {
-            kind: FrameKind::Skip,
-            index: journal.last_index().next(),
-            count: 0,
-            first_seq: Seq(6),
-            engine_version: 0,
-            ..FIRST
-        };
-        frame::finish(&mut buffer, &header);
-        journal.append(&buffer);
-    }
-    while journal.gathered() || journal.in_flight() {
-        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+        append_skip(&mut journal, |buffer| skip.write(buffer));
     }
     drop(journal);
     let mut replica = open(&folder, &options());
@@ -472,24 +438,7 @@ fn what_somebody_had_executed_is_not_passed_over() {
     let mut journal = Journal::open(open_disk(&folder), super::journal_options()).unwrap().journal;
     let mut skip = Skip::new(Seq(4), hash_of_seq(&mut journal, Seq(4)), Text::new("undo").unwrap());
     skip.sign(ClusterId(7), OPERATOR, &key());
-    let mut buffer = Vec::new();
-    frame::begin(&mut buffer);
-    skip.write(&mut buffer);
-    let end = *journal.log_end();
-    let header = FrameHeader {
-        kind: FrameKind::Skip,
-        index: end.last_index.next(),
-        term: end.last_term,
-        count: 0,
-        first_seq: end.next_seq.unwrap(),
-        engine_version: 0,
-        ..FIRST
-    };
-    frame::finish(&mut buffer, &header);
-    journal.append(&buffer);
-    while journal.gathered() || journal.in_flight() {
-        journal.step().unwrap_or_else(|fault| panic!("{fault}"));
-    }
+    append_skip(&mut journal, |buffer| skip.write(buffer));
     drop(journal);
     let mut again = open(&folder, &options());
     run(&mut again, &mut turn, &mut Vec::new(), |r, _| r.serving());

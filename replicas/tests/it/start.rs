@@ -190,9 +190,9 @@ pub(crate) fn client(request: u64, generation: u32) -> RecordHeader {
     RecordHeader { session: CLIENT, generation, request: RequestNumber(request), ..RecordHeader::default() }
 }
 
-/// Submits the definition of a FIX session, as the operator's first request, and its logon.
-pub(crate) fn open_session<D: Disk>(replica: &mut Replica<D>) {
-    let define = DefineSession {
+/// A FIX session for tests.
+pub(crate) fn define_client() -> DefineSession {
+    DefineSession {
         session: CLIENT,
         actor: genesis().operator,
         firm: FirmId(1),
@@ -206,10 +206,14 @@ pub(crate) fn open_session<D: Disk>(replica: &mut Replica<D>) {
         strictness: Strictness::Strict,
         cancel_on_disconnect: CancelOnDisconnect::Never,
         cancel_window_ms: 0,
-    };
+    }
+}
+
+/// Submits the definition of a FIX session, as the operator's first request, and its logon.
+pub(crate) fn open_session<D: Disk>(replica: &mut Replica<D>) {
     let by_operator =
         RecordHeader { session: SessionId::OPERATOR, request: RequestNumber(1), ..RecordHeader::default() };
-    replica.sequencer().submit(&by_operator, MonoNanos(0), &define.into()).unwrap();
+    replica.sequencer().submit(&by_operator, MonoNanos(0), &define_client().into()).unwrap();
     let logon =
         SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
     let unnumbered = RecordHeader { session: CLIENT, request: RequestNumber(1), ..RecordHeader::default() };
