@@ -57,7 +57,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), NodeFault> {
 }
 
 fn known_assets(client: &mut Client) -> Result<Assets, NodeFault> {
-    let Answer::Assets { assets } = client.ask(&Request::Assets)? else { return Err(crossed()) };
+    let Answer::Assets { assets } = client.ask(&Request::Assets)? else { return Err(NodeFault::crossed()) };
     let known = assets
         .into_iter()
         .map(|asset| (asset.code, Asset { id: protocol::AssetId(asset.id), scale: asset.scale }));
@@ -66,8 +66,10 @@ fn known_assets(client: &mut Client) -> Result<Assets, NodeFault> {
 
 fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
     let commands = items.iter().map(|item| Body::of(&item.command)).collect();
-    let Answer::Plan { effects } = client.ask(&Request::Plan { commands })? else { return Err(crossed()) };
-    if effects.len() == items.len() { Ok(effects) } else { Err(crossed()) }
+    let Answer::Plan { effects } = client.ask(&Request::Plan { commands })? else {
+        return Err(NodeFault::crossed());
+    };
+    if effects.len() == items.len() { Ok(effects) } else { Err(NodeFault::crossed()) }
 }
 
 /// Submits what is not so already; the answers come in the same order.
@@ -77,10 +79,10 @@ fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Ve
     let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command)).collect();
     let submitted = commands.len();
     let Answer::Submitted { outcomes } = client.ask(&Request::Submit { commands })? else {
-        return Err(crossed());
+        return Err(NodeFault::crossed());
     };
     if outcomes.len() != submitted {
-        return Err(crossed());
+        return Err(NodeFault::crossed());
     }
     let mut outcomes = outcomes.into_iter();
     let mut fate = |effect: Effect| match effect {
@@ -88,7 +90,7 @@ fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Ve
         Effect::Create | Effect::OnceById => Some(happened(outcomes.next()?, None)),
         Effect::Change { changes } => Some(happened(outcomes.next()?, Some(changes))),
     };
-    effects.into_iter().map(|effect| fate(effect).ok_or_else(crossed)).collect()
+    effects.into_iter().map(|effect| fate(effect).ok_or_else(NodeFault::crossed)).collect()
 }
 
 fn happened(outcome: Outcome, changes: Option<Vec<Change>>) -> Fate {
@@ -109,10 +111,6 @@ fn foreseen(effect: Effect) -> Fate {
         Effect::Unchanged => Fate::Unchanged,
         Effect::OnceById => Fate::WouldCreateUnlessKnown,
     }
-}
-
-fn crossed() -> NodeFault {
-    NodeFault::Admin("an answer to something else".to_owned())
 }
 
 impl Line<'_> {

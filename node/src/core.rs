@@ -24,7 +24,7 @@ use crate::clock::Clock;
 use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
-use crate::peers::{Lane, Peers};
+use crate::peers::Peers;
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
 use crate::snapshots::Snapshots;
@@ -262,9 +262,8 @@ impl Core {
     fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
         let mut worked = self.answer_operator(now);
         worked |= self.hear_peers()?;
-        if self.serves() && self.replica.serving() {
+        if let Some(term) = self.serves_term.filter(|_| self.replica.serving()) {
             if !self.operator.is_idle() {
-                let term = self.replica.status().term;
                 worked |= self.operator.submit(term, now.mono, self.replica.sequencer());
             }
             if self.is_open {
@@ -309,10 +308,6 @@ impl Core {
     fn tell_peers(&mut self) {
         let Some(peers) = &mut self.peers else { return };
         for Outbound { to, lane, bytes } in self.replica.take_outbound() {
-            let lane = match lane {
-                replicas::Lane::Control => Lane::Control,
-                replicas::Lane::Bulk => Lane::Bulk,
-            };
             if !peers.send(to, lane, bytes) {
                 self.replica.report_unreachable(to);
             }

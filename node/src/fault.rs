@@ -98,6 +98,11 @@ impl NodeFault {
         move |source| Self::Io { what, source }
     }
 
+    /// The node answered another question than was asked.
+    pub(crate) fn crossed() -> Self {
+        Self::Admin("an answer to something else".to_owned())
+    }
+
     /// The process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {

@@ -186,7 +186,7 @@ pub(crate) struct RecoverArgs {
 
 #[derive(Args)]
 pub(crate) struct MembersArgs {
-    /// Data folder of a running node.
+    /// Data folder of a running node; of the leader, to change anything.
     #[arg(long, value_name = "DIR")]
     pub(crate) data: PathBuf,
     /// Print one JSON object.
@@ -196,12 +196,8 @@ pub(crate) struct MembersArgs {
 
 #[derive(Args)]
 pub(crate) struct TransferArgs {
-    /// Data folder of the running leader.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: MembersArgs,
     /// Id of the voter that shall lead.
     #[arg(long, value_name = "NODE")]
     pub(crate) to: u64,
@@ -212,12 +208,8 @@ pub(crate) struct TransferArgs {
 
 #[derive(Args)]
 pub(crate) struct AddMemberArgs {
-    /// Data folder of the running leader.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: MembersArgs,
     /// Id of the new node; no node ever had it.
     #[arg(long, value_name = "NODE")]
     pub(crate) node: u64,
@@ -231,12 +223,8 @@ pub(crate) struct AddMemberArgs {
 
 #[derive(Args)]
 pub(crate) struct RemoveMemberArgs {
-    /// Data folder of the running leader.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: PathBuf,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) at: MembersArgs,
     /// Id of the node.
     #[arg(long, value_name = "NODE")]
     pub(crate) node: u64,
@@ -313,7 +301,7 @@ fn check_config(config: Option<PathBuf>) -> Result<(), NodeFault> {
 fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.data)?;
     let Answer::Status { report, sessions } = client.ask(&Request::Status)? else {
-        return Err(NodeFault::Admin("an answer to something else".to_owned()));
+        return Err(NodeFault::crossed());
     };
     let state_hash = match args.hash.then(|| client.ask(&Request::StateHash)).transpose()? {
         Some(Answer::StateHash { seq, hash }) => Some((seq, hash)),

@@ -2,24 +2,17 @@
 //! orders of an operator to it.
 
 use std::fmt::Write;
-use std::path::Path;
-use std::time::Duration;
 
 use journal::FileDisk;
 use protocol::NodeId;
-use protocol::time::NANOS_PER_SECOND;
 use replicas::{Member, MemberChange, MemberRole, Replica};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::client::Client;
 use crate::admin::{Answer, Request};
-use crate::clock::{Clock, pause};
 use crate::fault::NodeFault;
 use crate::peers::PeerReport;
 use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, TransferArgs, print};
-
-/// To be asked again.
-const WAIT: Duration = Duration::from_millis(20);
 
 /// The cluster, as one node knows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -180,12 +173,12 @@ pub(crate) fn show(args: &MembersArgs) -> Result<(), NodeFault> {
 /// # Errors
 /// [`NodeFault::Admin`] with what speaks against it; [`NodeFault::Unanswered`] if it has not come about in time.
 pub(crate) fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
-    let mut client = Client::connect(&args.data)?;
+    let mut client = Client::connect(&args.at.data)?;
     give(&mut client, Order::Transfer { to: args.to })?;
-    until(&args.data, args.timeout_s, &format!("node {} does not lead yet", args.to), |members| {
+    until(&mut client, args.timeout_s, &format!("node {} does not lead yet", args.to), |members| {
         members.leader == Some(args.to)
     })?
-    .print(args.json)
+    .print(args.at.json)
 }
 
 /// `sicil add-member`: a learner first, which counts when it has caught up.
@@ -193,7 +186,7 @@ pub(crate) fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
 /// # Errors
 /// As [`transfer`].
 pub(crate) fn add(args: &AddMemberArgs) -> Result<(), NodeFault> {
-    let mut client = Client::connect(&args.data)?;
+    let mut client = Client::connect(&args.at.data)?;
     let node = args.node;
     if ask(&mut client)?.line(node).is_none() {
         give(&mut client, Order::AddLearner { node })?;
@@ -204,13 +197,13 @@ pub(crate) fn add(args: &AddMemberArgs) -> Result<(), NodeFault> {
             .line(node)
             .is_some_and(|line| line.active == Some(true) && line.lag_entries.is_some_and(|lag| lag < 64))
     };
-    let members = until(&args.data, args.timeout_s, &waits, caught_up)?;
+    let members = until(&mut client, args.timeout_s, &waits, caught_up)?;
     if args.learner {
-        return members.print(args.json);
+        return members.print(args.at.json);
     }
     give(&mut client, Order::Promote { node })?;
     let is_voter = |members: &Members| members.line(node).is_some_and(|line| line.role == "voter");
-    until(&args.data, args.timeout_s, &waits, is_voter)?.print(args.json)
+    until(&mut client, args.timeout_s, &waits, is_voter)?.print(args.at.json)
 }
 
 /// `sicil remove-member`.
@@ -219,43 +212,34 @@ pub(crate) fn add(args: &AddMemberArgs) -> Result<(), NodeFault> {
 /// As [`transfer`].
 pub(crate) fn remove(args: &RemoveMemberArgs) -> Result<(), NodeFault> {
     let node = args.node;
-    give(&mut Client::connect(&args.data)?, Order::Remove { node })?;
+    let mut client = Client::connect(&args.at.data)?;
+    give(&mut client, Order::Remove { node })?;
     let waits = format!("node {node} is still a member");
-    until(&args.data, args.timeout_s, &waits, |members| members.line(node).is_none())?.print(args.json)
+    until(&mut client, args.timeout_s, &waits, |members| members.line(node).is_none())?.print(args.at.json)
 }
 
 fn ask(client: &mut Client) -> Result<Members, NodeFault> {
     if let Answer::Members { members } = client.ask(&Request::Members)? {
         Ok(*members)
     } else {
-        Err(crossed())
+        Err(NodeFault::crossed())
     }
 }
 
 fn give(client: &mut Client, order: Order) -> Result<(), NodeFault> {
-    if let Answer::Ordered = client.ask(&Request::Order { order })? { Ok(()) } else { Err(crossed()) }
+    if let Answer::Ordered = client.ask(&Request::Order { order })? {
+        Ok(())
+    } else {
+        Err(NodeFault::crossed())
+    }
 }
 
+/// Asks until the members are as `done` wants them.
 fn until(
-    dir: &Path,
+    client: &mut Client,
     timeout_s: u64,
     waits: &str,
     done: impl Fn(&Members) -> bool,
 ) -> Result<Members, NodeFault> {
-    let mut client = Client::connect(dir)?;
-    let clock = Clock::start();
-    loop {
-        let members = ask(&mut client)?;
-        if done(&members) {
-            return Ok(members);
-        }
-        if clock.mono().0 > timeout_s.saturating_mul(NANOS_PER_SECOND) {
-            return Err(NodeFault::Unanswered(waits.to_owned()));
-        }
-        pause(WAIT);
-    }
-}
-
-fn crossed() -> NodeFault {
-    NodeFault::Admin("an answer to something else".to_owned())
+    client.ask_until(timeout_s, waits, |client| Ok(Some(ask(client)?).filter(&done)))
 }

@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use protocol::limits::PEER_MESSAGE_BYTES_MAX;
 use protocol::{ClusterId, NodeId};
+use replicas::Lane;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
@@ -48,33 +49,6 @@ const CONTROL_RUN_MAX: u32 = 16;
 const FAREWELL: Duration = Duration::from_millis(200);
 
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES <= QUEUE_BYTES_MAX);
-
-/// A connection of its own for each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Heartbeats, votes, the live tail.
-    Control,
-    /// Catching up, snapshots, repair.
-    Bulk,
-}
-
-impl Lane {
-    /// Both.
-    pub(crate) const ALL: [Self; 2] = [Self::Control, Self::Bulk];
-
-    /// Its place in arrays.
-    fn index(self) -> usize {
-        usize::from(self.byte())
-    }
-
-    /// Its byte in a hello.
-    fn byte(self) -> u8 {
-        match self {
-            Self::Control => 0,
-            Self::Bulk => 1,
-        }
-    }
-}
 
 /// How soon silence counts as loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

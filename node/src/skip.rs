@@ -2,28 +2,23 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::time::Duration;
 
-use protocol::hash::Hash;
+use protocol::hash::{Hash, NotAHash, parse_hex};
 use protocol::limits::SKIP_REASON_BYTES_MAX;
 use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
-use protocol::time::NANOS_PER_SECOND;
 use protocol::{ActorId, ClusterId, Seq, Text};
 
 use crate::admin::client::Client;
-use crate::admin::{Answer, HaltLine, Request, hex, unhex};
-use crate::clock::{Clock, pause};
+use crate::admin::{Answer, HaltLine, Request, hex};
 use crate::fault::NodeFault;
-use crate::text_file::read_text;
+use crate::text_file::read_secret;
 use crate::{KeyArgs, SkipArgs, folder, print};
 
 /// A key file is one line of hexadecimal digits.
 const KEY_FILE_BYTES_MAX: u64 = 128;
-/// To be asked again whether the engine runs.
-const WAIT: Duration = Duration::from_millis(100);
 
 /// Makes a key.
 ///
@@ -62,30 +57,18 @@ pub(crate) fn run(args: &SkipArgs) -> Result<(), NodeFault> {
     let mut payload = Vec::new();
     skip.write(&mut payload);
     let Answer::SkipProposed = client.ask(&Request::Skip { payload: hex(&payload) })? else {
-        return Err(crossed());
+        return Err(NodeFault::crossed());
     };
-    let clock = Clock::start();
-    let timeout_nanos = args.timeout_s.saturating_mul(NANOS_PER_SECOND);
-    loop {
-        match halt_of(&mut client)? {
-            (None, seq_applied) if seq_applied >= args.seq => {
-                return print(&format!("passed over seq {}, record {record_hash}\n", args.seq));
-            }
-            (Some(next), _) if next.seq > args.seq => {
-                return Err(NodeFault::Admin(format!(
-                    "passed over seq {}; the engine halted again: {}",
-                    args.seq, next.why
-                )));
-            }
-            _ if clock.mono().0 > timeout_nanos => {
-                return Err(NodeFault::Unanswered(format!(
-                    "the decision is proposed, and not in effect after {} s",
-                    args.timeout_s
-                )));
-            }
-            _ => pause(WAIT),
+    let waits = format!("the decision is proposed, and not in effect after {} s", args.timeout_s);
+    client.ask_until(args.timeout_s, &waits, |client| match halt_of(client)? {
+        (None, seq_applied) if seq_applied >= args.seq => Ok(Some(())),
+        (Some(next), _) if next.seq > args.seq => {
+            let (seq, why) = (args.seq, next.why);
+            Err(NodeFault::Admin(format!("passed over seq {seq}; the engine halted again: {why}")))
         }
-    }
+        _ => Ok(None),
+    })?;
+    print(&format!("passed over seq {}, record {record_hash}\n", args.seq))
 }
 
 /// What the decision is about, if it is what the operator named.
@@ -108,25 +91,13 @@ fn halt_of(client: &mut Client) -> Result<(Option<HaltLine>, u64), NodeFault> {
     if let Answer::Halt { halt, seq_applied } = client.ask(&Request::Halt)? {
         Ok((halt, seq_applied))
     } else {
-        Err(crossed())
+        Err(NodeFault::crossed())
     }
 }
 
-fn crossed() -> NodeFault {
-    NodeFault::Admin("an answer to something else".to_owned())
-}
-
-/// A key that others can read is nobody's.
 fn read_key(path: &Path) -> Result<PrivateKey, NodeFault> {
-    let text = read_text(path, KEY_FILE_BYTES_MAX)?;
-    let metadata = std::fs::metadata(path).map_err(NodeFault::io(path.display().to_string()))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(NodeFault::Usage(format!("{}: mode {mode:o}, 600 or less is needed", path.display())));
-    }
-    let seed =
-        unhex(text.trim()).and_then(|bytes| bytes.first_chunk::<32>().copied().filter(|_| bytes.len() == 32));
-    let seed = seed.ok_or_else(|| {
+    let text = read_secret(path, KEY_FILE_BYTES_MAX)?;
+    let seed = parse_hex(text.trim()).map_err(|NotAHash| {
         NodeFault::Usage(format!("{}: not a key: 64 hexadecimal digits are expected", path.display()))
     })?;
     Ok(PrivateKey::from_seed(&seed))

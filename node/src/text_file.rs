@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What is wrong with a file, with its place.
@@ -58,6 +59,18 @@ pub(crate) fn read_text(path: &Path, bytes_max: u64) -> Result<String, FileFault
         return Err(unreadable(format!("{bytes} bytes, {bytes_max} allowed")));
     }
     fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+}
+
+/// As [`read_text`], of a file that nobody but its owner may read: a key that others can read is nobody's.
+pub(crate) fn read_secret(path: &Path, bytes_max: u64) -> Result<String, FileFault> {
+    let unreadable = |reason: String| FileFault::Unreadable { path: path.to_owned(), reason };
+    let text = read_text(path, bytes_max)?;
+    let metadata = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(unreadable(format!("mode {mode:o}, 600 or less is needed")));
+    }
+    Ok(text)
 }
 
 /// What the TOML reader says, as one line with its place.

@@ -30,7 +30,10 @@ pub(crate) fn write_hex(bytes: &[u8], f: &mut core::fmt::Formatter<'_>) -> core:
 }
 
 /// 32 bytes from 64 hexadecimal digits.
-pub(crate) fn parse_hex(text: &str) -> Result<[u8; 32], NotAHash> {
+///
+/// # Errors
+/// [`NotAHash`] for anything else.
+pub fn parse_hex(text: &str) -> Result<[u8; 32], NotAHash> {
     let digits = text.as_bytes();
     // `from_str_radix` would take a sign.
     if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {

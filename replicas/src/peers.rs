@@ -19,6 +19,26 @@ pub enum Lane {
     Bulk,
 }
 
+impl Lane {
+    /// Both, each at the place of its code.
+    pub const ALL: [Self; 2] = [Self::Control, Self::Bulk];
+
+    /// Its code, where two nodes speak of it.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Control => 0,
+            Self::Bulk => 1,
+        }
+    }
+
+    /// Its place in [`Lane::ALL`], and in arrays with an element for each.
+    #[must_use]
+    pub fn index(self) -> usize {
+        usize::from(self.code())
+    }
+}
+
 /// A message for another replica.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outbound {

@@ -5,11 +5,17 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use protocol::time::NANOS_PER_SECOND;
+
 use crate::admin::{Answer, LINE_BYTES_MAX, Request, SocketPath};
+use crate::clock::{Clock, pause};
 use crate::fault::NodeFault;
 
 /// A node that has not answered for this long is not going to.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Between two questions about the same.
+const ASK_AGAIN: Duration = Duration::from_millis(20);
 
 /// A connection to the node on one folder.
 pub(crate) struct Client {
@@ -48,6 +54,28 @@ impl Client {
             Ok(Answer::Error { message }) => Err(NodeFault::Admin(message)),
             Ok(answer) => Ok(answer),
             Err(error) => Err(NodeFault::Admin(format!("an answer that is none: {error}"))),
+        }
+    }
+
+    /// Asks again and again, until `question` has an answer.
+    ///
+    /// # Errors
+    /// What `question` says; [`NodeFault::Unanswered`] with `waits` after `timeout_s`.
+    pub(crate) fn ask_until<T>(
+        &mut self,
+        timeout_s: u64,
+        waits: &str,
+        question: impl Fn(&mut Self) -> Result<Option<T>, NodeFault>,
+    ) -> Result<T, NodeFault> {
+        let clock = Clock::start();
+        loop {
+            if let Some(answer) = question(self)? {
+                return Ok(answer);
+            }
+            if clock.mono().0 > timeout_s.saturating_mul(NANOS_PER_SECOND) {
+                return Err(NodeFault::Unanswered(waits.to_owned()));
+            }
+            pause(ASK_AGAIN);
         }
     }
 }

@@ -1,14 +1,12 @@
 //! This node's certificate and key, and the authority that vouches for all nodes, as read from files.
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::fault::NodeFault;
-use crate::text_file::{FileFault, read_text};
+use crate::text_file::{FileFault, read_secret, read_text};
 
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -28,12 +26,7 @@ impl Credentials {
     /// # Errors
     /// If one cannot be read, holds something else, or holds a key that others may read.
     pub(crate) fn load(authority: &Path, certificate: &Path, key: &Path) -> Result<Self, NodeFault> {
-        let text = read_text(key, FILE_BYTES_MAX)?;
-        let metadata = fs::metadata(key).map_err(NodeFault::io(key.display().to_string()))?;
-        let mode = metadata.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            return Err(wrong(key, format!("mode {mode:o}, 600 or less is needed")).into());
-        }
+        let text = read_secret(key, FILE_BYTES_MAX)?;
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
             .map_err(|error| wrong(key, format!("no private key in PEM: {error}")))?;
         Ok(Self { authority: certificates(authority)?, chain: certificates(certificate)?, key })

@@ -137,7 +137,7 @@ async fn greet(
     let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| why(&error))?;
     let (mut stream, mut answer) = connection.open_bi().await.map_err(|error| why(&error))?;
     let mut hello = [0; HELLO_BYTES];
-    hello[0] = lane.byte();
+    hello[0] = lane.code();
     hello[1..].copy_from_slice(&endpoints.instance.to_le_bytes());
     let mut welcome = [0; WELCOME_BYTES];
     let greeted = match stream.write_all(&hello).await {

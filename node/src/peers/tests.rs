@@ -117,7 +117,7 @@ fn messages_come_whole_and_in_order_on_each_lane() {
     let body = |lane: Lane, number: u32| {
         let length = [4, 100, 8_188, 8_189, 70_000][usize::try_from(number % 5).unwrap()];
         let mut bytes = number.to_le_bytes().to_vec();
-        bytes.resize(4 + length, lane.byte());
+        bytes.resize(4 + length, lane.code());
         bytes
     };
     let (mut sent, mut came) = ([[[0; 2]; 3]; 3], [[[0; 2]; 3]; 3]);
