@@ -10,7 +10,8 @@
 //! | snapshot (flag 2): index u64 | term u64 | conf_bytes u32 | data_bytes u32 | membership | data
 //! ```
 //! Little endian. `kind` is Raft's number of the message. An entry's data is a frame (type 0), nothing (type 0, a term's
-//! empty entry), or a membership change (type 2): transition u8, then for each step its kind u8 and node u64. The membership is as in a
+//! empty entry), or a membership change (type 2): transition u8, then for each step its kind u8 and node u64. A question of a read, and its
+//! answer, have what they are recognised by as context; Raft has it in an entry, and none travels. The membership is as in a
 //! snapshot file. Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`). Who sends is
 //! authenticated by the transport, which also keeps the bytes whole.
 
@@ -133,12 +134,16 @@ pub(crate) fn split(mut message: Message) -> Vec<Message> {
 pub fn encode(epoch: ClusterEpoch, message: &Message) -> Vec<u8> {
     let entry_bytes: usize = message.entries.iter().map(|e| ENTRY_HEADER_BYTES + e.data.len()).sum();
     let mut out = Vec::with_capacity(HEADER_BYTES + message.context.len() + entry_bytes);
+    let (context, entries) = match message.entries.first() {
+        Some(entry) if is_read(message.get_msg_type()) => (&entry.data, &[][..]),
+        _ => (&message.context, message.entries.as_slice()),
+    };
     out.resize(HEADER_BYTES, 0);
     let has_snapshot = message.get_msg_type() == MessageType::MsgSnapshot;
     let flags = if message.reject { REJECT } else { 0 } | if has_snapshot { SNAPSHOT } else { 0 };
     put(&mut out, 0, &[VERSION, kind_code(message.get_msg_type())]);
     put(&mut out, 2, &flags.to_le_bytes());
-    put(&mut out, 4, &length(message.entries.len()).to_le_bytes());
+    put(&mut out, 4, &length(entries.len()).to_le_bytes());
     let numbers = [
         epoch.0,
         message.from,
@@ -155,9 +160,9 @@ pub fn encode(epoch: ClusterEpoch, message: &Message) -> Vec<u8> {
     for (number, at) in numbers.iter().zip((8..).step_by(8)) {
         put(&mut out, at, &number.to_le_bytes());
     }
-    put(&mut out, 96, &length(message.context.len()).to_le_bytes());
-    out.extend_from_slice(&message.context);
-    message.entries.iter().for_each(|entry| encode_entry(entry, &mut out));
+    put(&mut out, 96, &length(context.len()).to_le_bytes());
+    out.extend_from_slice(context);
+    entries.iter().for_each(|entry| encode_entry(entry, &mut out));
     if has_snapshot {
         encode_snapshot(message, &mut out);
     }
@@ -230,17 +235,29 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Message, MessageFault>
     message.request_snapshot = header.u64_at(72);
     message.reject_hint = header.u64_at(80);
     message.priority = header.u64_at(88).cast_signed();
-    // Raft counts upwards from any of these, and takes a term of 0 for a message to itself.
+    // Raft counts upwards from any of these, and takes a term of 0 for a message to itself. A question of a read has none,
+    // nor has its refusal: neither binds who says it.
     let indices = [message.index, message.commit, message.reject_hint, message.term];
-    if message.term == 0 || indices.iter().any(|number| *number > u64::MAX / 2) {
+    let has_no_term = kind == MessageType::MsgReadIndex
+        || (kind == MessageType::MsgReadIndexResp && message.reject);
+    if (message.term == 0) != has_no_term || indices.iter().any(|number| *number > u64::MAX / 2) {
         return Err(MessageFault::Range("term or index"));
     }
     let mut rest = &bytes[HEADER_BYTES..];
     let context_bytes = usize_of(header.u32_at(96));
-    if context_bytes > CONTEXT_BYTES_MAX {
+    if context_bytes > CONTEXT_BYTES_MAX || (is_read(kind) && context_bytes == 0) {
         return Err(MessageFault::Range("context"));
     }
-    message.context = Bytes::copy_from_slice(take(&mut rest, context_bytes)?);
+    let context = Bytes::copy_from_slice(take(&mut rest, context_bytes)?);
+    if is_read(kind) {
+        message.entries.push(Entry { data: context, ..Entry::default() });
+        return if header.u32_at(4) == 0 && rest.is_empty() {
+            Ok(message)
+        } else {
+            Err(MessageFault::Length { expected: 0, found: rest.len() })
+        };
+    }
+    message.context = context;
     let entries = usize_of(header.u32_at(4));
     if entries > rest.len() / ENTRY_HEADER_BYTES {
         return Err(MessageFault::Range("entries"));
@@ -386,7 +403,7 @@ fn kind_code(kind: MessageType) -> u8 {
 /// Kinds that travel. Proposals and wishes to transfer the lead do not: a client's command enters through the leader's sequencer, or not at all; nor do the
 /// messages that a replica sends to itself.
 fn kind_of(code: u8) -> Option<MessageType> {
-    const TRAVELLING: [MessageType; 10] = [
+    const TRAVELLING: [MessageType; 12] = [
         MessageType::MsgAppend,
         MessageType::MsgAppendResponse,
         MessageType::MsgRequestVote,
@@ -395,10 +412,17 @@ fn kind_of(code: u8) -> Option<MessageType> {
         MessageType::MsgHeartbeat,
         MessageType::MsgHeartbeatResponse,
         MessageType::MsgTimeoutNow,
+        MessageType::MsgReadIndex,
+        MessageType::MsgReadIndexResp,
         MessageType::MsgRequestPreVote,
         MessageType::MsgRequestPreVoteResponse,
     ];
     TRAVELLING.into_iter().find(|kind| kind_code(*kind) == code)
+}
+
+/// Whether it is a question of a read, or the answer.
+pub(crate) fn is_read(kind: MessageType) -> bool {
+    matches!(kind, MessageType::MsgReadIndex | MessageType::MsgReadIndexResp)
 }
 
 #[cfg(test)]
@@ -475,7 +499,16 @@ mod tests {
         let mut conf = ConfState::default();
         conf.set_voters(vec![1, 2, 3]);
         metadata.set_conf_state(conf);
-        vec![append(), refusal, vote, beat, snapshot, message(MessageType::MsgTimeoutNow)]
+        let read = |kind, term, reject| {
+            let mut read = message(kind);
+            (read.term, read.reject) = (term, reject);
+            read.entries.push(Entry { data: vec![9; 24].into(), ..Entry::default() });
+            read
+        };
+        let question = read(MessageType::MsgReadIndex, 0, false);
+        let answers = [(7, false), (0, true)].map(|(term, no)| read(MessageType::MsgReadIndexResp, term, no));
+        let timeout = message(MessageType::MsgTimeoutNow);
+        [vec![append(), refusal, vote, beat, snapshot, timeout, question], answers.to_vec()].concat()
     }
 
     #[test]
@@ -529,6 +562,16 @@ mod tests {
             edit(&|m| m.set_msg_type(MessageType::MsgHeartbeat)),
             entry(41, "an entry where there is none")
         );
+        let question = |term, context: usize| {
+            let mut question = message(MessageType::MsgReadIndex);
+            question.term = term;
+            question.entries.push(Entry { data: vec![1; context].into(), ..Entry::default() });
+            decode(ENVELOPE, &encode(ENVELOPE.epoch, &question)).map(|_| ())
+        };
+        assert_eq!(question(0, 1), Ok(()));
+        assert_eq!(question(7, 1), Err(MessageFault::Range("term or index")), "it would move the term");
+        assert_eq!(question(0, 0), Err(MessageFault::Range("context")));
+        assert_eq!(question(0, CONTEXT_BYTES_MAX + 1), Err(MessageFault::Range("context")));
     }
 
     #[test]

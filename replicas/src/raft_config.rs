@@ -47,6 +47,8 @@ pub(crate) fn raft_config(node: NodeId, rank: usize, timing: Timing, applied: u6
         // entries that it does not have.
         batch_append: false,
         check_quorum: true,
+        // A process that was stopped, or whose clock was set, does not know that its lease is over.
+        read_only_option: raft::ReadOnlyOption::Safe,
         pre_vote: true,
         ..raft::Config::default()
     }

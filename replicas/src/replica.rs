@@ -19,10 +19,11 @@ use sequencer::{Place, Sequencer};
 
 use crate::apply::Apply;
 use crate::log::Log;
+use crate::reads::Reads;
 use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
 use crate::transfer::Transfers;
-use crate::{OutboxFault, ReplicaFault, Timing};
+use crate::{OutboxFault, ReplicaFault, Timing, message};
 
 /// The two clocks at one moment, as the caller read them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,6 +70,8 @@ pub struct Replica<D: Disk> {
     pub(crate) hinted_blocks: u64,
     /// Snapshots on their way, from us and to us.
     pub(crate) transfers: Transfers,
+    /// Questions how far a linearizable read has to look.
+    pub(crate) reads: Reads,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -114,6 +117,7 @@ impl<D: Disk> Replica<D> {
         self.tick(now.mono);
         self.lead(now);
         worked |= self.propose(now)?;
+        self.step_reads();
         for _ in 0..READIES_PER_TURN {
             if !self.raft.has_ready() {
                 break;
@@ -268,6 +272,7 @@ impl<D: Disk> Replica<D> {
         self.messages.append(&mut ready.take_messages());
         let installed = if ready.snapshot().get_metadata().index > 0 { Some(self.install()?) } else { None };
         self.store_ready(&mut ready)?;
+        self.reads.confirm(&ready.take_read_states());
         let committed = ready.take_committed_entries();
         self.persisting.push_back(Persisting {
             number: ready.number(),
@@ -498,6 +503,9 @@ impl<D: Disk> Replica<D> {
         }
         if kind == MessageType::MsgPropose {
             // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
+            return Ok(());
+        }
+        if message::is_read(kind) && !self.takes_read(&message) {
             return Ok(());
         }
         self.raft.step(message)

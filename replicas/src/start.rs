@@ -45,7 +45,7 @@ impl<D: Disk> Replica<D> {
     ) -> Result<Self, StartFault> {
         let journal = Journal::create(disk, identity, journal_options)?;
         let outbox = Outbox::open(beside, Seq::ZERO)?;
-        Self::start(Base::beginning(), journal, outbox, options)
+        Self::start(Base::beginning(), journal, outbox, options, journal_options.nonce_seed)
     }
 
     /// Recovers a replica. What is durable is applied by the turns that follow, before [`Replica::serving`].
@@ -59,7 +59,7 @@ impl<D: Disk> Replica<D> {
         options: &Options,
     ) -> Result<Self, StartFault> {
         let (base, journal, outbox) = Base::recover(disk, beside, journal_options)?;
-        Self::start(base, journal, outbox, options)
+        Self::start(base, journal, outbox, options, journal_options.nonce_seed)
     }
 
     fn start(
@@ -67,6 +67,7 @@ impl<D: Disk> Replica<D> {
         journal: Journal<D>,
         outbox: Outbox<D>,
         options: &Options,
+        life: u64,
     ) -> Result<Self, StartFault> {
         let node = journal.identity().node;
         let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
@@ -117,6 +118,7 @@ impl<D: Disk> Replica<D> {
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
             transfers: crate::transfer::Transfers::default(),
+            reads: crate::reads::Reads::new(node, life),
         })
     }
 }
