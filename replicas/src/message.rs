@@ -238,8 +238,8 @@ pub fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Message, MessageFault>
     // Raft counts upwards from any of these, and takes a term of 0 for a message to itself. A question of a read has none,
     // nor has its refusal: neither binds who says it.
     let indices = [message.index, message.commit, message.reject_hint, message.term];
-    let has_no_term = kind == MessageType::MsgReadIndex
-        || (kind == MessageType::MsgReadIndexResp && message.reject);
+    let has_no_term =
+        kind == MessageType::MsgReadIndex || (kind == MessageType::MsgReadIndexResp && message.reject);
     if (message.term == 0) != has_no_term || indices.iter().any(|number| *number > u64::MAX / 2) {
         return Err(MessageFault::Range("term or index"));
     }

@@ -9,6 +9,7 @@ pub(crate) mod journal_clean;
 pub(crate) mod liveness;
 mod money_conserved;
 mod outputs_gapless;
+mod reads_linearizable;
 mod same_hash;
 pub(crate) mod snapshots_survive;
 
@@ -19,6 +20,7 @@ use crate::disk::SimDisk;
 use crate::network::Carried;
 use crate::witness::Witness;
 use crate::workload::Workload;
+use crate::workload::reader::Read;
 
 /// An invariant does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,10 @@ pub(crate) trait Checker {
     fn carried(&mut self, _message: &Carried) -> Result<(), Violation> {
         Ok(())
     }
+    /// A linearizable read was answered.
+    fn read(&mut self, _read: &Read) -> Result<(), Violation> {
+        Ok(())
+    }
     /// A process made a turn and lives.
     fn turned(&mut self, _turned: &Turned<'_>) -> Result<(), Violation> {
         Ok(())
@@ -91,5 +97,6 @@ pub(crate) fn all() -> Vec<Box<dyn Checker>> {
         Box::new(at_most_once::AtMostOnce::default()),
         Box::new(outputs_gapless::OutputsGapless),
         Box::new(failed_writes_abort::FailedWritesAbort),
+        Box::new(reads_linearizable::ReadsLinearizable::default()),
     ]
 }

@@ -125,6 +125,19 @@ impl Witness {
         self.effects.0
     }
 
+    /// The same behind the frame that ends with `seq`.
+    #[must_use]
+    pub fn effects_at(&self, seq: Seq) -> Option<Hash> {
+        if seq == Seq::ZERO { Some(Hash::ZERO) } else { self.hashes.get(&seq).copied() }
+    }
+
+    /// The last seq up to the entry at `index`, if that is committed.
+    #[must_use]
+    pub fn seq_at(&self, index: Index) -> Option<Seq> {
+        let header = Frame::read(self.committed.get(&index)?.bytes()).ok()?.header;
+        Some(Seq(header.first_seq.0 + u64::from(header.count) - 1))
+    }
+
     /// What followed from the command at `seq`.
     #[must_use]
     pub fn events_at(&self, seq: Seq) -> &[Event] {

@@ -1,6 +1,7 @@
 //! Everybody outside: the operator and the FIX clients.
 
 pub mod operator;
+pub mod reader;
 pub mod setup;
 pub mod trader;
 
@@ -8,12 +9,14 @@ use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use operator::Operator;
+use reader::Reader;
 use trader::Trader;
 
 /// All of them.
 pub struct Workload {
     pub(crate) operator: Operator,
     pub(crate) traders: Vec<Trader>,
+    pub(crate) reader: Reader,
 }
 
 impl Workload {
@@ -23,6 +26,7 @@ impl Workload {
         Self {
             operator: Operator::new(rng.fork("operator"), knobs, trace.clone()),
             traders: (0..knobs.traders).map(trader).collect(),
+            reader: Reader::new(rng.fork("reader"), knobs, trace.clone()),
         }
     }
 
@@ -35,6 +39,7 @@ impl Workload {
     /// Nothing new is begun any more.
     pub(crate) fn stop(&mut self) {
         self.operator.stop();
+        self.reader.stop();
         self.traders.iter_mut().for_each(Trader::stop);
     }
 
@@ -44,6 +49,7 @@ impl Workload {
         let traders = self.traders.iter().filter(|trader| !trader.is_settled()).map(Trader::open);
         let operator =
             (self.operator.open() > 0).then(|| format!("{} requests of the operator", self.operator.open()));
-        traders.chain(operator).collect()
+        let reads = (self.reader.open() > 0).then(|| format!("{} reads", self.reader.open()));
+        traders.chain(operator).chain(reads).collect()
     }
 }

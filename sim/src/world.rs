@@ -208,6 +208,7 @@ impl World {
             self.trace.sometimes("minority gone for good");
             let host = &mut self.hosts[place];
             host.crash(Crash::Process, self.now, &mut self.links);
+            self.workload.reader.process_ended(place);
             host.gone = true;
         }
         for place in places {
@@ -303,6 +304,7 @@ impl World {
         self.links.values().filter_map(crate::link::Link::next_due).for_each(&mut due);
         self.workload.traders.iter().for_each(|trader| due(trader.next_at()));
         due(self.workload.operator.next_at());
+        self.workload.reader.next_at().into_iter().for_each(&mut due);
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
         }
@@ -392,6 +394,7 @@ impl World {
             Crash::Power => "power lost",
         });
         host.crash(crash, self.now, &mut self.links);
+        self.workload.reader.process_ended(place);
     }
 
     /// Messages that have arrived go to whoever is there; a process that stands still finds them when it goes on.
@@ -424,6 +427,7 @@ impl World {
             trader.act(now, accepts, &mut self.connections_made, &mut self.links);
         }
         self.links.retain(|_, link| !link.is_over());
+        self.workload.reader.act(self.now, &mut self.hosts);
         let operator = &mut self.workload.operator;
         if !serving.contains(&self.operator_at) || (operator.is_impatient(self.now) && serving.len() > 1) {
             let Some(place) = (!serving.is_empty()).then(|| self.rng.pick(&serving)) else { return Ok(()) };
@@ -469,6 +473,9 @@ impl World {
         if let Some(process) = self.hosts[place].machine.running() {
             let turned = Turned { place, status: process.status(), disk: &disk };
             self.checkers.iter_mut().try_for_each(|checker| checker.turned(&turned))?;
+        }
+        for read in self.workload.reader.look(&mut self.hosts[place]) {
+            self.checkers.iter_mut().try_for_each(|checker| checker.read(&read))?;
         }
         self.watch_outbox(place)?;
         self.watch_serving(place)
