@@ -5,10 +5,11 @@ use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::TIMERS_PER_RECORD_MAX;
 use protocol::record::{Record, RecordHeader};
-use protocol::{Command, EventBody, RejectReason, Seq, SessionId, UnixNanos, events};
+use protocol::{Command, EventBody, GatewayId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos, events};
 
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
 use crate::effects::Effects;
+use crate::gateways::Gateways;
 use crate::ledger::Ledger;
 use crate::markets::Markets;
 use crate::registry::Registry;
@@ -28,6 +29,7 @@ pub struct Engine {
     pub(crate) ledger: Ledger,
     pub(crate) markets: Markets,
     pub(crate) sessions: Sessions,
+    pub(crate) gateways: Gateways,
     /// Set once an invariant broke; nothing is applied after.
     broken: Option<InvariantBroken>,
 }
@@ -147,14 +149,22 @@ impl Engine {
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let RecordHeader { session, request, .. } = record.header;
-        if session == SessionId::SYSTEM {
+        let RecordHeader { session, request, gateway, .. } = record.header;
+        if let Some(Err(reason)) = gateway.map(|from| self.admit(from)) {
+            effects.push(events::Dropped { session, request, reason });
+            return Ok(());
+        }
+        if session == SessionId::SYSTEM && gateway.is_none() {
             return self.apply_system(record, effects);
         }
         let Some(row) = self.sessions.row(session) else {
             effects.push(events::Dropped { session, request, reason: RejectReason::UnknownSession });
             return Ok(());
         };
+        if gateway.is_some() && !self.sessions.rows.at(row).is_fix() {
+            effects.push(events::Dropped { session, request, reason: RejectReason::WrongSessionKind });
+            return Ok(());
+        }
         if self.sessions.rows.at(row).is_fix() {
             self.apply_fix(row, record, effects)
         } else {
@@ -172,10 +182,14 @@ impl Engine {
         } else if let Ok(Command::TermStart(start)) = &command {
             self.registry.term = start.term;
             effects.push(events::TermStarted { term: start.term });
-            self.sessions.new_term(effects);
+            self.sessions.close_all_of(GatewayId::IN_NODE, SessionEnd::NodeStopped, effects);
             Ok(())
         } else if let Ok(Command::Pulse(_)) = &command {
             Ok(())
+        } else if let Ok(Command::GatewayStart(start)) = &command {
+            self.start_gateway(start, effects)
+        } else if let Ok(Command::GatewayDown(down)) = &command {
+            self.gateway_down(down.gateway, down.instance, effects)
         } else if command.is_ok() {
             Err(RejectReason::WrongSessionKind.into())
         } else {
@@ -246,6 +260,8 @@ impl Engine {
             Command::Genesis(_)
             | Command::TermStart(_)
             | Command::Pulse(_)
+            | Command::GatewayStart(_)
+            | Command::GatewayDown(_)
             | Command::SessionLogon(_)
             | Command::SessionHeartbeat(_)
             | Command::SessionTestRequest(_)

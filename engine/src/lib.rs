@@ -7,7 +7,8 @@
 //! In reading order: [`engine`] is the entrance and the dispatch; [`registry`] knows what was configured, [`ledger`]
 //! where money is, [`sessions`] who speaks and which of it has been executed, [`markets`] the books and what stands
 //! beside each resting order, [`orders`] the life of an order from admission to settlement. [`matching`] is the book
-//! alone. [`skip`] passes over what cannot be applied. [`snapshot`] writes the whole state canonically, [`views`] shows it to people, [`broken`] says what must never
+//! alone. [`gateways`] tells what a gateway
+//! process sent twice. [`skip`] passes over what cannot be applied. [`snapshot`] writes the whole state canonically, [`views`] shows it to people, [`broken`] says what must never
 //! happen. A refusal is an outcome ([`protocol::RejectReason`]); an `Err` of [`Engine::apply`] is a bug or damage.
 #![forbid(unsafe_code)]
 #![deny(
@@ -21,6 +22,7 @@
 pub mod broken;
 mod effects;
 pub mod engine;
+mod gateways;
 mod index;
 mod invariants;
 mod ledger;

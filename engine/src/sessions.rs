@@ -14,8 +14,8 @@ use protocol::event::OutputNumber;
 use protocol::limits::{OUTBOX_PER_SESSION_MAX, SESSION_CLIENTS_MAX, SESSIONS_MAX};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    CancelOnDisconnect, ClientId, EventBody, Field, FirmId, Generation, OutSeq, RejectReason, SessionEnd,
-    SessionEpoch, SessionId, SessionProtocol, Strictness, Text, UnixNanos, events,
+    CancelOnDisconnect, ClientId, EventBody, Field, FirmId, GatewayId, Generation, OutSeq, RejectReason,
+    SessionEnd, SessionEpoch, SessionId, SessionProtocol, Strictness, Text, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -34,6 +34,8 @@ pub(crate) struct Session {
     pub(crate) definition: DefineSession,
     pub(crate) epoch: SessionEpoch,
     pub(crate) generation: Generation,
+    /// Whose connection it is, or was.
+    pub(crate) gateway: GatewayId,
     pub(crate) next_in: u64,
     pub(crate) next_out: u64,
     pub(crate) connected: bool,
@@ -55,6 +57,7 @@ impl Session {
             definition,
             epoch: SessionEpoch(1),
             generation: Generation(0),
+            gateway: GatewayId::IN_NODE,
             next_in: 1,
             next_out: 1,
             connected: false,
@@ -254,17 +257,17 @@ impl Sessions {
         named.or_else(|| self.rows.at(row).definition.clients.first().copied())
     }
 
-    /// Closes every connection: they ended with the term before.
-    pub(crate) fn new_term(&mut self, effects: &mut Effects<'_>) {
+    /// Closes every connection of a gateway, because that is no more: of those inside nodes when a term begins.
+    pub(crate) fn close_all_of(&mut self, gateway: GatewayId, end: SessionEnd, effects: &mut Effects<'_>) {
         let mut connected: Vec<(SessionId, u32)> = self
             .rows
             .numbers()
-            .filter(|&row| self.rows.at(row).connected)
+            .filter(|&row| self.rows.at(row).connected && self.rows.at(row).gateway == gateway)
             .map(|row| (self.rows.at(row).definition.session, row))
             .collect();
         connected.sort_unstable();
         for (_, row) in connected {
-            self.close(row, SessionEnd::NodeStopped, effects);
+            self.close(row, end, effects);
         }
     }
 

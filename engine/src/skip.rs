@@ -141,6 +141,10 @@ impl Engine {
 
     /// What the sender of a record that was passed over is told. Who does not number is told nothing, as ever.
     fn answer_skipped(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) {
+        if record.header.gateway.is_some_and(|from| self.admit(from).is_err()) {
+            // A second copy: the first was executed, and answered.
+            return;
+        }
         if record.header.session == SessionId::SYSTEM {
             return;
         }
@@ -172,7 +176,7 @@ impl Session {
     /// Uses the number, so that the record is not sent again, and says that it was passed over.
     fn answer_skipped(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) {
         let number = record.header.request.0;
-        if self.connected && record.header.generation == self.generation && number == self.next_in {
+        if self.is_bound_by(&record.header) && number == self.next_in {
             self.expect(number.saturating_add(1));
             let note = "passed over by the operators of the exchange: it had no effect";
             self.send(

@@ -2,8 +2,8 @@
 
 use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis};
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Generation, MarketId, MarketStatus, OrderId, OutSeq,
-    PriceTicks, QtyLots, SessionEpoch, SessionId, Side, Term, UnixNanos,
+    AccountClass, AccountId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId, MarketStatus,
+    OrderId, OutSeq, PriceTicks, QtyLots, SessionEpoch, SessionId, Side, Term, UnixNanos,
 };
 
 use crate::engine::Engine;
@@ -100,6 +100,8 @@ pub struct SessionView {
     pub floor: OutSeq,
     /// Whether a connection is bound.
     pub connected: bool,
+    /// Whose connection it is, or was.
+    pub gateway: GatewayId,
     /// HeartBtInt(108) of the connection, seconds.
     pub heartbeat_s: u32,
     /// When it was last heard.
@@ -108,6 +110,17 @@ pub struct SessionView {
     pub cancel_at: Option<UnixNanos>,
     /// The highest request number of a request session.
     pub highest_request: u64,
+}
+
+/// A gateway process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayView {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// The process, by the number that it drew.
+    pub instance: u64,
+    /// The number of its last command that was taken.
+    pub executed: u64,
 }
 
 impl Engine {
@@ -206,11 +219,25 @@ impl Engine {
             next_out: OutSeq(session.next_out),
             floor: session.floor(),
             connected: session.connected,
+            gateway: session.gateway,
             heartbeat_s: session.heartbeat_s,
             last_heard: session.last_heard,
             cancel_at: session.cancel_at,
             highest_request: session.requests.highest,
         })
+    }
+
+    /// The process that runs as this gateway, if one ever began.
+    #[must_use]
+    pub fn gateway(&self, gateway: GatewayId) -> Option<GatewayView> {
+        let found = self.gateways.get(&gateway)?;
+        let executed = found.next.saturating_sub(1);
+        Some(GatewayView { gateway, instance: found.instance, executed })
+    }
+
+    /// Every gateway process that ever began, by id.
+    pub fn gateways(&self) -> impl Iterator<Item = GatewayView> {
+        self.gateways.keys().filter_map(|&gateway| self.gateway(gateway))
     }
 
     /// The next request number of a request session: above the highest so far. `None` for other sessions.

@@ -43,6 +43,8 @@ ids! {
     ActorId(u32);
     /// A client session, or one of the two reserved ones ([`SessionId::SYSTEM`], [`SessionId::OPERATOR`]).
     SessionId(u32);
+    /// A gateway process of its own, as its certificate names it; 0 = the gateway inside a node.
+    GatewayId(u32);
     /// Raised by each logon and reset of a session; a record of an older generation is a straggler and is dropped.
     Generation(u32);
     /// Raised when a session's numbers restart at 1 (FIX: ResetSeqNumFlag).
@@ -67,6 +69,31 @@ ids! {
     OrderId(u64);
     /// A trade: counted from 1 over all markets.
     TradeId(u64);
+}
+
+impl GatewayId {
+    /// The gateway inside the leader.
+    pub const IN_NODE: Self = Self(0);
+    /// Connections of one gateway: their numbers stand below its id in the number that the cluster knows.
+    const CONNECTION_BITS: u32 = 48;
+
+    /// Whether a process may have this id.
+    #[must_use]
+    pub const fn is_process(self) -> bool {
+        self.0 >= 1 && self.0 <= crate::limits::GATEWAYS_MAX
+    }
+
+    /// The first connection number of this gateway; it counts on from there.
+    #[must_use]
+    pub fn connections_from(self) -> u64 {
+        u64::from(self.0) << Self::CONNECTION_BITS
+    }
+
+    /// Whose connection this is.
+    #[must_use]
+    pub fn of_connection(connection: u64) -> Self {
+        Self(u32::try_from(connection >> Self::CONNECTION_BITS).unwrap_or_default())
+    }
 }
 
 impl SessionId {

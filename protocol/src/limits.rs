@@ -61,6 +61,16 @@ pub const ACTORS_MAX: usize = 4_096;
 pub const SESSIONS_MAX: usize = 4_096;
 /// Clients that one session may trade for.
 pub const SESSION_CLIENTS_MAX: usize = 256;
+/// Gateway processes: their ids are 1 to this.
+pub const GATEWAYS_MAX: u32 = 256;
+/// Bytes of one message between a gateway process and a node.
+pub const LINK_MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Commands of a gateway process that the cluster has not executed yet; further ones wait at their connections.
+pub const LINK_RECORDS_MAX: usize = 8_192;
+/// Bytes of them.
+pub const LINK_BYTES_MAX: usize = 4 << 20;
+/// Bytes of events that a node keeps for gateway processes that come back from another leader.
+pub const LINK_HISTORY_BYTES_MAX: usize = 64 << 20;
 /// Resting orders of one market.
 pub const BOOK_ORDERS_MAX: usize = 1 << 22;
 /// ClOrdIDs remembered for one session: those of the day, and those of live orders.

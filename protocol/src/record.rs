@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! length u32 | kind u16 | version u16 | session u32 | generation u32 | request u64 | gateway_delay_us u32 | flags u32
-//! | correlation u128 (flag 1) | causation u64 (flag 2) | signature 64 bytes (flag 4) | body
+//! | correlation u128 (flag 1) | causation u64 (flag 2) | signature 64 bytes (flag 4)
+//! | gateway u32, its number u64 (flag 8) | body
 //! ```
 //! Little endian; `length` counts everything from its own first byte to the end of the body. Records stand one behind
 //! the other without padding. The actor follows from the session; seq and time from the place in the frame.
@@ -10,7 +11,7 @@
 use crate::bytes::{Field, put};
 use crate::limits::{BATCH_RECORDS_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::wire::{self, WireFault};
-use crate::{Command, Generation, RequestNumber, Seq, SessionId};
+use crate::{Command, GatewayId, Generation, RequestNumber, Seq, SessionId};
 
 /// Who sent a command, as which of its requests, and because of what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,11 +30,24 @@ pub struct RecordHeader {
     pub causation: Option<Seq>,
     /// The client's Ed25519 signature (RFC 8032) over kind, version and body.
     pub signature: Option<[u8; 64]>,
+    /// The gateway process that it came through; `None` = the gateway inside the leader, or no gateway.
+    pub gateway: Option<GatewayNumber>,
+}
+
+/// The place of a command among those of one gateway process. It may arrive more than once, by way of several leaders: the
+/// number says whether it has been executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GatewayNumber {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Counted from 1 since its process began, without gaps.
+    pub number: u64,
 }
 
 const HAS_CORRELATION: u32 = 1;
 const HAS_CAUSATION: u32 = 2;
 const HAS_SIGNATURE: u32 = 4;
+const HAS_GATEWAY: u32 = 8;
 const GATEWAY_DELAY_AT: usize = 24;
 
 /// One record, read in place.
@@ -90,6 +104,11 @@ impl RecordHeader {
             flags |= HAS_SIGNATURE;
             out.extend_from_slice(&signature);
         }
+        if let Some(GatewayNumber { gateway, number }) = self.gateway {
+            flags |= HAS_GATEWAY;
+            out.extend_from_slice(&gateway.0.to_le_bytes());
+            out.extend_from_slice(&number.to_le_bytes());
+        }
         wire::encode(command, out);
         let bytes = out.len().saturating_sub(start);
         let length = u32::try_from(bytes).unwrap_or(u32::MAX);
@@ -132,7 +151,7 @@ impl<'a> Record<'a> {
         }
         let bytes = bytes.get(..len).ok_or_else(|| short(len))?;
         let flags = bytes.u32_at(28);
-        if flags & !(HAS_CORRELATION | HAS_CAUSATION | HAS_SIGNATURE) != 0 {
+        if flags & !(HAS_CORRELATION | HAS_CAUSATION | HAS_SIGNATURE | HAS_GATEWAY) != 0 {
             return Err(RecordFault::Flags(flags));
         }
         let mut rest = bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default();
@@ -151,6 +170,11 @@ impl<'a> Record<'a> {
         }
         if flags & HAS_SIGNATURE != 0 {
             header.signature = Some(take(&mut rest)?);
+        }
+        if flags & HAS_GATEWAY != 0 {
+            let gateway = GatewayId(u32::from_le_bytes(take(&mut rest)?));
+            let number = u64::from_le_bytes(take(&mut rest)?);
+            header.gateway = Some(GatewayNumber { gateway, number });
         }
         Ok(Self { header, kind: bytes.u16_at(4), version: bytes.u16_at(6), body: rest, bytes })
     }

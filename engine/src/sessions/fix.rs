@@ -6,10 +6,11 @@
 use protocol::commands::{
     SessionGap, SessionLogon, SessionRefuse, SessionResendRequest, SessionSequenceReset, SessionTick,
 };
-use protocol::record::{Record, RecordFault};
+use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    Command, Generation, OutSeq, RareText, RejectReason, SessionAction, SessionEnd, Text, UnixNanos, events,
+    Command, GatewayId, Generation, OutSeq, RareText, RejectReason, SessionAction, SessionEnd, Text,
+    UnixNanos, events,
 };
 
 use super::{Session, Sessions};
@@ -61,12 +62,10 @@ impl Sessions {
         let header = &record.header;
         let session = self.rows.at_mut(row);
         if let Ok(Command::SessionLogon(logon)) = command {
-            // A reset on the connection that the session is bound to says so by its generation.
-            let bound = logon.reset && session.connected && header.generation == session.generation;
-            self.logon(row, logon, bound, effects);
+            self.logon(row, header, logon, effects);
             return None;
         }
-        if !session.connected || header.generation != session.generation {
+        if !session.is_bound_by(header) {
             session.drop_record(header.request, RejectReason::StaleGeneration, effects);
             return None;
         }
@@ -131,6 +130,8 @@ impl Sessions {
             Command::Genesis(_)
             | Command::TermStart(_)
             | Command::Pulse(_)
+            | Command::GatewayStart(_)
+            | Command::GatewayDown(_)
             | Command::DefineActor(_)
             | Command::SetActorKey(_)
             | Command::DefineAsset(_)
@@ -212,7 +213,9 @@ impl Sessions {
         self.close(row, end, effects);
     }
 
-    fn logon(&mut self, row: u32, logon: &SessionLogon, bound: bool, effects: &mut Effects<'_>) {
+    fn logon(&mut self, row: u32, header: &RecordHeader, logon: &SessionLogon, effects: &mut Effects<'_>) {
+        // A reset on the connection that the session is bound to says so by its generation.
+        let bound = logon.reset && self.rows.at(row).is_bound_by(header);
         if let Err(end) = self.check_logon(row, logon, bound, effects) {
             let session = self.rows.at(row).definition.session;
             effects.push(events::SessionRefused { session, connection: logon.connection, end });
@@ -224,6 +227,7 @@ impl Sessions {
             session.restart_numbers();
         }
         session.generation = Generation(session.generation.0.saturating_add(1));
+        session.gateway = gateway_of(header);
         session.connected = true;
         session.heartbeat_s = logon.heartbeat_s;
         session.last_heard = effects.time;
@@ -293,6 +297,11 @@ impl Sessions {
 }
 
 impl Session {
+    /// Whether a record comes from the connection that the session has now.
+    pub(crate) fn is_bound_by(&self, header: &RecordHeader) -> bool {
+        self.connected && header.generation == self.generation && gateway_of(header) == self.gateway
+    }
+
     /// The next number expected; a gap that lies below it is closed.
     pub(crate) fn expect(&mut self, next_in: u64) {
         self.next_in = next_in;
@@ -349,6 +358,10 @@ impl Session {
             self.send(effects, rejected);
         }
     }
+}
+
+fn gateway_of(header: &RecordHeader) -> GatewayId {
+    header.gateway.map_or(GatewayId::IN_NODE, |from| from.gateway)
 }
 
 fn logout(end: SessionEnd, expected: u64, received: u64) -> events::LogoutSent {

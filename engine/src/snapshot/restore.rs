@@ -2,18 +2,20 @@
 
 use protocol::commands::{DefineMarket, DefineSession, OpenAccount};
 use protocol::limits::{
-    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, MARKETS_MAX, REQUEST_WINDOW,
+    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, REQUEST_WINDOW,
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRANSFER_IDS_MAX,
 };
 use protocol::sign::PublicKey;
 use protocol::{
-    ActorId, ClientId, Command, Generation, MarketId, MarketStatus, OrderId, OrderStatus, OrderType,
-    PriceTicks, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, UnixNanos,
+    ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketStatus, OrderId, OrderStatus,
+    OrderType, PriceTicks, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce,
+    UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
 use super::write::SNAPSHOT_VERSION;
 use crate::engine::Engine;
+use crate::gateways::Gateway;
 use crate::ledger::{Account, Executed};
 use crate::markets::{Order, Place};
 use crate::registry::Actor;
@@ -44,6 +46,12 @@ impl Engine {
         engine.trades = r.u64()?;
         engine.read_registry(r)?;
         engine.read_ledger(r)?;
+        r.list("gateways", usize::try_from(GATEWAYS_MAX).unwrap_or(usize::MAX), |r| {
+            let (id, instance, next) = (GatewayId(r.u32()?), r.u64()?, r.u64()?);
+            field(id.is_process() && next > 0, "gateways")?;
+            engine.gateways.insert(id, Gateway { instance, next });
+            Ok(id)
+        })?;
         r.list("sessions", SESSIONS_MAX, |r| engine.read_session(r))?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
         for row in engine.sessions.rows.numbers() {
@@ -117,6 +125,11 @@ impl Engine {
         let mut session = Session::new(definition);
         session.epoch = SessionEpoch(r.u32()?);
         session.generation = Generation(r.u32()?);
+        session.gateway = GatewayId(r.u32()?);
+        field(
+            session.gateway == GatewayId::IN_NODE || self.gateways.contains_key(&session.gateway),
+            "session's gateway",
+        )?;
         session.next_in = r.u64()?;
         session.next_out = r.u64()?;
         field(r.u64()? == session.floor().0, "floor")?;

@@ -22,6 +22,12 @@ impl Engine {
         w.u64(self.trades);
         self.write_registry(w);
         self.write_ledger(w);
+        w.count(self.gateways.len());
+        for (id, gateway) in &self.gateways {
+            w.u32(id.0);
+            w.u64(gateway.instance);
+            w.u64(gateway.next);
+        }
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
         w.count(sessions.len());
         for session in sessions {
@@ -108,6 +114,7 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.command(&Command::DefineSession(session.definition.clone()));
     w.u32(session.epoch.0);
     w.u32(session.generation.0);
+    w.u32(session.gateway.0);
     w.u64(session.next_in);
     w.u64(session.next_out);
     w.u64(session.floor().0);

@@ -4,6 +4,7 @@
 
 mod definitions;
 mod entrance;
+mod gateways;
 mod model;
 mod numbers;
 mod precedence;

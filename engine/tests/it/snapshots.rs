@@ -1,10 +1,11 @@
 //! Snapshots as bytes: the layout of version 1 is frozen, and damaged bytes are refused without a panic.
 
 use engine::{Engine, SnapshotFault};
-use protocol::commands::{Deposit, TermStart};
+use protocol::commands::{Deposit, GatewayStart, TermStart};
+use protocol::record::GatewayNumber;
 use protocol::{
-    AccountClass, AccountId, Amount, CancelOnDisconnect, NodeId, SessionId, SessionProtocol, Side, Term,
-    TransferId,
+    AccountClass, AccountId, Amount, CancelOnDisconnect, GatewayId, NodeId, SessionId, SessionProtocol, Side,
+    Term, TransferId,
 };
 
 use crate::definitions;
@@ -47,6 +48,10 @@ fn example() -> Engine {
     world.next(bob, definitions::limit("b2", Side::Sell, 4, 120));
     world.next(alice, definitions::replace("a4", "a2", Side::Buy, 8, 99));
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
+    let gateway = GatewayId(3);
+    world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
+    world.system(GatewayStart { gateway, instance: 0x1234 });
+    world.through(GatewayNumber { gateway, number: 1 }, (SessionId(18), 0, 0), definitions::logon(1));
     world.engine
 }
 

@@ -2,7 +2,7 @@
 
 use engine::Engine;
 use protocol::event::Event;
-use protocol::record::{Record, RecordHeader};
+use protocol::record::{GatewayNumber, Record, RecordHeader};
 use protocol::{Command, EventBody, Generation, RequestNumber, Seq, SessionId, UnixNanos};
 
 /// Midnight of 2026-01-01 UTC, and nine hours.
@@ -42,6 +42,25 @@ impl World {
             session,
             generation: Generation(generation),
             request: RequestNumber(request),
+            ..RecordHeader::default()
+        };
+        let mut bytes = Vec::new();
+        header.write(&command.into(), &mut bytes).unwrap();
+        self.submit_bytes(&bytes)
+    }
+
+    /// Through a gateway process, as its command of this number.
+    pub(crate) fn through(
+        &mut self,
+        from: GatewayNumber,
+        (session, generation, request): (SessionId, u32, u64),
+        command: impl Into<Command>,
+    ) -> Vec<Event> {
+        let header = RecordHeader {
+            session,
+            generation: Generation(generation),
+            request: RequestNumber(request),
+            gateway: Some(from),
             ..RecordHeader::default()
         };
         let mut bytes = Vec::new();

@@ -11,8 +11,9 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    FirmId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction,
-    SessionEnd, SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId,
+    FirmId, GatewayId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots,
+    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce,
+    TransferId,
 };
 
 /// A ClOrdID(11).
@@ -63,6 +64,21 @@ messages! {
         }
         /// Nothing but its time: timers are due and no other record comes.
         Pulse = 3 v 1 {}
+        /// A gateway process began, or took over from another one of the same id: its numbers start at 1, and the sessions of the
+        /// one before are taken down. Repeated for the same instance it changes nothing.
+        GatewayStart = 4 v 1 {
+            /// The gateway.
+            gateway: GatewayId,
+            /// Drawn by its process.
+            instance: u64,
+        }
+        /// A leader has not heard from a gateway process for the time of its lease: its sessions are taken down.
+        GatewayDown = 5 v 1 {
+            /// The gateway.
+            gateway: GatewayId,
+            /// The process that was not heard.
+            instance: u64,
+        }
 
         /// Creates an actor or changes its roles.
         DefineActor = 16 v 1 {
@@ -303,7 +319,8 @@ messages! {
 
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.
         SessionLogon = 128 v 1 {
-            /// The gateway's number of the connection, given back in the answer.
+            /// The gateway's number of the connection, given back in the answer; that of a gateway process has its id in the
+            /// upper 16 bits.
             connection: u64,
             /// MsgSeqNum(34).
             msg_seq_num: u64,

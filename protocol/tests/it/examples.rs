@@ -85,6 +85,8 @@ fn configuration() -> Vec<Command> {
             .into(),
         TermStart { term: Term(n8(0)), node: NodeId(n8(1)) }.into(),
         Pulse {}.into(),
+        GatewayStart { gateway: GatewayId(n4(0)), instance: n8(1) }.into(),
+        GatewayDown { gateway: GatewayId(n4(0)), instance: n8(1) }.into(),
         define_actor().into(),
         define_asset().into(),
         define_market().into(),

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use protocol::event::{Event, OutputNumber};
 use protocol::frame::{self, Frame, FrameHeader, FrameKind};
 use protocol::hash::{Hash, blake3};
-use protocol::record::{Record, RecordHeader};
+use protocol::record::{GatewayNumber, Record, RecordHeader};
 use protocol::sign::Signature;
 use protocol::skip::{Signed, Skip};
 use protocol::wire::WireFault;
@@ -134,7 +134,7 @@ fn new_order() -> Command {
     orders.into_iter().find(|command| command.name() == "NewOrder").unwrap()
 }
 
-fn records() -> [(String, Vec<u8>); 2] {
+fn records() -> [(String, Vec<u8>); 3] {
     let plain = RecordHeader {
         session: SessionId(0x0403_0201),
         generation: Generation(0x1413_1211),
@@ -142,6 +142,8 @@ fn records() -> [(String, Vec<u8>); 2] {
         gateway_delay_us: 0x3433_3231,
         ..RecordHeader::default()
     };
+    let gateway = GatewayNumber { gateway: GatewayId(0x7372_7170), number: 0x8786_8584_8382_8180 };
+    let through_gateway = RecordHeader { gateway: Some(gateway), ..plain };
     let extended = RecordHeader {
         correlation: Some(0x5F5E_5D5C_5B5A_5958_5756_5554_5352_5150),
         causation: Some(Seq(0x6766_6564_6362_6160)),
@@ -151,6 +153,7 @@ fn records() -> [(String, Vec<u8>); 2] {
     [
         ("record-plain-v1", plain, Command::from(commands::Pulse {})),
         ("record-all-extensions-v1", extended, new_order()),
+        ("record-gateway-v1", through_gateway, Command::from(commands::Pulse {})),
     ]
     .map(|(name, header, command)| {
         let mut bytes = Vec::new();
@@ -198,7 +201,7 @@ fn skip_payload() -> Vec<u8> {
 }
 
 fn frames() -> Vec<(String, Vec<u8>)> {
-    let [(_, plain), (_, extended)] = records();
+    let [(_, plain), (_, extended), _] = records();
     let hash = blake3(&[b"state"]).0;
     let root = blake3(&[b"records"]).0;
     let frame_of = |kind: &FrameKind| match kind {

@@ -133,6 +133,12 @@ fn the_headers_stand_as_tabled() {
     assert_eq!(record[56..120], header.signature.unwrap());
     assert_eq!(&record[120..], read.body);
 
+    let record = bytes_of("record-gateway-v1");
+    let from = Record::read(&record).unwrap().header.gateway.unwrap();
+    assert_eq!(header_number(&record, "record", "flags"), 8);
+    assert_eq!(record[32..36], from.gateway.0.to_le_bytes());
+    assert_eq!(record[36..44], from.number.to_le_bytes());
+
     let event = bytes_of("event-numbered-v1");
     let (read, len) = protocol::event::Event::read(&event).unwrap();
     let number = read.output.unwrap();

@@ -28,7 +28,7 @@ fn a_record_is_refused_by_its_first_fault() {
         fault(&with(&plain, 0, &4096_u32.to_le_bytes())),
         RecordFault::Short { needed: 4096, found: 32 }
     );
-    assert_eq!(fault(&with(&plain, 28, &[8, 0, 0, 0])), RecordFault::Flags(8));
+    assert_eq!(fault(&with(&plain, 28, &[16, 0, 0, 0])), RecordFault::Flags(16));
     assert_eq!(fault(&with(&plain, 28, &[1, 0, 0, 0])), RecordFault::Short { needed: 16, found: 0 });
     let unknown = with(&plain, 6, &[2, 0]);
     let body_fault = Record::read(&unknown).unwrap().command().unwrap_err();
@@ -37,8 +37,8 @@ fn a_record_is_refused_by_its_first_fault() {
 
 #[test]
 fn a_record_that_is_too_long_leaves_nothing_behind() {
-    let Command::DefineSession(session) = crate::examples::commands().into_iter().nth(7).unwrap() else {
-        panic!("the example at 7 is no session");
+    let Command::DefineSession(session) = crate::examples::commands().into_iter().nth(9).unwrap() else {
+        panic!("the example at 9 is no session");
     };
     let header = RecordHeader::default();
     let mut out = vec![7; 3];

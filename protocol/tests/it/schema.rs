@@ -7,6 +7,8 @@ const COMMANDS: &str = "
 1 Genesis: cluster u128, operator u32, operator_uid u32, demo bool
 2 TermStart: term u64, node u64
 3 Pulse:
+4 GatewayStart: gateway u32, instance u64
+5 GatewayDown: gateway u32, instance u64
 16 DefineActor: actor u32, roles u32
 17 DefineAsset: asset u32, code text 16, scale u8
 18 DefineMarket: market u32, symbol text 32, base u32, quote u32, lot_base_minor u128,

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use engine::Engine;
 use protocol::event::Event;
 use protocol::frame::FrameKind;
-use protocol::record::RecordHeader;
+use protocol::record::{GatewayNumber, RecordHeader};
 use protocol::{ActorId, Command, EventBody, Seq, SessionId, UnixNanos};
 use serde_json::Value;
 
@@ -173,7 +173,7 @@ impl Line<'_> {
 
     fn text(&self) -> String {
         let Applied { entry, seq, time, record, .. } = self.applied;
-        let RecordHeader { session, generation, request, correlation, causation, signature, .. } =
+        let RecordHeader { session, generation, request, correlation, causation, signature, gateway, .. } =
             record.header;
         let name = self.command.map_or_else(|| format!("unknown({})", record.kind), |c| c.name().to_owned());
         let outcome = self.outcome.map_or("unknown", Outcome::name);
@@ -202,6 +202,9 @@ impl Line<'_> {
         if signature.is_some() {
             push(format_args!(" signed"));
         }
+        if let Some(GatewayNumber { gateway, number }) = gateway {
+            push(format_args!(" gateway={gateway}-{number}"));
+        }
         if !entry.committed {
             push(format_args!(" commit-not-recorded"));
         }
@@ -223,6 +226,7 @@ impl Line<'_> {
             correlation,
             causation,
             signature,
+            gateway,
         } = record.header;
         let count = |count: u64| number(u128::from(count));
         let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
@@ -242,6 +246,8 @@ impl Line<'_> {
             ("correlation", or_null(correlation.map(number))),
             ("causation", or_null(causation.map(|seq| count(seq.0)))),
             ("signature", or_null(signature.map(|bytes| Value::from(hex(&bytes))))),
+            ("gateway", or_null(gateway.map(|from| count(from.gateway.0.into())))),
+            ("gateway_number", or_null(gateway.map(|from| count(from.number)))),
             ("kind", Value::from(self.command.map_or("unknown", Command::name))),
             ("kind_code", count(record.kind.into())),
             ("version", count(record.version.into())),

@@ -219,6 +219,7 @@ fn session_json(session: &SessionView) -> Value {
         ("next_out", number(session.next_out.0.into())),
         ("floor", number(session.floor.0.into())),
         ("connected", Value::from(session.connected)),
+        ("gateway", Value::from(session.gateway.0)),
         ("heartbeat_s", number(session.heartbeat_s.into())),
         ("last_heard_ns", number(session.last_heard.0.into())),
         ("cancel_at_ns", session.cancel_at.map_or(Value::Null, |at| number(at.0.into()))),
