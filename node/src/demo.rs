@@ -4,9 +4,13 @@
 //! mid-flow and started again, the clients log on without a reset and go on. Then it is compared, not claimed: what the
 //! clients were told with what the node tells them again, each order with its status, the state's hash before the kill with
 //! the one that the journal's files give, and the files with themselves. The folder stays.
+//!
+//! With `--nodes 3` it is a cluster whose leader is killed (`failover`).
 
 mod blotter;
 mod child;
+mod cluster;
+mod failover;
 mod flow;
 mod show;
 mod trader;
@@ -16,6 +20,7 @@ use std::env;
 use std::fmt::Display;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -57,6 +62,17 @@ pub(crate) struct Args {
     /// Seconds of trading; starting, comparing and verifying come on top.
     #[arg(long, value_name = "N", default_value_t = SECONDS_DEFAULT, value_parser = clap::value_parser!(u64).range(6..=SECONDS_MAX))]
     seconds: u64,
+    /// Nodes, each a process: 1, 3 or 5. Of several the leader is killed, and another one takes over.
+    #[arg(long, value_name = "N", default_value = "1", value_parser = node_count)]
+    nodes: usize,
+}
+
+/// One alone, or as many as have a majority that survives a kill.
+fn node_count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ (1 | 3 | 5)) => Ok(count),
+        _ => Err("1, 3 or 5".to_owned()),
+    }
 }
 
 /// Why the demo ended early.
@@ -99,7 +115,11 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         Some(data) => fresh(data.clone())?,
         None => fresh_name()?,
     };
-    play(&data, args.seconds).map_err(|fault| {
+    let played = match args.nodes {
+        1 => play(&data, args.seconds),
+        nodes => failover::play(&data, nodes, args.seconds),
+    };
+    played.map_err(|fault| {
         NodeFault::Internal(format!("the demo failed: {fault} (what there is of it: {})", data.display()))
     })
 }
@@ -128,15 +148,14 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
 
     title(format!("{CLIENTS} clients log on over FIX 4.4 and trade BTC-TRY, ETH-TRY and USDT-TRY"));
     let mut floor = Floor::open(clock)?;
-    floor.connect(&node)?;
+    floor.connect(vec![node.fix])?;
     floor.play(Pace::Rate(CALM_RATE), 0, seconds * 35 / 100, "calmly")?;
     let full = floor.play(Pace::Window(FULL_WINDOW), 1, (seconds * 20 / 100).max(2), "at full speed")?;
     let before = state_hash(data)?;
     println!("the state at seq {} has the hash {}", before.seq, before.hash);
 
     title("SIGKILL, in mid-flow");
-    let in_flight = floor.lose(&mut node)?;
-    let killed_ns = clock.mono().0;
+    let (killed_ns, in_flight) = floor.lose(&mut node)?;
     drop(node);
     let count = in_flight.iter().filter(|count| **count > 0).count();
     println!(
@@ -146,7 +165,7 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
     let node = Node::start(data)?;
     println!("a new process serves after {} ms", (clock.mono().0 - killed_ns) / 1_000_000);
     floor.gauges.first_answer_ns.store(0, Ordering::Relaxed);
-    floor.connect(&node)?;
+    floor.connect(vec![node.fix])?;
     println!("all clients are logged on again, without a reset, and have been sent what they missed");
 
     title("Trading goes on");
@@ -205,9 +224,9 @@ impl Floor {
         Ok(Self { clock, orders, notes, gauges })
     }
 
-    fn tell(&self, order: Order) -> Result<(), DemoFault> {
+    fn tell(&self, order: &Order) -> Result<(), DemoFault> {
         let gone = |_| DemoFault::Node("a client's thread has ended".to_owned());
-        self.orders.iter().try_for_each(|to| to.send(order).map_err(gone))
+        self.orders.iter().try_for_each(|to| to.send(order.clone()).map_err(gone))
     }
 
     /// One note of each client that `pick` is after.
@@ -223,14 +242,14 @@ impl Floor {
         Ok(gathered)
     }
 
-    fn connect(&self, node: &Node) -> Result<(), DemoFault> {
-        self.tell(Order::Connect(node.fix))?;
+    fn connect(&self, nodes: Vec<SocketAddr>) -> Result<(), DemoFault> {
+        self.tell(&Order::Connect(nodes))?;
         self.gather(|note| matches!(note, Note::LoggedOn).then_some(())).map(drop)
     }
 
     /// Returns the requests answered a second.
     fn play(&mut self, pace: Pace, kind: usize, seconds: u64, how: &str) -> Result<u64, DemoFault> {
-        self.tell(Order::Play(pace, kind))?;
+        self.tell(&Order::Play(pace, kind))?;
         let answered = || self.gauges.answered.load(Ordering::Relaxed);
         let from = (answered(), self.clock.mono().0);
         let mut last = from;
@@ -267,24 +286,27 @@ impl Floor {
         }
     }
 
-    /// Kills the node; returns how many requests of each client were not answered.
-    fn lose(&self, node: &mut Node) -> Result<Vec<usize>, DemoFault> {
-        self.tell(Order::ExpectLoss)?;
+    /// Kills the node; returns when, and how many requests of each client were not answered.
+    fn lose(&self, node: &mut Node) -> Result<(u64, Vec<usize>), DemoFault> {
+        self.tell(&Order::ExpectLoss)?;
         // Each client has the order before it next looks at its socket, for it looks for orders first.
         self.pause_until(self.clock.mono().0 + 20_000_000)?;
         node.kill()?;
-        self.gather(|note| if let Note::Lost { in_flight } = note { Some(in_flight) } else { None })
+        let killed_ns = self.clock.mono().0;
+        let lost =
+            self.gather(|note| if let Note::Lost { in_flight } = note { Some(in_flight) } else { None })?;
+        Ok((killed_ns, lost))
     }
 
     /// Lets everything in flight come in.
     fn hold(&self) -> Result<BTreeMap<String, Numbers>, DemoFault> {
-        self.tell(Order::Play(Pace::Hold, PLAYS))?;
+        self.tell(&Order::Play(Pace::Hold, PLAYS))?;
         let idle = self.gather(|note| if let Note::Idle(numbers) = note { Some(numbers) } else { None })?;
         Ok(idle.into_iter().map(|numbers| (numbers.comp_id.clone(), numbers)).collect())
     }
 
     fn compare(&self) -> Result<Vec<Record>, DemoFault> {
-        self.tell(Order::Compare)?;
+        self.tell(&Order::Compare)?;
         self.gather(|note| if let Note::Done(record) = note { Some(*record) } else { None })
     }
 }
@@ -394,10 +416,14 @@ fn verify(data: &Path, before: &StateAt, after: &StateAt) -> Result<Value, DemoF
     Ok(last)
 }
 
+/// As it was called, so that printed commands can be used as they are.
+fn program_name() -> PathBuf {
+    env::args_os().next().map_or_else(|| "sicil".into(), PathBuf::from)
+}
+
 fn closing(data: &Path, seq: u64) {
     let data = data.display();
-    // As it was called, so that the lines can be used as they are.
-    let program = env::args_os().next().map_or_else(|| "sicil".into(), PathBuf::from);
+    let program = program_name();
     let program = program.display();
     title("Everything agrees. The folder stays; look around");
     println!("{program} replay verify {data}");

@@ -1,7 +1,8 @@
-//! The node of the demo: this very program as a child process, so that it can be killed like any other.
+//! A node of the demo: this very program as a child process, so that it can be killed like any other.
 
 use std::collections::VecDeque;
 use std::env;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -43,29 +44,44 @@ impl Node {
     /// # Errors
     /// [`DemoFault`] with the end of its log if it does not get there.
     pub(super) fn start(data: &Path) -> Result<Self, DemoFault> {
+        let mut node = Self::launch(data, None)?;
+        node.wait_ready()?;
+        Ok(node)
+    }
+
+    /// Launches a node on `data`, with the configuration in a file or a built-in one.
+    ///
+    /// # Errors
+    /// [`DemoFault`] if there is no process to be had.
+    pub(super) fn launch(data: &Path, config: Option<&Path>) -> Result<Self, DemoFault> {
         let mut command = Command::new(program()?);
-        command.arg("start").arg("--data").arg(data).args(["--config", CONFIG_PATH, "--json"]);
+        command.arg("start").arg("--json").arg("--data").arg(data);
+        command.arg("--config").arg(config.unwrap_or(Path::new(CONFIG_PATH)));
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(DemoFault::io("starting the node"))?;
-        let (Some(mut config), Some(out), Some(err)) =
+        let (Some(mut stdin), Some(out), Some(err)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(DemoFault::Node("it has no pipes".to_owned()));
         };
-        config.write_all(CONFIG.as_bytes()).map_err(DemoFault::io("the node's configuration"))?;
-        drop(config);
+        if config.is_none() {
+            stdin.write_all(CONFIG.as_bytes()).map_err(DemoFault::io("the node's configuration"))?;
+        }
+        drop(stdin);
         let log = Arc::new(Mutex::new(VecDeque::new()));
         let kept = Arc::clone(&log);
         threads::start("node-log", move || keep_log(BufReader::new(err), &kept))
             .map(drop)
             .map_err(DemoFault::io("a thread"))?;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut node = Self { child, out: BufReader::new(out), log, fix: nowhere, http: String::new() };
-        node.wait_ready()?;
-        Ok(node)
+        Ok(Self { child, out: BufReader::new(out), log, fix: nowhere, http: String::new() })
     }
 
-    fn wait_ready(&mut self) -> Result<(), DemoFault> {
+    /// Waits until orders are taken, by it or by the leader that it follows.
+    ///
+    /// # Errors
+    /// [`DemoFault`] with the end of its log if it does not get there.
+    pub(super) fn wait_ready(&mut self) -> Result<(), DemoFault> {
         self.wait_output(READY_SECONDS)?;
         let mut line = String::new();
         self.out.read_line(&mut line).map_err(DemoFault::io("the node's output"))?;
@@ -89,9 +105,19 @@ impl Node {
     }
 
     /// Ctrl-C, and waits until it has drained.
-    pub(super) fn stop(mut self) -> Result<(), DemoFault> {
+    pub(super) fn stop(self) -> Result<(), DemoFault> {
+        self.interrupt()?;
+        self.wait_end()
+    }
+
+    /// Ctrl-C.
+    pub(super) fn interrupt(&self) -> Result<(), DemoFault> {
         kill_process(Pid::from_child(&self.child), Signal::INT)
-            .map_err(|errno| DemoFault::io("stopping the node")(errno.into()))?;
+            .map_err(|errno| DemoFault::io("stopping the node")(errno.into()))
+    }
+
+    /// Waits until it has drained.
+    pub(super) fn wait_end(mut self) -> Result<(), DemoFault> {
         // The end of its output is the end of the process.
         loop {
             self.wait_output(STOP_SECONDS)?;
@@ -162,8 +188,20 @@ pub(super) struct Audited {
 
 /// Runs `sicil replay` with `arguments`.
 pub(super) fn replay(arguments: &[&str]) -> Result<Audited, DemoFault> {
-    let output = Command::new(program()?).arg("replay").args(arguments).stdin(Stdio::null()).output();
-    let output = output.map_err(DemoFault::io("sicil replay"))?;
+    finish(Command::new(program()?).arg("replay").args(arguments))
+}
+
+/// Runs a command of the operator, which has to succeed; what it says.
+pub(super) fn operate<S: AsRef<OsStr>>(arguments: &[S]) -> Result<String, DemoFault> {
+    let done = finish(Command::new(program()?).args(arguments))?;
+    if done.status.success() {
+        return Ok(done.out);
+    }
+    Err(DemoFault::Node(format!("{}: {}", done.status, done.err.trim())))
+}
+
+fn finish(command: &mut Command) -> Result<Audited, DemoFault> {
+    let output = command.stdin(Stdio::null()).output().map_err(DemoFault::io("running this program"))?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(Audited { status: output.status, out: text(&output.stdout), err: text(&output.stderr) })
 }

@@ -1,5 +1,5 @@
 //! One client of the demo in a thread of its own: a FIX session over TCP that plays its flow, loses its connection when
-//! the node is killed, logs on again without a reset, and in the end asks for everything once more.
+//! its node is killed, logs on again without a reset, there or at another one, and in the end asks for everything once more.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
+use std::time::Duration;
 
 use gateways::fix::initiator::{Clocks, Initiator, LogonStyle, Message, Phase, Settings, State};
 use hdrhistogram::Histogram;
@@ -15,7 +16,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::DemoFault;
 use super::blotter::{Blotter, Standing};
 use super::flow::{Flow, Wish};
-use crate::clock::Clock;
+use crate::clock::{Clock, pause};
 
 /// Longest wait for the socket: orders of the demo's main thread are looked for in between.
 const LOOK_NANOS: u64 = 2_000_000;
@@ -25,10 +26,10 @@ const STATUS_WINDOW: usize = 64;
 const PATIENCE_NANOS: u64 = 60_000_000_000;
 
 /// What the main thread asks of a client.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Order {
-    /// Log on there.
-    Connect(SocketAddr),
+    /// Log on at the first of these nodes that takes it, however often one has to ask.
+    Connect(Vec<SocketAddr>),
     /// Play in this way from now on; latencies go to the histogram of this number.
     Play(Pace, usize),
     /// The node is about to be killed: the loss of the connection is no fault.
@@ -84,6 +85,8 @@ pub(super) struct Record {
     /// Numbers at the loss of the connection.
     pub(super) at_loss: State,
     pub(super) at_end: State,
+    /// When the first answer after that loss came, by the demo's clock; 0 = none did.
+    pub(super) answered_ns: u64,
 }
 
 /// Counts over all clients, for progress.
@@ -132,7 +135,10 @@ pub(super) struct Trader {
     paced: u64,
     announced: bool,
     expects_loss: bool,
+    /// Looks for a node that takes it: a line that is closed is an answer.
+    seeks: bool,
     at_loss: State,
+    answered_ns: u64,
     heard_ns: u64,
     latencies: Vec<Histogram<u64>>,
 }
@@ -175,7 +181,9 @@ impl Trader {
             paced: 0,
             announced: true,
             expects_loss: false,
+            seeks: false,
             at_loss: start,
+            answered_ns: 0,
             heard_ns: 0,
             latencies,
         })
@@ -206,7 +214,7 @@ impl Trader {
             };
             match order {
                 None => self.turn()?,
-                Some(Order::Connect(address)) => self.connect(address)?,
+                Some(Order::Connect(nodes)) => self.connect(&nodes)?,
                 Some(Order::Play(pace, play)) => self.begin(pace, play),
                 Some(Order::ExpectLoss) => self.expects_loss = true,
                 Some(Order::Compare) => return self.compare(),
@@ -214,19 +222,44 @@ impl Trader {
         }
     }
 
-    fn connect(&mut self, address: SocketAddr) -> Result<(), DemoFault> {
-        self.dial(address, self.style)?;
+    fn connect(&mut self, nodes: &[SocketAddr]) -> Result<(), DemoFault> {
+        let since_ns = self.clock.mono().0;
+        self.seeks = true;
+        for node in nodes.iter().cycle() {
+            if self.log_on(*node)? {
+                break;
+            }
+            if self.clock.mono().0.saturating_sub(since_ns) > PATIENCE_NANOS {
+                return Err(DemoFault::Fix("no node takes the logon".to_owned()));
+            }
+            pause(Duration::from_nanos(LOOK_NANOS));
+        }
+        self.seeks = false;
         self.expects_loss = false;
         self.announced = true;
+        self.note(Note::LoggedOn)
+    }
+
+    /// False if the node is not there, or closes the line.
+    fn log_on(&mut self, node: SocketAddr) -> Result<bool, DemoFault> {
+        let Ok(socket) = TcpStream::connect(node) else { return Ok(false) };
+        self.begin_session(socket, self.style)?;
         while !self.initiator.caught_up() {
             self.exchange(LOOK_NANOS)?;
             self.take_reports()?;
+            if self.socket.is_none() {
+                return Ok(false);
+            }
         }
-        self.note(Note::LoggedOn)
+        Ok(true)
     }
 
     fn dial(&mut self, address: SocketAddr, style: LogonStyle) -> Result<(), DemoFault> {
         let socket = TcpStream::connect(address).map_err(DemoFault::io("connecting"))?;
+        self.begin_session(socket, style)
+    }
+
+    fn begin_session(&mut self, socket: TcpStream, style: LogonStyle) -> Result<(), DemoFault> {
         let prepared = socket.set_nodelay(true).and_then(|()| socket.set_nonblocking(true));
         prepared.map_err(DemoFault::io("preparing a socket"))?;
         self.socket = Some(socket);
@@ -325,6 +358,12 @@ impl Trader {
             self.socket = None;
             return Ok(());
         }
+        if self.seeks {
+            self.take_reports()?;
+            self.socket = None;
+            self.initiator.disconnected();
+            return Ok(());
+        }
         if !self.expects_loss {
             return Err(DemoFault::Fix(format!("the connection was lost: {what}")));
         }
@@ -333,6 +372,7 @@ impl Trader {
         self.socket = None;
         self.initiator.disconnected();
         self.at_loss = self.initiator.state();
+        self.answered_ns = 0;
         for pending in &mut self.pending {
             pending.crossed_loss = true;
         }
@@ -360,6 +400,9 @@ impl Trader {
             self.gauges.answered.fetch_add(1, Ordering::Relaxed);
             if self.gauges.first_answer_ns.load(Ordering::Relaxed) == 0 {
                 self.gauges.first_answer_ns.store(now_ns, Ordering::Relaxed);
+            }
+            if self.answered_ns == 0 {
+                self.answered_ns = now_ns;
             }
             if !pending.crossed_loss
                 && let Some(latencies) = self.latencies.get_mut(self.play)
@@ -417,6 +460,7 @@ impl Trader {
             confirmed,
             at_loss: self.at_loss,
             at_end,
+            answered_ns: self.answered_ns,
         };
         self.note(Note::Done(Box::new(record)))
     }
