@@ -122,6 +122,8 @@ pub(crate) struct Config {
     pub(crate) snapshot_interval_ms: Setting<u64>,
     /// `fix.connections_max`
     pub(crate) connections_max: Setting<u64>,
+    /// `fix.relay`: clients of a follower are served through it.
+    pub(crate) relay: Setting<bool>,
     /// `cluster.id`: of the cluster that a new folder becomes a part of, and that certificates have to name.
     pub(crate) cluster: Option<ClusterId>,
     /// `cluster.founders`: with whom the cluster began, in rank order: the first is the likeliest leader. Membership since
@@ -192,6 +194,7 @@ struct SnapshotsTable {
 #[serde(deny_unknown_fields)]
 struct FixTable {
     connections_max: Option<Spanned<u64>>,
+    relay: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -242,6 +245,7 @@ impl Config {
             snapshot_journal_bytes: default(SnapshotPolicy::default().journal_bytes),
             snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
             connections_max: default(CONNECTIONS_DEFAULT),
+            relay: default(true),
             cluster: None,
             founders: Vec::new(),
             listen_peers: None,
@@ -297,6 +301,7 @@ impl Config {
                 1,
                 CONNECTIONS_MAX,
             )?,
+            relay: file.fix.relay.map_or(default(true), |value| Setting { value, origin: Origin::File }),
             cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
             founders: file.cluster.founders.as_ref().map(founders).transpose()?.unwrap_or_default(),
             listen_peers,
@@ -391,6 +396,7 @@ impl fmt::Display for Config {
         writeln!(f, "interval_ms = {}  # {}", interval.value, origin(interval.origin))?;
         let connections = self.connections_max;
         writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
+        writeln!(f, "relay = {}  # {}", self.relay.value, origin(self.relay.origin))?;
         let profile = self.profile;
         writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
         if let Some(cluster) = self.cluster {

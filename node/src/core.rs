@@ -21,15 +21,17 @@ use crate::admin::server::{Question, Questions};
 use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
 use crate::clock::Clock;
+use crate::introduction::Introductions;
 use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
 use crate::peers::Peers;
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
+use crate::relay::Relay;
 use crate::snapshots::Snapshots;
 use crate::sockets::{READ_BYTES, ReadResult, Sockets};
-use crate::status::SessionReport;
+use crate::status::{Lead, SessionReport};
 
 /// How long an idle thread looks before it parks.
 const SPIN_NANOS: u64 = 20_000;
@@ -73,6 +75,10 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     /// To the other nodes of the cluster, if there are any.
     peers: Option<Peers>,
+    /// Clients of a follower are served through it.
+    relays: bool,
+    relay: Relay,
+    introductions: Introductions,
     /// The term in which clients are served here: gateways belong to the leader.
     serves_term: Option<Term>,
     /// Clients are let in.
@@ -140,6 +146,9 @@ impl Core {
     ) -> Self {
         Self {
             peers: None,
+            relays: false,
+            relay: Relay::default(),
+            introductions: Introductions::default(),
             serves_term: None,
             replica,
             acceptor: Acceptor::new(gateways::fix::Options::default()),
@@ -157,9 +166,10 @@ impl Core {
         }
     }
 
-    /// Among others.
-    pub(crate) fn connect(&mut self, peers: Peers) {
+    /// Among others. `relays`: clients are served through this node while another one leads.
+    pub(crate) fn connect(&mut self, peers: Peers, relays: bool) {
         self.peers = Some(peers);
+        self.relays = relays;
     }
 
     /// The state at the last applied entry.
@@ -271,14 +281,16 @@ impl Core {
             }
             self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
         } else if self.is_open && !self.serves() {
-            self.turn_clients_away(now);
+            worked |= self.serve_through_leader(now);
         }
         worked |= self.replica.step(now, &mut self.events)?;
         self.tell_peers();
         self.mind_the_lead();
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
-        self.write_sockets(now);
+        if self.serves() {
+            self.write_sockets(now);
+        }
         self.snapshots.step(&mut self.replica, now.mono);
         self.publisher.record(&self.replica.take_latencies());
         self.publish_if_due(now.mono);
@@ -332,6 +344,9 @@ impl Core {
             self.operator = Operator::default();
         }
         if self.serves_term.is_none() && leads.is_some() && self.replica.serving() {
+            // Those who waited for a leader find it here at their next attempt.
+            self.relay.close(&mut self.sockets);
+            self.introductions = Introductions::default();
             self.serves_term = leads;
             let engine = self.replica.engine();
             for definition in engine.definitions() {
@@ -341,19 +356,37 @@ impl Core {
         }
     }
 
-    /// A client that connects here finds the line closed at once, and tries the next node.
-    fn turn_clients_away(&mut self, now: Now) {
+    /// Clients of a follower are served through it. Where the leader is not reached from here, a client finds the line
+    /// closed at once, and tries the next node.
+    fn serve_through_leader(&mut self, now: Now) -> bool {
+        let leader = self.replica.leader();
+        let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
+        let leads_elsewhere = leader.is_some_and(|leader| leader != self.replica.node());
+        if self.relays && (fix.is_some() || !leads_elsewhere) {
+            let target = leader.zip(fix);
+            return self.relay.turn(&mut self.sockets, target, now.mono, &mut self.read_buffer);
+        }
+        self.relay.close(&mut self.sockets);
         let mut strangers = Vec::new();
         self.sockets.accept(now.mono, |connection| strangers.push(connection));
-        strangers.into_iter().for_each(|connection| self.sockets.close(connection));
+        strangers.iter().for_each(|connection| self.sockets.close(*connection));
+        !strangers.is_empty()
+    }
+
+    /// Who leads, and where clients find it.
+    fn lead(&self) -> Lead {
+        let leader = self.replica.leader();
+        let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
+        Lead { leader, fix }
     }
 
     /// Accepts connections and reads one bite from each that the gateway wants to read from.
     fn read_sockets(&mut self, now: Now) -> bool {
-        let Self { sockets, acceptor, replica, publisher, read_buffer, attention, .. } = self;
+        let Self { sockets, acceptor, replica, publisher, read_buffer, attention, introductions, .. } = self;
         let mut worked = false;
         sockets.accept(now.mono, |connection| {
             acceptor.connect(connection, now.mono);
+            introductions.expect(connection);
             worked = true;
         });
         let mut last = None;
@@ -368,7 +401,12 @@ impl Core {
                 ReadResult::Bytes(count) => {
                     let bytes = read_buffer.get(..count).unwrap_or_default();
                     publisher.counters.bytes_received += u64::try_from(count).unwrap_or(u64::MAX);
-                    acceptor.receive(connection, bytes, now.mono, now.wall, replica.sequencer());
+                    match introductions.strip(connection, bytes) {
+                        Some(said) => {
+                            acceptor.receive(connection, &said, now.mono, now.wall, replica.sequencer());
+                        }
+                        None => ended.push(connection),
+                    }
                     worked = true;
                 }
                 ReadResult::WouldBlock => {}
@@ -384,6 +422,7 @@ impl Core {
 
     fn close(&mut self, connection: ConnectionId, now: Now) {
         self.sockets.close(connection);
+        self.introductions.forget(connection);
         self.acceptor.closed(connection, now.mono, self.replica.sequencer());
     }
 
@@ -474,7 +513,7 @@ impl Core {
             }
             Question::Members(answer) => {
                 let peers = self.peers.as_ref().map(Peers::report).unwrap_or_default();
-                answer.send(Box::new(Members::of(&self.replica, &peers))).is_ok()
+                answer.send(Box::new(Members::of(&self.replica, &peers, self.publisher.fix()))).is_ok()
             }
             Question::Order(order, answer) => {
                 let given = order.give(&mut self.replica);
@@ -515,9 +554,12 @@ impl Core {
         let counters = &mut self.publisher.counters;
         counters.connections_accepted = self.sockets.accepted;
         counters.connections_refused = self.sockets.refused;
-        counters.connections_open = u64::try_from(self.sockets.open().len()).unwrap_or(u64::MAX);
+        let (open, relayed) = (self.sockets.open().len(), self.relay.len());
+        counters.connections_open = u64::try_from(open - relayed).unwrap_or(u64::MAX);
+        counters.connections_relayed = u64::try_from(relayed).unwrap_or(u64::MAX);
         let genesis = self.replica.engine().genesis().cloned();
-        self.publisher.publish(now, self.replica.status(), genesis);
+        let lead = self.lead();
+        self.publisher.publish(now, self.replica.status(), genesis, lead);
     }
 
     /// One turn on the way out. Returns whether nothing is left to do, or the time is up.
@@ -526,6 +568,7 @@ impl Core {
             drain.said_goodbye = true;
             self.publisher.stopping = true;
             self.sockets.stop_accepting();
+            self.relay.close(&mut self.sockets);
             self.acceptor.stop(now.mono, self.replica.sequencer());
             self.publish(now.mono);
         }

@@ -44,6 +44,8 @@ struct MemberLine {
     /// As configured here; none of this node itself, or of one that the configuration does not know.
     address: Option<String>,
     connected: Option<bool>,
+    /// Where it takes FIX clients, by its last word, if that is reached from this node.
+    fix: Option<String>,
     rtt_us: Option<u64>,
     /// Messages to it that found no room or no connection.
     messages_dropped: Option<u64>,
@@ -91,8 +93,8 @@ impl Order {
 }
 
 impl Members {
-    /// As `replica` and the connections to `peers` have it.
-    pub(crate) fn of(replica: &Replica<FileDisk>, peers: &[PeerReport]) -> Self {
+    /// As `replica` and the connections to `peers` have it; `own_fix`: where this node takes FIX clients.
+    pub(crate) fn of(replica: &Replica<FileDisk>, peers: &[PeerReport], own_fix: &str) -> Self {
         let status = replica.status();
         let line = |member: Member| {
             let peer = peers.iter().find(|peer| peer.node == member.node);
@@ -109,6 +111,11 @@ impl Members {
                 active: member.progress.map(|(_, active)| active),
                 address: peer.map(|peer| peer.address.clone()),
                 connected: peer.map(|peer| peer.connected),
+                fix: if member.node == status.node {
+                    Some(own_fix.to_owned())
+                } else {
+                    peer.and_then(|peer| peer.fix).map(|fix| fix.to_string())
+                },
                 rtt_us: peer
                     .and_then(|peer| peer.rtt)
                     .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
@@ -149,9 +156,10 @@ impl Members {
             };
             let rtt = or_dash(member.rtt_us.map(|rtt| format!("{rtt} us")));
             let address = member.address.as_deref().unwrap_or("-");
+            let fix = member.fix.as_deref().unwrap_or("-");
             writeln!(
                 text,
-                "node {:<4} {:<8} lag {lag:<8} {active:<7} rtt {rtt:<9} {address}",
+                "node {:<4} {:<8} lag {lag:<8} {active:<7} rtt {rtt:<9} {address} fix {fix}",
                 member.node, member.role
             )
             .unwrap_or_default();

@@ -114,8 +114,10 @@ pub(crate) struct Counters {
     pub(crate) connections_accepted: u64,
     /// Connections closed at once because there were too many.
     pub(crate) connections_refused: u64,
-    /// Open connections.
+    /// Open connections of clients.
     pub(crate) connections_open: u64,
+    /// Those that are served by the leader, through this node.
+    pub(crate) connections_relayed: u64,
 }
 
 impl Counters {
@@ -190,7 +192,12 @@ pub(crate) fn render(published: &Published) -> String {
         page.sample(name, "", value);
     }
     for (name, help, value) in [
-        ("sicil_connections", "Open connections.", counters.connections_open),
+        ("sicil_connections", "Open connections of clients.", counters.connections_open),
+        (
+            "sicil_connections_relayed",
+            "Those served by the leader, through this node.",
+            counters.connections_relayed,
+        ),
         ("sicil_queue_records", "Commands before the sequencer.", count(replica.queue_records)),
         ("sicil_seq_committed", "Last seq that is committed.", replica.seq_committed.0),
         ("sicil_seq_applied", "Last seq whose effects are here.", replica.seq_applied.0),

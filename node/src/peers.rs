@@ -13,6 +13,7 @@ mod accept;
 mod credentials;
 mod dial;
 mod endpoint;
+mod greeting;
 pub(crate) mod identity;
 mod slot;
 #[cfg(test)]
@@ -85,6 +86,8 @@ pub(crate) struct PeerSettings {
     pub(crate) node: NodeId,
     /// The others. This node among them is passed over.
     pub(crate) peers: Vec<PeerAddress>,
+    /// Where this node takes FIX clients, for peers to hear.
+    pub(crate) fix: SocketAddr,
     /// This node's certificate and key, and the authority of all.
     pub(crate) credentials: Credentials,
     /// How soon silence counts as loss.
@@ -116,6 +119,8 @@ pub(crate) struct PeerReport {
     pub(crate) dropped: u64,
     /// Why the last attempt to connect failed, until one succeeds.
     pub(crate) fault: Option<String>,
+    /// Where it takes FIX clients, by its last word, if that is reached from here.
+    pub(crate) fix: Option<SocketAddr>,
 }
 
 /// The hot thread's end of one peer.
@@ -274,6 +279,11 @@ impl Peers {
     pub(crate) fn take_unreachable(&mut self) -> Vec<NodeId> {
         let lost = self.peers.iter().filter(|peer| peer.slot.unreachable.swap(false, Ordering::AcqRel));
         lost.map(|peer| peer.slot.node).collect()
+    }
+
+    /// Where a peer takes FIX clients, by its last word, if that is reached from here.
+    pub(crate) fn fix_of(&self, node: NodeId) -> Option<SocketAddr> {
+        self.peer(node)?.slot.fix()
     }
 
     /// Where this node listens.

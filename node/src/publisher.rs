@@ -9,7 +9,7 @@ use replicas::{StageLatencies, Status};
 use tokio::sync::watch;
 
 use crate::metrics::{Counters, Latencies};
-use crate::status::{Fixed, Published, Watch};
+use crate::status::{Fixed, Lead, Published, Watch};
 
 /// Between two copies.
 const INTERVAL_NANOS: u64 = 50 * NANOS_PER_MILLI;
@@ -60,6 +60,7 @@ impl Publisher {
             fixed: Arc::clone(&fixed),
             replica: status,
             genesis: None,
+            lead: Lead::default(),
             counters: Counters::default(),
             latencies: Arc::clone(&copied),
             stopping: false,
@@ -85,13 +86,18 @@ impl Publisher {
         self.latencies.record_stages(samples);
     }
 
+    /// Where this node takes FIX clients.
+    pub(crate) fn fix(&self) -> &str {
+        &self.fixed.fix
+    }
+
     /// When the next copy is due.
     pub(crate) fn next_deadline(&self) -> MonoNanos {
         self.next
     }
 
     /// Publishes a copy.
-    pub(crate) fn publish(&mut self, now: MonoNanos, status: Status, genesis: Option<Genesis>) {
+    pub(crate) fn publish(&mut self, now: MonoNanos, status: Status, genesis: Option<Genesis>, lead: Lead) {
         if now.since(self.copied_at) >= LATENCIES_INTERVAL_NANOS {
             self.copied = Arc::new(self.latencies.clone());
             self.copied_at = now;
@@ -104,6 +110,7 @@ impl Publisher {
             fixed: Arc::clone(&self.fixed),
             replica: status,
             genesis,
+            lead,
             counters: self.counters.clone(),
             latencies: Arc::clone(&self.copied),
             stopping: self.stopping,

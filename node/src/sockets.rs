@@ -1,10 +1,11 @@
-//! The FIX clients' sockets: accepted up to a limit, read and written without ever blocking, in bounded bites.
+//! The FIX clients' sockets, and those of a relay to the leader: up to a limit, read and written without ever blocking, in bounded bites.
 //!
 //! Readiness is edge-triggered: a socket stays readable or writable here until a call says that it would block. So a
 //! connection that the gateway does not want to read from now costs nothing, and is found again when it does.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind, Read, Write};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use gateways::fix::ConnectionId;
@@ -159,14 +160,33 @@ impl Sockets {
         }
     }
 
-    fn take(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
+    fn take(&mut self, stream: TcpStream) -> io::Result<ConnectionId> {
+        let id = self.register(stream)?;
+        self.accepted += 1;
+        Ok(id)
+    }
+
+    /// Begins a connection, which becomes writable when it is there. It counts towards the limit.
+    pub(crate) fn dial(&mut self, address: SocketAddr) -> io::Result<ConnectionId> {
+        if self.connections.len() >= self.connections_max {
+            return Err(io::Error::other("as many connections as are allowed"));
+        }
+        self.register(TcpStream::connect(address)?)
+    }
+
+    fn register(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
         stream.set_nodelay(true)?;
         let id = ConnectionId(self.next);
         self.poll.registry().register(&mut stream, token_of(id), Interest::READABLE | Interest::WRITABLE)?;
         self.next += 1;
-        self.accepted += 1;
         self.connections.insert(id, Connection { stream, ending: false });
         Ok(id)
+    }
+
+    /// Addresses of a connection: the other end's, and ours.
+    pub(crate) fn ends(&self, id: ConnectionId) -> Option<(SocketAddr, SocketAddr)> {
+        let stream = &self.connections.get(&id)?.stream;
+        Some((stream.peer_addr().ok()?, stream.local_addr().ok()?))
     }
 
     /// Takes no more connections.

@@ -143,9 +143,10 @@ fn assemble(
 ) -> Result<(Core, Arc<Fixed>), NodeFault> {
     let fix = listen("fix", config.listen_fix.value)?;
     let http = listen("http", config.listen_http.value)?;
+    let fix_address = fix.local_addr().map_err(NodeFault::io("address"))?;
     let peer_socket = config.listen_peers.map(bind_peers).transpose()?;
     let fixed = Arc::new(Fixed {
-        fix: fix.local_addr().map_err(NodeFault::io("address"))?.to_string(),
+        fix: fix_address.to_string(),
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
         peers: match &peer_socket {
             Some(socket) => Some(socket.local_addr().map_err(NodeFault::io("address"))?.to_string()),
@@ -162,7 +163,7 @@ fn assemble(
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     refuse_other_node(&replica, config, dir)?;
-    let peers = peer_socket.map(|socket| start_peers(socket, config, &bell)).transpose()?;
+    let peers = peer_socket.map(|socket| start_peers(socket, config, fix_address, &bell)).transpose()?;
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
@@ -170,7 +171,7 @@ fn assemble(
     outside.recovered(Recovered { admin, desk, status, stopping: Arc::clone(stopping), wake })?;
     let mut core = Core::new(replica, sockets, bell, questions, clock, publisher, snapshots);
     if let Some(peers) = peers {
-        core.connect(peers);
+        core.connect(peers, config.relay.value);
     }
     Ok((core, fixed))
 }
@@ -190,7 +191,7 @@ fn bind_peers(address: SocketAddr) -> Result<UdpSocket, NodeFault> {
 }
 
 /// Connects to the other nodes of the cluster.
-fn start_peers(socket: UdpSocket, config: &Config, bell: &Bell) -> Result<Peers, NodeFault> {
+fn start_peers(socket: UdpSocket, config: &Config, fix: SocketAddr, bell: &Bell) -> Result<Peers, NodeFault> {
     let (Some(cluster), Some(tls)) = (config.cluster, &config.tls) else {
         return Err(NodeFault::Usage("peers without a cluster or certificates".to_owned()));
     };
@@ -198,6 +199,7 @@ fn start_peers(socket: UdpSocket, config: &Config, bell: &Bell) -> Result<Peers,
         cluster,
         node: NodeId(config.node_id.value),
         peers: config.peers.clone(),
+        fix,
         credentials: Credentials::load(&tls.authority, &tls.certificate, &tls.key)?,
         timing: config.profile.value.peers(),
     };

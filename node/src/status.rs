@@ -1,12 +1,13 @@
 //! What a node tells of itself: published by the hot thread, read by HTTP and by operators.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 
 use journal::WriterKind;
-use protocol::MonoNanos;
 use protocol::commands::Genesis;
+use protocol::{MonoNanos, NodeId};
 use replicas::{Role, Status};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -33,12 +34,23 @@ pub(crate) struct Published {
     pub(crate) replica: Status,
     /// The cluster's first record; `None` until it has been read.
     pub(crate) genesis: Option<Genesis>,
+    /// Who leads.
+    pub(crate) lead: Lead,
     /// Counts of the hot thread.
     pub(crate) counters: Counters,
     /// Latencies; taken less often than the rest.
     pub(crate) latencies: Arc<Latencies>,
     /// Whether the node stops taking connections and commands.
     pub(crate) stopping: bool,
+}
+
+/// Who leads, as far as this node knows.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Lead {
+    /// The node.
+    pub(crate) leader: Option<NodeId>,
+    /// Where another one that leads takes FIX clients, if that is reached from here.
+    pub(crate) fix: Option<SocketAddr>,
 }
 
 /// What never changes while the process runs.
@@ -60,6 +72,9 @@ pub(crate) struct Readiness {
     /// Whether orders are taken.
     pub(crate) ready: bool,
     role: &'static str,
+    /// The node that leads, and where it takes FIX clients.
+    leader: Option<u64>,
+    leader_fix: Option<String>,
     /// Entries of the log that are committed and not applied.
     lag_entries: u64,
     read_only: bool,
@@ -91,6 +106,8 @@ impl Published {
             Some("the engine halted: an operator has to decide")
         } else if self.read_only() {
             Some("room on the disk")
+        } else if replica.role != Role::Leader && self.lead.leader.is_some() {
+            Some("nothing: another node leads")
         } else if replica.role != Role::Leader {
             Some("recovery, or an election")
         } else {
@@ -99,11 +116,19 @@ impl Published {
         Readiness {
             ready: waits_for.is_none(),
             role: role_name(replica.role),
+            leader: self.lead.leader.map(|leader| leader.0),
+            leader_fix: self.leader_fix(),
             lag_entries: replica.index_committed.0.saturating_sub(replica.index_applied.0),
             read_only: self.read_only(),
             demo: self.is_demo(),
             waits_for,
         }
+    }
+
+    /// Where clients find the leader.
+    fn leader_fix(&self) -> Option<String> {
+        let leads = self.replica.role == Role::Leader;
+        if leads { Some(self.fixed.fix.clone()) } else { self.lead.fix.map(|fix| fix.to_string()) }
     }
 
     /// For `sicil status`.
@@ -130,6 +155,8 @@ impl Published {
             node: replica.node.0,
             role: role_name(replica.role).to_owned(),
             serving: replica.serving && !self.stopping,
+            leader: self.lead.leader.map(|leader| leader.0),
+            leader_fix: self.leader_fix(),
             term: replica.term.0,
             seq_committed: replica.seq_committed.0,
             seq_applied: replica.seq_applied.0,
@@ -180,6 +207,9 @@ pub(crate) struct Report {
     node: u64,
     role: String,
     serving: bool,
+    /// The node that leads, and where it takes FIX clients; `None` if that is not known.
+    leader: Option<u64>,
+    leader_fix: Option<String>,
     term: u64,
     seq_committed: u64,
     seq_applied: u64,
@@ -293,6 +323,9 @@ impl fmt::Display for Shown {
             report.node, report.cluster, report.version, report.pid
         )?;
         writeln!(f, "role      {}, term {}, {serving}", report.role, report.term)?;
+        let leader = report.leader.map_or("none known".to_owned(), |leader| format!("node {leader}"));
+        let fix = report.leader_fix.as_deref().unwrap_or("not reached from here");
+        writeln!(f, "leader    {leader}, fix {fix}")?;
         if let Some(halted) = &report.halted {
             writeln!(f, "HALTED    {halted}")?;
         }

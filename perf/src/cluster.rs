@@ -237,6 +237,7 @@ fn free_addresses() -> Result<Vec<SocketAddr>, Fault> {
     addresses.map_err(Fault::io("looking for free ports"))
 }
 
+/// Clients see who acknowledges by where they have logged on: no node serves them through itself.
 fn configuration(place: usize, cluster: &str, profile: Profile, addresses: &[SocketAddr]) -> String {
     let peers: String = (1..)
         .zip(addresses)
@@ -248,7 +249,7 @@ fn configuration(place: usize, cluster: &str, profile: Profile, addresses: &[Soc
         "demo = true\n[node]\nid = {node}\n[cluster]\nid = \"{cluster}\"\nfounders = [1, 2, 3]\n\
          [listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\npeers = \"{listen}\"\n\
          [tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/node{node}.pem\"\nkey = \"pki/node{node}.key\"\n\
-         [timing]\nprofile = \"{profile}\"\n{peers}"
+         [timing]\nprofile = \"{profile}\"\n[fix]\nrelay = false\n{peers}"
     )
 }
 

@@ -212,6 +212,12 @@ impl<D: Disk> Replica<D> {
             && self.apply.index().0 == raft.raft_log.committed
     }
 
+    /// This replica's id.
+    #[must_use]
+    pub fn node(&self) -> NodeId {
+        NodeId(self.raft.raft.id)
+    }
+
     /// Who leads, as far as this replica knows.
     #[must_use]
     pub fn leader(&self) -> Option<NodeId> {

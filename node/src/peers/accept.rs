@@ -1,7 +1,7 @@
 //! The reading half: lets peers in, and reads what they send for the hot thread.
 //!
-//! On the one stream of a connection its caller says hello (the lane, one byte; its instance, u64), is answered welcome
-//! (an instance, u64), and sends messages (the length, u32; the bytes). Numbers are little-endian.
+//! On the one stream of a connection its caller says hello, is answered welcome (`greeting`), and sends messages (the
+//! length, u32, little-endian; the bytes).
 
 use std::sync::Arc;
 
@@ -11,13 +11,9 @@ use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream};
 use rustls::pki_types::CertificateDer;
 
 use super::endpoint::{Endpoints, HANDSHAKES_MAX};
+use super::greeting::{Greeting, HELLO_BYTES};
 use super::slot::{self, LaneState, Parcel, Slot};
 use super::{Lane, identity};
-
-/// A hello: the lane, and the instance of the caller.
-pub(super) const HELLO_BYTES: usize = 9;
-/// A welcome: the instance of who answers.
-pub(super) const WELCOME_BYTES: usize = 8;
 
 /// Codes with which a connection is closed, for who reads the other end's log.
 const UNKNOWN_NODE: u32 = 1;
@@ -37,6 +33,8 @@ enum Breach {
     Unknown(NodeId),
     #[error("its hello is of no lane: {0}")]
     Lane(u8),
+    #[error("its hello is none")]
+    Hello,
     #[error("a message of {0} bytes is announced, 1 to {PEER_MESSAGE_BYTES_MAX} are allowed")]
     Length(u32),
     #[error("its certificate names no node")]
@@ -101,19 +99,24 @@ async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Brea
     let (mut answer, mut stream) = connection.accept_bi().await?;
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello).await?;
-    let (lane, instance) = (hello[0], hello.last_chunk().copied().map_or(0, u64::from_le_bytes));
+    let lane = hello[0];
+    let Some(greeting) = hello.last_chunk().and_then(Greeting::read) else {
+        connection.close(WRONG_HELLO.into(), b"no hello");
+        return Err(Breach::Hello);
+    };
     let Some(lane) = Lane::ALL.get(usize::from(lane)).copied() else {
         connection.close(WRONG_HELLO.into(), b"no such lane");
         return Err(Breach::Lane(lane));
     };
     // The one before it ends here, also if the peer has not noticed yet that it is dead.
     slot.lane(lane).replace_incoming(Some(connection.clone()));
-    let welcomed = answer.write_all(&endpoints.instance.to_le_bytes()).await;
+    let welcomed = answer.write_all(&endpoints.greeting.welcome()).await;
     if welcomed.is_err() || answer.finish().is_err() {
         return Err(connection.close_reason().map_or(Breach::Leaving, Breach::Connection));
     }
+    slot.set_fix(greeting.reachable_fix(connection.remote_address().ip()));
     slot.seen.send_modify(|seen| {
-        seen.instance = instance;
+        seen.instance = greeting.instance;
         seen.hellos += 1;
     });
     Ok(Guest { connection, stream, slot, lane })

@@ -9,8 +9,8 @@ use quinn::{ClientConfig, Connection, ConnectionError, SendStream, WriteError};
 use tokio::sync::{mpsc, watch};
 
 use super::Lane;
-use super::accept::{HELLO_BYTES, WELCOME_BYTES};
 use super::endpoint::{Complaints, Endpoints};
+use super::greeting::{Greeting, WELCOME_BYTES};
 use super::slot::{LaneState, Parcel, Seen, Slot};
 use crate::clock::Clock;
 use crate::folder;
@@ -36,7 +36,7 @@ struct Link {
     connection: Connection,
     stream: SendStream,
     /// Of the peer's process.
-    instance: u64,
+    greeting: Greeting,
 }
 
 /// Runs until it is aborted, or the hot thread's end is gone.
@@ -57,7 +57,8 @@ pub(super) async fn keep_connected(
             Ok(link) => {
                 let state = slot.lane(lane);
                 slot.set_fault(None);
-                note_instance(&slot, link.instance);
+                slot.set_fix(link.greeting.reachable_fix(link.connection.remote_address().ip()));
+                note_instance(&slot, link.greeting.instance);
                 // What was left over from the connection before is too old to be of use.
                 discard(&mut queue, state);
                 state.connected.store(true, Ordering::Release);
@@ -136,16 +137,17 @@ async fn greet(
     let connecting = endpoints.endpoint.connect_with(client, address, HOST);
     let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| why(&error))?;
     let (mut stream, mut answer) = connection.open_bi().await.map_err(|error| why(&error))?;
-    let mut hello = [0; HELLO_BYTES];
-    hello[0] = lane.code();
-    hello[1..].copy_from_slice(&endpoints.instance.to_le_bytes());
+    let hello = endpoints.greeting.hello(lane.code());
     let mut welcome = [0; WELCOME_BYTES];
     let greeted = match stream.write_all(&hello).await {
         Ok(()) => answer.read_exact(&mut welcome).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     match (greeted, connection.close_reason()) {
-        (Ok(()), _) => Ok(Link { connection, stream, instance: u64::from_le_bytes(welcome) }),
+        (Ok(()), _) => {
+            let greeting = Greeting::read(&welcome).ok_or("its welcome is none")?;
+            Ok(Link { connection, stream, greeting })
+        }
         // Why the connection ended says more than that the stream did.
         (Err(_), Some(reason)) => Err(why(&reason)),
         (Err(fault), None) => Err(fault),
@@ -171,7 +173,7 @@ async fn carry(
 ) -> String {
     tokio::select! {
         reason = link.connection.closed() => why(&reason),
-        _ = seen.wait_for(|seen| seen.instance != link.instance) => {
+        _ = seen.wait_for(|seen| seen.instance != link.greeting.instance) => {
             link.connection.close(0_u32.into(), b"restarted");
             "the peer has restarted".to_owned()
         }

@@ -21,6 +21,7 @@ use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use tokio::sync::Semaphore;
 
+use super::greeting::Greeting;
 use super::identity::{self, Authority, Callers, Dialled};
 use super::slot::{Slot, lock};
 use super::{PeerSettings, PeerTiming};
@@ -28,7 +29,7 @@ use crate::clock::Clock;
 use crate::fault::NodeFault;
 
 /// The protocol on the connections; another format of records gets another name.
-const ALPN: &[u8] = b"sicil-peer/1";
+const ALPN: &[u8] = b"sicil-peer/2";
 /// Largest datagram: a jumbo frame. Larger ones, which loopback could, cost 2 KiB of receive buffer a byte.
 const DATAGRAM_BYTES_MAX: u16 = 8_952;
 /// Bytes of one connection on their way, and as many read and not taken.
@@ -51,8 +52,8 @@ const COMPLAINT_NANOS: u64 = 60_000_000_000;
 pub(super) struct Endpoints {
     pub(super) endpoint: Endpoint,
     pub(super) timing: PeerTiming,
-    /// Of this process: a peer that finds another one knows that the one before is gone.
-    pub(super) instance: u64,
+    /// Of this process: a peer that finds another instance knows that the one before is gone.
+    pub(super) greeting: Greeting,
     /// Wakes the hot thread.
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
     /// Places for handshakes that this node begins.
@@ -104,7 +105,7 @@ impl Endpoints {
         Ok(Self {
             endpoint,
             timing: settings.timing,
-            instance,
+            greeting: Greeting { instance, fix: settings.fix },
             wake,
             dials: Semaphore::new(DIALS_MAX),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),

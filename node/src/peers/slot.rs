@@ -1,5 +1,6 @@
 //! What the hot thread and the two halves of the transport share about one peer.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -35,6 +36,8 @@ pub(super) struct Slot {
     /// Tells who dials that the peer is alive, and whether it is another process than before.
     pub(super) seen: watch::Sender<Seen>,
     fault: Mutex<Option<String>>,
+    /// Where the peer takes FIX clients, by its last word, if we reach that.
+    fix: Mutex<Option<SocketAddr>>,
 }
 
 /// One lane of it.
@@ -63,6 +66,7 @@ impl Slot {
             unreachable: AtomicBool::new(false),
             seen: watch::Sender::new(Seen::default()),
             fault: Mutex::new(None),
+            fix: Mutex::new(None),
         }
     }
 
@@ -73,6 +77,16 @@ impl Slot {
     /// Keeps or clears the reason why there is no connection.
     pub(super) fn set_fault(&self, fault: Option<String>) {
         *lock(&self.fault) = fault;
+    }
+
+    /// Keeps what the peer said of its FIX listener.
+    pub(super) fn set_fix(&self, fix: Option<SocketAddr>) {
+        *lock(&self.fix) = fix;
+    }
+
+    /// What it said.
+    pub(super) fn fix(&self) -> Option<SocketAddr> {
+        *lock(&self.fix)
     }
 
     /// Ends what the peer dialled.
@@ -101,6 +115,7 @@ impl Slot {
             bytes_in: sum(|lane| &lane.bytes_in),
             dropped: sum(|lane| &lane.dropped),
             fault: lock(&self.fault).clone(),
+            fix: self.fix(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::thread::yield_now;
 
-use super::accept::{HELLO_BYTES, WRONG_HELLO, WRONG_LENGTH};
+use super::accept::{WRONG_HELLO, WRONG_LENGTH};
+use super::greeting::{Greeting, HELLO_BYTES};
 use super::*;
 use crate::pki;
 
@@ -40,6 +41,7 @@ impl Authority {
             cluster: self.cluster,
             node: NodeId(node),
             peers: peers.iter().map(address).collect(),
+            fix: fix_of(node),
             credentials: self.credentials(node),
             // The machine may be busy: silence is not what these tests are about.
             timing: PeerTiming::CI,
@@ -106,6 +108,20 @@ fn receive(node: &mut Peers) -> (NodeId, Vec<u8>) {
 
 fn send(node: &mut Peers, to: u64, lane: Lane, bytes: &[u8]) {
     until(|| node.send(NodeId(to), lane, bytes.to_vec()));
+}
+
+/// Where node `node` says that it takes FIX clients.
+fn fix_of(node: u64) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], u16::try_from(node).unwrap()))
+}
+
+#[test]
+fn peers_tell_each_other_where_they_take_clients() {
+    let authority = Authority::new(1);
+    let nodes = authority.cluster(2);
+    assert_eq!(nodes[0].fix_of(NodeId(2)), Some(fix_of(2)));
+    assert_eq!(nodes[1].fix_of(NodeId(1)), Some(fix_of(1)));
+    assert_eq!(nodes[0].fix_of(NodeId(1)), None, "its own is not a peer's");
 }
 
 #[test]
@@ -479,16 +495,14 @@ fn rogue(authority: &Authority, to: SocketAddr, says: &[u8]) -> quinn::Connectio
 fn a_breach_of_the_protocol_ends_the_connection() {
     let authority = Authority::new(1);
     let mut node = authority.start(1, socket(), &[(2, socket().local_addr().unwrap())]);
-    let hello = |lane: u8| {
-        let mut hello = [9; HELLO_BYTES];
-        hello[0] = lane;
-        hello.to_vec()
-    };
+    let hello = |lane: u8| Greeting { instance: 9, fix: fix_of(2) }.hello(lane).to_vec();
     let longer = u32::try_from(PEER_MESSAGE_BYTES_MAX + 1).unwrap();
     for (says, code) in [
         ([hello(0), 0_u32.to_le_bytes().to_vec()].concat(), WRONG_LENGTH),
         ([hello(1), longer.to_le_bytes().to_vec()].concat(), WRONG_LENGTH),
         ([hello(0), u32::MAX.to_le_bytes().to_vec()].concat(), WRONG_LENGTH),
+        // A listener of no family.
+        (vec![0; HELLO_BYTES], WRONG_HELLO),
         (hello(2), WRONG_HELLO),
         (hello(255), WRONG_HELLO),
     ] {

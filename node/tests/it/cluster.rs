@@ -11,14 +11,18 @@ use crate::folder::Folder;
 use crate::process::{Node, run, sicil, status};
 use crate::trading::Client;
 
+/// Only the leader lets clients log on.
+const NO_RELAY: &str = "[fix]\nrelay = false\n";
+
 /// Three configured nodes; those that run are there.
-struct Cluster {
+pub(crate) struct Cluster {
     folder: Folder,
-    nodes: [Option<Node>; 3],
+    pub(crate) nodes: [Option<Node>; 3],
 }
 
 impl Cluster {
-    fn new(name: &str) -> Self {
+    /// With `more` at the end of each configuration.
+    pub(crate) fn new(name: &str, more: &str) -> Self {
         let folder = Folder::new(name);
         let pki = folder.join("pki");
         assert_eq!(run(sicil(["pki", "init", "--dir"]).arg(&pki)).0, 0);
@@ -37,7 +41,7 @@ impl Cluster {
                 "demo = true\n[node]\nid = {node}\n[cluster]\nid = \"{}\"\nfounders = [1, 2, 3]\n\
                  [listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\npeers = \"{address}\"\n\
                  [tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/node{node}.pem\"\nkey = \"pki/node{node}.key\"\n\
-                 [timing]\nprofile = \"ci\"\n[journal]\nsegment_bytes = 4194304\n{peers}",
+                 [timing]\nprofile = \"ci\"\n[journal]\nsegment_bytes = 4194304\n{peers}{more}",
                 cluster.trim(),
             );
             folder.write(&format!("node{node}.toml"), &text);
@@ -45,17 +49,37 @@ impl Cluster {
         Self { folder, nodes: [None, None, None] }
     }
 
-    fn data(&self, place: usize) -> PathBuf {
+    pub(crate) fn data(&self, place: usize) -> PathBuf {
         self.folder.join(&format!("data{}", place + 1))
     }
 
-    fn config(&self, place: usize) -> PathBuf {
+    pub(crate) fn config(&self, place: usize) -> PathBuf {
         self.folder.join(&format!("node{}.toml", place + 1))
     }
 
-    fn init(&self, place: usize, more: &[&str]) -> (i32, String, String) {
+    pub(crate) fn init(&self, place: usize, more: &[&str]) -> (i32, String, String) {
         let mut command = sicil(["init", "--data"]);
         run(command.arg(self.data(place)).arg("--config").arg(self.config(place)).args(more))
+    }
+
+    /// Makes all folders, and starts all nodes.
+    pub(crate) fn begin(&mut self) {
+        for place in 0..3 {
+            let (code, _, err) = self.init(place, &[]);
+            assert_eq!(code, 0, "{err}");
+        }
+        self.start_all();
+    }
+
+    /// The place of the leader, as soon as a node says that it leads.
+    pub(crate) fn leader(&self) -> usize {
+        loop {
+            for (place, _) in self.nodes.iter().enumerate().filter(|(_, node)| node.is_some()) {
+                if status(&self.data(place), &[])["serving"] == true {
+                    return place;
+                }
+            }
+        }
     }
 
     fn start_all(&mut self) {
@@ -77,7 +101,7 @@ impl Cluster {
 
 #[test]
 fn twenty_kills_of_the_leader_lose_nothing_and_double_nothing() {
-    let mut cluster = Cluster::new("kills");
+    let mut cluster = Cluster::new("kills", NO_RELAY);
     let (code, _, err) =
         run(sicil(["start", "--data"]).arg(cluster.data(0)).arg("--config").arg(cluster.config(0)));
     assert_eq!(code, 2);
@@ -140,7 +164,7 @@ fn twenty_kills_of_the_leader_lose_nothing_and_double_nothing() {
 
 #[test]
 fn an_operator_sees_the_members_and_moves_the_lead() {
-    let mut cluster = Cluster::new("members");
+    let mut cluster = Cluster::new("members", NO_RELAY);
     for place in 0..3 {
         assert_eq!(cluster.init(place, &[]).0, 0);
     }

@@ -9,5 +9,6 @@ mod lifecycle;
 mod operator;
 mod peers;
 mod process;
+mod relay;
 mod skip;
 mod trading;
