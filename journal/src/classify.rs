@@ -127,6 +127,13 @@ pub enum Verdict {
         /// The end of the log that its header names, where that can be read.
         named: Option<(Index, Term)>,
     },
+    /// Blocks are whole, but a repair of earlier damage has not come to its end: entries up to this one are missing.
+    Unrepaired {
+        /// The entry that the log has to reach.
+        reach: Index,
+        /// Its term.
+        term: Term,
+    },
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 mod adjudicate;
 mod anew;
 mod open;
+mod repair;
 mod roll;
 mod tail;
 
@@ -31,6 +32,7 @@ use crate::survey::{LogEnd, Place};
 
 pub use adjudicate::Adjudication;
 pub use open::{OpenReport, Opened, Refusal};
+pub use repair::{Damaged, NotTaken};
 pub use tail::EntryBytes;
 
 use roll::Spares;
@@ -382,7 +384,10 @@ impl<D: Disk> Journal<D> {
         let base_term = self.term(base).ok_or(ReadFault::Missing(base))?;
         (self.log.base_index, self.log.base_term, self.log.base_chain) = (base, base_term, base_chain);
         self.tail.drop_to(next.name());
-        for (name, _) in &dropped {
+        // Also those in between that were given up.
+        let first = dropped.first().map_or(next.name(), |(name, _)| *name);
+        let all = open::segment_names(&mut self.disk)?;
+        for name in all.iter().filter(|name| (first..next.name()).contains(name)) {
             self.disk.remove(&name.file())?;
         }
         self.disk.sync_dir(crate::Dir::Journal)?;

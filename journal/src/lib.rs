@@ -32,8 +32,8 @@ pub use disk::{
 };
 pub use file_disk::{FileDisk, WriterKind};
 pub use journal::{
-    Adjudication, EntryBytes, Identity, Journal, JournalFault, Mark, OpenReport, Opened, Options, Progress,
-    ReadFault, Refusal, Space, Stats,
+    Adjudication, Damaged, EntryBytes, Identity, Journal, JournalFault, Mark, NotTaken, OpenReport, Opened,
+    Options, Progress, ReadFault, Refusal, Space, Stats,
 };
 pub use marks::HardState;
 

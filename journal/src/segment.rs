@@ -8,12 +8,15 @@
 //! ```text
 //! magic "LGRJRNL1" | format u16 | reserved 6 bytes | cluster u128 | epoch u64 | node u64 | segno u64        (56 bytes)
 //! | first_index u64 | prev_term u64 | prev_chain 32 bytes | nonce u64 | segment_bytes u64 | created_ns u64 (128 bytes)
-//! | prev_block u64 | prev_block_crc u32 | begins_anew u8 | zeros to 4,092 | crc32c u32 of the bytes before  (4,096 bytes)
+//! | prev_block u64 | prev_block_crc u32 | begins_anew u8 | zeros 3 bytes | repairs: behind_segno u64
+//! | given_up_to u64 | reach_index u64 | reach_term u64                                                   (176 bytes)
+//! | zeros to 4,092 | crc32c u32 of the bytes before                                                    (4,096 bytes)
 //! ```
 //! `first_index` is the next index to come when it was begun, `prev_term` and `prev_chain` are those of the entry before,
 //! `prev_block` and `prev_block_crc` name the last block of the segment before. That block was durable when this header
 //! was written. `created_ns` is the time of the newest record then. `begins_anew` is 1 where the log begins behind a
 //! snapshot that came from a peer: no entry before it is here, and `prev_term` and `prev_chain` are the snapshot's.
+//! `repairs` is zeros but in a segment that goes on behind damage ([`Repairs`]).
 
 use protocol::hash::{Hash, crc32c};
 use protocol::limits::BLOCK_ALIGN;
@@ -102,6 +105,23 @@ pub struct SegmentHeader {
     pub prev_block_crc: u32,
     /// The log begins here, behind a snapshot that came from a peer.
     pub begins_anew: bool,
+    /// The log goes on here behind damage.
+    pub repairs: Option<Repairs>,
+}
+
+/// A segment that goes on where whole blocks ended before: what lies between in the files is given up, and stays there
+/// as it was found. `prev_block` and `prev_block_crc` name the last whole block, in segment `behind_segno`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repairs {
+    /// The segment in which whole blocks end. Those numbered between it and this one are passed over.
+    pub behind_segno: u64,
+    /// The newest block that is given up; the first one here counts on from it, so that nothing left of the old ones passes
+    /// for newer.
+    pub given_up_to: u64,
+    /// The repair is done when the log has ended with this entry once; until then the journal is damaged.
+    pub reach_index: Index,
+    /// Its term.
+    pub reach_term: Term,
 }
 
 /// What is wrong with a header page.
@@ -155,6 +175,12 @@ impl SegmentHeader {
         put(&mut pages, 128, &self.prev_block.to_le_bytes());
         put(&mut pages, 136, &self.prev_block_crc.to_le_bytes());
         put(&mut pages, 140, &[u8::from(self.begins_anew)]);
+        if let Some(repairs) = self.repairs {
+            put(&mut pages, 144, &repairs.behind_segno.to_le_bytes());
+            put(&mut pages, 152, &repairs.given_up_to.to_le_bytes());
+            put(&mut pages, 160, &repairs.reach_index.0.to_le_bytes());
+            put(&mut pages, 168, &repairs.reach_term.0.to_le_bytes());
+        }
         let crc = crc32c(&pages[..CRC_AT]);
         put(&mut pages, CRC_AT, &crc.to_le_bytes());
         pages.copy_within(..HEADER_PAGE_BYTES, HEADER_PAGE_BYTES);
@@ -192,6 +218,12 @@ impl SegmentHeader {
             prev_block: page.u64_at(128),
             prev_block_crc: page.u32_at(136),
             begins_anew: page.array(140) == [1],
+            repairs: (page.u64_at(144) > 0).then(|| Repairs {
+                behind_segno: page.u64_at(144),
+                given_up_to: page.u64_at(152),
+                reach_index: Index(page.u64_at(160)),
+                reach_term: Term(page.u64_at(168)),
+            }),
         })
     }
 }
@@ -295,6 +327,12 @@ mod tests {
             prev_block: 4,
             prev_block_crc: 5,
             begins_anew: true,
+            repairs: Some(Repairs {
+                behind_segno: 2,
+                given_up_to: 8,
+                reach_index: Index(12),
+                reach_term: Term(2),
+            }),
         };
         let pages = header.pages();
         assert_eq!(SegmentHeader::read(&pages), Ok(header));

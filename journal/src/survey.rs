@@ -10,7 +10,7 @@ use crate::block::{BlockFault, BlockHeader};
 use crate::classify::{Action, Facts, HeaderState, Row, Verdict, row_of};
 use crate::marks::{HardState, LocalMark};
 use crate::segment::{
-    BLOCKS_AT, HEADER_PAGE_BYTES, SECTOR_BYTES, SegmentFault, SegmentHeader, SegmentName, is_prefill,
+    BLOCKS_AT, HEADER_PAGE_BYTES, Repairs, SECTOR_BYTES, SegmentFault, SegmentHeader, SegmentName, is_prefill,
 };
 
 /// End of the log, and where it begins.
@@ -140,7 +140,8 @@ pub struct Damage {
 /// What the walk meets, in order.
 #[derive(Debug)]
 pub enum Visit<'a> {
-    /// A segment begins.
+    /// A segment begins. One with [`SegmentHeader::repairs`] takes the place of everything that was visited as damaged or
+    /// unlinked.
     Segment(SegmentName, &'a SegmentHeader),
     /// A whole block.
     Block {
@@ -191,6 +192,33 @@ pub struct Survey {
     sealed: bool,
     next_offset: u64,
     stop: Option<Stop>,
+    /// Headers of blocks at and behind the stop, wherever they lie.
+    left: Vec<LeftBlock>,
+    /// The newest whole block behind the stop, and whether one behind it was written to its end that is not whole.
+    newest_left: Option<(u64, bool)>,
+    /// A repair that has not reached its end.
+    unrepaired: Option<Repairs>,
+    /// Where the log went on behind damage.
+    repaired: Vec<Repairs>,
+}
+
+/// What the header of a block that is not linked says of the log.
+#[derive(Clone, Copy, Debug)]
+struct LeftBlock {
+    block_seq: u64,
+    before: (Index, Term),
+    behind: (Index, Term),
+}
+
+/// What is known of a log that cannot be read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LostEnd {
+    /// Its last entry, with its term, where something names it.
+    pub end: Option<(Index, Term)>,
+    /// What is missing was durable: it may never be given up because nobody has it. Otherwise it is in doubt.
+    pub was_durable: bool,
+    /// The newest block that anything tells of.
+    pub newest_block: u64,
 }
 
 /// The result of a walk.
@@ -222,6 +250,10 @@ pub struct Findings {
     pub end: Place,
     /// What is wrong there.
     pub damage: Option<Damage>,
+    /// What is missing, unless the log is whole.
+    pub lost: Option<LostEnd>,
+    /// Repairs of earlier damage, in order.
+    pub repaired: Vec<Repairs>,
 }
 
 type Visitor<'v> = dyn FnMut(Visit<'_>) + 'v;
@@ -240,6 +272,11 @@ impl Survey {
             // A block that went astray may lie on one of the two copies.
             let pages = bytes.get(..BLOCKS_AT as usize).unwrap_or_default();
             self.gather_evidence(name, pages, 0, visit);
+        }
+        if let Some(header) = header.filter(|header| self.is_repaired_by(header)) {
+            self.go_on(header, visit);
+            self.walk_blocks(name, &header, bytes, visit);
+            return;
         }
         if self.stop.is_some() {
             self.watermark = self.watermark.max(header.map_or(0, |header| header.prev_block));
@@ -291,11 +328,14 @@ impl Survey {
             header: stop.header,
             unwritten_sector: stop.unwritten_sector,
         });
-        let verdict = match row.action {
-            Action::Clean => Verdict::Clean,
-            Action::Torn => Verdict::Torn,
-            Action::Repair => Verdict::Repair(self.last_block + 1..=watermark),
-            Action::Suspect => Verdict::Suspect { from_block: self.last_block + 1, named: stop.named },
+        let verdict = match (row.action, self.unrepaired) {
+            (Action::Clean | Action::Torn, Some(repairs)) => {
+                Verdict::Unrepaired { reach: repairs.reach_index, term: repairs.reach_term }
+            }
+            (Action::Clean, None) => Verdict::Clean,
+            (Action::Torn, None) => Verdict::Torn,
+            (Action::Repair, _) => Verdict::Repair(self.last_block + 1..=watermark),
+            (Action::Suspect, _) => Verdict::Suspect { from_block: self.last_block + 1, named: stop.named },
         };
         Findings {
             verdict,
@@ -311,7 +351,56 @@ impl Survey {
             sealed: self.sealed,
             end: stop.place,
             damage: stop.damage,
+            lost: self.lost_end(row.action, watermark),
+            repaired: self.repaired.clone(),
         }
+    }
+
+    /// What is known of the end of the log, if it is not here.
+    fn lost_end(&self, action: Action, watermark: u64) -> Option<LostEnd> {
+        let is_whole = matches!(action, Action::Clean | Action::Torn);
+        if is_whole && self.unrepaired.is_none() {
+            return None;
+        }
+        // The log as it was behind the newest block that was durable, is whole, or is in doubt: that block's own header says
+        // it, or the next one's.
+        let (newest_whole, has_doubtful) = self.newest_left.unwrap_or((0, false));
+        let newest_whole = newest_whole + u64::from(has_doubtful);
+        let needed = watermark.max(newest_whole).max(self.last_block + 1);
+        let said = |block_seq: u64, end: fn(&LeftBlock) -> (Index, Term)| {
+            self.left.iter().find(|left| left.block_seq == block_seq).map(end)
+        };
+        let named = said(needed, |left| left.behind).or_else(|| said(needed + 1, |left| left.before));
+        // Behind a repair that has not come to its end only entries up to that end were written.
+        let end = self.unrepaired.map_or(named, |repairs| Some((repairs.reach_index, repairs.reach_term)));
+        let newest_left = self.left.iter().map(|left| left.block_seq).max().unwrap_or(0);
+        let newest_block = newest_left.max(needed).max(self.astray).max(self.last_block);
+        let was_durable = action == Action::Repair || self.unrepaired.is_some();
+        Some(LostEnd { end, was_durable, newest_block })
+    }
+
+    /// Whether the log goes on in a segment with this header from where whole blocks end now, whatever lies in between.
+    fn is_repaired_by(&self, header: &SegmentHeader) -> bool {
+        let goes_on = |repairs: Repairs| {
+            self.segment.is_some_and(|ended| ended.segno == repairs.behind_segno)
+                && header.prev_block == self.last_block
+                && self.continues(header)
+        };
+        header.repairs.is_some_and(goes_on)
+    }
+
+    fn go_on(&mut self, header: SegmentHeader, visit: &mut Visitor<'_>) {
+        self.stop = None;
+        self.left.clear();
+        self.newest_left = None;
+        self.enter(header);
+        visit(Visit::Segment(header.name(), &header));
+    }
+
+    /// The repair is done as soon as the log ends with the entry that it was to reach.
+    fn note_reached(&mut self) {
+        let end = (self.log.last_index, self.log.last_term);
+        self.unrepaired.take_if(|repairs| (repairs.reach_index, repairs.reach_term) == end);
     }
 
     fn header_of(&self, name: SegmentName, bytes: &[u8], visit: &mut Visitor<'_>) -> Option<SegmentHeader> {
@@ -329,9 +418,14 @@ impl Survey {
 
     /// Whether a segment with this header continues what was walked.
     fn begins(&self, header: &SegmentHeader) -> bool {
-        let Some((cluster, node)) = self.owner else { return true };
-        (header.cluster, header.node) == (cluster, node)
-            && header.prev_block == self.last_block
+        // What was walked may have been given up since.
+        self.owner.is_none()
+            || (header.repairs.is_none() && header.prev_block == self.last_block && self.continues(header))
+    }
+
+    /// Whether its log goes on from the one that was walked.
+    fn continues(&self, header: &SegmentHeader) -> bool {
+        self.owner == Some((header.cluster, header.node))
             && header.prev_block_crc == self.last_block_crc
             && header.first_index == self.log.last_index.next()
             && header.prev_term == self.log.last_term
@@ -357,6 +451,12 @@ impl Survey {
         self.segment = Some(header);
         self.sealed = false;
         self.next_offset = BLOCKS_AT;
+        if let Some(repairs) = header.repairs {
+            self.last_block = self.last_block.max(repairs.given_up_to);
+            self.unrepaired = Some(repairs);
+            self.repaired.push(repairs);
+            self.note_reached();
+        }
         // The header was written after the block it names was durable.
         self.watermark = self.watermark.max(header.prev_block);
     }
@@ -466,6 +566,7 @@ impl Survey {
         self.last_block_crc = block.crc;
         self.commit = self.commit.max(block.commit_index);
         self.blocks += 1;
+        self.note_reached();
         self.next_offset = place.offset + block.extent() as u64;
         visit(Visit::Block { place, header: block, unlinked: false });
         for (offset, frame) in frames {
@@ -536,17 +637,26 @@ impl Survey {
     /// it belongs. Whole ones are visited, so that an auditor sees what is left.
     fn gather_evidence(&mut self, name: SegmentName, bytes: &[u8], from: usize, visit: &mut Visitor<'_>) {
         let mut at = from;
+        let mut newest = None;
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= BLOCK_ALIGN) {
             at += BLOCK_ALIGN;
             let Ok(header) = BlockHeader::read(rest) else { continue };
             let place = Place { segment: name, offset: (at - BLOCK_ALIGN) as u64 };
             self.watermark = self.watermark.max(header.durable_block);
+            if self.stop.is_some() && header.block_seq > self.last_block {
+                self.left.push(LeftBlock {
+                    block_seq: header.block_seq,
+                    before: (header.prev_last_index, header.prev_last_term),
+                    behind: (header.last_index, header.last_term),
+                });
+            }
             if !lies_at(&header, place) {
                 self.astray = self.astray.max(header.block_seq);
                 continue;
             }
             let Ok(body) = header.frames(rest) else { continue };
             at = at - BLOCK_ALIGN + header.extent();
+            newest = newest.max(Some((header.block_seq, at)));
             let mut frames = Vec::new();
             if self.stop.is_some() && read_frames(place, &header, body, &mut frames).is_ok() {
                 visit(Visit::Block { place, header: &header, unlinked: true });
@@ -555,7 +665,23 @@ impl Survey {
                 }
             }
         }
+        if let Some((block_seq, end)) =
+            newest.filter(|(seq, _)| self.stop.is_some() && *seq > self.last_block)
+        {
+            let has_doubtful = is_doubtful(name, bytes, end);
+            self.newest_left = self.newest_left.max(Some((block_seq, has_doubtful)));
+        }
     }
+}
+
+/// Whether something was written to its end at `offset` of a segment that is not whole.
+fn is_doubtful(name: SegmentName, bytes: &[u8], offset: usize) -> bool {
+    let header = SegmentHeader::read_either(name, bytes);
+    let last_word = bytes.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+    let nonce = header.map_or(last_word, |header| header.nonce);
+    let rest = bytes.get(offset..).unwrap_or_default();
+    let stop = shape_of(Place { segment: name, offset: offset as u64 }, rest, nonce);
+    !rest.is_empty() && !stop.unwritten_sector
 }
 
 impl Stop {

@@ -53,6 +53,7 @@ impl<D: Disk> Journal<D> {
         match findings.verdict {
             Verdict::Suspect { .. } => {}
             Verdict::Repair(_) => return Err(Refusal::Repair(Box::new(findings))),
+            Verdict::Unrepaired { .. } => return Err(Refusal::Unrepaired(Box::new(findings))),
             Verdict::Clean | Verdict::Torn => return Err(Refusal::NothingInDoubt),
         }
         let active = findings.segment.ok_or(Refusal::NoSegment)?;

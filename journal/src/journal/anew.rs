@@ -66,6 +66,7 @@ impl<D: Disk> Journal<D> {
             prev_block: self.last_block,
             prev_block_crc: self.last_block_crc,
             begins_anew: true,
+            repairs: None,
         };
         self.store_beginning(beside, &header, behind).map_err(JournalFault::Write)?;
         self.forget_all_before(header, behind.next_seq);

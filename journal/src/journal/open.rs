@@ -1,6 +1,6 @@
 //! From files to a log: create, or recover. Nothing is served before everything that was read is durable.
 
-use protocol::frame::FrameKind;
+use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
 use protocol::limits::BLOCK_ALIGN;
 use protocol::{Index, Term, UnixNanos};
@@ -19,7 +19,7 @@ use crate::segment::{
     is_prefill,
 };
 use crate::snapshot_file;
-use crate::survey::{Findings, Survey, Visit, may_begin_with};
+use crate::survey::{Findings, Place, Survey, Visit, may_begin_with};
 
 /// A journal that is open, and how it was found.
 pub struct Opened<D> {
@@ -77,6 +77,9 @@ pub enum Refusal {
     /// It cannot be told alone whether the tail was durable.
     #[error("the tail cannot be judged alone: {}", describe(.0))]
     Suspect(Box<Findings>),
+    /// A repair of earlier damage has not come to its end: entries are missing.
+    #[error("a repair from peers is not done: {}", describe(.0))]
+    Unrepaired(Box<Findings>),
     /// A snapshot holds entries that the log lacks: they were committed. Bring them back from a peer or a copy.
     #[error("a snapshot proves that entries up to {snapshot} were committed, and the log ends before: {}", describe(.findings))]
     BehindSnapshot {
@@ -161,6 +164,7 @@ impl<D: Disk> Journal<D> {
             prev_block: 0,
             prev_block_crc: 0,
             begins_anew: false,
+            repairs: None,
         };
         segment::prefill(&mut disk, &name.file(), header.segment_bytes, header.nonce)?;
         disk.write_at(&name.file(), 0, &header.pages())?;
@@ -199,23 +203,10 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_from(mut disk: D, options: Options, from: Index) -> Result<Opened<D>, Refusal> {
-        check(&options);
-        remove_unfinished(&mut disk)?;
-        let (view, segments) = (MetaView::load(&mut disk)?, segment_names(&mut disk)?);
-        let Some(view) = view else {
-            return Err(if segments.is_empty() { Refusal::Empty } else { Refusal::MetaLost });
-        };
-        let meta = view.meta.ok_or(Refusal::MetaLost)?;
-        let segments = settle_beginning(&mut disk, &meta, segments, from)?;
-        let segments_passed = first_needed(&mut disk, &segments, from)?;
-        let segments = segments.get(segments_passed..).unwrap_or_default();
-        let mut buffer = AlignedBuf::with_capacity(0);
-        let walked = walk(&mut disk, segments, from, view.durable_hint, &mut buffer)?;
+        let Judged { view, meta, segments, segments_passed, walked } = judge(&mut disk, &options, from)?;
         let findings = &walked.findings;
-        match findings.verdict {
-            Verdict::Clean | Verdict::Torn => {}
-            Verdict::Repair(_) => return Err(Refusal::Repair(Box::new(walked.findings))),
-            Verdict::Suspect { .. } => return Err(Refusal::Suspect(Box::new(walked.findings))),
+        if let Some(refusal) = Refusal::of(findings) {
+            return Err(refusal);
         }
         let active = findings.segment.ok_or(Refusal::NoSegment)?;
         check_owner(&active, &meta)?;
@@ -226,7 +217,7 @@ impl<D: Disk> Journal<D> {
         } else {
             0
         };
-        for name in segments {
+        for name in &segments {
             // What a killed process had written and not synced is read here; Raft counts it as durable from now on.
             // Earlier segments were durable when the header of the next was written.
             disk.sync(&name.file())?;
@@ -246,7 +237,13 @@ impl<D: Disk> Journal<D> {
         Ok(Opened { journal: Self { newest_snapshot, ..journal }, report })
     }
 
-    fn assemble(disk: D, options: Options, meta: Meta, active: SegmentHeader, walked: Walked) -> Self {
+    pub(super) fn assemble(
+        disk: D,
+        options: Options,
+        meta: Meta,
+        active: SegmentHeader,
+        walked: Walked,
+    ) -> Self {
         let Findings { mut log, last_block, last_block_crc, commit, sealed, end, .. } = walked.findings;
         let next_offset = if end.segment == active.name() { end.offset } else { active.segment_bytes };
         let mut tail = walked.tail;
@@ -285,17 +282,75 @@ impl<D: Disk> Journal<D> {
     }
 }
 
+impl Refusal {
+    /// Why a log with these findings is not gone on with; `None` if it is.
+    fn of(findings: &Findings) -> Option<Self> {
+        match findings.verdict {
+            Verdict::Clean | Verdict::Torn => None,
+            Verdict::Repair(_) => Some(Self::Repair(Box::new(findings.clone()))),
+            Verdict::Suspect { .. } => Some(Self::Suspect(Box::new(findings.clone()))),
+            Verdict::Unrepaired { .. } => Some(Self::Unrepaired(Box::new(findings.clone()))),
+        }
+    }
+}
+
+/// A folder whose segments were walked.
+pub(super) struct Judged {
+    pub(super) view: MetaView,
+    pub(super) meta: Meta,
+    /// Those that were walked.
+    pub(super) segments: Vec<SegmentName>,
+    segments_passed: usize,
+    pub(super) walked: Walked,
+}
+
+/// Reads what a start needs whose entries from `from` on are wanted, and judges it.
+pub(super) fn judge<D: Disk>(disk: &mut D, options: &Options, from: Index) -> Result<Judged, Refusal> {
+    check(options);
+    remove_unfinished(disk)?;
+    let (view, all) = (MetaView::load(disk)?, segment_names(disk)?);
+    let Some(view) = view else {
+        return Err(if all.is_empty() { Refusal::Empty } else { Refusal::MetaLost });
+    };
+    let meta = view.meta.ok_or(Refusal::MetaLost)?;
+    let mut segments = settle_beginning(disk, &meta, all, from)?;
+    let segments_passed = first_needed(disk, &segments, from)?;
+    segments.drain(..segments_passed);
+    let mut buffer = AlignedBuf::with_capacity(0);
+    let walked = walk(disk, &segments, from, view.durable_hint, &mut buffer)?;
+    Ok(Judged { view, meta, segments, segments_passed, walked })
+}
+
 /// What a walk over segments has found.
 pub(super) struct Walked {
     pub(super) findings: Findings,
+    /// Whole entries behind the place where linked blocks end, in the order in which they were written.
+    pub(super) unlinked: Vec<Unlinked>,
     tail: Tail,
     /// The entry before the first that is wanted: index, term and chain.
     before: Option<(Index, Term, Hash)>,
-    spares: Vec<ReadySpare>,
+    pub(super) spares: Vec<ReadySpare>,
     newest_time: UnixNanos,
     segments: usize,
     /// The last word of the segment in which blocks end.
     last_nonce: u64,
+}
+
+/// A whole entry that nothing links to the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unlinked {
+    pub(super) index: Index,
+    pub(super) term: Term,
+    pub(super) chain: Hash,
+    pub(super) place: Place,
+    pub(super) len: usize,
+}
+
+impl Unlinked {
+    fn of(frame: &Frame<'_>, place: Place) -> Self {
+        let (index, term) = (frame.header.index, frame.header.term);
+        Self { index, term, chain: frame.chain, place, len: frame.bytes.len() }
+    }
 }
 
 /// The place in `names` of the segment from which on all entries from `from` on lie: reads headers only, the newest
@@ -309,10 +364,17 @@ pub(super) fn first_needed<D: Disk>(
         return Ok(0);
     }
     let mut pages = AlignedBuf::zeroed(BLOCKS_AT as usize);
-    for (at, name) in names.iter().enumerate().rev() {
+    let mut at = names.len();
+    while let Some(name) = at.checked_sub(1).and_then(|before| names.get(before)) {
+        at -= 1;
         let read = disk.read(&name.file(), 0, &mut pages, ReadFrom::Device)?;
-        if may_begin_with(*name, pages.get(..read).unwrap_or_default(), from) {
+        let pages = pages.get(..read).unwrap_or_default();
+        if may_begin_with(*name, pages, from) {
             return Ok(at);
+        }
+        if let Some(repairs) = SegmentHeader::read_either(*name, pages).and_then(|header| header.repairs) {
+            // What lies in between is given up: its entries may be others.
+            at = at.min(names.partition_point(|name| name.segno <= repairs.behind_segno));
         }
     }
     Ok(0)
@@ -343,7 +405,7 @@ pub(super) fn walk_as<D: Disk>(
     let mut before = None;
     let mut newest_time = UnixNanos(0);
     let mut segments = 0;
-    let mut headerless = Vec::new();
+    let (mut headerless, mut unlinked) = (Vec::new(), Vec::new());
     for name in names {
         read_segment(disk, *name, buffer)?;
         change(*name, buffer);
@@ -374,6 +436,9 @@ pub(super) fn walk_as<D: Disk>(
                     }
                 }
             }
+            Visit::Frame { place, frame, unlinked: true } if frame.header.kind.is_entry() => {
+                unlinked.push(Unlinked::of(&frame, place));
+            }
             Visit::Block { .. } | Visit::Frame { .. } | Visit::Damage(_) => {}
         });
         if entered {
@@ -387,6 +452,7 @@ pub(super) fn walk_as<D: Disk>(
         headerless.iter().find(|spare| spare.name == findings.end.segment).map_or(0, |spare| spare.nonce);
     Ok(Walked {
         findings,
+        unlinked,
         tail: tail.unwrap_or_else(|| Tail::new(Index(1))),
         before,
         spares: headerless,
@@ -448,17 +514,22 @@ pub(super) fn refill<D: Disk>(
     Ok(changed)
 }
 
-/// The newer of what `meta` and the journal say; and four whole copies of it.
+/// The newer of what `meta` and the journal say: the frame is durable before meta is, and after a crash in between it is
+/// ahead, by a term or by a first vote.
+pub(super) fn newer(meta: HardState, journal: HardState) -> HardState {
+    let votes_first = journal.term == meta.term && meta.vote.0 == 0 && journal.vote.0 != 0;
+    if journal.term > meta.term || votes_first { journal } else { meta }
+}
+
+/// [`newer`]; and four whole copies of it.
 fn settle_meta<D: Disk>(
     disk: &mut D,
     view: &MetaView,
     meta: Meta,
     journal: HardState,
 ) -> Result<Meta, DiskFault> {
-    // The frame is durable before meta is: after a crash in between it is ahead, by a term or by a first vote.
-    let ahead = journal.term > meta.hard_state.term
-        || (journal.term == meta.hard_state.term && meta.hard_state.vote.0 == 0 && journal.vote.0 != 0);
-    let hard_state = if ahead { journal } else { meta.hard_state };
+    let hard_state = newer(meta.hard_state, journal);
+    let ahead = hard_state != meta.hard_state;
     if !ahead && view.copies == 4 {
         disk.sync(&meta::file())?;
         return Ok(meta);

@@ -138,6 +138,7 @@ impl<D: Disk> Journal<D> {
             prev_block: self.last_block,
             prev_block_crc: self.last_block_crc,
             begins_anew: false,
+            repairs: None,
         };
         self.submit(spare.name.file(), 0, Arc::new(header.pages()), Write::Header(header));
         true

@@ -60,6 +60,7 @@ fn a_segments_header() {
         prev_block: 0x21,
         prev_block_crc: 0x22,
         begins_anew: false,
+        repairs: None,
     };
     check("segment_header.hex", &header.pages());
 }

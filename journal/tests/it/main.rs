@@ -9,3 +9,4 @@ mod log;
 mod mem_disk;
 mod real_disk;
 mod recovery;
+mod repair;

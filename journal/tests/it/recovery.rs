@@ -106,7 +106,7 @@ impl History {
                 assert_eq!(findings.log.chain, self.chains[last.0 as usize], "silently wrong: {case:?}");
                 Some(last)
             }
-            Verdict::Repair(_) | Verdict::Suspect { .. } => None,
+            Verdict::Repair(_) | Verdict::Suspect { .. } | Verdict::Unrepaired { .. } => None,
         }
     }
 }

@@ -103,7 +103,8 @@ const HEADERS: &str = "
     engine_version u32, applied_seq u64, effect_hash bytes 32, payload_crc32c u32, header_crc32c u32
 4 segment: magic bytes 8, format u16, reserved bytes 6, cluster u128, epoch u64, node u64, segno u64, first_index u64,
     prev_term u64, prev_chain bytes 32, nonce u64, segment_bytes u64, created_ns u64, prev_block u64,
-    prev_block_crc u32, begins_anew u8, zeros bytes 3951, crc32c u32
+    prev_block_crc u32, begins_anew u8, reserved_2 bytes 3, behind_segno u64, given_up_to u64, reach_index u64,
+    reach_term u64, zeros bytes 3916, crc32c u32
 5 block: magic bytes 4, header_crc u32, len u32, entries u32, segno u64, file_off u64, epoch u64, block_seq u64,
     durable_block u64, first_index u64, last_index u64, last_term u64, prev_last_index u64, prev_last_term u64,
     commit_index u64, prev_block_crc u32, body_crc u32

@@ -12,7 +12,7 @@ use engine::Skips;
 use journal::block::BlockHeader;
 use journal::classify::Verdict;
 use journal::marks::LocalMark;
-use journal::segment::{BLOCKS_AT, SegmentHeader, SegmentName};
+use journal::segment::{BLOCKS_AT, Repairs, SegmentHeader, SegmentName};
 use journal::survey::{DamageKind, Findings, LogEnd, Place, Visit};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
@@ -33,6 +33,8 @@ pub(crate) struct SegmentExtent {
     pub(crate) end: u64,
     /// Frames in all segments before it.
     pub(crate) frames_before: u64,
+    /// It goes on behind damage.
+    pub(crate) repairs: Option<Repairs>,
 }
 
 /// What is remembered of an entry.
@@ -140,6 +142,7 @@ impl Log {
         log.findings.extend(head_findings);
         log.judge_segments(&walk.headers, &walk.header_copies)?;
         log.judge_tail();
+        log.judge_repairs();
         log.judge_owner(&walk.headers);
         log.judge_snapshots();
         log.findings.append(&mut log.folder.findings);
@@ -178,7 +181,12 @@ impl Log {
                 self.findings.push(finding.differs(header.segment_bytes, found));
             }
         }
-        for finding in header_copies {
+        // Damage to what a repair has given up is part of the evidence.
+        let in_use = |finding: &&Finding| {
+            let place = finding.place.as_deref().unwrap_or_default();
+            self.segments.iter().any(|segment| place.starts_with(&segment.name.to_string()))
+        };
+        for finding in header_copies.iter().filter(in_use) {
             let mut finding = finding.clone();
             let newest = self.survey.segment.map(|segment| segment.name().to_string());
             let is_begun = self.survey.end.offset > BLOCKS_AT;
@@ -225,6 +233,10 @@ impl Log {
                     format!("blocks {first} to {last} were durable and are damaged or gone"),
                 )
             }
+            Verdict::Unrepaired { reach, term } => at_end(
+                Grade::Damage,
+                format!("a repair from peers is not done: entries up to {reach} of term {term} are missing"),
+            ),
             Verdict::Suspect { from_block, named } => {
                 let mut what = format!(
                     "the tail from block {from_block} on cannot be judged ({}): it may have been acknowledged",
@@ -244,6 +256,19 @@ impl Log {
                 self.counts.unlinked_blocks, self.counts.unlinked_entries
             );
             self.findings.push(Finding::new(Grade::Notice, what));
+        }
+    }
+
+    /// What was damaged once and brought back from peers is never silent.
+    fn judge_repairs(&mut self) {
+        for repairs in &self.survey.repaired {
+            let what = format!(
+                "the log goes on here behind damage in segment {}: blocks up to {} are given up, and entries up to {} of term {} were brought back from peers",
+                repairs.behind_segno, repairs.given_up_to, repairs.reach_index, repairs.reach_term
+            );
+            let by = |header: &SegmentExtent| header.repairs == Some(*repairs);
+            let place = self.segments.iter().find(|segment| by(segment)).map(|segment| segment.name);
+            self.findings.push(Finding::new(Grade::Notice, what).at(place.unwrap_or_default()));
         }
     }
 
@@ -329,7 +354,12 @@ impl Walk {
                     first_index: header.first_index,
                     end: BLOCKS_AT,
                     frames_before: self.frames,
+                    repairs: header.repairs,
                 });
+                if header.repairs.is_some() {
+                    let counts = &mut self.counts;
+                    (counts.unlinked_blocks, counts.unlinked_entries, counts.unlinked_indices) = (0, 0, None);
+                }
             }
             Visit::Block { header, unlinked: true, .. } => self.unlinked(header),
             Visit::Block { place, header, unlinked: false } => self.block(*place, header),

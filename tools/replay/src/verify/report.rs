@@ -158,7 +158,8 @@ impl Report<'_> {
     }
 
     fn spares(&self) -> u64 {
-        self.log.folder.reader.segments().len().saturating_sub(self.log.segments.len()) as u64
+        let newest = self.log.segments.last().map(|segment| segment.name);
+        self.log.folder.reader.segments().iter().filter(|name| Some(**name) > newest).count() as u64
     }
 
     fn first_seq(&self) -> u64 {

@@ -4,6 +4,7 @@
 mod damage;
 mod program;
 mod questions;
+mod repaired;
 mod rewritten;
 mod skipped;
 mod verify;
