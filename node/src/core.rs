@@ -75,6 +75,8 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     /// To the other nodes of the cluster, if there are any.
     peers: Option<Peers>,
+    /// Changes of the membership that the connections to peers have followed.
+    followed_changes: Option<u64>,
     /// Clients of a follower are served through it.
     relays: bool,
     relay: Relay,
@@ -146,6 +148,7 @@ impl Core {
     ) -> Self {
         Self {
             peers: None,
+            followed_changes: None,
             relays: false,
             relay: Relay::default(),
             introductions: Introductions::default(),
@@ -300,6 +303,11 @@ impl Core {
     /// Takes what other nodes sent: a bounded bite.
     fn hear_peers(&mut self) -> Result<bool, CoreFault> {
         let Some(peers) = &mut self.peers else { return Ok(false) };
+        let changes = self.replica.membership_changes();
+        if self.followed_changes.replace(changes) != Some(changes) {
+            peers.follow(self.replica.membership());
+        }
+        peers.call_back();
         for node in peers.take_unreachable() {
             self.replica.report_unreachable(node);
         }

@@ -82,6 +82,8 @@ enum Command {
     TransferLeader(TransferArgs),
     /// Add a node that was made with `sicil init --join`: a learner first, a voter when it has caught up.
     AddMember(AddMemberArgs),
+    /// Put a new node in the place of another one, also of one that is gone for good.
+    ReplaceMember(ReplaceMemberArgs),
     /// Remove a node, also one that is gone for good.
     RemoveMember(RemoveMemberArgs),
     /// Make an operator's key, and print its public half for a definitions file.
@@ -212,12 +214,33 @@ pub(crate) struct TransferArgs {
 pub(crate) struct AddMemberArgs {
     #[command(flatten)]
     pub(crate) at: MembersArgs,
-    /// Id of the new node; no node ever had it.
+    /// Id of the new node, above all that were ever used.
     #[arg(long, value_name = "NODE")]
     pub(crate) node: u64,
+    /// Where the other nodes reach it, unless their own files say it: they keep it, also when they are started again.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
     /// It stays a learner: it follows, and does not count.
     #[arg(long)]
     pub(crate) learner: bool,
+    /// Wait so long for it to come about.
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub(crate) timeout_s: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct ReplaceMemberArgs {
+    #[command(flatten)]
+    pub(crate) at: MembersArgs,
+    /// Id of the voter that goes.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) old: u64,
+    /// Id of the node that was made with `sicil init --join`, above all that were ever used.
+    #[arg(long, value_name = "NODE")]
+    pub(crate) new: u64,
+    /// Where the other nodes reach the new one, unless their own files say it: they keep it, also when they are started again.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
     /// Wait so long for it to come about.
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout_s: u64,
@@ -277,6 +300,7 @@ fn main() -> ExitCode {
         Command::Members(args) => members::show(&args),
         Command::TransferLeader(args) => members::transfer(&args),
         Command::AddMember(args) => members::add(&args),
+        Command::ReplaceMember(args) => members::replace(&args),
         Command::RemoveMember(args) => members::remove(&args),
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),

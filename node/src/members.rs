@@ -1,5 +1,5 @@
-//! `sicil members`, `transfer-leader`, `add-member` and `remove-member`: who belongs to the cluster, how far each is, and the
-//! orders of an operator to it.
+//! `sicil members`, `transfer-leader`, `add-member`, `replace-member` and `remove-member`: who belongs to the cluster, how far
+//! each is, and the orders of an operator to it.
 
 use std::fmt::Write;
 
@@ -12,7 +12,7 @@ use crate::admin::client::Client;
 use crate::admin::{Answer, Request};
 use crate::fault::NodeFault;
 use crate::peers::PeerReport;
-use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, TransferArgs, print};
+use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, ReplaceMemberArgs, TransferArgs, print};
 
 /// The cluster, as one node knows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,7 +33,7 @@ pub(crate) struct Members {
 #[serde(deny_unknown_fields)]
 struct MemberLine {
     node: u64,
-    /// `voter` or `learner`.
+    /// `voter`, `learner`, or `leaving`: a voter whose replacement is under way.
     role: String,
     /// The last entry on its disk; the leader alone knows.
     index_durable: Option<u64>,
@@ -41,7 +41,7 @@ struct MemberLine {
     lag_entries: Option<u64>,
     /// Whether the leader has heard of it lately.
     active: Option<bool>,
-    /// As configured here; none of this node itself, or of one that the configuration does not know.
+    /// Where this node calls it, by its own configuration or by the log; none of this node itself.
     address: Option<String>,
     connected: Option<bool>,
     /// Where it takes FIX clients, by its last word, if that is reached from this node.
@@ -52,7 +52,7 @@ struct MemberLine {
 }
 
 /// What an operator asks of the cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Order {
     /// This voter shall lead.
@@ -64,6 +64,8 @@ pub(crate) enum Order {
     AddLearner {
         /// Who.
         node: u64,
+        /// Where the other nodes reach it, if their own files do not say it.
+        address: Option<String>,
     },
     /// This learner counts from now on.
     Promote {
@@ -75,6 +77,13 @@ pub(crate) enum Order {
         /// Who.
         node: u64,
     },
+    /// A learner counts in place of a voter.
+    Replace {
+        /// The voter.
+        old: u64,
+        /// The learner.
+        new: u64,
+    },
 }
 
 impl Order {
@@ -82,13 +91,17 @@ impl Order {
     ///
     /// # Errors
     /// What speaks against it.
-    pub(crate) fn give(self, replica: &mut Replica<FileDisk>) -> Result<(), replicas::ClusterRefusal> {
-        match self {
-            Self::Transfer { to } => replica.transfer_leader(NodeId(to)),
-            Self::AddLearner { node } => replica.change_members(MemberChange::AddLearner(NodeId(node))),
-            Self::Promote { node } => replica.change_members(MemberChange::Promote(NodeId(node))),
-            Self::Remove { node } => replica.change_members(MemberChange::Remove(NodeId(node))),
-        }
+    pub(crate) fn give(&self, replica: &mut Replica<FileDisk>) -> Result<(), replicas::ClusterRefusal> {
+        let change = match self {
+            Self::Transfer { to } => return replica.transfer_leader(NodeId(*to)),
+            Self::AddLearner { node, address } => {
+                MemberChange::AddLearner { node: NodeId(*node), address: address.clone() }
+            }
+            Self::Promote { node } => MemberChange::Promote(NodeId(*node)),
+            Self::Remove { node } => MemberChange::Remove(NodeId(*node)),
+            Self::Replace { old, new } => MemberChange::Replace { old: NodeId(*old), new: NodeId(*new) },
+        };
+        replica.change_members(&change)
     }
 }
 
@@ -103,6 +116,7 @@ impl Members {
                 role: match member.role {
                     MemberRole::Voter => "voter".to_owned(),
                     MemberRole::Learner => "learner".to_owned(),
+                    MemberRole::Leaving => "leaving".to_owned(),
                 },
                 index_durable: member.progress.map(|(matched, _)| matched.0),
                 lag_entries: member
@@ -130,6 +144,10 @@ impl Members {
             index_committed: status.index_committed.0,
             members: replica.members().into_iter().map(line).collect(),
         }
+    }
+
+    fn has_voter(&self, node: u64) -> bool {
+        self.line(node).is_some_and(|line| line.role == "voter")
     }
 
     fn line(&self, node: u64) -> Option<&MemberLine> {
@@ -196,22 +214,49 @@ pub(crate) fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
 pub(crate) fn add(args: &AddMemberArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.at.data)?;
     let node = args.node;
-    if ask(&mut client)?.line(node).is_none() {
-        give(&mut client, Order::AddLearner { node })?;
+    let members = learn(&mut client, node, args.address.as_deref(), args.timeout_s)?;
+    if args.learner {
+        return members.print(args.at.json);
     }
-    let waits = format!("node {node} has not caught up yet; the same command goes on from here");
+    give(&mut client, Order::Promote { node })?;
+    let is_voter = |members: &Members| members.has_voter(node);
+    until_led(&mut client, args.timeout_s, &format!("node {node} is no voter yet"), is_voter)?
+        .print(args.at.json)
+}
+
+/// `sicil replace-member`: a learner first, which takes a voter's place when it has caught up.
+///
+/// # Errors
+/// As [`transfer`].
+pub(crate) fn replace(args: &ReplaceMemberArgs) -> Result<(), NodeFault> {
+    let mut client = Client::connect(&args.at.data)?;
+    let (old, new) = (args.old, args.new);
+    let is_replaced = |members: &Members| members.has_voter(new) && members.line(old).is_none();
+    if !is_replaced(&ask(&mut client)?) {
+        learn(&mut client, new, args.address.as_deref(), args.timeout_s)?;
+        give(&mut client, Order::Replace { old, new })?;
+    }
+    let waits = format!("node {new} has not taken the place of node {old} yet");
+    until_led(&mut client, args.timeout_s, &waits, is_replaced)?.print(args.at.json)
+}
+
+/// Makes a node a learner, if it is no member, and waits until it has caught up.
+fn learn(
+    client: &mut Client,
+    node: u64,
+    address: Option<&str>,
+    timeout_s: u64,
+) -> Result<Members, NodeFault> {
+    if ask(client)?.line(node).is_none() {
+        give(client, Order::AddLearner { node, address: address.map(ToOwned::to_owned) })?;
+    }
     let caught_up = |members: &Members| {
         members
             .line(node)
             .is_some_and(|line| line.active == Some(true) && line.lag_entries.is_some_and(|lag| lag < 64))
     };
-    let members = until(&mut client, args.timeout_s, &waits, caught_up)?;
-    if args.learner {
-        return members.print(args.at.json);
-    }
-    give(&mut client, Order::Promote { node })?;
-    let is_voter = |members: &Members| members.line(node).is_some_and(|line| line.role == "voter");
-    until(&mut client, args.timeout_s, &waits, is_voter)?.print(args.at.json)
+    let waits = format!("node {node} has not caught up yet; the same command goes on from here");
+    until_led(client, timeout_s, &waits, caught_up)
 }
 
 /// `sicil remove-member`.
@@ -223,7 +268,8 @@ pub(crate) fn remove(args: &RemoveMemberArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.at.data)?;
     give(&mut client, Order::Remove { node })?;
     let waits = format!("node {node} is still a member");
-    until(&mut client, args.timeout_s, &waits, |members| members.line(node).is_none())?.print(args.at.json)
+    until_led(&mut client, args.timeout_s, &waits, |members| members.line(node).is_none())?
+        .print(args.at.json)
 }
 
 fn ask(client: &mut Client) -> Result<Members, NodeFault> {
@@ -250,4 +296,27 @@ fn until(
     done: impl Fn(&Members) -> bool,
 ) -> Result<Members, NodeFault> {
     client.ask_until(timeout_s, waits, |client| Ok(Some(ask(client)?).filter(&done)))
+}
+
+/// As [`until`], at the leader: another node knows nothing of how far others are.
+fn until_led(
+    client: &mut Client,
+    timeout_s: u64,
+    waits: &str,
+    done: impl Fn(&Members) -> bool,
+) -> Result<Members, NodeFault> {
+    client.ask_until(timeout_s, waits, |client| {
+        let members = ask(client)?;
+        if done(&members) {
+            return Ok(Some(members));
+        }
+        match members.leader {
+            Some(leader) if leader != members.node => {
+                let text =
+                    format!("node {leader} leads now: the same command goes on from here at that node");
+                Err(NodeFault::Admin(text))
+            }
+            _ => Ok(None),
+        }
+    })
 }

@@ -15,10 +15,12 @@ mod dial;
 mod endpoint;
 mod greeting;
 pub(crate) mod identity;
+mod roster;
 mod slot;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -138,6 +140,8 @@ struct Peer {
 pub(crate) struct Peers {
     /// In order of id.
     peers: Vec<Peer>,
+    /// In this node's own file, whose word on addresses counts for itself.
+    configured: BTreeSet<NodeId>,
     endpoints: Arc<Endpoints>,
     runtime: Handle,
     local: SocketAddr,
@@ -174,6 +178,7 @@ impl Peers {
         let (stop, stopped) = oneshot::channel();
         let mut peers = Self {
             peers: Vec::new(),
+            configured: settings.peers.iter().map(|peer| peer.id).collect(),
             endpoints: Arc::clone(&endpoints),
             runtime: runtime.handle().clone(),
             local,

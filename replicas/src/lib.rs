@@ -9,6 +9,7 @@
 mod apply;
 mod fault;
 mod log;
+mod membership;
 pub mod message;
 mod peers;
 mod raft_config;
@@ -22,6 +23,7 @@ mod status;
 mod transfer;
 
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
+pub use membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address};
 pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound, ReceiveFault};
 pub use raft_config::Timing;
 pub use reads::{ReadRefusal, ReadTicket};

@@ -9,11 +9,11 @@ use journal::{Disk, Journal, JournalFault, Mark, Progress};
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::{Field, Index, NodeId, Seq, Term, UnixNanos};
-use raft::prelude::{ConfState, Entry, EntryType, HardState, Snapshot};
+use raft::prelude::{ConfChangeV2, ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
 
 use crate::ReplicaFault;
-use crate::snapshots::decode_conf_state;
+use crate::membership::Membership;
 use crate::transfer::Manifest;
 
 /// `raft::Storage` over a journal.
@@ -22,7 +22,9 @@ use crate::transfer::Manifest;
 /// never borrowed across a call into Raft.
 pub(crate) struct Log<D: Disk> {
     journal: RefCell<Journal<D>>,
-    conf_state: ConfState,
+    membership: Membership,
+    /// Counts its changes.
+    membership_changes: u64,
     /// Entries that were appended and are not applied yet, so that applying them costs no read; raft's own type,
     /// because the bytes are shared.
     unapplied: RefCell<VecDeque<Entry>>,
@@ -33,10 +35,11 @@ pub(crate) struct Log<D: Disk> {
 }
 
 impl<D: Disk> Log<D> {
-    pub(crate) fn new(journal: Journal<D>, conf_state: ConfState, base: Index) -> Self {
+    pub(crate) fn new(journal: Journal<D>, membership: Membership, base: Index) -> Self {
         Self {
             journal: RefCell::new(journal),
-            conf_state,
+            membership,
+            membership_changes: 0,
             unapplied: RefCell::new(VecDeque::new()),
             base,
             snapshot_wanted: Cell::new(false),
@@ -69,12 +72,23 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    pub(crate) fn set_conf_state(&mut self, conf_state: ConfState) {
-        self.conf_state = conf_state;
+    /// Raft has come to `conf_state` by `change`.
+    pub(crate) fn change_membership(&mut self, conf_state: ConfState, change: &ConfChangeV2) {
+        self.membership.apply(conf_state, change);
+        self.membership_changes += 1;
+    }
+
+    pub(crate) fn membership(&self) -> &Membership {
+        &self.membership
+    }
+
+    /// As often as the membership has changed.
+    pub(crate) fn membership_changes(&self) -> u64 {
+        self.membership_changes
     }
 
     pub(crate) fn conf_state(&self) -> &ConfState {
-        &self.conf_state
+        self.membership.conf_state()
     }
 
     /// The log begins anew behind a snapshot that was fetched through `beside`.
@@ -82,11 +96,12 @@ impl<D: Disk> Log<D> {
         &mut self,
         beside: &mut D,
         header: &SnapshotHeader,
-        conf_state: ConfState,
+        membership: Membership,
     ) -> Result<(), JournalFault> {
         self.journal.get_mut().begin_anew(beside, header)?;
         self.unapplied.get_mut().clear();
-        (self.base, self.conf_state) = (header.index, conf_state);
+        (self.base, self.membership) = (header.index, membership);
+        self.membership_changes += 1;
         Ok(())
     }
 
@@ -107,7 +122,8 @@ impl<D: Disk> Log<D> {
         let kept = snapshot_file::kept(journal.disk_mut(), &owner).ok()?;
         kept.iter().find_map(|kept| {
             let (header, file) = snapshot_file::peek(journal.disk_mut(), &kept.file).ok()?;
-            let conf_state = decode_conf_state(&header.conf_state)?;
+            let membership = Membership::read(&header.conf_state)?;
+            let conf_state = membership.conf_state();
             let serves = header.index == kept.index
                 && header.index >= from
                 && journal.term(header.index) == Some(header.term)
@@ -117,7 +133,7 @@ impl<D: Disk> Log<D> {
                 let mut snapshot = Snapshot { data: data.into(), ..Snapshot::default() };
                 let metadata = snapshot.mut_metadata();
                 (metadata.index, metadata.term) = (header.index.0, header.term.0);
-                metadata.set_conf_state(conf_state);
+                metadata.set_conf_state(conf_state.clone());
                 snapshot
             })
         })
@@ -286,7 +302,7 @@ impl<D: Disk> Storage for Log<D> {
             commit: journal.commit().max(self.base).0,
             ..HardState::default()
         };
-        Ok(RaftState::new(state, self.conf_state.clone()))
+        Ok(RaftState::new(state, self.conf_state().clone()))
     }
 
     fn entries(

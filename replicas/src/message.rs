@@ -10,9 +10,10 @@
 //! | snapshot (flag 2): index u64 | term u64 | conf_bytes u32 | data_bytes u32 | membership | data
 //! ```
 //! Little endian. `kind` is Raft's number of the message. An entry's data is a frame (type 0), nothing (type 0, a term's
-//! empty entry), or a membership change (type 2): transition u8, then for each step its kind u8 and node u64. A question of a read, and its
-//! answer, have what they are recognised by as context; Raft has it in an entry, and none travels. The membership is as in a
-//! snapshot file. Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`). Who sends is
+//! empty entry), or a membership change (type 2): transition u8, steps u8, for each step its kind u8 and node u64, then for each address
+//! that comes with it node u64, bytes u8, address. A question of a read, and its answer, have what they are recognised by as context;
+//! Raft has it in an entry, and none travels. The membership is the first part of that in a snapshot file (`membership.rs`).
+//! Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`). Who sends is
 //! authenticated by the transport, which also keeps the bytes whole.
 
 pub(crate) mod transfer;
@@ -27,7 +28,7 @@ use raft::prelude::{
     MessageType,
 };
 
-use crate::snapshots::{decode_conf_state, encode_conf_state};
+use crate::membership::{decode_conf_state, encode_conf_state, read_addresses};
 
 const VERSION: u8 = 1;
 const HEADER_BYTES: usize = 104;
@@ -183,11 +184,14 @@ fn encode_entry(entry: &Entry, out: &mut Vec<u8>) {
 /// A membership change that this process or its journal holds, in our layout.
 fn conf_bytes(data: &[u8]) -> Vec<u8> {
     let change = ConfChangeV2::parse_from_bytes(data).unwrap_or_default();
-    let mut out = vec![change.get_transition() as u8];
+    // Raft is given no more steps than there can be members.
+    let steps = u8::try_from(change.changes.len()).unwrap_or(u8::MAX);
+    let mut out = vec![change.get_transition() as u8, steps];
     for step in &change.changes {
         out.push(step.get_change_type() as u8);
         out.extend_from_slice(&step.node_id.to_le_bytes());
     }
+    out.extend_from_slice(&change.context);
     out
 }
 
@@ -319,9 +323,10 @@ fn decode_entry(rest: &mut &[u8]) -> Result<Entry, MessageFault> {
 }
 
 fn decode_change(data: &[u8]) -> Option<ConfChangeV2> {
-    let (transition, steps) = data.split_first()?;
-    let (steps, rest) = steps.as_chunks::<CONF_STEP_BYTES>();
-    if !rest.is_empty() || steps.len() > CONF_STEPS_MAX {
+    let ([transition, steps], rest) = data.split_first_chunk()?;
+    let (steps, addresses) = rest.split_at_checked(usize::from(*steps) * CONF_STEP_BYTES)?;
+    let (steps, _) = steps.as_chunks::<CONF_STEP_BYTES>();
+    if steps.len() > CONF_STEPS_MAX || read_addresses(addresses).is_none() {
         return None;
     }
     let mut change = ConfChangeV2::default();
@@ -342,6 +347,7 @@ fn decode_change(data: &[u8]) -> Option<ConfChangeV2> {
         single.node_id = step.u64_at(1);
         change.changes.push(single);
     }
+    change.context = Bytes::copy_from_slice(addresses);
     Some(change)
 }
 
@@ -474,6 +480,7 @@ mod tests {
         step.set_change_type(ConfChangeType::AddLearnerNode);
         step.node_id = 9;
         change.changes.push(step);
+        change.context = crate::membership::write_address(NodeId(9), "10.0.0.9:9884").into();
         conf.data = change.write_to_bytes().unwrap().into();
         let entries = [
             normal(41, 6, frame(41, 6, b"orders")),

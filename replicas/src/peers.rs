@@ -7,7 +7,9 @@ use raft::StateRole;
 use raft::prelude::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message, MessageType};
 
 use crate::ReplicaFault;
+use crate::membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address, write_address};
 use crate::message::{self, Envelope, MessageFault};
+use crate::raft_config::LAST_RANK;
 use crate::replica::Replica;
 
 /// Which of the two ways to a peer a message takes: what is bulky must not stand before heartbeats.
@@ -56,6 +58,9 @@ pub enum ReceiveFault {
     /// It is no message for us.
     #[error(transparent)]
     Message(#[from] MessageFault),
+    /// Its sender is no member any more: it neither votes nor disturbs.
+    #[error("node {0} was removed from the cluster")]
+    Removed(NodeId),
     /// Raft refuses it; nothing has changed.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
@@ -78,6 +83,8 @@ pub enum MemberRole {
     Voter,
     /// Follows, and does not count.
     Learner,
+    /// Counts for as long as it takes to replace it.
+    Leaving,
 }
 
 /// A member of the cluster, as this replica knows it.
@@ -92,14 +99,26 @@ pub struct Member {
 }
 
 /// A change of the membership; one at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberChange {
     /// A new node follows without a vote.
-    AddLearner(NodeId),
+    AddLearner {
+        /// Who, under an id above all that were ever used.
+        node: NodeId,
+        /// Where every other node reaches it, unless that one's own configuration says so.
+        address: Option<String>,
+    },
     /// A learner that has caught up counts.
     Promote(NodeId),
-    /// It is a member no more.
+    /// It is a member no more, and never again under its id.
     Remove(NodeId),
+    /// A learner that has caught up counts in place of a voter: both in one step.
+    Replace {
+        /// The voter, which is no member afterwards.
+        old: NodeId,
+        /// The learner.
+        new: NodeId,
+    },
 }
 
 /// Why an order to the cluster is not carried out.
@@ -138,6 +157,20 @@ pub enum ClusterRefusal {
     /// A change is not applied yet, or leadership is moving.
     #[error("another change is under way")]
     Busy,
+    /// An id belongs to one disk for ever.
+    #[error("node {node} was a member once, or may have been: a new node gets an id above {used_to}")]
+    IdUsed {
+        /// Asked for.
+        node: NodeId,
+        /// The highest id of all members there ever were.
+        used_to: NodeId,
+    },
+    /// Not `host:port`.
+    #[error("the address is not host:port, or longer than {ADDRESS_BYTES_MAX} bytes")]
+    Address,
+    /// There are [`MEMBERS_MAX`] already.
+    #[error("a cluster has at most {MEMBERS_MAX} members")]
+    TooMany,
 }
 
 fn leader_name(leader: &Option<NodeId>) -> String {
@@ -173,6 +206,9 @@ impl<D: Disk> Replica<D> {
     /// # Errors
     /// [`ReceiveFault`]; after [`ReceiveFault::Regressed`] the process must end.
     pub fn receive_from(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), ReceiveFault> {
+        if self.membership().is_removed(from) {
+            return Err(ReceiveFault::Removed(from));
+        }
         if message::transfer::is_transfer(bytes) {
             return Ok(self.take_transfer(from, bytes)?);
         }
@@ -224,6 +260,24 @@ impl<D: Disk> Replica<D> {
         Some(NodeId(self.raft.raft.leader_id)).filter(|leader| leader.0 != 0)
     }
 
+    /// Who belongs to the cluster, and where each is reached.
+    #[must_use]
+    pub fn membership(&self) -> &Membership {
+        self.raft.store().membership()
+    }
+
+    /// As often as [`Self::membership`] has changed since the start.
+    #[must_use]
+    pub fn membership_changes(&self) -> u64 {
+        self.raft.store().membership_changes()
+    }
+
+    /// By the replica's rank, which comes and goes with its membership.
+    pub(crate) fn election_timeout_ticks(&self) -> usize {
+        let rank = self.membership().rank(self.node());
+        self.timing.election_timeout_ticks(rank.unwrap_or(LAST_RANK))
+    }
+
     /// All members, by id.
     #[must_use]
     pub fn members(&self) -> Vec<Member> {
@@ -236,6 +290,8 @@ impl<D: Disk> Replica<D> {
         };
         let mut members = of_role(&conf.voters, MemberRole::Voter);
         members.extend(of_role(&conf.learners, MemberRole::Learner));
+        let leaving = conf.voters_outgoing.iter().copied().filter(|id| !conf.voters.contains(id));
+        members.extend(of_role(&leaving.collect::<Vec<_>>(), MemberRole::Leaving));
         members.sort_unstable_by_key(|member| member.node);
         members
     }
@@ -273,42 +329,95 @@ impl<D: Disk> Replica<D> {
     ///
     /// # Errors
     /// [`ClusterRefusal`].
-    pub fn change_members(&mut self, change: MemberChange) -> Result<(), ClusterRefusal> {
+    pub fn change_members(&mut self, change: &MemberChange) -> Result<(), ClusterRefusal> {
         self.lead_or_refuse()?;
-        let conf = self.raft.store().conf_state();
-        let id = change.node().0;
-        let (is_voter, is_learner) = (conf.voters.contains(&id), conf.learners.contains(&id));
-        let kind = match change {
-            MemberChange::AddLearner(node) if is_voter || is_learner => {
-                return Err(ClusterRefusal::MemberAlready(node));
-            }
-            MemberChange::AddLearner(_) => ConfChangeType::AddLearnerNode,
-            MemberChange::Promote(node) if is_voter => return Err(ClusterRefusal::MemberAlready(node)),
-            MemberChange::Promote(node) | MemberChange::Remove(node) if !is_voter && !is_learner => {
-                return Err(ClusterRefusal::NotAMember(node));
+        let mut proposed = ConfChangeV2::default();
+        let mut step = |kind, node: NodeId| {
+            let mut step = ConfChangeSingle::default();
+            step.set_change_type(kind);
+            step.node_id = node.0;
+            proposed.changes.push(step);
+        };
+        match change {
+            MemberChange::AddLearner { node, address } => {
+                self.new_or_refuse(*node, address.as_deref())?;
+                step(ConfChangeType::AddLearnerNode, *node);
+                if let Some(address) = address {
+                    proposed.context = write_address(*node, address).into();
+                }
             }
             MemberChange::Promote(node) => {
-                self.caught_up_or_refuse(node)?;
-                ConfChangeType::AddNode
-            }
-            // A leader that removes itself would leave its last entries to chance: it steps aside first.
-            MemberChange::Remove(node) if node.0 == self.raft.raft.id => {
-                return Err(ClusterRefusal::NotAnotherVoter(node));
+                self.learner_or_refuse(*node)?;
+                step(ConfChangeType::AddNode, *node);
             }
             MemberChange::Remove(node) => {
-                self.enough_left_or_refuse(node)?;
-                ConfChangeType::RemoveNode
+                self.dispensable_or_refuse(*node)?;
+                let left = self.voters_without(*node);
+                self.enough_left_or_refuse(&left)?;
+                step(ConfChangeType::RemoveNode, *node);
             }
-        };
-        let mut step = ConfChangeSingle::default();
-        step.set_change_type(kind);
-        step.node_id = change.node().0;
-        let mut proposed = ConfChangeV2::default();
-        proposed.changes.push(step);
-        if self.raft.raft.has_pending_conf() {
+            MemberChange::Replace { old, new } => {
+                if !self.raft.store().conf_state().voters.contains(&old.0) {
+                    return Err(ClusterRefusal::NotAnotherVoter(*old));
+                }
+                self.dispensable_or_refuse(*old)?;
+                self.learner_or_refuse(*new)?;
+                let mut left = self.voters_without(*old);
+                left.push(new.0);
+                self.enough_left_or_refuse(&left)?;
+                step(ConfChangeType::AddNode, *new);
+                step(ConfChangeType::RemoveNode, *old);
+            }
+        }
+        if self.raft.raft.has_pending_conf() || self.membership().is_joint() {
             return Err(ClusterRefusal::Busy);
         }
         self.raft.propose_conf_change(Vec::new(), proposed).map_err(|_| ClusterRefusal::Busy)
+    }
+
+    fn new_or_refuse(&self, node: NodeId, address: Option<&str>) -> Result<(), ClusterRefusal> {
+        let membership = self.membership();
+        let used_to = membership.ids_used_to();
+        if membership.members().any(|(member, _)| member == node) {
+            return Err(ClusterRefusal::MemberAlready(node));
+        }
+        if node <= used_to {
+            return Err(ClusterRefusal::IdUsed { node, used_to });
+        }
+        if membership.members().count() >= MEMBERS_MAX {
+            return Err(ClusterRefusal::TooMany);
+        }
+        if address.is_some_and(|address| !is_address(address)) {
+            return Err(ClusterRefusal::Address);
+        }
+        Ok(())
+    }
+
+    fn learner_or_refuse(&self, node: NodeId) -> Result<(), ClusterRefusal> {
+        let conf = self.raft.store().conf_state();
+        if conf.voters.contains(&node.0) {
+            return Err(ClusterRefusal::MemberAlready(node));
+        }
+        if !conf.learners.contains(&node.0) {
+            return Err(ClusterRefusal::NotAMember(node));
+        }
+        self.caught_up_or_refuse(node)
+    }
+
+    /// Refuses the leader itself: it would leave its last entries to chance, and steps aside first.
+    fn dispensable_or_refuse(&self, node: NodeId) -> Result<(), ClusterRefusal> {
+        if node == self.node() {
+            return Err(ClusterRefusal::NotAnotherVoter(node));
+        }
+        if self.membership().rank(node).is_none() {
+            return Err(ClusterRefusal::NotAMember(node));
+        }
+        Ok(())
+    }
+
+    fn voters_without(&self, node: NodeId) -> Vec<u64> {
+        let conf = self.raft.store().conf_state();
+        conf.voters.iter().copied().filter(|id| *id != node.0).collect()
     }
 
     fn lead_or_refuse(&self) -> Result<(), ClusterRefusal> {
@@ -332,9 +441,7 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Refuses to leave fewer voters within reach than a quorum.
-    fn enough_left_or_refuse(&self, removed: NodeId) -> Result<(), ClusterRefusal> {
-        let conf = self.raft.store().conf_state();
-        let left: Vec<u64> = conf.voters.iter().copied().filter(|id| *id != removed.0).collect();
+    fn enough_left_or_refuse(&self, left: &[u64]) -> Result<(), ClusterRefusal> {
         let reachable = left.iter().filter(|id| self.progress(**id).1).count();
         if reachable > left.len() / 2 {
             Ok(())
@@ -371,14 +478,6 @@ impl<D: Disk> Replica<D> {
         reachable
             .max_by_key(|((matched, _), node)| (*matched, std::cmp::Reverse(*node)))
             .map(|(_, node)| node)
-    }
-}
-
-impl MemberChange {
-    const fn node(self) -> NodeId {
-        match self {
-            Self::AddLearner(node) | Self::Promote(node) | Self::Remove(node) => node,
-        }
     }
 }
 

@@ -3,6 +3,8 @@
 use protocol::NodeId;
 use protocol::limits::FRAME_BYTES_MAX;
 
+use crate::membership::MEMBERS_MAX;
+
 /// Pace of ticks, heartbeats and elections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
@@ -28,17 +30,30 @@ impl Timing {
         Self { tick_ms: 10, heartbeat_ticks: 5, election_ticks: 50, grace_ticks: 4, stagger_ticks: 24 };
 }
 
-/// raft-rs draws its election timeout from the thread's generator. A range of width one leaves it nothing to draw, which
-/// keeps a simulated run a function of its seed; nodes differ by rank, so their elections do not collide.
-pub(crate) fn raft_config(node: NodeId, rank: usize, timing: Timing, applied: u64) -> raft::Config {
-    let timeout_ticks = timing.election_ticks + timing.grace_ticks + timing.stagger_ticks * rank;
+impl Timing {
+    /// Ticks without a leader after which a member of this rank stands for election: members differ by rank, so that their
+    /// elections do not collide.
+    pub(crate) fn election_timeout_ticks(self, rank: u16) -> usize {
+        let rank = usize::from(rank.min(LAST_RANK));
+        self.election_ticks + self.grace_ticks + self.stagger_ticks * rank
+    }
+}
+
+/// Members are at most so many that no rank is higher; who is none yet waits as long.
+pub(crate) const LAST_RANK: u16 = 16;
+const _: () = assert!(LAST_RANK as usize >= MEMBERS_MAX);
+
+/// raft-rs draws its election timeout from the thread's generator, anew at every change of its role. It is overwritten with
+/// that of the replica's rank before each tick, where alone it is looked at: a simulated run stays a function of its seed, and
+/// ranks can come with members.
+pub(crate) fn raft_config(node: NodeId, timing: Timing, applied: u64) -> raft::Config {
     raft::Config {
         id: node.0,
         applied,
         election_tick: timing.election_ticks,
         heartbeat_tick: timing.heartbeat_ticks,
-        min_election_tick: timeout_ticks,
-        max_election_tick: timeout_ticks + 1,
+        min_election_tick: timing.election_timeout_ticks(0),
+        max_election_tick: timing.election_timeout_ticks(LAST_RANK) + 1,
         max_size_per_msg: 4 * FRAME_BYTES_MAX as u64,
         max_inflight_msgs: 128,
         max_uncommitted_size: 32 << 20,

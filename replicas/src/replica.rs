@@ -187,6 +187,8 @@ impl<D: Disk> Replica<D> {
             if now < self.next_tick {
                 return;
             }
+            // Raft draws a timeout at every change of its role; what it has drawn counts here alone, and is not what counts.
+            self.raft.raft.set_randomized_election_timeout(self.election_timeout_ticks());
             self.raft.tick();
             self.transfers.ticks += 1;
             self.watch_receivers();
@@ -306,7 +308,7 @@ impl<D: Disk> Replica<D> {
             let change: ConfChangeV2 =
                 protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
             let conf_state = self.raft.apply_conf_change(&change)?;
-            self.raft.mut_store().set_conf_state(conf_state);
+            self.raft.mut_store().change_membership(conf_state, &change);
         }
         match frame_of(entry)? {
             Some(frame) => self.consider_skip(&frame),
@@ -461,7 +463,7 @@ impl<D: Disk> Replica<D> {
             chain,
             effect_hash: self.apply.effect_hash(),
             state_hash: protocol::hash::Hash::ZERO,
-            conf_state: snapshots::encode_conf_state(self.raft.store().conf_state()),
+            conf_state: self.raft.store().membership().to_bytes(),
         };
         drop(journal);
         self.raft.mut_store().snapshot_begun();

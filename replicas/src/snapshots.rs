@@ -11,9 +11,9 @@ use journal::{Disk, FileRef, Journal, ReadFault, Refusal};
 use protocol::event::OutputNumber;
 use protocol::hash::{Hash, blake3};
 use protocol::{Index, MonoNanos, Seq, Term};
-use raft::prelude::ConfState;
 
 use crate::StartFault;
+use crate::membership::Membership;
 
 /// How often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,7 +95,7 @@ pub(crate) struct Base {
     pub(crate) index: Index,
     pub(crate) effect_hash: Hash,
     /// `None`: the membership of a new cluster.
-    pub(crate) conf_state: Option<ConfState>,
+    pub(crate) membership: Option<Membership>,
     /// That entry's term and chain, by the snapshot.
     term: Term,
     chain: Hash,
@@ -182,7 +182,7 @@ impl Base {
             engine: Engine::new(),
             index: Index(0),
             effect_hash: Hash::ZERO,
-            conf_state: None,
+            membership: None,
             term: Term(0),
             chain: Hash::ZERO,
             damaged: None,
@@ -201,12 +201,12 @@ impl Base {
         let is_as_named = engine.state_hash() == header.state_hash
             && engine.seq_applied().next() == header.next_seq
             && engine.time() == header.last_time;
-        let conf_state = decode_conf_state(&header.conf_state).filter(|_| is_as_named);
+        let membership = Membership::read(&header.conf_state).filter(|_| is_as_named);
         Ok(Self {
             engine,
             index: header.index,
             effect_hash: header.effect_hash,
-            conf_state: Some(conf_state.ok_or(SnapshotFault::State)?),
+            membership: Some(membership.ok_or(SnapshotFault::State)?),
             term: header.term,
             chain: header.chain,
             ..Self::beginning()
@@ -309,60 +309,4 @@ fn missing_output<D: Disk>(engine: &Engine, outbox: &Outbox<D>) -> Option<Output
 
 fn first_fault(damaged: Vec<(FileRef, SnapshotFault)>) -> Option<SnapshotFault> {
     damaged.into_iter().next().map(|(_, fault)| fault)
-}
-
-/// Membership as four lists of node ids (voters, learners, outgoing voters, learners to be), each behind its u32 count,
-/// then a byte: whether a joint configuration is left automatically.
-pub(crate) fn encode_conf_state(state: &ConfState) -> Vec<u8> {
-    let mut out = Vec::new();
-    for list in [&state.voters, &state.learners, &state.voters_outgoing, &state.learners_next] {
-        out.extend_from_slice(&u32::try_from(list.len()).unwrap_or(u32::MAX).to_le_bytes());
-        list.iter().for_each(|id| out.extend_from_slice(&id.to_le_bytes()));
-    }
-    out.push(u8::from(state.auto_leave));
-    out
-}
-
-pub(crate) fn decode_conf_state(mut bytes: &[u8]) -> Option<ConfState> {
-    let mut list = || {
-        let (count, rest) = bytes.split_first_chunk::<4>()?;
-        let len = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(8)?;
-        let (ids, rest) = rest.split_at_checked(len)?;
-        bytes = rest;
-        let (ids, _) = ids.as_chunks::<8>();
-        Some(ids.iter().map(|id| u64::from_le_bytes(*id)).collect::<Vec<u64>>())
-    };
-    let mut state = ConfState::default();
-    state.set_voters(list()?);
-    state.set_learners(list()?);
-    state.set_voters_outgoing(list()?);
-    state.set_learners_next(list()?);
-    state.set_auto_leave(match bytes {
-        [0] => false,
-        [1] => true,
-        _ => return None,
-    });
-    Some(state)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn membership_round_trips_and_nothing_else_is_taken() {
-        let mut state = ConfState::default();
-        state.set_voters(vec![1, 2, 3]);
-        state.set_learners(vec![9]);
-        state.set_voters_outgoing(vec![1, 2]);
-        state.set_auto_leave(true);
-        let bytes = encode_conf_state(&state);
-        assert_eq!(decode_conf_state(&bytes), Some(state));
-        for len in 0..bytes.len() {
-            assert_eq!(decode_conf_state(&bytes[..len]), None, "cut at {len}");
-        }
-        let mut huge = bytes.clone();
-        huge[..4].copy_from_slice(&u32::MAX.to_le_bytes());
-        assert_eq!(decode_conf_state(&huge), None);
-    }
 }

@@ -5,16 +5,13 @@ use journal::{Disk, Identity, Journal};
 use protocol::commands::Genesis;
 use protocol::{MonoNanos, NodeId, Seq};
 use raft::RawNode;
-use raft::prelude::ConfState;
 
 use crate::apply::Apply;
 use crate::log::Log;
+use crate::membership::Membership;
 use crate::raft_config::raft_config;
 use crate::snapshots::{self, Base};
 use crate::{Replica, SnapshotPolicy, StartFault, Timing};
-
-/// Election ranks of members that are no founders: by their ids, round and round.
-const LATECOMER_RANKS: u64 = 8;
 
 /// What a replica is told at each start.
 #[derive(Clone, Debug)]
@@ -71,19 +68,13 @@ impl<D: Disk> Replica<D> {
     ) -> Result<Self, StartFault> {
         let node = journal.identity().node;
         let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
-        let conf_state = base.conf_state.unwrap_or_else(|| {
-            let mut founders = ConfState::default();
-            founders.set_voters(options.voters.iter().map(|voter| voter.0).collect());
-            founders
-        });
+        let founded = || Membership::of_founders(&options.voters);
+        let membership = base.membership.unwrap_or_else(founded);
         let replayed_to = journal.last_index();
-        let is_alone = conf_state.voters == [node.0];
-        // Who came later stands behind the founders, and seldom at the same time as another.
-        let latecomer = || options.voters.len() + usize::try_from(node.0 % LATECOMER_RANKS).unwrap_or(0);
-        let rank = options.voters.iter().position(|voter| *voter == node).unwrap_or_else(latecomer);
-        let config = raft_config(node, rank, options.timing, base.index.0);
+        let is_alone = membership.conf_state().voters == [node.0];
+        let config = raft_config(node, options.timing, base.index.0);
         let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let mut raft = RawNode::new(&config, Log::new(journal, conf_state, base.index), &logger)?;
+        let mut raft = RawNode::new(&config, Log::new(journal, membership, base.index), &logger)?;
         if is_alone {
             // Nobody else could be leading: no need to wait for silence.
             raft.campaign()?;

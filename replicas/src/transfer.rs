@@ -22,10 +22,11 @@ use raft::prelude::Message;
 
 use crate::ReplicaFault;
 use crate::apply::Apply;
+use crate::membership::Membership;
 use crate::message::transfer::{OutputRange, PIECE_BYTES, Transfer};
 use crate::peers::Outbound;
 use crate::replica::{Now, Replica};
-use crate::snapshots::{Base, encode_conf_state};
+use crate::snapshots::Base;
 
 /// Pieces asked for and not there yet.
 const WINDOW_PIECES: usize = 8;
@@ -295,10 +296,10 @@ impl<D: Disk> Replica<D> {
         };
         let Stage::Outputs(outputs) = fetch.stage else { unreachable!("and verified") };
         let Outputs { base, header, gathered, gone, .. } = *outputs;
-        let conf_state = base.conf_state.clone().unwrap_or_default();
+        let membership = base.membership.clone().unwrap_or_default();
         self.raft
             .mut_store()
-            .begin_anew(self.outbox.disk_mut(), &header, conf_state)
+            .begin_anew(self.outbox.disk_mut(), &header, membership)
             .map_err(ReplicaFault::Journal)?;
         let disk = self.outbox.disk_mut();
         // Both cost nothing but room where they fail: the next snapshot or start removes what is left.
@@ -348,7 +349,8 @@ impl Fetch {
         let is_as_offered = file == self.manifest.file
             && header.state_hash == self.manifest.state_hash
             && (header.index.0, header.term.0) == (metadata.index, metadata.term)
-            && header.conf_state == encode_conf_state(metadata.get_conf_state());
+            && Membership::read(&header.conf_state)
+                .is_some_and(|membership| membership.conf_state() == metadata.get_conf_state());
         if !is_as_offered {
             return Err(SnapshotFault::Hash);
         }

@@ -17,6 +17,7 @@ use super::{Lane, identity};
 
 /// Codes with which a connection is closed, for who reads the other end's log.
 const UNKNOWN_NODE: u32 = 1;
+const REMOVED_NODE: u32 = 4;
 pub(super) const WRONG_HELLO: u32 = 2;
 pub(super) const WRONG_LENGTH: u32 = 3;
 
@@ -29,8 +30,10 @@ enum Breach {
     Stream(#[from] ReadExactError),
     #[error("no hello in time")]
     Silent,
-    #[error("node {0} is no peer of this one")]
+    #[error("node {0} is not known yet")]
     Unknown(NodeId),
+    #[error("node {0} was removed from the cluster")]
+    Removed(NodeId),
     #[error("its hello is of no lane: {0}")]
     Lane(u8),
     #[error("its hello is none")]
@@ -93,7 +96,13 @@ async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Brea
     let node = node_of(&connection).ok_or(Breach::Nameless)?;
     let slot = endpoints.slots().get(&node).cloned();
     let Some(slot) = slot else {
-        connection.close(UNKNOWN_NODE.into(), b"no peer of this node");
+        if endpoints.was_removed(node) {
+            connection.close(REMOVED_NODE.into(), b"this node was removed from the cluster");
+            return Err(Breach::Removed(node));
+        }
+        // It may be a member that our log has yet to tell us of, from this very node perhaps: it is called back.
+        endpoints.announce(node, connection.remote_address());
+        connection.close(UNKNOWN_NODE.into(), b"not known yet: call again");
         return Err(Breach::Unknown(node));
     };
     let (mut answer, mut stream) = connection.accept_bi().await?;

@@ -1,7 +1,7 @@
 //! The QUIC endpoint: its limits, its encryption, and what both halves of the transport need of it.
 
 use std::collections::BTreeMap;
-use std::net::UdpSocket;
+use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -45,6 +45,8 @@ const DIALS_MAX: usize = 8;
 pub(super) const HANDSHAKES_MAX: usize = 64;
 /// Bytes that wait for a handshake to be looked at.
 const HANDSHAKE_BYTES_MAX: u64 = 64 << 10;
+/// Nodes that call before they are known, at once.
+const CALLERS_MAX: usize = 8;
 /// Between two lines of the log about wrong connections.
 const COMPLAINT_NANOS: u64 = 60_000_000_000;
 
@@ -63,6 +65,10 @@ pub(super) struct Endpoints {
     tls: Tls,
     transport: Arc<TransportConfig>,
     slots: Mutex<BTreeMap<NodeId, Arc<Slot>>>,
+    /// No new node gets an id up to this one: who has such an id and is no peer was removed.
+    ids_used_to: AtomicU64,
+    /// Nodes of the cluster that called and are no peers yet, and from where.
+    callers: Mutex<BTreeMap<NodeId, SocketAddr>>,
     refused: AtomicU64,
     complaints: Complaints,
     node: NodeId,
@@ -112,6 +118,8 @@ impl Endpoints {
             tls,
             transport: Arc::new(dialling),
             slots: Mutex::new(BTreeMap::new()),
+            ids_used_to: AtomicU64::new(0),
+            callers: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             complaints: Complaints::new(),
             node: settings.node,
@@ -126,6 +134,31 @@ impl Endpoints {
     /// The peers, by id.
     pub(super) fn slots(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Slot>>> {
         lock(&self.slots)
+    }
+
+    /// No new node gets an id up to this one.
+    pub(super) fn set_ids_used_to(&self, node: NodeId) {
+        self.ids_used_to.store(node.0, Ordering::Relaxed);
+    }
+
+    /// Whether a node that is no peer was one.
+    pub(super) fn was_removed(&self, node: NodeId) -> bool {
+        node.0 <= self.ids_used_to.load(Ordering::Relaxed)
+    }
+
+    /// Keeps that a node of the cluster calls from there, for the hot thread to decide.
+    pub(super) fn announce(&self, node: NodeId, address: SocketAddr) {
+        let mut callers = lock(&self.callers);
+        if callers.len() < CALLERS_MAX || callers.contains_key(&node) {
+            callers.insert(node, address);
+            drop(callers);
+            (self.wake)();
+        }
+    }
+
+    /// Who has called since the last call.
+    pub(super) fn take_callers(&self) -> BTreeMap<NodeId, SocketAddr> {
+        std::mem::take(&mut *lock(&self.callers))
     }
 
     /// How to dial `node`.

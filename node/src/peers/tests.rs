@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::thread::yield_now;
 
+use replicas::Membership;
+
 use super::accept::{WRONG_HELLO, WRONG_LENGTH};
 use super::greeting::{Greeting, HELLO_BYTES};
 use super::*;
@@ -241,8 +243,32 @@ fn another_node_than_the_one_dialled_is_refused() {
     assert!(said.contains("node 2 is expected, found node 3"), "{said}");
     // Its certificate is good, and yet it is nobody that node 1 was told of.
     let said = fault(&three);
-    assert!(said.contains("no peer of this node"), "{said}");
+    assert!(said.contains("not known yet"), "{said}");
     assert!(one.refused() > 0);
+}
+
+#[test]
+fn who_calls_before_the_log_tells_of_it_is_called_back_and_who_was_removed_is_not() {
+    let authority = Authority::new(1);
+    let (first, four_at) = (socket(), socket());
+    let first_at = first.local_addr().unwrap();
+    let mut first = authority.start(1, first, &[(4, four_at.local_addr().unwrap())]);
+    let four = authority.start(4, four_at, &[(1, first_at)]);
+    connected(&four);
+    let six = authority.start(6, socket(), &[(1, first_at)]);
+    // Up to five all ids are used, and two and four are no members: they were removed.
+    first.follow(&Membership::of_founders(&[1, 3, 5].map(NodeId)));
+    while first.report().iter().all(|peer| peer.node != NodeId(6) || !peer.connected) {
+        first.call_back();
+        yield_now();
+    }
+    connected(&six);
+    let two = authority.start(2, socket(), &[(1, first_at)]);
+    for removed in [&two, &four] {
+        until(|| removed.report()[0].fault.as_ref().is_some_and(|said| said.contains("was removed")));
+    }
+    first.call_back();
+    assert_eq!(first.report().iter().map(|peer| peer.node.0).collect::<Vec<_>>(), [6]);
 }
 
 #[test]

@@ -17,7 +17,7 @@ const NO_RELAY: &str = "[fix]\nrelay = false\n";
 /// Three configured nodes; those that run are there.
 pub(crate) struct Cluster {
     folder: Folder,
-    pub(crate) nodes: [Option<Node>; 3],
+    pub(crate) nodes: Vec<Option<Node>>,
 }
 
 impl Cluster {
@@ -46,7 +46,11 @@ impl Cluster {
             );
             folder.write(&format!("node{node}.toml"), &text);
         }
-        Self { folder, nodes: [None, None, None] }
+        Self { folder, nodes: vec![None, None, None] }
+    }
+
+    pub(crate) fn pki(&self) -> PathBuf {
+        self.folder.join("pki")
     }
 
     pub(crate) fn data(&self, place: usize) -> PathBuf {
@@ -84,7 +88,7 @@ impl Cluster {
 
     fn start_all(&mut self) {
         let launched = [0, 1, 2].map(|place| Node::launch(&self.data(place), &self.config(place)));
-        self.nodes = launched.map(|child| Some(Node::when_ready(child)));
+        self.nodes = launched.map(|child| Some(Node::when_ready(child))).into();
     }
 
     /// Logs on wherever the leader is.

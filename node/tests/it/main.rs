@@ -10,5 +10,6 @@ mod operator;
 mod peers;
 mod process;
 mod relay;
+mod replacement;
 mod skip;
 mod trading;

@@ -60,6 +60,12 @@ impl Client {
         assert!(!self.exchange(|_| false));
     }
 
+    /// Says good-bye, and reads until the node has closed.
+    pub(crate) fn log_out(&mut self) {
+        self.session.logout(self.now());
+        self.hang_up();
+    }
+
     /// Everything received and not taken by [`Self::report`].
     pub(crate) fn received(&self) -> &[Message] {
         &self.received

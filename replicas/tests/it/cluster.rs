@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     pub(crate) besides: BTreeMap<u64, Crashing>,
     pub(crate) events: BTreeMap<u64, Vec<Event>>,
     pub(crate) millis: u64,
+    /// Messages of removed members, which nobody takes.
+    pub(crate) refused: usize,
     /// What the network makes of a message: none where it is lost.
     pub(crate) network: fn(u64, NodeId, Outbound) -> Option<Outbound>,
 }
@@ -57,6 +59,7 @@ impl Cluster {
             besides: BTreeMap::new(),
             events: BTreeMap::new(),
             millis: 1_000,
+            refused: 0,
             network: |_, _, outbound| Some(outbound),
         };
         nodes.iter().for_each(|node| cluster.create(*node));
@@ -135,6 +138,7 @@ impl Cluster {
             if let Some(replica) = self.running.get_mut(&outbound.to.0) {
                 match replica.receive_from(from, &outbound.bytes) {
                     Ok(()) | Err(ReceiveFault::Message(_)) => {}
+                    Err(ReceiveFault::Removed(_)) => self.refused += 1,
                     Err(fault) => panic!("{fault}"),
                 }
             }
@@ -244,12 +248,12 @@ fn a_member_is_replaced_without_touching_the_others() {
     cluster.define(1, 300);
     cluster.stop(3);
     cluster.create(4);
-    let change = |cluster: &mut Cluster, change| cluster.running.get_mut(&1).unwrap().change_members(change);
+    let change = |cluster: &mut Cluster, change: MemberChange| cluster.change(&change);
     assert_eq!(
         change(&mut cluster, MemberChange::Promote(NodeId(4))),
         Err(ClusterRefusal::NotAMember(NodeId(4)))
     );
-    change(&mut cluster, MemberChange::AddLearner(NodeId(4))).unwrap();
+    change(&mut cluster, learner(4)).unwrap();
     cluster.define(301, 302);
     let promote = MemberChange::Promote(NodeId(4));
     cluster
@@ -271,8 +275,150 @@ fn a_member_is_replaced_without_touching_the_others() {
     cluster.agree(400);
     let refused = cluster.serving().unwrap();
     let remove = MemberChange::Remove(NodeId(6 - refused));
-    let refusal = cluster.running.get_mut(&refused).unwrap().change_members(remove);
+    let refusal = cluster.running.get_mut(&refused).unwrap().change_members(&remove);
     assert!(matches!(refusal, Err(ClusterRefusal::TooFewReachable { .. })), "{refusal:?}");
+}
+
+pub(crate) fn learner(node: u64) -> MemberChange {
+    MemberChange::AddLearner { node: NodeId(node), address: Some(format!("node-{node}:9884")) }
+}
+
+impl Cluster {
+    fn change(&mut self, change: &MemberChange) -> Result<(), ClusterRefusal> {
+        self.running.get_mut(&1).unwrap().change_members(change)
+    }
+
+    /// Four follows, and holds `definitions`.
+    fn learn(&mut self, definitions: usize) {
+        self.create(4);
+        self.change(&learner(4)).unwrap();
+        self.until("the learner catches up", |cluster| {
+            cluster.running[&4].engine().definitions().len() == definitions + 1
+        });
+    }
+
+    fn members(&self, node: u64) -> Vec<(u64, Option<&str>)> {
+        self.running[&node].membership().members().map(|(node, address)| (node.0, address)).collect()
+    }
+}
+
+#[test]
+fn what_cannot_be_a_change_is_refused_with_the_reason() {
+    let mut cluster = Cluster::new("refusals", &[1, 2, 3]);
+    cluster.define(1, 10);
+    for (change, refusal) in [
+        (learner(2), ClusterRefusal::MemberAlready(NodeId(2))),
+        (
+            MemberChange::AddLearner { node: NodeId(4), address: Some("no port".to_owned()) },
+            ClusterRefusal::Address,
+        ),
+        (MemberChange::Replace { old: NodeId(2), new: NodeId(4) }, ClusterRefusal::NotAMember(NodeId(4))),
+        (MemberChange::Replace { old: NodeId(2), new: NodeId(3) }, ClusterRefusal::MemberAlready(NodeId(3))),
+        (
+            MemberChange::Replace { old: NodeId(9), new: NodeId(3) },
+            ClusterRefusal::NotAnotherVoter(NodeId(9)),
+        ),
+        (
+            MemberChange::Replace { old: NodeId(1), new: NodeId(3) },
+            ClusterRefusal::NotAnotherVoter(NodeId(1)),
+        ),
+    ] {
+        assert_eq!(cluster.change(&change), Err(refusal), "{change:?}");
+    }
+    for node in 4..=16 {
+        cluster.change(&learner(node)).unwrap();
+        cluster.until("a learner", |cluster| cluster.members(1).iter().any(|member| member.0 == node));
+    }
+    assert_eq!(cluster.change(&learner(17)), Err(ClusterRefusal::TooMany));
+    cluster.change(&MemberChange::Remove(NodeId(16))).unwrap();
+    cluster.until("no learner", |cluster| cluster.members(1).len() == 15);
+    let used = ClusterRefusal::IdUsed { node: NodeId(16), used_to: NodeId(16) };
+    assert_eq!(cluster.change(&learner(16)), Err(used), "an id is used once");
+    // With one voter silent for long, the other two may not become one of two.
+    cluster.stop(3);
+    for _ in 0..1_000 {
+        cluster.tick();
+    }
+    let refusal = cluster.change(&MemberChange::Remove(NodeId(2)));
+    assert_eq!(refusal, Err(ClusterRefusal::TooFewReachable { reachable: 1, voters: 2 }));
+}
+
+/// The leader ends so many milliseconds after it was told to put four in the place of three.
+#[test]
+fn a_replacement_is_made_or_not_wherever_the_leader_ends() {
+    let (mut made, mut not_made) = (0, 0);
+    for millis in 0..12 {
+        let mut cluster = Cluster::new("joint", &[1, 2, 3]);
+        cluster.define(1, 20);
+        cluster.learn(20);
+        cluster.change(&MemberChange::Replace { old: NodeId(3), new: NodeId(4) }).unwrap();
+        for _ in 0..millis {
+            cluster.tick();
+        }
+        cluster.stop(1);
+        cluster.until("one configuration, the same for all", |cluster| {
+            cluster.serving().is_some_and(|leader| {
+                cluster.running[&leader].members().iter().all(|member| member.role != MemberRole::Leaving)
+            })
+        });
+        cluster.define(21, 30);
+        let leader = cluster.serving().unwrap();
+        let voters: Vec<u64> = cluster.running[&leader]
+            .members()
+            .iter()
+            .filter(|member| member.role == MemberRole::Voter)
+            .map(|member| member.node.0)
+            .collect();
+        match &voters[..] {
+            [1, 2, 4] => made += 1,
+            [1, 2, 3] => not_made += 1,
+            other => panic!("{other:?} after {millis} ms"),
+        }
+        cluster.open(1);
+        cluster.until("the same membership", |cluster| cluster.members(1) == cluster.members(leader));
+        let four = cluster.members(1).last().copied();
+        assert_eq!(four, Some((4, Some("node-4:9884"))), "its address is in the log");
+    }
+    assert!(made > 0 && not_made > 0, "{made} made, {not_made} not");
+}
+
+#[test]
+fn who_was_removed_neither_votes_nor_disturbs() {
+    let mut cluster = Cluster::new("removed", &[1, 2, 3]);
+    cluster.define(1, 20);
+    cluster.agree(20);
+    cluster.learn(20);
+    // Three is there to the end, and has whatever the leader still sent.
+    cluster.change(&MemberChange::Replace { old: NodeId(3), new: NodeId(4) }).unwrap();
+    cluster.until("the replacement", |cluster| {
+        [1, 2, 4].iter().all(|node| cluster.running[node].membership().is_removed(NodeId(3)))
+    });
+    cluster.define(21, 30);
+    let term = cluster.running[&1].status().term;
+    cluster.stop(3);
+    cluster.open(3);
+    for _ in 0..5_000 {
+        cluster.tick();
+    }
+    assert!(cluster.refused > 0, "it has tried");
+    let status = cluster.running[&1].status();
+    assert_eq!((status.role, status.term), (Role::Leader, term));
+    // It makes no quorum with one of the others.
+    cluster.stop(1);
+    cluster.stop(4);
+    for _ in 0..5_000 {
+        cluster.tick();
+        assert!(cluster.statuses().iter().all(|status| status.role != Role::Leader));
+    }
+    // A restart changes nothing.
+    cluster.stop(2);
+    cluster.open(2);
+    cluster.open(4);
+    cluster.define(31, 40);
+    assert_eq!(cluster.members(2), [(1, None), (2, None), (4, Some("node-4:9884"))]);
+    cluster.stop(3);
+    cluster.open(1);
+    cluster.agree(40);
 }
 
 #[test]
@@ -310,12 +456,12 @@ fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
     cluster.until("all halt", halted);
     cluster.until("somebody leads", |cluster| leads(cluster).is_some());
     let leader = leads(&cluster).unwrap();
-    let change = |cluster: &mut Cluster, leader: u64, change| {
-        while cluster.running.get_mut(&leader).unwrap().change_members(change) == Err(ClusterRefusal::Busy) {
+    let change = |cluster: &mut Cluster, leader: u64, change: MemberChange| {
+        while cluster.running.get_mut(&leader).unwrap().change_members(&change) == Err(ClusterRefusal::Busy) {
             cluster.tick();
         }
     };
-    change(&mut cluster, leader, MemberChange::AddLearner(NodeId(4)));
+    change(&mut cluster, leader, learner(4));
     (0..300).for_each(|_| cluster.tick());
     cluster.stop(leader);
     cluster.until("another leads", |cluster| leads(cluster).is_some());

@@ -8,7 +8,7 @@ use protocol::submit::Submit;
 use protocol::{Index, MonoNanos, NodeId, OutSeq, SessionEpoch, Text};
 use replicas::{MemberChange, Options, SnapshotPolicy};
 
-use super::cluster::{Cluster, cluster_folder, cluster_options};
+use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
 use super::start::{CLIENT, client, open_session};
 
 /// Snapshots are taken when a test says so.
@@ -116,7 +116,7 @@ fn a_blank_learner_joins_behind_snapshots_and_becomes_a_voter() {
     cluster.create(4);
     let leader = cluster.leader();
     let lead = cluster.running.get_mut(&leader).unwrap();
-    lead.change_members(MemberChange::AddLearner(NodeId(4))).unwrap();
+    lead.change_members(&learner(4)).unwrap();
     // None of the snapshots knows it: one is due for it.
     cluster.until("a snapshot is wanted", |c| c.running[&leader].members().len() == 4);
     for _ in 0..200 {
@@ -126,10 +126,10 @@ fn a_blank_learner_joins_behind_snapshots_and_becomes_a_voter() {
     cluster.agree(301);
     same_outputs(&mut cluster);
     let lead = cluster.running.get_mut(&leader).unwrap();
-    lead.change_members(MemberChange::Promote(NodeId(4))).unwrap();
+    lead.change_members(&MemberChange::Promote(NodeId(4))).unwrap();
     cluster.define(302, 303);
     let lead = cluster.running.get_mut(&leader).unwrap();
-    lead.change_members(MemberChange::Remove(NodeId(3))).unwrap();
+    lead.change_members(&MemberChange::Remove(NodeId(3))).unwrap();
     cluster.define(304, 305);
     cluster.agree(305);
     let other = 3 - leader;
