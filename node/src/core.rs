@@ -15,7 +15,7 @@ use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{Command, EventBody, MonoNanos, SessionId, Term};
-use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault};
+use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, Status};
 
 use crate::admin::server::{Question, Questions};
 use crate::admin::{AssetLine, HaltLine};
@@ -31,7 +31,7 @@ use crate::publisher::Publisher;
 use crate::relay::Relay;
 use crate::snapshots::Snapshots;
 use crate::sockets::{READ_BYTES, ReadResult, Sockets};
-use crate::status::{Lead, SessionReport};
+use crate::status::SessionReport;
 
 /// How long an idle thread looks before it parks.
 const SPIN_NANOS: u64 = 20_000;
@@ -296,6 +296,13 @@ impl Core {
         }
         self.snapshots.step(&mut self.replica, now.mono);
         self.publisher.record(&self.replica.take_latencies());
+        for line in self.replica.take_raft_log() {
+            if line.is_warning {
+                tracing::warn!("raft: {}", line.text);
+            } else {
+                tracing::info!("raft: {}", line.text);
+            }
+        }
         self.publish_if_due(now.mono);
         Ok(worked)
     }
@@ -381,11 +388,10 @@ impl Core {
         !strangers.is_empty()
     }
 
-    /// Who leads, and where clients find it.
-    fn lead(&self) -> Lead {
-        let leader = self.replica.leader();
-        let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
-        Lead { leader, fix }
+    /// Who belongs to the cluster, as this node knows it.
+    fn members(&self, status: &Status) -> Members {
+        let peers = self.peers.as_ref().map(Peers::report).unwrap_or_default();
+        Members::of(&self.replica, status, &peers, self.publisher.fix())
     }
 
     /// Accepts connections and reads one bite from each that the gateway wants to read from.
@@ -519,10 +525,7 @@ impl Core {
             Question::StateHash(answer) => {
                 answer.send((engine.seq_applied().0, engine.state_hash().to_string())).is_ok()
             }
-            Question::Members(answer) => {
-                let peers = self.peers.as_ref().map(Peers::report).unwrap_or_default();
-                answer.send(Box::new(Members::of(&self.replica, &peers, self.publisher.fix()))).is_ok()
-            }
+            Question::Members(answer) => answer.send(Box::new(self.members(&self.replica.status()))).is_ok(),
             Question::Order(order, answer) => {
                 let given = order.give(&mut self.replica);
                 tracing::warn!(?order, ?given, "an operator's order to the cluster");
@@ -566,8 +569,9 @@ impl Core {
         counters.connections_open = u64::try_from(open - relayed).unwrap_or(u64::MAX);
         counters.connections_relayed = u64::try_from(relayed).unwrap_or(u64::MAX);
         let genesis = self.replica.engine().genesis().cloned();
-        let lead = self.lead();
-        self.publisher.publish(now, self.replica.status(), genesis, lead);
+        let status = self.replica.status();
+        let members = self.members(&status);
+        self.publisher.publish(now, status, genesis, members);
     }
 
     /// One turn on the way out. Returns whether nothing is left to do, or the time is up.
@@ -595,7 +599,7 @@ impl Core {
     }
 }
 
-fn halt_line(status: &replicas::Status) -> Option<HaltLine> {
+fn halt_line(status: &Status) -> Option<HaltLine> {
     let halt = status.halted.as_ref()?;
     let record_hash = match &halt.cause {
         HaltCause::Record { record_hash, .. } => Some(record_hash.to_string()),

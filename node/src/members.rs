@@ -1,17 +1,18 @@
 //! `sicil members`, `transfer-leader`, `add-member`, `replace-member` and `remove-member`: who belongs to the cluster, how far
 //! each is, and the orders of an operator to it.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use journal::FileDisk;
 use protocol::NodeId;
-use replicas::{Member, MemberChange, MemberRole, Replica};
+use replicas::{Elections, Member, MemberChange, MemberRole, Replica, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::client::Client;
 use crate::admin::{Answer, Request};
 use crate::fault::NodeFault;
 use crate::peers::PeerReport;
+use crate::status::role_name;
 use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, ReplaceMemberArgs, TransferArgs, print};
 
 /// The cluster, as one node knows it.
@@ -20,33 +21,66 @@ use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, ReplaceMemberArgs, Tra
 pub(crate) struct Members {
     /// The node that says so.
     node: u64,
+    /// `leader`, `follower` or `candidate`.
+    role: String,
     term: u64,
     /// Who leads, if that is known.
-    leader: Option<u64>,
+    pub(crate) leader: Option<u64>,
     /// Last entry of this node's log, and the last one that it knows to be committed.
     index_last: u64,
     index_committed: u64,
-    members: Vec<MemberLine>,
+    elections: ElectionCounts,
+    pub(crate) members: Vec<MemberLine>,
+}
+
+/// Elections that the node has seen since its start.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ElectionCounts {
+    /// Times that it stood itself.
+    pub(crate) stood: u64,
+    /// Times that it won.
+    pub(crate) won: u64,
+    /// Times that another leader than the one before became known.
+    pub(crate) leader_changes: u64,
+    /// Terms that have begun.
+    pub(crate) terms: u64,
+    /// Times that it gave the lead away because its disk did not answer.
+    pub(crate) given_away: u64,
+}
+
+impl From<Elections> for ElectionCounts {
+    fn from(Elections { stood, won, leader_changes, terms, given_away }: Elections) -> Self {
+        Self { stood, won, leader_changes, terms, given_away }
+    }
+}
+
+impl fmt::Display for ElectionCounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { stood, won, leader_changes, terms, given_away } = self;
+        write!(f, "stood {stood} times, won {won}, gave the lead away {given_away} times; ")?;
+        write!(f, "{leader_changes} changes of the leader, {terms} terms since the start")
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct MemberLine {
-    node: u64,
+pub(crate) struct MemberLine {
+    pub(crate) node: u64,
     /// `voter`, `learner`, or `leaving`: a voter whose replacement is under way.
     role: String,
     /// The last entry on its disk; the leader alone knows.
     index_durable: Option<u64>,
     /// Entries that it lacks of the leader's.
-    lag_entries: Option<u64>,
+    pub(crate) lag_entries: Option<u64>,
     /// Whether the leader has heard of it lately.
     active: Option<bool>,
     /// Where this node calls it, by its own configuration or by the log; none of this node itself.
     address: Option<String>,
-    connected: Option<bool>,
+    pub(crate) connected: Option<bool>,
     /// Where it takes FIX clients, by its last word, if that is reached from this node.
     fix: Option<String>,
-    rtt_us: Option<u64>,
+    pub(crate) rtt_us: Option<u64>,
     /// Messages to it that found no room or no connection.
     messages_dropped: Option<u64>,
 }
@@ -107,8 +141,12 @@ impl Order {
 
 impl Members {
     /// As `replica` and the connections to `peers` have it; `own_fix`: where this node takes FIX clients.
-    pub(crate) fn of(replica: &Replica<FileDisk>, peers: &[PeerReport], own_fix: &str) -> Self {
-        let status = replica.status();
+    pub(crate) fn of(
+        replica: &Replica<FileDisk>,
+        status: &Status,
+        peers: &[PeerReport],
+        own_fix: &str,
+    ) -> Self {
         let line = |member: Member| {
             let peer = peers.iter().find(|peer| peer.node == member.node);
             MemberLine {
@@ -138,12 +176,19 @@ impl Members {
         };
         Self {
             node: status.node.0,
+            role: role_name(status.role).to_owned(),
             term: status.term.0,
             leader: replica.leader().map(|leader| leader.0),
             index_last: status.index_last.0,
             index_committed: status.index_committed.0,
+            elections: status.elections.into(),
             members: replica.members().into_iter().map(line).collect(),
         }
+    }
+
+    /// Where the leader takes FIX clients, if that is reached from here.
+    pub(crate) fn leader_fix(&self) -> Option<&str> {
+        self.line(self.leader?)?.fix.as_deref()
     }
 
     fn has_voter(&self, node: u64) -> bool {
@@ -161,8 +206,8 @@ impl Members {
         }
         let leader = self.leader.map_or("none known".to_owned(), |leader| leader.to_string());
         let mut text = format!(
-            "term {}, leader {leader}; node {} has entries up to {}, committed up to {}\n",
-            self.term, self.node, self.index_last, self.index_committed
+            "term {}, leader {leader}; node {}, {}, has entries up to {}, committed up to {}\n{}\n",
+            self.term, self.node, self.role, self.index_last, self.index_committed, self.elections
         );
         let or_dash = |value: Option<String>| value.unwrap_or("-".to_owned());
         for member in &self.members {

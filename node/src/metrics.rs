@@ -12,6 +12,7 @@ use protocol::event::Event;
 use protocol::{EventBody, ExecType, RejectReason};
 use replicas::{Role, StageLatencies};
 
+use crate::members::{MemberLine, Members};
 use crate::status::Published;
 
 /// The way of an order through the node, in the order of its stages.
@@ -187,6 +188,15 @@ pub(crate) fn render(published: &Published) -> String {
         ("sicil_journal_blocks_total", "Blocks made durable.", replica.journal.blocks),
         ("sicil_journal_bytes_total", "Their bytes, padding included.", replica.journal.block_bytes),
         ("sicil_journal_frame_bytes_total", "Bytes of frames in them.", replica.journal.frame_bytes),
+        ("sicil_elections_stood_total", "Times that the node stood for election.", replica.elections.stood),
+        ("sicil_elections_won_total", "Times that it won.", replica.elections.won),
+        (
+            "sicil_leader_changes_total",
+            "Times that another leader became known.",
+            replica.elections.leader_changes,
+        ),
+        ("sicil_lead_given_away_total", "Times that its disk did not answer.", replica.elections.given_away),
+        ("sicil_terms_total", "Terms that have begun.", replica.elections.terms),
     ] {
         page.family(name, "counter", help);
         page.sample(name, "", value);
@@ -202,6 +212,8 @@ pub(crate) fn render(published: &Published) -> String {
         ("sicil_seq_committed", "Last seq that is committed.", replica.seq_committed.0),
         ("sicil_seq_applied", "Last seq whose effects are here.", replica.seq_applied.0),
         ("sicil_index_committed", "Last committed entry of the log.", replica.index_committed.0),
+        ("sicil_index_last", "Last entry of the log.", replica.index_last.0),
+        ("sicil_lag_entries", "Committed entries that are not applied.", published.lag_entries()),
         ("sicil_index_applied", "Last applied entry of the log.", replica.index_applied.0),
         ("sicil_term", "Raft's term.", replica.term.0),
         ("sicil_leader", "1 on the leader.", u64::from(replica.role == Role::Leader)),
@@ -220,6 +232,9 @@ pub(crate) fn render(published: &Published) -> String {
     let writer = format!("{{writer=\"{}\"}}", published.fixed.writer);
     page.family("sicil_journal_writer", "gauge", "1 for the writer in use.");
     page.sample("sicil_journal_writer", &writer, 1);
+    if let Some(members) = &published.members {
+        page.members(members);
+    }
     page.latencies(&published.latencies);
     page.0
 }
@@ -250,6 +265,35 @@ impl Page {
         self.family(name, "counter", help);
         for (reason, count) in counts {
             self.sample(name, &format!("{{reason=\"{}\"}}", reason.name()), *count);
+        }
+    }
+
+    /// What is known of the other members; how far they lag, the leader alone knows.
+    fn members(&mut self, members: &Members) {
+        self.gauge_by_member(
+            "sicil_member_lag_entries",
+            "Entries that a member lacks of the leader's.",
+            members,
+            |m| m.lag_entries,
+        );
+        self.gauge_by_member("sicil_member_connected", "1 while messages can be sent to it.", members, |m| {
+            m.connected.map(u64::from)
+        });
+        self.gauge_by_member("sicil_member_rtt_microseconds", "Round trip to it.", members, |m| m.rtt_us);
+    }
+
+    fn gauge_by_member(
+        &mut self,
+        name: &str,
+        help: &str,
+        members: &Members,
+        value: impl Fn(&MemberLine) -> Option<u64>,
+    ) {
+        self.family(name, "gauge", help);
+        for member in &members.members {
+            if let Some(value) = value(member) {
+                self.sample(name, &format!("{{node=\"{}\"}}", member.node), value);
+            }
         }
     }
 

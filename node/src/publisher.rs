@@ -8,8 +8,9 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use replicas::{StageLatencies, Status};
 use tokio::sync::watch;
 
+use crate::members::Members;
 use crate::metrics::{Counters, Latencies};
-use crate::status::{Fixed, Lead, Published, Watch};
+use crate::status::{Fixed, Published, Watch};
 
 /// Between two copies.
 const INTERVAL_NANOS: u64 = 50 * NANOS_PER_MILLI;
@@ -60,7 +61,7 @@ impl Publisher {
             fixed: Arc::clone(&fixed),
             replica: status,
             genesis: None,
-            lead: Lead::default(),
+            members: None,
             counters: Counters::default(),
             latencies: Arc::clone(&copied),
             stopping: false,
@@ -97,7 +98,13 @@ impl Publisher {
     }
 
     /// Publishes a copy.
-    pub(crate) fn publish(&mut self, now: MonoNanos, status: Status, genesis: Option<Genesis>, lead: Lead) {
+    pub(crate) fn publish(
+        &mut self,
+        now: MonoNanos,
+        status: Status,
+        genesis: Option<Genesis>,
+        members: Members,
+    ) {
         if now.since(self.copied_at) >= LATENCIES_INTERVAL_NANOS {
             self.copied = Arc::new(self.latencies.clone());
             self.copied_at = now;
@@ -110,7 +117,7 @@ impl Publisher {
             fixed: Arc::clone(&self.fixed),
             replica: status,
             genesis,
-            lead,
+            members: Some(members),
             counters: self.counters.clone(),
             latencies: Arc::clone(&self.copied),
             stopping: self.stopping,

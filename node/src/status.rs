@@ -1,18 +1,18 @@
 //! What a node tells of itself: published by the hot thread, read by HTTP and by operators.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::process;
 use std::sync::Arc;
 
 use journal::WriterKind;
+use protocol::MonoNanos;
 use protocol::commands::Genesis;
-use protocol::{MonoNanos, NodeId};
 use replicas::{Role, Status};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::fault::NodeFault;
+use crate::members::{ElectionCounts, Members};
 use crate::metrics::{Counters, Latencies, Stage};
 
 /// The hot thread's latest word.
@@ -34,23 +34,14 @@ pub(crate) struct Published {
     pub(crate) replica: Status,
     /// The cluster's first record; `None` until it has been read.
     pub(crate) genesis: Option<Genesis>,
-    /// Who leads.
-    pub(crate) lead: Lead,
+    /// Who belongs to the cluster; `None` until the first look.
+    pub(crate) members: Option<Members>,
     /// Counts of the hot thread.
     pub(crate) counters: Counters,
     /// Latencies; taken less often than the rest.
     pub(crate) latencies: Arc<Latencies>,
     /// Whether the node stops taking connections and commands.
     pub(crate) stopping: bool,
-}
-
-/// Who leads, as far as this node knows.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Lead {
-    /// The node.
-    pub(crate) leader: Option<NodeId>,
-    /// Where another one that leads takes FIX clients, if that is reached from here.
-    pub(crate) fix: Option<SocketAddr>,
 }
 
 /// What never changes while the process runs.
@@ -106,7 +97,7 @@ impl Published {
             Some("the engine halted: an operator has to decide")
         } else if self.read_only() {
             Some("room on the disk")
-        } else if replica.role != Role::Leader && self.lead.leader.is_some() {
+        } else if replica.role != Role::Leader && self.leader().is_some() {
             Some("nothing: another node leads")
         } else if replica.role != Role::Leader {
             Some("recovery, or an election")
@@ -116,19 +107,27 @@ impl Published {
         Readiness {
             ready: waits_for.is_none(),
             role: role_name(replica.role),
-            leader: self.lead.leader.map(|leader| leader.0),
+            leader: self.leader(),
             leader_fix: self.leader_fix(),
-            lag_entries: replica.index_committed.0.saturating_sub(replica.index_applied.0),
+            lag_entries: self.lag_entries(),
             read_only: self.read_only(),
             demo: self.is_demo(),
             waits_for,
         }
     }
 
+    /// Committed entries that are not applied.
+    pub(crate) fn lag_entries(&self) -> u64 {
+        self.replica.index_committed.0.saturating_sub(self.replica.index_applied.0)
+    }
+
+    fn leader(&self) -> Option<u64> {
+        self.members.as_ref()?.leader
+    }
+
     /// Where clients find the leader.
     fn leader_fix(&self) -> Option<String> {
-        let leads = self.replica.role == Role::Leader;
-        if leads { Some(self.fixed.fix.clone()) } else { self.lead.fix.map(|fix| fix.to_string()) }
+        self.members.as_ref()?.leader_fix().map(ToOwned::to_owned)
     }
 
     /// For `sicil status`.
@@ -155,8 +154,13 @@ impl Published {
             node: replica.node.0,
             role: role_name(replica.role).to_owned(),
             serving: replica.serving && !self.stopping,
-            leader: self.lead.leader.map(|leader| leader.0),
+            leader: self.leader(),
             leader_fix: self.leader_fix(),
+            index_last: replica.index_last.0,
+            index_committed: replica.index_committed.0,
+            index_applied: replica.index_applied.0,
+            lag_entries: self.lag_entries(),
+            elections: replica.elections.into(),
             term: replica.term.0,
             seq_committed: replica.seq_committed.0,
             seq_applied: replica.seq_applied.0,
@@ -187,7 +191,8 @@ impl Published {
     }
 }
 
-const fn role_name(role: Role) -> &'static str {
+/// As JSON and people have it.
+pub(crate) const fn role_name(role: Role) -> &'static str {
     match role {
         Role::Follower => "follower",
         Role::Candidate => "candidate",
@@ -210,6 +215,12 @@ pub(crate) struct Report {
     /// The node that leads, and where it takes FIX clients; `None` if that is not known.
     leader: Option<u64>,
     leader_fix: Option<String>,
+    /// Entries of the log here, those known to be committed, and those applied; the last two differ by the lag.
+    index_last: u64,
+    index_committed: u64,
+    index_applied: u64,
+    lag_entries: u64,
+    elections: ElectionCounts,
     term: u64,
     seq_committed: u64,
     seq_applied: u64,
@@ -310,6 +321,26 @@ impl Shown {
     }
 }
 
+/// What the disk is like, in lines of `sicil status`.
+impl fmt::Display for DiskReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "disk      writer {}, {} spare segments", self.writer, self.spare_segments)?;
+        if let Some(fault) = &self.read_only {
+            writeln!(f, "READ_ONLY {fault}")?;
+        }
+        match (&self.snapshot_fault, self.snapshot_index) {
+            (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
+            (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
+            (None, None) => writeln!(f, "snapshot  none yet")?,
+        }
+        for damage in &self.outbox_damage {
+            let cured = if self.outputs_replayed { "; what was sent was produced again" } else { "" };
+            writeln!(f, "outbox    DAMAGED: {damage}{cured}")?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let report = &self.report;
@@ -326,29 +357,22 @@ impl fmt::Display for Shown {
         let leader = report.leader.map_or("none known".to_owned(), |leader| format!("node {leader}"));
         let fix = report.leader_fix.as_deref().unwrap_or("not reached from here");
         writeln!(f, "leader    {leader}, fix {fix}")?;
+        writeln!(f, "elections {}", report.elections)?;
         if let Some(halted) = &report.halted {
             writeln!(f, "HALTED    {halted}")?;
         }
         writeln!(f, "listens   fix {}, http {}", report.fix, report.http)?;
         writeln!(f, "seq       {} committed, {} applied", report.seq_committed, report.seq_applied)?;
+        writeln!(
+            f,
+            "log       {} entries, {} committed, {} applied, lag {}",
+            report.index_last, report.index_committed, report.index_applied, report.lag_entries
+        )?;
         writeln!(f, "effects   {}", report.effect_hash)?;
         if let Some((seq, hash)) = &self.state_hash {
             writeln!(f, "state     {hash} at seq {seq}")?;
         }
-        let disk = &report.disk;
-        writeln!(f, "disk      writer {}, {} spare segments", disk.writer, disk.spare_segments)?;
-        if let Some(fault) = &disk.read_only {
-            writeln!(f, "READ_ONLY {fault}")?;
-        }
-        match (&disk.snapshot_fault, disk.snapshot_index) {
-            (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
-            (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
-            (None, None) => writeln!(f, "snapshot  none yet")?,
-        }
-        for damage in &disk.outbox_damage {
-            let cured = if disk.outputs_replayed { "; what was sent was produced again" } else { "" };
-            writeln!(f, "outbox    DAMAGED: {damage}{cured}")?;
-        }
+        report.disk.fmt(f)?;
         writeln!(
             f,
             "orders    {} accepted, {} refused, {} trades since the start; {} waiting",

@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod elections;
 mod fault;
 mod log;
 mod membership;
 pub mod message;
 mod peers;
 mod raft_config;
+mod raft_log;
 mod reads;
 mod replica;
 mod serve;
@@ -22,10 +24,12 @@ mod start;
 mod status;
 mod transfer;
 
+pub use elections::Elections;
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
 pub use membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address};
 pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound, ReceiveFault};
 pub use raft_config::Timing;
+pub use raft_log::RaftLine;
 pub use reads::{ReadRefusal, ReadTicket};
 pub use replica::{Now, Replica};
 pub use skip::SkipNotProposed;

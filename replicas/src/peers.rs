@@ -466,6 +466,7 @@ impl<D: Disk> Replica<D> {
             && let Some(best) = self.best_successor()
         {
             self.raft.transfer_leader(best.0);
+            self.elections.give_away();
         }
         Ok(())
     }

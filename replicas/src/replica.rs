@@ -18,7 +18,9 @@ use raft::{RawNode, Ready, StateRole};
 use sequencer::{Place, Sequencer};
 
 use crate::apply::Apply;
+use crate::elections::ElectionWatch;
 use crate::log::Log;
+use crate::raft_log::{RaftLine, RaftLog};
 use crate::reads::Reads;
 use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
@@ -70,6 +72,8 @@ pub struct Replica<D: Disk> {
     pub(crate) hinted_blocks: u64,
     /// Snapshots on their way, from us and to us.
     pub(crate) transfers: Transfers,
+    pub(crate) elections: ElectionWatch,
+    pub(crate) raft_log: RaftLog,
     /// Questions how far a linearizable read has to look.
     pub(crate) reads: Reads,
 }
@@ -112,9 +116,11 @@ impl<D: Disk> Replica<D> {
     /// # Errors
     /// [`ReplicaFault`]: the process must end; what was not acknowledged is decided by recovery.
     pub fn step(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
+        self.watch_elections();
         let mut worked = self.finish_writes(now)?;
         worked |= self.catch_up(now, events)?;
         self.tick(now.mono);
+        self.watch_elections();
         self.lead(now);
         worked |= self.propose(now)?;
         self.step_reads();
@@ -195,6 +201,12 @@ impl<D: Disk> Replica<D> {
             self.next_tick = self.next_tick.plus(tick_nanos);
         }
         self.next_tick = self.next_tick.max(now.plus(tick_nanos));
+    }
+
+    fn watch_elections(&mut self) {
+        let (role, term) = (self.raft.raft.state, Term(self.raft.raft.term));
+        let leader = self.leader();
+        self.elections.observe(role, term, leader);
     }
 
     /// Begins and ends our terms at the sequencer, and pulses when a timer is due and nothing else comes.
@@ -518,6 +530,11 @@ impl<D: Disk> Replica<D> {
         std::mem::take(&mut self.messages)
     }
 
+    /// What Raft has said of itself since the last call.
+    pub fn take_raft_log(&mut self) -> VecDeque<RaftLine> {
+        self.raft_log.take()
+    }
+
     /// Latencies since the last call.
     pub fn take_latencies(&mut self) -> StageLatencies {
         std::mem::take(&mut self.latencies)
@@ -543,6 +560,7 @@ impl<D: Disk> Replica<D> {
             cluster: journal.identity().cluster,
             node: protocol::NodeId(raft.id),
             role,
+            elections: self.elections.counts(),
             serving,
             term: Term(raft.term),
             index_last: journal.last_index(),

@@ -3,13 +3,15 @@
 use journal::outbox::Outbox;
 use journal::{Disk, Identity, Journal};
 use protocol::commands::Genesis;
-use protocol::{MonoNanos, NodeId, Seq};
+use protocol::{MonoNanos, NodeId, Seq, Term};
 use raft::RawNode;
 
 use crate::apply::Apply;
+use crate::elections::ElectionWatch;
 use crate::log::Log;
 use crate::membership::Membership;
 use crate::raft_config::raft_config;
+use crate::raft_log::RaftLog;
 use crate::snapshots::{self, Base};
 use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 
@@ -73,8 +75,9 @@ impl<D: Disk> Replica<D> {
         let replayed_to = journal.last_index();
         let is_alone = membership.conf_state().voters == [node.0];
         let config = raft_config(node, options.timing, base.index.0);
-        let logger = slog::Logger::root(slog::Discard, slog::o!());
-        let mut raft = RawNode::new(&config, Log::new(journal, membership, base.index), &logger)?;
+        let raft_log = RaftLog::default();
+        let mut raft = RawNode::new(&config, Log::new(journal, membership, base.index), &raft_log.logger())?;
+        let term_at_start = Term(raft.raft.term);
         if is_alone {
             // Nobody else could be leading: no need to wait for silence.
             raft.campaign()?;
@@ -109,6 +112,8 @@ impl<D: Disk> Replica<D> {
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
             transfers: crate::transfer::Transfers::default(),
+            elections: ElectionWatch::new(term_at_start),
+            raft_log,
             reads: crate::reads::Reads::new(node, life),
         })
     }

@@ -3,7 +3,7 @@
 use protocol::hash::Hash;
 use protocol::{ClusterId, Index, MonoNanos, NodeId, Seq, Term, UnixNanos};
 
-use crate::Halt;
+use crate::{Elections, Halt};
 
 /// Role in the current term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Status {
     pub node: NodeId,
     /// Its role.
     pub role: Role,
+    /// Elections since the start.
+    pub elections: Elections,
     /// Whether gateways may submit.
     pub serving: bool,
     /// Current term.

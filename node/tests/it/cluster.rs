@@ -195,6 +195,17 @@ fn an_operator_sees_the_members_and_moves_the_lead() {
     assert_eq!(code, 0, "{err}");
     let members: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(members["leader"], new, "{members:#}");
+    let seen = &members["elections"];
+    assert!(seen["leader_changes"] == 1 && seen["terms"].as_u64() >= Some(1), "{members:#}");
+    let next = usize::try_from(new - 1).unwrap();
+    let elections = &status(&cluster.data(next), &[])["elections"];
+    assert!(elections["stood"] == 1 && elections["won"] == 1, "{elections:#}");
+    let metrics = cluster.nodes[next].as_ref().unwrap().get("/metrics").1;
+    for line in
+        ["sicil_elections_won_total 1".to_owned(), format!("sicil_member_lag_entries{{node=\"{old}\"}} ")]
+    {
+        assert!(metrics.lines().any(|found| found.starts_with(&line)), "{line} is not in {metrics}");
+    }
     client.hang_up();
     assert_eq!(cluster.log_on(&mut client) as u64 + 1, new);
     client.send("after", Side::Sell, "0.001");
@@ -203,6 +214,7 @@ fn an_operator_sees_the_members_and_moves_the_lead() {
     assert_eq!(code, 0, "{err}");
     let members: serde_json::Value = serde_json::from_str(&out).unwrap();
     let list = members["members"].as_array().unwrap();
+    assert_eq!((&members["role"], &members["term"]), (&"leader".into(), &status(&follower, &[])["term"]));
     assert_eq!(list.iter().map(|member| member["node"].as_u64().unwrap()).collect::<Vec<_>>(), [1, 2, 3]);
     assert!(list.iter().all(|member| member["role"] == "voter" && member["active"] == true), "{members:#}");
 }

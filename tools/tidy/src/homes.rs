@@ -21,7 +21,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("raft", &["replicas"], "consensus"),
     ("protobuf", &["replicas"], "the types of raft's messages; never parsed from the network"),
     ("bytes", &["replicas"], "the types of raft's entries"),
-    ("slog", &["replicas"], "raft's logger, discarded"),
+    ("slog", &["replicas"], "raft's logger"),
     ("mio", &["node"], "sockets that are stepped"),
     ("axum", &["node"], "HTTP"),
     ("tokio", &["node"], "carries HTTP and QUIC"),
