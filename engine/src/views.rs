@@ -235,6 +235,13 @@ impl Engine {
         Some(GatewayView { gateway, instance: found.instance, executed })
     }
 
+    /// Sessions whose connection belongs to a gateway process, and which.
+    pub fn held_by_gateways(&self) -> impl Iterator<Item = (SessionId, GatewayId)> {
+        let rows = self.sessions.rows.numbers().map(|row| self.sessions.rows.at(row));
+        let held = rows.filter(|session| session.connected && session.gateway.is_process());
+        held.map(|session| (session.definition.session, session.gateway))
+    }
+
     /// Every gateway process that ever began, by id.
     pub fn gateways(&self) -> impl Iterator<Item = GatewayView> {
         self.gateways.keys().filter_map(|&gateway| self.gateway(gateway))

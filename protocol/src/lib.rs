@@ -4,7 +4,8 @@
 //!
 //! In reading order: [`ids`], [`money`], [`time`], [`text`], then the layers of the journal from the inside out:
 //! [`wire`] (bodies of commands and events), [`record`] (one command), [`event`] (one effect), [`frame`] (one Raft
-//! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`limits`] every maximum, [`submit`] is where gateways hand over.
+//! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`limits`] every maximum, [`submit`] is where gateways
+//! hand over, and [`link`] how a gateway process does.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
@@ -13,6 +14,7 @@ pub mod frame;
 pub mod hash;
 pub mod ids;
 pub mod limits;
+pub mod link;
 pub mod money;
 pub mod record;
 pub mod reject;

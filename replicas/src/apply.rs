@@ -13,6 +13,7 @@ use protocol::skip::Skip;
 use protocol::{EventBody, Index, Seq, UnixNanos, events};
 
 use crate::fault::HaltCause;
+use crate::history::History;
 use crate::{Halt, ReplicaFault};
 
 /// Engine state at one index of the log, with what is needed to prove it.
@@ -32,6 +33,8 @@ pub(crate) struct Apply {
     base_seq: Seq,
     /// Outputs up to here are in the outbox: this is the second run over these entries.
     outputs_kept_to: Seq,
+    /// What gateway processes were told.
+    history: History,
     produced: Vec<Event>,
     encoded: Vec<u8>,
 }
@@ -44,6 +47,7 @@ impl Apply {
     pub(crate) fn new(engine: Engine, index: Index, effect_hash: Hash) -> Self {
         let base_seq = engine.seq_applied();
         let recent = VecDeque::from([(base_seq, effect_hash)]);
+        let history = History::behind(&engine);
         Self {
             engine,
             index,
@@ -54,6 +58,7 @@ impl Apply {
             passed: BTreeSet::new(),
             base_seq,
             outputs_kept_to: Seq::ZERO,
+            history,
             produced: Vec::new(),
             encoded: Vec::new(),
         }
@@ -138,6 +143,7 @@ impl Apply {
         for event in &self.produced {
             let start = self.encoded.len();
             event.write(&mut self.encoded);
+            self.history.take(event, &self.encoded[start..]);
             if let EventBody::RecordSkipped(_) = &event.body {
                 self.passed.insert(event.seq);
             }
@@ -189,6 +195,10 @@ impl Apply {
 
     pub(crate) fn effect_hash(&self) -> Hash {
         self.effects.0
+    }
+
+    pub(crate) fn history(&self) -> &History {
+        &self.history
     }
 
     pub(crate) fn halted(&self) -> Option<&Halt> {

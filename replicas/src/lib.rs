@@ -9,6 +9,8 @@
 mod apply;
 mod elections;
 mod fault;
+mod history;
+pub mod links;
 mod log;
 mod membership;
 pub mod message;

@@ -5,6 +5,7 @@ mod document;
 mod examples;
 mod golden;
 mod layouts;
+mod link;
 mod random;
 mod refusals;
 mod robustness;
