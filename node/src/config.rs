@@ -3,6 +3,8 @@
 //! Only what differs from host to host stands here. What the cluster trades, who may, and at which fees is commanded
 //! through `sicil apply` and lives in the journal.
 
+pub(crate) mod gateway;
+
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

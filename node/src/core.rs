@@ -4,13 +4,12 @@
 //! in it waits. When a turn had nothing to do, the thread looks again for some microseconds, because waking it up costs
 //! as much, and then parks in the poller until a socket, the journal's writer, an operator or the next deadline.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Engine;
-use gateways::fix::{Acceptor, ConnectionId, OutboxRead};
+use gateways::fix::OutboxRead;
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
@@ -20,17 +19,17 @@ use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, St
 use crate::admin::server::{Question, Questions};
 use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
+use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::introduction::Introductions;
+use crate::gateway_lines::GatewayLines;
 use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
 use crate::peers::Peers;
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
-use crate::relay::Relay;
 use crate::snapshots::Snapshots;
-use crate::sockets::{READ_BYTES, ReadResult, Sockets};
+use crate::sockets::Sockets;
 use crate::status::SessionReport;
 
 /// How long an idle thread looks before it parks.
@@ -45,8 +44,6 @@ const PEER_MESSAGES_PER_TURN: usize = 256;
 const RESENDS_PER_TURN: usize = 4;
 /// … and bytes of each.
 const RESEND_BYTES_MAX: usize = 64 << 10;
-/// Between two looks at all connections; in between only those are looked at where something has happened.
-const SWEEP_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
 /// Why the hot thread ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +62,9 @@ pub(crate) enum CoreFault {
 /// Everything that the hot thread owns.
 pub(crate) struct Core {
     replica: Replica<FileDisk>,
-    acceptor: Acceptor,
-    sockets: Sockets,
+    clients: Clients,
+    /// Clients of gateway processes.
+    gateways: GatewayLines,
     operator: Operator,
     questions: Questions,
     clock: Clock,
@@ -79,53 +77,12 @@ pub(crate) struct Core {
     followed_changes: Option<u64>,
     /// Clients of a follower are served through it.
     relays: bool,
-    relay: Relay,
-    introductions: Introductions,
     /// The term in which clients are served here: gateways belong to the leader.
     serves_term: Option<Term>,
     /// Clients are let in.
     is_open: bool,
-    attention: Attention,
     /// Of the turn; kept for their capacity.
     events: Vec<Event>,
-    read_buffer: Vec<u8>,
-}
-
-/// Connections where something may have to be written or closed. With a thousand sessions, most of them silent, looking
-/// at each in every turn would cost more than an order; a sweep now and then finds what the clock has brought about.
-#[derive(Default)]
-struct Attention {
-    connections: BTreeSet<ConnectionId>,
-    /// By the sessions' openings.
-    of_sessions: BTreeMap<SessionId, ConnectionId>,
-    next_sweep: MonoNanos,
-}
-
-impl Attention {
-    fn to(&mut self, connection: ConnectionId) {
-        self.connections.insert(connection);
-    }
-
-    /// Where an event may have brought about output or an end.
-    fn follow(&mut self, event: &Event) {
-        let session = if let EventBody::SessionOpened(opened) = &event.body {
-            // A connection that is taken over from is closed.
-            let connection = ConnectionId(opened.connection);
-            let before = self.of_sessions.insert(opened.session, connection);
-            self.connections.extend(before.into_iter().chain([connection]));
-            return;
-        } else if let EventBody::SessionRefused(refused) = &event.body {
-            self.to(ConnectionId(refused.connection));
-            return;
-        } else if let EventBody::SessionClosed(closed) = &event.body {
-            Some(closed.session)
-        } else if let EventBody::ResendDue(due) = &event.body {
-            Some(due.session)
-        } else {
-            event.output.map(|number| number.session)
-        };
-        self.connections.extend(session.and_then(|session| self.of_sessions.get(&session)));
-    }
 }
 
 /// How far the end of the node has come.
@@ -150,12 +107,10 @@ impl Core {
             peers: None,
             followed_changes: None,
             relays: false,
-            relay: Relay::default(),
-            introductions: Introductions::default(),
             serves_term: None,
             replica,
-            acceptor: Acceptor::new(gateways::fix::Options::default()),
-            sockets,
+            clients: Clients::new(sockets),
+            gateways: GatewayLines::default(),
             operator: Operator::default(),
             questions,
             clock,
@@ -163,9 +118,7 @@ impl Core {
             publisher,
             snapshots,
             is_open: false,
-            attention: Attention::default(),
             events: Vec::new(),
-            read_buffer: vec![0; READ_BYTES],
         }
     }
 
@@ -241,10 +194,10 @@ impl Core {
             let idle_from = if worked { None } else { Some(*idle_since.get_or_insert(now.mono)) };
             match idle_from {
                 Some(since) if now.mono.since(since) >= SPIN_NANOS => self.park()?,
-                Some(_) => self.sockets.wait(Duration::ZERO)?,
+                Some(_) => self.clients.wait(Duration::ZERO)?,
                 None => {
                     idle_since = None;
-                    self.sockets.wait(Duration::ZERO)?;
+                    self.clients.wait(Duration::ZERO)?;
                 }
             }
         }
@@ -262,10 +215,10 @@ impl Core {
         if !self.turn(now)? {
             let deadlines = [self.replica.next_deadline(), self.publisher.next_deadline()];
             // What is due to a client waits while nothing may be submitted.
-            let client = self.acceptor.next_deadline().filter(|_| self.replica.serving());
+            let client = self.clients.next_deadline().filter(|_| self.replica.serving());
             let due = deadlines.into_iter().chain(client).min().unwrap_or_default();
             let nanos = due.since(now.mono).min(PARK_NANOS_MAX);
-            self.sockets.wait(Duration::from_nanos(nanos))?;
+            self.clients.wait(Duration::from_nanos(nanos))?;
         }
         self.bell.unpark();
         Ok(())
@@ -275,25 +228,25 @@ impl Core {
     fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
         let mut worked = self.answer_operator(now);
         worked |= self.hear_peers()?;
+        worked |= self.hear_gateways(now);
         if let Some(term) = self.serves_term.filter(|_| self.replica.serving()) {
             if !self.operator.is_idle() {
                 worked |= self.operator.submit(term, now.mono, self.replica.sequencer());
             }
             if self.is_open {
-                worked |= self.read_sockets(now);
+                worked |= self.clients.read(now, self.replica.sequencer());
             }
-            self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
+            self.clients.tick(now, self.replica.sequencer());
         } else if self.is_open && !self.serves() {
             worked |= self.serve_through_leader(now);
         }
         worked |= self.replica.step(now, &mut self.events)?;
         self.tell_peers();
         self.mind_the_lead();
+        worked |= self.gateways.step(now.mono, &mut self.replica);
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
-        if self.serves() {
-            self.write_sockets(now);
-        }
+        self.write_clients(now);
         self.snapshots.step(&mut self.replica, now.mono);
         self.publisher.record(&self.replica.take_latencies());
         for line in self.replica.take_raft_log() {
@@ -347,25 +300,18 @@ impl Core {
         let leads = self.replica.leading_term();
         if self.serves_term.is_some() && self.serves_term != leads {
             self.serves_term = None;
-            let open: Vec<_> = self.sockets.open().collect();
-            tracing::warn!(
-                connections = open.len(),
-                "this node does not lead any more: clients have to look elsewhere"
-            );
-            open.into_iter().for_each(|connection| self.sockets.close(connection));
-            self.acceptor = Acceptor::new(gateways::fix::Options::default());
-            self.attention = Attention::default();
+            let connections = self.clients.drop_all();
+            tracing::warn!(connections, "this node does not lead any more: clients have to look elsewhere");
             // Whoever asked is told that nothing is known; a file can be applied again.
             self.operator = Operator::default();
         }
         if self.serves_term.is_none() && leads.is_some() && self.replica.serving() {
             // Those who waited for a leader find it here at their next attempt.
-            self.relay.close(&mut self.sockets);
-            self.introductions = Introductions::default();
+            self.clients.end_relay();
             self.serves_term = leads;
             let engine = self.replica.engine();
             for definition in engine.definitions() {
-                self.acceptor.define(&definition);
+                self.clients.define(&definition);
             }
             self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
         }
@@ -378,14 +324,9 @@ impl Core {
         let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
         let leads_elsewhere = leader.is_some_and(|leader| leader != self.replica.node());
         if self.relays && (fix.is_some() || !leads_elsewhere) {
-            let target = leader.zip(fix);
-            return self.relay.turn(&mut self.sockets, target, now.mono, &mut self.read_buffer);
+            return self.clients.relay(leader.zip(fix), now.mono);
         }
-        self.relay.close(&mut self.sockets);
-        let mut strangers = Vec::new();
-        self.sockets.accept(now.mono, |connection| strangers.push(connection));
-        strangers.iter().for_each(|connection| self.sockets.close(*connection));
-        !strangers.is_empty()
+        self.clients.turn_away(now.mono)
     }
 
     /// Who belongs to the cluster, as this node knows it.
@@ -394,50 +335,10 @@ impl Core {
         Members::of(&self.replica, status, &peers, self.publisher.fix())
     }
 
-    /// Accepts connections and reads one bite from each that the gateway wants to read from.
-    fn read_sockets(&mut self, now: Now) -> bool {
-        let Self { sockets, acceptor, replica, publisher, read_buffer, attention, introductions, .. } = self;
-        let mut worked = false;
-        sockets.accept(now.mono, |connection| {
-            acceptor.connect(connection, now.mono);
-            introductions.expect(connection);
-            worked = true;
-        });
-        let mut last = None;
-        let mut ended = Vec::new();
-        while let Some(connection) = sockets.next_readable(last) {
-            last = Some(connection);
-            if !acceptor.wants_read(connection) {
-                continue;
-            }
-            attention.to(connection);
-            match sockets.read(connection, read_buffer) {
-                ReadResult::Bytes(count) => {
-                    let bytes = read_buffer.get(..count).unwrap_or_default();
-                    publisher.counters.bytes_received += u64::try_from(count).unwrap_or(u64::MAX);
-                    match introductions.strip(connection, bytes) {
-                        Some(said) => {
-                            acceptor.receive(connection, &said, now.mono, now.wall, replica.sequencer());
-                        }
-                        None => ended.push(connection),
-                    }
-                    worked = true;
-                }
-                ReadResult::WouldBlock => {}
-                ReadResult::Closed => ended.push(connection),
-            }
-        }
-        for connection in ended {
-            self.close(connection, now);
-            worked = true;
-        }
-        worked
-    }
-
-    fn close(&mut self, connection: ConnectionId, now: Now) {
-        self.sockets.close(connection);
-        self.introductions.forget(connection);
-        self.acceptor.closed(connection, now.mono, self.replica.sequencer());
+    /// Takes connections of gateway processes, and what came on them.
+    fn hear_gateways(&mut self, now: Now) -> bool {
+        let Some(peers) = &mut self.peers else { return false };
+        self.gateways.hear(now.mono, peers, &mut self.replica)
     }
 
     /// Hands out what followed from committed commands.
@@ -449,57 +350,36 @@ impl Core {
         for event in &self.events {
             self.publisher.counters.observe(event);
             self.operator.deliver(event);
-            self.attention.follow(event);
-            self.acceptor.deliver(event, now.mono, now.wall);
         }
+        self.clients.deliver(&self.events, now, self.replica.sequencer());
         self.events.clear();
-        self.acceptor.resume(now.mono, now.wall, self.replica.sequencer());
         true
     }
 
     /// Answers the gateway's wishes for outputs that are no longer at hand.
     fn read_outbox(&mut self, now: Now) -> bool {
         for done in 0..RESENDS_PER_TURN {
-            let Some(read) = self.acceptor.outbox_read() else { return done > 0 };
-            let OutboxRead { connection, session, epoch, from, to } = read;
+            let Some(read) = self.clients.outbox_read() else { return done > 0 };
+            let OutboxRead { session, epoch, from, to, .. } = read;
             match self.replica.read_outbox(session, epoch, from, to, RESEND_BYTES_MAX) {
-                Ok(events) => {
-                    self.acceptor.outbox_done(&read, &events, now.mono, now.wall);
-                    self.attention.to(connection);
-                }
+                Ok(events) => self.clients.outbox_done(&read, &events, now),
                 Err(fault) => {
-                    // Never a gap fill over what was said: the client finds the line down, and asks again.
-                    tracing::error!(%fault, session = session.0, from = from.0, "outputs cannot be read again");
-                    self.close(connection, now);
+                    tracing::error!(%fault, "outbox");
+                    self.clients.outbox_failed(&read, now.mono, self.replica.sequencer());
                 }
             }
         }
         true
     }
 
-    /// Writes what waits and closes what has ended.
-    fn write_sockets(&mut self, now: Now) {
-        let mut sent = 0;
-        if now.mono >= self.attention.next_sweep {
-            self.attention.next_sweep = now.mono.plus(SWEEP_NANOS);
-            self.attention.connections.extend(self.sockets.open());
+    /// Writes what waits for clients and gateways.
+    fn write_clients(&mut self, now: Now) {
+        self.gateways.tell(&mut self.replica);
+        if !self.serves() {
+            return;
         }
-        self.attention.connections.extend(self.sockets.writable_again.drain(..));
-        while let Some(connection) = self.attention.connections.pop_first() {
-            let output = self.acceptor.output(connection);
-            let mut lost = false;
-            if !output.is_empty() && self.sockets.is_writable(connection) {
-                let written = self.sockets.write(connection, output);
-                self.acceptor.sent(connection, written.unwrap_or(0));
-                sent += written.unwrap_or(0);
-                lost = written.is_none();
-            }
-            if lost || self.acceptor.should_close(connection) {
-                self.close(connection, now);
-            }
-        }
-        self.publisher.counters.bytes_sent += u64::try_from(sent).unwrap_or(u64::MAX);
-        if let Some(applied) = self.publisher.applied_at.take().filter(|_| sent > 0) {
+        let wrote = self.clients.write(now.mono, self.replica.sequencer());
+        if let Some(applied) = self.publisher.applied_at.take().filter(|_| wrote) {
             let nanos = self.clock.mono().since(applied);
             self.publisher.latencies.record(Stage::AppliedToSent, nanos, 1);
         }
@@ -563,11 +443,12 @@ impl Core {
 
     fn publish(&mut self, now: MonoNanos) {
         let counters = &mut self.publisher.counters;
-        counters.connections_accepted = self.sockets.accepted;
-        counters.connections_refused = self.sockets.refused;
-        let (open, relayed) = (self.sockets.open().len(), self.relay.len());
+        (counters.connections_accepted, counters.connections_refused) = self.clients.counts();
+        let (open, relayed) = (self.clients.open(), self.clients.relayed());
         counters.connections_open = u64::try_from(open - relayed).unwrap_or(u64::MAX);
         counters.connections_relayed = u64::try_from(relayed).unwrap_or(u64::MAX);
+        (counters.bytes_received, counters.bytes_sent) =
+            (self.clients.bytes_received, self.clients.bytes_sent);
         let genesis = self.replica.engine().genesis().cloned();
         let status = self.replica.status();
         let members = self.members(&status);
@@ -579,17 +460,15 @@ impl Core {
         if !drain.said_goodbye {
             drain.said_goodbye = true;
             self.publisher.stopping = true;
-            self.sockets.stop_accepting();
-            self.relay.close(&mut self.sockets);
-            self.acceptor.stop(now.mono, self.replica.sequencer());
+            self.clients.stop(now.mono, self.replica.sequencer());
             self.publish(now.mono);
         }
         let status = self.replica.status();
         let settled = status.queue_records == 0 && status.index_applied == status.index_last;
-        let drained = settled && self.operator.is_idle() && self.sockets.open().len() == 0;
+        let drained = settled && self.operator.is_idle() && self.clients.open() == 0;
         if !drained && now.mono >= drain.until {
             tracing::warn!(
-                connections = self.sockets.open().len(),
+                connections = self.clients.open(),
                 settled,
                 "stopping before everything was drained"
             );

@@ -10,6 +10,7 @@
 mod admin;
 mod apply;
 mod bell;
+mod clients;
 mod clock;
 mod config;
 mod core;
@@ -18,6 +19,8 @@ mod demo;
 mod descriptors;
 mod fault;
 mod folder;
+mod gateway;
+mod gateway_lines;
 mod http;
 mod init;
 mod introduction;
@@ -67,6 +70,8 @@ enum Command {
     Start(StartArgs),
     /// Make the folder of one node of a cluster, before its first start.
     Init(InitArgs),
+    /// Start a FIX gateway of its own in front of a cluster: its clients stay connected when the leader changes.
+    Gateway(gateway::Args),
     /// Create or change assets, markets, accounts and sessions, and deposit money, from a file.
     Apply(ApplyArgs),
     /// Show how a running node is.
@@ -90,7 +95,7 @@ enum Command {
     Key(KeyArgs),
     /// Pass over the record at which the engine halted, by an operator's signature.
     Skip(SkipArgs),
-    /// Make certificates for the nodes of a cluster.
+    /// Make certificates for the nodes and gateways of a cluster.
     #[command(subcommand)]
     Pki(pki::PkiCommand),
     /// Read journals: same as `sicil-replay`.
@@ -291,6 +296,9 @@ fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Start(args) => {
             logging::start(args.log.as_deref(), args.json).and_then(|()| start::run(&args))
+        }
+        Command::Gateway(args) => {
+            logging::start(args.log.as_deref(), args.json).and_then(|()| gateway::run(&args))
         }
         Command::Init(args) => init::run(&args),
         Command::Apply(args) => apply::run(&args),

@@ -37,7 +37,7 @@ pub(crate) struct Recovered {
     /// Set at the first signal.
     pub(crate) stopping: Arc<AtomicBool>,
     /// Wakes the hot thread.
-    pub(crate) wake: Box<dyn Fn() + Send>,
+    pub(crate) wake: Box<dyn Fn() + Send + Sync>,
 }
 
 /// The thread, from the hot thread's side.
@@ -110,13 +110,15 @@ async fn patiently<T>(mut told: oneshot::Receiver<T>, clock: Clock) -> Result<T,
     }
 }
 
-struct Signals {
+/// The signals that end the process.
+pub(crate) struct Signals {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    /// In the context of a runtime.
+    pub(crate) fn listen() -> io::Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
@@ -127,8 +129,8 @@ impl Signals {
         }
     }
 
-    /// The first signal drains the node, a second one ends it at once.
-    async fn obey(mut self, stopping: &AtomicBool, wake: &(dyn Fn() + Send)) {
+    /// The first signal drains the process, a second one ends it at once.
+    pub(crate) async fn obey(mut self, stopping: &AtomicBool, wake: &(dyn Fn() + Send + Sync)) {
         self.next().await;
         tracing::info!("stopping: a second signal ends the process at once");
         stopping.store(true, Ordering::Release);

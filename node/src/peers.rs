@@ -15,10 +15,12 @@ mod dial;
 mod endpoint;
 mod greeting;
 pub(crate) mod identity;
+mod line;
 mod roster;
 mod slot;
 #[cfg(test)]
 mod tests;
+mod uplink;
 
 use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
@@ -36,7 +38,10 @@ use tokio::task::AbortHandle;
 
 pub(crate) use self::credentials::Credentials;
 use self::endpoint::Endpoints;
+use self::identity::Party;
+pub(crate) use self::line::GatewayLine;
 use self::slot::{Parcel, Slot};
+pub(crate) use self::uplink::{ClusterLine, Dialer};
 use crate::fault::NodeFault;
 use crate::{folder, threads};
 
@@ -48,6 +53,8 @@ const QUEUE_BYTES_MAX: usize = 8 << 20;
 const MESSAGE_OVERHEAD_BYTES: usize = 64;
 /// Messages of control in a row while bulk waits.
 const CONTROL_RUN_MAX: u32 = 16;
+/// Gateway processes that have connected and were not taken.
+const GATEWAYS_WAITING_MAX: usize = 16;
 /// For peers to hear that this node leaves.
 const FAREWELL: Duration = Duration::from_millis(200);
 
@@ -96,6 +103,28 @@ pub(crate) struct PeerSettings {
     pub(crate) timing: PeerTiming,
 }
 
+/// Who an endpoint is, and how it proves it.
+pub(crate) struct Identity<'a> {
+    /// The cluster that certificates have to name.
+    pub(crate) cluster: ClusterId,
+    /// Its owner.
+    pub(crate) party: Party,
+    /// The owner's certificate and key, and the authority of all.
+    pub(crate) credentials: &'a Credentials,
+    /// How soon silence counts as loss.
+    pub(crate) timing: PeerTiming,
+    /// Where it takes FIX clients, for peers to hear.
+    pub(crate) fix: SocketAddr,
+}
+
+impl PeerSettings {
+    fn identity(&self) -> Identity<'_> {
+        let Self { cluster, node, credentials, timing, fix, .. } = self;
+        let party = Party::Node(*node);
+        Identity { cluster: *cluster, party, credentials, timing: *timing, fix: *fix }
+    }
+}
+
 /// One peer, for `status`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PeerReport {
@@ -142,6 +171,8 @@ pub(crate) struct Peers {
     peers: Vec<Peer>,
     /// In this node's own file, whose word on addresses counts for itself.
     configured: BTreeSet<NodeId>,
+    /// Gateway processes that have connected.
+    gateways: mpsc::Receiver<GatewayLine>,
     endpoints: Arc<Endpoints>,
     runtime: Handle,
     local: SocketAddr,
@@ -173,12 +204,14 @@ impl Peers {
         let instance = u64::from_le_bytes(folder::random()?);
         let endpoints = {
             let _entered = runtime.enter();
-            Arc::new(Endpoints::new(&settings, socket, instance, Arc::new(wake))?)
+            Arc::new(Endpoints::new(&settings.identity(), socket, instance, Arc::new(wake))?)
         };
         let (stop, stopped) = oneshot::channel();
+        let (gateway_lines, gateways) = mpsc::channel(GATEWAYS_WAITING_MAX);
         let mut peers = Self {
             peers: Vec::new(),
             configured: settings.peers.iter().map(|peer| peer.id).collect(),
+            gateways,
             endpoints: Arc::clone(&endpoints),
             runtime: runtime.handle().clone(),
             local,
@@ -191,7 +224,7 @@ impl Peers {
             peers.add(peer)?;
         }
         // Once all are known: who calls now must not be taken for a stranger.
-        let thread = threads::start("peers", move || serve(runtime, &endpoints, stopped));
+        let thread = threads::start("peers", move || serve(runtime, &endpoints, gateway_lines, stopped));
         peers.thread = Some(thread.map_err(NodeFault::io("thread"))?);
         Ok(peers)
     }
@@ -202,7 +235,7 @@ impl Peers {
     /// If its connections cannot be configured.
     pub(crate) fn add(&mut self, peer: PeerAddress) -> Result<(), NodeFault> {
         let PeerAddress { id, address } = peer;
-        if id == self.endpoints.node() || self.peer(id).is_some_and(|peer| peer.slot.address == address) {
+        if self.endpoints.is(id) || self.peer(id).is_some_and(|peer| peer.slot.address == address) {
             return Ok(());
         }
         self.remove(id);
@@ -262,6 +295,11 @@ impl Peers {
         self.control_run = 0;
         let bulk = self.take(Lane::Bulk);
         if bulk.is_none() && was_bulks_turn { self.take(Lane::Control) } else { bulk }
+    }
+
+    /// A gateway process that has connected.
+    pub(crate) fn next_gateway(&mut self) -> Option<GatewayLine> {
+        self.gateways.try_recv().ok()
     }
 
     fn peer(&self, id: NodeId) -> Option<&Peer> {
@@ -324,11 +362,16 @@ fn pair() -> ([mpsc::Sender<Parcel>; 2], [mpsc::Receiver<Parcel>; 2]) {
 }
 
 /// The thread.
-fn serve(runtime: Runtime, endpoints: &Arc<Endpoints>, stopped: oneshot::Receiver<()>) {
+fn serve(
+    runtime: Runtime,
+    endpoints: &Arc<Endpoints>,
+    gateways: mpsc::Sender<GatewayLine>,
+    stopped: oneshot::Receiver<()>,
+) {
     runtime.block_on(async {
         tokio::select! {
             _ = stopped => {}
-            () = accept::serve(Arc::clone(endpoints)) => {}
+            () = accept::serve(Arc::clone(endpoints), gateways) => {}
         }
         endpoints.close(FAREWELL).await;
     });

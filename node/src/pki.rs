@@ -1,4 +1,4 @@
-//! `sicil pki`: an authority for one cluster and certificates for its nodes, in files. It is meant for tests and small
+//! `sicil pki`: an authority for one cluster and certificates for its nodes and gateways, in files. It is meant for tests and small
 //! installations; any authority will do that writes the names of `peers::identity` into its certificates.
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use protocol::{ClusterId, NodeId};
+use protocol::limits::GATEWAYS_MAX;
+use protocol::{ClusterId, GatewayId, NodeId};
 use rcgen::string::Ia5String;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
@@ -18,7 +19,7 @@ use rcgen::{
 
 use crate::clock::Clock;
 use crate::fault::NodeFault;
-use crate::peers::identity;
+use crate::peers::identity::{self, Party};
 use crate::text_file::{FileFault, read_text};
 use crate::{folder, print};
 
@@ -39,7 +40,7 @@ const HOSTS_MAX: usize = 32;
 pub(crate) enum PkiCommand {
     /// Make an authority and draw the id of a new cluster, which is printed.
     Init(InitArgs),
-    /// Issue a node's certificate and key.
+    /// Issue the certificate and key of a node, or of a gateway process.
     Issue(IssueArgs),
 }
 
@@ -52,15 +53,34 @@ pub(crate) struct InitArgs {
 
 #[derive(Args)]
 pub(crate) struct IssueArgs {
-    /// Folder of the authority; the files nodeN.pem and nodeN.key are made in it.
+    /// Folder of the authority; the files nodeN.pem and nodeN.key, or gatewayN.pem and gatewayN.key, are made in it.
     #[arg(long, value_name = "DIR")]
     dir: PathBuf,
-    /// Id of the node.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    node: u64,
+    #[command(flatten)]
+    whose: Whose,
     /// A name or an address of its host, for tools that look at one; nodes look at cluster and id alone.
     #[arg(long, value_name = "NAME_OR_IP")]
     host: Vec<String>,
+}
+
+#[derive(Args)]
+#[group(required = true, multiple = false)]
+struct Whose {
+    /// Id of the node.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    node: Option<u64>,
+    /// Id of the gateway process.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=i64::from(GATEWAYS_MAX)))]
+    gateway: Option<u32>,
+}
+
+impl Whose {
+    fn party(&self) -> Party {
+        match self.gateway {
+            Some(gateway) => Party::Gateway(GatewayId(gateway)),
+            None => Party::Node(NodeId(self.node.unwrap_or_default())),
+        }
+    }
 }
 
 /// Runs the command.
@@ -71,7 +91,7 @@ pub(crate) fn run(command: &PkiCommand) -> Result<(), NodeFault> {
     match command {
         PkiCommand::Init(args) => print(&format!("id = \"{:032x}\"\n", init(&args.dir)?.0)),
         PkiCommand::Issue(args) => {
-            let (certificate, key) = issue(&args.dir, NodeId(args.node), &args.host)?;
+            let (certificate, key) = issue(&args.dir, args.whose.party(), &args.host)?;
             print(&format!("{}\n{}\n", certificate.display(), key.display()))
         }
     }
@@ -98,16 +118,16 @@ pub(crate) fn init_for(dir: &Path, cluster: ClusterId) -> Result<(), NodeFault> 
     write_new(&path(CLUSTER), &format!("{:032x}\n", cluster.0), 0o644)
 }
 
-/// Issues a certificate for `node` by the authority in `dir`; the paths of certificate and key.
-pub(crate) fn issue(dir: &Path, node: NodeId, hosts: &[String]) -> Result<(PathBuf, PathBuf), NodeFault> {
+/// Issues a certificate for `party` by the authority in `dir`; the paths of certificate and key.
+pub(crate) fn issue(dir: &Path, party: Party, hosts: &[String]) -> Result<(PathBuf, PathBuf), NodeFault> {
     let cluster = read_cluster(&dir.join(CLUSTER))?;
     let key_path = dir.join(AUTHORITY_KEY);
     let authority_key = KeyPair::from_pem(&read_text(&key_path, FILE_BYTES_MAX)?)
         .map_err(|error| NodeFault::from(wrong(&key_path, error.to_string())))?;
     let issuer = Issuer::new(authority(cluster), authority_key);
-    let params = node_params(cluster, node, hosts)?;
-    let (certificate_path, key_path) =
-        (dir.join(format!("node{node}.pem")), dir.join(format!("node{node}.key")));
+    let params = params_of(cluster, party, hosts)?;
+    let name = party.to_string().replace(' ', "");
+    let (certificate_path, key_path) = (dir.join(format!("{name}.pem")), dir.join(format!("{name}.key")));
     refuse_existing(&certificate_path)?;
     refuse_existing(&key_path)?;
     let key = KeyPair::generate().map_err(internal)?;
@@ -125,19 +145,21 @@ fn authority(cluster: ClusterId) -> CertificateParams {
     params
 }
 
-fn node_params(cluster: ClusterId, node: NodeId, hosts: &[String]) -> Result<CertificateParams, NodeFault> {
+fn params_of(cluster: ClusterId, party: Party, hosts: &[String]) -> Result<CertificateParams, NodeFault> {
     if hosts.len() > HOSTS_MAX {
         return Err(NodeFault::Usage(format!("{} hosts, {HOSTS_MAX} are allowed", hosts.len())));
     }
-    let mut params = named(format!("Sicil node {node}"));
+    let mut params = named(format!("Sicil {party}"));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages =
-        vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = match party {
+        Party::Node(_) => vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth],
+        Party::Gateway(_) => vec![ExtendedKeyUsagePurpose::ClientAuth],
+    };
     params.use_authority_key_identifier_extension = true;
     let ascii = |text: &str| {
         Ia5String::try_from(text).map_err(|_| NodeFault::Usage(format!("--host {text:?}: not ASCII")))
     };
-    params.subject_alt_names.push(SanType::URI(ascii(&identity::name_of(cluster, node))?));
+    params.subject_alt_names.push(SanType::URI(ascii(&identity::name_of(cluster, party))?));
     for host in hosts {
         params.subject_alt_names.push(match host.parse::<IpAddr>() {
             Ok(address) => SanType::IpAddress(address),

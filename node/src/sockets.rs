@@ -110,6 +110,11 @@ impl Sockets {
         Ok((sockets, bell))
     }
 
+    /// Connections are numbered from `base` on; before the first.
+    pub(crate) fn number_from(&mut self, base: u64) {
+        self.next = base + CONNECTIONS_FROM;
+    }
+
     /// Waits for a socket or the bell, no longer than `timeout`.
     pub(crate) fn wait(&mut self, timeout: Duration) -> io::Result<()> {
         match self.poll.poll(&mut self.events, Some(timeout)) {

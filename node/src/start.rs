@@ -176,12 +176,14 @@ fn assemble(
     Ok((core, fixed))
 }
 
-fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
+/// Wakes the thread of `bell`.
+pub(crate) fn ringer(bell: &Bell) -> impl Fn() + Send + Sync + 'static {
     let bell = bell.clone();
     move || bell.ring()
 }
 
-fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, NodeFault> {
+/// Takes a port.
+pub(crate) fn listen(listener: &'static str, address: SocketAddr) -> Result<TcpListener, NodeFault> {
     TcpListener::bind(address).map_err(|source| NodeFault::Listen { listener, address, source })
 }
 

@@ -5,15 +5,18 @@
 
 use std::sync::Arc;
 
-use protocol::NodeId;
 use protocol::limits::PEER_MESSAGE_BYTES_MAX;
-use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream};
+use protocol::{GatewayId, NodeId};
+use quinn::{Connection, ConnectionError, Incoming, ReadExactError, RecvStream, SendStream};
 use rustls::pki_types::CertificateDer;
+use tokio::sync::mpsc;
 
 use super::endpoint::{Endpoints, HANDSHAKES_MAX};
 use super::greeting::{Greeting, HELLO_BYTES};
+use super::identity::Party;
+use super::line::{GatewayLine, LineFault};
 use super::slot::{self, LaneState, Parcel, Slot};
-use super::{Lane, identity};
+use super::{Lane, identity, line};
 
 /// Codes with which a connection is closed, for who reads the other end's log.
 const UNKNOWN_NODE: u32 = 1;
@@ -38,7 +41,7 @@ enum Breach {
     Lane(u8),
     #[error("its hello is none")]
     Hello,
-    #[error("a message of {0} bytes is announced, 1 to {PEER_MESSAGE_BYTES_MAX} are allowed")]
+    #[error("a message of {0} bytes is announced, more than are allowed, or none")]
     Length(u32),
     #[error("its certificate names no node")]
     Nameless,
@@ -47,7 +50,7 @@ enum Breach {
 }
 
 /// Lets connections in until the endpoint is closed.
-pub(super) async fn serve(endpoints: Arc<Endpoints>) {
+pub(super) async fn serve(endpoints: Arc<Endpoints>, gateways: mpsc::Sender<GatewayLine>) {
     while let Some(incoming) = endpoints.endpoint.accept().await {
         // Under pressure an address has to show that it is its sender's before anything is computed for it.
         let places = endpoints.handshakes.available_permits();
@@ -62,14 +65,15 @@ pub(super) async fn serve(endpoints: Arc<Endpoints>) {
             incoming.ignore();
             continue;
         };
-        let endpoints = Arc::clone(&endpoints);
+        let (endpoints, gateways) = (Arc::clone(&endpoints), gateways.clone());
         tokio::spawn(async move {
             let address = incoming.remote_address();
             let let_in = tokio::time::timeout(endpoints.handshake_time(), let_in(&endpoints, incoming));
             let let_in = let_in.await.unwrap_or(Err(Breach::Silent));
             drop(place);
             let breach = match let_in {
-                Ok(guest) => guest.read(&endpoints).await,
+                Ok(Guest::Peer(peer)) => peer.read(&endpoints).await,
+                Ok(Guest::Gateway(caller)) => caller.carry(&endpoints, &gateways).await,
                 Err(breach) => Some(breach),
             };
             if let Some(breach) = breach {
@@ -82,8 +86,22 @@ pub(super) async fn serve(endpoints: Arc<Endpoints>) {
     }
 }
 
+/// Who was let in.
+enum Guest {
+    Peer(Caller),
+    Gateway(GatewayCaller),
+}
+
+/// A gateway's connection, and its stream.
+struct GatewayCaller {
+    connection: Connection,
+    send: SendStream,
+    receive: RecvStream,
+    gateway: GatewayId,
+}
+
 /// A peer's connection, and the stream on which it sends.
-struct Guest {
+struct Caller {
     connection: Connection,
     stream: RecvStream,
     slot: Arc<Slot>,
@@ -93,7 +111,13 @@ struct Guest {
 /// The handshake, the hello, and the welcome.
 async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Breach> {
     let connection = incoming.accept()?.await?;
-    let node = node_of(&connection).ok_or(Breach::Nameless)?;
+    let node = match party_of(&connection).ok_or(Breach::Nameless)? {
+        Party::Node(node) => node,
+        Party::Gateway(gateway) => {
+            let (send, receive) = connection.accept_bi().await?;
+            return Ok(Guest::Gateway(GatewayCaller { connection, send, receive, gateway }));
+        }
+    };
     let slot = endpoints.slots().get(&node).cloned();
     let Some(slot) = slot else {
         if endpoints.was_removed(node) {
@@ -128,16 +152,32 @@ async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Brea
         seen.instance = greeting.instance;
         seen.hellos += 1;
     });
-    Ok(Guest { connection, stream, slot, lane })
+    Ok(Guest::Peer(Caller { connection, stream, slot, lane }))
 }
 
-/// The node that the certificate of the connection names; the handshake has verified it.
-fn node_of(connection: &Connection) -> Option<NodeId> {
+/// Who the certificate of the connection names; the handshake has verified it.
+fn party_of(connection: &Connection) -> Option<Party> {
     let certificates = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-    identity::claimed(certificates.first()?).ok().map(|(_, node)| node)
+    identity::claimed(certificates.first()?).ok().map(|(_, party)| party)
 }
 
-impl Guest {
+impl GatewayCaller {
+    /// Carries its messages to the end of the connection; what it did wrong, if it did.
+    async fn carry(self, endpoints: &Endpoints, gateways: &mpsc::Sender<GatewayLine>) -> Option<Breach> {
+        let Self { connection, send, receive, gateway } = self;
+        let (line, carrier) = line::line();
+        if gateways.send(GatewayLine { gateway, line }).await.is_err() {
+            return Some(Breach::Leaving);
+        }
+        (endpoints.wake)();
+        match carrier.carry(&connection, send, receive, &*endpoints.wake).await {
+            LineFault::Length(bytes) => Some(Breach::Length(bytes)),
+            LineFault::Read(_) | LineFault::Write(_) | LineFault::Closed => None,
+        }
+    }
+}
+
+impl Caller {
     /// Reads to the end of the connection; what the peer did wrong, if it did.
     async fn read(mut self, endpoints: &Endpoints) -> Option<Breach> {
         let state = self.slot.lane(self.lane);

@@ -26,7 +26,7 @@ const COPY_BYTES_MAX: usize = 8 << 10;
 /// How often the round trip is noted.
 const RTT_INTERVAL: Duration = Duration::from_millis(250);
 /// Sent as the host's name, and not looked at: the certificate names a node.
-const HOST: &str = "sicil";
+pub(super) const HOST: &str = "sicil";
 
 /// Codes of QUIC for a TLS handshake that failed (RFC 9001, section 4.8).
 const TLS_ALERTS: std::ops::Range<u64> = 0x100..0x200;
@@ -120,7 +120,7 @@ async fn connect(
 }
 
 /// The first address of the kind that our socket reaches.
-async fn resolve(address: &str, local: IpAddr) -> Result<SocketAddr, String> {
+pub(super) async fn resolve(address: &str, local: IpAddr) -> Result<SocketAddr, String> {
     let all = tokio::net::lookup_host(address).await.map_err(|error| error.to_string())?;
     let mut usable = all.filter(|found| local.is_ipv6() || found.is_ipv4());
     usable.next().ok_or_else(|| format!("{address} has no address that {local} reaches"))
@@ -155,7 +155,7 @@ async fn greet(
 }
 
 /// For operators: what the other end thinks of our certificate comes as a bare number.
-fn why(error: &ConnectionError) -> String {
+pub(super) fn why(error: &ConnectionError) -> String {
     if let ConnectionError::ConnectionClosed(close) = error
         && TLS_ALERTS.contains(&close.error_code.into())
     {
@@ -238,7 +238,7 @@ fn discard(queue: &mut mpsc::Receiver<Parcel>, state: &LaneState) {
 }
 
 /// Between a half and the whole, so that nodes that lost each other at once do not all call at once.
-fn jittered(whole: Duration) -> Duration {
+pub(super) fn jittered(whole: Duration) -> Duration {
     let half = whole / 2;
     let random = folder::random::<1>().map_or(u8::MAX, |[byte]| byte);
     half + half * u32::from(random) / 255

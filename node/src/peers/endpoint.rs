@@ -22,9 +22,9 @@ use rustls::version::TLS13;
 use tokio::sync::Semaphore;
 
 use super::greeting::Greeting;
-use super::identity::{self, Authority, Callers, Dialled};
+use super::identity::{self, Authority, Callers, Dialled, Party};
 use super::slot::{Slot, lock};
-use super::{PeerSettings, PeerTiming};
+use super::{Identity, PeerTiming};
 use crate::clock::Clock;
 use crate::fault::NodeFault;
 
@@ -71,7 +71,7 @@ pub(super) struct Endpoints {
     callers: Mutex<BTreeMap<NodeId, SocketAddr>>,
     refused: AtomicU64,
     complaints: Complaints,
-    node: NodeId,
+    own: Party,
 }
 
 /// What every handshake needs.
@@ -83,35 +83,32 @@ struct Tls {
 }
 
 impl Endpoints {
-    /// Takes over the socket. In the context of the runtime.
+    /// Takes over the socket. In the context of the runtime. Only a node answers who calls.
     pub(super) fn new(
-        settings: &PeerSettings,
+        identity: &Identity<'_>,
         socket: UdpSocket,
         instance: u64,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, NodeFault> {
-        let tls = Tls::new(settings)?;
+        let tls = Tls::new(identity)?;
         for set in [sockopt::set_socket_recv_buffer_size, sockopt::set_socket_send_buffer_size] {
             if let Err(error) = set(&socket, SOCKET_BUFFER_BYTES) {
                 tracing::debug!(%error, "buffer of the peers' socket");
             }
         }
-        let (dialling, answering) = transports(settings.timing)?;
-        let mut server = ServerConfig::with_crypto(tls.server()?);
-        server
-            .transport_config(Arc::new(answering))
-            .migration(false)
-            .max_incoming(HANDSHAKES_MAX)
-            .incoming_buffer_size(HANDSHAKE_BYTES_MAX)
-            .incoming_buffer_size_total(HANDSHAKE_BYTES_MAX * HANDSHAKES_MAX as u64);
+        let (dialling, answering) = transports(identity.timing)?;
+        let server = match identity.party {
+            Party::Node(_) => Some(answers(tls.server()?, answering)),
+            Party::Gateway(_) => None,
+        };
         let mut config = EndpointConfig::default();
         config.max_udp_payload_size(DATAGRAM_BYTES_MAX).map_err(internal)?;
-        let endpoint = Endpoint::new(config, Some(server), socket, Arc::new(TokioRuntime))
+        let endpoint = Endpoint::new(config, server, socket, Arc::new(TokioRuntime))
             .map_err(NodeFault::io("the peers' socket"))?;
         Ok(Self {
             endpoint,
-            timing: settings.timing,
-            greeting: Greeting { instance, fix: settings.fix },
+            timing: identity.timing,
+            greeting: Greeting { instance, fix: identity.fix },
             wake,
             dials: Semaphore::new(DIALS_MAX),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),
@@ -122,13 +119,13 @@ impl Endpoints {
             callers: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             complaints: Complaints::new(),
-            node: settings.node,
+            own: identity.party,
         })
     }
 
-    /// This node.
-    pub(super) fn node(&self) -> NodeId {
-        self.node
+    /// Whether this is `node`.
+    pub(super) fn is(&self, node: NodeId) -> bool {
+        self.own == Party::Node(node)
     }
 
     /// The peers, by id.
@@ -199,8 +196,8 @@ impl Endpoints {
 
 impl Tls {
     /// Refuses certificates that no peer would take, so that the mistake shows at the start.
-    fn new(settings: &PeerSettings) -> Result<Self, NodeFault> {
-        let PeerSettings { cluster, node, credentials, .. } = settings;
+    fn new(identity: &Identity<'_>) -> Result<Self, NodeFault> {
+        let Identity { cluster, party, credentials, .. } = identity;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let anchors = credentials.authority.iter().map(|der| {
             webpki::anchor_from_trusted_cert(der).map(|anchor| anchor.to_owned()).map_err(|error| {
@@ -209,9 +206,9 @@ impl Tls {
         });
         let anchors = anchors.collect::<Result<Vec<_>, _>>()?;
         let algorithms = provider.signature_verification_algorithms;
-        let authority = Arc::new(Authority::new(anchors, algorithms, *cluster, *node));
+        let authority = Arc::new(Authority::new(anchors, algorithms, *cluster, *party));
         let chain = credentials.chain.clone();
-        refuse_other(chain.first(), *cluster, *node)?;
+        refuse_other(chain.first(), *cluster, *party)?;
         Ok(Self { provider, authority, chain, key: credentials.key.clone_key() })
     }
 
@@ -245,15 +242,26 @@ impl Tls {
     }
 }
 
-fn refuse_other(own: Option<&CertificateDer<'_>>, cluster: ClusterId, node: NodeId) -> Result<(), NodeFault> {
+fn answers(tls: Arc<QuicServerConfig>, transport: TransportConfig) -> ServerConfig {
+    let mut server = ServerConfig::with_crypto(tls);
+    server
+        .transport_config(Arc::new(transport))
+        .migration(false)
+        .max_incoming(HANDSHAKES_MAX)
+        .incoming_buffer_size(HANDSHAKE_BYTES_MAX)
+        .incoming_buffer_size_total(HANDSHAKE_BYTES_MAX * HANDSHAKES_MAX as u64);
+    server
+}
+
+fn refuse_other(own: Option<&CertificateDer<'_>>, cluster: ClusterId, party: Party) -> Result<(), NodeFault> {
     let wrong = |found: String| {
-        let expected = identity::name_of(cluster, node);
+        let expected = identity::name_of(cluster, party);
         NodeFault::Usage(format!("tls.certificate: one for {expected} is needed, found {found}"))
     };
     let own = own.ok_or_else(|| wrong("none".to_owned()))?;
     match identity::claimed(own) {
-        Ok(found) if found == (cluster, node) => Ok(()),
-        Ok((cluster, node)) => Err(wrong(identity::name_of(cluster, node))),
+        Ok(found) if found == (cluster, party) => Ok(()),
+        Ok((cluster, party)) => Err(wrong(identity::name_of(cluster, party))),
         Err(refusal) => Err(wrong(format!("this: {refusal}"))),
     }
 }

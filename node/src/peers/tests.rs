@@ -31,7 +31,7 @@ impl Authority {
         let file = |name: String| self.dir.join(name);
         let (certificate, key) = (file(format!("node{node}.pem")), file(format!("node{node}.key")));
         if !certificate.exists() {
-            pki::issue(&self.dir, NodeId(node), &[]).unwrap();
+            pki::issue(&self.dir, Party::Node(NodeId(node)), &[]).unwrap();
         }
         Credentials::load(&file("ca.pem".to_owned()), &certificate, &key).unwrap()
     }
@@ -508,7 +508,8 @@ fn bulk_has_its_turn_among_control() {
 fn rogue(authority: &Authority, to: SocketAddr, says: &[u8]) -> quinn::ConnectionError {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let endpoints = Endpoints::new(&authority.settings(2, &[]), socket(), 1, Arc::new(|| {})).unwrap();
+        let endpoints =
+            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), 1, Arc::new(|| {})).unwrap();
         let client = endpoints.client_for(NodeId(1)).unwrap();
         let connection = endpoints.endpoint.connect_with(client, to, "rogue").unwrap().await.unwrap();
         let (mut stream, _answer) = connection.open_bi().await.unwrap();
@@ -552,7 +553,8 @@ fn among_many_that_say_nothing_a_peer_is_let_in() {
     let places = || first.endpoints.handshakes.available_permits();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let silent = runtime.block_on(async {
-        let endpoints = Endpoints::new(&authority.settings(2, &[]), socket(), 1, Arc::new(|| {})).unwrap();
+        let endpoints =
+            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), 1, Arc::new(|| {})).unwrap();
         let client = endpoints.client_for(NodeId(1)).unwrap();
         let mut silent = Vec::new();
         // The last of them had to show first that the address was theirs.
@@ -623,7 +625,8 @@ fn whoever_waits_is_woken_by_a_message() {
 fn keys_that_others_can_read_are_refused() {
     use std::os::unix::fs::PermissionsExt;
     let authority = Authority::new(1);
-    let (certificate, key) = pki::issue(&authority.dir, NodeId(1), &["localhost".to_owned()]).unwrap();
+    let (certificate, key) =
+        pki::issue(&authority.dir, Party::Node(NodeId(1)), &["localhost".to_owned()]).unwrap();
     let load = |key: &Path| Credentials::load(&authority.dir.join("ca.pem"), &certificate, key);
     assert!(load(&key).is_ok());
     let said = load(&certificate).err().unwrap().to_string();
@@ -633,7 +636,7 @@ fn keys_that_others_can_read_are_refused() {
     assert!(said.contains("no private key"), "{said}");
     let said = Credentials::load(&key, &certificate, &key).err().unwrap().to_string();
     assert!(said.contains("no certificate"), "{said}");
-    let twice = pki::issue(&authority.dir, NodeId(1), &[]).err().unwrap().to_string();
+    let twice = pki::issue(&authority.dir, Party::Node(NodeId(1)), &[]).err().unwrap().to_string();
     assert!(twice.contains("not overwritten"), "{twice}");
 }
 

@@ -16,8 +16,10 @@ const NO_RELAY: &str = "[fix]\nrelay = false\n";
 
 /// Three configured nodes; those that run are there.
 pub(crate) struct Cluster {
-    folder: Folder,
+    pub(crate) folder: Folder,
     pub(crate) nodes: Vec<Option<Node>>,
+    /// As a configuration lists the nodes.
+    pub(crate) peers: String,
 }
 
 impl Cluster {
@@ -46,7 +48,7 @@ impl Cluster {
             );
             folder.write(&format!("node{node}.toml"), &text);
         }
-        Self { folder, nodes: vec![None, None, None] }
+        Self { folder, nodes: vec![None, None, None], peers }
     }
 
     pub(crate) fn pki(&self) -> PathBuf {
@@ -89,6 +91,22 @@ impl Cluster {
     fn start_all(&mut self) {
         let launched = [0, 1, 2].map(|place| Node::launch(&self.data(place), &self.config(place)));
         self.nodes = launched.map(|child| Some(Node::when_ready(child))).into();
+    }
+
+    /// Waits until all have come to the same seq, and compares what they have there.
+    pub(crate) fn agree(&self) {
+        loop {
+            let reports: Vec<_> = (0..3).map(|place| status(&self.data(place), &["--hash"])).collect();
+            let [first, others @ ..] = &reports[..] else { unreachable!() };
+            if others.iter().all(|other| other["seq_applied"] == first["seq_applied"]) {
+                assert!(
+                    others.iter().all(|other| other["state_hash"] == first["state_hash"]),
+                    "{reports:#?}"
+                );
+                assert!(others.iter().all(|other| other["effect_hash"] == first["effect_hash"]));
+                return;
+            }
+        }
     }
 
     /// Logs on wherever the leader is.
@@ -147,16 +165,8 @@ fn twenty_kills_of_the_leader_lose_nothing_and_double_nothing() {
     }
     assert_eq!(again, BTreeMap::new(), "no order was taken twice");
 
-    let orders = loop {
-        let reports: Vec<_> = (0..3).map(|place| status(&cluster.data(place), &["--hash"])).collect();
-        let [first, others @ ..] = &reports[..] else { unreachable!() };
-        if others.iter().all(|other| other["seq_applied"] == first["seq_applied"]) {
-            assert!(others.iter().all(|other| other["state_hash"] == first["state_hash"]), "{reports:#?}");
-            assert!(others.iter().all(|other| other["effect_hash"] == first["effect_hash"]));
-            break sent.len();
-        }
-    };
-    assert_eq!(orders, 120);
+    cluster.agree();
+    assert_eq!(sent.len(), 120);
     for node in cluster.nodes.iter_mut().filter_map(Option::take) {
         assert!(node.stop().success());
     }

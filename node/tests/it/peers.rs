@@ -35,6 +35,8 @@ fn an_authority_is_made_once_and_issues_certificates() {
     let (certificate, key) = (dir.join("node7.pem"), dir.join("node7.key"));
     assert_eq!(out, format!("{}\n{}\n", certificate.display(), key.display()));
     assert_eq!((mode(&certificate), mode(&key)), (0o644, 0o600));
+    assert_eq!(pki(&dir, "issue", &["--gateway", "7"]).0, 0);
+    assert!(dir.join("gateway7.pem").exists() && mode(&dir.join("gateway7.key")) == 0o600);
     let (code, _, err) = pki(&dir, "issue", &["--node", "7"]);
     assert_eq!(code, 2);
     assert!(err.contains("node7.pem exists"), "{err}");
@@ -48,7 +50,9 @@ fn what_cannot_be_issued_is_said() {
     assert_eq!(code, 2);
     assert!(err.contains("cluster.id"), "there is no authority: {err}");
     assert_eq!(pki(&dir, "init", &[]).0, 0);
-    assert_eq!(pki(&dir, "issue", &["--node", "0"]).0, 2);
+    for whose in [&["--node", "0"][..], &["--gateway", "257"], &["--gateway", "1", "--node", "1"], &[]] {
+        assert_eq!(pki(&dir, "issue", whose).0, 2, "{whose:?}");
+    }
     let (code, _, err) = pki(&dir, "issue", &["--node", "1", "--host", "k\u{f6}ln"]);
     assert_eq!(code, 2);
     assert!(err.contains("not ASCII"), "{err}");

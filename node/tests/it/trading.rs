@@ -19,13 +19,15 @@ pub(crate) struct Client {
     stream: Option<TcpStream>,
     started: Instant,
     received: Vec<Message>,
+    /// Everything that came, in the order of the numbers.
+    pub(crate) heard: Vec<Message>,
 }
 
 impl Client {
     #[expect(clippy::disallowed_methods, reason = "a client has clocks of its own")]
     pub(crate) fn new(comp_id: &str) -> Self {
         let session = Initiator::new(Settings::new(comp_id, "SICIL"));
-        Self { session, stream: None, started: Instant::now(), received: Vec::new() }
+        Self { session, stream: None, started: Instant::now(), received: Vec::new(), heard: Vec::new() }
     }
 
     #[expect(clippy::disallowed_methods, reason = "a client has clocks of its own")]
@@ -80,7 +82,9 @@ impl Client {
             let stream = self.stream.as_mut().unwrap();
             // A peer that has closed already is met by the read below.
             stream.write_all(&output).unwrap_or_default();
-            self.received.extend(self.session.take_received());
+            let came = self.session.take_received();
+            self.heard.extend(came.iter().cloned());
+            self.received.extend(came);
             if done(self) {
                 return true;
             }
