@@ -70,6 +70,8 @@ pub struct Replica<D: Disk> {
     pub(crate) last_hint: MonoNanos,
     /// Blocks that were durable at the last hint.
     pub(crate) hinted_blocks: u64,
+    /// Blocks that are durable, and since when.
+    pub(crate) last_block: (u64, MonoNanos),
     /// Snapshots on their way, from us and to us.
     pub(crate) transfers: Transfers,
     pub(crate) elections: ElectionWatch,
@@ -104,6 +106,9 @@ const OUTBOX_HELD_BYTES: usize = 64 << 20;
 const ROOM_CHECK_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two syncs of the hint how far the journal is durable: what a device that lies about a write can hide.
 const HINT_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// Without a new block for so long nobody waits for the disk, and the turn may wait for the hint's sync. Under load that would hold up
+/// orders ten times a second, and heartbeats for as long as a busy disk takes, while each block tells of the one before it anyway.
+const QUIET_NANOS: u64 = 20 * NANOS_PER_MILLI;
 /// Between a snapshot and one that a peer needs.
 const WANTED_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two pulses.
@@ -178,10 +183,16 @@ impl<D: Disk> Replica<D> {
         {
             self.outbox.flush();
         }
-        let is_quiet = is_idle && !journal.in_flight() && !journal.gathered();
-        if is_quiet && journal.stats().blocks != self.hinted_blocks && now.since(self.last_hint) >= HINT_NANOS
-        {
-            (self.last_hint, self.hinted_blocks) = (now, journal.stats().blocks);
+        let blocks = journal.stats().blocks;
+        if self.last_block.0 != blocks {
+            self.last_block = (blocks, now);
+        }
+        let is_quiet = is_idle
+            && !journal.in_flight()
+            && !journal.gathered()
+            && now.since(self.last_block.1) >= QUIET_NANOS;
+        if is_quiet && blocks != self.hinted_blocks && now.since(self.last_hint) >= HINT_NANOS {
+            (self.last_hint, self.hinted_blocks) = (now, blocks);
             journal.sync_hint().map_err(ReplicaFault::Journal)?;
         }
         Ok(())

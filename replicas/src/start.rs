@@ -111,6 +111,7 @@ impl<D: Disk> Replica<D> {
             last_room_check: MonoNanos(0),
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
+            last_block: (0, MonoNanos(0)),
             transfers: crate::transfer::Transfers::default(),
             elections: ElectionWatch::new(term_at_start),
             raft_log,
