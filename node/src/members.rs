@@ -69,7 +69,7 @@ pub(crate) struct MemberLine {
     pub(crate) node: u64,
     /// `voter`, `learner`, or `leaving`: a voter whose replacement is under way.
     role: String,
-    /// The last entry on its disk; the leader alone knows.
+    /// The last entry on its disk; the leader alone knows, once it has heard it.
     index_durable: Option<u64>,
     /// Entries that it lacks of the leader's.
     pub(crate) lag_entries: Option<u64>,
@@ -149,6 +149,9 @@ impl Members {
     ) -> Self {
         let line = |member: Member| {
             let peer = peers.iter().find(|peer| peer.node == member.node);
+            // Who is silent since this node leads has not said yet how far it is.
+            let known = member.progress.filter(|(matched, active)| *active || matched.0 > 0);
+            let holds = known.map(|(matched, _)| matched.0);
             MemberLine {
                 node: member.node.0,
                 role: match member.role {
@@ -156,10 +159,8 @@ impl Members {
                     MemberRole::Learner => "learner".to_owned(),
                     MemberRole::Leaving => "leaving".to_owned(),
                 },
-                index_durable: member.progress.map(|(matched, _)| matched.0),
-                lag_entries: member
-                    .progress
-                    .map(|(matched, _)| status.index_last.0.saturating_sub(matched.0)),
+                index_durable: holds,
+                lag_entries: holds.map(|holds| status.index_last.0.saturating_sub(holds)),
                 active: member.progress.map(|(_, active)| active),
                 address: peer.map(|peer| peer.address.clone()),
                 connected: peer.map(|peer| peer.connected),

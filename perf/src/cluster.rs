@@ -185,7 +185,10 @@ impl Cluster {
 
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
-        command.env("RUST_LOG", "warn");
+        // Whoever wants to know more than warnings finds it in the nodes' logs.
+        if std::env::var_os("RUST_LOG").is_none() {
+            command.env("RUST_LOG", "warn");
+        }
         command
     }
 

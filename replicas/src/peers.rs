@@ -94,7 +94,8 @@ pub struct Member {
     pub node: NodeId,
     /// What.
     pub role: MemberRole,
-    /// Known to the leader alone: the last entry that it holds on its disk, and whether it was heard of lately.
+    /// Known to the leader alone: the last entry that it holds on its disk, 0 before it has said so to this leader, and whether it
+    /// was heard of lately.
     pub progress: Option<(Index, bool)>,
 }
 

@@ -76,12 +76,21 @@ fn what_was_passed_on_once_is_not_passed_on_again() {
     cluster.begin();
     let leader = cluster.leader();
     let follower = cluster.nodes[(leader + 1) % 3].as_ref().unwrap();
+    let accepted = || {
+        // Whoever asks for the status makes the counts new.
+        status(&cluster.data(leader), &[]);
+        let metrics = cluster.nodes[leader].as_ref().unwrap().get("/metrics").1;
+        let line = metrics.lines().find(|line| line.starts_with("sicil_connections_accepted_total"));
+        line.unwrap().to_owned()
+    };
+    let before = accepted();
     let mut stream = TcpStream::connect(follower.ready["fix"].as_str().unwrap()).unwrap();
     stream.write_all(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02").unwrap();
     let mut rest = Vec::new();
     // A reset is an end as well: what was sent was not all read.
     stream.read_to_end(&mut rest).unwrap_or_default();
     assert_eq!(rest, b"");
+    assert_eq!(accepted(), before, "the leader was not called");
     // At the leader it stands in front of what the client says.
     let node = cluster.nodes[leader].as_ref().unwrap();
     let mut stream = TcpStream::connect(node.ready["fix"].as_str().unwrap()).unwrap();
