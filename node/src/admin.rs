@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
+use crate::reads::Freshness;
 use crate::status::{Report, SessionReport};
 
 /// Commands in one line.
@@ -44,6 +45,11 @@ pub(crate) enum Request {
     Submit {
         /// In order.
         commands: Vec<Body>,
+    },
+    /// Wait until the node's state is new enough: what is asked next on this connection is answered from it or a later one.
+    Fresh {
+        /// How new.
+        freshness: Freshness,
     },
     /// Hash of the whole engine state: stops the engine for as long as it takes.
     StateHash,
@@ -88,6 +94,11 @@ pub(crate) enum Answer {
     Submitted {
         /// One for each command.
         outcomes: Vec<Outcome>,
+    },
+    /// To [`Request::Fresh`].
+    Fresh {
+        /// The seq that is applied.
+        seq_applied: u64,
     },
     /// To [`Request::StateHash`].
     StateHash {

@@ -28,6 +28,7 @@ use crate::operator::Operator;
 use crate::peers::Peers;
 use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
+use crate::reads::Reads;
 use crate::snapshots::Snapshots;
 use crate::sockets::Sockets;
 use crate::status::SessionReport;
@@ -66,6 +67,7 @@ pub(crate) struct Core {
     /// Clients of gateway processes.
     gateways: GatewayLines,
     operator: Operator,
+    reads: Reads,
     questions: Questions,
     clock: Clock,
     bell: Bell,
@@ -112,6 +114,7 @@ impl Core {
             clients: Clients::new(sockets),
             gateways: GatewayLines::default(),
             operator: Operator::default(),
+            reads: Reads::default(),
             questions,
             clock,
             bell,
@@ -241,6 +244,7 @@ impl Core {
             worked |= self.serve_through_leader(now);
         }
         worked |= self.replica.step(now, &mut self.events)?;
+        self.reads.answer(&mut self.replica, now.mono);
         self.tell_peers();
         self.mind_the_lead();
         worked |= self.gateways.step(now.mono, &mut self.replica);
@@ -402,6 +406,9 @@ impl Core {
                 answer.send(commands.iter().map(|command| standing.effect(command)).collect()).is_ok()
             }
             Question::Assets(answer) => answer.send(assets(engine)).is_ok(),
+            Question::Fresh(freshness, answer) => {
+                self.reads.take(&mut self.replica, freshness, now.mono, answer)
+            }
             Question::StateHash(answer) => {
                 answer.send((engine.seq_applied().0, engine.state_hash().to_string())).is_ok()
             }

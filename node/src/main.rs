@@ -34,6 +34,7 @@ mod peers;
 mod pki;
 mod plan;
 mod publisher;
+mod reads;
 mod recover;
 mod relay;
 mod skip;
@@ -165,6 +166,8 @@ struct StatusArgs {
     /// Also compute the hash of the whole state; the engine stands still for as long as it takes.
     #[arg(long)]
     hash: bool,
+    #[command(flatten)]
+    freshness: reads::FreshnessArgs,
 }
 
 #[derive(Subcommand)]
@@ -334,6 +337,7 @@ fn check_config(config: Option<PathBuf>) -> Result<(), NodeFault> {
 
 fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.data)?;
+    args.freshness.wait(&mut client)?;
     let Answer::Status { report, sessions } = client.ask(&Request::Status)? else {
         return Err(NodeFault::crossed());
     };

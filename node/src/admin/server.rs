@@ -21,6 +21,7 @@ use crate::admin::{
 };
 use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
+use crate::reads::{Fresh, Freshness};
 use crate::status::{SessionReport, Watch, latest};
 
 /// Operators at once.
@@ -41,6 +42,8 @@ pub(crate) enum Question {
     Plan(Vec<Command>, oneshot::Sender<Vec<Effect>>),
     /// Execute.
     Submit(Vec<Command>, oneshot::Sender<Vec<Outcome>>),
+    /// Wait until the state is so new; the seq that is applied then.
+    Fresh(Freshness, oneshot::Sender<Fresh>),
     /// Seq and hash of the whole state.
     StateHash(oneshot::Sender<(u64, String)>),
     /// Who belongs to the cluster.
@@ -104,6 +107,9 @@ impl Desk {
             Request::Submit { commands } => {
                 let commands = decode(&commands)?;
                 Answer::Submitted { outcomes: self.ask(|to| Question::Submit(commands, to)).await? }
+            }
+            Request::Fresh { freshness } => {
+                Answer::Fresh { seq_applied: self.ask(|to| Question::Fresh(freshness, to)).await?? }
             }
             Request::StateHash => {
                 let (seq, hash) = self.ask(Question::StateHash).await?;

@@ -165,6 +165,15 @@ fn twenty_kills_of_the_leader_lose_nothing_and_double_nothing() {
     }
     assert_eq!(again, BTreeMap::new(), "no order was taken twice");
 
+    // What clients were told of is seen on every node, by whoever asks so.
+    let seq =
+        |place: usize, more: &[&str]| status(&cluster.data(place), more)["seq_applied"].as_u64().unwrap();
+    let applied = (0..3).map(|place| seq(place, &[])).max().unwrap();
+    for place in 0..3 {
+        assert!(seq(place, &["--linearizable"]) >= applied);
+        assert!(seq(place, &["--min-seq", &applied.to_string()]) >= applied);
+    }
+
     cluster.agree();
     assert_eq!(sent.len(), 120);
     for node in cluster.nodes.iter_mut().filter_map(Option::take) {
