@@ -1,5 +1,6 @@
 //! Writing: every table in the order of its ids.
 
+use protocol::hash::{Hash, blake3};
 use protocol::{Command, RejectReason};
 
 use super::bytes::Writer;
@@ -11,28 +12,64 @@ use crate::sessions::cl_ord_ids::Finished;
 /// Version of the layout.
 pub(super) const SNAPSHOT_VERSION: u8 = 1;
 
+/// A part of the state: its name, and how it is written.
+type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
+
+/// All parts, in the order of their bytes.
+const PARTS: [Part; 7] = [
+    ("clock", Engine::write_clock),
+    ("registry", Engine::write_registry),
+    ("accounts", Engine::write_accounts),
+    ("transfers", Engine::write_transfers),
+    ("gateways", Engine::write_gateways),
+    ("sessions and their timers", Engine::write_sessions),
+    ("orders", Engine::write_markets),
+];
+
 impl Engine {
     /// Appends the canonical bytes of the state to `out`.
     pub fn snapshot(&self, out: &mut Vec<u8>) {
-        let mut writer = Writer(out);
-        let w = &mut writer;
+        for (_, write) in PARTS {
+            write(self, &mut Writer(out));
+        }
+    }
+
+    /// Hash of each part of the state under its name, in the order of the snapshot's bytes: says what differs between two.
+    #[must_use]
+    pub fn part_hashes(&self) -> Vec<(&'static str, Hash)> {
+        let hash = |(name, write): Part| {
+            let mut bytes = Vec::new();
+            write(self, &mut Writer(&mut bytes));
+            (name, blake3(&[&bytes]))
+        };
+        PARTS.into_iter().map(hash).collect()
+    }
+
+    fn write_clock(&self, w: &mut Writer<'_>) {
         w.u8(SNAPSHOT_VERSION);
         w.u64(self.seq.0);
         w.u64(self.time.0);
         w.u64(self.trades);
-        self.write_registry(w);
-        self.write_ledger(w);
+    }
+
+    fn write_gateways(&self, w: &mut Writer<'_>) {
         w.count(self.gateways.len());
         for (id, gateway) in &self.gateways {
             w.u32(id.0);
             w.u64(gateway.instance);
             w.u64(gateway.next);
         }
+    }
+
+    fn write_sessions(&self, w: &mut Writer<'_>) {
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
         w.count(sessions.len());
         for session in sessions {
             write_session(w, session);
         }
+    }
+
+    fn write_markets(&self, w: &mut Writer<'_>) {
         let mut markets: Vec<u32> = self.markets.rows.numbers().collect();
         markets.sort_unstable_by_key(|&row| self.markets.rows.at(row).definition.market);
         w.count(markets.len());
@@ -63,7 +100,7 @@ impl Engine {
         }
     }
 
-    fn write_ledger(&self, w: &mut Writer<'_>) {
+    fn write_accounts(&self, w: &mut Writer<'_>) {
         let accounts = self.ledger.accounts.sorted_by_key(|account| account.definition.account);
         w.count(accounts.len());
         for account in accounts {
@@ -72,6 +109,9 @@ impl Engine {
             w.u128(account.credits);
             w.u128(account.held);
         }
+    }
+
+    fn write_transfers(&self, w: &mut Writer<'_>) {
         let transfers = self.ledger.executed.sorted_by_key(|executed| executed.id);
         w.count(transfers.len());
         for executed in transfers {
