@@ -15,6 +15,7 @@ pub mod aligned;
 pub mod block;
 pub mod classify;
 pub mod disk;
+pub mod divergence;
 pub mod file_disk;
 mod journal;
 pub mod marks;

@@ -47,7 +47,7 @@ mod threads;
 
 use std::ffi::OsString;
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
@@ -336,7 +336,7 @@ fn check_config(config: Option<PathBuf>) -> Result<(), NodeFault> {
 }
 
 fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
-    let mut client = Client::connect(&args.data)?;
+    let mut client = Client::connect(&args.data).map_err(|fault| quarantined(&args.data).unwrap_or(fault))?;
     args.freshness.wait(&mut client)?;
     let Answer::Status { report, sessions } = client.ask(&Request::Status)? else {
         return Err(NodeFault::crossed());
@@ -347,6 +347,14 @@ fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
     };
     let shown = status::Shown { report: *report, sessions, state_hash };
     print(&if args.json { shown.json()? } else { shown.to_string() })
+}
+
+/// Why no node runs in `dir`, if it is not allowed to.
+fn quarantined(dir: &Path) -> Option<NodeFault> {
+    let bytes = std::fs::read(dir.join(&*journal::divergence::file().name)).ok()?;
+    let quarantine = journal::divergence::Divergence::read(&bytes)?.quarantine?;
+    let report = replicas::StartFault::Quarantined(Box::new(quarantine)).to_string();
+    Some(NodeFault::Recovery { dir: dir.to_owned(), report })
 }
 
 /// Prints for people or programs; a closed pipe is theirs to close.

@@ -164,6 +164,7 @@ impl Published {
             term: replica.term.0,
             seq_committed: replica.seq_committed.0,
             seq_applied: replica.seq_applied.0,
+            seq_verified: replica.seq_verified.0,
             effect_hash: replica.effect_hash.to_string(),
             halted: replica.halted.as_ref().map(ToString::to_string),
             queue_records: replica.queue_records,
@@ -224,6 +225,7 @@ pub(crate) struct Report {
     term: u64,
     seq_committed: u64,
     seq_applied: u64,
+    seq_verified: u64,
     effect_hash: String,
     halted: Option<String>,
     queue_records: usize,
@@ -362,7 +364,11 @@ impl fmt::Display for Shown {
             writeln!(f, "HALTED    {halted}")?;
         }
         writeln!(f, "listens   fix {}, http {}", report.fix, report.http)?;
-        writeln!(f, "seq       {} committed, {} applied", report.seq_committed, report.seq_applied)?;
+        writeln!(
+            f,
+            "seq       {} committed, {} applied, {} verified by a majority",
+            report.seq_committed, report.seq_applied, report.seq_verified
+        )?;
         writeln!(
             f,
             "log       {} entries, {} committed, {} applied, lag {}",

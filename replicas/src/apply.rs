@@ -16,6 +16,27 @@ use crate::fault::HaltCause;
 use crate::history::History;
 use crate::{Halt, ReplicaFault};
 
+/// A hash of ours is not another's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doubt {
+    /// Where.
+    pub(crate) seq: Seq,
+    /// What a proposer recorded; zero if the doubt came from elsewhere.
+    pub(crate) recorded: Hash,
+    /// Here.
+    pub(crate) computed: Hash,
+}
+
+/// What is known of the hash at a seq.
+pub(crate) enum Remembered {
+    /// It is this.
+    Known(Hash),
+    /// It is too long ago, or before the snapshot that this life started from.
+    Forgotten,
+    /// Not applied yet; or no frame ends there.
+    NotYet,
+}
+
 /// Engine state at one index of the log, with what is needed to prove it.
 pub(crate) struct Apply {
     engine: Engine,
@@ -25,6 +46,10 @@ pub(crate) struct Apply {
     /// Hash after each of the last frames with records: what a proposer recorded is compared with it.
     recent: VecDeque<(Seq, Hash)>,
     halted: Option<Halt>,
+    /// Nothing is applied until it is settled.
+    doubt: Option<Doubt>,
+    /// Recorded hashes that a majority did not have.
+    outvoted: BTreeSet<(Seq, Hash)>,
     /// What operators decided to pass over.
     skips: Skips,
     /// What this run has passed over.
@@ -54,6 +79,8 @@ impl Apply {
             effects: EffectHash(effect_hash),
             recent,
             halted: None,
+            doubt: None,
+            outvoted: BTreeSet::new(),
             skips: Skips::new(),
             passed: BTreeSet::new(),
             base_seq,
@@ -62,6 +89,12 @@ impl Apply {
             produced: Vec::new(),
             encoded: Vec::new(),
         }
+    }
+
+    /// Goes on from a state that came from elsewhere.
+    pub(crate) fn begin_at(&mut self, engine: Engine, index: Index, effect_hash: Hash) {
+        let outvoted = std::mem::take(&mut self.outvoted);
+        *self = Self { outvoted, ..Self::new(engine, index, effect_hash) };
     }
 
     /// Remembers a decision. Returns whether this run has taken the record without it, or stopped in front of it, so that
@@ -79,7 +112,8 @@ impl Apply {
         let skips = std::mem::take(&mut self.skips);
         let kept_to = self.taken_to().max(self.outputs_kept_to);
         let outputs_kept_to = kept_to.min(Seq(seq.0.saturating_sub(1)));
-        *self = Self { skips, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
+        let outvoted = std::mem::take(&mut self.outvoted);
+        *self = Self { skips, outvoted, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
     }
 
     /// The last seq whose record was taken.
@@ -103,7 +137,7 @@ impl Apply {
         outbox: &mut Outbox<D>,
         events: &mut Vec<Event>,
     ) -> Result<(), ReplicaFault> {
-        if self.halted.is_some() {
+        if self.halted.is_some() || self.doubt.is_some() {
             return Ok(());
         }
         if let Some(frame) = frame {
@@ -115,6 +149,9 @@ impl Apply {
                 return Ok(());
             } else {
                 self.compare(frame)?;
+                if self.doubt.is_some() {
+                    return Ok(());
+                }
                 self.run(frame);
                 self.hash_and_keep(outbox);
                 events.append(&mut self.produced);
@@ -165,16 +202,71 @@ impl Apply {
         }
     }
 
-    /// The proposer's effects at an earlier seq must be ours.
-    fn compare(&self, frame: &Frame<'_>) -> Result<(), ReplicaFault> {
+    /// The proposer's effects at an earlier seq must be ours: else one of us is wrong.
+    fn compare(&mut self, frame: &Frame<'_>) -> Result<(), ReplicaFault> {
         let (seq, recorded) = (frame.header.applied_seq, frame.header.effect_hash);
-        match self.recent.binary_search_by_key(&seq, |(seq, _)| *seq) {
-            Ok(at) if self.recent[at].1 == recorded => Ok(()),
-            Ok(at) => Err(ReplicaFault::Diverged { seq, recorded, computed: self.recent[at].1 }),
-            // Before the snapshot that this process started from, or too long ago to be remembered.
-            Err(0) => Ok(()),
-            Err(_) => Err(ReplicaFault::NoSuchEffects { seq, applied: self.engine.seq_applied() }),
+        match self.remembered(seq) {
+            Remembered::Known(computed) => {
+                if computed != recorded && !self.outvoted.contains(&(seq, recorded)) {
+                    self.doubt = Some(Doubt { seq, recorded, computed });
+                }
+                Ok(())
+            }
+            Remembered::Forgotten => Ok(()),
+            Remembered::NotYet => {
+                Err(ReplicaFault::NoSuchEffects { seq, applied: self.engine.seq_applied() })
+            }
         }
+    }
+
+    /// What the hash at `seq` was here.
+    pub(crate) fn remembered(&self, seq: Seq) -> Remembered {
+        match self.recent.binary_search_by_key(&seq, |(seq, _)| *seq) {
+            Ok(at) => Remembered::Known(self.recent[at].1),
+            Err(0) => Remembered::Forgotten,
+            Err(_) => Remembered::NotYet,
+        }
+    }
+
+    /// The newest seq behind a frame, and the hash there.
+    pub(crate) fn newest_effects(&self) -> (Seq, Hash) {
+        self.recent.back().copied().unwrap_or_default()
+    }
+
+    /// What is not settled.
+    pub(crate) fn doubt(&self) -> Option<Doubt> {
+        self.doubt
+    }
+
+    /// Another has something else: nothing is applied until it is settled. One at a time.
+    pub(crate) fn doubt_it(&mut self, doubt: Doubt) {
+        self.doubt.get_or_insert(doubt);
+    }
+
+    /// We are right: what was recorded there does not count.
+    pub(crate) fn settle(&mut self) {
+        if let Some(Doubt { seq, recorded, .. }) = self.doubt.take() {
+            self.outvoted.insert((seq, recorded));
+        }
+    }
+
+    /// Recorded hashes that were settled in an earlier life.
+    pub(crate) fn know_outvoted(&mut self, outvoted: impl Iterator<Item = (Seq, Hash)>) {
+        self.outvoted.extend(outvoted);
+    }
+
+    /// Passes over the same records as `other`.
+    pub(crate) fn know_skips_of(&mut self, other: &Self) {
+        self.skips = other.skips.clone();
+    }
+
+    /// Applies an entry for the state's sake alone: nothing is compared, hashed or kept.
+    pub(crate) fn run_alone(&mut self, index: Index, frame: Option<&Frame<'_>>) {
+        if let Some(frame) = frame.filter(|frame| frame.header.kind == FrameKind::Entry) {
+            self.run(frame);
+            self.produced.clear();
+        }
+        self.index = index;
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -1,10 +1,11 @@
 //! What stops a replica, or its engine alone.
 
 use engine::CannotTake;
-use journal::{JournalFault, ReadFault};
+use journal::divergence::Quarantine;
+use journal::{DiskFault, JournalFault, ReadFault};
 use protocol::frame::{FrameFault, FrameKind};
 use protocol::hash::Hash;
-use protocol::{Index, Seq};
+use protocol::{Index, NodeId, Seq};
 
 /// The process cannot go on; a retry would prove nothing. Say it in one line and abort.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +37,19 @@ pub enum ReplicaFault {
         /// Here.
         computed: Hash,
     },
+    /// A majority has other effects than this replica: it takes part in nothing any more, in no later life either.
+    #[error(
+        "node {node} is quarantined: at seq {} its effects are {}, those of a majority {}; {}{}",
+        quarantine.seq, quarantine.ours, quarantine.theirs, part_of(quarantine), unwritten_of(unwritten)
+    )]
+    Quarantined {
+        /// This replica.
+        node: NodeId,
+        /// Where, and what differs.
+        quarantine: Box<Quarantine>,
+        /// Why it could not be made durable: then the next life may come to it again.
+        unwritten: Option<DiskFault>,
+    },
     /// The disk of a leader has not answered a write for so long that others have to lead.
     #[error("the disk has not answered a write for {} ms, and others can lead", nanos / protocol::time::NANOS_PER_MILLI)]
     DiskStalled {
@@ -63,12 +77,24 @@ pub enum ReplicaFault {
     },
 }
 
+fn part_of(quarantine: &Quarantine) -> String {
+    if quarantine.part.is_empty() {
+        "no part of its state is known to differ from a run over its journal".to_owned()
+    } else {
+        format!("the first part of its state that differs from a run over its journal: {}", quarantine.part)
+    }
+}
+
+fn unwritten_of(unwritten: &Option<DiskFault>) -> String {
+    unwritten.as_ref().map_or(String::new(), |fault| format!("; NOT WRITTEN to its folder: {fault}"))
+}
+
 /// An output that is kept cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutboxFault {
     /// The disk.
     #[error("outbox: {0}")]
-    Disk(#[from] journal::DiskFault),
+    Disk(#[from] DiskFault),
     /// What was read is not an event.
     #[error("outbox: an output is damaged: {0:?}")]
     Damaged(protocol::event::EventFault),
@@ -82,7 +108,7 @@ pub enum StartFault {
     Refused(#[from] journal::Refusal),
     /// The disk.
     #[error("{0}")]
-    Disk(#[from] journal::DiskFault),
+    Disk(#[from] DiskFault),
     /// An entry that a snapshot ends with cannot be read.
     #[error("log: {0}")]
     Read(#[from] ReadFault),
@@ -94,6 +120,15 @@ pub enum StartFault {
         /// Snapshots that are there, and what is wrong with them.
         damaged: Vec<(journal::FileRef, journal::snapshot_file::SnapshotFault)>,
     },
+    /// A majority had other effects than this replica, in an earlier life. An operator replaces it.
+    #[error(
+        "this node is quarantined: at seq {} its effects were {}, those of a majority {}; {}",
+        .0.seq, .0.ours, .0.theirs, part_of(.0)
+    )]
+    Quarantined(Box<Quarantine>),
+    /// The file that may say so is damaged.
+    #[error("the file `divergence` is damaged: it may say that this node is quarantined")]
+    DivergenceUnreadable,
     /// Raft refuses its configuration or state.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
@@ -118,6 +153,13 @@ pub enum HaltCause {
         /// Why not.
         fault: CannotTake,
     },
+    /// Others have other effects, and no majority is known to have the same. It goes on by itself when one is.
+    Differs {
+        /// By the proposer; zero if another replica told.
+        recorded: Hash,
+        /// Here.
+        computed: Hash,
+    },
     /// The entry is of a kind, or under a version of the rules, that this version of the program does not know.
     Rules {
         /// Its kind.
@@ -137,6 +179,12 @@ impl std::fmt::Display for Halt {
                     CannotTake::NotARecord(fault) => write!(f, "not a record: {fault:?}"),
                 }
             }
+            HaltCause::Differs { recorded, computed } => write!(
+                f,
+                "effects at seq {} are {computed} here and others elsewhere (recorded {recorded}), and no majority is \
+                 known to agree",
+                self.seq
+            ),
             HaltCause::Rules { kind, engine_version } => write!(
                 f,
                 "engine halted at seq {}: this program does not know {kind:?} entries of version {engine_version}",

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod divergence;
 mod elections;
 mod fault;
 mod history;

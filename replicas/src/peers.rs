@@ -199,6 +199,7 @@ impl<D: Disk> Replica<D> {
         });
         let mut outbound: Vec<_> = outbound.collect();
         outbound.append(&mut transfers);
+        outbound.append(&mut self.divergence.outbound);
         outbound
     }
 
@@ -209,6 +210,9 @@ impl<D: Disk> Replica<D> {
     pub fn receive_from(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), ReceiveFault> {
         if self.membership().is_removed(from) {
             return Err(ReceiveFault::Removed(from));
+        }
+        if message::effects::is_effects(bytes) {
+            return Ok(self.take_effects(from, bytes)?);
         }
         if message::transfer::is_transfer(bytes) {
             return Ok(self.take_transfer(from, bytes)?);

@@ -160,7 +160,9 @@ impl<D: Disk> Replica<D> {
         let answer = match self.reads.questions.get(&ticket).map(|question| question.stage) {
             None => Err(ReadRefusal::TooLate),
             Some(Stage::Refused(refusal)) => Err(refusal),
-            Some(Stage::Confirmed(index)) if self.apply.index() >= index => Ok(index),
+            Some(Stage::Confirmed(index)) if self.apply.index() >= index && self.apply.doubt().is_none() => {
+                Ok(index)
+            }
             Some(_) if self.apply.halted().is_some() => Err(ReadRefusal::Halted),
             Some(_) => return None,
         };

@@ -18,6 +18,7 @@ use raft::{RawNode, Ready, StateRole};
 use sequencer::{Place, Sequencer};
 
 use crate::apply::Apply;
+use crate::divergence::Divergence;
 use crate::elections::ElectionWatch;
 use crate::log::Log;
 use crate::raft_log::{RaftLine, RaftLog};
@@ -78,6 +79,8 @@ pub struct Replica<D: Disk> {
     pub(crate) raft_log: RaftLog,
     /// Questions how far a linearizable read has to look.
     pub(crate) reads: Reads,
+    /// What is known of the effects of others.
+    pub(crate) divergence: Divergence,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -136,6 +139,7 @@ impl<D: Disk> Replica<D> {
             self.handle_ready(now, events)?;
             worked = true;
         }
+        self.step_divergence()?;
         worked |= self.serve_transfers();
         self.step_fetch(now, events)?;
         worked |= self.step_journal(now.mono)?.submitted;
@@ -224,7 +228,10 @@ impl<D: Disk> Replica<D> {
     fn lead(&mut self, now: Now) {
         let leads = self.raft.raft.state == StateRole::Leader && self.raft.raft.apply_to_current_term();
         let term = Term(self.raft.raft.term);
-        if !leads || self.apply.halted().is_some() || !self.is_caught_up() {
+        if leads && self.doubt_is_fresh() {
+            return;
+        }
+        if !leads || self.apply.halted().is_some() || self.apply.doubt().is_some() || !self.is_caught_up() {
             if self.term_started.take().is_some() {
                 self.sequencer.end_term();
                 self.in_flight.clear();
@@ -263,7 +270,8 @@ impl<D: Disk> Replica<D> {
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
     fn propose(&mut self, now: Now) -> Result<bool, ReplicaFault> {
         // While the lead moves, Raft drops proposals: what has come waits for the outcome.
-        if self.term_started.is_none() || self.raft.raft.lead_transferee.is_some() || !self.has_room() {
+        let is_held = self.apply.doubt().is_some() || self.raft.raft.lead_transferee.is_some();
+        if self.term_started.is_none() || is_held || !self.has_room() {
             return Ok(false);
         }
         let mut proposed = false;
@@ -406,7 +414,8 @@ impl<D: Disk> Replica<D> {
     #[must_use]
     pub fn serving(&self) -> bool {
         let begun = self.term_started == Some(self.apply.engine().term());
-        begun && self.apply.halted().is_none() && self.is_caught_up() && self.has_room()
+        let runs = self.apply.halted().is_none() && self.apply.doubt().is_none();
+        begun && runs && self.is_caught_up() && self.has_room()
     }
 
     /// The state at the last applied entry.
@@ -463,6 +472,7 @@ impl<D: Disk> Replica<D> {
         if !is_due
             || self.snapshots.writing
             || self.apply.halted().is_some()
+            || self.apply.doubt().is_some()
             || !self.is_caught_up()
             || self.snapshots.newest == Some(index)
         {
@@ -583,7 +593,8 @@ impl<D: Disk> Replica<D> {
             seq_applied: self.apply.seq(),
             time_applied: self.apply.time(),
             effect_hash: self.apply.effect_hash(),
-            halted: self.apply.halted().cloned(),
+            seq_verified: self.seq_verified(),
+            halted: self.halt(),
             queue_records: self.sequencer.waiting(),
             journal: journal.stats(),
             read_only,

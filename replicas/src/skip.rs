@@ -130,7 +130,8 @@ impl<D: Disk> Replica<D> {
 
     /// Applies entries that were handed out before the engine began again: a bounded part a turn.
     pub(crate) fn catch_up(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
-        if self.is_caught_up() || self.apply.halted().is_some() || !self.outbox_takes() {
+        let stands = self.apply.halted().is_some() || self.apply.doubt().is_some();
+        if self.is_caught_up() || stands || !self.outbox_takes() {
             return Ok(false);
         }
         let from = self.apply.index().next();

@@ -7,6 +7,7 @@ use protocol::{MonoNanos, NodeId, Seq, Term};
 use raft::RawNode;
 
 use crate::apply::Apply;
+use crate::divergence::{self, Divergence};
 use crate::elections::ElectionWatch;
 use crate::log::Log;
 use crate::membership::Membership;
@@ -57,8 +58,13 @@ impl<D: Disk> Replica<D> {
         journal_options: journal::Options,
         options: &Options,
     ) -> Result<Self, StartFault> {
+        let mut beside = beside;
+        let kept = divergence::load(&mut beside)?;
         let (base, journal, outbox) = Base::recover(disk, beside, journal_options)?;
-        Self::start(base, journal, outbox, options, journal_options.nonce_seed)
+        let mut replica = Self::start(base, journal, outbox, options, journal_options.nonce_seed)?;
+        replica.apply.know_outvoted(kept.outvoted.iter().map(|outvoted| (outvoted.seq, outvoted.recorded)));
+        replica.divergence = Divergence::new(kept);
+        Ok(replica)
     }
 
     fn start(
@@ -116,6 +122,7 @@ impl<D: Disk> Replica<D> {
             elections: ElectionWatch::new(term_at_start),
             raft_log,
             reads: crate::reads::Reads::new(node, life),
+            divergence: Divergence::new(journal::divergence::Divergence::default()),
         })
     }
 }

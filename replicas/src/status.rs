@@ -49,6 +49,8 @@ pub struct Status {
     pub time_applied: UnixNanos,
     /// Hash of all effects up to it.
     pub effect_hash: Hash,
+    /// Last seq up to which a majority of the voters is known to have the same effects.
+    pub seq_verified: Seq,
     /// Set when the engine stopped.
     pub halted: Option<Halt>,
     /// Records before the sequencer.

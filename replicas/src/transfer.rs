@@ -21,7 +21,6 @@ use raft::StateRole;
 use raft::prelude::Message;
 
 use crate::ReplicaFault;
-use crate::apply::Apply;
 use crate::membership::Membership;
 use crate::message::transfer::{OutputRange, PIECE_BYTES, Transfer};
 use crate::peers::Outbound;
@@ -308,7 +307,7 @@ impl<D: Disk> Replica<D> {
         self.sequencer.end_term();
         self.term_started = None;
         self.in_flight.clear();
-        self.apply = Apply::new(base.engine, base.index, base.effect_hash);
+        self.apply.begin_at(base.engine, base.index, base.effect_hash);
         self.handed_out = base.index;
         self.outputs_were_missing = self.outputs_were_missing.or(gone);
         let written_bytes = self.raft.store().journal().stats().block_bytes;

@@ -33,6 +33,8 @@ pub struct Carried {
 
 /// Kinds of messages by their numbers in Raft's protocol, as far as anybody here looks at them.
 pub mod kinds {
+    /// From here on they are no part of Raft, and have no term.
+    pub const OUTSIDE_RAFT: u8 = 64;
     /// A candidate asks for a vote.
     pub const REQUEST_VOTE: u8 = 5;
     /// The answer.
@@ -60,7 +62,7 @@ pub fn take_messages(from: usize, replica: &mut Replica<SimDisk>) -> Vec<Carried
         from,
         to: usize::try_from(to.0).unwrap_or(0).saturating_sub(1),
         kind: bytes[KIND_AT],
-        term: bytes.u64_at(TERM_AT),
+        term: if bytes[KIND_AT] < kinds::OUTSIDE_RAFT { bytes.u64_at(TERM_AT) } else { 0 },
         reject: bytes.u16_at(FLAGS_AT) & FLAG_REJECT != 0,
         bytes: Rc::new(bytes),
     });

@@ -7,8 +7,8 @@ use journal::Identity;
 use protocol::event::Event;
 use protocol::{Index, MonoNanos, NodeId, UnixNanos};
 use replicas::{
-    ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Replica, Role,
-    SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
+    ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Replica, ReplicaFault,
+    Role, SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
 };
 
 use super::crashing::Crashing;
@@ -22,6 +22,8 @@ pub(crate) struct Cluster {
     /// Handles for snapshots.
     pub(crate) besides: BTreeMap<u64, Crashing>,
     pub(crate) events: BTreeMap<u64, Vec<Event>>,
+    /// Those that ended by themselves because they had gone wrong.
+    pub(crate) ended: BTreeMap<u64, ReplicaFault>,
     pub(crate) millis: u64,
     /// Messages of removed members, which nobody takes.
     pub(crate) refused: usize,
@@ -58,6 +60,7 @@ impl Cluster {
             running: BTreeMap::new(),
             besides: BTreeMap::new(),
             events: BTreeMap::new(),
+            ended: BTreeMap::new(),
             millis: 1_000,
             refused: 0,
             network: |_, _, outbound| Some(outbound),
@@ -117,18 +120,29 @@ impl Cluster {
         for (node, replica) in &mut self.running {
             let now = at(self.millis);
             if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
-                assert!(self.besides[node].has_failed(), "{fault}");
+                let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. });
+                assert!(is_wrong || self.besides[node].has_failed(), "{fault}");
                 ended.push(*node);
+                if is_wrong {
+                    self.ended.insert(*node, fault);
+                }
                 continue;
             }
             // The clock is not the disk's: to it every write takes less than a millisecond.
             while replica.status().writing_since.is_some() {
                 std::thread::yield_now();
                 if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
-                    assert!(self.besides[node].has_failed(), "{fault}");
+                    let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. });
+                    assert!(is_wrong || self.besides[node].has_failed(), "{fault}");
                     ended.push(*node);
+                    if is_wrong {
+                        self.ended.insert(*node, fault);
+                    }
                     break;
                 }
+            }
+            if ended.contains(node) {
+                continue;
             }
             sent.extend(replica.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
         }
@@ -177,6 +191,16 @@ impl Cluster {
         for (node, events) in &self.events {
             assert!(*node == leader || events.is_empty(), "a follower tells nobody");
         }
+    }
+
+    /// The same where the numbers of assets are further on, and replies are not counted from the beginning.
+    pub(crate) fn define_further(&mut self, from: u32, to: u32) {
+        let known = |replica: &Replica<Crashing>| replica.engine().definitions().len();
+        let leader = self.leader();
+        let before = known(&self.running[&leader]);
+        define_assets(self.running.get_mut(&leader).unwrap(), from, to);
+        let expected = before + usize::try_from(to - from + 1).unwrap();
+        self.until("everybody knows them", |c| c.running.values().all(|replica| known(replica) == expected));
     }
 
     /// Everybody who runs comes to the same state.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod crashing;
+mod divergence;
 mod reads;
 mod skip;
 mod start;

@@ -1,0 +1,191 @@
+//! One engine, or two, that have gone wrong: a snapshot with another asset in it stands for a flipped bit in memory.
+
+use journal::snapshot_file;
+use protocol::commands::DefineAsset;
+use protocol::hash::{Hash, blake3};
+use protocol::record::RecordHeader;
+use protocol::submit::Submit;
+use protocol::{AssetId, MonoNanos, NodeId, RequestNumber, Seq, SessionId, Text, wire};
+use replicas::{HaltCause, Options, Outbound, ReplicaFault, SnapshotPolicy, StartFault};
+
+use super::cluster::{Cluster, cluster_options};
+use super::{define_assets, open_disk};
+
+/// Numbers of claims in the codec.
+const CLAIM: u8 = 96;
+const ASK: u8 = 97;
+const KIND_AT: usize = 1;
+
+/// The newest snapshot of `node`, which is down, says that asset `number` has another scale.
+fn doctor(cluster: &Cluster, node: u64, number: u32) {
+    let mut disk = open_disk(&cluster.folder(node));
+    let file = snapshot_file::files(&mut disk).unwrap().remove(0);
+    let (header, mut state) = snapshot_file::load(&mut disk, &file).unwrap();
+    let encoded = |scale| {
+        let code = Text::new(format!("A{number}")).unwrap();
+        let mut bytes = Vec::new();
+        wire::encode(&DefineAsset { asset: AssetId(number), code, scale }.into(), &mut bytes);
+        bytes
+    };
+    let (right, wrong) = (encoded(2), encoded(3));
+    let at = state.windows(right.len()).position(|bytes| bytes == right).unwrap();
+    state[at..][..wrong.len()].copy_from_slice(&wrong);
+    let header = snapshot_file::SnapshotHeader { state_hash: blake3(&[&state]), ..header };
+    snapshot_file::store(&mut disk, &header, &state).unwrap();
+}
+
+/// A cluster in which `wrong` start again from doctored snapshots, each with its asset.
+fn with_wrong(name: &'static str, nodes: &[u64], wrong: &[(u64, u32)]) -> Cluster {
+    let voters = nodes.iter().map(|node| NodeId(*node)).collect();
+    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
+    let options = Options { voters, snapshots, ..cluster_options() };
+    let mut cluster = Cluster::with_options(name, nodes, options);
+    cluster.define(1, 20);
+    cluster.agree(20);
+    for (node, asset) in wrong {
+        cluster.snapshot(*node);
+        cluster.stop(*node);
+        doctor(&cluster, *node, *asset);
+        cluster.open(*node);
+    }
+    cluster
+}
+
+/// Something whose effects show which assets are known.
+fn touch(cluster: &mut Cluster, leader: u64, request: u32) {
+    let sequencer = cluster.running.get_mut(&leader).unwrap().sequencer();
+    for (asset, request) in [(5, request), (6, request + 1)] {
+        let request = RequestNumber(u64::from(request));
+        let header = RecordHeader { session: SessionId::OPERATOR, request, ..Default::default() };
+        let define =
+            DefineAsset { asset: AssetId(asset), code: Text::new(format!("A{asset}")).unwrap(), scale: 2 };
+        sequencer.submit(&header, MonoNanos(0), &define.into()).unwrap();
+    }
+}
+
+fn until_quarantined(cluster: &mut Cluster, nodes: &[u64]) {
+    let mut request = 1_000;
+    for _ in 0..2_000 {
+        if nodes.iter().all(|node| cluster.ended.contains_key(node)) {
+            break;
+        }
+        if let Some(leader) = cluster.serving() {
+            touch(cluster, leader, request);
+            request += 2;
+        }
+        (0..5).for_each(|_| cluster.tick());
+    }
+    for node in nodes {
+        let Some(ReplicaFault::Quarantined { node: named, quarantine, unwritten: None }) =
+            cluster.ended.get(node)
+        else {
+            panic!("node {node}: {:?} of {:#?}", cluster.ended, cluster.statuses());
+        };
+        assert_eq!((named.0, quarantine.part.as_str()), (*node, "registry"), "{quarantine:?}");
+        assert_ne!(quarantine.ours, quarantine.theirs);
+        let quarantine = quarantine.clone();
+        // A restart does not bring it back.
+        let again = cluster.open_for(*node, u64::MAX).unwrap_err();
+        assert!(matches!(again, StartFault::Quarantined(kept) if kept == quarantine));
+    }
+    let more = request;
+    cluster.define_further(more, more + 20);
+    let statuses = cluster.statuses();
+    assert!(statuses.iter().all(|status| status.halted.is_none()), "{statuses:#?}");
+}
+
+#[test]
+fn a_follower_that_went_wrong_is_quarantined_and_the_others_go_on() {
+    let mut cluster = with_wrong("wrong-follower", &[1, 2, 3], &[(3, 5)]);
+    until_quarantined(&mut cluster, &[3]);
+    assert_eq!(cluster.ended.len(), 1);
+    assert_eq!(cluster.serving(), Some(1), "the lead did not move");
+}
+
+#[test]
+fn a_leader_that_went_wrong_is_quarantined_and_what_it_recorded_is_outvoted_for_ever() {
+    let mut cluster = with_wrong("wrong-leader", &[1, 2, 3], &[(1, 5)]);
+    let leader = cluster.leader();
+    if leader != 1 {
+        cluster.until("it catches up", |c| c.statuses().iter().all(|s| s.index_applied == s.index_last));
+        cluster.running.get_mut(&leader).unwrap().transfer_leader(NodeId(1)).unwrap();
+        cluster.until("it leads", |c| c.serving() == Some(1));
+    }
+    until_quarantined(&mut cluster, &[1]);
+    assert_eq!(cluster.ended.len(), 1);
+    // What stands in the log was settled once, and whoever starts again is not in doubt over it: alone, it could ask nobody.
+    for node in [2, 3] {
+        cluster.stop(node);
+    }
+    let claims_nothing = |_: u64, _: NodeId, outbound: Outbound| {
+        (![CLAIM, ASK].contains(&outbound.bytes[KIND_AT])).then_some(outbound)
+    };
+    cluster.network = claims_nothing;
+    for node in [2, 3] {
+        cluster.open(node);
+    }
+    cluster.until("both run over it", |c| c.statuses().iter().all(|s| s.index_applied == s.index_last));
+    cluster.leader();
+}
+
+#[test]
+fn without_a_majority_all_stand_still() {
+    let mut cluster = with_wrong("no-majority", &[1, 2, 3], &[(2, 5), (3, 6)]);
+    let leader = cluster.leader();
+    touch(&mut cluster, leader, 1_000);
+    touch(&mut cluster, leader, 1_002);
+    cluster.until("all stand", |c| c.statuses().iter().all(|status| status.halted.is_some()));
+    let applied: Vec<Seq> = cluster.statuses().iter().map(|status| status.seq_applied).collect();
+    for _ in 0..3_000 {
+        cluster.tick();
+        assert_eq!(cluster.serving(), None);
+    }
+    let statuses = cluster.statuses();
+    assert_eq!(applied, statuses.iter().map(|status| status.seq_applied).collect::<Vec<_>>());
+    for status in &statuses {
+        assert!(matches!(status.halted.as_ref().unwrap().cause, HaltCause::Differs { .. }), "{status:#?}");
+    }
+    assert!(cluster.ended.is_empty(), "nobody knows who is wrong");
+}
+
+#[test]
+fn two_of_five_that_went_wrong_alike_are_quarantined() {
+    let mut cluster = with_wrong("two-of-five", &[1, 2, 3, 4, 5], &[(4, 5), (5, 5)]);
+    until_quarantined(&mut cluster, &[4, 5]);
+    assert_eq!(cluster.ended.len(), 2);
+}
+
+#[test]
+fn a_doubt_waits_for_who_is_away_and_for_messages_that_are_lost() {
+    let mut cluster = with_wrong("away", &[1, 2, 3], &[(3, 5)]);
+    cluster.until("everybody is there", |c| c.statuses().iter().all(|s| s.index_applied == s.index_last));
+    cluster.stop(2);
+    let leader = cluster.leader();
+    touch(&mut cluster, leader, 1_000);
+    touch(&mut cluster, leader, 1_002);
+    cluster.until("two stand", |c| c.statuses().iter().all(|status| status.halted.is_some()));
+    assert!(cluster.ended.is_empty());
+    // The third has not come to that seq yet when it is asked, and half of what is said is lost.
+    cluster.network = |millis, from, outbound| {
+        let chance = (millis << 8 | from.0 << 4 | outbound.to.0).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
+        let is_about = [CLAIM, ASK].contains(&outbound.bytes[KIND_AT]);
+        (!is_about || chance.is_multiple_of(2)).then_some(outbound)
+    };
+    cluster.open(2);
+    until_quarantined(&mut cluster, &[3]);
+}
+
+#[test]
+fn what_a_majority_has_is_known_to_be_verified() {
+    let mut cluster = Cluster::new("verified", &[1, 2, 3]);
+    cluster.define(1, 50);
+    cluster.agree(50);
+    let applied = cluster.statuses()[0].seq_applied;
+    cluster.until("verified", |c| c.statuses().iter().all(|status| status.seq_verified == applied));
+    cluster.stop(2);
+    cluster.stop(3);
+    define_assets(cluster.running.get_mut(&1).unwrap(), 51, 51);
+    (0..400).for_each(|_| cluster.tick());
+    assert_eq!(cluster.statuses()[0].seq_verified, applied, "one is no majority");
+    assert_ne!(cluster.statuses()[0].effect_hash, Hash::ZERO);
+}
