@@ -87,6 +87,8 @@ pub enum DiskCause {
         /// Bytes done.
         done: usize,
     },
+    /// What was read is not what was written.
+    Damaged,
     /// The operating system's error number.
     Os(i32),
 }
@@ -109,6 +111,7 @@ impl fmt::Display for DiskFault {
         match self.cause {
             DiskCause::NoSpace => f.write_str("no space left"),
             DiskCause::NotFound => f.write_str("no such file"),
+            DiskCause::Damaged => f.write_str("what is there is not what was written"),
             DiskCause::Short { expected, done } => write!(f, "{done} of {expected} bytes"),
             DiskCause::Os(errno) => std::io::Error::from_raw_os_error(errno).fmt(f),
         }

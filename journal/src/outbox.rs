@@ -15,12 +15,13 @@
 //! [`Outbox::fault`] stays, so that no snapshot is taken and no command either, until a process with room replays it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use protocol::event::{Event, OutputNumber};
 use protocol::limits::{EVENT_HEADER_BYTES, OUTBOX_PER_SESSION_MAX};
 use protocol::{Field, OutSeq, Seq, SessionEpoch, SessionId};
 
-use crate::disk::{Dir, Disk, DiskCause, DiskFault, FileRef, ReadFrom};
+use crate::disk::{Dir, Disk, DiskCause, DiskFault, DiskOperation, FileRef, ReadFrom};
 
 const MAGIC: &[u8; 8] = b"SICLOUTB";
 const FORMAT: u16 = 1;
@@ -110,6 +111,8 @@ impl Place {
     const GONE: Self = Self { file: 0, offset: 0 };
     /// There was no room for it: nobody may be told that there was none.
     const LEFT_OUT: Self = Self { file: 0, offset: 1 };
+    /// Another replica has it: nobody may be told either, until it is here.
+    const TO_COME: Self = Self { file: 0, offset: 2 };
 
     fn is_kept(self) -> bool {
         self.file != 0
@@ -192,7 +195,8 @@ impl<D: Disk> Outbox<D> {
                 break Rest::ToBeReplayed;
             }
             if let Some(number_of_event) = event.output {
-                self.index(number_of_event, Place { file: number, offset: end as u32 });
+                // One that came from elsewhere stands behind later ones.
+                self.fill_in(number_of_event, Place { file: number, offset: end as u32 });
             }
             end += event_bytes;
         };
@@ -259,15 +263,13 @@ impl<D: Disk> Outbox<D> {
     /// # Panics
     /// If `event` is not one event: its writer is ours.
     pub fn append(&mut self, event: &[u8]) {
-        assert!(event.len() >= EVENT_HEADER_BYTES && event.u32_at(0) as usize == event.len(), "one event");
-        let number = OutputNumber {
-            session: SessionId(event.u32_at(8)),
-            epoch: SessionEpoch(event.u32_at(12)),
-            out_seq: OutSeq(event.u64_at(16)),
-        };
-        if number.out_seq.0 == 0 {
-            return;
-        }
+        let Some(number) = number_in(event) else { return };
+        let place = self.keep(event).unwrap_or(Place::LEFT_OUT);
+        self.index(number, place);
+    }
+
+    /// Puts an event behind what waits to be flushed; `None` if there is no room.
+    fn keep(&mut self, event: &[u8]) -> Option<Place> {
         let pending_max = (PENDING_FILES_MAX * self.file_bytes) as usize;
         if self.pending.len() + event.len() > pending_max {
             if self.fault.is_none() {
@@ -275,14 +277,79 @@ impl<D: Disk> Outbox<D> {
             }
             if let Some(fault) = &self.fault {
                 self.left_out.get_or_insert_with(|| fault.clone());
-                self.index(number, Place::LEFT_OUT);
-                return;
+                return None;
             }
         }
         // A file and what may wait are far below 4 GiB.
         let offset = (self.flushed + self.pending.len() as u64) as u32;
-        self.index(number, Place { file: self.file, offset });
         self.pending.extend_from_slice(event);
+        Some(Place { file: self.file, offset })
+    }
+
+    /// Outputs of a session from `from` up to, but not with, `to` that are not here are to come from another replica
+    /// ([`Self::fill`]). Until then a read of them is a fault.
+    pub fn expect(&mut self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) {
+        self.set_unless_kept(session, epoch, from..to, Place::TO_COME);
+    }
+
+    /// Nobody has these outputs any more: a gap fill answers for them.
+    pub fn give_up(&mut self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) {
+        self.set_unless_kept(session, epoch, from..to, Place::GONE);
+    }
+
+    fn set_unless_kept(
+        &mut self,
+        session: SessionId,
+        epoch: SessionEpoch,
+        numbers: Range<OutSeq>,
+        place: Place,
+    ) {
+        for out_seq in (numbers.start.0..numbers.end.0).map(OutSeq) {
+            let number = OutputNumber { session, epoch, out_seq };
+            if !self.place_of(number).is_some_and(Place::is_kept) {
+                self.fill_in(number, place);
+            }
+        }
+    }
+
+    /// Takes an event that another replica wrote, in the place of one that was [expected](Self::expect): it stands behind
+    /// later ones of its session. In memory until [`Self::flush`].
+    ///
+    /// # Panics
+    /// If `event` is not one event: the caller has read it.
+    pub fn fill(&mut self, event: &[u8]) {
+        let Some(number) = number_in(event) else { return };
+        let place = self.keep(event).unwrap_or(Place::TO_COME);
+        self.fill_in(number, place);
+    }
+
+    fn place_of(&self, number: OutputNumber) -> Option<Place> {
+        let outputs = self.sessions.get(&(number.session, number.epoch))?;
+        let at = number.out_seq.0.checked_sub(outputs.first)?;
+        outputs.places.get(at as usize).copied()
+    }
+
+    /// Notes where an output is, whatever is there of later ones.
+    fn fill_in(&mut self, number: OutputNumber, place: Place) {
+        let outputs = self.sessions.entry((number.session, number.epoch)).or_default();
+        let out_seq = number.out_seq.0;
+        let next = outputs.first + outputs.places.len() as u64;
+        if outputs.places.is_empty() || out_seq >= next {
+            return self.index(number, place);
+        }
+        if next - out_seq > OUTBOX_PER_SESSION_MAX {
+            return;
+        }
+        while out_seq < outputs.first {
+            outputs.first -= 1;
+            outputs.places.push_front(Place::GONE);
+        }
+        let slot = outputs.places.get_mut((out_seq - outputs.first) as usize);
+        let before = slot.map(|slot| std::mem::replace(slot, place));
+        before.into_iter().for_each(|before| forget(&mut self.files, before));
+        if place.is_kept() {
+            *self.files.entry(place.file).or_default() += 1;
+        }
     }
 
     /// Hands what was appended to the disk, unsynced. On a failure everything stays in memory and is tried again by the
@@ -339,6 +406,10 @@ impl<D: Disk> Outbox<D> {
         if let Some(fault) = self.left_out.as_ref().filter(|_| place == Place::LEFT_OUT) {
             return Err(fault.clone());
         }
+        if place == Place::TO_COME {
+            let file = FileRef::new(Dir::Outbox, format!("output {first} of session {session}"));
+            return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::NotFound });
+        }
         let start = out.len();
         let mut next = first;
         for (number, place) in places.into_iter().take_while(|(_, place)| place.is_kept()) {
@@ -347,6 +418,12 @@ impl<D: Disk> Outbox<D> {
             let event = &out[before..];
             let right = event.len() >= EVENT_HEADER_BYTES
                 && (event.u32_at(8), event.u32_at(12), event.u64_at(16)) == (session.0, epoch.0, number);
+            if !right && next == first {
+                // Decayed. Nobody is told that there was none.
+                out.truncate(before);
+                let file = file_of(place.file);
+                return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::Damaged });
+            }
             if !right || (next > first && out.len() - start > bytes_max) {
                 out.truncate(before);
                 break;
@@ -538,6 +615,17 @@ pub fn sync_all<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
         }
     }
     disk.sync_dir(Dir::Outbox)
+}
+
+/// The number of an event as [`Event::write`] wrote it, if it is an output.
+fn number_in(event: &[u8]) -> Option<OutputNumber> {
+    assert!(event.len() >= EVENT_HEADER_BYTES && event.u32_at(0) as usize == event.len(), "one event");
+    let number = OutputNumber {
+        session: SessionId(event.u32_at(8)),
+        epoch: SessionEpoch(event.u32_at(12)),
+        out_seq: OutSeq(event.u64_at(16)),
+    };
+    (number.out_seq.0 > 0).then_some(number)
 }
 
 fn forget(files: &mut BTreeMap<u32, u64>, place: Place) {

@@ -2,7 +2,7 @@
 
 use journal::outbox::{self, Outbox, OutputsRead};
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
-use journal::{Dir, Disk, DiskCause, FileRef};
+use journal::{Dir, Disk, DiskCause, FileRef, ReadFrom};
 use protocol::event::{Event, OutputNumber};
 use protocol::events::{EventBody, MoneyDeposited};
 use protocol::hash::Hash;
@@ -149,6 +149,60 @@ fn outputs_are_read_back_before_and_after_a_restart_and_replay_appends_the_rest_
     let through_all =
         Outbox::with_file_bytes(MemDisk::of(again.disk_mut().after_kill()), Seq(100), FILE_BYTES).unwrap();
     assert_eq!(through_all.next(SessionId(21), SessionEpoch(1)), Some(OutSeq(601)));
+}
+
+#[test]
+fn outputs_that_another_replica_has_are_no_gap_before_they_come_nor_after_a_restart() {
+    let disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    let session = (SessionId(20), SessionEpoch(1));
+    outbox.expect(session.0, session.1, OutSeq(1), OutSeq(10));
+    (10..=20).for_each(|seq| outbox.append(&output(20, seq, seq)));
+    let mut bytes = Vec::new();
+    let mut read_from = |outbox: &mut Outbox<MemDisk>, from: u64| {
+        bytes.clear();
+        outbox
+            .read(session.0, session.1, OutSeq(from), OutSeq(20), 1 << 20, &mut bytes)
+            .map(|_| bytes.clone())
+    };
+    let missing = read_from(&mut outbox, 1).unwrap_err();
+    assert_eq!(missing.cause, DiskCause::NotFound);
+    (4..10).for_each(|seq| outbox.fill(&output(20, seq, seq)));
+    assert!(read_from(&mut outbox, 1).is_err());
+    (1..3).for_each(|seq| outbox.fill(&output(20, seq, seq)));
+    // What cannot be had any more is a gap, and nothing else is.
+    outbox.give_up(session.0, session.1, OutSeq(1), OutSeq(10));
+    let outputs = |from, to| (from..=to).flat_map(|seq| output(20, seq, seq)).collect::<Vec<_>>();
+    assert_eq!(read_from(&mut outbox, 1).unwrap(), outputs(1, 2));
+    assert_eq!(read_from(&mut outbox, 3).unwrap(), outputs(4, 20));
+    outbox.append(&output(20, 21, 21));
+    outbox.flush();
+
+    // On the disk they stand behind later ones.
+    let mut again = Outbox::with_file_bytes(disk.clone(), Seq(21), FILE_BYTES).unwrap();
+    assert_eq!(read_from(&mut again, 3).unwrap(), outputs(4, 20));
+    assert!(again.covers(session.0, session.1, OutSeq(4), OutSeq(22)));
+    assert!(!again.covers(session.0, session.1, OutSeq(3), OutSeq(22)));
+}
+
+#[test]
+fn a_decayed_output_is_a_fault_and_no_gap() {
+    let mut disk = MemDisk::default();
+    let mut outbox = Outbox::with_file_bytes(disk.clone(), Seq(0), FILE_BYTES).unwrap();
+    (1..=3).for_each(|seq| outbox.append(&output(20, seq, seq)));
+    outbox.flush();
+    let file = FileRef::new(Dir::Outbox, "0000000001.out");
+    let len = output(20, 1, 1).len();
+    // Its session, its epoch, its number; its length and the rest are covered by its checksum.
+    for at in [8, 12, 16].map(|field| (16 + len + field) as u64) {
+        let mut byte = [0];
+        disk.read(&file, at, &mut byte, ReadFrom::Cache).unwrap();
+        disk.write_at(&file, at, &[!byte[0]]).unwrap();
+        let mut bytes = Vec::new();
+        let found = outbox.read(SessionId(20), SessionEpoch(1), OutSeq(2), OutSeq(3), 1 << 20, &mut bytes);
+        assert_eq!(found.unwrap_err().cause, DiskCause::Damaged, "byte {at}");
+        disk.write_at(&file, at, &byte).unwrap();
+    }
 }
 
 #[test]
