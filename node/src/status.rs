@@ -185,6 +185,7 @@ impl Published {
                     .iter()
                     .map(|damage| format!("{} from byte {}", damage.file, damage.offset))
                     .collect(),
+                outbox_fault: replica.outbox_fault.as_ref().map(ToString::to_string),
                 outputs_replayed: replica.outputs_were_missing.is_some(),
             },
             latency: stages.collect(),
@@ -252,6 +253,8 @@ struct DiskReport {
     snapshot_fault: Option<String>,
     /// What this start found damaged in outbox files.
     outbox_damage: Vec<String>,
+    /// Why outputs could not be read when a client or another node asked last: restart the node.
+    outbox_fault: Option<String>,
     /// Whether outputs were gone at the start, so that everything was replayed to have them again.
     outputs_replayed: bool,
 }
@@ -334,6 +337,9 @@ impl fmt::Display for DiskReport {
             (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
             (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
             (None, None) => writeln!(f, "snapshot  none yet")?,
+        }
+        if let Some(fault) = &self.outbox_fault {
+            writeln!(f, "outbox    UNREADABLE: {fault}; a start produces what was sent again")?;
         }
         for damage in &self.outbox_damage {
             let cured = if self.outputs_replayed { "; what was sent was produced again" } else { "" };

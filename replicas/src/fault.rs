@@ -98,6 +98,9 @@ pub enum OutboxFault {
     /// What was read is not an event.
     #[error("outbox: an output is damaged: {0:?}")]
     Damaged(protocol::event::EventFault),
+    /// Outputs from this number on are not there, and a session may ask for them.
+    #[error("outbox: output {0:?} is gone")]
+    Gone(protocol::event::OutputNumber),
 }
 
 /// Why a replica does not start.

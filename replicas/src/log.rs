@@ -30,19 +30,26 @@ pub(crate) struct Log<D: Disk> {
     unapplied: RefCell<VecDeque<Entry>>,
     /// Committed, because a snapshot holds it; block headers may know less.
     base: Index,
+    /// Seq of the next record behind it.
+    base_next_seq: Seq,
     /// A peer needs a snapshot, and none that is here serves.
     snapshot_wanted: Cell<bool>,
+    /// A peer has found a snapshot unfit: those up to this entry are offered to nobody.
+    unfit: Option<Index>,
 }
 
 impl<D: Disk> Log<D> {
-    pub(crate) fn new(journal: Journal<D>, membership: Membership, base: Index) -> Self {
+    /// Over `journal`, for a state that ends with entry `base` and expects the record `base_next_seq`.
+    pub(crate) fn new(journal: Journal<D>, membership: Membership, base: Index, base_next_seq: Seq) -> Self {
         Self {
             journal: RefCell::new(journal),
             membership,
             membership_changes: 0,
             unapplied: RefCell::new(VecDeque::new()),
             base,
+            base_next_seq,
             snapshot_wanted: Cell::new(false),
+            unfit: None,
         }
     }
 
@@ -54,7 +61,7 @@ impl<D: Disk> Log<D> {
             journal.truncate_from(index)?;
             self.unapplied.get_mut().retain(|e| e.index < entry.index);
         }
-        let next_seq = next_seq(journal)?;
+        let next_seq = next_seq(journal, self.base_next_seq)?;
         match entry_frame(&entry, next_seq) {
             Some(frame) => journal.append(&frame),
             None => journal.append(&entry.data),
@@ -100,7 +107,7 @@ impl<D: Disk> Log<D> {
     ) -> Result<(), JournalFault> {
         self.journal.get_mut().begin_anew(beside, header)?;
         self.unapplied.get_mut().clear();
-        (self.base, self.membership) = (header.index, membership);
+        (self.base, self.base_next_seq, self.membership) = (header.index, header.next_seq, membership);
         self.membership_changes += 1;
         Ok(())
     }
@@ -114,6 +121,21 @@ impl<D: Disk> Log<D> {
         self.snapshot_wanted.set(false);
     }
 
+    /// Snapshots up to that of entry `index` are offered to nobody before another was taken.
+    pub(crate) fn offer_no_more(&mut self, index: Index) {
+        self.unfit = self.unfit.max(Some(index));
+    }
+
+    /// Whether the snapshot of entry `index` has to be taken once more, if one is wanted.
+    pub(crate) fn is_unfit(&self, index: Index) -> bool {
+        self.unfit >= Some(index)
+    }
+
+    /// A snapshot was taken.
+    pub(crate) fn snapshot_taken(&mut self, index: Index) {
+        self.unfit = self.unfit.filter(|unfit| *unfit > index);
+    }
+
     /// The newest snapshot that `to` can start from: it knows `to` as a member, and the log goes on from it. The bytes travel
     /// on their own; what Raft carries is by what they are recognised.
     fn offer(&self, from: Index, to: NodeId) -> Option<Snapshot> {
@@ -125,6 +147,7 @@ impl<D: Disk> Log<D> {
             let membership = Membership::read(&header.conf_state)?;
             let conf_state = membership.conf_state();
             let serves = header.index == kept.index
+                && !self.is_unfit(kept.index)
                 && header.index >= from
                 && journal.term(header.index) == Some(header.term)
                 && (conf_state.voters.contains(&to.0) || conf_state.learners.contains(&to.0));
@@ -179,7 +202,7 @@ impl<D: Disk> Log<D> {
 
     /// Seq of the next record behind what was appended.
     pub(crate) fn next_seq(&self) -> Result<Seq, journal::ReadFault> {
-        next_seq(&mut self.journal.borrow_mut())
+        next_seq(&mut self.journal.borrow_mut(), self.base_next_seq)
     }
 
     /// Entries from `from` to `to`, at least one, as many as fit `bytes_max`.
@@ -209,14 +232,15 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Seq of the next record of the log: known, unless the last thing that happened was a truncation.
-fn next_seq<D: Disk>(journal: &mut Journal<D>) -> Result<Seq, journal::ReadFault> {
+/// Seq of the next record of the log: known, unless the last thing that happened was a truncation, or a start. A log
+/// without an entry goes on behind its base.
+fn next_seq<D: Disk>(journal: &mut Journal<D>, base_next_seq: Seq) -> Result<Seq, journal::ReadFault> {
     if let Some(next_seq) = journal.log_end().next_seq {
         return Ok(next_seq);
     }
     let last = journal.last_index();
     if last < journal.first_index() {
-        return Ok(Seq::ZERO.next());
+        return Ok(base_next_seq);
     }
     let bytes = journal.entry(last)?;
     let Ok(frame) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };

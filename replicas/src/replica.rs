@@ -49,6 +49,8 @@ pub struct Replica<D: Disk> {
     pub(crate) outbox: Outbox<D>,
     pub(crate) outputs_were_missing: Option<OutputNumber>,
     pub(crate) outbox_damage: Vec<Damage>,
+    /// Why outputs could not be read last.
+    pub(crate) outbox_fault: Option<OutboxFault>,
     pub(crate) snapshot_policy: SnapshotPolicy,
     pub(crate) snapshots: snapshots::Progress,
     pub(crate) timing: Timing,
@@ -142,6 +144,7 @@ impl<D: Disk> Replica<D> {
         self.step_divergence()?;
         worked |= self.serve_transfers();
         self.step_fetch(now, events)?;
+        self.step_outputs();
         worked |= self.step_journal(now.mono)?.submitted;
         self.watch_disk(now.mono)?;
         self.keep_house(now.mono, !worked)?;
@@ -404,6 +407,17 @@ fn frame_of(entry: &Entry) -> Result<Option<Frame<'_>>, ReplicaFault> {
     Frame::read(&entry.data).map(Some).map_err(|fault| ReplicaFault::Frame { index, fault })
 }
 
+/// Events that stand one behind the other.
+fn events_in(mut bytes: &[u8]) -> Result<Vec<Event>, OutboxFault> {
+    let mut events = Vec::new();
+    while !bytes.is_empty() {
+        let (event, len) = Event::read(bytes).map_err(OutboxFault::Damaged)?;
+        events.push(event);
+        bytes = &bytes[len..];
+    }
+    Ok(events)
+}
+
 impl<D: Disk> Replica<D> {
     /// Where gateways submit; what is submitted while not [`Replica::serving`] is dropped with the term.
     pub fn sequencer(&mut self) -> &mut Sequencer {
@@ -437,15 +451,19 @@ impl<D: Disk> Replica<D> {
         bytes_max: usize,
     ) -> Result<Vec<Event>, OutboxFault> {
         let mut bytes = Vec::new();
-        self.outbox.read(session, epoch, from, to, bytes_max, &mut bytes)?;
-        let mut events = Vec::new();
-        let mut rest = &bytes[..];
-        while !rest.is_empty() {
-            let (event, len) = Event::read(rest).map_err(OutboxFault::Damaged)?;
-            events.push(event);
-            rest = &rest[len..];
+        let read = self.outbox.read(session, epoch, from, to, bytes_max, &mut bytes);
+        let events = read.map_err(OutboxFault::from).and_then(|_| events_in(&bytes));
+        if let Err(fault) = &events {
+            self.note_unreadable(fault.clone());
         }
-        Ok(events)
+        events
+    }
+
+    /// An output that is kept cannot be read; one that is still to come from elsewhere is no fault.
+    pub(crate) fn note_unreadable(&mut self, fault: OutboxFault) {
+        if self.transfers.outputs.next().is_none() {
+            self.outbox_fault = Some(fault);
+        }
     }
 
     /// Whether the outputs of further entries can be kept, in memory if need be. If not, the engine waits: an output that is
@@ -474,7 +492,7 @@ impl<D: Disk> Replica<D> {
             || self.apply.halted().is_some()
             || self.apply.doubt().is_some()
             || !self.is_caught_up()
-            || self.snapshots.newest == Some(index)
+            || (self.snapshots.newest == Some(index) && !self.raft.store().is_unfit(index))
         {
             return None;
         }
@@ -511,6 +529,7 @@ impl<D: Disk> Replica<D> {
         self.snapshots.writing = false;
         match result {
             Ok(SnapshotWritten { header }) => {
+                self.raft.mut_store().snapshot_taken(header.index);
                 self.raft.store().journal().snap_mark(header.index, header.term, header.state_hash);
                 self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
                 self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
@@ -602,7 +621,9 @@ impl<D: Disk> Replica<D> {
             snapshot_index: self.snapshots.newest,
             snapshot_fault: self.snapshots.fault.clone(),
             outputs_were_missing: self.outputs_were_missing,
+            outputs_to_come: self.transfers.outputs.next(),
             outbox_damage: self.outbox_damage.clone(),
+            outbox_fault: self.outbox_fault.clone(),
         }
     }
 

@@ -3,13 +3,16 @@
 
 use journal::snapshot_file;
 use journal::{Dir, Disk, DiskFault, ReadFrom};
+use protocol::event::OutputNumber;
 use protocol::{Index, NodeId, OutSeq};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
+use crate::OutboxFault;
 use crate::message::transfer::{self, OUTPUT_BYTES_MAX, OutputRange, PIECE_BYTES, Transfer};
 use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
+use crate::transfer::outputs_of;
 
 /// Questions answered in one turn: each reads at most one piece.
 const ANSWERS_PER_TURN: usize = 4;
@@ -26,11 +29,14 @@ impl<D: Disk> Replica<D> {
         match message {
             Transfer::AskPiece { .. } | Transfer::AskOutputs(_) => {
                 let now = self.transfers.ticks;
-                self.transfers.heard.entry(from.0).and_modify(|heard| *heard = now);
+                if let Transfer::AskPiece { .. } = message {
+                    self.transfers.heard.entry(from.0).and_modify(|heard| *heard = now);
+                }
                 if self.transfers.questions.len() < QUESTIONS_MAX {
                     self.transfers.questions.push_back((from, message));
                 }
             }
+            Transfer::Unfit { index } => self.offer_no_more(from, index),
             Transfer::Piece { .. } | Transfer::Gone { .. } | Transfer::Outputs { .. } => {
                 self.take_answer(from, message);
             }
@@ -62,7 +68,19 @@ impl<D: Disk> Replica<D> {
                 }
             },
             Transfer::AskOutputs(range) => self.outputs(range),
-            Transfer::Piece { .. } | Transfer::Gone { .. } | Transfer::Outputs { .. } => None,
+            Transfer::Piece { .. }
+            | Transfer::Gone { .. }
+            | Transfer::Unfit { .. }
+            | Transfer::Outputs { .. } => None,
+        }
+    }
+
+    /// The file of a snapshot has decayed on the way to `from`, or here: another takes its place, of the same entry or of a
+    /// later one. Whoever says so wrongly costs a snapshot a second.
+    fn offer_no_more(&mut self, from: NodeId, index: Index) {
+        self.raft.mut_store().offer_no_more(index);
+        if self.raft.raft.state == StateRole::Leader {
+            self.raft.report_snapshot(from.0, SnapshotStatus::Failure);
         }
     }
 
@@ -79,14 +97,35 @@ impl<D: Disk> Replica<D> {
         Ok((read > 0).then_some(bytes))
     }
 
+    /// Nothing where this replica is not that far yet, or cannot read what it should have: others may, and after a start it can
+    /// again. What nobody asks for any more is left out: an epoch that is over, and numbers below a session's floor.
     fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {
-        let mut bytes = Vec::new();
         let OutputRange { session, epoch, from, to } = asked;
-        let last = OutSeq(to.0 - 1);
-        let read = self.outbox.read(session, epoch, from, last, PIECE_BYTES, &mut bytes).ok()?;
-        let (from, to) = read.map_or((to, to), |read| (read.first, read.next));
-        (bytes.len() <= OUTPUT_BYTES_MAX)
-            .then_some(Transfer::Outputs { range: OutputRange { from, to, ..asked }, bytes })
+        let view = self.apply.engine().sessions().find(|view| view.session == session)?;
+        if view.epoch > epoch {
+            return Some(Transfer::Outputs { range: OutputRange { from: to, ..asked }, bytes: Vec::new() });
+        }
+        if view.epoch < epoch || view.next_out < to {
+            return None;
+        }
+        let from = from.max(view.floor).min(to);
+        let mut bytes = Vec::new();
+        let read = self.outbox.read(session, epoch, from, OutSeq(to.0 - 1), PIECE_BYTES, &mut bytes);
+        let taken = read.map_err(OutboxFault::from).and_then(|read| {
+            let (first, next) = read.map_or((to, to), |read| (read.first, read.next));
+            let range = OutputRange { from: first, to: next, ..asked };
+            outputs_of(range, &bytes)?;
+            let hole = OutputNumber { session, epoch, out_seq: from };
+            if first > from { Err(OutboxFault::Gone(hole)) } else { Ok(range) }
+        });
+        match taken {
+            Ok(range) if bytes.len() <= OUTPUT_BYTES_MAX => Some(Transfer::Outputs { range, bytes }),
+            Ok(_) => None,
+            Err(fault) => {
+                self.note_unreadable(fault);
+                None
+            }
+        }
     }
 
     pub(crate) fn send_transfer(&mut self, to: NodeId, message: &Transfer) {

@@ -103,6 +103,8 @@ pub(crate) struct Base {
     pub(crate) damaged: Option<SnapshotFault>,
     /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.
     pub(crate) outputs_were_missing: Option<OutputNumber>,
+    /// Outputs below this state are gone, and the journal does not reach back to where they were produced.
+    pub(crate) is_incomplete: bool,
     /// What the outbox said of its files, before anything was replayed.
     pub(crate) outbox_damage: Vec<Damage>,
 }
@@ -147,6 +149,7 @@ impl Base {
             let base = Self {
                 damaged: first_fault(choice.faults),
                 outputs_were_missing: choice.missing,
+                is_incomplete: choice.takes_incomplete,
                 outbox_damage: choice.outbox_damage.unwrap_or_default(),
                 ..base
             };
@@ -187,6 +190,7 @@ impl Base {
             chain: Hash::ZERO,
             damaged: None,
             outputs_were_missing: None,
+            is_incomplete: false,
             outbox_damage: Vec::new(),
         }
     }

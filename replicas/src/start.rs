@@ -14,6 +14,7 @@ use crate::membership::Membership;
 use crate::raft_config::raft_config;
 use crate::raft_log::RaftLog;
 use crate::snapshots::{self, Base};
+use crate::transfer::{OutputsFetch, Transfers};
 use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 
 /// What a replica is told at each start.
@@ -70,19 +71,27 @@ impl<D: Disk> Replica<D> {
     fn start(
         base: Base,
         journal: Journal<D>,
-        outbox: Outbox<D>,
+        mut outbox: Outbox<D>,
         options: &Options,
         life: u64,
     ) -> Result<Self, StartFault> {
         let node = journal.identity().node;
         let genesis = Genesis { cluster: journal.identity().cluster, ..options.genesis.clone() };
+        // Where the journal reaches back to them, it produces them again.
+        let outputs = if base.is_incomplete {
+            OutputsFetch::begin(&base, &mut outbox, node)
+        } else {
+            OutputsFetch::default()
+        };
         let founded = || Membership::of_founders(&options.voters);
         let membership = base.membership.unwrap_or_else(founded);
         let replayed_to = journal.last_index();
         let is_alone = membership.conf_state().voters == [node.0];
         let config = raft_config(node, options.timing, base.index.0);
         let raft_log = RaftLog::default();
-        let mut raft = RawNode::new(&config, Log::new(journal, membership, base.index), &raft_log.logger())?;
+        let next_seq = base.engine.seq_applied().next();
+        let log = Log::new(journal, membership, base.index, next_seq);
+        let mut raft = RawNode::new(&config, log, &raft_log.logger())?;
         let term_at_start = Term(raft.raft.term);
         if is_alone {
             // Nobody else could be leading: no need to wait for silence.
@@ -96,8 +105,9 @@ impl<D: Disk> Replica<D> {
             recorded_to: Seq::ZERO,
             writing_since: None,
             outbox,
-            outputs_were_missing: base.outputs_were_missing,
+            outputs_were_missing: base.outputs_were_missing.filter(|_| outputs.next().is_none()),
             outbox_damage: base.outbox_damage,
+            outbox_fault: None,
             snapshot_policy: options.snapshots,
             snapshots: snapshots::Progress {
                 newest: (base.index.0 > 0).then_some(base.index),
@@ -118,7 +128,7 @@ impl<D: Disk> Replica<D> {
             last_hint: MonoNanos(0),
             hinted_blocks: 0,
             last_block: (0, MonoNanos(0)),
-            transfers: crate::transfer::Transfers::default(),
+            transfers: Transfers { outputs, ..Transfers::default() },
             elections: ElectionWatch::new(term_at_start),
             raft_log,
             reads: crate::reads::Reads::new(node, life),

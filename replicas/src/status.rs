@@ -68,6 +68,11 @@ pub struct Status {
     pub snapshot_fault: Option<journal::snapshot_file::SnapshotFault>,
     /// Damage that the start found in outbox files: usually followed by `outputs_were_missing`.
     pub outbox_damage: Vec<journal::outbox::Damage>,
+    /// The first output below the state that this replica began with which is to come from another one. Who asks for it is
+    /// not answered.
+    pub outputs_to_come: Option<protocol::event::OutputNumber>,
+    /// Why outputs that are kept could not be read when somebody asked last: a start produces them again.
+    pub outbox_fault: Option<crate::OutboxFault>,
     /// This process found outputs of a session gone from the outbox, from about this number on, and has replayed
     /// everything to have them again.
     pub outputs_were_missing: Option<protocol::event::OutputNumber>,

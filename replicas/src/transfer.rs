@@ -1,31 +1,36 @@
-//! The side of a snapshot's way that lags: it fetches the leader's snapshot in pieces, verifies it, fetches the outputs that
-//! sessions may still ask for, and only then lets Raft know of the snapshot.
+//! The side of a snapshot's way that lags: it fetches the leader's snapshot in pieces, verifies it, fetches the outputs
+//! below it that sessions may still ask for ([`outputs`]), and only then lets Raft know of the snapshot: who counts in a
+//! quorum has the outputs too.
 //!
 //! ```text
-//! MsgSnapshot ─> held back; pieces ─> verified ─> outputs ─> outbox, synced ─> Raft ─> its Ready: the log begins anew
+//! MsgSnapshot ─> held back; pieces ─> verified ─> outputs, synced ─> Raft ─> its Ready: the log begins anew
 //! ```
-//! Up to the last step nothing has changed but files under unfinished names, which a start removes, and outputs in the
+//! Up to the last step nothing has changed but a file under an unfinished name, which a start removes, and outputs in the
 //! outbox, which a start takes for ones that it will replay. The last step is [`journal::Journal::begin_anew`], which says what a crash
 //! in it leaves. All messages of the transfer may be lost, doubled or late: what is missing is asked for again.
 
+mod outputs;
+
 use std::collections::{BTreeMap, VecDeque};
 
-use journal::outbox::{self, Outbox};
+use journal::outbox;
 use journal::segment::unfinished;
 use journal::snapshot_file::{self, Fingerprint, SnapshotFault, SnapshotHeader};
-use journal::{Disk, DiskFault, FileRef, ReadFrom};
-use protocol::event::{Event, OutputNumber};
+use journal::{Disk, DiskFault, FileRef};
+use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{Field, Index, NodeId, OutSeq, Term};
+use protocol::{Field, Index, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::Message;
 
 use crate::ReplicaFault;
 use crate::membership::Membership;
-use crate::message::transfer::{OutputRange, PIECE_BYTES, Transfer};
+use crate::message::transfer::{PIECE_BYTES, Transfer};
 use crate::peers::Outbound;
 use crate::replica::{Now, Replica};
 use crate::snapshots::Base;
+
+pub(crate) use outputs::{OutputsFetch, outputs_of};
 
 /// Pieces asked for and not there yet.
 const WINDOW_PIECES: usize = 8;
@@ -43,6 +48,8 @@ pub(crate) struct Transfers {
     /// When each peer that waits for a snapshot asked last; only on a leader.
     pub(crate) heard: BTreeMap<u64, u64>,
     pub(crate) fetch: Option<Box<Fetch>>,
+    /// Outputs that other replicas have.
+    pub(crate) outputs: OutputsFetch,
 }
 
 /// What a leader says of its snapshot in Raft's message: by it what is fetched is recognised.
@@ -80,13 +87,10 @@ pub(crate) struct Fetch {
     /// Under its unfinished name.
     file: FileRef,
     /// Tick at which an answer came last.
-    heard: u64,
-    stage: Stage,
-}
-
-enum Stage {
-    Pieces(Pieces),
-    Outputs(Box<Outputs>),
+    pub(super) heard: u64,
+    pieces: Pieces,
+    /// What they make up, once it is verified.
+    whole: Option<Box<(Base, SnapshotHeader)>>,
 }
 
 struct Pieces {
@@ -94,20 +98,6 @@ struct Pieces {
     missing: usize,
     /// Asked for, and when.
     asked: BTreeMap<usize, u64>,
-}
-
-/// A snapshot that is whole, and the outputs below it that are to come.
-struct Outputs {
-    base: Base,
-    header: SnapshotHeader,
-    wanted: VecDeque<OutputRange>,
-    asked: Option<u64>,
-    /// Gathered here, so that the outbox changes only when they are all there.
-    gathered: FileRef,
-    gathered_bytes: u64,
-    stored_bytes: u64,
-    /// The first that the other side has no more.
-    gone: Option<OutputNumber>,
 }
 
 impl Pieces {
@@ -160,8 +150,8 @@ impl<D: Disk> Replica<D> {
         self.give_up_fetch();
         let epoch = self.raft.store().journal().identity().epoch;
         let file = unfinished(&snapshot_file::file(epoch, index));
-        let stage = Stage::Pieces(Pieces::new(manifest.file.len));
-        let fetch = Fetch { message, source: from, manifest, index, file, heard: now, stage };
+        let pieces = Pieces::new(manifest.file.len);
+        let fetch = Fetch { message, source: from, manifest, index, file, heard: now, pieces, whole: None };
         self.transfers.fetch = Some(Box::new(fetch));
         Ok(())
     }
@@ -170,26 +160,30 @@ impl<D: Disk> Replica<D> {
     fn give_up_fetch(&mut self) {
         if let Some(fetch) = self.transfers.fetch.take() {
             self.outbox.disk_mut().remove(&fetch.file).ok();
-            self.outbox.disk_mut().remove(&gathered_file(&fetch.file)).ok();
         }
     }
 
     /// Takes an answer. What does not fit is as if it had been lost.
     pub(crate) fn take_answer(&mut self, from: NodeId, answer: Transfer) {
         let now = self.transfers.ticks;
-        let Some(fetch) = self.transfers.fetch.as_mut().filter(|fetch| fetch.source == from) else { return };
+        if let Transfer::Outputs { range, bytes } = answer {
+            return self.take_outputs(from, range, &bytes);
+        }
+        let Some(fetch) = &mut self.transfers.fetch else { return };
+        let is_of = |index| index == fetch.index && from == fetch.source;
         let taken = match answer {
-            Transfer::Piece { index, offset, bytes } if index == fetch.index => {
+            Transfer::Piece { index, offset, bytes } if is_of(index) => {
                 fetch.take_piece(self.outbox.disk_mut(), offset, &bytes)
             }
-            Transfer::Outputs { range, bytes } => fetch.take_outputs(self.outbox.disk_mut(), range, &bytes),
-            Transfer::Gone { index } if index == fetch.index => {
+            Transfer::Gone { index } if is_of(index) => {
                 self.give_up_fetch();
                 return;
             }
             Transfer::AskPiece { .. }
             | Transfer::AskOutputs(_)
             | Transfer::Piece { .. }
+            | Transfer::Outputs { .. }
+            | Transfer::Unfit { .. }
             | Transfer::Gone { .. } => Ok(false),
         };
         match taken {
@@ -212,21 +206,14 @@ impl<D: Disk> Replica<D> {
         let patience = self.timing.election_ticks as u64;
         let Some(fetch) = &mut self.transfers.fetch else { return Ok(()) };
         let (source, index) = (fetch.source, fetch.index);
-        let questions = match &mut fetch.stage {
-            Stage::Pieces(pieces) if pieces.missing > 0 => {
-                let due = pieces.due(ticks, patience);
-                due.into_iter().map(|offset| Transfer::AskPiece { index, offset }).collect()
+        if fetch.pieces.missing > 0 {
+            for offset in fetch.pieces.due(ticks, patience) {
+                self.send_transfer(source, &Transfer::AskPiece { index, offset });
             }
-            Stage::Pieces(_) => {
-                self.verify_fetched();
-                Vec::new()
-            }
-            Stage::Outputs(outputs) => {
-                outputs.due(ticks, patience).map(Transfer::AskOutputs).into_iter().collect::<Vec<_>>()
-            }
-        };
-        for question in questions {
-            self.send_transfer(source, &question);
+            return Ok(());
+        }
+        if fetch.whole.is_none() {
+            self.verify_fetched();
         }
         self.try_install(now, events)
     }
@@ -237,26 +224,38 @@ impl<D: Disk> Replica<D> {
         let Some(fetch) = &mut self.transfers.fetch else { return };
         let disk = self.outbox.disk_mut();
         match fetch.verify(disk, owner) {
-            Ok((base, header)) => {
-                let gathered = gathered_file(&fetch.file);
-                let wanted = wanted_outputs(&base, &self.outbox);
-                let outputs = Outputs {
-                    base,
-                    header,
-                    wanted,
-                    asked: None,
-                    gathered,
-                    gathered_bytes: 0,
-                    stored_bytes: 0,
-                    gone: None,
-                };
-                fetch.stage = Stage::Outputs(Box::new(outputs));
+            Ok(whole) => {
+                fetch.whole = Some(Box::new(whole));
+                self.transfers.outputs = OutputsFetch::default();
             }
             Err(fault) => {
+                let (source, index) = (fetch.source, fetch.index);
+                // Where our own disk fails, the next attempt may not.
+                let is_unfit = !matches!(fault, SnapshotFault::Disk(_));
                 self.snapshots.fault = Some(fault);
                 self.give_up_fetch();
+                if is_unfit {
+                    self.send_transfer(source, &Transfer::Unfit { index });
+                }
             }
         }
+    }
+
+    /// Whether the outputs below the snapshot are here, and on the disk. What was applied meanwhile may have taken the place
+    /// of some.
+    fn has_outputs(&mut self) -> bool {
+        let us = NodeId(self.raft.raft.id);
+        let Some((base, _)) = self.transfers.fetch.as_ref().and_then(|fetch| fetch.whole.as_deref()) else {
+            return false;
+        };
+        if self.transfers.outputs.next().is_none() {
+            self.transfers.outputs.look_again(base, &mut self.outbox, us);
+        }
+        if self.transfers.outputs.next().is_some() {
+            return false;
+        }
+        self.outbox.flush();
+        self.outbox.fault().is_none() && outbox::sync_all(self.outbox.disk_mut()).is_ok()
     }
 
     /// Hands the snapshot to Raft when everything is there, nothing is on its way to the disk, and somebody leads: the
@@ -269,19 +268,10 @@ impl<D: Disk> Replica<D> {
         if !can_take || !is_idle || self.raft.has_ready() || self.outbox.fault().is_some() {
             return Ok(());
         }
-        let Some(fetch) = &mut self.transfers.fetch else { return Ok(()) };
-        let Stage::Outputs(outputs) = &mut fetch.stage else { return Ok(()) };
-        if !outputs.wanted.is_empty() {
+        if !self.has_outputs() {
             return Ok(());
         }
-        match outputs.store(&mut self.outbox) {
-            Ok(true) => {}
-            Ok(false) => return Ok(()),
-            Err(_) => {
-                self.give_up_fetch();
-                return Ok(());
-            }
-        }
+        let Some(fetch) = &self.transfers.fetch else { return Ok(()) };
         let mut message = fetch.message.clone();
         (message.term, message.from, message.to) = (term, leader, us);
         self.raft.step(message)?;
@@ -293,23 +283,20 @@ impl<D: Disk> Replica<D> {
         let Some(fetch) = self.transfers.fetch.take() else {
             unreachable!("Raft is given no snapshot but one that was fetched")
         };
-        let Stage::Outputs(outputs) = fetch.stage else { unreachable!("and verified") };
-        let Outputs { base, header, gathered, gone, .. } = *outputs;
+        let Some(whole) = fetch.whole else { unreachable!("and verified") };
+        let (base, header) = *whole;
         let membership = base.membership.clone().unwrap_or_default();
         self.raft
             .mut_store()
             .begin_anew(self.outbox.disk_mut(), &header, membership)
             .map_err(ReplicaFault::Journal)?;
-        let disk = self.outbox.disk_mut();
-        // Both cost nothing but room where they fail: the next snapshot or start removes what is left.
-        disk.remove(&gathered).ok();
-        snapshot_file::remove_older(disk).ok();
+        // It costs nothing but room where it fails: the next snapshot or start removes what is left.
+        snapshot_file::remove_older(self.outbox.disk_mut()).ok();
         self.sequencer.end_term();
         self.term_started = None;
         self.in_flight.clear();
         self.apply.begin_at(base.engine, base.index, base.effect_hash);
         self.handed_out = base.index;
-        self.outputs_were_missing = self.outputs_were_missing.or(gone);
         let written_bytes = self.raft.store().journal().stats().block_bytes;
         self.snapshots.installed(base.index, written_bytes);
         Ok(base.index)
@@ -319,7 +306,7 @@ impl<D: Disk> Replica<D> {
 impl Fetch {
     /// Writes a piece to its place; returns whether it was one that is wanted.
     fn take_piece<D: Disk>(&mut self, disk: &mut D, offset: u64, bytes: &[u8]) -> Result<bool, DiskFault> {
-        let Stage::Pieces(pieces) = &mut self.stage else { return Ok(false) };
+        let pieces = &mut self.pieces;
         let at = usize::try_from(offset / PIECE_BYTES as u64).unwrap_or(usize::MAX);
         let expected = self.manifest.file.len.saturating_sub(offset).min(PIECE_BYTES as u64);
         if pieces.done.get(at) != Some(&false) || bytes.len() as u64 != expected {
@@ -356,106 +343,4 @@ impl Fetch {
         let base = Base::read(disk, &self.file)?;
         Ok((base, header))
     }
-
-    /// Gathers outputs that continue what is there; returns whether they do.
-    fn take_outputs<D: Disk>(
-        &mut self,
-        disk: &mut D,
-        range: OutputRange,
-        bytes: &[u8],
-    ) -> Result<bool, DiskFault> {
-        let Stage::Outputs(outputs) = &mut self.stage else { return Ok(false) };
-        let Some(front) = outputs.wanted.front_mut() else { return Ok(false) };
-        let is_wanted = (range.session, range.epoch) == (front.session, front.epoch)
-            && range.from >= front.from
-            && range.to <= front.to
-            && range.to > front.from;
-        if !is_wanted || !are_outputs(range, bytes) {
-            return Ok(false);
-        }
-        if range.from > front.from {
-            let OutputRange { session, epoch, from: out_seq, .. } = *front;
-            outputs.gone.get_or_insert(OutputNumber { session, epoch, out_seq });
-        }
-        if !bytes.is_empty() {
-            disk.write_at(&outputs.gathered, outputs.gathered_bytes, bytes)?;
-            outputs.gathered_bytes += bytes.len() as u64;
-        }
-        front.from = range.to;
-        if front.from == front.to {
-            outputs.wanted.pop_front();
-        }
-        outputs.asked = None;
-        Ok(true)
-    }
-}
-
-impl Outputs {
-    fn due(&mut self, now: u64, patience: u64) -> Option<OutputRange> {
-        let front = self.wanted.front()?;
-        if self.asked.is_some_and(|at| now - at <= patience) {
-            return None;
-        }
-        self.asked = Some(now);
-        Some(*front)
-    }
-
-    /// Moves what was gathered to the outbox and makes it durable; `false` if there is no room for now.
-    fn store<D: Disk>(&mut self, outbox: &mut Outbox<D>) -> Result<bool, SnapshotFault> {
-        let mut bytes = Vec::new();
-        while self.stored_bytes < self.gathered_bytes {
-            bytes.resize(4 * PIECE_BYTES, 0);
-            let read =
-                outbox.disk_mut().read(&self.gathered, self.stored_bytes, &mut bytes, ReadFrom::Cache)?;
-            bytes.truncate(read);
-            let mut at = 0;
-            while let Ok((_, len)) = Event::read(&bytes[at..]) {
-                outbox.append(&bytes[at..at + len]);
-                at += len;
-            }
-            if at == 0 {
-                return Err(SnapshotFault::ReadBack);
-            }
-            self.stored_bytes += at as u64;
-            outbox.flush();
-            if outbox.fault().is_some() {
-                return Ok(false);
-            }
-        }
-        outbox::sync_all(outbox.disk_mut())?;
-        Ok(true)
-    }
-}
-
-/// Whether `bytes` are the outputs of `range`, one behind the other, each whole.
-fn are_outputs(range: OutputRange, bytes: &[u8]) -> bool {
-    let mut rest = bytes;
-    for number in range.from.0..range.to.0 {
-        let Ok((event, len)) = Event::read(rest) else { return false };
-        let expected = OutputNumber { session: range.session, epoch: range.epoch, out_seq: OutSeq(number) };
-        if event.output != Some(expected) {
-            return false;
-        }
-        rest = &rest[len..];
-    }
-    rest.is_empty()
-}
-
-/// Outputs below a state that a resend may still ask for and that are not here. Those that are here were produced by the
-/// same commands, and stay.
-fn wanted_outputs<D: Disk>(base: &Base, outbox: &Outbox<D>) -> VecDeque<OutputRange> {
-    let missing = base.engine.sessions().filter_map(|s| {
-        let (session, epoch, to) = (s.session, s.epoch, s.next_out);
-        if outbox.covers(session, epoch, s.floor, to) {
-            return None;
-        }
-        let here = outbox.next(session, epoch).filter(|next| *next > s.floor && *next < to);
-        let from = here.filter(|next| outbox.covers(session, epoch, s.floor, *next)).unwrap_or(s.floor);
-        Some(OutputRange { session, epoch, from, to })
-    });
-    missing.collect()
-}
-
-fn gathered_file(snapshot: &FileRef) -> FileRef {
-    unfinished(&FileRef::new(snapshot.dir, format!("{}.outputs", snapshot.name)))
 }

@@ -8,6 +8,7 @@
 //! | 66 gone:            index u64
 //! | 67 ask for outputs: session u32 | epoch u32 | from u64 | to u64
 //! | 68 outputs:         session u32 | epoch u32 | from u64 | next u64 | events, one behind the other
+//! | 69 unfit:           index u64
 //! ```
 //! Little endian. `index` names the snapshot by its last entry. Outputs are numbers `from` up to, but not with, `to` or
 //! `next`; what is gone at the answering side is left out at the front.
@@ -25,6 +26,7 @@ const PIECE: u8 = 65;
 const GONE: u8 = 66;
 const ASK_OUTPUTS: u8 = 67;
 const OUTPUTS: u8 = 68;
+const UNFIT: u8 = 69;
 /// Bytes of a piece; the last one of a file is shorter.
 pub(crate) const PIECE_BYTES: usize = 256 << 10;
 /// Bytes of outputs in one answer; a single longer event goes alone.
@@ -56,6 +58,10 @@ pub(crate) enum Transfer {
     Gone {
         index: Index,
     },
+    /// The snapshot is whole here and not what was offered, or no state: another has to be taken.
+    Unfit {
+        index: Index,
+    },
     AskOutputs(OutputRange),
     Outputs {
         range: OutputRange,
@@ -74,6 +80,7 @@ pub(crate) fn encode(envelope: Envelope, message: &Transfer) -> Vec<u8> {
         Transfer::AskPiece { .. } => ASK_PIECE,
         Transfer::Piece { .. } => PIECE,
         Transfer::Gone { .. } => GONE,
+        Transfer::Unfit { .. } => UNFIT,
         Transfer::AskOutputs(_) => ASK_OUTPUTS,
         Transfer::Outputs { .. } => OUTPUTS,
     };
@@ -87,7 +94,7 @@ pub(crate) fn encode(envelope: Envelope, message: &Transfer) -> Vec<u8> {
             push_numbers(&mut out, &[index.0, *offset]);
             out.extend_from_slice(bytes);
         }
-        Transfer::Gone { index } => push_numbers(&mut out, &[index.0]),
+        Transfer::Gone { index } | Transfer::Unfit { index } => push_numbers(&mut out, &[index.0]),
         Transfer::AskOutputs(range) => push_range(&mut out, range),
         Transfer::Outputs { range, bytes } => {
             push_range(&mut out, range);
@@ -128,7 +135,7 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Transfer, Messa
     let (fixed, data_max) = match kind {
         ASK_PIECE => (16, 0),
         PIECE => (16, PIECE_BYTES),
-        GONE => (8, 0),
+        GONE | UNFIT => (8, 0),
         ASK_OUTPUTS => (24, 0),
         OUTPUTS => (24, OUTPUT_BYTES_MAX),
         _ => return Err(MessageFault::Kind(kind)),
@@ -147,6 +154,7 @@ fn read_body(kind: u8, fields: &[u8], data: &[u8]) -> Result<Transfer, MessageFa
         ASK_PIECE => Transfer::AskPiece { index: index_of(fields)?, offset: offset_of(fields)? },
         PIECE => Transfer::Piece { index: index_of(fields)?, offset: offset_of(fields)?, bytes },
         GONE => Transfer::Gone { index: index_of(fields)? },
+        UNFIT => Transfer::Unfit { index: index_of(fields)? },
         ASK_OUTPUTS => Transfer::AskOutputs(range_of(fields)?),
         _ => Transfer::Outputs { range: range_of(fields)?, bytes },
     })
@@ -191,6 +199,7 @@ mod tests {
             Transfer::AskPiece { index, offset },
             Transfer::Piece { index, offset, bytes: vec![7; 300] },
             Transfer::Gone { index },
+            Transfer::Unfit { index },
             Transfer::AskOutputs(range),
             Transfer::Outputs { range, bytes: vec![8; 90] },
         ]

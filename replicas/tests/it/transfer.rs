@@ -45,6 +45,9 @@ fn ask(cluster: &mut Cluster, count: u64) {
 
 /// Every replica answers a resend of everything as the others do.
 fn same_outputs(cluster: &mut Cluster) {
+    cluster.until("outputs from elsewhere", |cluster| {
+        cluster.statuses().iter().all(|status| status.outputs_to_come.is_none())
+    });
     let nodes: Vec<u64> = cluster.running.keys().copied().collect();
     let mut read = |node: &u64| {
         let replica = cluster.running.get_mut(node).unwrap();

@@ -1,0 +1,157 @@
+//! Outputs below a state that this replica begins with, where its journal does not reach back to the commands that they
+//! follow from: other replicas have them, because all produce the same.
+//!
+//! Until one is here a read of it is a fault, and whoever asks is not told that there was none. It is given up, and
+//! answered by a gap fill, only on the word of a member for whom the epoch is over, or the number below the session's floor: nobody
+//! asks for it again. Who has lost outputs stays silent, and another is asked.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use journal::Disk;
+use journal::outbox::Outbox;
+use protocol::event::{Event, EventFault, OutputNumber};
+use protocol::{NodeId, OutSeq, SessionEpoch, SessionId};
+
+use crate::OutboxFault;
+use crate::membership::Membership;
+use crate::message::transfer::{OutputRange, Transfer};
+use crate::replica::Replica;
+use crate::snapshots::Base;
+
+/// Outputs that are to come from others.
+#[derive(Default)]
+pub(crate) struct OutputsFetch {
+    wanted: VecDeque<OutputRange>,
+    /// The other members, by id.
+    members: Vec<NodeId>,
+    /// Which of them is asked.
+    turn: usize,
+    /// When.
+    asked: Option<u64>,
+    /// Sessions and epochs of which some are of no use any more.
+    given_up: BTreeSet<(SessionId, SessionEpoch)>,
+}
+
+impl OutputsFetch {
+    /// Those below `base` that `outbox` lacks; `us` asks the other members. Nothing where there are none.
+    pub(crate) fn begin<D: Disk>(base: &Base, outbox: &mut Outbox<D>, us: NodeId) -> Self {
+        let mut fetch = Self::default();
+        fetch.look_again(base, outbox, us);
+        fetch
+    }
+
+    /// Once more, because what was applied meanwhile may have taken the place of some.
+    pub(crate) fn look_again<D: Disk>(&mut self, base: &Base, outbox: &mut Outbox<D>, us: NodeId) {
+        let members = base.membership.iter().flat_map(Membership::members).map(|(member, _)| member);
+        self.members = members.filter(|member| *member != us).collect();
+        self.wanted = if self.members.is_empty() { VecDeque::new() } else { wanted_outputs(base, outbox) };
+        self.wanted.retain(|range| !self.given_up.contains(&(range.session, range.epoch)));
+        self.asked = None;
+        for OutputRange { session, epoch, from, to } in &self.wanted {
+            outbox.expect(*session, *epoch, *from, *to);
+        }
+    }
+
+    /// The first output that is to come.
+    pub(crate) fn next(&self) -> Option<OutputNumber> {
+        let OutputRange { session, epoch, from: out_seq, .. } = *self.wanted.front()?;
+        Some(OutputNumber { session, epoch, out_seq })
+    }
+
+    /// What to ask for now, and whom: after `patience` ticks without an answer, another.
+    fn due(&mut self, now: u64, patience: u64) -> Option<(NodeId, OutputRange)> {
+        let front = *self.wanted.front()?;
+        if let Some(at) = self.asked {
+            if now - at <= patience {
+                return None;
+            }
+            self.turn += 1;
+        }
+        self.asked = Some(now);
+        let source = self.members.get(self.turn % self.members.len().max(1))?;
+        Some((*source, front))
+    }
+
+    /// Takes outputs that continue what is there; returns whether they do.
+    fn take<D: Disk>(
+        &mut self,
+        outbox: &mut Outbox<D>,
+        from: NodeId,
+        range: OutputRange,
+        bytes: &[u8],
+    ) -> bool {
+        let Some(front) = self.wanted.front_mut() else { return false };
+        let is_wanted = (range.session, range.epoch) == (front.session, front.epoch)
+            && range.from >= front.from
+            && range.to <= front.to
+            && range.to > front.from
+            && self.members.contains(&from);
+        if !is_wanted || outputs_of(range, bytes).is_err() {
+            return false;
+        }
+        self.asked = None;
+        if range.from > front.from {
+            outbox.give_up(front.session, front.epoch, front.from, range.from);
+            self.given_up.insert((front.session, front.epoch));
+        }
+        let mut rest = bytes;
+        while let Ok((_, len)) = Event::read(rest) {
+            outbox.fill(&rest[..len]);
+            rest = &rest[len..];
+        }
+        front.from = range.to;
+        if front.from == front.to {
+            self.wanted.pop_front();
+        }
+        true
+    }
+}
+
+impl<D: Disk> Replica<D> {
+    /// Takes outputs that this replica lacks.
+    pub(crate) fn take_outputs(&mut self, from: NodeId, range: OutputRange, bytes: &[u8]) {
+        let taken = self.transfers.outputs.take(&mut self.outbox, from, range, bytes);
+        if let Some(fetch) = self.transfers.fetch.as_mut().filter(|_| taken) {
+            fetch.heard = self.transfers.ticks;
+        }
+    }
+
+    /// Asks for outputs that this replica lacks.
+    pub(crate) fn step_outputs(&mut self) {
+        let (ticks, patience) = (self.transfers.ticks, self.timing.election_ticks as u64);
+        if let Some((source, range)) = self.transfers.outputs.due(ticks, patience) {
+            self.send_transfer(source, &Transfer::AskOutputs(range));
+        }
+    }
+}
+
+/// Whether `bytes` are the outputs of `range`, one behind the other, each whole.
+///
+/// # Errors
+/// The first that is not.
+pub(crate) fn outputs_of(range: OutputRange, bytes: &[u8]) -> Result<(), OutboxFault> {
+    let mut rest = bytes;
+    for number in range.from.0..range.to.0 {
+        let (event, len) = Event::read(rest).map_err(OutboxFault::Damaged)?;
+        let expected = OutputNumber { session: range.session, epoch: range.epoch, out_seq: OutSeq(number) };
+        if event.output != Some(expected) {
+            return Err(OutboxFault::Gone(expected));
+        }
+        rest = &rest[len..];
+    }
+    if rest.is_empty() { Ok(()) } else { Err(OutboxFault::Damaged(EventFault::Short)) }
+}
+
+/// Outputs that are here were produced by the same commands, and stay.
+fn wanted_outputs<D: Disk>(base: &Base, outbox: &Outbox<D>) -> VecDeque<OutputRange> {
+    let missing = base.engine.sessions().filter_map(|s| {
+        let (session, epoch, to) = (s.session, s.epoch, s.next_out);
+        if outbox.covers(session, epoch, s.floor, to) {
+            return None;
+        }
+        let here = outbox.next(session, epoch).filter(|next| *next > s.floor && *next < to);
+        let from = here.filter(|next| outbox.covers(session, epoch, s.floor, *next)).unwrap_or(s.floor);
+        Some(OutputRange { session, epoch, from, to })
+    });
+    missing.collect()
+}
