@@ -221,8 +221,7 @@ fn open_replica(
         voters: config.voters(),
         timing: config.profile.value.raft(),
         snapshots: SnapshotPolicy {
-            // Until a follower that lags can be sent one, none is taken among others: all of the log stays readable.
-            journal_bytes: if config.is_clustered() { u64::MAX } else { config.snapshot_journal_bytes.value },
+            journal_bytes: config.snapshot_journal_bytes.value,
             interval_ms: config.snapshot_interval_ms.value,
         },
         genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },

@@ -494,6 +494,7 @@ impl State {
         if !self.names.rename(from, to) {
             return Err(not_found(DiskOperation::Rename, from));
         }
+        self.truth.renamed(from);
         self.trace.note("rename", from.dir as u64, to.dir as u64);
         self.trace.bytes(to.name.as_bytes());
         Ok(())

@@ -38,6 +38,8 @@ pub(crate) struct Host {
     pub(crate) reign: Option<(u64, Term, u64)>,
     /// Entries up to here are known to the witness as this replica committed them.
     pub(crate) committed: Index,
+    /// As of the last look at where the log begins.
+    renames: u64,
 }
 
 impl Host {
@@ -59,6 +61,7 @@ impl Host {
             was_serving: false,
             reign: None,
             committed: Index(0),
+            renames: 0,
         }
     }
 
@@ -114,8 +117,23 @@ impl Host {
         self.busy = false;
     }
 
+    /// Where the log on the disk begins anew behind a snapshot, everything before it was committed.
+    pub(crate) fn witness_beginning(&mut self, witness: &Witness) -> Result<(), Violation> {
+        if self.mirror.begin_anew(self.machine.disk()) {
+            self.machine.disk().trace().sometimes("log begun anew behind a snapshot");
+            let beginning = self.mirror.beginning();
+            witness.has_committed(&beginning)?;
+            self.committed = self.committed.max(beginning.index);
+        }
+        Ok(())
+    }
+
     /// Takes note of what the turn made durable, and tells the witness what this replica has committed.
     pub(crate) fn witness_turn(&mut self, left: &Left, witness: &mut Witness) -> Result<(), Violation> {
+        let renames = self.machine.disk().renames();
+        if std::mem::replace(&mut self.renames, renames) != renames {
+            self.witness_beginning(witness)?;
+        }
         let before = self.mirror.truncations();
         self.mirror.take(self.machine.disk(), self.committed)?;
         if self.mirror.truncations() > before {

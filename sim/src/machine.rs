@@ -45,8 +45,6 @@ pub struct Process {
     status: Status,
     /// Which reign of which life this is, if it leads.
     led: bool,
-    /// Reads of the outbox that failed.
-    outbox_faults: u64,
     /// Snapshots that were reported to be durable: file and bytes.
     snapshots: Vec<FileRef>,
 }
@@ -148,7 +146,6 @@ impl Machine {
             place: self.place,
             status,
             led: false,
-            outbox_faults: 0,
             snapshots: Vec::new(),
         });
         Ok(())
@@ -190,12 +187,6 @@ impl Process {
     #[must_use]
     pub fn status(&self) -> &Status {
         &self.status
-    }
-
-    /// Reads of the outbox that failed: an operator would start the process again.
-    #[must_use]
-    pub fn outbox_faults(&self) -> u64 {
-        self.outbox_faults
     }
 
     /// When there is something to do although nothing comes.
@@ -253,7 +244,6 @@ impl Process {
             match found {
                 Ok(events) => self.acceptor.outbox_done(&read, &events, now.mono, now.wall),
                 Err(_) => {
-                    self.outbox_faults += 1;
                     self.disk.trace().sometimes("outputs could not be read");
                     self.acceptor.closed(read.connection, now.mono, self.replica.sequencer());
                     if let Some(link) = links.get_mut(&read.connection) {

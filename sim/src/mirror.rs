@@ -8,7 +8,8 @@ use std::sync::Arc;
 use journal::AlignedBuf;
 use journal::block::BlockHeader;
 use journal::marks::LocalMark;
-use journal::segment::SegmentName;
+use journal::segment::{SegmentHeader, SegmentName};
+use journal::snapshot_file;
 use journal::survey::{Findings, Survey, Visit};
 use journal::{BlockWrite, Dir, meta};
 use protocol::frame::Frame;
@@ -43,11 +44,25 @@ impl Entry {
     }
 }
 
+/// Where a log begins: behind this entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beginning {
+    /// Its place.
+    pub index: Index,
+    /// Its term.
+    pub term: Term,
+    /// Its place in the hash chain.
+    pub chain: Hash,
+    /// The segment that goes on behind it; what stands in earlier ones is no part of the log.
+    segno: u64,
+}
+
 /// The log of one replica.
 #[derive(Debug, Default)]
 pub struct Mirror {
     /// The last block behind each write that was taken.
     blocks: Vec<u64>,
+    beginning: Beginning,
     entries: BTreeMap<Index, Entry>,
     /// Truncations that were taken.
     truncations: u64,
@@ -71,6 +86,17 @@ impl Mirror {
         Ok(())
     }
 
+    /// Looks whether the log on `disk` begins anew behind a snapshot, and forgets what was before; returns whether it does so
+    /// since the last call.
+    pub fn begin_anew(&mut self, disk: &SimDisk) -> bool {
+        let Some(beginning) = newest_beginning(disk).filter(|found| *found != self.beginning) else {
+            return false;
+        };
+        self.beginning = beginning;
+        self.entries.clear();
+        true
+    }
+
     /// Takes a block that was begun when the block `durable` was the newest durable one.
     fn take_block(&mut self, write: &BlockWrite, durable: u64, committed: Index) -> Result<u64, Violation> {
         let fault = |what: String| Violation { invariant: NAME, what };
@@ -87,6 +113,9 @@ impl Mirror {
             let frame = Frame::read(rest).map_err(|found| fault(format!("{found:?}")))?;
             let range = at..at + frame.bytes.len();
             at = range.end;
+            if header.segno < self.beginning.segno {
+                continue;
+            }
             let index = frame.header.index;
             if let Some(LocalMark::Truncate { from, .. }) = LocalMark::read(&frame) {
                 ensure(from > committed, NAME, || format!("{from} truncated, {committed} is committed"))?;
@@ -113,7 +142,13 @@ impl Mirror {
     /// Its last entry.
     #[must_use]
     pub fn last_index(&self) -> Index {
-        self.entries.last_key_value().map_or(Index(0), |(index, _)| *index)
+        self.entries.last_key_value().map_or(self.beginning.index, |(index, _)| *index)
+    }
+
+    /// Where it begins.
+    #[must_use]
+    pub fn beginning(&self) -> Beginning {
+        self.beginning
     }
 
     /// One entry.
@@ -167,6 +202,20 @@ fn survey(disk: &SimDisk, visit: &mut dyn FnMut(&Frame<'_>)) -> Findings {
     }
     let hint = disk.peek(&meta::file()).map_or(0, |bytes| meta::MetaView::read(&bytes).durable_hint);
     survey.finish(hint)
+}
+
+/// Behind which entry the newest segment that begins anew does so, if the snapshot that it goes on from has its name.
+fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
+    let headers = segments(disk).into_iter().rev().filter_map(|name| {
+        let bytes = disk.peek(&name.file()).unwrap_or_default();
+        SegmentHeader::read_either(name, &bytes)
+    });
+    let SegmentHeader { epoch, segno, first_index, prev_term: term, prev_chain: chain, .. } =
+        headers.into_iter().find(|header| header.begins_anew)?;
+    let index = Index(first_index.0 - 1);
+    let snapshot = snapshot_file::file(epoch, index);
+    let is_named = disk.peek_names(Dir::Snapshots).iter().any(|name| **name == *snapshot.name);
+    is_named.then_some(Beginning { index, term, chain, segno })
 }
 
 /// Segments on `disk`, in order.

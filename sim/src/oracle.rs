@@ -30,6 +30,8 @@ pub struct Before {
     files: Vec<(FileRef, Vec<u8>)>,
     /// Decayed files that may keep it from starting.
     rotten: bool,
+    /// Decayed snapshots, without which a log that begins behind one cannot be used.
+    rotten_snapshots: bool,
 }
 
 /// What a start that succeeded means.
@@ -55,6 +57,7 @@ impl Before {
             lied: disk.has_lied(),
             files: if expects_refusal { files(disk) } else { Vec::new() },
             rotten,
+            rotten_snapshots: disk.has_rotten(Dir::Snapshots),
         }
     }
 
@@ -85,7 +88,8 @@ impl Before {
     /// # Errors
     /// [`Violation`].
     pub fn refused(&self, disk: &SimDisk, fault: &StartFault) -> Result<bool, Violation> {
-        let has_cause = !self.damaged.is_empty() || self.rotten || self.lied;
+        let lacks_snapshot = self.rotten_snapshots && matches!(fault, StartFault::NoSnapshot { .. });
+        let has_cause = !self.damaged.is_empty() || self.rotten || lacks_snapshot || self.lied;
         ensure(has_cause, NAME, || format!("the process does not start: {fault}"))?;
         if matches!(fault, StartFault::Refused(Refusal::Repair(_) | Refusal::Suspect(_))) {
             for (file, bytes) in &self.files {
@@ -93,7 +97,7 @@ impl Before {
                 ensure(same, NAME, || format!("{file} was changed by a start that was refused: {fault}"))?;
             }
         }
-        Ok(self.rotten || !self.lied)
+        Ok(self.rotten || lacks_snapshot || !self.lied)
     }
 }
 

@@ -10,7 +10,7 @@ use protocol::hash::Hash;
 use protocol::{Index, Seq, SessionEpoch, SessionId};
 
 use crate::checkers::{Violation, ensure};
-use crate::mirror::Entry;
+use crate::mirror::{Beginning, Entry};
 
 const NAME: &str = "witness";
 
@@ -40,6 +40,17 @@ impl Witness {
         }
         self.committed.insert(index, entry.clone());
         Ok(())
+    }
+
+    /// A log begins behind this entry: it must be one that somebody has committed.
+    ///
+    /// # Errors
+    /// [`Violation`] if it is not.
+    pub fn has_committed(&self, beginning: &Beginning) -> Result<(), Violation> {
+        let known = self.committed.get(&beginning.index).map(|entry| (entry.term, entry.chain));
+        ensure(known == Some((beginning.term, beginning.chain)), NAME, || {
+            format!("a log begins behind {beginning:?}, and committed was {known:?}")
+        })
     }
 
     /// Re-runs the committed log up to `index`.

@@ -202,7 +202,9 @@ impl World {
         self.network.heal();
         let mut places: Vec<usize> = (0..self.knobs.nodes).collect();
         self.rng.shuffle(&mut places);
-        let core = if self.rng.coin() { self.knobs.nodes / 2 + 1 } else { self.knobs.nodes };
+        // Where bits rot, what one has lost another may have to give back.
+        let loses_minority = self.rng.coin() && !self.knobs.rots;
+        let core = if loses_minority { self.knobs.nodes / 2 + 1 } else { self.knobs.nodes };
         for place in places.split_off(core) {
             self.trace.note("gone for good", place as u64, 0);
             self.trace.sometimes("minority gone for good");
@@ -332,6 +334,7 @@ impl World {
         match started {
             Ok(()) => {
                 disk.settle();
+                host.witness_beginning(&self.witness)?;
                 host.mirror.take(&disk, host.committed)?;
                 host.busy = true;
                 let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
@@ -503,7 +506,7 @@ impl World {
     /// Outputs that are kept and cannot be read have a cause, and where it stays an operator starts the process again.
     fn watch_outbox(&mut self, place: usize) -> Result<(), Violation> {
         let host = &self.hosts[place];
-        if host.machine.running().is_none_or(|process| process.outbox_faults() == 0) {
+        if host.machine.running().is_none_or(|process| process.status().outbox_fault.is_none()) {
             return Ok(());
         }
         if host.disk().has_rotten(journal::Dir::Outbox) {
@@ -525,6 +528,9 @@ impl World {
             self.reigns += 1;
             host.reign = Some((lives, term, self.reigns));
             self.trace.sometimes("began to reign");
+            if process.status().outputs_to_come.is_some() {
+                self.trace.sometimes("reigns while outputs are to come from others");
+            }
             // Nobody who serves in a newer term may know less than those before.
             let newest = term > self.reign_term || self.knobs.nodes == 1;
             self.reign_term = self.reign_term.max(term);

@@ -91,6 +91,8 @@ fn clusters_hold_every_invariant() {
             "leader paused",
             "message lost",
             "message doubled",
+            "snapshot taken",
+            "log begun anew behind a snapshot",
             "minority gone for good",
         ],
     );

@@ -49,7 +49,7 @@ impl SimDisk {
     pub fn is_rotten(&self, file: &FileRef) -> bool {
         let state = self.0.borrow();
         let Some(inode) = state.names.get(file) else { return false };
-        let stands = |rot: &&Rot| state.files.get(&inode).and_then(|f| f.settled(rot.at)) == Some(rot.is);
+        let stands = |rot: &&Rot| state.files.get(&inode).and_then(|f| f.byte(rot.at)) == Some(rot.is);
         state.rots.iter().filter(|rot| rot.inode == inode).any(|rot| stands(&rot))
     }
 
@@ -74,7 +74,7 @@ impl SimDisk {
         // The newest first: a byte may have rotted twice.
         for rot in state.rots.drain(..).rev() {
             if let Some(contents) = state.files.get_mut(&rot.inode)
-                && contents.settled(rot.at) == Some(rot.is)
+                && contents.byte(rot.at) == Some(rot.is)
             {
                 contents.decay(rot.at, rot.was);
             }

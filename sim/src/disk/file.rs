@@ -123,6 +123,11 @@ impl FileBytes {
         self.durable.get(at).copied().filter(|_| settled && at < self.cur.len())
     }
 
+    /// The byte at `at` as a process reads it.
+    pub(super) fn byte(&self, at: usize) -> Option<u8> {
+        self.cur.get(at).copied()
+    }
+
     /// The medium decays: the byte at `at` reads `byte` from now on.
     pub(super) fn decay(&mut self, at: usize, byte: u8) {
         for image in [&mut self.cur, &mut self.durable] {

@@ -13,7 +13,7 @@ pub struct Durable {
     pub write: BlockWrite,
     /// How many before it were durable when it was begun.
     pub begun_behind: usize,
-    /// Its file was removed since.
+    /// Its file was removed, or set aside, since.
     pub removed: bool,
 }
 
@@ -27,6 +27,8 @@ pub(super) struct Truth {
     pub(super) begun_behind: usize,
     /// The device has said of something that it is durable which was not.
     pub(super) lied: bool,
+    /// Files that got another name.
+    renames: u64,
 }
 
 impl Truth {
@@ -38,6 +40,12 @@ impl Truth {
     /// The write that was begun last is durable.
     pub(super) fn durable(&mut self, write: BlockWrite) {
         self.writes.push(Durable { write, begun_behind: self.begun_behind, removed: false });
+    }
+
+    /// `from` has another name now: what was written under the old one is not looked for there.
+    pub(super) fn renamed(&mut self, from: &FileRef) {
+        self.renames += 1;
+        self.removed(from);
     }
 
     pub(super) fn removed(&mut self, file: &FileRef) {
@@ -79,6 +87,12 @@ impl SimDisk {
         {
             state.truth.durable(write);
         }
+    }
+
+    /// How often a file got another name.
+    #[must_use]
+    pub fn renames(&self) -> u64 {
+        self.0.borrow().truth.renames
     }
 
     /// Whether the device has lied about anything.
