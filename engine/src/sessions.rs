@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::commands::{DefineSession, Genesis};
 use protocol::event::OutputNumber;
 use protocol::limits::{OUTBOX_PER_SESSION_MAX, SESSION_CLIENTS_MAX, SESSIONS_MAX};
+use protocol::mutant::{Mutant, planted};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     CancelOnDisconnect, ClientId, EventBody, Field, FirmId, GatewayId, Generation, OutSeq, RejectReason,
@@ -77,6 +78,9 @@ impl Session {
 
     /// The first output of this epoch that a resend may still get.
     pub(crate) fn floor(&self) -> OutSeq {
+        if planted(Mutant::FloorRaisedEarly) {
+            return OutSeq(self.next_out.saturating_sub(10).max(1));
+        }
         OutSeq(self.next_out.saturating_sub(OUTBOX_PER_SESSION_MAX).max(1))
     }
 

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use protocol::frame::{self, Frame};
 use protocol::hash::Hash;
 use protocol::limits::{BLOCK_ALIGN, BLOCK_BYTES_LARGE, BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES};
+use protocol::mutant::{Mutant, planted};
 use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Term, UnixNanos};
 
 use crate::AlignedBuf;
@@ -334,6 +335,9 @@ impl<D: Disk> Journal<D> {
         if let Some(building) = self.building.back_mut() {
             building.contents.commit = self.commit;
         }
+        if planted(Mutant::CommitInEarlierBlock) {
+            self.building.iter_mut().for_each(|building| building.contents.commit = self.commit);
+        }
     }
 
     /// Takes what the disk has finished and gives it what has gathered. Never blocks, except for a new term or vote,
@@ -605,7 +609,9 @@ impl<D: Disk> Journal<D> {
     }
 
     fn complete(&mut self, token: u64, result: Result<(), DiskFault>) -> Result<(), JournalFault> {
-        result.map_err(JournalFault::Write)?;
+        if !planted(Mutant::FailedWriteIgnored) {
+            result.map_err(JournalFault::Write)?;
+        }
         let done = self.in_flight.take();
         let Some(done) = done.filter(|write| write.token == token) else {
             panic!("the disk completed write {token}, which is not in flight");
@@ -682,7 +688,7 @@ impl<D: Disk> Journal<D> {
             file_off: self.active.next_offset,
             epoch: self.active.header.epoch,
             block_seq: self.last_block + 1,
-            durable_block: self.durable_block,
+            durable_block: if planted(Mutant::WatermarkNeverRaised) { 0 } else { self.durable_block },
             first_index,
             last_index: end.last_index,
             last_term: end.last_term,

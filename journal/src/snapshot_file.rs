@@ -14,6 +14,7 @@
 
 use protocol::hash::{Hash, blake3, crc32c, crc32c_append};
 use protocol::limits::BLOCK_ALIGN;
+use protocol::mutant::{Mutant, planted};
 use protocol::{ClusterEpoch, ClusterId, Field, Index, Seq, Term, UnixNanos, put};
 
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
@@ -250,7 +251,9 @@ pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Re
         return disk.remove(&making).map_err(SnapshotFault::Disk).and(Err(fault));
     }
     disk.rename(&making, &file)?;
-    disk.sync_dir(Dir::Snapshots)?;
+    if !planted(Mutant::SnapshotNotSynced) {
+        disk.sync_dir(Dir::Snapshots)?;
+    }
     // The new one is durable and counts, whatever becomes of the older ones.
     remove_older(disk).ok();
     Ok(file)

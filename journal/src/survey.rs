@@ -4,6 +4,7 @@
 use protocol::frame::{Frame, FrameFault};
 use protocol::hash::Hash;
 use protocol::limits::BLOCK_ALIGN;
+use protocol::mutant::{Mutant, planted};
 use protocol::{ClusterId, Index, NodeId, Seq, Term};
 
 use crate::block::{BlockFault, BlockHeader};
@@ -704,7 +705,9 @@ impl LogEnd {
         let header = &frame.header;
         if !header.kind.is_entry() {
             let mark = LocalMark::read(frame).ok_or(DamageKind::LocalFrame)?;
-            if let LocalMark::Truncate { from, prev_term, prev_chain } = mark {
+            if let LocalMark::Truncate { from, prev_term, prev_chain } = mark
+                && !planted(Mutant::TruncationIgnored)
+            {
                 self.truncate(from, prev_term, prev_chain)?;
             }
             return Ok(());

@@ -16,6 +16,7 @@ pub mod ids;
 pub mod limits;
 pub mod link;
 pub mod money;
+pub mod mutant;
 pub mod record;
 pub mod reject;
 pub mod sign;

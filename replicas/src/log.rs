@@ -8,6 +8,7 @@ use journal::snapshot_file::{self, SnapshotHeader};
 use journal::{Disk, Journal, JournalFault, Mark, Progress};
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
+use protocol::mutant::{Mutant, planted};
 use protocol::{Field, Index, NodeId, Seq, Term, UnixNanos};
 use raft::prelude::{ConfChangeV2, ConfState, Entry, EntryType, HardState, Snapshot};
 use raft::{GetEntriesContext, RaftState, Storage, StorageError};
@@ -74,7 +75,7 @@ impl<D: Disk> Log<D> {
         let journal = self.journal.get_mut();
         journal.set_commit(Index(state.commit));
         let state = journal::HardState { term: Term(state.term), vote: NodeId(state.vote) };
-        if state != journal.last_hard_state() {
+        if state != journal.last_hard_state() && !planted(Mutant::VoteNotStored) {
             journal.hard_state(state);
         }
     }
@@ -240,7 +241,7 @@ fn next_seq<D: Disk>(journal: &mut Journal<D>, base_next_seq: Seq) -> Result<Seq
     }
     let last = journal.last_index();
     if last < journal.first_index() {
-        return Ok(base_next_seq);
+        return Ok(if planted(Mutant::SeqOfBaseForgotten) { Seq(1) } else { base_next_seq });
     }
     let bytes = journal.entry(last)?;
     let Ok(frame) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };

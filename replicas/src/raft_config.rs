@@ -2,6 +2,7 @@
 
 use protocol::NodeId;
 use protocol::limits::FRAME_BYTES_MAX;
+use protocol::mutant::{Mutant, planted};
 
 use crate::membership::MEMBERS_MAX;
 
@@ -60,10 +61,14 @@ pub(crate) fn raft_config(node: NodeId, timing: Timing, applied: u64) -> raft::C
         max_committed_size_per_ready: 4 << 20,
         // raft-rs 0.7 merges entries into an empty message that probes another index: the follower then acknowledges
         // entries that it does not have.
-        batch_append: false,
+        batch_append: planted(Mutant::BatchAppend),
         check_quorum: true,
         // A process that was stopped, or whose clock was set, does not know that its lease is over.
-        read_only_option: raft::ReadOnlyOption::Safe,
+        read_only_option: if planted(Mutant::LeaseRead) {
+            raft::ReadOnlyOption::LeaseBased
+        } else {
+            raft::ReadOnlyOption::Safe
+        },
         pre_vote: true,
         ..raft::Config::default()
     }

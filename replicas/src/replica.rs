@@ -9,6 +9,7 @@ use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::{Event, OutputNumber};
 use protocol::frame::Frame;
 use protocol::limits::IN_FLIGHT_ENTRIES_MAX;
+use protocol::mutant::{Mutant, planted};
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
@@ -154,7 +155,10 @@ impl<D: Disk> Replica<D> {
     /// What reached the disk counts from here on: for Raft, and for the messages that waited for it.
     fn finish_writes(&mut self, now: Now) -> Result<bool, ReplicaFault> {
         let progress = self.step_journal(now.mono)?;
-        while let Some(persisted) = self.persisting.pop_front_if(|p| p.position <= progress.durable) {
+        while let Some(persisted) = self
+            .persisting
+            .pop_front_if(|p| p.position <= progress.durable || planted(Mutant::PersistedBeforeDurable))
+        {
             self.messages.extend(persisted.messages);
             self.raft.on_persist_ready(persisted.number);
         }
@@ -235,11 +239,14 @@ impl<D: Disk> Replica<D> {
             return;
         }
         if !leads || self.apply.halted().is_some() || self.apply.doubt().is_some() || !self.is_caught_up() {
-            if self.term_started.take().is_some() {
+            if !planted(Mutant::TermNotEnded) && self.term_started.take().is_some() {
                 self.sequencer.end_term();
                 self.in_flight.clear();
             }
             return;
+        }
+        if self.term_started.is_some() && planted(Mutant::TermNotEnded) {
+            self.term_started = Some(term);
         }
         if self.term_started != Some(term) {
             self.sequencer.end_term();
@@ -310,6 +317,9 @@ impl<D: Disk> Replica<D> {
         self.store_ready(&mut ready)?;
         self.reads.confirm(&ready.take_read_states());
         let committed = ready.take_committed_entries();
+        if planted(Mutant::AnswersBeforeDurable) {
+            self.messages.append(&mut ready.take_persisted_messages());
+        }
         self.persisting.push_back(Persisting {
             number: ready.number(),
             position: self.raft.store().appended(),
@@ -386,7 +396,7 @@ impl<D: Disk> Replica<D> {
         let frame = frame_of(entry)?;
         let before = events.len();
         self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
-        if self.term_started != Some(Term(entry.term)) {
+        if self.term_started != Some(Term(entry.term)) && !planted(Mutant::FollowerSpeaks) {
             // Of another term: its outputs are in the outbox, for those who ask.
             events.truncate(before);
         }

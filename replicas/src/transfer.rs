@@ -19,6 +19,7 @@ use journal::snapshot_file::{self, Fingerprint, SnapshotFault, SnapshotHeader};
 use journal::{Disk, DiskFault, FileRef};
 use protocol::event::Event;
 use protocol::hash::Hash;
+use protocol::mutant::{Mutant, planted};
 use protocol::{Field, Index, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::Message;
@@ -250,6 +251,10 @@ impl<D: Disk> Replica<D> {
         };
         if self.transfers.outputs.next().is_none() {
             self.transfers.outputs.look_again(base, &mut self.outbox, us);
+        }
+        if planted(Mutant::JoinsWithoutOutputs) {
+            self.transfers.outputs = OutputsFetch::default();
+            return true;
         }
         if self.transfers.outputs.next().is_some() {
             return false;

@@ -1,5 +1,6 @@
 //! Seq and time: strictly increasing, also when the wall clock steps back or another leader had a faster one.
 
+use protocol::mutant::{Mutant, planted};
 use protocol::{Seq, UnixNanos};
 
 /// What the next record gets. Taken from applied state at the start of a term, never from memory of a former one.
@@ -19,7 +20,7 @@ impl Stamper {
     /// Seq and time of the first of `count` records; record i has the i-th seq and nanosecond after them.
     pub fn stamp(&mut self, wall: UnixNanos, count: u32) -> (Seq, UnixNanos) {
         let first = self.next_seq;
-        let time = wall.max(self.last_time.plus(1));
+        let time = if planted(Mutant::ClockGoesBack) { wall } else { wall.max(self.last_time.plus(1)) };
         self.next_seq = Seq(first.0 + u64::from(count));
         self.last_time = time.plus(u64::from(count.saturating_sub(1)));
         (first, time)

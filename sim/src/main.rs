@@ -1,6 +1,9 @@
 //! `sim`: one seed, many seeds, or one script crashed everywhere. A failure ends with the line that repeats it.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "mutants")]
+mod mutants;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -36,6 +39,14 @@ struct Arguments {
     /// Crash the script at every operation of the disk.
     #[arg(long)]
     exhaustive: bool,
+    /// Plant each mutant in turn, and say which the seeds find.
+    #[cfg(feature = "mutants")]
+    #[arg(long)]
+    mutants: bool,
+    /// Plant this one.
+    #[cfg(feature = "mutants")]
+    #[arg(long, value_parser = mutants::named)]
+    mutant: Option<protocol::mutant::Mutant>,
 }
 
 /// Happenings shown behind a failure.
@@ -60,6 +71,13 @@ fn main() -> ExitCode {
         println!("repeat: cargo run --release -p sim -- --seed {seed} --nodes {nodes}");
     }));
     let arguments = Arguments::parse();
+    #[cfg(feature = "mutants")]
+    {
+        if arguments.mutants {
+            return if mutants::run_all() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+        }
+        arguments.mutant.into_iter().for_each(protocol::mutant::plant);
+    }
     let done = if let Some(seed) = arguments.seed.filter(|_| arguments.shrink) {
         small(seed, arguments.nodes)
     } else if let Some(seed) = arguments.seed {

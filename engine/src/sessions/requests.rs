@@ -1,6 +1,7 @@
 //! Requests with a key: inside a window a repetition gets the first reply again, and is never executed twice.
 
 use protocol::limits::REQUEST_WINDOW;
+use protocol::mutant::{Mutant, planted};
 use protocol::record::Record;
 use protocol::{Command, RejectReason, RequestNumber, Seq, SessionId, Text, events};
 
@@ -64,7 +65,7 @@ impl RequestWindow {
     /// What is known of the request of a record.
     pub(crate) fn look(&self, record: &Record<'_>) -> Known {
         let request = record.header.request.0;
-        if request == 0 {
+        if request == 0 || planted(Mutant::RequestExecutedAgain) {
             return Known::New;
         }
         if request.saturating_add(REQUEST_WINDOW) <= self.highest {
@@ -124,7 +125,9 @@ impl RequestWindow {
     /// The requests in the window, in order. What stands below it has no effect any more and is not state.
     pub(crate) fn in_window(&self) -> Vec<&Answered> {
         let lives = |answered: &&Answered| {
-            answered.request != 0 && answered.request.saturating_add(REQUEST_WINDOW) > self.highest
+            !planted(Mutant::RequestsNotInSnapshot)
+                && answered.request != 0
+                && answered.request.saturating_add(REQUEST_WINDOW) > self.highest
         };
         let mut answered: Vec<&Answered> = self.answered.iter().filter(lives).collect();
         answered.sort_unstable_by_key(|answered| answered.request);

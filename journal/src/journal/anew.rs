@@ -14,6 +14,7 @@
 //! A segment that begins anew is therefore the first one as soon as it holds a block. What was set aside is never read
 //! again, nor removed; an operator may look at it.
 
+use protocol::mutant::{Mutant, planted};
 use protocol::{Index, Seq};
 
 use super::adjudicate::unused;
@@ -86,7 +87,9 @@ impl<D: Disk> Journal<D> {
         self.disk.sync(&segment)?;
         let snapshot = behind.file();
         beside.rename(&segment::unfinished(&snapshot), &snapshot)?;
-        beside.sync_dir(Dir::Snapshots)?;
+        if !planted(Mutant::InstallNotSynced) {
+            beside.sync_dir(Dir::Snapshots)?;
+        }
         let names = super::open::segment_names(&mut self.disk)?;
         set_aside_before(&mut self.disk, &names, header.name())
     }

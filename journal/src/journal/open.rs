@@ -3,6 +3,7 @@
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
 use protocol::limits::BLOCK_ALIGN;
+use protocol::mutant::{Mutant, planted};
 use protocol::{Index, Term, UnixNanos};
 
 use super::anew::settle_beginning;
@@ -205,19 +206,25 @@ impl<D: Disk> Journal<D> {
     pub fn open_from(mut disk: D, options: Options, from: Index) -> Result<Opened<D>, Refusal> {
         let Judged { view, meta, segments, segments_passed, walked } = judge(&mut disk, &options, from)?;
         let findings = &walked.findings;
-        if let Some(refusal) = Refusal::of(findings) {
+        let is_cut = match findings.verdict {
+            Verdict::Repair(_) => planted(Mutant::RepairTruncates),
+            Verdict::Suspect { .. } => planted(Mutant::SuspectTruncates),
+            Verdict::Clean | Verdict::Torn | Verdict::Unrepaired { .. } => false,
+        };
+        if let Some(refusal) = Refusal::of(findings).filter(|_| !is_cut) {
             return Err(refusal);
         }
         let active = findings.segment.ok_or(Refusal::NoSegment)?;
         check_owner(&active, &meta)?;
         let newest_snapshot = check_snapshots(&mut disk, &meta, findings)?;
-        let torn_bytes = if findings.verdict == Verdict::Torn {
+        let is_torn = findings.verdict == Verdict::Torn && !planted(Mutant::TornTailLeft);
+        let torn_bytes = if is_torn || is_cut {
             let nonce = if findings.end.segment == active.name() { active.nonce } else { walked.last_nonce };
             refill(&mut disk, findings.end.segment, findings.end.offset, nonce)?
         } else {
             0
         };
-        for name in &segments {
+        for name in segments.iter().filter(|_| !planted(Mutant::StartWithoutSync)) {
             // What a killed process had written and not synced is read here; Raft counts it as durable from now on.
             // Earlier segments were durable when the header of the next was written.
             disk.sync(&name.file())?;
