@@ -62,6 +62,14 @@ pub(crate) enum NodeFault {
         /// What was found, and what an operator can do.
         report: String,
     },
+    /// Entries of the journal are missing or in doubt. Among others a start brings them back.
+    #[error("recovery of {}: {report}", .dir.display())]
+    Damaged {
+        /// The data folder.
+        dir: PathBuf,
+        /// What was found.
+        report: String,
+    },
     /// No node answers in the folder.
     #[error("no node is running on {}: {source}", .dir.display())]
     NotRunning {
@@ -111,7 +119,7 @@ impl NodeFault {
             Self::Locked(_) => 3,
             Self::Listen { .. } => 4,
             Self::Foreign(_) => 5,
-            Self::Recovery { .. } => 6,
+            Self::Recovery { .. } | Self::Damaged { .. } => 6,
             Self::NotRunning { .. } => 7,
             Self::Admin(_) | Self::Unanswered(_) => 8,
             Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,

@@ -35,15 +35,14 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a request, headers included.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 
-/// Answer of `/ready` before there is a replica to ask.
-const READING: &str = r#"{"ready":false,"waits_for":"the journal is being read"}"#;
-
 /// What the hot thread publishes, once there is a replica.
 type Recovering = watch::Receiver<Option<Watch>>;
 
 #[derive(Clone)]
 struct Site {
     status: Recovering,
+    /// What the start is about, before there is a replica to ask.
+    starting: watch::Receiver<String>,
     clock: Clock,
 }
 
@@ -58,17 +57,18 @@ impl Site {
 pub(crate) async fn serve(
     listener: std::net::TcpListener,
     status: Recovering,
+    starting: watch::Receiver<String>,
     clock: Clock,
 ) -> io::Result<()> {
-    guarded(listener, router(status, clock), TIME_MAX).await
+    guarded(listener, router(status, starting, clock), TIME_MAX).await
 }
 
-fn router(status: Recovering, clock: Clock) -> Router {
+fn router(status: Recovering, starting: watch::Receiver<String>, clock: Clock) -> Router {
     Router::new()
         .route("/live", get(live))
         .route("/ready", get(ready_to_trade))
         .route("/metrics", get(scrape))
-        .with_state(Site { status, clock })
+        .with_state(Site { status, starting, clock })
 }
 
 /// Serves under this module's limits.
@@ -168,7 +168,9 @@ impl AsyncWrite for Guest {
 }
 
 async fn live(State(site): State<Site>) -> Response {
-    let Some(published) = site.latest() else { return "live, and reading the journal\n".into_response() };
+    let Some(published) = site.latest() else {
+        return format!("live: {}\n", *site.starting.borrow()).into_response();
+    };
     let silent_nanos = site.clock.mono().since(published.published);
     if silent_nanos < LIVE_NANOS {
         "live\n".into_response()
@@ -185,7 +187,7 @@ async fn ready_to_trade(State(site): State<Site>) -> Response {
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let body = match readiness {
         Some(readiness) => serde_json::to_string(&readiness).unwrap_or_default(),
-        None => READING.to_owned(),
+        None => serde_json::json!({ "ready": false, "waits_for": *site.starting.borrow() }).to_string(),
     };
     (code, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
@@ -209,14 +211,15 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (never, status) = watch::channel(None);
+        let (said, starting) = watch::channel("the journal is being read".to_owned());
         let clock = Clock::start();
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
-                let router = router(status, clock);
+                let router = router(status, starting, clock);
                 guarded(listener, router, time_max).await.unwrap();
             });
-            drop(never);
+            drop((never, said));
         };
         threads::start("http", run).unwrap();
         address
@@ -275,7 +278,7 @@ mod tests {
         let address = start(Duration::from_secs(600));
         let live = get(address, "/live");
         assert!(live.starts_with("HTTP/1.1 200 ") && live.contains("connection: close"), "{live}");
-        assert!(live.ends_with("reading the journal\n"), "{live}");
+        assert!(live.ends_with("the journal is being read\n"), "{live}");
         let ready = get(address, "/ready");
         assert!(ready.starts_with("HTTP/1.1 503 "), "{ready}");
         let body: serde_json::Value = serde_json::from_str(ready.split_once("\r\n\r\n").unwrap().1).unwrap();

@@ -37,6 +37,7 @@ mod publisher;
 mod reads;
 mod recover;
 mod relay;
+mod repair;
 mod skip;
 mod snapshots;
 mod sockets;

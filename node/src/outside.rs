@@ -43,6 +43,8 @@ pub(crate) struct Recovered {
 /// The thread, from the hot thread's side.
 pub(crate) struct Outside {
     runtime: Handle,
+    /// What the start is about.
+    starting: watch::Sender<String>,
     recovered: oneshot::Sender<(Recovered, Signals)>,
 }
 
@@ -58,9 +60,15 @@ impl Outside {
             .map_err(NodeFault::io("tokio runtime"))?;
         let handle = runtime.handle().clone();
         let (recovered, told) = oneshot::channel();
-        threads::start("outside", move || runtime.block_on(serve(http, clock, told)))
+        let (starting, what) = watch::channel("the journal is being read".to_owned());
+        threads::start("outside", move || runtime.block_on(serve(http, clock, what, told)))
             .map_err(NodeFault::io("thread"))?;
-        Ok(Self { runtime: handle, recovered })
+        Ok(Self { runtime: handle, starting, recovered })
+    }
+
+    /// What the start is about now: for whoever asks, and for the log.
+    pub(crate) fn say(&self, what: &str) {
+        self.starting.send_replace(what.to_owned());
     }
 
     /// Lets operators in, and obeys signals: from here on none kills the process undrained.
@@ -77,16 +85,22 @@ impl Outside {
     }
 }
 
-async fn serve(http: TcpListener, clock: Clock, recovered: oneshot::Receiver<(Recovered, Signals)>) {
+async fn serve(
+    http: TcpListener,
+    clock: Clock,
+    starting: watch::Receiver<String>,
+    recovered: oneshot::Receiver<(Recovered, Signals)>,
+) {
     let (tell, status) = watch::channel(None);
     // Should one of the two end, orders go on, and the signals still work.
+    let what = starting.clone();
     tokio::spawn(async move {
-        if let Err(error) = http::serve(http, status, clock).await {
+        if let Err(error) = http::serve(http, status, what, clock).await {
             tracing::error!(%error, "health and metrics are no longer served");
         }
     });
     // The sender is dropped when the start fails, and then the process ends.
-    let Ok((recovered, signals)) = patiently(recovered, clock).await else { return };
+    let Ok((recovered, signals)) = patiently(recovered, &starting, clock).await else { return };
     let Recovered { admin, desk, status, stopping, wake } = recovered;
     tell.send_replace(Some(status));
     tokio::spawn(async move {
@@ -98,13 +112,18 @@ async fn serve(http: TcpListener, clock: Clock, recovered: oneshot::Receiver<(Re
 }
 
 /// Waits, and says so now and then.
-async fn patiently<T>(mut told: oneshot::Receiver<T>, clock: Clock) -> Result<T, oneshot::error::RecvError> {
+async fn patiently<T>(
+    mut told: oneshot::Receiver<T>,
+    starting: &watch::Receiver<String>,
+    clock: Clock,
+) -> Result<T, oneshot::error::RecvError> {
     loop {
         match tokio::time::timeout(PATIENCE, &mut told).await {
             Ok(told) => return told,
             Err(_) => {
                 let seconds = clock.mono().0 / NANOS_PER_SECOND;
-                tracing::info!(seconds, "the journal is being read");
+                let what = starting.borrow().clone();
+                tracing::info!(seconds, "{what}");
             }
         }
     }

@@ -44,7 +44,11 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), NodeFault> {
 }
 
 fn refused(dir: &Path, refusal: &journal::Refusal) -> NodeFault {
-    NodeFault::Recovery { dir: dir.to_owned(), report: refusal.to_string() }
+    let mut report = refusal.to_string();
+    if refusal.is_damage() {
+        report.push_str("; in a cluster, start the node: it brings back from the others what is missing");
+    }
+    NodeFault::Recovery { dir: dir.to_owned(), report }
 }
 
 /// Makes durable what the decision has appended.

@@ -33,6 +33,7 @@ use crate::metrics::Latencies;
 use crate::outside::{Outside, Recovered};
 use crate::peers::{Credentials, PeerSettings, Peers};
 use crate::publisher::Publisher;
+use crate::repair;
 use crate::snapshots::Snapshots;
 use crate::sockets::Sockets;
 use crate::status::Fixed;
@@ -144,7 +145,7 @@ fn assemble(
     let fix = listen("fix", config.listen_fix.value)?;
     let http = listen("http", config.listen_http.value)?;
     let fix_address = fix.local_addr().map_err(NodeFault::io("address"))?;
-    let peer_socket = config.listen_peers.map(bind_peers).transpose()?;
+    let mut peer_socket = config.listen_peers.map(bind_peers).transpose()?;
     let fixed = Arc::new(Fixed {
         fix: fix_address.to_string(),
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
@@ -155,15 +156,28 @@ fn assemble(
         writer: disk.writer(),
     });
     let sockets = Sockets::new(fix, connections_max);
-    let (sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
+    let (mut sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
-    let replica = open_replica(disk, config, dir, folder, demo)?;
+    let (again, mut peers) = (disk.beside(), None);
+    let replica = match open_replica(disk, config, dir, folder, demo) {
+        Err(NodeFault::Damaged { .. }) if config.is_clustered() && peer_socket.is_some() => {
+            let socket = peer_socket.take();
+            peers = socket.map(|socket| start_peers(socket, config, fix_address, &bell)).transpose()?;
+            let Some(peers) = &mut peers else { unreachable!("a socket was there") };
+            let mut disk = repair::run(again, dir, config, (peers, &mut sockets), &outside, clock)?;
+            disk.set_waker(Arc::new(ringer(&bell)));
+            open_replica(disk, config, dir, folder, demo)?
+        }
+        opened => opened?,
+    };
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     refuse_other_node(&replica, config, dir)?;
-    let peers = peer_socket.map(|socket| start_peers(socket, config, fix_address, &bell)).transpose()?;
+    if let Some(socket) = peer_socket {
+        peers = Some(start_peers(socket, config, fix_address, &bell)?);
+    }
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
@@ -244,7 +258,11 @@ fn open_replica(
         if let StartFault::Raft(_) = fault {
             return NodeFault::Internal(fault.to_string());
         }
-        NodeFault::Recovery { dir: dir.to_owned(), report: fault.to_string() }
+        let (is_damage, report) = (fault.is_damage(), fault.to_string());
+        if is_damage {
+            return NodeFault::Damaged { dir: dir.to_owned(), report };
+        }
+        NodeFault::Recovery { dir: dir.to_owned(), report }
     })
 }
 

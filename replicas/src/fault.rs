@@ -67,6 +67,9 @@ pub enum ReplicaFault {
     /// The engine cannot begin again behind a record that operators passed over.
     #[error("to begin again behind what was passed over: {0}")]
     Again(Box<StartFault>),
+    /// A damaged log that was being repaired cannot be opened again.
+    #[error("to look at the damaged log again: {0}")]
+    Repair(Box<StartFault>),
     /// The proposer recorded effects at a seq that no frame ends with, or that is not applied: the journal was edited.
     #[error("effects recorded at seq {seq}, where no frame ends; applied up to {applied}")]
     NoSuchEffects {
@@ -135,6 +138,14 @@ pub enum StartFault {
     /// Raft refuses its configuration or state.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
+}
+
+impl StartFault {
+    /// Whether entries are missing or in doubt that others may have: [`crate::Repair`] brings them back.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Refused(refusal) if refusal.is_damage())
+    }
 }
 
 /// The engine stopped in front of a record; Raft runs on. Every replica stops at the same seq.

@@ -19,6 +19,7 @@ mod peers;
 mod raft_config;
 mod raft_log;
 mod reads;
+mod repair;
 mod replica;
 mod serve;
 mod skip;
@@ -34,6 +35,7 @@ pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound
 pub use raft_config::Timing;
 pub use raft_log::RaftLine;
 pub use reads::{ReadRefusal, ReadTicket};
+pub use repair::{Repair, RepairRow, RepairStatus, RepairWait};
 pub use replica::{Now, Replica};
 pub use skip::SkipNotProposed;
 pub use snapshots::{SnapshotJob, SnapshotPolicy, SnapshotWritten};

@@ -13,11 +13,12 @@
 //! empty entry), or a membership change (type 2): transition u8, steps u8, for each step its kind u8 and node u64, then for each address
 //! that comes with it node u64, bytes u8, address. A question of a read, and its answer, have what they are recognised by as context;
 //! Raft has it in an entry, and none travels. The membership is the first part of that in a snapshot file (`membership.rs`).
-//! Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`), 96 and 97 are about effects
-//! (`message/effects.rs`). Who sends is
+//! Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`), from 80 on those about damaged logs
+//! (`message/repair.rs`), 96 and 97 are about effects (`message/effects.rs`). Who sends is
 //! authenticated by the transport, which also keeps the bytes whole.
 
 pub(crate) mod effects;
+pub(crate) mod repair;
 pub(crate) mod transfer;
 
 use bytes::Bytes;

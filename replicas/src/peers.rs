@@ -214,6 +214,9 @@ impl<D: Disk> Replica<D> {
         if message::effects::is_effects(bytes) {
             return Ok(self.take_effects(from, bytes)?);
         }
+        if message::repair::is_about_repair(bytes) {
+            return Ok(self.take_about_repair(from, bytes)?);
+        }
         if message::transfer::is_transfer(bytes) {
             return Ok(self.take_transfer(from, bytes)?);
         }

@@ -24,6 +24,7 @@ use crate::elections::ElectionWatch;
 use crate::log::Log;
 use crate::raft_log::{RaftLine, RaftLog};
 use crate::reads::Reads;
+use crate::repair::Answers;
 use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
 use crate::status::{Role, StageLatencies, Status};
 use crate::transfer::Transfers;
@@ -84,6 +85,8 @@ pub struct Replica<D: Disk> {
     pub(crate) reads: Reads,
     /// What is known of the effects of others.
     pub(crate) divergence: Divergence,
+    /// What is asked by others whose logs are damaged.
+    pub(crate) answers: Answers,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -144,6 +147,7 @@ impl<D: Disk> Replica<D> {
         }
         self.step_divergence()?;
         worked |= self.serve_transfers();
+        worked |= self.answer_repairs();
         self.step_fetch(now, events)?;
         self.step_outputs();
         worked |= self.step_journal(now.mono)?.submitted;

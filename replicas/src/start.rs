@@ -131,6 +131,7 @@ impl<D: Disk> Replica<D> {
             transfers: Transfers { outputs, ..Transfers::default() },
             elections: ElectionWatch::new(term_at_start),
             raft_log,
+            answers: crate::repair::Answers::default(),
             reads: crate::reads::Reads::new(node, life),
             divergence: Divergence::new(journal::divergence::Divergence::default()),
         })

@@ -290,6 +290,12 @@ impl<D: Disk> Journal<D> {
 }
 
 impl Refusal {
+    /// Whether entries are missing or in doubt, and the rest is fit to be gone on from: [`super::Damaged`] opens it.
+    #[must_use]
+    pub const fn is_damage(&self) -> bool {
+        matches!(self, Self::Repair(_) | Self::Suspect(_) | Self::Unrepaired(_))
+    }
+
     /// Why a log with these findings is not gone on with; `None` if it is.
     fn of(findings: &Findings) -> Option<Self> {
         match findings.verdict {

@@ -25,7 +25,7 @@ use protocol::{Index, Term};
 
 use super::open::{Judged, Refusal, Unlinked, check_owner, judge, newer, segment_names};
 use super::roll::{ReadySpare, Spares};
-use super::{EntryBytes, Identity, Journal, JournalFault, Options, Progress, ReadFault};
+use super::{Identity, Journal, JournalFault, Options, Progress, ReadFault};
 use crate::disk::{Dir, Disk, DiskFault, ReadFrom};
 use crate::marks::HardState;
 use crate::segment::{self, Repairs, SegmentHeader, SegmentName};
@@ -144,17 +144,9 @@ impl<D: Disk> Damaged<D> {
         self.journal.chain(index)
     }
 
-    /// Entries `low..high` as [`Journal::entries`]; for whoever repairs his log from this one.
-    ///
-    /// # Errors
-    /// [`ReadFault`].
-    pub fn entries(
-        &mut self,
-        low: Index,
-        high: Index,
-        max_bytes: usize,
-    ) -> Result<Vec<EntryBytes>, ReadFault> {
-        self.journal.entries(low, high, max_bytes)
+    /// What is whole and linked, to be read: others may repair their logs from it.
+    pub fn readable(&mut self) -> &mut Journal<D> {
+        &mut self.journal
     }
 
     /// The entry that the log has to reach, once [`Self::begin`] has said so.
@@ -336,12 +328,17 @@ impl<D: Disk> Damaged<D> {
         Ok(())
     }
 
-    /// Takes what the disk has finished, gives it what has gathered.
+    /// Takes what the disk has finished, gives it what has gathered. Before the repair has begun nothing is written: no hint
+    /// that says less than the one that is there, and no spare in place of a segment that is.
     ///
     /// # Errors
     /// [`JournalFault`]: abort.
     pub fn step(&mut self) -> Result<Progress, JournalFault> {
-        self.journal.step()
+        if self.reach.is_some() {
+            return self.journal.step();
+        }
+        let (durable, durable_index) = (self.journal.durable(), self.journal.durable_index());
+        Ok(Progress { durable, durable_index, completed: false, submitted: false })
     }
 
     /// Whether entries wait for the disk, or it writes.
@@ -350,11 +347,17 @@ impl<D: Disk> Damaged<D> {
         self.journal.gathered() || self.journal.in_flight()
     }
 
+    /// Whether the disk does nothing for it: then it can be given to somebody else.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.is_writing() && !self.journal.makes_spare()
+    }
+
     /// Whether everything is there and durable: the log can be opened.
     #[must_use]
     pub fn is_done(&self) -> bool {
         let log = self.journal.log_end();
-        self.reach == Some((log.last_index, log.last_term)) && !self.is_writing()
+        self.reach == Some((log.last_index, log.last_term)) && self.is_idle()
     }
 
     /// Ends it, and gives the disk back.

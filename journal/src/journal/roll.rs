@@ -67,6 +67,11 @@ impl<D: Disk> Journal<D> {
         self.spares.failed.as_ref()
     }
 
+    /// A spare segment is being made.
+    pub(super) fn makes_spare(&self) -> bool {
+        self.spares.making.is_some()
+    }
+
     /// Segments that are ready to be used.
     #[must_use]
     pub fn spares_ready(&self) -> usize {

@@ -297,8 +297,12 @@ fn what_is_lost_is_named_and_comes_back() {
             ),
             "{name}"
         );
-        let damaged =
+        let mut damaged =
             Damaged::open(disk.clone(), small(), Index(0)).unwrap_or_else(|r| panic!("{name}: {r}"));
+        for _ in 0..10 {
+            damaged.step().unwrap_or_else(|fault| panic!("{fault}"));
+        }
+        assert_eq!(disk.after_kill(), files, "{name}: one that waits changes nothing");
         assert_eq!((damaged.lost().end, damaged.lost().was_durable), (end, was_durable), "{name}");
         drop(damaged);
         let goal = if last == Index(59) { (last, Term(2)) } else { whole.end() };

@@ -11,6 +11,7 @@ mod operator;
 mod peers;
 mod process;
 mod relay;
+mod repair;
 mod replacement;
 mod skip;
 mod trading;

@@ -18,7 +18,7 @@ use protocol::{Field, Index, OutSeq, SessionEpoch, SessionId};
 
 use super::{Envelope, MessageFault, VERSION, check_parties};
 
-const HEADER_BYTES: usize = 32;
+pub(super) const HEADER_BYTES: usize = 32;
 /// The lowest of these kinds: those below are Raft's.
 pub(crate) const KINDS_FROM: u8 = 64;
 const ASK_PIECE: u8 = 64;
@@ -116,8 +116,18 @@ fn push_range(out: &mut Vec<u8>, range: &OutputRange) {
     push_numbers(out, &[range.from.0, range.to.0]);
 }
 
-/// Reads a message that came from `envelope.from`.
-pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Transfer, MessageFault> {
+/// A message with this header and `body`.
+pub(super) fn close(envelope: Envelope, kind: u8, body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(HEADER_BYTES + body.len());
+    out.extend_from_slice(&[VERSION, kind, 0, 0]);
+    out.extend_from_slice(&crc32c(body).to_le_bytes());
+    push_numbers(&mut out, &[envelope.epoch.0, envelope.from.0, envelope.to.0]);
+    out.extend_from_slice(body);
+    out
+}
+
+/// Kind and body of a message that came from `envelope.from`, once its header is verified.
+pub(super) fn open(envelope: Envelope, bytes: &[u8]) -> Result<(u8, &[u8]), MessageFault> {
     let (header, body) = bytes
         .split_at_checked(HEADER_BYTES)
         .ok_or(MessageFault::Length { expected: HEADER_BYTES, found: bytes.len() })?;
@@ -132,6 +142,12 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Transfer, Messa
     if header.u32_at(4) != crc32c(body) {
         return Err(MessageFault::Range("checksum"));
     }
+    Ok((kind, body))
+}
+
+/// Reads a message that came from `envelope.from`.
+pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Transfer, MessageFault> {
+    let (kind, body) = open(envelope, bytes)?;
     let (fixed, data_max) = match kind {
         ASK_PIECE => (16, 0),
         PIECE => (16, PIECE_BYTES),

@@ -7,8 +7,8 @@ use journal::Identity;
 use protocol::event::Event;
 use protocol::{Index, MonoNanos, NodeId, UnixNanos};
 use replicas::{
-    ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Replica, ReplicaFault,
-    Role, SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
+    ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Repair, RepairRow,
+    Replica, ReplicaFault, Role, SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
 };
 
 use super::crashing::Crashing;
@@ -29,6 +29,13 @@ pub(crate) struct Cluster {
     pub(crate) refused: usize,
     /// What the network makes of a message: none where it is lost.
     pub(crate) network: fn(u64, NodeId, Outbound) -> Option<Outbound>,
+    /// Messages arrive twice, the second time a little later.
+    pub(crate) doubles: bool,
+    late: Vec<(u64, NodeId, Outbound)>,
+    /// Replicas whose logs are damaged.
+    pub(crate) repairing: BTreeMap<u64, Repair<Crashing>>,
+    /// By which rows they were repaired.
+    pub(crate) rows: Vec<(u64, RepairRow)>,
 }
 
 pub(crate) fn cluster_folder(name: &str, node: u64) -> PathBuf {
@@ -64,6 +71,10 @@ impl Cluster {
             millis: 1_000,
             refused: 0,
             network: |_, _, outbound| Some(outbound),
+            doubles: false,
+            late: Vec::new(),
+            repairing: BTreeMap::new(),
+            rows: Vec::new(),
         };
         nodes.iter().for_each(|node| cluster.create(*node));
         cluster
@@ -96,8 +107,71 @@ impl Cluster {
         Ok(())
     }
 
+    pub(crate) fn open_or_repair(&mut self, node: u64) -> Result<(), StartFault> {
+        self.open_or_repair_for(node, u64::MAX)
+    }
+
+    /// Starts `node`, whose log may be damaged.
+    pub(crate) fn open_or_repair_for(&mut self, node: u64, operations: u64) -> Result<(), StartFault> {
+        let disk = Crashing::new(open_disk(&self.folder(node)), operations);
+        let beside = disk.beside();
+        match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
+            Ok(replica) => drop(self.running.insert(node, replica)),
+            Err(StartFault::Refused(refusal)) if refusal.is_damage() => {
+                let peers = self.options.voters.iter().copied().filter(|voter| voter.0 != node).collect();
+                let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
+                self.repairing.insert(node, repair);
+            }
+            Err(fault) => return Err(fault),
+        }
+        self.besides.insert(node, beside);
+        Ok(())
+    }
+
+    /// Damaged replicas take a turn; who is whole again is opened.
+    fn step_repairs(&mut self, sent: &mut Vec<(NodeId, Outbound)>, ended: &mut Vec<u64>) {
+        let mut done = Vec::new();
+        for (node, repair) in &mut self.repairing {
+            let now = at(self.millis).mono;
+            // As with the others: to the clock every write takes less than a millisecond.
+            loop {
+                let worked = repair.step(now);
+                sent.extend(repair.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
+                match worked {
+                    Ok(_) if repair.is_writing() => std::thread::yield_now(),
+                    Ok(_) => break,
+                    Err(fault) => {
+                        assert!(self.besides[node].has_failed(), "{fault}");
+                        ended.push(*node);
+                        break;
+                    }
+                }
+            }
+            if let Some((row, _)) = repair.status().row
+                && self.rows.last() != Some(&(*node, row))
+            {
+                self.rows.push((*node, row));
+            }
+            if repair.is_done() {
+                done.push(*node);
+            }
+        }
+        for node in done {
+            let Some(repair) = self.repairing.remove(&node) else { continue };
+            let disk = repair.into_disk();
+            match Replica::open(disk.beside(), disk, journal_options(), &self.options) {
+                Ok(replica) => drop(self.running.insert(node, replica)),
+                Err(fault) => {
+                    assert!(self.besides[&node].has_failed(), "{fault}");
+                    ended.push(node);
+                }
+            }
+        }
+    }
+
     /// The process of `node` ends.
     pub(crate) fn stop(&mut self, node: u64) {
+        drop(self.repairing.remove(&node));
         drop(self.running.remove(&node));
         drop(self.besides.remove(&node));
     }
@@ -146,9 +220,22 @@ impl Cluster {
             }
             sent.extend(replica.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
         }
+        self.step_repairs(&mut sent, &mut ended);
         ended.into_iter().for_each(|node| self.stop(node));
-        for (from, outbound) in sent {
-            let Some(outbound) = (self.network)(self.millis, from, outbound) else { continue };
+        let late = self.late.extract_if(.., |(at, ..)| *at <= self.millis);
+        let late: Vec<_> = late.map(|(_, from, outbound)| (from, outbound)).collect();
+        let on_time = sent.into_iter().filter_map(|(from, outbound)| {
+            (self.network)(self.millis, from, outbound).map(|outbound| (from, outbound))
+        });
+        let on_time: Vec<_> = on_time.collect();
+        if self.doubles {
+            let later = |(from, outbound): &(NodeId, Outbound)| (self.millis + 40, *from, outbound.clone());
+            self.late.extend(on_time.iter().map(later));
+        }
+        for (from, outbound) in late.into_iter().chain(on_time) {
+            if let Some(repair) = self.repairing.get_mut(&outbound.to.0) {
+                repair.receive_from(from, &outbound.bytes).unwrap();
+            }
             if let Some(replica) = self.running.get_mut(&outbound.to.0) {
                 match replica.receive_from(from, &outbound.bytes) {
                     Ok(()) | Err(ReceiveFault::Message(_)) => {}

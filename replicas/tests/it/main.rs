@@ -5,6 +5,7 @@ mod cluster;
 mod crashing;
 mod divergence;
 mod reads;
+mod repair;
 mod skip;
 mod start;
 mod transfer;
