@@ -33,6 +33,8 @@ pub use decide::{RepairRow, RepairWait};
 const OWN_PER_STEP: usize = 256;
 /// Questions of others that wait.
 const QUESTIONS_MAX: usize = 64;
+/// Rounds without an entry after which it is said to wait.
+const WAITING_ROUNDS: u64 = 3;
 /// Rounds without an entry after which another target is looked for.
 const IDLE_ROUNDS_MAX: u64 = 8;
 
@@ -231,13 +233,14 @@ impl<D: Disk> Repair<D> {
     #[must_use]
     pub fn status(&self) -> RepairStatus {
         let damaged = self.damaged();
+        let plan = self.plan.as_ref().filter(|_| self.fetch.idle_rounds <= WAITING_ROUNDS);
         RepairStatus {
             identity: damaged.identity(),
             term: damaged.hard_state().term,
             findings: damaged.findings().clone(),
             lost: *damaged.lost(),
             log: *damaged.log_end(),
-            row: self.plan.as_ref().map(|plan| (plan.row, plan.target.0)),
+            row: plan.map(|plan| (plan.row, plan.target.0)),
             wait: self.wait,
             heard: self.standings.keys().copied().collect(),
             entries_fetched: self.entries_fetched,
@@ -270,6 +273,7 @@ impl<D: Disk> Repair<D> {
     /// What came of the last round is forgotten, and everybody is asked where he stands now.
     fn next_round(&mut self) -> Result<(), ReplicaFault> {
         self.look_for_another_target()?;
+        self.wait = self.waits_for();
         self.fetch.idle_rounds += 1;
         self.round += 1;
         self.round_ends = self.now.plus(self.patience());
@@ -287,6 +291,18 @@ impl<D: Disk> Repair<D> {
             self.send(peer, &question);
         }
         Ok(())
+    }
+
+    /// What the round that ends now has left it waiting for.
+    fn waits_for(&self) -> RepairWait {
+        if self.round_ends == MonoNanos(0) || self.standings.is_empty() {
+            return RepairWait::Peers;
+        }
+        match decide(&self.situation()) {
+            Err(wait) if self.damaged().reach().is_none() => wait,
+            // A part has come, and nobody has the rest.
+            Ok(_) | Err(_) => RepairWait::Holder,
+        }
     }
 
     fn situation(&self) -> Situation<'_> {
@@ -314,12 +330,9 @@ impl<D: Disk> Repair<D> {
         }
         let plan = match decide(&self.situation()) {
             Ok(plan) => plan,
-            Err(wait) => match self.take_parts()? {
+            Err(_) => match self.take_parts()? {
                 Some(plan) => plan,
-                None => {
-                    self.wait = wait;
-                    return Ok(false);
-                }
+                None => return Ok(false),
             },
         };
         self.fetch = Fetch::default();

@@ -116,9 +116,12 @@ fn the_same_damage_on_all_keeps_all_from_serving() {
         flip(path, at + 150);
         children.push(launch(&cluster, place));
     }
+    // All of them, before the first is gone: then nobody would answer the others.
     for child in &mut children {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         read_until(&mut log, "no node that answers has them");
+    }
+    for child in &mut children {
         // Nobody has a ready line.
         child.kill().unwrap();
         child.wait().unwrap();
