@@ -72,6 +72,8 @@ pub struct NetworkKnobs {
 }
 
 const MILLI_NS: u64 = 1_000_000;
+/// So many times more is done in a world that lasts.
+const LONG_ACTIONS: u64 = 6;
 
 /// Disks, from good to bad. The last hangs for longer than a leader may wait for its own.
 const LATENCIES: [Latency; 4] = [
@@ -154,6 +156,15 @@ impl Knobs {
             actions_max: rng.pick(&[100, 400, 1_500]),
             snapshot_bytes: rng.pick(&[20_000, 100_000, 1 << 30]),
         }
+    }
+
+    /// The same world with faults for so many virtual seconds, over which the clients spread what they do.
+    #[must_use]
+    pub fn lasting(self, faults_s: u64) -> Self {
+        let faults_us = faults_s * 1_000_000;
+        let actions_max = LONG_ACTIONS * self.actions_max;
+        let pause_us_max = self.pause_us_max.max(2 * faults_us / actions_max);
+        Self { faults_ns: faults_us * 1_000, pause_us_max, actions_max, ..self }
     }
 
     /// The disk that machines have once they are healed.

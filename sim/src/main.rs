@@ -36,6 +36,9 @@ struct Arguments {
     /// Replicas: 1, 3 or 5.
     #[arg(long, default_value_t = 1)]
     nodes: usize,
+    /// Faults happen for so many virtual seconds; otherwise the seed says how long.
+    #[arg(long)]
+    virtual_s: Option<u64>,
     /// Crash the script at every operation of the disk.
     #[arg(long)]
     exhaustive: bool,
@@ -57,10 +60,28 @@ static RUNNING: AtomicU64 = AtomicU64::new(0);
 /// Its replicas.
 static NODES: AtomicU64 = AtomicU64::new(1);
 
-fn world(seed: u64, nodes: usize) -> World {
-    RUNNING.store(seed, Ordering::Relaxed);
-    NODES.store(nodes as u64, Ordering::Relaxed);
-    World::from_seed(seed, nodes)
+/// What kind of worlds.
+#[derive(Clone, Copy)]
+struct Shape {
+    nodes: usize,
+    virtual_s: Option<u64>,
+}
+
+impl Shape {
+    fn world(self, seed: u64) -> World {
+        RUNNING.store(seed, Ordering::Relaxed);
+        NODES.store(self.nodes as u64, Ordering::Relaxed);
+        match self.virtual_s {
+            Some(virtual_s) => World::lasting(seed, self.nodes, virtual_s),
+            None => World::from_seed(seed, self.nodes),
+        }
+    }
+
+    /// What repeats the world of `seed`.
+    fn arguments(self, seed: u64) -> String {
+        let lasting = self.virtual_s.map_or(String::new(), |virtual_s| format!(" --virtual-s {virtual_s}"));
+        format!("--seed {seed} --nodes {}{lasting}", self.nodes)
+    }
 }
 
 fn main() -> ExitCode {
@@ -78,20 +99,21 @@ fn main() -> ExitCode {
         }
         arguments.mutant.into_iter().for_each(protocol::mutant::plant);
     }
+    let shape = Shape { nodes: arguments.nodes, virtual_s: arguments.virtual_s };
     let done = if let Some(seed) = arguments.seed.filter(|_| arguments.shrink) {
-        small(seed, arguments.nodes)
+        small(seed, shape)
     } else if let Some(seed) = arguments.seed {
-        one(seed, arguments.nodes, arguments.until, arguments.all)
+        one(seed, shape, arguments.until, arguments.all)
     } else if arguments.exhaustive {
         everywhere()
     } else {
-        many(arguments.from, arguments.seeds.unwrap_or(100), arguments.nodes)
+        many(arguments.from, arguments.seeds.unwrap_or(100), shape)
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn one(seed: u64, nodes: usize, until_ms: Option<u64>, all: bool) -> bool {
-    let mut world = world(seed, nodes);
+fn one(seed: u64, shape: Shape, until_ms: Option<u64>, all: bool) -> bool {
+    let mut world = shape.world(seed);
     if all {
         world.keep_all();
     }
@@ -104,33 +126,29 @@ fn one(seed: u64, nodes: usize, until_ms: Option<u64>, all: bool) -> bool {
             true
         }
         Err(failure) => {
-            show_failure(
-                &failure,
-                &format!("--seed {seed} --nodes {nodes}"),
-                if all { usize::MAX } else { SHOWN },
-            );
+            show_failure(&failure, &shape.arguments(seed), if all { usize::MAX } else { SHOWN });
             println!("trace={}", failure.trace);
             false
         }
     }
 }
 
-fn small(seed: u64, nodes: usize) -> bool {
-    let Some(shrunk) = sim::shrink::shrink(seed, nodes) else {
+fn small(seed: u64, shape: Shape) -> bool {
+    let Some(shrunk) = sim::shrink::shrink(seed, shape.nodes, shape.virtual_s) else {
         println!("seed {seed} holds every invariant");
         return true;
     };
-    show_failure(&shrunk.failure, &format!("--seed {seed} --nodes {nodes}"), SHOWN);
+    show_failure(&shrunk.failure, &shape.arguments(seed), SHOWN);
     println!("{:?}", shrunk.knobs);
     println!("needed: {}", shrunk.needed.join(", "));
     false
 }
 
-fn many(from: u64, seeds: u64, nodes: usize) -> bool {
+fn many(from: u64, seeds: u64, shape: Shape) -> bool {
     let mut counts = BTreeMap::new();
     let (mut happenings, mut turns, mut virtual_ms) = (0, 0, 0);
     for (done, seed) in (1..=seeds).zip(from..) {
-        match world(seed, nodes).run() {
+        match shape.world(seed).run() {
             Ok(Report { happenings: more, turns: more_turns, virtual_ns, counts: seen, .. }) => {
                 happenings += more;
                 turns += more_turns;
@@ -140,7 +158,7 @@ fn many(from: u64, seeds: u64, nodes: usize) -> bool {
                 }
             }
             Err(failure) => {
-                show_failure(&failure, &format!("--seed {seed} --nodes {nodes}"), SHOWN);
+                show_failure(&failure, &shape.arguments(seed), SHOWN);
                 return false;
             }
         }

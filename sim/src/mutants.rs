@@ -28,7 +28,6 @@ fn sizes(mutant: Mutant) -> [usize; 2] {
             | Mutant::WatermarkNeverRaised
             | Mutant::SnapshotNotSynced
             | Mutant::OutputsNotSynced
-            | Mutant::GapOverUnreadable
             | Mutant::RequestsNotInSnapshot
     );
     if is_about_one { [1, 3] } else { [3, 1] }

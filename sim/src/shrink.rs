@@ -44,9 +44,10 @@ pub struct Shrunk {
 /// Makes the failure of `seed` small; `None` if it does not fail. A seed that ends in a panic of a library cannot be made
 /// small, because a release build aborts there.
 #[must_use]
-pub fn shrink(seed: u64, nodes: usize) -> Option<Shrunk> {
+pub fn shrink(seed: u64, nodes: usize, virtual_s: Option<u64>) -> Option<Shrunk> {
     let fails = |knobs: Knobs| World::with_knobs(seed, knobs).run().err();
-    let mut knobs = Knobs::draw(&mut Rng::new(seed).fork("knobs"), nodes);
+    let drawn = Knobs::draw(&mut Rng::new(seed).fork("knobs"), nodes);
+    let mut knobs = virtual_s.map_or(drawn, |virtual_s| drawn.lasting(virtual_s));
     let mut failure = fails(knobs)?;
     let same = |one: &Violation, other: &Violation| one.invariant == other.invariant;
     let mut needed = Vec::new();

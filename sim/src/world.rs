@@ -93,6 +93,13 @@ impl World {
         Self::new(&rng, Knobs::draw(&mut rng.fork("knobs"), nodes))
     }
 
+    /// The world of `seed` with faults for so many virtual seconds.
+    #[must_use]
+    pub fn lasting(seed: u64, nodes: usize, faults_s: u64) -> Self {
+        let rng = Rng::new(seed);
+        Self::new(&rng, Knobs::draw(&mut rng.fork("knobs"), nodes).lasting(faults_s))
+    }
+
     /// The world of `seed` with other knobs.
     #[must_use]
     pub fn with_knobs(seed: u64, knobs: Knobs) -> Self {
@@ -636,7 +643,9 @@ impl World {
             let host = &mut self.hosts[place];
             host.crash(Crash::Process, self.now, &mut self.links);
             host.restart_at = self.now;
-            if !host.disk().has_rotten(journal::Dir::Journal) {
+            // Blocks that a snapshot stands in for may be gone, where bits rot or the device lies, and no start reads them.
+            let disk = host.disk();
+            if !disk.has_rotten(journal::Dir::Journal) && disk.damaged_writes().is_empty() {
                 journal_clean::after_stop(&host.mirror, host.machine.disk())?;
             }
         }

@@ -8,6 +8,10 @@ const SEEDS: u64 = 100;
 /// Worlds of three replicas, and of five.
 const CLUSTERS: [(usize, u64); 2] = [(3, 60), (5, 20)];
 
+/// Worlds of three replicas, one in five of them of five, in which faults go on for [`LONG_S`] virtual seconds.
+const LONG_SEEDS: u64 = 200;
+const LONG_S: u64 = 60;
+
 type Counts = std::collections::BTreeMap<&'static str, u64>;
 
 fn run(seed: u64, nodes: usize) -> sim::Report {
@@ -96,6 +100,30 @@ fn clusters_hold_every_invariant() {
             "minority gone for good",
         ],
     );
+}
+
+/// Two tests share the seeds, so that they use two cores.
+fn long_clusters(first: u64) {
+    let mut counts = Counts::new();
+    for seed in (first..LONG_SEEDS).step_by(2) {
+        let nodes = if seed % 5 == 0 { 5 } else { 3 };
+        eprintln!("seed {seed} of {nodes}, {LONG_S} s");
+        match World::lasting(seed, nodes, LONG_S).run() {
+            Ok(report) => count(&mut counts, report),
+            Err(failure) => fail(&failure, &format!("--seed {seed} --nodes {nodes} --virtual-s {LONG_S}")),
+        }
+    }
+    must_have_seen(&counts, &["log begun anew behind a snapshot", "log truncated on conflict", "trade"]);
+}
+
+#[test]
+fn even_clusters_hold_every_invariant_for_a_minute() {
+    long_clusters(0);
+}
+
+#[test]
+fn odd_clusters_hold_every_invariant_for_a_minute() {
+    long_clusters(1);
 }
 
 #[test]
