@@ -1,5 +1,5 @@
 //! A gateway process in front of three replicas, in memory: the leader is lost at every position of the journal that a script
-//! fills, in each of three moments, and what every client has assembled is what it would have without that.
+//! fills, in each of three moments, or the way to it is cut, and what every client has assembled is what it would have without that.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -42,9 +42,11 @@ enum Moment {
     Applied,
     /// The gateway has been told.
     Told,
+    /// It lives on; the way to it is cut when commands have just gone, so that they go a second time and come twice.
+    Cut,
 }
 
-const MOMENTS: [Moment; 3] = [Moment::Written, Moment::Applied, Moment::Told];
+const MOMENTS: [Moment; 4] = [Moment::Cut, Moment::Written, Moment::Applied, Moment::Told];
 
 /// One client, on a connection that it keeps.
 struct Client {
@@ -214,8 +216,13 @@ impl World {
         let Some(&(position, at)) = self.losses.first() else { return false };
         let Some(process) = &self.processes[place] else { return false };
         let status = process.replica.status();
-        let reached = if at == Moment::Written { status.index_last } else { status.index_applied };
-        at == moment && process.replica.serving() && reached.0 >= position
+        let reached = match at {
+            Moment::Written => status.index_last.0,
+            // What waits is not in the log yet.
+            Moment::Cut => status.index_last.0 + 1,
+            Moment::Applied | Moment::Told => status.index_applied.0,
+        };
+        at == moment && process.replica.serving() && reached >= position
     }
 
     /// Whoever has been down for long enough comes back with what is on its disk.
@@ -236,6 +243,18 @@ impl World {
             self.line = None;
             self.uplink.disconnected();
         }
+    }
+
+    /// The way to the leader is gone for a moment, and the leader is not.
+    fn cut(&mut self) {
+        self.losses.remove(0);
+        if let Some((place, link)) = self.line.take()
+            && let Some(process) = &mut self.processes[place]
+        {
+            process.links.disconnect(link);
+            self.next_node = place;
+        }
+        self.uplink.disconnected();
     }
 
     fn turn_replicas(&mut self, now: Now) {
@@ -269,6 +288,12 @@ impl World {
         {
             links.receive(link, &message, now.mono, replica).unwrap();
         }
+        let waiting = replica.status().queue_records > 0;
+        if waiting && self.loses(place, Moment::Cut) {
+            self.cut();
+            return;
+        }
+        let Some(Process { replica, links }) = &mut self.processes[place] else { return };
         let mut told = Vec::new();
         while let Some(message) = links.next_message(link, replica) {
             told.push(message);
