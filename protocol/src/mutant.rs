@@ -38,8 +38,8 @@ pub enum Mutant {
     InstallNotSynced,
     /// A snapshot gets its name before it and the folder are synced.
     SnapshotNotSynced,
-    /// A snapshot is taken without making the outputs before it durable.
-    OutputsNotSynced,
+    /// A read is answered before the engine has come as far as the quorum confirmed.
+    ReadBeforeApplied,
     /// An output that cannot be read is answered by a gap fill.
     GapOverUnreadable,
     /// Requests that were answered are not in a snapshot.
@@ -79,7 +79,7 @@ impl Mutant {
         Self::SeqOfBaseForgotten,
         Self::InstallNotSynced,
         Self::SnapshotNotSynced,
-        Self::OutputsNotSynced,
+        Self::ReadBeforeApplied,
         Self::GapOverUnreadable,
         Self::RequestsNotInSnapshot,
         Self::RequestExecutedAgain,

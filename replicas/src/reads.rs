@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use journal::Disk;
+use protocol::mutant::{Mutant, planted};
 use protocol::{Index, NodeId, put};
 use raft::prelude::{Entry, Message, MessageType};
 use raft::{ReadState, StateRole};
@@ -160,6 +161,7 @@ impl<D: Disk> Replica<D> {
         let answer = match self.reads.questions.get(&ticket).map(|question| question.stage) {
             None => Err(ReadRefusal::TooLate),
             Some(Stage::Refused(refusal)) => Err(refusal),
+            Some(Stage::Confirmed(index)) if planted(Mutant::ReadBeforeApplied) => Ok(index),
             Some(Stage::Confirmed(index)) if self.apply.index() >= index && self.apply.doubt().is_none() => {
                 Ok(index)
             }

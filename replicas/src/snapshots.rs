@@ -10,7 +10,6 @@ use journal::snapshot_file::{self, Kept, SnapshotFault, SnapshotHeader};
 use journal::{Disk, FileRef, Journal, ReadFault, Refusal};
 use protocol::event::OutputNumber;
 use protocol::hash::{Hash, blake3};
-use protocol::mutant::{Mutant, planted};
 use protocol::{Index, MonoNanos, Seq, Term};
 
 use crate::StartFault;
@@ -81,9 +80,7 @@ impl SnapshotJob {
     /// # Errors
     /// [`SnapshotFault`]: nothing is lost; it is tried again later.
     pub fn write<D: Disk>(mut self, disk: &mut D) -> Result<SnapshotWritten, SnapshotFault> {
-        if !planted(Mutant::OutputsNotSynced) {
-            outbox::sync_all(disk)?;
-        }
+        outbox::sync_all(disk)?;
         let mut state = Vec::new();
         self.engine.snapshot(&mut state);
         self.header.state_hash = blake3(&[&state]);

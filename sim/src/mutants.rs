@@ -27,7 +27,6 @@ fn sizes(mutant: Mutant) -> [usize; 2] {
             | Mutant::FailedWriteIgnored
             | Mutant::WatermarkNeverRaised
             | Mutant::SnapshotNotSynced
-            | Mutant::OutputsNotSynced
             | Mutant::RequestsNotInSnapshot
     );
     if is_about_one { [1, 3] } else { [3, 1] }
