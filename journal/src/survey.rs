@@ -372,8 +372,13 @@ impl Survey {
             self.left.iter().find(|left| left.block_seq == block_seq).map(end)
         };
         let named = said(needed, |left| left.behind).or_else(|| said(needed + 1, |left| left.before));
-        // Behind a repair that has not come to its end only entries up to that end were written.
-        let end = self.unrepaired.map_or(named, |repairs| Some((repairs.reach_index, repairs.reach_term)));
+        // Behind a repair that has not come to its end only entries up to that end were written; but where a block is damaged, it
+        // may be the one that the repair ended with, and what is told of newer ones counts.
+        let end = match self.unrepaired.map(|repairs| (repairs.reach_index, repairs.reach_term)) {
+            Some(reach) if is_whole => Some(reach),
+            Some(reach) => named.map(|named| later(named, reach)),
+            None => named,
+        };
         let newest_left = self.left.iter().map(|left| left.block_seq).max().unwrap_or(0);
         let newest_block = newest_left.max(needed).max(self.astray).max(self.last_block);
         let was_durable = action == Action::Repair || self.unrepaired.is_some();
@@ -666,6 +671,9 @@ impl Survey {
                 }
             }
         }
+        // A segment without a whole block has a header that names the one before.
+        let header = || SegmentHeader::read_either(name, bytes);
+        let newest = newest.or_else(|| header().map(|header| (header.prev_block, BLOCKS_AT as usize)));
         if let Some((block_seq, end)) =
             newest.filter(|(seq, _)| self.stop.is_some() && *seq > self.last_block)
         {
@@ -673,6 +681,11 @@ impl Survey {
             self.newest_left = self.newest_left.max(Some((block_seq, has_doubtful)));
         }
     }
+}
+
+/// The end of the longer log of two.
+fn later(one: (Index, Term), other: (Index, Term)) -> (Index, Term) {
+    if (one.1, one.0) >= (other.1, other.0) { one } else { other }
 }
 
 /// Whether something was written to its end at `offset` of a segment that is not whole.

@@ -13,7 +13,7 @@
 mod answer;
 mod decide;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use journal::survey::{Findings, LogEnd, LostEnd};
 use journal::{Damaged, Disk, Identity, Journal, ReadFault};
@@ -315,8 +315,22 @@ impl<D: Disk> Repair<D> {
             lost: *damaged.lost(),
             ends: &self.ends,
             standings: &self.standings,
+            prefixes: self.prefixes(),
             confirmed: self.confirmed,
         }
+    }
+
+    fn prefixes(&self) -> BTreeSet<NodeId> {
+        let damaged = self.damaged();
+        let is_prefix = |standing: &Standing| damaged.term(standing.last.0) == Some(standing.last.1);
+        let prefixes = self.standings.iter().filter(|(_, standing)| is_prefix(standing));
+        prefixes.map(|(node, _)| *node).collect()
+    }
+
+    /// Whether the log has come to the end that it has to reach: nothing is taken or given up behind that any more.
+    fn has_all(&self) -> bool {
+        let LogEnd { last_index, last_term, .. } = *self.damaged().log_end();
+        self.damaged().reach() == Some((last_index, last_term))
     }
 
     /// Looks whether a row of the table applies; one whose outcome needs nothing from others is carried out.
@@ -418,10 +432,8 @@ impl<D: Disk> Repair<D> {
     fn ask_entries(&mut self) -> Result<(), ReplicaFault> {
         let patience = self.patience();
         let Some(plan) = &self.plan else { return Ok(()) };
-        let has_all =
-            self.damaged().reach().is_some_and(|(last, _)| self.damaged().log_end().last_index == last);
         let waits = self.fetch.asked.is_some_and(|(_, _, at)| self.now.since(at) <= patience);
-        if plan.sources.is_empty() || waits || self.damaged().is_writing() || (has_all && self.is_done()) {
+        if plan.sources.is_empty() || waits || self.damaged().is_writing() || self.has_all() {
             return Ok(());
         }
         if self.fetch.asked.take().is_some() {
@@ -442,6 +454,9 @@ impl<D: Disk> Repair<D> {
             return None;
         }
         self.fetch.asked = None;
+        if self.has_all() {
+            return None;
+        }
         // Since it was asked our own may have been taken.
         (before <= self.damaged().log_end().last_index).then_some(before)
     }

@@ -390,6 +390,30 @@ fn a_repaired_log_that_is_damaged_again_is_repaired_again() {
     }
 }
 
+/// What proves that a repair was done is damaged: what came behind it counts all the same.
+#[test]
+fn what_was_appended_behind_a_repair_is_not_forgotten_with_the_block_that_ended_it() {
+    let whole = Whole::new();
+    let files = whole.with(true, |whole, files| flip(files, whole.block((20, 1)), 200));
+    let disk = MemDisk::of(files);
+    whole.repair(disk.clone(), whole.end()).unwrap();
+    let mut journal =
+        Journal::open(disk.clone(), small()).unwrap_or_else(|refusal| panic!("{refusal}")).journal;
+    for index in 61..=70 {
+        journal.append(&entry(index, 2, 2_500, 1));
+        settle(&mut journal);
+    }
+    let ends_with = |write: &BlockWrite, last: u64| {
+        BlockHeader::read(&write.bytes).is_ok_and(|header| header.last_index.0 == last && header.entries > 0)
+    };
+    let reached = disk.writes().into_iter().rev().find(|write| ends_with(write, 60)).unwrap();
+    let mut files = disk.after_power_loss();
+    flip(&mut files, &reached, 200);
+    let damaged = Damaged::open(MemDisk::of(files), small(), Index(0)).unwrap();
+    assert!(damaged.log_end().last_index < Index(60));
+    assert_eq!(damaged.lost().end, Some((Index(70), Term(2))));
+}
+
 #[test]
 fn entries_that_do_not_continue_the_log_are_not_taken() {
     let whole = Whole::new();

@@ -15,7 +15,7 @@
 //! * *All voters answer and none leads*: every committed entry is in the longest whole log, as in an election, as long as those
 //!   who cannot say what they have lost are no majority, and every end that is known lies in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use journal::survey::LostEnd;
 use protocol::{NodeId, Term};
@@ -107,6 +107,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) node: NodeId,
     /// End of what is whole and linked.
     pub(crate) end: End,
+    /// Whose last entry is in what is whole here: their logs are prefixes of it.
+    pub(crate) prefixes: BTreeSet<NodeId>,
     /// The newest term that this replica has seen.
     pub(crate) term: Term,
     pub(crate) lost: LostEnd,
@@ -181,12 +183,9 @@ fn nack_quorum(now: &Situation<'_>) -> Option<Plan> {
         return None;
     }
     let (voters, others) = others(now)?;
-    let lacks = |standing: &Standing| match now.lost.end {
-        // What lies in a snapshot may be it.
-        Some(end) => now.holds(standing, end) == Some(false) && standing.first <= end.0,
-        None => standing.last.0 <= now.end.0,
-    };
-    let nacks: Vec<_> = others.iter().filter(|(_, standing)| standing.is_intact && lacks(standing)).collect();
+    // One whose last entry is in our whole log holds nothing that we lack, not even a part of what is in doubt.
+    let lacks = |node: &NodeId| now.prefixes.contains(node);
+    let nacks: Vec<_> = others.iter().filter(|(node, standing)| standing.is_intact && lacks(node)).collect();
     let above = nacks.iter().filter(|(_, standing)| standing.term > now.term).count();
     let majority = voters / 2 + 1;
     let enough = nacks.len() + 1 == voters || above > voters - majority;
@@ -277,6 +276,14 @@ mod tests {
             lost: LostEnd { end: lost, was_durable, newest_block: 9 },
             ends: &ends,
             standings: &standings,
+            // Entries up to 8 are of term 3, and 9 and 10 of term 4.
+            prefixes: standings
+                .iter()
+                .filter(|(_, standing)| {
+                    matches!((standing.last.0.0, standing.last.1.0), (0..=8, 3) | (9..=10, 4))
+                })
+                .map(|(node, _)| *node)
+                .collect(),
             confirmed: leader.map(|(term, last)| (NodeId(2), Term(term), last)),
         };
         match decide(&situation) {
@@ -332,6 +339,16 @@ mod tests {
             let wait = if was_durable { "Holder" } else { "Decision" };
             assert_eq!(said(None, 4, end(20, 4)), wait, "our own term is newer");
         }
+    }
+
+    /// A block in doubt ends with one entry and may hold others, which were committed although nobody has the last.
+    #[test]
+    fn who_holds_a_part_of_what_is_in_doubt_gives_nothing_up() {
+        let (part, without) = (intact(end(11, 5), 5), intact(end(10, 4), 4));
+        assert_eq!(say(Some(end(12, 5)), false, &[part, without.clone()], None), "Decision");
+        // Nor one whose last entry is another than ours at that place.
+        let other = intact(end(9, 5), 5);
+        assert_eq!(say(None, false, &[other, without], None), "AllAnswered 9 5 [2]");
     }
 
     #[test]
