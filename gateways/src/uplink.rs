@@ -96,8 +96,9 @@ impl Uplink {
         }
     }
 
-    /// Connected to a node.
+    /// Connected to a node, whether or not it was noticed that the connection before is no more.
     pub fn connected(&mut self) {
+        self.disconnected();
         self.state = State::Connected;
     }
 
@@ -176,7 +177,7 @@ impl Uplink {
         match (FromCluster::read(bytes)?, self.state) {
             (FromCluster::Elsewhere { leader }, State::Greeted | State::Open) => Ok(Heard::Elsewhere(leader)),
             (FromCluster::Superseded, State::Greeted | State::Open) => Ok(Heard::Superseded),
-            (FromCluster::TooFarBehind, State::Greeted) => Ok(Heard::TooFarBehind),
+            (FromCluster::TooFarBehind, State::Greeted | State::Open) => Ok(Heard::TooFarBehind),
             (FromCluster::Welcome { executed, cursor }, State::Greeted) => {
                 if self.cursor.is_some_and(|ours| ours != cursor) {
                     return Err(LinkFault::Field("cursor"));

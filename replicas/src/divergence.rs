@@ -92,10 +92,10 @@ impl<D: Disk> Replica<D> {
                 }
                 self.divergence.claims.insert(from, (seq, hash));
             }
-            Effects::Ask { seq, recorded } => {
+            Effects::Ask { seq, .. } => {
                 let answer = match self.apply.remembered(seq) {
                     Remembered::Known(hash) => Some(hash),
-                    Remembered::Forgotten => self.forgotten(seq, recorded),
+                    Remembered::Forgotten => self.forgotten(seq),
                     Remembered::NotYet => None,
                 };
                 if let Some(hash) = answer {
@@ -106,11 +106,11 @@ impl<D: Disk> Replica<D> {
         Ok(())
     }
 
-    /// What we had at a seq that is too long ago: it was compared then, so it was what the frame says, or is kept because it
-    /// was not.
-    fn forgotten(&self, seq: Seq, recorded: Hash) -> Option<Hash> {
+    /// What we had at a seq that is too long ago, if it is kept because a majority outvoted the frame. Otherwise nothing: it may
+    /// lie below the snapshot that this process began with, and was never compared here.
+    fn forgotten(&self, seq: Seq) -> Option<Hash> {
         let kept = self.divergence.kept.outvoted.iter().find(|outvoted| outvoted.seq == seq);
-        kept.map(|outvoted| outvoted.computed).or((recorded != NOT_RECORDED).then_some(recorded))
+        kept.map(|outvoted| outvoted.computed)
     }
 
     /// Tells and compares; stands still, asks and decides where there is a doubt.
@@ -209,6 +209,9 @@ impl<D: Disk> Replica<D> {
             // If it cannot be written the next life asks again.
             divergence.kept.store(self.outbox.disk_mut()).ok();
         }
+        // What was answered about this doubt says nothing about the next.
+        divergence.answers.clear();
+        divergence.since_tick = None;
         self.apply.settle();
     }
 

@@ -371,6 +371,11 @@ impl Link {
             FromCluster::Definitions { events: &events }.write(&mut message);
             return Some(message);
         }
+        if !replica.knows_since(cursor) {
+            // It has taken nothing for so long that the next events are not kept any more.
+            self.end(Some(FromCluster::TooFarBehind));
+            return self.answers.pop_front();
+        }
         let mut events = Vec::new();
         let behind = replica.events_since(self.gateway, cursor, EVENTS_BYTES_MAX, &mut events);
         let executed = replica.engine().gateway(self.gateway).map_or(0, |view| view.executed);
@@ -381,6 +386,8 @@ impl Link {
             FromCluster::Events { cursor: behind, executed, events: &events }.write(&mut message);
             return Some(message);
         }
+        // Nothing was for it: the next look begins here.
+        self.state = State::Open { instance, cursor: behind };
         let Wanted { read, session, epoch, from, to } = self.reads.pop_front()?;
         match replica.read_outbox(session, epoch, from, to, EVENTS_BYTES_MAX) {
             Ok(found) => {

@@ -227,7 +227,10 @@ impl<D: Disk> Replica<D> {
         // Raft itself would end the process here without a word on what to do.
         let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
         if is_heartbeat && message.term >= self.raft.raft.term && message.commit > last {
-            return Err(ReceiveFault::Regressed { counted: Index(message.commit), last: Index(last) });
+            // Only a voter can lead; of others it is no word on our log.
+            let is_voter = self.raft.store().conf_state().voters.contains(&from.0);
+            let regressed = ReceiveFault::Regressed { counted: Index(message.commit), last: Index(last) };
+            return if is_voter { Err(regressed) } else { Ok(()) };
         }
         Ok(self.receive(message)?)
     }

@@ -101,6 +101,9 @@ impl<D: Disk> Replica<D> {
     /// again. What nobody asks for any more is left out: an epoch that is over, and numbers below a session's floor.
     fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {
         let OutputRange { session, epoch, from, to } = asked;
+        if self.apply.doubt().is_some() {
+            return None;
+        }
         let view = self.apply.engine().sessions().find(|view| view.session == session)?;
         if view.epoch > epoch {
             return Some(Transfer::Outputs { range: OutputRange { from: to, ..asked }, bytes: Vec::new() });

@@ -5,7 +5,7 @@
 //! answered by a gap fill, only on the word of a member for whom the epoch is over, or the number below the session's floor: nobody
 //! asks for it again. Who has lost outputs stays silent, and another is asked.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use journal::Disk;
 use journal::outbox::Outbox;
@@ -28,8 +28,8 @@ pub(crate) struct OutputsFetch {
     turn: usize,
     /// When.
     asked: Option<u64>,
-    /// Sessions and epochs of which some are of no use any more.
-    given_up: BTreeSet<(SessionId, SessionEpoch)>,
+    /// By session and epoch: numbers below this are of no use any more.
+    given_up: BTreeMap<(SessionId, SessionEpoch), OutSeq>,
 }
 
 impl OutputsFetch {
@@ -45,7 +45,11 @@ impl OutputsFetch {
         let members = base.membership.iter().flat_map(Membership::members).map(|(member, _)| member);
         self.members = members.filter(|member| *member != us).collect();
         self.wanted = if self.members.is_empty() { VecDeque::new() } else { wanted_outputs(base, outbox) };
-        self.wanted.retain(|range| !self.given_up.contains(&(range.session, range.epoch)));
+        for range in &mut self.wanted {
+            let from = self.given_up.get(&(range.session, range.epoch));
+            range.from = from.copied().unwrap_or(range.from).max(range.from);
+        }
+        self.wanted.retain(|range| range.from < range.to);
         self.asked = None;
         for OutputRange { session, epoch, from, to } in &self.wanted {
             outbox.expect(*session, *epoch, *from, *to);
@@ -92,7 +96,7 @@ impl OutputsFetch {
         self.asked = None;
         if range.from > front.from {
             outbox.give_up(front.session, front.epoch, front.from, range.from);
-            self.given_up.insert((front.session, front.epoch));
+            self.given_up.insert((front.session, front.epoch), range.from);
         }
         let mut rest = bytes;
         while let Ok((_, len)) = Event::read(rest) {
