@@ -73,7 +73,7 @@ pub struct NetworkKnobs {
 
 const MILLI_NS: u64 = 1_000_000;
 /// So many times more is done in a world that lasts.
-const LONG_ACTIONS: u64 = 6;
+const LONG_ACTIONS: u64 = 2;
 
 /// Disks, from good to bad. The last hangs for longer than a leader may wait for its own.
 const LATENCIES: [Latency; 4] = [
