@@ -151,6 +151,9 @@ pub(super) fn settle_beginning<D: Disk>(
         };
         // Otherwise it counted once: nothing is undone, and the walk names what does not fit.
         if is_its_own {
+            // A process that was killed between the name and its sync has left it in the cache alone: without this, power lost
+            // behind what follows would take the snapshot, and nothing would be left of the log.
+            disk.sync_dir(Dir::Snapshots)?;
             set_aside_before(disk, &names, begun.name())?;
             names.drain(..at);
         }
