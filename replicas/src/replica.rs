@@ -283,8 +283,10 @@ impl<D: Disk> Replica<D> {
 
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
     fn propose(&mut self, now: Now) -> Result<bool, ReplicaFault> {
-        // While the lead moves, Raft drops proposals: what has come waits for the outcome.
-        let is_held = self.apply.doubt().is_some() || self.raft.raft.lead_transferee.is_some();
+        // While the lead moves, Raft drops proposals: what has come waits for the outcome. It drops those of a leader that was
+        // removed meanwhile, too: that one leads nobody any more.
+        let is_member = self.raft.raft.prs().get(self.raft.raft.id).is_some();
+        let is_held = self.apply.doubt().is_some() || self.raft.raft.lead_transferee.is_some() || !is_member;
         if self.term_started.is_none() || is_held || !self.has_room() {
             return Ok(false);
         }
