@@ -6,12 +6,12 @@
 //! | 97 ask:   seq u64 | recorded [32]       what is yours? A proposer recorded this one
 //! ```
 
-use protocol::hash::{Hash, crc32c};
+use protocol::hash::Hash;
 use protocol::{Field, Seq};
 
-use super::{Envelope, MessageFault, VERSION, check_parties};
+use super::transfer::{HEADER_BYTES, close, open};
+use super::{Envelope, MessageFault};
 
-const HEADER_BYTES: usize = 32;
 const BODY_BYTES: usize = 40;
 const CLAIM: u8 = 96;
 const ASK: u8 = 97;
@@ -38,13 +38,7 @@ pub(crate) fn encode(envelope: Envelope, message: Effects) -> Vec<u8> {
     let mut body = [0; BODY_BYTES];
     protocol::put(&mut body, 0, &seq.0.to_le_bytes());
     protocol::put(&mut body, 8, &hash.0);
-    let mut out = vec![VERSION, kind, 0, 0];
-    out.extend_from_slice(&crc32c(&body).to_le_bytes());
-    for number in [envelope.epoch.0, envelope.from.0, envelope.to.0] {
-        out.extend_from_slice(&number.to_le_bytes());
-    }
-    out.extend_from_slice(&body);
-    out
+    close(envelope, kind, &body)
 }
 
 /// Reads a message that came from `envelope.from`.
@@ -53,18 +47,7 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Effects, Messag
     if bytes.len() != EXPECTED {
         return Err(MessageFault::Length { expected: EXPECTED, found: bytes.len() });
     }
-    let (header, body) = bytes.split_at(HEADER_BYTES);
-    let [version, kind]: [u8; 2] = header.array(0);
-    if version != VERSION {
-        return Err(MessageFault::Version(version));
-    }
-    check_parties(envelope, [header.u64_at(8), header.u64_at(16), header.u64_at(24)])?;
-    if header.u16_at(2) != 0 {
-        return Err(MessageFault::Range("flags"));
-    }
-    if header.u32_at(4) != crc32c(body) {
-        return Err(MessageFault::Range("checksum"));
-    }
+    let (kind, body) = open(envelope, bytes)?;
     let (seq, hash) = (Seq(body.u64_at(0)), Hash(body.array(8)));
     match kind {
         CLAIM => Ok(Effects::Claim { seq, hash }),
