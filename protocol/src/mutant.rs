@@ -58,11 +58,13 @@ pub enum Mutant {
     LeaseRead,
     /// Who joins behind a snapshot counts before it has the outputs of before.
     JoinsWithoutOutputs,
+    /// A leader goes by its own wall clock, whatever a majority says.
+    ClockUnclamped,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::PersistedBeforeDurable,
         Self::AnswersBeforeDurable,
         Self::StartWithoutSync,
@@ -89,6 +91,7 @@ impl Mutant {
         Self::FloorRaisedEarly,
         Self::LeaseRead,
         Self::JoinsWithoutOutputs,
+        Self::ClockUnclamped,
     ];
 }
 

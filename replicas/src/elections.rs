@@ -14,7 +14,7 @@ pub struct Elections {
     pub leader_changes: u64,
     /// Terms that have begun.
     pub terms: u64,
-    /// Times that it gave the lead away because its disk did not answer.
+    /// Times that it gave the lead away because its disk did not answer, or by its clock.
     pub given_away: u64,
 }
 
@@ -33,7 +33,7 @@ impl ElectionWatch {
         Self { counts: Elections::default(), role: StateRole::Follower, term, leader: None }
     }
 
-    /// The lead is given away because of the disk.
+    /// The lead is given away because of the disk, or the clock.
     pub(crate) fn give_away(&mut self) {
         self.counts.given_away += 1;
     }

@@ -7,12 +7,14 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod cluster_clock;
 mod divergence;
 mod elections;
 mod fault;
 mod history;
 pub mod links;
 mod log;
+mod marzullo;
 mod membership;
 pub mod message;
 mod peers;
@@ -28,6 +30,7 @@ mod start;
 mod status;
 mod transfer;
 
+pub use cluster_clock::{ClockAlarm, ClockStatus, TIME_AHEAD_NANOS_MAX};
 pub use elections::Elections;
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
 pub use membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address};

@@ -137,6 +137,9 @@ pub enum ClusterRefusal {
     /// A learner or the leader itself was named where a voter, or another, is needed.
     #[error("node {0} is not a voter beside the leader")]
     NotAnotherVoter(NodeId),
+    /// It would give the lead back.
+    #[error("the clock of node {0} is far from what a majority agrees on")]
+    WrongClock(NodeId),
     /// It lags: hold on.
     #[error("node {node} holds entries up to {matched} of {last}: wait until it has caught up")]
     Lags {
@@ -200,6 +203,7 @@ impl<D: Disk> Replica<D> {
         let mut outbound: Vec<_> = outbound.collect();
         outbound.append(&mut transfers);
         outbound.append(&mut self.divergence.outbound);
+        outbound.append(&mut self.clock.outbound);
         outbound
     }
 
@@ -213,6 +217,9 @@ impl<D: Disk> Replica<D> {
         }
         if message::effects::is_effects(bytes) {
             return Ok(self.take_effects(from, bytes)?);
+        }
+        if message::clock::is_about_clock(bytes) {
+            return Ok(self.take_about_clock(from, bytes)?);
         }
         if message::repair::is_about_repair(bytes) {
             return Ok(self.take_about_repair(from, bytes)?);
@@ -330,6 +337,9 @@ impl<D: Disk> Replica<D> {
         }
         if !conf.voters.contains(&to.0) || to.0 == self.raft.raft.id {
             return Err(ClusterRefusal::NotAnotherVoter(to));
+        }
+        if self.has_wrong_clock(to) {
+            return Err(ClusterRefusal::WrongClock(to));
         }
         self.caught_up_or_refuse(to)?;
         self.raft.transfer_leader(to.0);
@@ -482,10 +492,10 @@ impl<D: Disk> Replica<D> {
         Ok(())
     }
 
-    /// The other voter that was heard of lately and holds most of the log.
-    fn best_successor(&self) -> Option<NodeId> {
+    /// The other voter that was heard of lately and holds most of the log, and whose clock is not known to be wrong.
+    pub(crate) fn best_successor(&self) -> Option<NodeId> {
         let voters = self.raft.store().conf_state().voters.iter();
-        let others = voters.filter(|id| **id != self.raft.raft.id);
+        let others = voters.filter(|id| **id != self.raft.raft.id && !self.has_wrong_clock(NodeId(**id)));
         let reachable = others.map(|id| (self.progress(*id), NodeId(*id))).filter(|((_, active), _)| *active);
         reachable
             .max_by_key(|((matched, _), node)| (*matched, std::cmp::Reverse(*node)))

@@ -19,6 +19,7 @@ use raft::{RawNode, Ready, StateRole};
 use sequencer::{Place, Sequencer};
 
 use crate::apply::Apply;
+use crate::cluster_clock::ClusterClock;
 use crate::divergence::Divergence;
 use crate::elections::ElectionWatch;
 use crate::log::Log;
@@ -35,7 +36,7 @@ use crate::{OutboxFault, ReplicaFault, Timing, message};
 pub struct Now {
     /// For timeouts.
     pub mono: MonoNanos,
-    /// For the record.
+    /// For the record, as far as a majority agrees with it.
     pub wall: UnixNanos,
 }
 
@@ -87,6 +88,8 @@ pub struct Replica<D: Disk> {
     pub(crate) divergence: Divergence,
     /// What is asked by others whose logs are damaged.
     pub(crate) answers: Answers,
+    /// What time it is, by a majority.
+    pub(crate) clock: ClusterClock,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -131,7 +134,8 @@ impl<D: Disk> Replica<D> {
     /// [`ReplicaFault`]: the process must end; what was not acknowledged is decided by recovery.
     pub fn step(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
         self.watch_elections();
-        let mut worked = self.finish_writes(now)?;
+        let now = self.step_clock(now);
+        let mut worked = self.finish_writes(now)? | self.has_clock_waiting();
         worked |= self.catch_up(now, events)?;
         self.tick(now.mono);
         self.watch_elections();
@@ -221,6 +225,11 @@ impl<D: Disk> Replica<D> {
             }
             // Raft draws a timeout at every change of its role; what it has drawn counts here alone, and is not what counts.
             self.raft.raft.set_randomized_election_timeout(self.election_timeout_ticks());
+            if self.raft.raft.state != StateRole::Leader && !self.clock.is_fit() {
+                // It waits where the lease of a leader is over, so that it votes, and nobody's time to stand has come.
+                let elapsed = &mut self.raft.raft.election_elapsed;
+                *elapsed = self.timing.election_ticks.min(*elapsed);
+            }
             self.raft.tick();
             self.transfers.ticks += 1;
             self.watch_receivers();
@@ -575,6 +584,10 @@ impl<D: Disk> Replica<D> {
             // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
             return Ok(());
         }
+        if kind == MessageType::MsgTimeoutNow && !self.clock.is_fit() {
+            // Who gives the lead away leads on when nobody takes it.
+            return Ok(());
+        }
         if message::is_read(kind) && !self.takes_read(&message) {
             return Ok(());
         }
@@ -640,6 +653,7 @@ impl<D: Disk> Replica<D> {
             outputs_to_come: self.transfers.outputs.next(),
             outbox_damage: self.outbox_damage.clone(),
             outbox_fault: self.outbox_fault.clone(),
+            clock: self.clock.status(),
         }
     }
 

@@ -7,6 +7,7 @@ use protocol::{MonoNanos, NodeId, Seq, Term};
 use raft::RawNode;
 
 use crate::apply::Apply;
+use crate::cluster_clock::ClusterClock;
 use crate::divergence::{self, Divergence};
 use crate::elections::ElectionWatch;
 use crate::log::Log;
@@ -134,6 +135,7 @@ impl<D: Disk> Replica<D> {
             answers: crate::repair::Answers::default(),
             reads: crate::reads::Reads::new(node, life),
             divergence: Divergence::new(journal::divergence::Divergence::default()),
+            clock: ClusterClock::new(node, life),
         })
     }
 }

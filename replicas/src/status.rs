@@ -3,7 +3,7 @@
 use protocol::hash::Hash;
 use protocol::{ClusterId, Index, MonoNanos, NodeId, Seq, Term, UnixNanos};
 
-use crate::{Elections, Halt};
+use crate::{ClockStatus, Elections, Halt};
 
 /// Role in the current term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Status {
     /// This process found outputs of a session gone from the outbox, from about this number on, and has replayed
     /// everything to have them again.
     pub outputs_were_missing: Option<protocol::event::OutputNumber>,
+    /// The cluster's clock.
+    pub clock: ClockStatus,
 }
 
 /// Samples of one turn or more, in nanoseconds.

@@ -36,6 +36,8 @@ pub(crate) struct Cluster {
     pub(crate) repairing: BTreeMap<u64, Repair<Crashing>>,
     /// By which rows they were repaired.
     pub(crate) rows: Vec<(u64, RepairRow)>,
+    /// How far the wall clocks of replicas are ahead of the truth.
+    pub(crate) ahead_ms: BTreeMap<u64, i64>,
 }
 
 pub(crate) fn cluster_folder(name: &str, node: u64) -> PathBuf {
@@ -75,6 +77,7 @@ impl Cluster {
             late: Vec::new(),
             repairing: BTreeMap::new(),
             rows: Vec::new(),
+            ahead_ms: BTreeMap::new(),
         };
         nodes.iter().for_each(|node| cluster.create(*node));
         cluster
@@ -192,7 +195,8 @@ impl Cluster {
         self.millis += 1;
         let (mut sent, mut ended) = (Vec::new(), Vec::new());
         for (node, replica) in &mut self.running {
-            let now = at(self.millis);
+            let ahead_ms = self.ahead_ms.get(node).copied().unwrap_or(0);
+            let now = Now { wall: at(self.millis.saturating_add_signed(ahead_ms)).wall, ..at(self.millis) };
             if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
                 let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. });
                 assert!(is_wrong || self.besides[node].has_failed(), "{fault}");
