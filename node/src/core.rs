@@ -231,6 +231,9 @@ impl Core {
     fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
         let mut worked = self.answer_operator(now);
         worked |= self.hear_peers()?;
+        // Clients are served by the cluster's time, which is not this machine's.
+        let own = now;
+        let now = self.replica.cluster_time(own);
         worked |= self.hear_gateways(now);
         if let Some(term) = self.serves_term.filter(|_| self.replica.serving()) {
             if !self.operator.is_idle() {
@@ -243,7 +246,7 @@ impl Core {
         } else if self.is_open && !self.serves() {
             worked |= self.serve_through_leader(now);
         }
-        worked |= self.replica.step(now, &mut self.events)?;
+        worked |= self.replica.step(own, &mut self.events)?;
         self.reads.answer(&mut self.replica, now.mono);
         self.tell_peers();
         self.mind_the_lead();

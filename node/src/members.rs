@@ -45,7 +45,7 @@ pub(crate) struct ElectionCounts {
     pub(crate) leader_changes: u64,
     /// Terms that have begun.
     pub(crate) terms: u64,
-    /// Times that it gave the lead away because its disk did not answer.
+    /// Times that it gave the lead away because its disk did not answer, or by its clock.
     pub(crate) given_away: u64,
 }
 

@@ -10,10 +10,10 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use protocol::event::Event;
 use protocol::{EventBody, ExecType, RejectReason};
-use replicas::{Role, StageLatencies};
+use replicas::{ClockStatus, Role, StageLatencies};
 
 use crate::members::{MemberLine, Members};
-use crate::status::Published;
+use crate::status::{Published, offset_ms};
 
 /// The way of an order through the node, in the order of its stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ const SERVING: (&str, &str) = ("sicil_serving", "1 while commands are taken.");
 pub(crate) fn render_reading() -> String {
     let mut page = Page(String::new());
     page.family(SERVING.0, "gauge", SERVING.1);
-    page.sample(SERVING.0, "", 0);
+    page.sample(SERVING.0, "", 0_u64);
     page.0
 }
 
@@ -195,7 +195,7 @@ pub(crate) fn render(published: &Published) -> String {
             "Times that another leader became known.",
             replica.elections.leader_changes,
         ),
-        ("sicil_lead_given_away_total", "Times that its disk did not answer.", replica.elections.given_away),
+        ("sicil_lead_given_away_total", "Times, by its disk or clock.", replica.elections.given_away),
         ("sicil_terms_total", "Terms that have begun.", replica.elections.terms),
     ] {
         page.family(name, "counter", help);
@@ -229,6 +229,7 @@ pub(crate) fn render(published: &Published) -> String {
         page.family(name, "gauge", help);
         page.sample(name, "", value);
     }
+    page.clock(&replica.clock);
     let writer = format!("{{writer=\"{}\"}}", published.fixed.writer);
     page.family("sicil_journal_writer", "gauge", "1 for the writer in use.");
     page.sample("sicil_journal_writer", &writer, 1);
@@ -257,7 +258,7 @@ impl Page {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: u64) {
+    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
         self.line(format_args!("{name}{labels} {value}"));
     }
 
@@ -265,6 +266,31 @@ impl Page {
         self.family(name, "counter", help);
         for (reason, count) in counts {
             self.sample(name, &format!("{{reason=\"{}\"}}", reason.name()), *count);
+        }
+    }
+
+    fn clock(&mut self, clock: &ClockStatus) {
+        for (name, help, value) in [
+            (
+                "sicil_clock_synchronized",
+                "1 while a majority of the voters' clocks agrees.",
+                Some(i64::from(clock.is_synchronized)),
+            ),
+            (
+                "sicil_clock_alarm",
+                "1 while an operator has to look after a clock.",
+                Some(i64::from(clock.alarm.is_some())),
+            ),
+            (
+                "sicil_clock_offset_milliseconds",
+                "How far the node's clock is ahead of theirs, or below zero behind.",
+                offset_ms(clock),
+            ),
+        ] {
+            self.family(name, "gauge", help);
+            if let Some(value) = value {
+                self.sample(name, "", value);
+            }
         }
     }
 
@@ -333,6 +359,16 @@ impl std::fmt::Display for Seconds {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_of_which_nothing_is_known_has_no_offset() {
+        let mut page = Page(String::new());
+        page.clock(&ClockStatus::default());
+        assert!(page.0.lines().any(|line| line == "sicil_clock_synchronized 0"));
+        assert!(!page.0.lines().any(|line| line.starts_with("sicil_clock_offset_milliseconds ")));
+        page.clock(&ClockStatus { offset_ns: Some(-2_500_000_000), ..ClockStatus::default() });
+        assert!(page.0.lines().any(|line| line == "sicil_clock_offset_milliseconds -2500"), "{}", page.0);
+    }
 
     #[test]
     fn buckets_are_cumulative_and_complete() {

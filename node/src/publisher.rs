@@ -149,6 +149,12 @@ fn log_changes(before: &Status, now: &Status) {
         (Some(_), None) => tracing::info!("the disk has room again: orders are taken"),
         (None, None) | (Some(_), Some(_)) => {}
     }
+    match (&before.clock.alarm, &now.clock.alarm) {
+        (Some(before), Some(alarm)) if before.is_like(alarm) => {}
+        (_, Some(alarm)) => tracing::error!(%alarm, "CLOCK"),
+        (Some(_), None) => tracing::info!("CLOCK: a majority agrees, and this node's clock with it"),
+        (None, None) => {}
+    }
     if let (None, Some(halt)) = (&before.halted, &now.halted) {
         tracing::error!(%halt, "the engine halted; the log goes on, orders are not taken");
     }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use journal::WriterKind;
 use protocol::MonoNanos;
 use protocol::commands::Genesis;
-use replicas::{Role, Status};
+use protocol::time::NANOS_PER_MILLI;
+use replicas::{ClockStatus, Role, Status};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -167,6 +168,7 @@ impl Published {
             seq_verified: replica.seq_verified.0,
             effect_hash: replica.effect_hash.to_string(),
             halted: replica.halted.as_ref().map(ToString::to_string),
+            clock: replica.clock.into(),
             queue_records: replica.queue_records,
             orders_accepted: self.counters.orders_accepted,
             orders_refused: self.counters.orders_refused.values().sum(),
@@ -229,6 +231,7 @@ pub(crate) struct Report {
     seq_verified: u64,
     effect_hash: String,
     halted: Option<String>,
+    clock: ClockReport,
     queue_records: usize,
     orders_accepted: u64,
     orders_refused: u64,
@@ -236,6 +239,42 @@ pub(crate) struct Report {
     connections: u64,
     disk: DiskReport,
     latency: Vec<StageReport>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct ClockReport {
+    /// Whether a majority of the voters' clocks agrees.
+    synchronized: bool,
+    /// How far this node's clock is ahead of what they agree on, or below zero behind; `None`: nothing is known.
+    offset_ms: Option<i64>,
+    /// What an operator has to look after.
+    alarm: Option<String>,
+}
+
+impl From<ClockStatus> for ClockReport {
+    fn from(clock: ClockStatus) -> Self {
+        Self {
+            synchronized: clock.is_synchronized,
+            offset_ms: offset_ms(&clock),
+            alarm: clock.alarm.map(|alarm| alarm.to_string()),
+        }
+    }
+}
+
+/// How far the node's clock is ahead of what a majority agrees on, in whole milliseconds.
+pub(crate) fn offset_ms(clock: &ClockStatus) -> Option<i64> {
+    Some(clock.offset_ns? / NANOS_PER_MILLI.cast_signed())
+}
+
+impl fmt::Display for ClockReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let offset = self.offset_ms.map_or("unknown".to_owned(), |offset| format!("{offset:+} ms"));
+        match &self.alarm {
+            Some(alarm) => writeln!(f, "CLOCK     {alarm}; offset {offset}"),
+            None if self.synchronized => writeln!(f, "clock     agrees with a majority's, offset {offset}"),
+            None => writeln!(f, "clock     no majority's known yet, offset {offset}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -384,6 +423,7 @@ impl fmt::Display for Shown {
         if let Some((seq, hash)) = &self.state_hash {
             writeln!(f, "state     {hash} at seq {seq}")?;
         }
+        report.clock.fmt(f)?;
         report.disk.fmt(f)?;
         writeln!(
             f,
