@@ -12,7 +12,9 @@ mod outputs_gapless;
 mod reads_linearizable;
 mod same_hash;
 pub(crate) mod snapshots_survive;
+mod time_not_ahead;
 
+use protocol::MonoNanos;
 use protocol::event::Event;
 use replicas::{Replica, Status};
 
@@ -55,6 +57,7 @@ pub(crate) struct Served<'a> {
 
 /// A process behind a turn.
 pub(crate) struct Turned<'a> {
+    pub(crate) now: MonoNanos,
     pub(crate) place: usize,
     pub(crate) status: &'a Status,
     pub(crate) disk: &'a SimDisk,
@@ -87,8 +90,8 @@ pub(crate) trait Checker {
     }
 }
 
-/// All of them.
-pub(crate) fn all() -> Vec<Box<dyn Checker>> {
+/// All of them, for a world of so many replicas.
+pub(crate) fn all(nodes: usize) -> Vec<Box<dyn Checker>> {
     vec![
         Box::new(consensus::Consensus::default()),
         Box::new(acked_survives::AckedSurvives::default()),
@@ -98,5 +101,6 @@ pub(crate) fn all() -> Vec<Box<dyn Checker>> {
         Box::new(outputs_gapless::OutputsGapless),
         Box::new(failed_writes_abort::FailedWritesAbort),
         Box::new(reads_linearizable::ReadsLinearizable::default()),
+        Box::new(time_not_ahead::TimeNotAhead { nodes }),
     ]
 }

@@ -8,9 +8,23 @@ use replicas::Now;
 /// ClOrdIDs may be used again.
 const WALL_START_NS: u64 = 1_767_268_800_000_000_000;
 
-/// Furthest from the truth that the wall clock is set: what a FIX acceptor tolerates between SendingTime(52) and its own
-/// clock is twice that.
-pub const WALL_OFFSET_NS_MAX: u64 = 60_000_000_000;
+/// Furthest from the truth that the wall clock of a machine alone is set: what a FIX acceptor tolerates between SendingTime(52)
+/// and its own clock is twice that.
+const LONE_OFFSET_NS_MAX: u64 = 60_000_000_000;
+/// In a cluster acceptors go by a majority of the clocks, and the others may show anything: a little off, or hours.
+const OFFSETS_NS_MAX: [u64; 3] = [400_000_000, LONE_OFFSET_NS_MAX, 7_200_000_000_000];
+
+/// How far from the truth a wall clock may be set in a world of so many replicas.
+#[must_use]
+pub fn wall_offsets_ns_max(nodes: usize) -> &'static [u64] {
+    if nodes == 1 { &[LONE_OFFSET_NS_MAX] } else { &OFFSETS_NS_MAX }
+}
+
+/// What the clock itself shows when the machines' clocks are right.
+#[must_use]
+pub fn truth(mono: MonoNanos) -> UnixNanos {
+    Clock::default().at(mono).wall
+}
 
 /// The wall clock of one machine.
 #[derive(Clone, Debug, Default)]

@@ -5,7 +5,7 @@ use journal::Dir;
 use journal::disk::DiskOperation;
 use protocol::MonoNanos;
 
-use crate::clock::{Clock, WALL_OFFSET_NS_MAX};
+use crate::clock::{Clock, wall_offsets_ns_max};
 use crate::disk::{Crash, EIO, Failure, Place, SimDisk};
 use crate::knobs::Knobs;
 use crate::rng::Rng;
@@ -175,7 +175,8 @@ impl Faults {
             self.next_lie = self.later(now, 200);
         }
         if self.knobs.wall_steps && now >= self.next_wall_step {
-            let offset_ns = self.rng.within(0..=2 * WALL_OFFSET_NS_MAX) as i64 - WALL_OFFSET_NS_MAX as i64;
+            let max_ns = self.rng.pick(wall_offsets_ns_max(self.knobs.nodes));
+            let offset_ns = self.rng.within(0..=2 * max_ns) as i64 - max_ns as i64;
             let back = clock.set_wall_offset(offset_ns);
             self.next_wall_step = self.later(now, 300);
             self.trace.sometimes(if back { "wall clock set back" } else { "wall clock set forward" });

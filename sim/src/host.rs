@@ -47,7 +47,9 @@ impl Host {
         let part = |name: &str| rng.fork(&format!("{name} {place}"));
         // What decays on more than a minority may be decayed everywhere, and is not to be had again.
         let rots = knobs.rots && (knobs.nodes == 1 || place < (knobs.nodes - 1) / 2);
-        let knobs = Knobs { rots, ..knobs };
+        // No majority of clocks that may be set could be believed.
+        let wall_steps = knobs.wall_steps && (knobs.nodes == 1 || place < (knobs.nodes - 1) / 2);
+        let knobs = Knobs { rots, wall_steps, ..knobs };
         let disk = SimDisk::new(part("disk"), knobs.latency, FREE_BYTES, trace.clone());
         let skew_ppm = part("skew").within(0..=2 * knobs.skew_ppm_max) as i64 - knobs.skew_ppm_max as i64;
         Self {

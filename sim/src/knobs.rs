@@ -34,7 +34,7 @@ pub struct Knobs {
     pub rots_journal: bool,
     /// Whether the device says now and then that something is durable which is not.
     pub lies: bool,
-    /// Whether the wall clock is set now and then.
+    /// Whether the wall clock is set now and then; in a cluster, that of a minority.
     pub wall_steps: bool,
     /// How far the wall clock's rate may be off.
     pub skew_ppm_max: u64,

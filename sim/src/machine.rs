@@ -170,7 +170,7 @@ impl Machine {
                 left.messages = network::take_messages(self.place, &mut process.replica);
                 left.snapshots = std::mem::take(&mut process.snapshots);
                 let sent = process.flush(now, links);
-                process.status = process.replica.status();
+                process.look_at_status();
                 if worked || sent || !left.messages.is_empty() { Turn::Worked } else { Turn::Idle }
             }
         }
@@ -199,11 +199,14 @@ impl Process {
 
     fn turn(&mut self, now: Now, links: &mut Links, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
         let mut worked = false;
+        // Clients are served by the cluster's time, which is not this machine's.
+        let own = now;
+        let now = self.replica.cluster_time(own);
         if self.replica.serving() {
             worked |= self.read(now, links);
             self.acceptor.tick(now.mono, now.wall, self.replica.sequencer());
         }
-        worked |= self.replica.step(now, events)?;
+        worked |= self.replica.step(own, events)?;
         self.follow_leadership(now, links);
         if !self.informed && self.replica.serving() {
             self.informed = true;
@@ -218,6 +221,22 @@ impl Process {
         self.read_outbox(now, links);
         self.take_snapshot(now);
         Ok(worked)
+    }
+
+    /// Takes note of what the turn has made of the replica.
+    fn look_at_status(&mut self) {
+        let before = std::mem::replace(&mut self.status, self.replica.status());
+        let (before, now) = (&before, &self.status);
+        let trace = self.disk.trace();
+        if before.clock.alarm.is_none() && now.clock.alarm.is_some() {
+            trace.sometimes("clock found to be wrong");
+        }
+        if before.clock.alarm.is_some() && now.clock.alarm.is_none() {
+            trace.sometimes("clock found to be right again");
+        }
+        if now.clock.alarm.is_some() && now.elections.given_away > before.elections.given_away {
+            trace.sometimes("lead given away over a wrong clock");
+        }
     }
 
     /// A gateway beside a leader that leads no more lets its clients go: they find the next one. What it knew of sessions

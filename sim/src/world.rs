@@ -140,7 +140,7 @@ impl World {
             links: Links::new(),
             connections_made: 0,
             workload: Workload::new(&rng.fork("workload"), knobs, &trace),
-            checkers: checkers::all(),
+            checkers: checkers::all(nodes),
             witness: Witness::default(),
             reigns: 0,
             reign_term: Term(0),
@@ -226,6 +226,7 @@ impl World {
             host.faults.heal_unless(scripted, &disk);
             if self.knobs.nodes > 1 {
                 disk.set_latency(Knobs::good_latency());
+                host.clock.set_wall_offset(0);
             }
             if host.paused_until.take().is_some() {
                 host.busy = true;
@@ -481,7 +482,7 @@ impl World {
         }
         self.events_left(&left.events)?;
         if let Some(process) = self.hosts[place].machine.running() {
-            let turned = Turned { place, status: process.status(), disk: &disk };
+            let turned = Turned { now: self.now, place, status: process.status(), disk: &disk };
             self.checkers.iter_mut().try_for_each(|checker| checker.turned(&turned))?;
         }
         for read in self.workload.reader.look(&mut self.hosts[place]) {
