@@ -514,7 +514,10 @@ impl<D: Disk> Outbox<D> {
         let behind = outputs.first + outputs.places.len() as u64;
         from.0 >= outputs.first
             && to.0 <= behind
-            && outputs.places.range((from.0 - outputs.first) as usize..).all(|place| place.is_kept())
+            && outputs
+                .places
+                .range((from.0 - outputs.first) as usize..(to.0 - outputs.first) as usize)
+                .all(|place| place.is_kept())
     }
 
     /// Ends it, and gives the disk back. What is not flushed is gone.

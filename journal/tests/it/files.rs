@@ -183,6 +183,10 @@ fn outputs_that_another_replica_has_are_no_gap_before_they_come_nor_after_a_rest
     assert_eq!(read_from(&mut again, 3).unwrap(), outputs(4, 20));
     assert!(again.covers(session.0, session.1, OutSeq(4), OutSeq(22)));
     assert!(!again.covers(session.0, session.1, OutSeq(3), OutSeq(22)));
+    // What is still to come behind the range says nothing about it.
+    again.expect(session.0, session.1, OutSeq(22), OutSeq(30));
+    assert!(again.covers(session.0, session.1, OutSeq(4), OutSeq(22)));
+    assert!(!again.covers(session.0, session.1, OutSeq(4), OutSeq(23)));
 }
 
 #[test]
