@@ -219,10 +219,15 @@ fn an_operator_sees_the_members_and_moves_the_lead() {
     let next = usize::try_from(new - 1).unwrap();
     let elections = &status(&cluster.data(next), &[])["elections"];
     assert!(elections["stood"] == 1 && elections["won"] == 1, "{elections:#}");
+    let clock = &status(&cluster.data(next), &[])["clock"];
+    assert!(clock["synchronized"] == true && clock["alarm"].is_null(), "one host has one clock: {clock:#}");
+    assert!(clock["offset_ms"].as_i64().unwrap().abs() < 250, "{clock:#}");
     let metrics = cluster.nodes[next].as_ref().unwrap().get("/metrics").1;
-    for line in
-        ["sicil_elections_won_total 1".to_owned(), format!("sicil_member_lag_entries{{node=\"{old}\"}} ")]
-    {
+    for line in [
+        "sicil_elections_won_total 1".to_owned(),
+        "sicil_clock_synchronized 1".to_owned(),
+        format!("sicil_member_lag_entries{{node=\"{old}\"}} "),
+    ] {
         assert!(metrics.lines().any(|found| found.starts_with(&line)), "{line} is not in {metrics}");
     }
     client.hang_up();
