@@ -205,7 +205,12 @@ impl ClusterClock {
     }
 
     fn hear(&mut self, from: NodeId, message: AboutClock) {
-        if self.heard.len() < WAITING_MAX {
+        // What another life has asked says nothing: its monotone clock is not ours.
+        let is_ours = match message {
+            AboutClock::Ask { .. } => true,
+            AboutClock::Answer { life, .. } => life == self.life,
+        };
+        if is_ours && self.heard.len() < WAITING_MAX {
             self.heard.push((from, message));
         }
     }
@@ -297,10 +302,7 @@ impl<D: Disk> Replica<D> {
                 AboutClock::Ask { life, sent } => {
                     self.tell_clock(from, AboutClock::Answer { life, sent, wall: now.wall });
                 }
-                AboutClock::Answer { life, sent, wall } if life == self.clock.life => {
-                    self.clock.learn(from, sent, wall, now.mono);
-                }
-                AboutClock::Answer { .. } => {}
+                AboutClock::Answer { sent, wall, .. } => self.clock.learn(from, sent, wall, now.mono),
             }
         }
         self.clock.waiting = std::mem::replace(&mut self.clock.heard, waiting);

@@ -175,8 +175,13 @@ fn a_voter_alone_believes_itself_and_a_learner_only_the_voters() {
 }
 
 #[test]
-fn what_waits_is_bounded() {
+fn what_waits_is_bounded_and_of_this_life() {
     let mut clock = ClusterClock::new(US, 7);
+    let answer = |life| AboutClock::Answer { life, sent: mono(1), wall: wall(1, 0) };
+    clock.hear(NodeId(2), answer(6));
+    assert!(clock.heard.is_empty(), "a question of an earlier life was answered late");
+    clock.hear(NodeId(2), answer(7));
+    assert_eq!(clock.heard, [(NodeId(2), answer(7))]);
     for _ in 0..10_000 {
         clock.hear(NodeId(2), AboutClock::Ask { life: 1, sent: mono(1) });
     }

@@ -1,15 +1,18 @@
 //! One clock is wrong, or nobody can say which: what stands in the log, and who leads.
 
-use protocol::{NodeId, UnixNanos};
-use replicas::{ClockAlarm, ClusterRefusal, Role};
+use protocol::hash::crc32c;
+use protocol::{Field, MonoNanos, NodeId, UnixNanos};
+use replicas::{ClockAlarm, ClusterRefusal, Now, Role};
 
 use super::cluster::Cluster;
 
 const HOUR_MS: i64 = 3_600_000;
 /// What a record may be ahead of the truth: the error of a right clock, and the way of an answer.
 const BOUND_MS: u64 = 150;
-/// The kind of the message that tells a follower to take the lead.
+/// The kind of the message that tells a follower to take the lead, of a question about a clock, and of the answer.
 const TIMEOUT_NOW: u8 = 14;
+const ASK: u8 = 98;
+const ANSWER: u8 = 99;
 
 impl Cluster {
     /// The newest record that anybody has is not ahead of the truth.
@@ -158,4 +161,31 @@ fn a_follower_has_an_agreement_before_it_is_needed() {
     assert_eq!(cluster.leader(), 2);
     let took_ms = cluster.millis - began;
     assert!(took_ms < 250, "the election timeout of the second and no more: {took_ms} ms");
+}
+
+/// A question of `from` to the first, as it travels.
+fn question(from: u64) -> Vec<u8> {
+    let body = [7_u64, 1_000_000].map(u64::to_le_bytes).concat();
+    let numbers = [1, from, 1].map(u64::to_le_bytes).concat();
+    [&[1, ASK, 0, 0], &crc32c(&body).to_le_bytes()[..], &numbers, &body].concat()
+}
+
+#[test]
+fn a_question_is_answered_by_a_clock_that_was_read_after_it_came() {
+    let mut cluster = Cluster::new("clock-questions", &[1]);
+    let replica = cluster.running.get_mut(&1).unwrap();
+    let mut answers = |from: u64, millis: u64| {
+        replica.receive_from(NodeId(from), &question(from)).unwrap();
+        let mut answers = Vec::new();
+        for millis in millis..millis + 3 {
+            let nanos = millis * 1_000_000;
+            replica.step(Now { mono: MonoNanos(nanos), wall: UnixNanos(nanos) }, &mut Vec::new()).unwrap();
+            let sent = replica.take_outbound().into_iter().filter(|outbound| outbound.bytes[1] == ANSWER);
+            answers.extend(sent.map(|outbound| (millis, outbound.to, outbound.bytes.u64_at(48))));
+        }
+        answers
+    };
+    // The caller may have read the clock of the next turn before the question came.
+    assert_eq!(answers(2, 1_000), [(1_001, NodeId(2), 1_001_000_000)]);
+    assert_eq!(answers(9, 2_000), [], "a stranger");
 }
