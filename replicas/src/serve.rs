@@ -123,7 +123,8 @@ impl<D: Disk> Replica<D> {
         });
         match taken {
             Ok(range) if bytes.len() <= OUTPUT_BYTES_MAX => Some(Transfer::Outputs { range, bytes }),
-            Ok(_) => None,
+            // A number that was given up here, because it is of no use any more, is no fault; others answer for it.
+            Ok(_) | Err(OutboxFault::Gone(_)) => None,
             Err(fault) => {
                 self.note_unreadable(fault);
                 None
