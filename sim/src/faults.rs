@@ -8,6 +8,7 @@ use protocol::MonoNanos;
 use crate::clock::{Clock, wall_offsets_ns_max};
 use crate::disk::{Crash, EIO, Failure, Place, SimDisk};
 use crate::knobs::Knobs;
+use crate::repairing::Atlas;
 use crate::rng::Rng;
 use crate::trace::Trace;
 
@@ -47,6 +48,8 @@ const PLACES: [Place; 6] = [
 pub(crate) struct Faults {
     rng: Rng,
     knobs: Knobs,
+    /// Where, and which machines may have damaged journals.
+    atlas: (usize, Atlas),
     trace: Trace,
     full_until: Option<MonoNanos>,
     next_full: MonoNanos,
@@ -59,10 +62,11 @@ pub(crate) struct Faults {
 }
 
 impl Faults {
-    pub(crate) fn new(rng: Rng, knobs: Knobs, trace: Trace) -> Self {
+    pub(crate) fn new(rng: Rng, knobs: Knobs, atlas: (usize, Atlas), trace: Trace) -> Self {
         let mut faults = Self {
             rng,
             knobs,
+            atlas,
             trace,
             full_until: None,
             next_full: MonoNanos(0),
@@ -131,12 +135,20 @@ impl Faults {
         if self.healed || !self.knobs.rots || self.rng.below(8) > 0 {
             return;
         }
-        let dirs: &[Dir] = if self.knobs.rots_journal {
+        let cluster = self.knobs.nodes > 1;
+        let dirs: &[Dir] = if cluster && self.knobs.rots_journal {
+            // Who has lost `meta` comes back under another name, if at all.
+            &[Dir::Journal, Dir::Journal, Dir::Snapshots, Dir::Outbox]
+        } else if self.knobs.rots_journal {
             &[Dir::Journal, Dir::Journal, Dir::Root, Dir::Snapshots, Dir::Outbox]
         } else {
             &[Dir::Snapshots, Dir::Outbox]
         };
-        disk.rot(self.rng.pick(dirs));
+        let dir = self.rng.pick(dirs);
+        let (place, atlas) = &self.atlas;
+        if !cluster || dir != Dir::Journal || atlas.may_damage(*place) {
+            disk.rot(dir);
+        }
     }
 
     /// What goes wrong, or right again, by `now`.
@@ -164,7 +176,8 @@ impl Faults {
         }
         if self.knobs.rots && now >= self.next_rot {
             // What a serving process reads of its journal it has in memory: the decay is met by the next start.
-            let journal = self.knobs.rots_journal && serving && self.rng.below(3) == 0;
+            let journal =
+                self.knobs.rots_journal && self.knobs.nodes == 1 && serving && self.rng.below(3) == 0;
             let dir = if journal { Dir::Journal } else { self.rng.pick(&[Dir::Outbox, Dir::Snapshots]) };
             disk.rot(dir);
             self.next_rot = self.later(now, 800);

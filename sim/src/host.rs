@@ -13,6 +13,7 @@ use crate::knobs::Knobs;
 use crate::link::Link;
 use crate::machine::{Left, Links, Machine};
 use crate::mirror::Mirror;
+use crate::repairing::Atlas;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use crate::witness::Witness;
@@ -43,7 +44,7 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(place: usize, rng: &Rng, knobs: Knobs, trace: &Trace) -> Self {
+    pub(crate) fn new(place: usize, rng: &Rng, knobs: Knobs, atlas: &Atlas, trace: &Trace) -> Self {
         let part = |name: &str| rng.fork(&format!("{name} {place}"));
         // What decays on more than a minority may be decayed everywhere, and is not to be had again.
         let rots = knobs.rots && (knobs.nodes == 1 || place < (knobs.nodes - 1) / 2);
@@ -56,7 +57,7 @@ impl Host {
             place,
             machine: Machine::new(place, disk, knobs),
             clock: Clock::with_skew_ppm(skew_ppm),
-            faults: Faults::new(part("faults"), knobs, trace.clone()),
+            faults: Faults::new(part("faults"), knobs, (place, atlas.clone()), trace.clone()),
             mirror: Mirror::default(),
             snapshots: Snapshots::default(),
             restart_at: MonoNanos(0),
@@ -83,12 +84,23 @@ impl Host {
     }
 
     pub(crate) fn is_turning(&self) -> bool {
-        self.machine.running().is_some() && self.paused_until.is_none()
+        self.next_deadline().is_some() && self.paused_until.is_none()
+    }
+
+    /// Whether a process runs, of whatever kind.
+    pub(crate) fn is_up(&self) -> bool {
+        self.next_deadline().is_some()
+    }
+
+    /// Of its process, if one runs.
+    fn next_deadline(&self) -> Option<MonoNanos> {
+        let repairing = self.machine.is_repairing().map(|repairing| repairing.next_deadline());
+        self.machine.running().map(|process| process.next_deadline()).or(repairing)
     }
 
     /// When it has something to do next, as far as that lies behind `now`.
     pub(crate) fn next_due(&self, now: MonoNanos, turn_ns: u64) -> Option<MonoNanos> {
-        let Some(process) = self.machine.running() else {
+        let Some(deadline) = self.next_deadline() else {
             return (!self.gone).then_some(self.restart_at);
         };
         if self.paused_until.is_some() {
@@ -96,14 +108,14 @@ impl Host {
         }
         let busy = self.busy.then(|| now.plus(turn_ns));
         let disk = self.machine.disk().next_due().filter(|due| *due > now);
-        busy.into_iter().chain(disk).chain([process.next_deadline()]).filter(|due| *due > now).min()
+        busy.into_iter().chain(disk).chain([deadline]).filter(|due| *due > now).min()
     }
 
     /// Whether its process has a reason to turn.
     pub(crate) fn is_woken(&self, now: MonoNanos, links: &Links) -> bool {
         self.is_turning()
             && (self.busy
-                || self.machine.running().is_some_and(|process| process.next_deadline() <= now)
+                || self.next_deadline().is_some_and(|deadline| deadline <= now)
                 || self.machine.disk().next_due().is_some_and(|due| due <= now)
                 || links.values().any(|link| link.machine() == self.place && link.wakes_machine(now)))
     }

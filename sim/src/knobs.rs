@@ -30,7 +30,7 @@ pub struct Knobs {
     pub fails: bool,
     /// Whether bits rot where no peer is needed to repair them: outbox and snapshots.
     pub rots: bool,
-    /// Whether bits rot in the journal and in `meta` too. With peers this waits for repair.
+    /// Whether bits rot in the journal too, and alone in `meta`. In a cluster the atlas says on which machines.
     pub rots_journal: bool,
     /// Whether the device says now and then that something is durable which is not.
     pub lies: bool,
@@ -146,7 +146,7 @@ impl Knobs {
             fills_up,
             fails,
             rots: rots || (lies && rng.coin()),
-            rots_journal: rots && !cluster,
+            rots_journal: rots,
             lies,
             wall_steps: enabled(3, 4, rng),
             skew_ppm_max: if quiet { 0 } else { 500 },

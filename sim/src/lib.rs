@@ -25,6 +25,7 @@ pub mod mirror;
 mod nemesis;
 pub mod network;
 pub mod oracle;
+pub mod repairing;
 pub mod rng;
 pub mod shrink;
 pub mod trace;

@@ -13,6 +13,7 @@ use crate::disk::SimDisk;
 use crate::knobs::Knobs;
 use crate::link::Link;
 use crate::network::{self, Carried};
+use crate::repairing::Repairing;
 use crate::workload::setup;
 
 /// Bytes that one read of the outbox may return.
@@ -27,6 +28,8 @@ pub struct Machine {
     disk: SimDisk,
     knobs: Knobs,
     process: Option<Process>,
+    /// Instead of a process that serves.
+    repairing: Option<Repairing>,
     /// Lives that were begun.
     lives: u64,
 }
@@ -63,6 +66,14 @@ pub struct Left {
 /// How long a snapshot waits for its thread.
 const SNAPSHOT_DELAY_NS: u64 = 700_000;
 
+/// How a life began.
+pub enum Started {
+    /// With a replica.
+    Whole,
+    /// With a damaged log that is to be repaired, and why.
+    Damaged(StartFault),
+}
+
 /// What a turn came to.
 pub enum Turn {
     /// Something was done: there may be more to do at once.
@@ -79,7 +90,7 @@ impl Machine {
     /// A machine with an empty disk.
     #[must_use]
     pub fn new(place: usize, disk: SimDisk, knobs: Knobs) -> Self {
-        Self { place, disk, knobs, process: None, lives: 0 }
+        Self { place, disk, knobs, process: None, repairing: None, lives: 0 }
     }
 
     /// Its replica.
@@ -105,6 +116,17 @@ impl Machine {
         self.process.as_ref()
     }
 
+    /// The process that repairs its log, if one runs.
+    pub fn repairing(&mut self) -> Option<&mut Repairing> {
+        self.repairing.as_mut()
+    }
+
+    /// The same, to look at.
+    #[must_use]
+    pub fn is_repairing(&self) -> Option<&Repairing> {
+        self.repairing.as_ref()
+    }
+
     /// Lives that were begun.
     #[must_use]
     pub fn lives(&self) -> u64 {
@@ -115,7 +137,7 @@ impl Machine {
     ///
     /// # Errors
     /// [`StartFault`], also if the process was killed on the way.
-    pub fn start(&mut self, seed: u64) -> Result<(), StartFault> {
+    pub fn start(&mut self, seed: u64) -> Result<Started, StartFault> {
         self.lives += 1;
         let mut journal_options = journal::Options::new(seed);
         journal_options.segment_bytes = self.knobs.segment_bytes;
@@ -133,6 +155,11 @@ impl Machine {
             Err(StartFault::Refused(Refusal::Empty | Refusal::MetaLost)) => {
                 Replica::create(self.disk.clone(), self.disk.clone(), identity, journal_options, &options)?
             }
+            Err(fault) if self.knobs.nodes > 1 && fault.is_damage() => {
+                let (place, nodes) = (self.place, self.knobs.nodes);
+                self.repairing = Some(Repairing::open(place, nodes, self.disk.clone(), journal_options)?);
+                return Ok(Started::Damaged(fault));
+            }
             opened => opened?,
         };
         let acceptor = Acceptor::new(gateways::fix::Options::default());
@@ -148,12 +175,12 @@ impl Machine {
             led: false,
             snapshots: Vec::new(),
         });
-        Ok(())
+        Ok(Started::Whole)
     }
 
     /// The process is gone.
     pub fn end(&mut self) {
-        self.process = None;
+        (self.process, self.repairing) = (None, None);
     }
 
     /// One turn of the process.

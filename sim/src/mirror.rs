@@ -8,7 +8,7 @@ use std::sync::Arc;
 use journal::AlignedBuf;
 use journal::block::BlockHeader;
 use journal::marks::LocalMark;
-use journal::segment::{SegmentHeader, SegmentName};
+use journal::segment::{BLOCKS_AT, SegmentHeader, SegmentName};
 use journal::snapshot_file;
 use journal::survey::{Findings, Survey, Visit};
 use journal::{BlockWrite, Dir, meta};
@@ -79,6 +79,7 @@ impl Mirror {
             // At the front of a segment stands its header.
             if write.offset > 0 {
                 let before = begun_behind.checked_sub(1).and_then(|at| self.blocks.get(at)).copied();
+                let before = self.begin_behind_damage(&write, disk).or(before);
                 block = self.take_block(&write, before.unwrap_or(0), committed)?;
             }
             self.blocks.push(block);
@@ -95,6 +96,18 @@ impl Mirror {
         self.beginning = beginning;
         self.entries.clear();
         true
+    }
+
+    /// The first block of a segment that goes on behind damage: what was there is given up. Returns the newest block of it.
+    fn begin_behind_damage(&mut self, write: &BlockWrite, disk: &SimDisk) -> Option<u64> {
+        if write.offset != BLOCKS_AT {
+            return None;
+        }
+        let name = SegmentName::parse(&write.file.name)?;
+        let header = SegmentHeader::read_either(name, &disk.peek(&write.file)?)?;
+        let repairs = header.repairs?;
+        self.entries.split_off(&header.first_index);
+        Some(repairs.given_up_to)
     }
 
     /// Takes a block that was begun when the block `durable` was the newest durable one.

@@ -57,8 +57,12 @@ fn node(place: usize) -> NodeId {
 
 /// Everything that the replica at `from` wants to send.
 pub fn take_messages(from: usize, replica: &mut Replica<SimDisk>) -> Vec<Carried> {
-    let outbound = replica.take_outbound().into_iter();
-    let carried = outbound.map(|Outbound { to, bytes, .. }| Carried {
+    carried(from, replica.take_outbound())
+}
+
+/// Messages of the machine at `from` on their way.
+pub fn carried(from: usize, outbound: Vec<Outbound>) -> Vec<Carried> {
+    let carried = outbound.into_iter().map(|Outbound { to, bytes, .. }| Carried {
         from,
         to: usize::try_from(to.0).unwrap_or(0).saturating_sub(1),
         kind: bytes[KIND_AT],
@@ -70,6 +74,12 @@ pub fn take_messages(from: usize, replica: &mut Replica<SimDisk>) -> Vec<Carried
 }
 
 impl Carried {
+    /// What travels.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Gives it to its receiver.
     ///
     /// # Errors

@@ -16,10 +16,11 @@ use crate::clock::clients_now;
 use crate::disk::Crash;
 use crate::host::Host;
 use crate::knobs::Knobs;
-use crate::machine::{Left, Links, Turn, opened_epoch};
+use crate::machine::{Left, Links, Started, Turn, opened_epoch};
 use crate::nemesis::{Act, Nemesis};
 use crate::network::Network;
 use crate::oracle::{Before, Opened};
+use crate::repairing::Atlas;
 use crate::rng::Rng;
 use crate::trace::{Happening, Trace};
 use crate::witness::Witness;
@@ -35,6 +36,7 @@ pub struct World {
     now: MonoNanos,
     trace: Trace,
     hosts: Vec<Host>,
+    atlas: Atlas,
     network: Network,
     nemesis: Nemesis,
     links: Links,
@@ -130,11 +132,13 @@ impl World {
     fn new(rng: &Rng, knobs: Knobs) -> Self {
         let trace = Trace::default();
         let Knobs { nodes, network, .. } = knobs;
+        let atlas = Atlas::new(nodes);
         Self {
             rng: rng.fork("world"),
             knobs,
             now: MonoNanos(1),
-            hosts: (0..nodes).map(|place| Host::new(place, rng, knobs, &trace)).collect(),
+            hosts: (0..nodes).map(|place| Host::new(place, rng, knobs, &atlas, &trace)).collect(),
+            atlas,
             network: Network::new(rng.fork("network"), nodes, network, trace.clone()),
             nemesis: Nemesis::new(rng.fork("nemesis"), nodes, network, trace.clone()),
             links: Links::new(),
@@ -265,7 +269,7 @@ impl World {
             if host.paused_until.take_if(|until| *until <= now).is_some() {
                 host.busy = true;
             }
-            if host.machine.running().is_none() && !host.gone && now >= host.restart_at {
+            if !host.is_up() && !host.gone && now >= host.restart_at {
                 self.start(place)?;
             }
         }
@@ -273,7 +277,11 @@ impl World {
         self.clients_act()?;
         for place in 0..self.hosts.len() {
             if self.hosts[place].is_woken(now, &self.links) {
-                self.turn(place)?;
+                if self.hosts[place].machine.is_repairing().is_some() {
+                    self.repair(place)?;
+                } else {
+                    self.turn(place)?;
+                }
             }
         }
         Ok(())
@@ -340,9 +348,11 @@ impl World {
         let started = host.machine.start(seed);
         disk.set_starting(false);
         match started {
-            Ok(()) => {
+            Ok(Started::Damaged(fault)) => self.damaged(place, &before, &fault),
+            Ok(Started::Whole) => {
                 disk.settle();
                 host.witness_beginning(&self.witness)?;
+                self.atlas.is_whole(place);
                 host.mirror.take(&disk, host.committed)?;
                 host.busy = true;
                 let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
@@ -360,6 +370,46 @@ impl World {
             }
             Err(fault) => self.refused(place, &before, &fault),
         }
+    }
+
+    /// A process with a damaged log takes no part until it is repaired.
+    fn damaged(&mut self, place: usize, before: &Before, fault: &StartFault) -> Result<(), Violation> {
+        let host = &mut self.hosts[place];
+        before.refused(&host.disk(), fault)?;
+        host.busy = true;
+        self.trace.sometimes("log damaged among others");
+        self.checkers.iter_mut().for_each(|checker| checker.started(place));
+        Ok(())
+    }
+
+    /// A turn of a process that repairs its log; one that is done is followed by a replica.
+    fn repair(&mut self, place: usize) -> Result<(), Violation> {
+        let host = &mut self.hosts[place];
+        let (now, disk) = (host.clock.at(self.now), host.disk());
+        let Some(repairing) = host.machine.repairing() else { return Ok(()) };
+        let mut messages = Vec::new();
+        let turn = repairing.turn(now.mono, &disk, &self.trace, &mut messages);
+        let is_done = repairing.is_done();
+        host.busy = matches!(turn, Turn::Worked);
+        match turn {
+            Turn::Killed => {
+                self.crash(place);
+                return Ok(());
+            }
+            Turn::Aborted(fault) => return self.aborted(place, &fault),
+            Turn::Worked | Turn::Idle => {}
+        }
+        // Entries that were committed are written again.
+        host.mirror.take(&disk, protocol::Index(0))?;
+        for message in &messages {
+            self.network.send(self.now, message);
+        }
+        if is_done {
+            self.trace.sometimes("log repaired");
+            self.hosts[place].machine.end();
+            self.start(place)?;
+        }
+        Ok(())
     }
 
     /// A process that does not start although nobody killed it: because its disk fails or has no room for a new cluster, or
@@ -412,6 +462,14 @@ impl World {
     fn deliver(&mut self) -> Result<(), Violation> {
         while let Some(message) = self.network.arrived(self.now) {
             let host = &mut self.hosts[message.to];
+            if let Some(repairing) = host.machine.repairing() {
+                host.busy = true;
+                if let Err(fault) = repairing.take(&message) {
+                    let what = format!("a damaged replica {} refuses a message: {fault}", message.to);
+                    return Err(Violation { invariant: "consensus", what });
+                }
+                continue;
+            }
             let Some(process) = host.machine.process() else { continue };
             let way = message.from * self.knobs.nodes + message.to;
             self.trace.note("receive", way as u64, message.term);
@@ -621,7 +679,10 @@ impl World {
                 s.index_applied,
                 s.read_only
             ),
-            None => format!("replica {}: {}", host.place, if host.gone { "gone" } else { "down" }),
+            None => match host.machine.is_repairing() {
+                Some(repairing) => format!("replica {}: {}", host.place, repairing.standing()),
+                None => format!("replica {}: {}", host.place, if host.gone { "gone" } else { "down" }),
+            },
         };
         self.hosts.iter().map(stands).collect()
     }

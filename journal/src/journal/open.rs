@@ -481,7 +481,9 @@ fn as_spare(name: SegmentName, bytes: &[u8]) -> Option<ReadySpare> {
     let len = bytes.len() as u64;
     let blocks = bytes.get(BLOCKS_AT as usize..)?;
     let usable = nonce != 0 && len >= segment::SEGMENT_BYTES_MIN && len.is_multiple_of(BLOCK_ALIGN as u64);
-    (usable && is_prefill(blocks, nonce)).then_some(ReadySpare { name, bytes: len, nonce })
+    // One that was begun and holds nothing yet is none: its header tells of blocks that were durable.
+    let is_begun = SegmentHeader::read_either(name, bytes).is_some();
+    (usable && !is_begun && is_prefill(blocks, nonce)).then_some(ReadySpare { name, bytes: len, nonce })
 }
 
 fn read_segment<D: Disk>(disk: &mut D, name: SegmentName, buffer: &mut AlignedBuf) -> Result<(), DiskFault> {

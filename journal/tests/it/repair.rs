@@ -7,7 +7,7 @@ use std::rc::Rc;
 use journal::block::BlockHeader;
 use journal::classify::Verdict;
 use journal::disk::DiskOperation;
-use journal::segment::SECTOR_BYTES;
+use journal::segment::{SECTOR_BYTES, SegmentHeader, SegmentName};
 use journal::{
     BlockWrite, Completion, Damaged, Dir, Disk, DiskCause, DiskFault, FileRef, Journal, Options, ReadFrom,
     Refusal, Spare, SpareDone,
@@ -387,6 +387,29 @@ fn a_repaired_log_that_is_damaged_again_is_repaired_again() {
         let opened = Journal::open_from(MemDisk::of(repaired.clone()), small(), Index(from)).unwrap();
         assert_eq!(opened.journal.last_chain(), whole.chain(Index(60)));
         assert!(opened.journal.first_index() <= Index(from));
+    }
+}
+
+/// Its header may be all that tells of the blocks before it.
+#[test]
+fn a_segment_that_was_begun_and_holds_nothing_yet_is_no_spare() {
+    let whole = Whole::new();
+    let files = whole.with(false, |whole, files| flip(files, whole.block((60, 2)), 30));
+    let disk = MemDisk::of(files);
+    let given_up = (Index(59), Term(2));
+    whole.repair(disk.clone(), given_up).unwrap();
+    let mut files = disk.after_power_loss();
+    let before = files.clone();
+    flip(&mut files, whole.block((20, 1)), 200);
+    let disk = MemDisk::of(files);
+    whole.repair(disk.clone(), given_up).unwrap();
+    whole.check(disk.clone(), Index(59));
+    let is_begun = |file: &FileRef, bytes: &[u8]| {
+        SegmentName::parse(&file.name).is_some_and(|name| SegmentHeader::read_either(name, bytes).is_some())
+    };
+    let begun = before.iter().filter(|(file, bytes)| is_begun(file, bytes));
+    for (file, bytes) in begun {
+        assert_eq!(disk.after_power_loss()[file][..2 * BLOCK_ALIGN], bytes[..2 * BLOCK_ALIGN], "{file}");
     }
 }
 
