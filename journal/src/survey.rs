@@ -195,7 +195,8 @@ pub struct Survey {
     stop: Option<Stop>,
     /// Headers of blocks at and behind the stop, wherever they lie.
     left: Vec<LeftBlock>,
-    /// The newest whole block behind the stop, and whether one behind it was written to its end that is not whole.
+    /// The newest block at or behind the stop that was written to its end, as far as its header can be read, and whether one
+    /// without a header follows.
     newest_left: Option<(u64, bool)>,
     /// A repair that has not reached its end.
     unrepaired: Option<Repairs>,
@@ -365,9 +366,9 @@ impl Survey {
         }
         // The log as it was behind the newest block that was durable, is whole, or is in doubt: that block's own header says
         // it, or the next one's.
-        let (newest_whole, has_doubtful) = self.newest_left.unwrap_or((0, false));
-        let newest_whole = newest_whole + u64::from(has_doubtful);
-        let needed = watermark.max(newest_whole).max(self.last_block + 1);
+        let (newest, has_nameless) = self.newest_left.unwrap_or((0, false));
+        let newest = newest + u64::from(has_nameless);
+        let needed = watermark.max(newest).max(self.last_block + 1);
         let said = |block_seq: u64, end: fn(&LeftBlock) -> (Index, Term)| {
             self.left.iter().find(|left| left.block_seq == block_seq).map(end)
         };
@@ -642,6 +643,7 @@ impl Survey {
     /// Looks at every page from `from` on for the header of a block: what it says was durable, and whether it lies where
     /// it belongs. Whole ones are visited, so that an auditor sees what is left.
     fn gather_evidence(&mut self, name: SegmentName, bytes: &[u8], from: usize, visit: &mut Visitor<'_>) {
+        let nonce = nonce_of(name, bytes);
         let mut at = from;
         let mut newest = None;
         while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= BLOCK_ALIGN) {
@@ -660,8 +662,14 @@ impl Survey {
                 self.astray = self.astray.max(header.block_seq);
                 continue;
             }
-            let Ok(body) = header.frames(rest) else { continue };
-            at = at - BLOCK_ALIGN + header.extent();
+            let end = at - BLOCK_ALIGN + header.extent();
+            let Ok(body) = header.frames(rest) else {
+                if !shape_of(place, rest, nonce).unwritten_sector {
+                    newest = newest.max(Some((header.block_seq, end)));
+                }
+                continue;
+            };
+            at = end;
             newest = newest.max(Some((header.block_seq, at)));
             let mut frames = Vec::new();
             if self.stop.is_some() && read_frames(place, &header, body, &mut frames).is_ok() {
@@ -677,8 +685,10 @@ impl Survey {
         if let Some((block_seq, end)) =
             newest.filter(|(seq, _)| self.stop.is_some() && *seq > self.last_block)
         {
-            let has_doubtful = is_doubtful(name, bytes, end);
-            self.newest_left = self.newest_left.max(Some((block_seq, has_doubtful)));
+            let rest = bytes.get(end..).unwrap_or_default();
+            let behind = shape_of(Place { segment: name, offset: end as u64 }, rest, nonce);
+            let has_nameless = !rest.is_empty() && !behind.unwritten_sector;
+            self.newest_left = self.newest_left.max(Some((block_seq, has_nameless)));
         }
     }
 }
@@ -688,14 +698,10 @@ fn later(one: (Index, Term), other: (Index, Term)) -> (Index, Term) {
     if (one.1, one.0) >= (other.1, other.0) { one } else { other }
 }
 
-/// Whether something was written to its end at `offset` of a segment that is not whole.
-fn is_doubtful(name: SegmentName, bytes: &[u8], offset: usize) -> bool {
-    let header = SegmentHeader::read_either(name, bytes);
+/// The pattern of a segment: its header says it, or its last word.
+fn nonce_of(name: SegmentName, bytes: &[u8]) -> u64 {
     let last_word = bytes.last_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-    let nonce = header.map_or(last_word, |header| header.nonce);
-    let rest = bytes.get(offset..).unwrap_or_default();
-    let stop = shape_of(Place { segment: name, offset: offset as u64 }, rest, nonce);
-    !rest.is_empty() && !stop.unwritten_sector
+    SegmentHeader::read_either(name, bytes).map_or(last_word, |header| header.nonce)
 }
 
 impl Stop {

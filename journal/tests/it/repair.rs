@@ -233,6 +233,13 @@ fn cases(whole: &Whole) -> Vec<Case> {
     let middle = |whole: &Whole, files: &mut Files| flip(files, whole.block((20, 1)), body);
     let newest = |whole: &Whole, files: &mut Files| flip(files, whole.block((60, 2)), body);
     let newest_header = |whole: &Whole, files: &mut Files| flip(files, whole.block((60, 2)), 30);
+    let newest_two = |whole: &Whole, files: &mut Files| {
+        [(59, 2), (60, 2)].iter().for_each(|last| flip(files, whole.block(*last), body));
+    };
+    let newest_two_nameless = |whole: &Whole, files: &mut Files| {
+        flip(files, whole.block((59, 2)), body);
+        flip(files, whole.block((60, 2)), 30);
+    };
     let replaced = |whole: &Whole, files: &mut Files| flip(files, whole.block((41, 2)), body);
     let replaced_headers = |whole: &Whole, files: &mut Files| {
         flip(files, whole.block((41, 2)), 30);
@@ -255,6 +262,14 @@ fn cases(whole: &Whole) -> Vec<Case> {
         ("the newest block's header, known to be durable", whole.with(true, newest_header), true, None, last),
         ("the newest block, in doubt", whole.with(false, newest), false, end, last),
         ("the newest block's header, in doubt", whole.with(false, newest_header), false, None, last),
+        ("the newest two", whole.with(false, newest_two), true, end, last),
+        (
+            "the newest two, the last one's header, in doubt",
+            whole.with(false, newest_two_nameless),
+            false,
+            None,
+            last,
+        ),
         ("given up", whole.with(false, newest_header), false, None, Index(59)),
         ("the block that replaced a tail", whole.with(true, replaced), true, end, last),
         ("that, and the newest", whole.with(true, replaced_headers), true, None, last),
