@@ -132,23 +132,27 @@ impl Faults {
 
     /// The process is gone: now nobody holds what the medium loses.
     pub(crate) fn decay_while_down(&mut self, disk: &SimDisk) {
-        if self.healed || !self.knobs.rots || self.rng.below(8) > 0 {
+        if self.healed {
             return;
         }
-        let cluster = self.knobs.nodes > 1;
-        let dirs: &[Dir] = if cluster && self.knobs.rots_journal {
-            // Who has lost `meta` comes back under another name, if at all.
-            &[Dir::Journal, Dir::Journal, Dir::Snapshots, Dir::Outbox]
-        } else if self.knobs.rots_journal {
+        let is_alone = self.knobs.nodes == 1;
+        let (place, atlas) = &self.atlas;
+        if !is_alone && self.knobs.rots_journal && self.rng.below(3) == 0 && atlas.may_damage(*place) {
+            disk.rot_journal();
+        }
+        if !self.knobs.rots || self.rng.below(8) > 0 {
+            return;
+        }
+        // Who has lost `meta` comes back under another name, if at all.
+        let dirs: &[Dir] = if self.knobs.rots_journal && is_alone {
             &[Dir::Journal, Dir::Journal, Dir::Root, Dir::Snapshots, Dir::Outbox]
         } else {
             &[Dir::Snapshots, Dir::Outbox]
         };
-        let dir = self.rng.pick(dirs);
-        let (place, atlas) = &self.atlas;
-        if !cluster || dir != Dir::Journal || atlas.may_damage(*place) {
-            disk.rot(dir);
-        }
+        match self.rng.pick(dirs) {
+            Dir::Journal => disk.rot_journal(),
+            dir @ (Dir::Root | Dir::Snapshots | Dir::Outbox) => disk.rot(dir),
+        };
     }
 
     /// What goes wrong, or right again, by `now`.

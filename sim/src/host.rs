@@ -1,5 +1,8 @@
 //! One machine with everything that belongs to it alone: its clock, its faults, and what its disk has promised.
 
+use std::collections::BTreeMap;
+
+use protocol::hash::Hash;
 use protocol::{Index, MonoNanos, Term};
 
 use replicas::Role;
@@ -39,6 +42,8 @@ pub(crate) struct Host {
     pub(crate) reign: Option<(u64, Term, u64)>,
     /// Entries up to here are known to the witness as this replica committed them.
     pub(crate) committed: Index,
+    /// What was durable when the log was found to be damaged, until it is repaired.
+    damaged: Option<BTreeMap<Index, (Term, Hash)>>,
     /// As of the last look at where the log begins.
     renames: u64,
 }
@@ -67,6 +72,7 @@ impl Host {
             was_serving: false,
             reign: None,
             committed: Index(0),
+            damaged: None,
             renames: 0,
         }
     }
@@ -132,6 +138,38 @@ impl Host {
         self.restart_at = now.plus(self.faults.down_ns());
         self.paused_until = None;
         self.busy = false;
+    }
+
+    /// The log was found to be damaged. What has become durable of the write that was under way is in front of the repair.
+    pub(crate) fn is_damaged(&mut self) -> Result<(), Violation> {
+        let disk = self.disk();
+        self.witness_repair()?;
+        if self.damaged.is_none() {
+            self.damaged = Some(self.mirror.chains());
+        }
+        disk.settle();
+        self.mirror.take(&disk, Index(0))
+    }
+
+    /// Takes note of what a turn of a repair made durable: committed entries are written again.
+    pub(crate) fn witness_repair(&mut self) -> Result<(), Violation> {
+        let disk = self.disk();
+        if self.mirror.go_on_behind_damage(&disk) {
+            disk.repaired();
+        }
+        self.mirror.take(&disk, Index(0))
+    }
+
+    /// A process is up on a whole log.
+    pub(crate) fn witness_start(&mut self, witness: &Witness) -> Result<(), Violation> {
+        let disk = self.disk();
+        disk.settle();
+        self.witness_beginning(witness)?;
+        if let Some(durable) = self.damaged.take() {
+            self.witness_repair()?;
+            return witness.has_back(&durable, &self.mirror);
+        }
+        self.mirror.take(&disk, self.committed)
     }
 
     /// Where the log on the disk begins anew behind a snapshot, everything before it was committed.

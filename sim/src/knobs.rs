@@ -32,6 +32,8 @@ pub struct Knobs {
     pub rots: bool,
     /// Whether bits rot in the journal too, and alone in `meta`. In a cluster the atlas says on which machines.
     pub rots_journal: bool,
+    /// Whether they rot on more machines at a time than a cluster survives: it has to stand still.
+    pub rots_beyond: bool,
     /// Whether the device says now and then that something is durable which is not.
     pub lies: bool,
     /// Whether the wall clock is set now and then; in a cluster, that of a minority.
@@ -119,7 +121,7 @@ impl Knobs {
         let (quiet, single) = (rng.below(16) == 0, rng.below(8) == 0);
         let cluster = nodes > 1;
         let kinds: &[u64] =
-            if cluster { &[0, 1, 2, 3, 10, 11, 12, 13, 14, 15, 16] } else { &[0, 1, 2, 3, 4, 5] };
+            if cluster { &[0, 1, 2, 3, 6, 10, 11, 12, 13, 14, 15, 16] } else { &[0, 1, 2, 3, 4, 5] };
         let only = rng.pick(kinds);
         let mut enabled = |kind: u64, in_ten: u64, rng: &mut Rng| {
             let drawn = rng.below(10) < in_ten;
@@ -132,7 +134,7 @@ impl Knobs {
         let (fills_up, fails) = (enabled(1, if cluster { 1 } else { 4 }, rng), enabled(2, 3, rng));
         let (rots, lies) = (enabled(4, 2, rng), enabled(5, 2, rng) && !cluster);
         let network = if cluster { NetworkKnobs::draw(rng, &mut enabled) } else { NetworkKnobs::QUIET };
-        Self {
+        let drawn = Self {
             nodes,
             network,
             traders: rng.within(1..=4) as usize,
@@ -147,6 +149,7 @@ impl Knobs {
             fails,
             rots: rots || (lies && rng.coin()),
             rots_journal: rots,
+            rots_beyond: false,
             lies,
             wall_steps: enabled(3, 4, rng),
             skew_ppm_max: if quiet { 0 } else { 500 },
@@ -155,7 +158,16 @@ impl Knobs {
             burst_max: rng.pick(&[1, 4, 20]),
             actions_max: rng.pick(&[100, 400, 1_500]),
             snapshot_bytes: rng.pick(&[20_000, 100_000, 1 << 30]),
+        };
+        if !cluster {
+            return drawn;
         }
+        let rots_journal = enabled(6, 3, rng);
+        // Nothing rots on a machine that never goes down.
+        let crash_operations_max =
+            if rots_journal && crash_operations_max == 0 { 3_000 } else { crash_operations_max };
+        let drawn = if rots_journal { Self { snapshot_bytes: 1 << 30, ..drawn } } else { drawn };
+        Self { rots_journal, rots_beyond: rots_journal && rng.below(4) == 0, crash_operations_max, ..drawn }
     }
 
     /// The same world with faults for so many virtual seconds, over which the clients spread what they do.
@@ -190,6 +202,7 @@ impl Knobs {
             fails: false,
             rots: false,
             rots_journal: false,
+            rots_beyond: false,
             lies: false,
             wall_steps: false,
             skew_ppm_max: 0,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use journal::AlignedBuf;
 use journal::block::BlockHeader;
 use journal::marks::LocalMark;
-use journal::segment::{BLOCKS_AT, SegmentHeader, SegmentName};
+use journal::segment::{SegmentHeader, SegmentName};
 use journal::snapshot_file;
 use journal::survey::{Findings, Survey, Visit};
 use journal::{BlockWrite, Dir, meta};
@@ -64,6 +64,8 @@ pub struct Mirror {
     blocks: Vec<u64>,
     beginning: Beginning,
     entries: BTreeMap<Index, Entry>,
+    /// The newest segment that goes on behind damage.
+    repaired_by: u64,
     /// Truncations that were taken.
     truncations: u64,
 }
@@ -79,7 +81,6 @@ impl Mirror {
             // At the front of a segment stands its header.
             if write.offset > 0 {
                 let before = begun_behind.checked_sub(1).and_then(|at| self.blocks.get(at)).copied();
-                let before = self.begin_behind_damage(&write, disk).or(before);
                 block = self.take_block(&write, before.unwrap_or(0), committed)?;
             }
             self.blocks.push(block);
@@ -98,16 +99,18 @@ impl Mirror {
         true
     }
 
-    /// The first block of a segment that goes on behind damage: what was there is given up. Returns the newest block of it.
-    fn begin_behind_damage(&mut self, write: &BlockWrite, disk: &SimDisk) -> Option<u64> {
-        if write.offset != BLOCKS_AT {
-            return None;
+    /// Looks whether the log on `disk` goes on behind damage, and forgets what is given up there. To be looked at before the blocks
+    /// of a repair are taken. Returns whether it does so since the last call.
+    pub fn go_on_behind_damage(&mut self, disk: &SimDisk) -> bool {
+        let before = self.repaired_by;
+        let repairs = headers(disk).filter(|header| header.segno > before && header.repairs.is_some());
+        for SegmentHeader { segno, first_index, repairs, .. } in repairs.collect::<Vec<_>>() {
+            self.repaired_by = segno;
+            self.entries.split_off(&first_index);
+            // Numbers go on above every one that anything tells of, as if those had been durable.
+            self.blocks.fill(repairs.map_or(0, |repairs| repairs.given_up_to));
         }
-        let name = SegmentName::parse(&write.file.name)?;
-        let header = SegmentHeader::read_either(name, &disk.peek(&write.file)?)?;
-        let repairs = header.repairs?;
-        self.entries.split_off(&header.first_index);
-        Some(repairs.given_up_to)
+        self.repaired_by != before
     }
 
     /// Takes a block that was begun when the block `durable` was the newest durable one.
@@ -162,6 +165,12 @@ impl Mirror {
     #[must_use]
     pub fn beginning(&self) -> Beginning {
         self.beginning
+    }
+
+    /// Term and chain of every entry.
+    #[must_use]
+    pub fn chains(&self) -> BTreeMap<Index, (Term, Hash)> {
+        self.entries.iter().map(|(index, entry)| (*index, (entry.term, entry.chain))).collect()
     }
 
     /// One entry.
@@ -219,16 +228,20 @@ fn survey(disk: &SimDisk, visit: &mut dyn FnMut(&Frame<'_>)) -> Findings {
 
 /// Behind which entry the newest segment that begins anew does so, if the snapshot that it goes on from has its name.
 fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
-    let headers = segments(disk).into_iter().rev().filter_map(|name| {
-        let bytes = disk.peek(&name.file()).unwrap_or_default();
-        SegmentHeader::read_either(name, &bytes)
-    });
     let SegmentHeader { epoch, segno, first_index, prev_term: term, prev_chain: chain, .. } =
-        headers.into_iter().find(|header| header.begins_anew)?;
+        headers(disk).rev().find(|header| header.begins_anew)?;
     let index = Index(first_index.0 - 1);
     let snapshot = snapshot_file::file(epoch, index);
     let is_named = disk.peek_names(Dir::Snapshots).iter().any(|name| **name == *snapshot.name);
     is_named.then_some(Beginning { index, term, chain, segno })
+}
+
+/// Whole headers of segments on `disk`, in order.
+fn headers(disk: &SimDisk) -> impl DoubleEndedIterator<Item = SegmentHeader> {
+    segments(disk).into_iter().filter_map(|name| {
+        let bytes = disk.peek(&name.file()).unwrap_or_default();
+        SegmentHeader::read_either(name, &bytes)
+    })
 }
 
 /// Segments on `disk`, in order.

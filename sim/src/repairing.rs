@@ -1,7 +1,8 @@
 //! Machines whose logs are damaged: their turns, and the atlas that says which machines may be.
 //!
-//! A cluster survives damage to the same entry on fewer than half of its replicas. The atlas is stricter where it is simpler: so many
-//! machines have a damaged journal at a time, and the next one only when one of them is whole again.
+//! A cluster survives damage to the same entry on fewer than half of its replicas. The atlas is stricter where it is simpler: so
+//! many machines have a damaged journal at a time, and the next one only when one of them is whole again. In some worlds all may
+//! have: there nothing may be given up that others hold, and who cannot decide waits until somebody brings bytes back.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -11,44 +12,53 @@ use protocol::{MonoNanos, NodeId};
 use replicas::{RepairRow, Timing};
 
 use crate::disk::SimDisk;
+use crate::knobs::Knobs;
 use crate::machine::Turn;
 use crate::network::{self, Carried};
 use crate::trace::Trace;
 
 /// Which machines have damaged journals.
-#[derive(Clone, Debug)]
-pub struct Atlas {
-    damaged: Rc<RefCell<BTreeSet<usize>>>,
-    damaged_max: usize,
+#[derive(Clone, Debug, Default)]
+pub struct Atlas(Rc<RefCell<Damages>>);
+
+#[derive(Debug, Default)]
+struct Damages {
+    places: BTreeSet<usize>,
+    at_once_max: usize,
+    survived_max: usize,
+    is_beyond: bool,
 }
 
 impl Atlas {
-    /// Of a cluster of so many replicas.
+    /// Of a cluster with these knobs.
     #[must_use]
-    pub fn new(nodes: usize) -> Self {
-        Self { damaged: Rc::default(), damaged_max: if nodes > 1 { (nodes - 1) / 2 } else { 1 } }
+    pub fn new(knobs: &Knobs) -> Self {
+        let survived_max = (knobs.nodes - 1) / 2;
+        let at_once_max = if knobs.rots_beyond { knobs.nodes } else { survived_max };
+        Self(Rc::new(RefCell::new(Damages { at_once_max, survived_max, ..Damages::default() })))
     }
 
     /// Whether the journal of the machine at `place` may be damaged; it counts as damaged then.
     #[must_use]
     pub fn may_damage(&self, place: usize) -> bool {
-        let mut damaged = self.damaged.borrow_mut();
-        let may = damaged.contains(&place) || damaged.len() < self.damaged_max;
+        let damages = &mut *self.0.borrow_mut();
+        let may = damages.places.contains(&place) || damages.places.len() < damages.at_once_max;
         if may {
-            damaged.insert(place);
+            damages.places.insert(place);
+            damages.is_beyond |= damages.places.len() > damages.survived_max;
         }
         may
     }
 
-    /// Whether no machine is damaged.
-    #[must_use]
-    pub fn all_whole(&self) -> bool {
-        self.damaged.borrow().is_empty()
-    }
-
     /// It is whole.
     pub fn is_whole(&self, place: usize) {
-        self.damaged.borrow_mut().remove(&place);
+        self.0.borrow_mut().places.remove(&place);
+    }
+
+    /// Whether there were ever more at a time than a cluster survives.
+    #[must_use]
+    pub fn is_beyond(&self) -> bool {
+        self.0.borrow().is_beyond
     }
 }
 
@@ -86,9 +96,9 @@ impl Repairing {
         let worked = self.repair.step(now);
         disk.boundary();
         match worked {
-            Err(fault) if !disk.is_dead() => return Turn::Aborted(fault),
-            Err(_) => return Turn::Killed,
-            Ok(_) if disk.is_dead() => return Turn::Killed,
+            Err(fault) if !disk.is_dead() => Turn::Aborted(fault),
+            Err(_) => Turn::Killed,
+            Ok(_) if disk.is_dead() => Turn::Killed,
             Ok(worked) => {
                 messages.extend(network::carried(self.place, self.repair.take_outbound()));
                 let row = self.repair.status().row.map(|(row, _)| row);

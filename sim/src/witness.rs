@@ -7,10 +7,10 @@ use engine::Engine;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::Hash;
-use protocol::{Index, Seq, SessionEpoch, SessionId};
+use protocol::{Index, Seq, SessionEpoch, SessionId, Term};
 
 use crate::checkers::{Violation, ensure};
-use crate::mirror::{Beginning, Entry};
+use crate::mirror::{Beginning, Entry, Mirror};
 
 const NAME: &str = "witness";
 
@@ -51,6 +51,26 @@ impl Witness {
         ensure(known == Some((beginning.term, beginning.chain)), NAME, || {
             format!("a log begins behind {beginning:?}, and committed was {known:?}")
         })
+    }
+
+    /// A log was repaired that had held `durable`: of what was committed of it nothing may be missing.
+    ///
+    /// # Errors
+    /// [`Violation`] if something is.
+    pub fn has_back(
+        &self,
+        durable: &BTreeMap<Index, (Term, Hash)>,
+        mirror: &Mirror,
+    ) -> Result<(), Violation> {
+        for (index, had) in durable.range(mirror.beginning().index.next()..) {
+            let was_committed =
+                self.committed.get(index).is_some_and(|entry| (entry.term, entry.chain) == *had);
+            let has = mirror.entry(*index).map(|entry| (entry.term, entry.chain));
+            ensure(!was_committed || has == Some(*had), NAME, || {
+                format!("entry {index} was committed as {had:?}, and is {has:?} since its log was repaired")
+            })?;
+        }
+        Ok(())
     }
 
     /// Re-runs the committed log up to `index`.

@@ -132,7 +132,7 @@ impl World {
     fn new(rng: &Rng, knobs: Knobs) -> Self {
         let trace = Trace::default();
         let Knobs { nodes, network, .. } = knobs;
-        let atlas = Atlas::new(nodes);
+        let atlas = Atlas::new(&knobs);
         Self {
             rng: rng.fork("world"),
             knobs,
@@ -187,11 +187,14 @@ impl World {
         self.heal();
         self.workload.stop();
         self.wait_for_leader()?;
-        let deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
+        let mut deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
         while !(self.over || self.all_agree() && self.workload.open().is_empty()) {
             self.step_one()?;
             if self.now >= deadline {
-                return liveness::check(&self.standing(), &self.workload.open());
+                if !self.bring_back() {
+                    return liveness::check(&self.standing(), &self.workload.open());
+                }
+                deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
             }
         }
         if self.over {
@@ -214,7 +217,7 @@ impl World {
         let mut places: Vec<usize> = (0..self.knobs.nodes).collect();
         self.rng.shuffle(&mut places);
         // Where bits rot, what one has lost another may have to give back.
-        let loses_minority = self.rng.coin() && !self.knobs.rots;
+        let loses_minority = self.rng.coin() && !(self.knobs.rots || self.knobs.rots_journal);
         let core = if loses_minority { self.knobs.nodes / 2 + 1 } else { self.knobs.nodes };
         for place in places.split_off(core) {
             self.trace.note("gone for good", place as u64, 0);
@@ -240,14 +243,35 @@ impl World {
     }
 
     fn wait_for_leader(&mut self) -> Result<(), Violation> {
-        let deadline = self.now.plus(liveness::leader_within_ns(self.knobs.nodes));
+        let within_ns = liveness::leader_within_ns(self.knobs.nodes);
+        let mut deadline = self.now.plus(within_ns);
         while self.knobs.nodes > 1 && self.leader().is_none() {
             self.step_one()?;
             if self.now >= deadline {
-                return liveness::no_leader(&self.standing());
+                if !self.bring_back() {
+                    return liveness::no_leader(&self.standing());
+                }
+                deadline = self.now.plus(within_ns);
             }
         }
         Ok(())
+    }
+
+    /// Where more logs were damaged than a cluster survives it has to stand still, until somebody brings back the bytes of those that
+    /// wait. Returns whether there were any.
+    fn bring_back(&mut self) -> bool {
+        let waits = |host: &Host| host.machine.is_repairing().is_some();
+        let waiting: Vec<usize> =
+            self.hosts.iter().filter(|host| waits(host)).map(|host| host.place).collect();
+        if !self.atlas.is_beyond() || waiting.is_empty() {
+            return false;
+        }
+        self.trace.sometimes("stood still until bytes were brought back");
+        for place in waiting {
+            self.crash(place);
+            self.hosts[place].disk().restore();
+        }
+        true
     }
 
     /// Time passes to the next thing that is due, and it is done.
@@ -350,10 +374,8 @@ impl World {
         match started {
             Ok(Started::Damaged(fault)) => self.damaged(place, &before, &fault),
             Ok(Started::Whole) => {
-                disk.settle();
-                host.witness_beginning(&self.witness)?;
+                host.witness_start(&self.witness)?;
                 self.atlas.is_whole(place);
-                host.mirror.take(&disk, host.committed)?;
                 host.busy = true;
                 let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
                 if before.opened(last, &host.mirror)? == Opened::LostByLie {
@@ -376,6 +398,7 @@ impl World {
     fn damaged(&mut self, place: usize, before: &Before, fault: &StartFault) -> Result<(), Violation> {
         let host = &mut self.hosts[place];
         before.refused(&host.disk(), fault)?;
+        host.is_damaged()?;
         host.busy = true;
         self.trace.sometimes("log damaged among others");
         self.checkers.iter_mut().for_each(|checker| checker.started(place));
@@ -399,8 +422,7 @@ impl World {
             Turn::Aborted(fault) => return self.aborted(place, &fault),
             Turn::Worked | Turn::Idle => {}
         }
-        // Entries that were committed are written again.
-        host.mirror.take(&disk, protocol::Index(0))?;
+        host.witness_repair()?;
         for message in &messages {
             self.network.send(self.now, message);
         }
@@ -438,8 +460,11 @@ impl World {
             self.crash(place);
             return Ok(());
         }
+        let host = &self.hosts[place];
+        // Without room for a segment a repair cannot begin.
+        let has_no_room = host.machine.is_repairing().is_some() && host.faults.is_full();
         let failed =
-            self.hosts[place].disk().failures() > 0 && !matches!(fault, ReplicaFault::Diverged { .. });
+            (host.disk().failures() > 0 || has_no_room) && !matches!(fault, ReplicaFault::Diverged { .. });
         ensure(failed, "same_hash", || format!("replica {place} aborted without a cause: {fault}"))?;
         self.trace.sometimes("aborted on a failed write");
         self.crash(place);

@@ -2,8 +2,10 @@
 
 use journal::{Dir, FileRef};
 
-use super::SimDisk;
+use protocol::limits::BLOCK_HEADER_BYTES;
+
 use super::names::Inode;
+use super::{SimDisk, State};
 
 /// A bit that flipped.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +14,31 @@ pub(super) struct Rot {
     at: usize,
     was: u8,
     is: u8,
+    /// The journal has gone on behind it.
+    stays: bool,
+}
+
+/// Blocks from the end of the journal that are hit more often.
+const NEWEST: u64 = 3;
+
+impl State {
+    /// Flips a bit of a durable byte; returns whether there was one.
+    fn flip(&mut self, file: &FileRef, at: usize) -> bool {
+        let Some(inode) = self.names.get(file) else { return false };
+        let Some(contents) = self.files.get_mut(&inode) else { return false };
+        let Some(was) = contents.settled(at) else { return false };
+        let is = was ^ (1 << self.rng.below(8));
+        contents.decay(at, is);
+        self.rots.push(Rot { inode, at, was, is, stays: false });
+        self.trace.note("bit rots", file.dir as u64, at as u64);
+        self.trace.sometimes(match file.dir {
+            Dir::Root => "bit rot in meta",
+            Dir::Journal => "bit rot in the journal",
+            Dir::Snapshots => "bit rot in a snapshot",
+            Dir::Outbox => "bit rot in the outbox",
+        });
+        true
+    }
 }
 
 impl SimDisk {
@@ -25,23 +52,24 @@ impl SimDisk {
         let state = &mut *state;
         let name = &names[state.rng.below(names.len() as u64) as usize];
         let file = FileRef::new(dir, name.as_str());
-        let inode = state.names.get(&file)?;
-        let contents = state.files.get_mut(&inode)?;
+        let len = state.names.get(&file).and_then(|inode| state.files.get(&inode))?.len();
         // Blocks stand at the front of a segment: half of the flips go there.
-        let end = if state.rng.coin() { contents.len() } else { contents.len().min(48 << 10) };
+        let end = if state.rng.coin() { len } else { len.min(48 << 10) };
         let at = state.rng.below(end as u64) as usize;
-        let was = contents.settled(at)?;
-        let is = was ^ (1 << state.rng.below(8));
-        contents.decay(at, is);
-        state.rots.push(Rot { inode, at, was, is });
-        state.trace.note("bit rots", dir as u64, at as u64);
-        state.trace.sometimes(match dir {
-            Dir::Root => "bit rot in meta",
-            Dir::Journal => "bit rot in the journal",
-            Dir::Snapshots => "bit rot in a snapshot",
-            Dir::Outbox => "bit rot in the outbox",
-        });
-        Some(file)
+        state.flip(&file, at).then_some(file)
+    }
+
+    /// Flips a bit in the journal: anywhere, or in one of the newest blocks, of whose being durable nothing else may tell.
+    pub fn rot_journal(&self) -> Option<FileRef> {
+        if self.0.borrow_mut().rng.coin() {
+            return self.rot(Dir::Journal);
+        }
+        let state = &mut *self.0.borrow_mut();
+        let write = state.truth.newest(state.rng.within(1..=NEWEST) as usize)?;
+        // Without its header nobody knows which entries a block held.
+        let end = if state.rng.coin() { BLOCK_HEADER_BYTES } else { write.bytes.len() };
+        let at = write.offset as usize + state.rng.below(end as u64) as usize;
+        state.flip(&write.file, at).then_some(write.file)
     }
 
     /// Whether a bit of `file` has flipped that was not written over since.
@@ -67,12 +95,17 @@ impl SimDisk {
         self.peek_names(dir).into_iter().any(|name| self.is_rotten(&FileRef::new(dir, name)))
     }
 
+    /// The journal goes on behind what has decayed: nobody brings that back any more.
+    pub fn repaired(&self) {
+        self.0.borrow_mut().rots.iter_mut().for_each(|rot| rot.stays = true);
+    }
+
     /// Somebody brings the bytes back from a copy.
     pub fn restore(&self) {
         let mut state = self.0.borrow_mut();
         let state = &mut *state;
         // The newest first: a byte may have rotted twice.
-        for rot in state.rots.drain(..).rev() {
+        for rot in state.rots.extract_if(.., |rot| !rot.stays).collect::<Vec<_>>().into_iter().rev() {
             if let Some(contents) = state.files.get_mut(&rot.inode)
                 && contents.byte(rot.at) == Some(rot.is)
             {

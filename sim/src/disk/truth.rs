@@ -42,6 +42,12 @@ impl Truth {
         self.writes.push(Durable { write, begun_behind: self.begun_behind, removed: false });
     }
 
+    /// The durable block that is the `nth` from the end, counted from 1.
+    pub(super) fn newest(&self, nth: usize) -> Option<BlockWrite> {
+        let blocks = self.writes.iter().filter(|durable| !durable.removed && durable.write.offset > 0);
+        blocks.rev().nth(nth - 1).map(|durable| durable.write.clone())
+    }
+
     /// `from` has another name now: what was written under the old one is not looked for there.
     pub(super) fn renamed(&mut self, from: &FileRef) {
         self.renames += 1;
