@@ -23,6 +23,7 @@ use crate::cluster_clock::ClusterClock;
 use crate::divergence::Divergence;
 use crate::elections::ElectionWatch;
 use crate::log::Log;
+use crate::paths::{Path, Paths};
 use crate::raft_log::{RaftLine, RaftLog};
 use crate::reads::Reads;
 use crate::repair::Answers;
@@ -90,6 +91,7 @@ pub struct Replica<D: Disk> {
     pub(crate) answers: Answers,
     /// What time it is, by a majority.
     pub(crate) clock: ClusterClock,
+    pub(crate) paths: Paths,
 }
 
 /// A Ready that Raft may count as persisted once `position` is durable; what waits for that goes out then.
@@ -235,6 +237,9 @@ impl<D: Disk> Replica<D> {
             self.watch_receivers();
             self.next_tick = self.next_tick.plus(tick_nanos);
         }
+        if self.next_tick <= now {
+            self.paths.take(Path::TicksLeftOut);
+        }
         self.next_tick = self.next_tick.max(now.plus(tick_nanos));
     }
 
@@ -253,6 +258,7 @@ impl<D: Disk> Replica<D> {
         }
         if !leads || self.apply.halted().is_some() || self.apply.doubt().is_some() || !self.is_caught_up() {
             if !planted(Mutant::TermNotEnded) && self.term_started.take().is_some() {
+                self.paths.take(Path::TermEnded);
                 self.sequencer.end_term();
                 self.in_flight.clear();
             }
@@ -262,6 +268,7 @@ impl<D: Disk> Replica<D> {
             self.term_started = Some(term);
         }
         if self.term_started != Some(term) {
+            self.paths.take(Path::TermBegun);
             self.sequencer.end_term();
             self.sequencer.begin_term(self.apply.seq(), self.apply.time());
             self.term_started = Some(term);
@@ -276,6 +283,7 @@ impl<D: Disk> Replica<D> {
             && self.sequencer.waiting() == 0
             && now.mono.since(self.last_pulse) >= PULSE_INTERVAL_NANOS
         {
+            self.paths.take(Path::Pulsed);
             self.last_pulse = now.mono;
             self.submit_own(now, Pulse {});
         }
@@ -297,7 +305,13 @@ impl<D: Disk> Replica<D> {
         let is_member = self.raft.raft.prs().get(self.raft.raft.id).is_some();
         let is_held = self.apply.doubt().is_some() || self.raft.raft.lead_transferee.is_some() || !is_member;
         if self.term_started.is_none() || is_held || !self.has_room() {
+            if self.sequencer.waiting() > 0 {
+                self.paths.take(Path::ProposalsHeld);
+            }
             return Ok(false);
+        }
+        if self.sequencer.waiting() > 0 && self.raft.store().is_writing() {
+            self.paths.take(Path::ProposalsGathered);
         }
         let mut proposed = false;
         while self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX
@@ -327,6 +341,8 @@ impl<D: Disk> Replica<D> {
 
     pub(crate) fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
         let mut ready = self.raft.ready();
+        let last_index = self.raft.store().journal().last_index().0;
+        self.paths.take_ready(&ready, last_index, self.persisting.len());
         self.messages.append(&mut ready.take_messages());
         let installed = if ready.snapshot().get_metadata().index > 0 { Some(self.install()?) } else { None };
         self.store_ready(&mut ready)?;
@@ -364,6 +380,7 @@ impl<D: Disk> Replica<D> {
     fn hand_out(&mut self, entry: &Entry) -> Result<(), ReplicaFault> {
         self.handed_out = Index(entry.index);
         if entry.get_entry_type() != EntryType::EntryNormal {
+            self.paths.take(Path::MembersChanged);
             let change: ConfChangeV2 =
                 protobuf::Message::parse_from_bytes(&entry.data).map_err(raft::Error::from)?;
             let conf_state = self.raft.apply_conf_change(&change)?;
@@ -607,6 +624,11 @@ impl<D: Disk> Replica<D> {
     /// Latencies since the last call.
     pub fn take_latencies(&mut self) -> StageLatencies {
         std::mem::take(&mut self.latencies)
+    }
+
+    /// Ways through the loop since the last call.
+    pub fn take_paths(&mut self) -> Paths {
+        std::mem::take(&mut self.paths)
     }
 
     /// What this replica tells of itself.

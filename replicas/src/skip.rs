@@ -14,6 +14,7 @@ use raft::prelude::Entry;
 
 use crate::fault::HaltCause;
 use crate::log::frame_without_records;
+use crate::paths::Path;
 use crate::replica::{Now, Replica};
 use crate::snapshots::Base;
 use crate::{Halt, ReplicaFault};
@@ -134,6 +135,7 @@ impl<D: Disk> Replica<D> {
         if self.is_caught_up() || stands || !self.outbox_takes() {
             return Ok(false);
         }
+        self.paths.take(Path::EngineCatchesUp);
         let from = self.apply.index().next();
         let entries: Vec<Entry> = self.raft.store().entries_from(from, self.handed_out, CATCH_UP_BYTES)?;
         for entry in &entries {

@@ -12,6 +12,7 @@ use crate::divergence::{self, Divergence};
 use crate::elections::ElectionWatch;
 use crate::log::Log;
 use crate::membership::Membership;
+use crate::paths::Paths;
 use crate::raft_config::raft_config;
 use crate::raft_log::RaftLog;
 use crate::snapshots::{self, Base};
@@ -136,6 +137,7 @@ impl<D: Disk> Replica<D> {
             reads: crate::reads::Reads::new(node, life),
             divergence: Divergence::new(journal::divergence::Divergence::default()),
             clock: ClusterClock::new(node, life),
+            paths: Paths::default(),
         })
     }
 }

@@ -137,7 +137,7 @@ impl Faults {
         }
         let is_alone = self.knobs.nodes == 1;
         let (place, atlas) = &self.atlas;
-        if !is_alone && self.knobs.rots_journal && self.rng.below(3) == 0 && atlas.may_damage(*place) {
+        if !is_alone && self.knobs.rots_journal && self.rng.coin() && atlas.may_damage(*place) {
             disk.rot_journal();
         }
         if !self.knobs.rots || self.rng.below(8) > 0 {

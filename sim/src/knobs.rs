@@ -162,7 +162,7 @@ impl Knobs {
         if !cluster {
             return drawn;
         }
-        let rots_journal = enabled(6, 3, rng);
+        let rots_journal = enabled(6, 4, rng);
         // Nothing rots on a machine that never goes down.
         let crash_operations_max =
             if rots_journal && crash_operations_max == 0 { 3_000 } else { crash_operations_max };

@@ -14,6 +14,7 @@
 
 mod checkers;
 pub mod clock;
+pub mod coverage;
 pub mod disk;
 pub mod exhaustive;
 mod faults;

@@ -252,6 +252,9 @@ impl Process {
 
     /// Takes note of what the turn has made of the replica.
     fn look_at_status(&mut self) {
+        for path in self.replica.take_paths().iter() {
+            self.disk.trace().sometimes(path.name());
+        }
         let before = std::mem::replace(&mut self.status, self.replica.status());
         let (before, now) = (&before, &self.status);
         let trace = self.disk.trace();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use clap::Parser;
-use sim::{Failure, Report, World, exhaustive};
+use sim::{Failure, Report, World, coverage, exhaustive};
 
 /// Runs the shipped libraries in a simulated world; what fails is repeated by its seed.
 #[derive(Parser)]
@@ -167,6 +167,14 @@ fn many(from: u64, seeds: u64, shape: Shape) -> bool {
         }
     }
     show_counts(&counts);
+    let never = coverage::never_seen(&counts, shape.nodes);
+    if !never.is_empty() {
+        println!("never seen: {}", never.join(", "));
+    }
+    if seeds >= coverage::SEEDS_MIN && !never.is_empty() {
+        println!("so many worlds have to see all of it");
+        return false;
+    }
     println!("seeds={seeds} happenings={happenings} turns={turns} virtual_ms={virtual_ms} failures=0");
     true
 }

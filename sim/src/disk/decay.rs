@@ -19,7 +19,7 @@ pub(super) struct Rot {
 }
 
 /// Blocks from the end of the journal that are hit more often.
-const NEWEST: u64 = 3;
+const NEWEST: u64 = 2;
 
 impl State {
     /// Flips a bit of a durable byte; returns whether there was one.
@@ -61,7 +61,7 @@ impl SimDisk {
 
     /// Flips a bit in the journal: anywhere, or in one of the newest blocks, of whose being durable nothing else may tell.
     pub fn rot_journal(&self) -> Option<FileRef> {
-        if self.0.borrow_mut().rng.coin() {
+        if self.0.borrow_mut().rng.below(4) == 0 {
             return self.rot(Dir::Journal);
         }
         let state = &mut *self.0.borrow_mut();

@@ -1,0 +1,69 @@
+//! What many worlds together must have seen, or that they are green proves nothing: every row of the repair table, every way
+//! through the Raft loop, and the faults that lead there.
+
+use std::collections::BTreeMap;
+
+use replicas::{Path, RepairRow};
+
+/// How often each thing was seen.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// Worlds from which on something that was never seen is a failure.
+pub const SEEDS_MIN: u64 = 1_000;
+
+const ALONE: [&str; 11] = [
+    "process killed",
+    "power lost",
+    "started on a torn tail",
+    "crash asked for at a torn tail",
+    "segment rolled",
+    "snapshot taken",
+    "bit rot in the journal",
+    "start refused over decayed bytes",
+    "lied about a sync",
+    "read failed",
+    "trade",
+];
+
+const CLUSTER: [&str; 20] = [
+    "began to reign",
+    "leadership lost by a living process",
+    "log truncated on conflict",
+    "request sent again after an unknown outcome",
+    "partition",
+    "one-way cut",
+    "way clogged",
+    "leader paused",
+    "message lost",
+    "message doubled",
+    "snapshot taken",
+    "log begun anew behind a snapshot",
+    "minority gone for good",
+    "bit rot in the journal",
+    "log damaged among others",
+    "log repaired",
+    "stood still until bytes were brought back",
+    "read answered by another",
+    "lead given away",
+    "trade",
+];
+
+/// No world changes its members, or halts an engine.
+const OUT_OF_REACH: [Path; 2] = [Path::MembersChanged, Path::EngineCatchesUp];
+
+/// What worlds of so many replicas can see.
+#[must_use]
+pub fn to_see(nodes: usize) -> Vec<&'static str> {
+    if nodes == 1 {
+        return ALONE.to_vec();
+    }
+    let rows = RepairRow::ALL.into_iter().map(RepairRow::name);
+    let paths = Path::ALL.into_iter().filter(|path| !OUT_OF_REACH.contains(path)).map(Path::name);
+    CLUSTER.into_iter().chain(rows).chain(paths).collect()
+}
+
+/// What of it was never seen.
+#[must_use]
+pub fn never_seen(counts: &Counts, nodes: usize) -> Vec<&'static str> {
+    to_see(nodes).into_iter().filter(|what| !counts.contains_key(what)).collect()
+}
