@@ -54,7 +54,7 @@ pub struct BlockHeader {
     pub prev_last_index: Index,
     /// Term of that entry.
     pub prev_last_term: Term,
-    /// The newest entry known to be committed when it was begun.
+    /// The newest entry known to be committed when its last frame was put into it: of the log behind this block.
     pub commit_index: Index,
     /// [`Self::crc`] of the block before.
     pub prev_block_crc: u32,

@@ -124,6 +124,7 @@ impl Log {
             ControlFlow::Continue(())
         })?;
         let Some(survey) = survey else { unreachable!("the visitor never breaks") };
+        walk.take_commit();
         let head_findings = walk.judge_head(&survey);
         let mut log = Self {
             first_seq: walk.first_entry.map(|entry| entry.first_seq),
@@ -337,6 +338,7 @@ struct Walk {
     skips: Vec<(Index, Skip)>,
     snapshot_entries: BTreeMap<Index, Option<EntryEnd>>,
     commit: Index,
+    commit_in_block: Index,
     /// Entries not known to be committed: bounded by what a replica may have in flight.
     uncommitted: VecDeque<EntryEnd>,
     /// The last seq that a proposer had applied: decisions to pass over what was taken already are void.
@@ -389,7 +391,13 @@ impl Walk {
         if let Some(segment) = self.segments.last_mut() {
             segment.end = place.offset + header.extent() as u64;
         }
-        self.commit = self.commit.max(header.commit_index);
+        self.take_commit();
+        self.commit_in_block = header.commit_index;
+    }
+
+    /// What the last block said is committed, which may be what stands in it: behind its frames.
+    fn take_commit(&mut self) {
+        self.commit = self.commit.max(self.commit_in_block);
         while let Some(entry) = self.uncommitted.pop_front_if(|entry| entry.index <= self.commit) {
             if entry.count > 0 {
                 self.committed_head = Some(entry);

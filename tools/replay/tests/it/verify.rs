@@ -46,6 +46,22 @@ fn a_whole_journal_is_clean_and_counted() {
     assert!(text.out.ends_with("verdict    clean\n") && text.err.contains("commands/s"), "{}", text.out);
 }
 
+/// A deposed leader gets the word that voids its tail, what comes in its place and the news that it is committed at once.
+#[test]
+fn a_block_may_void_a_tail_and_commit_what_takes_its_place() {
+    let folder = Folder::new("at-once");
+    let mut world = World::create(&folder.0, 3);
+    world.define(1_000_000);
+    world.trade();
+    world.conflict(2);
+    world.commits_at_once = true;
+    world.trade();
+    let (code, report) = verify(&folder.0);
+    assert_eq!((code, &report["verdict"]), (0, &"clean".into()), "{report:#}");
+    assert_eq!(report["void_entries"], 2);
+    assert_eq!(report["committed_index"], report["end_index"]);
+}
+
 #[test]
 fn a_noted_head_is_found_again_and_another_is_not() {
     let folder = Folder::new("head");

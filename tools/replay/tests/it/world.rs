@@ -64,6 +64,8 @@ pub(crate) struct World {
     orders: u64,
     /// FIX number of the next message of each session.
     next_in: [u64; 2],
+    /// The block of an entry says that it is committed, as where a replica catches up.
+    pub(crate) commits_at_once: bool,
 }
 
 /// Writes the journal of `plan` in `dir`, and closes it.
@@ -101,6 +103,7 @@ impl World {
             draw: seed,
             orders: 0,
             next_in: [2, 2],
+            commits_at_once: false,
         }
     }
 
@@ -144,9 +147,12 @@ impl World {
     /// Appends an entry as it is, and makes it durable and committed.
     pub(crate) fn append_raw(&mut self, frame: &[u8]) -> Hash {
         let chain = self.journal.append(frame);
-        self.settle();
         self.index += 1;
+        if !self.commits_at_once {
+            self.settle();
+        }
         self.journal.set_commit(Index(self.index));
+        self.settle();
         chain
     }
 
