@@ -353,13 +353,9 @@ impl<D: Disk> Replica<D> {
         if self.clock.held(now).is_none() {
             self.raft.raft.become_follower(self.raft.raft.term, raft::INVALID_ID);
             self.elections.give_away();
-        } else if self.raft.raft.lead_transferee.is_none()
-            && now >= self.clock.next_give_away
-            && let Some(best) = self.best_successor()
-        {
+        } else if now >= self.clock.next_give_away {
             self.clock.next_give_away = now.plus(GIVE_AWAY_NANOS);
-            self.raft.transfer_leader(best.0);
-            self.elections.give_away();
+            self.give_lead_away();
         }
     }
 

@@ -11,6 +11,7 @@ mod cluster_clock;
 mod divergence;
 mod elections;
 mod fault;
+mod handover;
 mod history;
 pub mod links;
 mod log;

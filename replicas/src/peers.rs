@@ -1,12 +1,10 @@
 //! A replica among others: what it sends and takes, who they are and how far, and the leader's step aside.
 
 use journal::Disk;
-use protocol::time::NANOS_PER_MILLI;
-use protocol::{Index, MonoNanos, NodeId, Term};
+use protocol::{Index, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message, MessageType};
 
-use crate::ReplicaFault;
 use crate::membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address, write_address};
 use crate::message::{self, Envelope, MessageFault};
 use crate::raft_config::LAST_RANK;
@@ -183,10 +181,6 @@ fn leader_name(leader: &Option<NodeId>) -> String {
 
 /// Entries behind the end of the log that are the live tail.
 const LIVE_TAIL_ENTRIES: u64 = 256;
-/// A leader whose disk does not answer for so long gives the lead away, while it can still send …
-const STALL_TRANSFER_NANOS: u64 = 100 * NANOS_PER_MILLI;
-/// … and ends after so long: it could neither acknowledge nor notice.
-const STALL_ABORT_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
 
 impl<D: Disk> Replica<D> {
     /// Messages for other replicas, encoded.
@@ -314,7 +308,7 @@ impl<D: Disk> Replica<D> {
         members
     }
 
-    fn progress(&self, id: u64) -> (Index, bool) {
+    pub(crate) fn progress(&self, id: u64) -> (Index, bool) {
         let raft = &self.raft.raft;
         if id == raft.id {
             return (self.raft.store().journal().durable_index(), true);
@@ -469,37 +463,6 @@ impl<D: Disk> Replica<D> {
         } else {
             Err(ClusterRefusal::TooFewReachable { reachable, voters: left.len() })
         }
-    }
-
-    /// A leader cannot apply past its own disk, and goes on with its heartbeats while the disk hangs: nobody would take
-    /// over. So it gives the lead away, which takes no disk, or ends.
-    pub(crate) fn watch_disk(&mut self, now: MonoNanos) -> Result<(), ReplicaFault> {
-        let Some(since) = self.writing_since else { return Ok(()) };
-        let others = self.raft.store().conf_state().voters.len() > 1;
-        let stalled_nanos = now.since(since);
-        if !others || self.raft.raft.state != StateRole::Leader || stalled_nanos < STALL_TRANSFER_NANOS {
-            return Ok(());
-        }
-        if stalled_nanos >= STALL_ABORT_NANOS {
-            return Err(ReplicaFault::DiskStalled { nanos: stalled_nanos });
-        }
-        if self.raft.raft.lead_transferee.is_none()
-            && let Some(best) = self.best_successor()
-        {
-            self.raft.transfer_leader(best.0);
-            self.elections.give_away();
-        }
-        Ok(())
-    }
-
-    /// The other voter that was heard of lately and holds most of the log, and whose clock is not known to be wrong.
-    pub(crate) fn best_successor(&self) -> Option<NodeId> {
-        let voters = self.raft.store().conf_state().voters.iter();
-        let others = voters.filter(|id| **id != self.raft.raft.id && !self.has_wrong_clock(NodeId(**id)));
-        let reachable = others.map(|id| (self.progress(*id), NodeId(*id))).filter(|((_, active), _)| *active);
-        reachable
-            .max_by_key(|((matched, _), node)| (*matched, std::cmp::Reverse(*node)))
-            .map(|(_, node)| node)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::apply::Apply;
 use crate::cluster_clock::ClusterClock;
 use crate::divergence::Divergence;
 use crate::elections::ElectionWatch;
+use crate::handover::Handover;
 use crate::log::Log;
 use crate::paths::{Path, Paths};
 use crate::raft_log::{RaftLine, RaftLog};
@@ -91,6 +92,8 @@ pub struct Replica<D: Disk> {
     pub(crate) answers: Answers,
     /// What time it is, by a majority.
     pub(crate) clock: ClusterClock,
+    /// What hinders us, if we lead.
+    pub(crate) handover: Handover,
     pub(crate) paths: Paths,
 }
 
@@ -137,6 +140,7 @@ impl<D: Disk> Replica<D> {
     pub fn step(&mut self, now: Now, events: &mut Vec<Event>) -> Result<bool, ReplicaFault> {
         self.watch_elections();
         let now = self.step_clock(now);
+        self.handover.turn(now.mono, self.writing_since.is_some());
         let mut worked = self.finish_writes(now)? | self.has_clock_waiting();
         worked |= self.catch_up(now, events)?;
         self.tick(now.mono);
@@ -157,7 +161,7 @@ impl<D: Disk> Replica<D> {
         self.step_fetch(now, events)?;
         self.step_outputs();
         worked |= self.step_journal(now.mono)?.submitted;
-        self.watch_disk(now.mono)?;
+        self.watch_lead(now.mono)?;
         self.keep_house(now.mono, !worked)?;
         Ok(worked)
     }
@@ -185,6 +189,7 @@ impl<D: Disk> Replica<D> {
         let progress = self.raft.store().step_journal()?;
         if progress.submitted {
             self.writing_since = Some(now);
+            self.handover.submitted();
         } else if progress.completed {
             self.writing_since = None;
         }
@@ -601,8 +606,8 @@ impl<D: Disk> Replica<D> {
             // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
             return Ok(());
         }
-        if kind == MessageType::MsgTimeoutNow && !self.clock.is_fit() {
-            // Who gives the lead away leads on when nobody takes it.
+        if kind == MessageType::MsgTimeoutNow && (!self.clock.is_fit() || self.is_full()) {
+            // Who gives the lead away leads on when nobody takes it, and offers it to the next.
             return Ok(());
         }
         if message::is_read(kind) && !self.takes_read(&message) {

@@ -10,6 +10,7 @@ use crate::apply::Apply;
 use crate::cluster_clock::ClusterClock;
 use crate::divergence::{self, Divergence};
 use crate::elections::ElectionWatch;
+use crate::handover::Handover;
 use crate::log::Log;
 use crate::membership::Membership;
 use crate::paths::Paths;
@@ -137,6 +138,7 @@ impl<D: Disk> Replica<D> {
             reads: crate::reads::Reads::new(node, life),
             divergence: Divergence::new(journal::divergence::Divergence::default()),
             clock: ClusterClock::new(node, life),
+            handover: Handover::default(),
             paths: Paths::default(),
         })
     }

@@ -20,7 +20,9 @@ pub(super) struct Spares {
     /// Number of the newest segment there is: in use, about to be (its header is under way), or ready.
     newest_segno: u64,
     making: Option<SegmentName>,
+    /// Why the last one could not be made, until one is.
     failed: Option<DiskFault>,
+    retries: bool,
 }
 
 impl Spares {
@@ -80,7 +82,7 @@ impl<D: Disk> Journal<D> {
 
     /// Tries again to make spares after a failure. The caller has the clock: about once a second.
     pub fn retry_spares(&mut self) {
-        self.spares.failed = None;
+        self.spares.retries = true;
     }
 
     pub(super) fn step_spares(&mut self) {
@@ -89,6 +91,7 @@ impl<D: Disk> Journal<D> {
             assert!(made.is_some_and(|name| name.file() == done.spare.file), "the spare that was asked for");
             match (done.result, made) {
                 (Ok(()), Some(name)) => {
+                    self.spares.failed = None;
                     let Spare { bytes, nonce, .. } = done.spare;
                     self.spares.newest_segno = name.segno;
                     self.spares.ready.push_back(ReadySpare { name, bytes, nonce });
@@ -98,7 +101,8 @@ impl<D: Disk> Journal<D> {
             }
         }
         let wanted = self.spares.ready.len() < self.options.spares;
-        if wanted && self.spares.making.is_none() && self.spares.failed.is_none() {
+        let may_ask = self.spares.failed.is_none() || std::mem::take(&mut self.spares.retries);
+        if wanted && self.spares.making.is_none() && may_ask {
             // Not behind the active one: the one whose header is being written is neither active nor ready.
             let name = SegmentName { epoch: self.meta.epoch, segno: self.spares.newest_segno + 1 };
             let nonce = segment::nonce(self.options.nonce_seed, name.segno);

@@ -207,7 +207,7 @@ impl Cluster {
                 continue;
             }
             // The clock is not the disk's: to it every write takes less than a millisecond.
-            while replica.status().writing_since.is_some() {
+            while replica.status().writing_since.is_some() && !self.besides[node].hangs() {
                 std::thread::yield_now();
                 if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
                     let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. });

@@ -12,16 +12,37 @@ use journal::{
 pub(crate) struct Crashing {
     inner: FileDisk,
     left: Rc<Cell<u64>>,
+    mood: Rc<Cell<Mood>>,
     failed_write: Option<Completion>,
+}
+
+/// What else is wrong with it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Mood {
+    #[default]
+    Well,
+    /// There is no room for further segments.
+    Full,
+    /// Blocks that are submitted are not answered.
+    Hangs,
 }
 
 impl Crashing {
     pub(crate) fn new(inner: FileDisk, operations: u64) -> Self {
-        Self { inner, left: Rc::new(Cell::new(operations)), failed_write: None }
+        Self { inner, left: Rc::new(Cell::new(operations)), mood: Rc::default(), failed_write: None }
     }
 
     pub(crate) fn beside(&self) -> Self {
-        Self { inner: self.inner.beside(), left: Rc::clone(&self.left), failed_write: None }
+        let (left, mood) = (Rc::clone(&self.left), Rc::clone(&self.mood));
+        Self { inner: self.inner.beside(), left, mood, failed_write: None }
+    }
+
+    pub(crate) fn set_mood(&self, mood: Mood) {
+        self.mood.set(mood);
+    }
+
+    pub(crate) fn hangs(&self) -> bool {
+        self.mood.get() == Mood::Hangs
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -92,6 +113,9 @@ impl Disk for Crashing {
     }
 
     fn poll(&mut self) -> Option<Completion> {
+        if self.hangs() {
+            return None;
+        }
         self.failed_write.take().or_else(|| self.inner.poll())
     }
 
@@ -100,6 +124,13 @@ impl Disk for Crashing {
     }
 
     fn poll_spare(&mut self) -> Option<SpareDone> {
-        self.inner.poll_spare()
+        let done = self.inner.poll_spare()?;
+        if self.mood.get() != Mood::Full {
+            return Some(done);
+        }
+        let (operation, file) = (DiskOperation::Write, done.spare.file.clone());
+        self.inner.remove(&file).unwrap();
+        let result = Err(DiskFault { operation, file, cause: DiskCause::NoSpace });
+        Some(SpareDone { result, ..done })
     }
 }

@@ -5,6 +5,7 @@ mod clock;
 mod cluster;
 mod crashing;
 mod divergence;
+mod handover;
 mod reads;
 mod repair;
 mod skip;
