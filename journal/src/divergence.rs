@@ -20,7 +20,8 @@ const PART_AT: usize = 88;
 const OUTVOTED_BYTES: usize = 72;
 /// Claims that are remembered; a leader that went wrong has far fewer under way.
 const OUTVOTED_MAX: usize = 65_536;
-const BYTES_MAX: usize = HEADER_BYTES + OUTVOTED_MAX * OUTVOTED_BYTES + 4;
+/// Bytes of the file.
+pub const BYTES_MAX: usize = HEADER_BYTES + OUTVOTED_MAX * OUTVOTED_BYTES + 4;
 
 /// This replica was found to be wrong, and takes part in nothing any more.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -186,6 +186,8 @@ pub struct Journal<D> {
     hard_state: HardState,
     /// Entries before the snapshot before this one are forgotten when the next one is noted.
     newest_snapshot: Index,
+    /// The last entry of the newest snapshot that was noted.
+    marked: Index,
     appended: Mark,
     durable: Mark,
     durable_index: Index,
@@ -305,14 +307,21 @@ impl<D: Disk> Journal<D> {
         self.push_mark(&LocalMark::Truncate { from, prev_term, prev_chain }, None);
     }
 
-    /// Notes that a snapshot at `index` is durable. Entries before the snapshot before it can no longer be read: with
+    /// Notes that a snapshot at `index` is durable, and that a majority has the effects that it follows from. Entries before the snapshot before it can no longer be read: with
     /// two snapshots nobody starts from further back, and what is remembered of the log stays bounded by them.
     pub fn snap_mark(&mut self, index: Index, term: Term, state_hash: Hash) {
         self.push_mark(&LocalMark::Snapshot { index, term, state_hash }, None);
+        self.marked = self.marked.max(index);
         if index > self.newest_snapshot {
             let older = std::mem::replace(&mut self.newest_snapshot, index);
             self.forget_before(older);
         }
+    }
+
+    /// The last entry of the newest snapshot that was noted, in this life or an earlier one, or that the log begins behind.
+    #[must_use]
+    pub fn marked(&self) -> Index {
+        self.marked
     }
 
     /// Forgets where entries before `index` lie; their files stay. The entry at `index` is still read: seq and chain of

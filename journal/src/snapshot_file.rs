@@ -259,6 +259,19 @@ pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Re
     Ok(file)
 }
 
+/// Gives a snapshot its name that is whole under its unfinished one, and synced: from here on it counts.
+///
+/// # Errors
+/// [`DiskFault`]: it has its name, or it has not.
+pub fn give_name<D: Disk>(disk: &mut D, header: &SnapshotHeader) -> Result<(), DiskFault> {
+    let file = header.file();
+    disk.rename(&unfinished(&file), &file)?;
+    if planted(Mutant::InstallNotSynced) {
+        return Ok(());
+    }
+    disk.sync_dir(Dir::Snapshots)
+}
+
 /// Removes all snapshots but the newest [`SNAPSHOTS_KEPT`].
 ///
 /// # Errors

@@ -186,6 +186,7 @@ pub struct Survey {
     last_block: u64,
     last_block_crc: u32,
     commit: Index,
+    marked: Index,
     watermark: u64,
     astray: u64,
     hard_state: HardState,
@@ -242,6 +243,8 @@ pub struct Findings {
     pub watermark: u64,
     /// The newest entry known to be committed: what a block's header says; more may be.
     pub commit: Index,
+    /// The last entry of the newest snapshot that a SNAP_MARK frame names, or that the log begins anew behind; 0 without one.
+    pub marked: Index,
     /// Term and vote by the newest HARDSTATE frame.
     pub hard_state: HardState,
     /// Header of the newest segment in use; `None` without one.
@@ -348,6 +351,7 @@ impl Survey {
             blocks: self.blocks,
             watermark,
             commit: self.commit.min(self.log.last_index),
+            marked: self.marked,
             hard_state: self.hard_state,
             segment: self.segment,
             sealed: self.sealed,
@@ -454,6 +458,9 @@ impl Survey {
             };
             self.last_block = header.prev_block;
             self.last_block_crc = header.prev_block_crc;
+            if header.begins_anew {
+                self.marked = base;
+            }
         }
         self.segment = Some(header);
         self.sealed = false;
@@ -580,7 +587,8 @@ impl Survey {
             match LocalMark::read(frame) {
                 Some(LocalMark::HardState(state)) => self.hard_state = state,
                 Some(LocalMark::Seal { .. }) => self.sealed = true,
-                Some(LocalMark::Truncate { .. } | LocalMark::Snapshot { .. }) | None => {}
+                Some(LocalMark::Snapshot { index, .. }) => self.marked = self.marked.max(index),
+                Some(LocalMark::Truncate { .. }) | None => {}
             }
             let place = Place { offset: *offset, ..place };
             visit(Visit::Frame { place, frame: *frame, unlinked: false });

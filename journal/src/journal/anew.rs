@@ -11,10 +11,12 @@
 //!    there: those that are left are set aside too.*
 //! 5. Blocks follow.
 //!
+//! A damaged log begins anew by the same steps, once what it lacks is in a snapshot alone ([`super::Damaged::begin_anew`]). The header then
+//! says as well how far the log has to come before it is whole.
+//!
 //! A segment that begins anew is therefore the first one as soon as it holds a block. What was set aside is never read
 //! again, nor removed; an operator may look at it.
 
-use protocol::mutant::{Mutant, planted};
 use protocol::{Index, Seq};
 
 use super::adjudicate::unused;
@@ -69,29 +71,19 @@ impl<D: Disk> Journal<D> {
             begins_anew: true,
             repairs: None,
         };
-        self.store_beginning(beside, &header, behind).map_err(JournalFault::Write)?;
-        self.forget_all_before(header, behind.next_seq);
-        self.newest_snapshot = behind.index;
-        self.newest_time = self.newest_time.max(behind.last_time);
+        let stored = write_header(&mut self.disk, &header)
+            .and_then(|()| snapshot_file::give_name(beside, behind))
+            .and_then(|()| set_all_aside_before(&mut self.disk, header.name()));
+        stored.map_err(JournalFault::Write)?;
+        self.go_on_anew(header, behind);
         Ok(())
     }
 
-    fn store_beginning(
-        &mut self,
-        beside: &mut D,
-        header: &SegmentHeader,
-        behind: &SnapshotHeader,
-    ) -> Result<(), DiskFault> {
-        let segment = header.name().file();
-        self.disk.write_at(&segment, 0, &header.pages())?;
-        self.disk.sync(&segment)?;
-        let snapshot = behind.file();
-        beside.rename(&segment::unfinished(&snapshot), &snapshot)?;
-        if !planted(Mutant::InstallNotSynced) {
-            beside.sync_dir(Dir::Snapshots)?;
-        }
-        let names = super::open::segment_names(&mut self.disk)?;
-        set_aside_before(&mut self.disk, &names, header.name())
+    /// The log is nothing but what follows the snapshot.
+    pub(super) fn go_on_anew(&mut self, header: SegmentHeader, behind: &SnapshotHeader) {
+        self.forget_all_before(header, behind.next_seq);
+        (self.newest_snapshot, self.marked) = (behind.index, behind.index);
+        self.newest_time = self.newest_time.max(behind.last_time);
     }
 
     fn forget_all_before(&mut self, header: SegmentHeader, next_seq: Seq) {
@@ -115,7 +107,20 @@ impl<D: Disk> Journal<D> {
     }
 }
 
-/// Renames the segments before `first`.
+/// Makes the header of a segment durable, in both copies.
+pub(super) fn write_header<D: Disk>(disk: &mut D, header: &SegmentHeader) -> Result<(), DiskFault> {
+    let segment = header.name().file();
+    disk.write_at(&segment, 0, &header.pages())?;
+    disk.sync(&segment)
+}
+
+/// Renames all segments before `first`.
+pub(super) fn set_all_aside_before<D: Disk>(disk: &mut D, first: SegmentName) -> Result<(), DiskFault> {
+    let names = super::open::segment_names(disk)?;
+    set_aside_before(disk, &names, first)
+}
+
+/// Renames those of `names` before `first`.
 fn set_aside_before<D: Disk>(
     disk: &mut D,
     names: &[SegmentName],

@@ -251,7 +251,8 @@ impl<D: Disk> Journal<D> {
         active: SegmentHeader,
         walked: Walked,
     ) -> Self {
-        let Findings { mut log, last_block, last_block_crc, commit, sealed, end, .. } = walked.findings;
+        let Findings { mut log, last_block, last_block_crc, commit, marked, sealed, end, .. } =
+            walked.findings;
         let next_offset = if end.segment == active.name() { end.offset } else { active.segment_bytes };
         let mut tail = walked.tail;
         if let Some(before) =
@@ -280,6 +281,7 @@ impl<D: Disk> Journal<D> {
             newest_time: walked.newest_time,
             hard_state: meta.hard_state,
             newest_snapshot: Index(0),
+            marked,
             appended: Mark(0),
             durable: Mark(0),
             durable_index: log.last_index,

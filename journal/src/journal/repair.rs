@@ -16,6 +16,10 @@
 //! headers of what was given up never pass for newer. Term and vote are those of `meta` and of whole blocks: a HARDSTATE frame that is
 //! lost was followed by `meta`, or by nothing.
 //!
+//! Where what is lost is in no log any more, because all logs begin behind a snapshot, the log begins anew behind that one
+//! ([`Damaged::begin_anew`]): the same header then also says that nothing comes before it. Up to the moment at which the snapshot has its
+//! name the damaged log is as it was; `anew.rs` has the steps. What was damaged is set aside with all the rest.
+//!
 //! Which entries are right is not decided here but that they link: each is verified against the chain of the one before it.
 
 use std::collections::BTreeMap;
@@ -23,12 +27,14 @@ use std::collections::BTreeMap;
 use protocol::frame::{Frame, FrameFault};
 use protocol::{Index, Term};
 
+use super::anew::{set_all_aside_before, write_header};
 use super::open::{Judged, Refusal, Unlinked, check_owner, judge, newer, segment_names};
 use super::roll::{ReadySpare, Spares};
 use super::{Identity, Journal, JournalFault, Options, Progress, ReadFault};
 use crate::disk::{Dir, Disk, DiskFault, ReadFrom};
 use crate::marks::HardState;
 use crate::segment::{self, Repairs, SegmentHeader, SegmentName};
+use crate::snapshot_file::{self, SnapshotHeader};
 use crate::survey::{DamageKind, Findings, LogEnd, LostEnd};
 
 /// A log that is damaged, and is being repaired.
@@ -70,10 +76,23 @@ impl<D: Disk> Damaged<D> {
     /// # Errors
     /// [`Refusal`]: [`Refusal::NothingInDoubt`] if it would be opened; else what cannot be repaired from entries of others. Nothing
     /// is changed on disk, except that unfinished files are removed.
-    pub fn open(mut disk: D, options: Options, from: Index) -> Result<Self, Refusal> {
+    pub fn open(disk: D, options: Options, from: Index) -> Result<Self, Refusal> {
+        let found = Self::open_as_found(disk, options, from)?;
+        if found.is_whole() { Err(Refusal::NothingInDoubt) } else { Ok(found) }
+    }
+
+    /// [`Self::open`], and a log that is whole too: its state may be what is missing.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_as_found(mut disk: D, options: Options, from: Index) -> Result<Self, Refusal> {
         let Judged { meta, segments, walked, .. } = judge(&mut disk, &options, from)?;
         let findings = walked.findings.clone();
-        let lost = findings.lost.ok_or(Refusal::NothingInDoubt)?;
+        let lost = findings.lost.unwrap_or(LostEnd {
+            end: Some((findings.log.last_index, findings.log.last_term)),
+            was_durable: true,
+            newest_block: findings.last_block,
+        });
         let active = findings.segment.ok_or(Refusal::NoSegment)?;
         check_owner(&active, &meta)?;
         let mut own: BTreeMap<Index, Vec<Unlinked>> = BTreeMap::new();
@@ -94,7 +113,13 @@ impl<D: Disk> Damaged<D> {
         &self.findings
     }
 
-    /// What is missing.
+    /// Whether nothing is missing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.findings.lost.is_none()
+    }
+
+    /// What is missing; of a whole log its end.
     #[must_use]
     pub fn lost(&self) -> &LostEnd {
         &self.lost
@@ -174,8 +199,49 @@ impl<D: Disk> Damaged<D> {
         for name in &self.segments {
             self.journal.disk.sync(&name.file())?;
         }
-        let spare = self.take_spare()?;
+        let header = self.next_segment(reach)?;
+        write_header(&mut self.journal.disk, &header)?;
+        self.count_on_above(&header);
+        self.journal.enter_segment(header);
+        self.reach = Some(reach);
+        self.go_back(base)
+    }
+
+    /// Begins the log anew behind a snapshot, which is whole under its unfinished name, and synced: nothing before it is needed any
+    /// more. The log is whole when it ends with the entry `reach`; at once, if that is the snapshot's own. Blocks for some syncs.
+    ///
+    /// # Errors
+    /// [`DiskFault`]. Nothing has changed, or the log has begun anew: open it again.
+    ///
+    /// # Panics
+    /// If the repair has begun already, or the snapshot holds less than what is known to be committed, or more than `reach`.
+    pub fn begin_anew(&mut self, behind: &SnapshotHeader, reach: (Index, Term)) -> Result<(), DiskFault> {
+        let is_new = behind.index > self.commit() && behind.index <= reach.0;
+        assert!(self.reach.is_none() && is_new, "a log anew behind entry {} up to {}", behind.index, reach.0);
         let header = SegmentHeader {
+            first_index: behind.index.next(),
+            prev_term: behind.term,
+            prev_chain: behind.chain,
+            created: behind.last_time,
+            begins_anew: true,
+            ..self.next_segment(reach)?
+        };
+        write_header(&mut self.journal.disk, &header)?;
+        snapshot_file::give_name(&mut self.journal.disk, behind)?;
+        set_all_aside_before(&mut self.journal.disk, header.name())?;
+        self.count_on_above(&header);
+        self.journal.go_on_anew(header, behind);
+        // They lie in what was set aside.
+        self.own.clear();
+        self.reach = Some(reach);
+        Ok(())
+    }
+
+    /// The header of the segment in which the log goes on behind its whole end.
+    fn next_segment(&mut self, reach: (Index, Term)) -> Result<SegmentHeader, DiskFault> {
+        let spare = self.take_spare()?;
+        let log = self.journal.log;
+        Ok(SegmentHeader {
             cluster: self.journal.meta.cluster,
             epoch: spare.name.epoch,
             node: self.journal.meta.node,
@@ -195,15 +261,13 @@ impl<D: Disk> Damaged<D> {
                 reach_index: reach.0,
                 reach_term: reach.1,
             }),
-        };
-        let file = spare.name.file();
-        self.journal.disk.write_at(&file, 0, &header.pages())?;
-        self.journal.disk.sync(&file)?;
-        let given_up_to = self.lost.newest_block.max(self.journal.last_block);
+        })
+    }
+
+    /// Numbers of blocks go on above all that were given up.
+    fn count_on_above(&mut self, header: &SegmentHeader) {
+        let given_up_to = header.repairs.map_or(self.journal.last_block, |repairs| repairs.given_up_to);
         (self.journal.last_block, self.journal.durable_block) = (given_up_to, given_up_to);
-        self.journal.enter_segment(header);
-        self.reach = Some(reach);
-        self.go_back(base)
     }
 
     /// Makes the log void behind `base` once more, because what was taken since links and is not what has to be there: a tail,

@@ -7,14 +7,15 @@ use std::rc::Rc;
 use journal::block::BlockHeader;
 use journal::classify::Verdict;
 use journal::disk::DiskOperation;
-use journal::segment::{SECTOR_BYTES, SegmentHeader, SegmentName};
+use journal::segment::{self, SECTOR_BYTES, SegmentHeader, SegmentName};
+use journal::snapshot_file::{self, SnapshotHeader};
 use journal::{
     BlockWrite, Completion, Damaged, Dir, Disk, DiskCause, DiskFault, FileRef, Journal, Options, ReadFrom,
     Refusal, Spare, SpareDone,
 };
 use protocol::hash::Hash;
 use protocol::limits::{BLOCK_ALIGN, BLOCK_HEADER_BYTES};
-use protocol::{Index, Term};
+use protocol::{Index, Seq, Term, UnixNanos};
 
 use crate::log::{IDENTITY, entry, settle};
 use crate::mem_disk::{Files, MemDisk, store};
@@ -289,7 +290,7 @@ fn images(disk: &MemDisk) -> Vec<Files> {
             let Some(old) = durable.get(file) else { continue };
             for at in (0..bytes.len()).step_by(SECTOR_BYTES) {
                 let end = bytes.len().min(at + SECTOR_BYTES);
-                let is_new = journal::segment::nonce(seed, at as u64) & 1 == 1;
+                let is_new = segment::nonce(seed, at as u64) & 1 == 1;
                 if is_new && old.get(at..end) != Some(&bytes[at..end]) {
                     store(mixed.get_mut(file).unwrap(), at as u64, &bytes[at..end]);
                 }
@@ -374,6 +375,113 @@ fn a_crash_at_any_operation_leaves_it_damaged_or_repaired() {
         }
     }
     assert!(unrepaired > 100, "{unrepaired}");
+}
+
+/// A snapshot of somebody else behind entry 50, whole under its unfinished name.
+fn with_snapshot(whole: &Whole, files: &Files) -> (Files, SnapshotHeader) {
+    let header = SnapshotHeader {
+        cluster: IDENTITY.cluster,
+        epoch: IDENTITY.epoch,
+        index: Index(50),
+        term: Term(2),
+        engine_version: 1,
+        next_seq: Seq(51),
+        last_time: UnixNanos(7),
+        chain: whole.chain(Index(50)),
+        effect_hash: Hash::ZERO,
+        state_hash: Hash::ZERO,
+        conf_state: Vec::new(),
+    };
+    let mut files = files.clone();
+    let bytes = snapshot_file::encode(&header, b"a state").unwrap();
+    files.insert(segment::unfinished(&header.file()), bytes);
+    (files, header)
+}
+
+/// The log begins anew behind that snapshot, and gets the entries behind it. An error is a disk that failed.
+fn begin_anew<D: Disk>(whole: &Whole, disk: D, header: &SnapshotHeader, to: Index) -> Result<(), ()> {
+    let mut damaged = match Damaged::open_as_found(disk, small(), Index(0)) {
+        Ok(damaged) => damaged,
+        Err(Refusal::Disk(_)) => return Err(()),
+        Err(refusal) => panic!("{refusal}"),
+    };
+    damaged.begin_anew(header, (to, Term(2))).map_err(drop)?;
+    while !damaged.is_done() {
+        damaged.step().map_err(drop)?;
+        let next = damaged.log_end().last_index.next();
+        if next <= to {
+            damaged.take(&whole.entries[next.0 as usize - 1]).unwrap();
+        }
+    }
+    Ok(())
+}
+
+/// What images of a crash have come to.
+#[derive(Default)]
+struct Seen {
+    as_it_was: u32,
+    unrepaired: u32,
+    done: u32,
+}
+
+impl Seen {
+    /// In front of the snapshot's name the log is as it was; behind it, it has to come up to the end that was lost.
+    fn check(&mut self, whole: &Whole, case: &Case, header: &SnapshotHeader, to: Index, mut files: Files) {
+        let (name, damage, was_durable, end, _) = case;
+        let is_named = files.contains_key(&header.file());
+        let disk = MemDisk::of(files.clone());
+        match Damaged::open(disk.clone(), small(), Index(0)) {
+            Ok(damaged) if !is_named => {
+                self.as_it_was += 1;
+                assert_eq!((damaged.lost().end, damaged.lost().was_durable), (*end, *was_durable), "{name}");
+                assert_eq!(damaged.log_end().base_index, Index(0), "{name}");
+            }
+            Ok(damaged) => {
+                self.unrepaired += 1;
+                assert!(matches!(damaged.findings().verdict, Verdict::Unrepaired { .. }), "{name}");
+                assert_eq!(damaged.lost().end, Some((to, Term(2))), "{name}");
+                assert_eq!(damaged.log_end().base_index, Index(50), "{name}");
+            }
+            Err(Refusal::NothingInDoubt) => {
+                self.done += 1;
+                assert!(is_named, "{name}");
+                let log = *Journal::open(disk.clone(), small()).unwrap().journal.log_end();
+                assert_eq!((log.base_index, log.last_index), (Index(50), to), "{name}");
+                assert_eq!(log.chain, whole.chain(to), "{name}");
+            }
+            Err(refusal) => panic!("{name}: {refusal}"),
+        }
+        // What was damaged lies somewhere still, to be looked at.
+        for (file, before) in damage.iter().filter(|(file, _)| file.dir == Dir::Journal) {
+            let aside = FileRef::new(file.dir, format!("{}.aside", file.name));
+            let is_spare = before[..8] == before[4096..4104] && before[..8] == before[before.len() - 8..];
+            let now = files.remove(file).or_else(|| files.remove(&aside));
+            assert!(is_spare || now.as_ref() == Some(before), "{name}: {file}");
+        }
+    }
+}
+
+#[test]
+fn a_crash_while_a_damaged_log_begins_anew_leaves_it_as_it_was_or_begun() {
+    let whole = Whole::new();
+    let mut seen = Seen::default();
+    for case in cases(&whole).into_iter().step_by(3) {
+        let (files, header) = with_snapshot(&whole, &case.1);
+        // Up to the snapshot itself, and to an entry behind it.
+        for to in [Index(50), Index(60)] {
+            for operations in 0.. {
+                let disk = MemDisk::of(files.clone());
+                let dying = Dying(disk.clone(), Rc::new(Cell::new(operations)));
+                let done = begin_anew(&whole, dying, &header, to);
+                images(&disk).into_iter().for_each(|image| seen.check(&whole, &case, &header, to, image));
+                if done.is_ok() {
+                    break;
+                }
+            }
+        }
+    }
+    let Seen { as_it_was, unrepaired, done } = seen;
+    assert!(as_it_was > 20 && unrepaired > 20 && done > 20, "{as_it_was} {unrepaired} {done}");
 }
 
 #[test]
