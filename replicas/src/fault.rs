@@ -141,10 +141,18 @@ pub enum StartFault {
 }
 
 impl StartFault {
-    /// Whether entries are missing or in doubt that others may have: [`crate::Repair`] brings them back.
+    /// Whether entries are missing or in doubt, or a state, that others may have: [`crate::Repair`] brings them back.
     #[must_use]
     pub const fn is_damage(&self) -> bool {
-        matches!(self, Self::Refused(refusal) if refusal.is_damage())
+        match self {
+            Self::Refused(refusal) => refusal.is_damage(),
+            Self::NoSnapshot { .. } => true,
+            Self::Disk(_)
+            | Self::Read(_)
+            | Self::Quarantined(_)
+            | Self::DivergenceUnreadable
+            | Self::Raft(_) => false,
+        }
     }
 }
 

@@ -41,7 +41,7 @@ pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound
 pub use raft_config::Timing;
 pub use raft_log::RaftLine;
 pub use reads::{ReadRefusal, ReadTicket};
-pub use repair::{Repair, RepairRow, RepairStatus, RepairWait};
+pub use repair::{Repair, RepairRow, RepairStatus, RepairWait, SnapshotStatus};
 pub use replica::{Now, Replica};
 pub use skip::SkipNotProposed;
 pub use snapshots::{SnapshotJob, SnapshotPolicy, SnapshotWritten};

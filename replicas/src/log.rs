@@ -291,7 +291,7 @@ pub(crate) fn frame_without_records(
 }
 
 /// The entry of a frame that the journal has verified.
-fn frame_entry(bytes: Bytes) -> Entry {
+pub(crate) fn frame_entry(bytes: Bytes) -> Entry {
     let mut entry = Entry::default();
     let Ok(read) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };
     entry.index = read.header.index.0;

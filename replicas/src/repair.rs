@@ -5,6 +5,9 @@
 //! Damaged ─> asks all others where they stand ─> a row of the table applies (decide.rs) ─> entries, each held against the
 //!        chain ─> durable up to the target ─> Replica::open
 //! ```
+//! Where all who hold the target have logs that begin behind what is missing, a snapshot of one of them takes its place (`snapshot.rs`, which
+//! says why that forgets nothing); so it does where the log is whole and has lost the only snapshot that it begins with.
+//!
 //! All messages may be lost, doubled or late: answers belong to a round, entries are taken only where they link, and what the log has to
 //! reach is on the disk before the first entry is. So a crash, a source that has changed its mind, or a leader that has lost its lead
 //! leaves a log that is still damaged, and the next round looks again. An entry that links and is not what has to be there, because
@@ -12,22 +15,27 @@
 
 mod answer;
 mod decide;
+mod members;
+mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use journal::survey::{Findings, LogEnd, LostEnd};
-use journal::{Damaged, Disk, Identity, Journal, ReadFault};
+use journal::{Damaged, Disk, Identity, ReadFault};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{Index, MonoNanos, NodeId, Term};
 
 use crate::message::repair::{self as wire, AboutRepair, ENDS_MAX, End, NoEntries, Standing};
-use crate::message::{Envelope, MessageFault};
+use crate::message::{Envelope, MessageFault, transfer};
 use crate::peers::{Lane, Outbound};
 use crate::{ReplicaFault, StartFault, Timing};
 
 pub(crate) use answer::Answers;
 use decide::{Plan, Situation, decide, leader};
 pub use decide::{RepairRow, RepairWait};
+use members::Known;
+use snapshot::SnapshotFetch;
+pub use snapshot::SnapshotStatus;
 
 /// Our own entries that are taken in one step.
 const OWN_PER_STEP: usize = 256;
@@ -44,7 +52,7 @@ pub struct Repair<D: Disk> {
     damaged: Option<Damaged<D>>,
     journal_options: journal::Options,
     timing: Timing,
-    peers: Vec<NodeId>,
+    known: Known,
     /// Unlike those of earlier processes, so that their late answers are none to ours.
     round: u64,
     round_ends: MonoNanos,
@@ -58,6 +66,7 @@ pub struct Repair<D: Disk> {
     plan: Option<Plan>,
     wait: RepairWait,
     fetch: Fetch,
+    snapshot: SnapshotFetch,
     questions: VecDeque<(NodeId, AboutRepair)>,
     outbound: Vec<Outbound>,
     entries_fetched: u64,
@@ -76,6 +85,10 @@ struct Fetch {
     step: u64,
     /// Which of the sources is asked.
     source: usize,
+    /// Those whose logs begin behind what comes next.
+    behind: BTreeSet<NodeId>,
+    /// The lowest entry that is known to be another one elsewhere.
+    differs: Option<Index>,
     idle_rounds: u64,
 }
 
@@ -100,26 +113,34 @@ pub struct RepairStatus {
     pub heard: Vec<NodeId>,
     /// Entries that came from others.
     pub entries_fetched: u64,
+    /// The snapshot that is being fetched.
+    pub snapshot: Option<SnapshotStatus>,
 }
 
 impl<D: Disk> Repair<D> {
-    /// Opens the damaged log of `disk`. `peers` are all other replicas that can be reached.
+    /// Opens the damaged log of `disk`, or one that is whole and whose state is missing. `peers` are other replicas that can be
+    /// reached; [`Self::others`] tells of further ones.
     ///
     /// # Errors
-    /// [`StartFault::Refused`]: with [`journal::Refusal::NothingInDoubt`] the log is whole, others cannot be repaired.
+    /// [`StartFault::Refused`]: with [`journal::Refusal::NothingInDoubt`] nothing is missing, others cannot be repaired.
     pub fn open(
         mut disk: D,
         journal_options: journal::Options,
         timing: Timing,
         peers: Vec<NodeId>,
     ) -> Result<Self, StartFault> {
-        let from = Journal::needed_from(&mut disk)?;
-        let damaged = Damaged::open(disk, journal_options, from)?;
+        let from = snapshot::needed_from(&mut disk)?;
+        let mut damaged = Damaged::open_as_found(disk, journal_options, from)?;
+        let snapshot = SnapshotFetch::of(&mut damaged)?;
+        let known = Known::of(peers, &mut damaged)?;
+        if damaged.is_whole() && !snapshot.is_wanted() {
+            return Err(journal::Refusal::NothingInDoubt.into());
+        }
         Ok(Self {
             damaged: Some(damaged),
             journal_options,
             timing,
-            peers,
+            known,
             round: journal_options.nonce_seed & (u64::MAX >> 1),
             round_ends: MonoNanos(0),
             now: MonoNanos(0),
@@ -130,6 +151,7 @@ impl<D: Disk> Repair<D> {
             plan: None,
             wait: RepairWait::Peers,
             fetch: Fetch::default(),
+            snapshot,
             questions: VecDeque::new(),
             outbound: Vec::new(),
             entries_fetched: 0,
@@ -169,13 +191,14 @@ impl<D: Disk> Repair<D> {
             worked |= taken > 0;
         }
         self.ask_entries()?;
+        worked |= self.step_snapshot()?;
         Ok(worked || !self.outbound.is_empty())
     }
 
     /// Whether everything is there and durable: the log can be opened.
     #[must_use]
     pub fn is_done(&self) -> bool {
-        self.damaged().is_done()
+        self.damaged().is_done() || self.snapshot.is_placed()
     }
 
     /// Whether entries wait for the disk, or it writes.
@@ -200,19 +223,18 @@ impl<D: Disk> Repair<D> {
     /// # Errors
     /// [`MessageFault`].
     pub fn receive_from(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        if !wire::is_about_repair(bytes) {
-            return Ok(());
-        }
         let Identity { epoch, node, .. } = self.damaged().identity();
-        match wire::decode(Envelope { epoch, from, to: node }, bytes)? {
-            question @ (AboutRepair::AskStanding { .. } | AboutRepair::AskEntries { .. }) => {
+        let envelope = Envelope { epoch, from, to: node };
+        if !wire::is_about_repair(bytes) {
+            return if transfer::is_piece(bytes) { self.take_piece(envelope, bytes) } else { Ok(()) };
+        }
+        match wire::decode(envelope, bytes)? {
+            question if question.is_question() => {
                 if self.questions.len() < QUESTIONS_MAX {
                     self.questions.push_back((from, question));
                 }
             }
-            AboutRepair::Standing { round, standing }
-                if round == self.round && self.peers.contains(&from) =>
-            {
+            AboutRepair::Standing { round, standing } if round == self.round && self.known.contains(from) => {
                 match standing.lost.filter(|_| !standing.is_intact) {
                     Some(end) => self.ends_of_others.insert(from, end),
                     None => self.ends_of_others.remove(&from),
@@ -223,8 +245,13 @@ impl<D: Disk> Repair<D> {
                 self.confirmed = Some((from, term, last));
             }
             AboutRepair::Entries { from: first, frames } => self.take_entries(from, first, &frames),
-            AboutRepair::NoEntries { from: first, why, last } => self.go_back_to(from, first, why, last),
-            AboutRepair::Standing { .. } | AboutRepair::Confirmed { .. } => {}
+            AboutRepair::NoEntries { from: first, why, end } => self.go_back_to(from, first, why, end),
+            AboutRepair::Snapshot { last, manifest } => self.take_offer(from, last, manifest),
+            AboutRepair::Standing { .. }
+            | AboutRepair::Confirmed { .. }
+            | AboutRepair::AskStanding { .. }
+            | AboutRepair::AskEntries { .. }
+            | AboutRepair::AskSnapshot { .. } => {}
         }
         Ok(())
     }
@@ -244,6 +271,7 @@ impl<D: Disk> Repair<D> {
             wait: self.wait,
             heard: self.standings.keys().copied().collect(),
             entries_fetched: self.entries_fetched,
+            snapshot: self.snapshot.status(),
         }
     }
 
@@ -284,10 +312,10 @@ impl<D: Disk> Repair<D> {
         self.ends.truncate(ENDS_MAX);
         // A plan that has come to nothing gives way to what is answered now.
         if self.damaged().reach().is_none() && self.fetch.idle_rounds > IDLE_ROUNDS_MAX {
-            self.plan = None;
+            self.give_up_plan();
         }
         let question = AboutRepair::AskStanding { round: self.round, ends: self.ends.clone() };
-        for peer in self.peers.clone() {
+        for peer in self.known.nodes() {
             self.send(peer, &question);
         }
         Ok(())
@@ -297,6 +325,9 @@ impl<D: Disk> Repair<D> {
     fn waits_for(&self) -> RepairWait {
         if self.round_ends == MonoNanos(0) || self.standings.is_empty() {
             return RepairWait::Peers;
+        }
+        if self.snapshot.is_wanted() {
+            return RepairWait::State;
         }
         match decide(&self.situation()) {
             Err(wait) if self.damaged().reach().is_none() => wait,
@@ -335,11 +366,12 @@ impl<D: Disk> Repair<D> {
 
     /// Looks whether a row of the table applies; one whose outcome needs nothing from others is carried out.
     fn choose(&mut self) -> Result<bool, ReplicaFault> {
-        if self.damaged().reach().is_some() {
-            self.refresh_sources();
+        // Of a whole log nothing has to be decided.
+        if self.damaged().is_whole() {
             return Ok(false);
         }
-        if self.plan.is_some() {
+        if self.damaged().reach().is_some() || self.plan.is_some() {
+            self.refresh_sources();
             return Ok(false);
         }
         let plan = match decide(&self.situation()) {
@@ -369,7 +401,7 @@ impl<D: Disk> Repair<D> {
     fn take_parts(&mut self) -> Result<Option<Plan>, ReplicaFault> {
         let (lost, last) = (*self.damaged().lost(), self.damaged().log_end().last_index);
         let Some(target) = lost.end.filter(|_| lost.was_durable) else { return Ok(None) };
-        let everybody_answered = self.standings.len() == self.peers.len();
+        let everybody_answered = self.standings.len() == self.known.count();
         let has_more = |standing: &Standing| !standing.is_intact && standing.last.0 > last;
         let has_part = self.standings.values().any(has_more);
         if !everybody_answered || !(has_part || self.own_links()?) {
@@ -389,8 +421,9 @@ impl<D: Disk> Repair<D> {
     /// Whoever holds the target now, or has at least a part of what comes next.
     fn refresh_sources(&mut self) {
         let reach = self.damaged().reach();
-        let mut sources = reach.map(|reach| self.situation().holders(reach)).unwrap_or_default();
-        if sources.is_empty() && self.standings.len() == self.peers.len() {
+        let target = reach.or(self.plan.as_ref().map(|plan| plan.target));
+        let mut sources = target.map(|target| self.situation().holders(target)).unwrap_or_default();
+        if sources.is_empty() && reach.is_some() && self.standings.len() == self.known.count() {
             sources = self.partial_sources();
         }
         let Some(plan) = &mut self.plan else { return };
@@ -412,31 +445,48 @@ impl<D: Disk> Repair<D> {
         if leader(&situation).is_none_or(|plan| plan.target == reach) {
             return Ok(());
         }
-        let Some(damaged) = self.damaged.take() else { unreachable!("taken only here") };
-        let mut disk = damaged.into_disk();
-        let from = Journal::needed_from(&mut disk).map_err(ReadFault::Disk)?;
-        let opened = Damaged::open(disk, self.journal_options, from);
-        self.damaged = Some(opened.map_err(|refusal| ReplicaFault::Repair(Box::new(refusal.into())))?);
+        self.look_again()?;
+        self.give_up_plan();
+        Ok(())
+    }
+
+    fn give_up_plan(&mut self) {
         self.plan = None;
         self.fetch = Fetch::default();
+        self.give_up_snapshot();
+    }
+
+    /// The log is opened once more, as after a crash: what it has to reach can be another entry then.
+    fn look_again(&mut self) -> Result<(), ReplicaFault> {
+        let Some(damaged) = self.damaged.take() else { unreachable!("taken only here") };
+        let mut disk = damaged.into_disk();
+        let again = |fault| ReplicaFault::Repair(Box::new(fault));
+        let from = snapshot::needed_from(&mut disk).map_err(again)?;
+        let opened = Damaged::open(disk, self.journal_options, from);
+        self.damaged = Some(opened.map_err(|refusal| again(refusal.into()))?);
         Ok(())
     }
 
     fn has_progressed(&mut self, entries: usize) {
         if entries > 0 {
             self.fetch = Fetch { source: self.fetch.source, ..Fetch::default() };
+            self.give_up_snapshot();
         }
     }
 
     /// Asks a source for what comes next, one question at a time; one that does not answer in time is followed by the next.
     fn ask_entries(&mut self) -> Result<(), ReplicaFault> {
         let patience = self.patience();
-        let Some(plan) = &self.plan else { return Ok(()) };
+        let Some(plan) = self.plan.as_ref().filter(|_| !self.damaged().is_whole()) else { return Ok(()) };
         let waits = self.fetch.asked.is_some_and(|(_, _, at)| self.now.since(at) <= patience);
-        if plan.sources.is_empty() || waits || self.damaged().is_writing() || self.has_all() {
+        let has_entries = plan.sources.iter().any(|source| !self.fetch.behind.contains(source));
+        if !has_entries || waits || self.damaged().is_writing() || self.has_all() {
             return Ok(());
         }
         if self.fetch.asked.take().is_some() {
+            self.fetch.source += 1;
+        }
+        while self.fetch.behind.contains(&plan.sources[self.fetch.source % plan.sources.len()]) {
             self.fetch.source += 1;
         }
         let source = plan.sources[self.fetch.source % plan.sources.len()];
@@ -486,6 +536,8 @@ impl<D: Disk> Repair<D> {
             if self.damaged_mut().take(entry).is_err() {
                 break;
             }
+            let commit = self.damaged().commit();
+            self.known.take_entry(entry, commit);
             (frames, taken) = (rest, taken + 1);
         }
         self.entries_fetched += taken as u64;
@@ -496,25 +548,47 @@ impl<D: Disk> Repair<D> {
         }
     }
 
-    /// The source has another entry there, or none: the two logs agree further back, if at all.
-    fn go_back_to(&mut self, from: NodeId, first: Index, why: NoEntries, last: Index) {
+    /// The source has another entry there, or none: the two logs agree further back, if at all. `end` is where the source's log
+    /// ends, or begins.
+    fn go_back_to(&mut self, from: NodeId, first: Index, why: NoEntries, end: Index) {
         let Some(before) = self.is_asked(from, first) else { return };
         let damaged = self.damaged();
-        let lowest =
-            damaged.commit().min(damaged.log_end().last_index).max(Index(damaged.first_index().0 - 1));
-        if why == NoEntries::Behind || before <= lowest {
-            // It cannot help, or its history is another where that cannot be.
-            self.fetch = Fetch {
-                source: self.fetch.source + 1,
-                idle_rounds: self.fetch.idle_rounds,
-                ..Fetch::default()
-            };
+        let last = damaged.log_end().last_index;
+        let lowest = damaged.commit().min(last).max(Index(damaged.first_index().0 - 1));
+        if why == NoEntries::Behind {
+            // A step back may have gone too far: where that log begins, both may still agree.
+            let is_left =
+                end > before && end <= last && self.fetch.differs.is_none_or(|differs| end < differs);
+            if is_left {
+                self.fetch.back_to = Some(end);
+            } else {
+                self.ask_another();
+                self.fetch.behind.insert(from);
+                self.fetch.idle_rounds = 0;
+            }
+            return;
+        }
+        if why == NoEntries::Differs {
+            self.fetch.differs = Some(self.fetch.differs.map_or(before, |differs| differs.min(before)));
+        }
+        if before <= lowest {
+            // Its history is another where that cannot be.
+            self.ask_another();
             return;
         }
         let step = self.fetch.step.max(1);
         let next = Index(before.0.saturating_sub(step));
-        let next = if why == NoEntries::NotHeld { next.min(last) } else { next };
+        let next = if why == NoEntries::NotHeld { next.min(end) } else { next };
         self.fetch.back_to = Some(next.max(lowest));
         self.fetch.step = 2 * step;
+    }
+
+    fn ask_another(&mut self) {
+        self.fetch = Fetch {
+            source: self.fetch.source + 1,
+            idle_rounds: self.fetch.idle_rounds,
+            behind: std::mem::take(&mut self.fetch.behind),
+            ..Fetch::default()
+        };
     }
 }

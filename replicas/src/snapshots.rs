@@ -218,7 +218,7 @@ impl Base {
     }
 
     /// The journal has the very entry that the snapshot ends with.
-    fn fits<D: Disk>(&self, journal: &mut Journal<D>) -> Result<(), SnapshotFault> {
+    pub(crate) fn fits<D: Disk>(&self, journal: &mut Journal<D>) -> Result<(), SnapshotFault> {
         match (journal.term(self.index), journal.chain(self.index)) {
             (Some(term), Ok(chain)) if (term, chain) == (self.term, self.chain) => Ok(()),
             (_, Err(ReadFault::Disk(fault))) => Err(SnapshotFault::Disk(fault)),

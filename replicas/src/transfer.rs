@@ -9,35 +9,29 @@
 //! outbox, which a start takes for ones that it will replay. The last step is [`journal::Journal::begin_anew`], which says what a crash
 //! in it leaves. All messages of the transfer may be lost, doubled or late: what is missing is asked for again.
 
+mod download;
 mod outputs;
 
 use std::collections::{BTreeMap, VecDeque};
 
+use journal::Disk;
 use journal::outbox;
-use journal::segment::unfinished;
-use journal::snapshot_file::{self, Fingerprint, SnapshotFault, SnapshotHeader};
-use journal::{Disk, DiskFault, FileRef};
+use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use protocol::event::Event;
-use protocol::hash::Hash;
 use protocol::mutant::{Mutant, planted};
-use protocol::{Field, Index, NodeId, Term};
+use protocol::{Index, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::Message;
 
 use crate::ReplicaFault;
 use crate::membership::Membership;
-use crate::message::transfer::{PIECE_BYTES, Transfer};
+use crate::message::transfer::Transfer;
 use crate::peers::Outbound;
 use crate::replica::{Now, Replica};
 use crate::snapshots::Base;
 
+pub(crate) use download::{Download, MANIFEST_BYTES, Manifest};
 pub(crate) use outputs::{OutputsFetch, outputs_of};
-
-/// Pieces asked for and not there yet.
-const WINDOW_PIECES: usize = 8;
-/// Longest snapshot that is fetched.
-const SNAPSHOT_BYTES_MAX: u64 = 64 << 30;
-const MANIFEST_BYTES: usize = 72;
 
 /// What is on its way, in both directions.
 #[derive(Default)]
@@ -53,70 +47,16 @@ pub(crate) struct Transfers {
     pub(crate) outputs: OutputsFetch,
 }
 
-/// What a leader says of its snapshot in Raft's message: by it what is fetched is recognised.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Manifest {
-    pub(crate) file: Fingerprint,
-    pub(crate) state_hash: Hash,
-}
-
-impl Manifest {
-    pub(crate) fn to_bytes(self) -> Vec<u8> {
-        let mut out = self.file.len.to_le_bytes().to_vec();
-        out.extend_from_slice(&self.file.hash.0);
-        out.extend_from_slice(&self.state_hash.0);
-        out
-    }
-
-    fn read(bytes: &[u8]) -> Option<Self> {
-        if bytes.len() != MANIFEST_BYTES {
-            return None;
-        }
-        let file = Fingerprint { len: bytes.u64_at(0), hash: Hash(bytes.array(8)) };
-        let fits = (1..=SNAPSHOT_BYTES_MAX).contains(&file.len);
-        fits.then_some(Self { file, state_hash: Hash(bytes.array(40)) })
-    }
-}
-
 /// A snapshot on its way to us.
 pub(crate) struct Fetch {
     /// Held back from Raft.
     message: Message,
     source: NodeId,
-    manifest: Manifest,
-    index: Index,
-    /// Under its unfinished name.
-    file: FileRef,
+    download: Download,
     /// Tick at which an answer came last.
     pub(super) heard: u64,
-    pieces: Pieces,
     /// What they make up, once it is verified.
     whole: Option<Box<(Base, SnapshotHeader)>>,
-}
-
-struct Pieces {
-    done: Vec<bool>,
-    missing: usize,
-    /// Asked for, and when.
-    asked: BTreeMap<usize, u64>,
-}
-
-impl Pieces {
-    fn new(len: u64) -> Self {
-        let count = usize::try_from(len.div_ceil(PIECE_BYTES as u64)).unwrap_or(usize::MAX);
-        Self { done: vec![false; count], missing: count, asked: BTreeMap::new() }
-    }
-
-    /// The next pieces to ask for: those whose answer is overdue, and further ones up to the window.
-    fn due(&mut self, now: u64, patience: u64) -> Vec<u64> {
-        self.asked.retain(|_, at| now - *at <= patience);
-        let free = WINDOW_PIECES.saturating_sub(self.asked.len());
-        let asked = &self.asked;
-        let open = |at: &usize| !self.done[*at] && !asked.contains_key(at);
-        let due: Vec<usize> = (0..self.done.len()).filter(open).take(free).collect();
-        self.asked.extend(due.iter().map(|at| (*at, now)));
-        due.into_iter().map(|at| (at * PIECE_BYTES) as u64).collect()
-    }
 }
 
 impl<D: Disk> Replica<D> {
@@ -138,7 +78,7 @@ impl<D: Disk> Replica<D> {
         let Some(manifest) = Manifest::read(&message.get_snapshot().data) else { return Ok(()) };
         let now = self.transfers.ticks;
         if let Some(fetch) = &mut self.transfers.fetch {
-            if (fetch.index, fetch.manifest) == (index, manifest) {
+            if (fetch.download.index, fetch.download.manifest) == (index, manifest) {
                 (fetch.message, fetch.source) = (message, from);
                 return Ok(());
             }
@@ -150,9 +90,8 @@ impl<D: Disk> Replica<D> {
         }
         self.give_up_fetch();
         let epoch = self.raft.store().journal().identity().epoch;
-        let file = unfinished(&snapshot_file::file(epoch, index));
-        let pieces = Pieces::new(manifest.file.len);
-        let fetch = Fetch { message, source: from, manifest, index, file, heard: now, pieces, whole: None };
+        let download = Download::new(epoch, (index, term), manifest);
+        let fetch = Fetch { message, source: from, download, heard: now, whole: None };
         self.transfers.fetch = Some(Box::new(fetch));
         Ok(())
     }
@@ -160,7 +99,7 @@ impl<D: Disk> Replica<D> {
     /// Forgets what was fetched. Files that cannot be removed now are at the next start.
     fn give_up_fetch(&mut self) {
         if let Some(fetch) = self.transfers.fetch.take() {
-            self.outbox.disk_mut().remove(&fetch.file).ok();
+            fetch.download.give_up(self.outbox.disk_mut());
         }
     }
 
@@ -171,10 +110,11 @@ impl<D: Disk> Replica<D> {
             return self.take_outputs(from, range, &bytes);
         }
         let Some(fetch) = &mut self.transfers.fetch else { return };
-        let is_of = |index| index == fetch.index && from == fetch.source;
+        let (wanted, source) = (fetch.download.index, fetch.source);
+        let is_of = |index| index == wanted && from == source;
         let taken = match answer {
             Transfer::Piece { index, offset, bytes } if is_of(index) => {
-                fetch.take_piece(self.outbox.disk_mut(), offset, &bytes)
+                fetch.download.take_piece(self.outbox.disk_mut(), offset, &bytes)
             }
             Transfer::Gone { index } if is_of(index) => {
                 self.give_up_fetch();
@@ -199,16 +139,16 @@ impl<D: Disk> Replica<D> {
     pub(crate) fn step_fetch(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
         let Some(fetch) = &self.transfers.fetch else { return Ok(()) };
         let log = &self.raft.raft.raft_log;
-        if log.committed >= fetch.index.0 {
+        if log.committed >= fetch.download.index.0 {
             self.give_up_fetch();
             return Ok(());
         }
         let ticks = self.transfers.ticks;
         let patience = self.timing.election_ticks as u64;
         let Some(fetch) = &mut self.transfers.fetch else { return Ok(()) };
-        let (source, index) = (fetch.source, fetch.index);
-        if fetch.pieces.missing > 0 {
-            for offset in fetch.pieces.due(ticks, patience) {
+        let (source, index) = (fetch.source, fetch.download.index);
+        if !fetch.download.is_complete() {
+            for offset in fetch.download.due(ticks, patience) {
                 self.send_transfer(source, &Transfer::AskPiece { index, offset });
             }
             return Ok(());
@@ -224,13 +164,18 @@ impl<D: Disk> Replica<D> {
         let owner = self.raft.store().journal().identity();
         let Some(fetch) = &mut self.transfers.fetch else { return };
         let disk = self.outbox.disk_mut();
-        match fetch.verify(disk, owner) {
+        let offered = fetch.message.get_snapshot().get_metadata().get_conf_state();
+        let verified = fetch.download.verify(disk, owner).and_then(|(base, header)| {
+            let conf_state = base.membership.as_ref().map(Membership::conf_state);
+            if conf_state == Some(offered) { Ok((base, header)) } else { Err(SnapshotFault::Hash) }
+        });
+        match verified {
             Ok(whole) => {
                 fetch.whole = Some(Box::new(whole));
                 self.transfers.outputs = OutputsFetch::default();
             }
             Err(fault) => {
-                let (source, index) = (fetch.source, fetch.index);
+                let (source, index) = (fetch.source, fetch.download.index);
                 // Where our own disk fails, the next attempt may not.
                 let is_unfit = !matches!(fault, SnapshotFault::Disk(_));
                 self.snapshots.fault = Some(fault);
@@ -305,47 +250,5 @@ impl<D: Disk> Replica<D> {
         let written_bytes = self.raft.store().journal().stats().block_bytes;
         self.snapshots.installed(base.index, written_bytes);
         Ok(base.index)
-    }
-}
-
-impl Fetch {
-    /// Writes a piece to its place; returns whether it was one that is wanted.
-    fn take_piece<D: Disk>(&mut self, disk: &mut D, offset: u64, bytes: &[u8]) -> Result<bool, DiskFault> {
-        let pieces = &mut self.pieces;
-        let at = usize::try_from(offset / PIECE_BYTES as u64).unwrap_or(usize::MAX);
-        let expected = self.manifest.file.len.saturating_sub(offset).min(PIECE_BYTES as u64);
-        if pieces.done.get(at) != Some(&false) || bytes.len() as u64 != expected {
-            return Ok(false);
-        }
-        disk.write_at(&self.file, offset, bytes)?;
-        pieces.done[at] = true;
-        pieces.missing -= 1;
-        pieces.asked.remove(&at);
-        Ok(true)
-    }
-
-    /// Reads the whole file back from the device, as a start would.
-    fn verify<D: Disk>(
-        &self,
-        disk: &mut D,
-        owner: journal::Identity,
-    ) -> Result<(Base, SnapshotHeader), SnapshotFault> {
-        disk.sync(&self.file)?;
-        disk.sync_dir(self.file.dir)?;
-        let (header, file) = snapshot_file::peek(disk, &self.file)?;
-        if (header.cluster, header.epoch) != (owner.cluster, owner.epoch) {
-            return Err(SnapshotFault::Foreign);
-        }
-        let metadata = self.message.get_snapshot().get_metadata();
-        let is_as_offered = file == self.manifest.file
-            && header.state_hash == self.manifest.state_hash
-            && (header.index.0, header.term.0) == (metadata.index, metadata.term)
-            && Membership::read(&header.conf_state)
-                .is_some_and(|membership| membership.conf_state() == metadata.get_conf_state());
-        if !is_as_offered {
-            return Err(SnapshotFault::Hash);
-        }
-        let base = Base::read(disk, &self.file)?;
-        Ok((base, header))
     }
 }

@@ -9,10 +9,13 @@
 //! | 82 confirmed:   round u64 | term u64 | last_index u64 | last_term u64
 //! | 83 ask for entries: from u64 | chain 32 bytes, of the entry before
 //! | 84 entries:     from u64 | frames with their chains, one behind the other; none where the log ends before
-//! | 85 no entries:  from u64 | why u64 (1 not held, 2 another history, 3 a snapshot holds it) | last_index u64
+//! | 85 no entries:  from u64 | why u64 (1 not held, 2 another history, 3 a snapshot holds it) | index u64
+//! | 86 ask for a snapshot: from u64
+//! | 87 snapshot:    index u64 | term u64, of its last entry | manifest 72 bytes: length u64, BLAKE3, hash of the state
 //! ```
 //! Little endian. `held` has a bit for each end that was asked for, lowest first. `lost_index` is 0 where the end of a damaged
-//! log is not known.
+//! log is not known. `index` in 85 is the last entry of the log, or where a snapshot holds what was asked for the entry in front of the
+//! log's first. A snapshot that has no entry before `from` is offered by 87; its bytes come as those of any other (`message/transfer.rs`).
 
 use protocol::hash::Hash;
 use protocol::limits::BLOCK_BYTES_LARGE;
@@ -20,6 +23,7 @@ use protocol::{Field, Index, Term};
 
 use super::transfer::{close, open};
 use super::{Envelope, MessageFault};
+use crate::transfer::{MANIFEST_BYTES, Manifest};
 
 /// These kinds.
 const KINDS: std::ops::Range<u8> = 80..96;
@@ -29,6 +33,8 @@ const CONFIRMED: u8 = 82;
 const ASK_ENTRIES: u8 = 83;
 const ENTRIES: u8 = 84;
 const NO_ENTRIES: u8 = 85;
+const ASK_SNAPSHOT: u8 = 86;
+const SNAPSHOT: u8 = 87;
 /// Ends that one question asks for.
 pub(crate) const ENDS_MAX: usize = 16;
 /// Voters that an answer names.
@@ -68,7 +74,7 @@ pub(crate) enum NoEntries {
     NotHeld,
     /// The entry in front is another.
     Differs,
-    /// The entry in front is in a snapshot.
+    /// The entry in front is in a snapshot: the log begins behind it.
     Behind,
 }
 
@@ -100,8 +106,25 @@ pub(crate) enum AboutRepair {
     NoEntries {
         from: Index,
         why: NoEntries,
-        last: Index,
+        /// The last entry; where the log begins behind what was asked for, the one in front of its first.
+        end: Index,
     },
+    /// For a snapshot that ends with this entry, or a later one.
+    AskSnapshot {
+        from: Index,
+    },
+    /// It is here.
+    Snapshot {
+        last: End,
+        manifest: Manifest,
+    },
+}
+
+impl AboutRepair {
+    /// Whether it wants an answer.
+    pub(crate) fn is_question(&self) -> bool {
+        matches!(self, Self::AskStanding { .. } | Self::AskEntries { .. } | Self::AskSnapshot { .. })
+    }
 }
 
 /// Whether these bytes are about a damaged log.
@@ -143,14 +166,23 @@ pub(crate) fn encode(envelope: Envelope, message: &AboutRepair) -> Vec<u8> {
             body.extend_from_slice(frames);
             ENTRIES
         }
-        AboutRepair::NoEntries { from, why, last } => {
+        AboutRepair::NoEntries { from, why, end } => {
             let why = match why {
                 NoEntries::NotHeld => 1,
                 NoEntries::Differs => 2,
                 NoEntries::Behind => 3,
             };
-            numbers(&[from.0, why, last.0]);
+            numbers(&[from.0, why, end.0]);
             NO_ENTRIES
+        }
+        AboutRepair::AskSnapshot { from } => {
+            numbers(&[from.0]);
+            ASK_SNAPSHOT
+        }
+        AboutRepair::Snapshot { last, manifest } => {
+            numbers(&[last.0.0, last.1.0]);
+            body.extend_from_slice(&manifest.to_bytes());
+            SNAPSHOT
         }
     };
     close(envelope, kind, &body)
@@ -166,6 +198,8 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<AboutRepair, Me
         ASK_ENTRIES => (40, 1, 0),
         ENTRIES => (8, 8, BLOCK_BYTES_LARGE / 8),
         NO_ENTRIES => (24, 1, 0),
+        ASK_SNAPSHOT => (8, 1, 0),
+        SNAPSHOT => (16 + MANIFEST_BYTES, 1, 0),
         _ => return Err(MessageFault::Kind(kind)),
     };
     let wrong = MessageFault::Length { expected: fixed, found: body.len() };
@@ -189,7 +223,7 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<AboutRepair, Me
             AboutRepair::AskEntries { from: from_of(fields)?, chain_before: Hash(fields.array(8)) }
         }
         ENTRIES => AboutRepair::Entries { from: from_of(fields)?, frames: rest.to_vec() },
-        _ => AboutRepair::NoEntries {
+        NO_ENTRIES => AboutRepair::NoEntries {
             from: from_of(fields)?,
             why: match fields.u64_at(8) {
                 1 => NoEntries::NotHeld,
@@ -197,7 +231,15 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<AboutRepair, Me
                 3 => NoEntries::Behind,
                 _ => return Err(MessageFault::Range("reason")),
             },
-            last: index_at(fields, 16)?,
+            end: index_at(fields, 16)?,
+        },
+        ASK_SNAPSHOT => AboutRepair::AskSnapshot { from: index_at(fields, 0)? },
+        _ => AboutRepair::Snapshot {
+            last: end_at(fields, 0)?,
+            manifest: fields
+                .get(16..)
+                .and_then(Manifest::read)
+                .ok_or(MessageFault::Range("length of a snapshot"))?,
         },
     })
 }
@@ -271,6 +313,8 @@ mod tests {
             ..standing.clone()
         };
         let (round, from) = (u64::MAX, Index(7));
+        let file = journal::snapshot_file::Fingerprint { len: 7_000, hash: Hash([4; 32]) };
+        let manifest = Manifest { file, state_hash: Hash([5; 32]) };
         vec![
             AboutRepair::AskStanding { round, ends: vec![(Index(8), Term(2)), (Index(9), Term(3))] },
             AboutRepair::Standing { round, standing },
@@ -278,7 +322,9 @@ mod tests {
             AboutRepair::Confirmed { round, term: Term(9), last: (Index(8), Term(2)) },
             AboutRepair::AskEntries { from, chain_before: Hash([6; 32]) },
             AboutRepair::Entries { from, frames: vec![7; 264] },
-            AboutRepair::NoEntries { from, why: NoEntries::Differs, last: Index(5) },
+            AboutRepair::NoEntries { from, why: NoEntries::Differs, end: Index(5) },
+            AboutRepair::AskSnapshot { from },
+            AboutRepair::Snapshot { last: (Index(8), Term(2)), manifest },
         ]
     }
 

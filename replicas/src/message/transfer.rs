@@ -74,6 +74,11 @@ pub(crate) fn is_transfer(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|kind| *kind >= KINDS_FROM)
 }
 
+/// Whether these bytes are an answer to whoever fetches a snapshot.
+pub(crate) fn is_piece(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|kind| [PIECE, GONE].contains(kind))
+}
+
 pub(crate) fn encode(envelope: Envelope, message: &Transfer) -> Vec<u8> {
     let mut out = Vec::with_capacity(HEADER_BYTES + 24);
     let kind = match message {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use journal::{Disk, Journal, ReadFault};
 use protocol::hash::Hash;
 use protocol::{Index, NodeId, Term};
-use raft::StateRole;
+use raft::{StateRole, Storage};
 
 use super::{QUESTIONS_MAX, Repair};
 use crate::message::repair::{self as wire, AboutRepair, End, NoEntries, Standing};
@@ -14,6 +14,7 @@ use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::reads::ReadTicket;
 use crate::replica::Replica;
+use crate::transfer::Manifest;
 
 /// Questions answered in one turn …
 const ANSWERS_PER_TURN: usize = 4;
@@ -38,14 +39,14 @@ struct Confirming {
 /// Entries from `from` on, if the log has the entry before with that chain. Nothing where the disk fails: it is asked again.
 fn entries<D: Disk>(log: &mut Journal<D>, from: Index, chain_before: Hash) -> Option<AboutRepair> {
     let (before, last) = (Index(from.0 - 1), log.last_index());
-    let no = |why| Some(AboutRepair::NoEntries { from, why, last });
+    let no = |why, end| Some(AboutRepair::NoEntries { from, why, end });
     if before > last {
-        return no(NoEntries::NotHeld);
+        return no(NoEntries::NotHeld, last);
     }
     match log.chain(before) {
-        Err(ReadFault::Missing(_)) => return no(NoEntries::Behind),
+        Err(ReadFault::Missing(_)) => return no(NoEntries::Behind, Index(log.first_index().0 - 1)),
         Err(_) => return None,
-        Ok(chain) if chain != chain_before => return no(NoEntries::Differs),
+        Ok(chain) if chain != chain_before => return no(NoEntries::Differs, last),
         Ok(_) => {}
     }
     let mut frames = Vec::new();
@@ -76,9 +77,12 @@ impl<D: Disk> Repair<D> {
                 AboutRepair::AskEntries { from, chain_before } => {
                     entries(self.damaged_mut().readable(), from, chain_before)
                 }
-                AboutRepair::Standing { .. }
+                // Somebody whose log is whole has one that is as new.
+                AboutRepair::AskSnapshot { .. }
+                | AboutRepair::Standing { .. }
                 | AboutRepair::Confirmed { .. }
                 | AboutRepair::Entries { .. }
+                | AboutRepair::Snapshot { .. }
                 | AboutRepair::NoEntries { .. } => None,
             };
             if let Some(answer) = answer {
@@ -110,9 +114,8 @@ impl<D: Disk> Replica<D> {
     pub(crate) fn take_about_repair(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
         let epoch = self.raft.store().journal().identity().epoch;
         let message = wire::decode(Envelope { epoch, from, to: NodeId(self.raft.raft.id) }, bytes)?;
-        let is_question = matches!(message, AboutRepair::AskStanding { .. } | AboutRepair::AskEntries { .. });
         // An answer is one to an earlier life of this replica.
-        if is_question && self.answers.questions.len() < QUESTIONS_MAX {
+        if message.is_question() && self.answers.questions.len() < QUESTIONS_MAX {
             self.answers.questions.push_back((from, message));
         }
         Ok(())
@@ -132,9 +135,11 @@ impl<D: Disk> Replica<D> {
                 AboutRepair::AskEntries { from, chain_before } => {
                     entries(&mut self.raft.store().journal(), from, chain_before)
                 }
+                AboutRepair::AskSnapshot { from } => self.snapshot_for(asker, from),
                 AboutRepair::Standing { .. }
                 | AboutRepair::Confirmed { .. }
                 | AboutRepair::Entries { .. }
+                | AboutRepair::Snapshot { .. }
                 | AboutRepair::NoEntries { .. } => None,
             };
             if let Some(answer) = answer {
@@ -168,6 +173,14 @@ impl<D: Disk> Replica<D> {
                 Some(_) => {}
             }
         }
+    }
+
+    /// A snapshot, as a leader offers one to who lags. Where none serves one is due, and it is asked for again.
+    fn snapshot_for(&self, asker: NodeId, from: Index) -> Option<AboutRepair> {
+        let offer = self.raft.store().snapshot(from.0, asker.0).ok()?;
+        let metadata = offer.get_metadata();
+        let last = (Index(metadata.index), Term(metadata.term));
+        Some(AboutRepair::Snapshot { last, manifest: Manifest::read(&offer.data)? })
     }
 
     fn last_entry(&self) -> End {

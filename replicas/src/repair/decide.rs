@@ -5,6 +5,10 @@
 //!
 //! * *The named end*: two logs with the same entry at the same term are the same up to it (log matching), so whoever holds the
 //!   last entry that we held, holds all of them.
+//! * *A snapshot that covers the named end*: it holds entries that were committed, up to one that is not before ours. Whatever we have
+//!   acknowledged at a place up to there is the entry that it holds, or was never committed, nor can be: another one was. So nothing
+//!   that anybody counts on is given up, and one snapshot is enough, of whoever has it. Where a log has the named end itself, a
+//!   snapshot of that very replica and the entries behind it serve as the entries alone would.
 //! * *A confirmed leader*, of a term that is not below ours: an entry that was committed with our acknowledgement is on a
 //!   majority; whoever was elected since had the vote of one of them, or ours, given while our log was whole. So its log has
 //!   that entry, and what its log lacks was never committed, nor can be: those who could, would have to acknowledge in a term that is
@@ -31,6 +35,10 @@ pub enum RepairRow {
     LostFetched,
     /// Entries in doubt are named, and are brought back by somebody who has them.
     DoubtFetched,
+    /// What is lost lies before the logs of others begin: a snapshot that covers its end takes the place of all before it.
+    SnapshotAdopted,
+    /// The log is whole, and has no beginning and no state to begin with: one is fetched.
+    StateFetched,
     /// A confirmed leader's log is adopted, which goes on behind the damage.
     LeaderAdopted,
     /// A confirmed leader's log ends before: what is missing was never committed.
@@ -43,10 +51,12 @@ pub enum RepairRow {
 
 impl RepairRow {
     /// All rows.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::NothingMissing,
         Self::LostFetched,
         Self::DoubtFetched,
+        Self::SnapshotAdopted,
+        Self::StateFetched,
         Self::LeaderAdopted,
         Self::LeaderEndsBefore,
         Self::NackQuorum,
@@ -60,6 +70,8 @@ impl RepairRow {
             Self::NothingMissing => "repair: nothing was missing",
             Self::LostFetched => "repair: durable entries brought back",
             Self::DoubtFetched => "repair: entries in doubt brought back",
+            Self::SnapshotAdopted => "repair: a snapshot adopted that covers what was lost",
+            Self::StateFetched => "repair: the state fetched that the log begins with",
             Self::LeaderAdopted => "repair: a confirmed leader's log adopted",
             Self::LeaderEndsBefore => "repair: a confirmed leader's log ends before",
             Self::NackQuorum => "repair: given up by a nack quorum",
@@ -77,6 +89,8 @@ pub enum RepairWait {
     Holder,
     /// What is in doubt is decided by a leader, by a quorum of intact voters, or by all voters together.
     Decision,
+    /// The log is whole, and nobody who answers has a snapshot for it.
+    State,
     /// A leader of the very term in which the lost entry was written says that it lacks it.
     Contradiction,
 }
@@ -87,6 +101,7 @@ impl std::fmt::Display for RepairWait {
             Self::Peers => "no other node answers",
             Self::Holder => "entries that were durable are lost, and no node that answers has them",
             Self::Decision => "the end of the log is in doubt, and there is neither a leader, nor a quorum that lacks it, nor an answer of every voter",
+            Self::State => "the log is whole, and no node that answers has a snapshot that it goes on from",
             Self::Contradiction => "the leader of the term in which the lost entries were written says that it lacks them",
         })
     }
@@ -140,6 +155,7 @@ pub(crate) fn decide(now: &Situation<'_>) -> Result<Plan, RepairWait> {
         return Ok(Plan { row: RepairRow::NothingMissing, target: now.end, sources: Vec::new() });
     }
     named_end(now)
+        .or_else(|| in_snapshot(now))
         .or_else(|| leader(now))
         .or_else(|| nack_quorum(now))
         .or_else(|| all_answered(now))
@@ -151,6 +167,14 @@ fn named_end(now: &Situation<'_>) -> Option<Plan> {
     let sources = now.holders(target);
     let row = if now.lost.was_durable { RepairRow::LostFetched } else { RepairRow::DoubtFetched };
     (!sources.is_empty()).then_some(Plan { row, target, sources })
+}
+
+fn in_snapshot(now: &Situation<'_>) -> Option<Plan> {
+    let target = now.lost.end?;
+    let covers = |standing: &Standing| standing.is_intact && standing.first > target.0;
+    let holders = now.standings.iter().filter(|(_, standing)| covers(standing));
+    let sources: Vec<_> = holders.map(|(node, _)| *node).collect();
+    (!sources.is_empty()).then_some(Plan { row: RepairRow::SnapshotAdopted, target, sources })
 }
 
 /// Also for entries that were durable, once a leader of a newer term than theirs is confirmed: then it is known that they were
@@ -316,6 +340,30 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_serves_that_covers_the_named_end() {
+        let lost = Some(end(12, 5));
+        let begins = |first, last| Standing { first: Index(first), ..intact(last, 7) };
+        let ahead = begins(13, end(40, 7));
+        for was_durable in [true, false] {
+            let said = |answers: &[Standing], leader| say(lost, was_durable, answers, leader);
+            assert_eq!(said(std::slice::from_ref(&ahead), None), "SnapshotAdopted 12 5 [2]");
+            // Nor does a leader of that very term contradict anything, whose log begins behind it.
+            let leader = begins(20, end(40, 5));
+            assert_eq!(said(&[leader], Some((5, end(40, 5)))), "SnapshotAdopted 12 5 [2]");
+            // Entries are less to fetch, where somebody still has them.
+            let holder = holding(intact(end(40, 7), 7));
+            let row = if was_durable { "LostFetched" } else { "DoubtFetched" };
+            assert_eq!(said(&[ahead.clone(), holder], None), format!("{row} 12 5 [3]"));
+            let wait = if was_durable { "Holder" } else { "Decision" };
+            // One entry less is not enough, nor the word of somebody who is damaged himself.
+            assert_eq!(said(&[begins(12, end(40, 7))], None), wait);
+            assert_eq!(said(&[Standing { is_intact: false, ..ahead.clone() }], None), wait);
+            // Without a name nobody knows how far we have been.
+            assert_eq!(say(None, was_durable, std::slice::from_ref(&ahead), None), wait);
+        }
+    }
+
+    #[test]
     fn what_was_durable_is_not_given_up_because_nobody_has_it() {
         let short = intact(end(10, 4), 6);
         for lost in [Some(end(12, 5)), None] {
@@ -370,8 +418,10 @@ mod tests {
                 assert_eq!(say(lost, false, &[same.clone(), other], None), "Decision");
             }
         }
+        // One that begins behind it is no nack, whether or not the end is named.
         let in_snapshot = Standing { first: Index(13), ..intact(end(14, 5), 5) };
-        assert_eq!(say(lost, false, &[in_snapshot, same.clone()], None), "Decision");
+        assert_eq!(say(None, false, &[in_snapshot.clone(), same.clone()], None), "AllAnswered 14 5 [2]");
+        assert_eq!(say(lost, false, &[in_snapshot, same.clone()], None), "SnapshotAdopted 12 5 [2]");
         // An unnamed one may be anything that lies there.
         assert_eq!(say(None, false, &[intact(end(11, 4), 5), same.clone()], None), "AllAnswered 11 4 [2]");
         let leads = Standing { leads: true, ..intact(end(11, 4), 5) };

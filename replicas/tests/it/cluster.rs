@@ -38,6 +38,8 @@ pub(crate) struct Cluster {
     pub(crate) rows: Vec<(u64, RepairRow)>,
     /// How far the wall clocks of replicas are ahead of the truth.
     pub(crate) ahead_ms: BTreeMap<u64, i64>,
+    /// Where their logs ended before they took part again.
+    pub(crate) repaired_to: BTreeMap<u64, Index>,
 }
 
 pub(crate) fn cluster_folder(name: &str, node: u64) -> PathBuf {
@@ -78,6 +80,7 @@ impl Cluster {
             repairing: BTreeMap::new(),
             rows: Vec::new(),
             ahead_ms: BTreeMap::new(),
+            repaired_to: BTreeMap::new(),
         };
         nodes.iter().for_each(|node| cluster.create(*node));
         cluster
@@ -120,7 +123,7 @@ impl Cluster {
         let beside = disk.beside();
         match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
             Ok(replica) => drop(self.running.insert(node, replica)),
-            Err(StartFault::Refused(refusal)) if refusal.is_damage() => {
+            Err(fault) if fault.is_damage() => {
                 let peers = self.options.voters.iter().copied().filter(|voter| voter.0 != node).collect();
                 let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
                 self.repairing.insert(node, repair);
@@ -139,7 +142,9 @@ impl Cluster {
             // As with the others: to the clock every write takes less than a millisecond.
             loop {
                 let worked = repair.step(now);
-                sent.extend(repair.take_outbound().into_iter().map(|outbound| (NodeId(*node), outbound)));
+                let outbound = repair.take_outbound();
+                assert!(outbound.iter().all(|outbound| outbound.bytes[1] >= 64), "nothing of Raft");
+                sent.extend(outbound.into_iter().map(|outbound| (NodeId(*node), outbound)));
                 match worked {
                     Ok(_) if repair.is_writing() => std::thread::yield_now(),
                     Ok(_) => break,
@@ -161,9 +166,16 @@ impl Cluster {
         }
         for node in done {
             let Some(repair) = self.repairing.remove(&node) else { continue };
+            self.repaired_to.insert(node, repair.status().log.last_index);
             let disk = repair.into_disk();
-            match Replica::open(disk.beside(), disk, journal_options(), &self.options) {
+            match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
                 Ok(replica) => drop(self.running.insert(node, replica)),
+                // Entries first, then the state.
+                Err(fault) if fault.is_damage() && !disk.has_failed() => {
+                    let peers = self.options.voters.iter().copied().filter(|voter| voter.0 != node).collect();
+                    let repair = Repair::open(disk, journal_options(), Timing::LAN, peers).unwrap();
+                    self.repairing.insert(node, repair);
+                }
                 Err(fault) => {
                     assert!(self.besides[&node].has_failed(), "{fault}");
                     ended.push(node);
@@ -238,7 +250,8 @@ impl Cluster {
         }
         for (from, outbound) in late.into_iter().chain(on_time) {
             if let Some(repair) = self.repairing.get_mut(&outbound.to.0) {
-                repair.receive_from(from, &outbound.bytes).unwrap();
+                // What was damaged on the way is refused.
+                repair.receive_from(from, &outbound.bytes).ok();
             }
             if let Some(replica) = self.running.get_mut(&outbound.to.0) {
                 match replica.receive_from(from, &outbound.bytes) {

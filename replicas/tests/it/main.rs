@@ -8,6 +8,7 @@ mod divergence;
 mod handover;
 mod reads;
 mod repair;
+mod repair_snapshot;
 mod skip;
 mod start;
 mod transfer;

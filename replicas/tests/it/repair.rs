@@ -31,13 +31,13 @@ fn blocks(folder: &Path) -> Vec<(PathBuf, u64, BlockHeader)> {
 }
 
 /// Blocks with entries.
-fn with_entries(folder: &Path) -> Vec<(PathBuf, u64, BlockHeader)> {
+pub(crate) fn with_entries(folder: &Path) -> Vec<(PathBuf, u64, BlockHeader)> {
     let mut blocks = blocks(folder);
     blocks.retain(|(_, _, header)| header.entries > 0);
     blocks
 }
 
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let file = OpenOptions::new().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, at).unwrap();
@@ -50,20 +50,20 @@ fn is_about_repair(outbound: &Outbound) -> bool {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(crate) enum Part {
     Header,
     Body,
 }
 
 /// Damages the block with entries that is `from_end` before the last.
-fn damage(folder: &Path, from_end: usize, part: Part) {
+pub(crate) fn damage(folder: &Path, from_end: usize, part: Part) {
     let blocks = with_entries(folder);
     let (path, at, _) = &blocks[blocks.len() - 1 - from_end];
     flip(path, at + if part == Part::Header { 50 } else { 150 });
 }
 
 /// Nothing on the disk says how far it was durable.
-fn forget_hint(folder: &Path) {
+pub(crate) fn forget_hint(folder: &Path) {
     let meta = OpenOptions::new().write(true).open(folder.join("meta")).unwrap();
     meta.write_all_at(&vec![0; 2 * BLOCK_ALIGN], 4 * BLOCK_ALIGN as u64).unwrap();
     // Nor a block behind the last one with entries.
@@ -90,7 +90,7 @@ fn cluster(name: &'static str, stopped: &[u64]) -> Cluster {
 }
 
 /// `node` is whole again by that row, and takes part.
-fn comes_back(cluster: &mut Cluster, node: u64, row: RepairRow) {
+pub(crate) fn comes_back(cluster: &mut Cluster, node: u64, row: RepairRow) {
     cluster.until("a repair", |cluster| cluster.running.contains_key(&node));
     assert_eq!(
         cluster.rows.iter().rev().find(|(of, _)| *of == node),
@@ -288,7 +288,7 @@ fn lost_doubled_and_late_messages_and_another_leader_do_no_harm() {
     cluster.agree(320);
 }
 
-fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     if to.exists() {
         std::fs::remove_dir_all(to).unwrap();
     }
