@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
 use crate::reads::Freshness;
+use crate::repair_report::RepairReport;
 use crate::status::{Report, SessionReport};
 
 /// Commands in one line.
@@ -79,6 +80,11 @@ pub(crate) enum Answer {
         report: Box<Report>,
         /// Its client sessions.
         sessions: Vec<SessionReport>,
+    },
+    /// To [`Request::Status`] while the journal is being repaired.
+    Repair {
+        /// How far it is.
+        report: Box<RepairReport>,
     },
     /// To [`Request::Assets`].
     Assets {

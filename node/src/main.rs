@@ -38,6 +38,7 @@ mod reads;
 mod recover;
 mod relay;
 mod repair;
+mod repair_report;
 mod skip;
 mod snapshots;
 mod sockets;
@@ -339,9 +340,11 @@ fn check_config(config: Option<PathBuf>) -> Result<(), NodeFault> {
 fn show_status(args: &StatusArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.data).map_err(|fault| quarantined(&args.data).unwrap_or(fault))?;
     args.freshness.wait(&mut client)?;
-    let Answer::Status { report, sessions } = client.ask(&Request::Status)? else {
-        return Err(NodeFault::crossed());
-    };
+    let answer = client.ask(&Request::Status)?;
+    if let Answer::Repair { report } = &answer {
+        return print(&if args.json { report.json()? } else { report.to_string() });
+    }
+    let Answer::Status { report, sessions } = answer else { return Err(NodeFault::crossed()) };
     let state_hash = match args.hash.then(|| client.ask(&Request::StateHash)).transpose()? {
         Some(Answer::StateHash { seq, hash }) => Some((seq, hash)),
         _ => None,

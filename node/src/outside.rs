@@ -71,6 +71,20 @@ impl Outside {
         self.starting.send_replace(what.to_owned());
     }
 
+    /// Answers operators at `desk` before there is a replica, until the handle ends it.
+    pub(crate) fn answer_meanwhile(
+        &self,
+        admin: std::os::unix::net::UnixListener,
+        desk: Desk,
+    ) -> tokio::task::AbortHandle {
+        let serve = async move {
+            if let Err(error) = server::serve(admin, desk).await {
+                tracing::error!(%error, "the admin socket is not served");
+            }
+        };
+        self.runtime.spawn(serve).abort_handle()
+    }
+
     /// Lets operators in, and obeys signals: from here on none kills the process undrained.
     ///
     /// # Errors

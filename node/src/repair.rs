@@ -1,27 +1,33 @@
-//! A node whose journal is damaged: connected to the others and alive, but not ready, until what is missing has come from
+//! A node whose journal is damaged, or has lost the snapshot that it begins with: connected to the others and alive, but not ready, until what is missing has come from
 //! them. Then its start goes on.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use journal::FileDisk;
-use journal::classify::Verdict;
 use protocol::NodeId;
 use protocol::time::NANOS_PER_MILLI;
-use replicas::{Outbound, Repair, RepairStatus};
+use replicas::{Outbound, Repair};
+use tokio::sync::watch;
 
+use crate::admin::server::{self, Desk};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::fault::NodeFault;
 use crate::folder;
 use crate::outside::Outside;
 use crate::peers::Peers;
+use crate::repair_report::RepairReport;
 use crate::sockets::Sockets;
+use crate::status::Fixed;
 
 /// Messages of other nodes that are taken in one turn.
 const MESSAGES_PER_TURN: usize = 256;
 /// Longest sleep: what comes in between waits so long.
 const SLEEP_NANOS_MAX: u64 = 5 * NANOS_PER_MILLI;
+/// Between two reports to operators.
+const PUBLISH_NANOS: u64 = 50 * NANOS_PER_MILLI;
 
 /// Brings back from the others what the journal of `disk` in `dir` has lost, however long it takes; it can be opened then.
 ///
@@ -32,7 +38,7 @@ pub(crate) fn run(
     dir: &Path,
     config: &Config,
     (peers, sockets): (&mut Peers, &mut Sockets),
-    outside: &Outside,
+    (outside, fixed): (&Outside, &Fixed),
     clock: Clock,
 ) -> Result<FileDisk, NodeFault> {
     let node = NodeId(config.node_id.value);
@@ -49,10 +55,17 @@ pub(crate) fn run(
             found.cluster.0
         )));
     }
-    let mut said = String::new();
+    let report = |repair: &Repair<FileDisk>, peers: &Peers| {
+        Arc::new(RepairReport::new(&repair.status(), repair.others(), &peers.report(), fixed))
+    };
+    let (published, shown) = watch::channel(report(&repair, peers));
+    let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
+    let desk = outside.answer_meanwhile(admin, Desk::Repair(shown));
+    let (mut said, mut published_at) = (String::new(), None);
     loop {
         let mut worked = false;
         peers.take_unreachable();
+        peers.call_back();
         for _ in 0..MESSAGES_PER_TURN {
             let Some((from, bytes)) = peers.receive() else { break };
             worked = true;
@@ -66,18 +79,22 @@ pub(crate) fn run(
             // What finds no room is lost, and asked for again.
             peers.send(to, lane, bytes);
         }
-        let status = repair.status();
-        let text = describe(&status);
-        if text != said {
-            tracing::warn!("{text}");
-            outside.say(&text);
-            said = text;
+        if published_at.is_none_or(|at| now.since(at) > PUBLISH_NANOS) || repair.is_done() {
+            published_at = Some(now);
+            peers.meet_members(repair.others());
+            let report = report(&repair, peers);
+            let line = report.line();
+            published.send_replace(report);
+            if line != said {
+                tracing::warn!("{line}");
+                outside.say(&line);
+                said = line;
+            }
         }
         if repair.is_done() {
-            tracing::warn!(
-                entries_fetched = status.entries_fetched,
-                "the journal is repaired, and the start goes on"
-            );
+            let entries_fetched = repair.status().entries_fetched;
+            tracing::warn!(entries_fetched, "the journal is repaired, and the start goes on");
+            desk.abort();
             return Ok(repair.into_disk());
         }
         if !worked {
@@ -85,25 +102,4 @@ pub(crate) fn run(
             sockets.wait(Duration::from_nanos(nanos)).map_err(NodeFault::io("waiting"))?;
         }
     }
-}
-
-/// What is damaged, what is missing, and what it waits for: a line that changes when the outcome does.
-fn describe(status: &RepairStatus) -> String {
-    let blocks = match &status.findings.verdict {
-        Verdict::Repair(blocks) => format!("blocks {} to {} are damaged", blocks.start(), blocks.end()),
-        Verdict::Suspect { from_block, .. } => format!("block {from_block} is in doubt"),
-        Verdict::Unrepaired { .. } => "a repair has not come to its end".to_owned(),
-        Verdict::Clean | Verdict::Torn => "nothing is damaged".to_owned(),
-    };
-    let from = status.findings.log.last_index.next();
-    let entries = match status.lost.end {
-        Some((to, _)) if to < from => "no entries are missing".to_owned(),
-        Some((to, term)) => format!("entries {from} to {to} of term {term} are missing"),
-        None => format!("an unknown number of entries from {from} on is missing"),
-    };
-    let waits = match status.row {
-        Some((row, to)) => format!("{}, up to entry {to}", row.name().trim_start_matches("repair: ")),
-        None => format!("waits: {}", status.wait),
-    };
-    format!("the journal is being repaired: {blocks}, {entries}; {waits}")
 }

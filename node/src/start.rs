@@ -161,17 +161,19 @@ fn assemble(
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
     let (again, mut peers) = (disk.beside(), None);
-    let replica = match open_replica(disk, config, dir, folder, demo) {
-        Err(NodeFault::Damaged { .. }) if config.is_clustered() && peer_socket.is_some() => {
-            let socket = peer_socket.take();
-            peers = socket.map(|socket| start_peers(socket, config, fix_address, &bell)).transpose()?;
-            let Some(peers) = &mut peers else { unreachable!("a socket was there") };
-            let mut disk = repair::run(again, dir, config, (peers, &mut sockets), &outside, clock)?;
-            disk.set_waker(Arc::new(ringer(&bell)));
-            open_replica(disk, config, dir, folder, demo)?
+    let mut opened = open_replica(disk, config, dir, folder, demo);
+    // Entries may be missing, and then the state that they go on from.
+    while let Err(NodeFault::Damaged { .. }) = &opened {
+        if let Some(socket) = peer_socket.take_if(|_| config.is_clustered()) {
+            peers = Some(start_peers(socket, config, fix_address, &bell)?);
         }
-        opened => opened?,
-    };
+        let Some(peers) = &mut peers else { break };
+        let network = (peers, &mut sockets);
+        let mut disk = repair::run(again.beside(), dir, config, network, (&outside, &fixed), clock)?;
+        disk.set_waker(Arc::new(ringer(&bell)));
+        opened = open_replica(disk, config, dir, folder, demo);
+    }
+    let replica = opened?;
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     refuse_other_node(&replica, config, dir)?;

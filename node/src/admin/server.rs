@@ -14,7 +14,7 @@ use protocol::skip::Skip;
 use replicas::{ClusterRefusal, SkipNotProposed};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::admin::{
     Answer, AssetLine, Body, COMMANDS_PER_LINE_MAX, HaltLine, LINE_BYTES_MAX, Request, SocketPath, unhex,
@@ -22,12 +22,16 @@ use crate::admin::{
 use crate::members::{Members, Order};
 use crate::plan::{Effect, Outcome};
 use crate::reads::{Fresh, Freshness};
+use crate::repair_report::RepairReport;
 use crate::status::{SessionReport, Watch, latest};
 
 /// Operators at once.
 const CONNECTIONS_MAX: usize = 8;
 /// Questions that wait for the hot thread.
 const QUESTIONS_MAX: usize = 16;
+
+/// What an operator is told of a node that is being repaired.
+const REPAIRING: &str = "the node's journal is being repaired";
 
 /// After an error, which may well last.
 const ACCEPT_PAUSE: Duration = Duration::from_secs(1);
@@ -60,7 +64,15 @@ pub(crate) enum Question {
 pub(crate) type Questions = std::sync::mpsc::Receiver<Question>;
 
 /// What an operator's connection may use.
-pub(crate) struct Desk {
+pub(crate) enum Desk {
+    /// The replica runs.
+    Open(OpenDesk),
+    /// Its journal is being repaired.
+    Repair(watch::Receiver<Arc<RepairReport>>),
+}
+
+/// What it may use of a replica that runs.
+pub(crate) struct OpenDesk {
     questions: SyncSender<Question>,
     wake: Box<dyn Fn() + Send + Sync>,
     status: Watch,
@@ -70,9 +82,34 @@ impl Desk {
     /// A desk, and the hot thread's end of its queue. `wake` is called after each question.
     pub(crate) fn new(status: Watch, wake: impl Fn() + Send + Sync + 'static) -> (Self, Questions) {
         let (questions, receiver) = sync_channel(QUESTIONS_MAX);
-        (Self { questions, wake: Box::new(wake), status }, receiver)
+        (Self::Open(OpenDesk { questions, wake: Box::new(wake), status }), receiver)
     }
 
+    /// Whether this user of the operating system may ask. Who the operator is the state says, which nobody has during a repair:
+    /// then it is the user that the node runs as, who can read its files anyway.
+    fn admit(&self, uid: u32) -> Result<(), &'static str> {
+        match self {
+            Self::Open(desk) => desk.admit(uid),
+            Self::Repair(_) if uid == rustix::process::geteuid().as_raw() => Ok(()),
+            Self::Repair(_) => Err("this user is not the one that the node runs as"),
+        }
+    }
+
+    async fn answer(&self, request: Request) -> Result<Answer, String> {
+        match (self, request) {
+            (Self::Open(desk), request) => desk.answer(request).await,
+            (Self::Repair(report), Request::Status) => {
+                Ok(Answer::Repair { report: Box::new((**report.borrow()).clone()) })
+            }
+            (Self::Repair(_), Request::Members) => Err(format!(
+                "{REPAIRING}: it knows for certain who belongs to the cluster when it is done; ask another node"
+            )),
+            (Self::Repair(_), _) => Err(format!("{REPAIRING}: `sicil status` says what it waits for")),
+        }
+    }
+}
+
+impl OpenDesk {
     /// Whether this user of the operating system is the operator. Nobody is until the first record has been read.
     fn admit(&self, uid: u32) -> Result<(), &'static str> {
         match latest(&self.status).genesis.as_ref().map(|genesis| genesis.operator_uid) {

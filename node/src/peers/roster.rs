@@ -18,7 +18,12 @@ impl Peers {
             tracing::info!(peer = node.0, "removed from the cluster");
             self.remove(node);
         }
-        for (node, address) in membership.members() {
+        self.meet_members(membership.members());
+    }
+
+    /// Makes connections with new members, whose addresses the log has.
+    pub(crate) fn meet_members<'a>(&mut self, members: impl Iterator<Item = (NodeId, Option<&'a str>)>) {
+        for (node, address) in members {
             if let Some(address) = address.filter(|_| !self.configured.contains(&node)) {
                 self.meet(PeerAddress { id: node, address: address.to_owned() });
             }

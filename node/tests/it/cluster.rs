@@ -110,7 +110,7 @@ impl Cluster {
     }
 
     /// Logs on wherever the leader is.
-    fn log_on(&self, client: &mut Client) -> usize {
+    pub(crate) fn log_on(&self, client: &mut Client) -> usize {
         loop {
             for (place, node) in self.nodes.iter().enumerate() {
                 if node.as_ref().is_some_and(|node| client.try_log_on(node, LogonStyle::Continue)) {

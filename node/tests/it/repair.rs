@@ -2,15 +2,19 @@
 
 use std::fs::OpenOptions;
 use std::io::{BufRead, BufReader};
+use std::net::UdpSocket;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use journal::block::BlockHeader;
 use journal::segment::BLOCKS_AT;
+use protocol::Side;
 
 use crate::cluster::Cluster;
 use crate::process::{Node, run, sicil, status};
+use crate::replacement::write_config;
+use crate::trading::Client;
 
 /// Blocks with entries of the newest segment that has any: file, offset, last entry.
 fn blocks(data: &Path) -> Vec<(PathBuf, u64, u64)> {
@@ -121,6 +125,19 @@ fn the_same_damage_on_all_keeps_all_from_serving() {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         read_until(&mut log, "no node that answers has them");
     }
+    // Operators are told, too.
+    let report = status(&cluster.data(1), &[]);
+    assert_eq!((&report["role"], &report["node"]), (&"repair".into(), &2.into()), "{report:#}");
+    assert!(report["missing"]["to"].as_u64() >= report["missing"]["from"].as_u64(), "{report:#}");
+    assert!(report["waits_for"].as_str().unwrap().contains("no node that answers"), "{report:#}");
+    let asked: Vec<_> =
+        report["asks"].as_array().unwrap().iter().map(|asked| asked["node"].clone()).collect();
+    assert_eq!(asked, [1, 3]);
+    let (code, text, err) = run(sicil(["status", "--data"]).arg(cluster.data(1)));
+    assert_eq!(code, 0, "{err}");
+    assert!(text.contains("role      repair") && text.contains("asks      node 3 at 127.0.0.1:"), "{text}");
+    let (code, _, err) = run(sicil(["members", "--data"]).arg(cluster.data(1)));
+    assert!(code == 8 && err.contains("is being repaired"), "{code}: {err}");
     for child in &mut children {
         // Nobody has a ready line.
         child.kill().unwrap();
@@ -129,4 +146,87 @@ fn the_same_damage_on_all_keeps_all_from_serving() {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         assert_eq!(line, "");
     }
+}
+
+/// Segments and snapshots that lie below `data`, by how their names end.
+fn files(data: &Path, folder: &str, ending: &str) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        std::fs::read_dir(data.join(folder)).unwrap().map(|file| file.unwrap().path()).collect();
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
+    files
+}
+
+/// Trades until the nodes at these places have taken two snapshots more: then their logs begin behind the first of them.
+fn pass_by(cluster: &Cluster, client: &mut Client, places: [usize; 2]) {
+    let snapshots = || {
+        places.map(|place| status(&cluster.data(place), &[])["disk"]["snapshot_index"].as_u64().unwrap_or(0))
+    };
+    for _ in 0..2 {
+        let before = snapshots();
+        while snapshots().iter().zip(before).any(|(now, before)| *now == before) {
+            cluster.log_on(client);
+            for _ in 0..64 {
+                let id = format!("order-{}", client.heard.len());
+                client.send(&id, Side::Sell, "0.001");
+                client.report(&id, "0");
+            }
+            client.log_out();
+        }
+    }
+}
+
+#[test]
+fn what_only_a_snapshot_has_comes_back_and_a_new_node_joins_from_one() {
+    let mut cluster =
+        Cluster::new("repair-snapshot", "[snapshots]\njournal_bytes = 1048576\ninterval_ms = 100\n");
+    cluster.begin();
+    let leader = cluster.leader();
+    let (follower, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let mut client = Client::new("CLIENT1");
+    agree(&cluster);
+    let data = cluster.data(follower);
+    // First an entry is lost that lies before all logs begin; then the snapshot that took its place.
+    for (said, damaged) in [("a snapshot adopted", "j"), ("the state fetched", "snap")] {
+        assert!(cluster.nodes[follower].take().unwrap().stop().success());
+        if damaged == "j" {
+            pass_by(&cluster, &mut client, [leader, other]);
+            let (path, at, _) = blocks(&data).pop().unwrap();
+            flip(&path, at + 150);
+        } else {
+            files(&data, "snap", ".snap").iter().for_each(|path| flip(path, 300));
+        }
+        let mut child = launch(&cluster, follower);
+        let mut log = BufReader::new(child.stderr.take().unwrap());
+        read_until(&mut log, said);
+        read_until(&mut log, "the journal is repaired");
+        cluster.nodes[follower] = Some(Node::when_ready(child));
+        agree(&cluster);
+        assert!(!files(&data, "j", ".seg.aside").is_empty(), "the log has begun anew");
+    }
+    // A blank disk: the others have no log that begins with the first entry.
+    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let pki = cluster.pki();
+    assert_eq!(run(sicil(["pki", "issue", "--node", "4", "--dir"]).arg(&pki)).0, 0);
+    write_config(&cluster, &address);
+    let (code, _, err) = cluster.init(3, &["--join"]);
+    assert_eq!(code, 0, "{err}");
+    let child = Node::launch(&cluster.data(3), &cluster.config(3));
+    let mut add = sicil(["add-member", "--node", "4", "--address", &address, "--data"]);
+    let (code, out, err) = run(add.arg(cluster.data(cluster.leader())));
+    assert_eq!(code, 0, "{out}{err}");
+    cluster.nodes.push(Some(Node::when_ready(child)));
+    assert!(!files(&cluster.data(3), "j", ".seg.aside").is_empty(), "it has joined from a snapshot");
+    let report = loop {
+        let [new, led] = [3, leader].map(|place| status(&cluster.data(place), &["--hash"]));
+        if new["state_seq"] == led["state_seq"] {
+            assert_eq!(new["state_hash"], led["state_hash"]);
+            break new;
+        }
+    };
+    assert!(report["disk"]["snapshot_index"].as_u64().is_some(), "{report:#}");
+    // It counts: of the four three are left.
+    cluster.nodes[other].take().unwrap().kill();
+    cluster.log_on(&mut client);
+    client.send("last", Side::Sell, "0.001");
+    client.report("last", "0");
 }

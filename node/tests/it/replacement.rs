@@ -74,7 +74,7 @@ fn members(data: &Path) -> Value {
 }
 
 /// The new node's file, made from another one's as the page says.
-fn write_config(cluster: &Cluster, address: &str) -> PathBuf {
+pub(crate) fn write_config(cluster: &Cluster, address: &str) -> PathBuf {
     let other = fs::read_to_string(cluster.config(0)).unwrap();
     let listens = other.lines().find(|line| line.starts_with("peers = ")).unwrap();
     let text = other
