@@ -6,10 +6,11 @@
 //! a majority agrees is wrong: it takes part in nothing any more, in no later life either, and ends. Without a
 //! majority everybody stands still. That is safe because the log itself is not in doubt, only what followed from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use journal::Disk;
 use journal::divergence::{Divergence as Kept, Outvoted, Quarantine};
+use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use protocol::frame::Frame;
 use protocol::hash::Hash;
 use protocol::{Index, NodeId, Seq};
@@ -134,12 +135,58 @@ impl<D: Disk> Replica<D> {
         let tick = self.transfers.ticks;
         let interval = BEATS_PER_CLAIM * self.timing.heartbeat_ticks as u64;
         let (seq, hash) = self.apply.newest_effects();
-        let divergence = &mut self.divergence;
-        if tick - divergence.claimed_tick < interval || divergence.claimed_seq == seq {
+        if tick - self.divergence.claimed_tick < interval {
             return;
         }
-        (divergence.claimed_tick, divergence.claimed_seq) = (tick, seq);
-        self.tell_all(Effects::Claim { seq, hash });
+        self.divergence.claimed_tick = tick;
+        self.ask_about_snapshot();
+        if std::mem::replace(&mut self.divergence.claimed_seq, seq) != seq {
+            self.tell_all(Effects::Claim { seq, hash });
+        }
+    }
+
+    /// Snapshots whose effects a majority has: they may be handed on. A replica that has gone wrong hands nothing on that it made
+    /// since.
+    pub(crate) fn mark_verified(&mut self) {
+        if self.snapshots.unverified.is_empty() {
+            return;
+        }
+        let verified = self.seq_verified();
+        let agrees = |header: &mut SnapshotHeader| header.next_seq <= verified.next();
+        while let Some(header) = self.snapshots.unverified.pop_front_if(agrees) {
+            self.raft.mut_store().snapshot_verified(&header);
+        }
+    }
+
+    /// An earlier life has taken snapshots without hearing that a majority has their effects.
+    pub(crate) fn find_unverified(&mut self) -> Result<(), StartFault> {
+        let mut journal = self.raft.store().journal();
+        let (owner, marked) = (journal.identity(), journal.marked());
+        let kept = snapshot_file::kept(journal.disk_mut(), &owner)?;
+        let mut unverified = VecDeque::new();
+        for kept in kept.iter().filter(|kept| kept.index > marked) {
+            match snapshot_file::peek(journal.disk_mut(), &kept.file) {
+                Ok((header, _)) if journal.term(header.index) == Some(header.term) => {
+                    unverified.push_front(header)
+                }
+                Err(SnapshotFault::Disk(fault)) => return Err(fault.into()),
+                // It is handed to nobody, and the start has told of it.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        drop(journal);
+        unverified.iter().for_each(|header| self.raft.mut_store().snapshot_taken(header.index));
+        self.snapshots.unverified = unverified;
+        Ok(())
+    }
+
+    /// Of the oldest snapshot that waits for a majority's word: whoever claims nothing new has to be asked.
+    fn ask_about_snapshot(&mut self) {
+        let Some(header) = self.snapshots.unverified.front() else { return };
+        let seq = Seq(header.next_seq.0 - 1);
+        if let Remembered::Known(recorded) = self.apply.remembered(seq) {
+            self.tell_all(Effects::Ask { seq, recorded });
+        }
     }
 
     fn compare_claims(&mut self) {

@@ -35,6 +35,8 @@ pub(crate) struct Log<D: Disk> {
     base_next_seq: Seq,
     /// A peer needs a snapshot, and none that is here serves.
     snapshot_wanted: Cell<bool>,
+    /// The last entry of the newest snapshot that was taken and that no majority is known to agree with yet.
+    unverified: Option<Index>,
     /// A peer has found a snapshot unfit: those up to this entry are offered to nobody.
     unfit: Option<Index>,
 }
@@ -50,6 +52,7 @@ impl<D: Disk> Log<D> {
             base,
             base_next_seq,
             snapshot_wanted: Cell::new(false),
+            unverified: None,
             unfit: None,
         }
     }
@@ -107,6 +110,7 @@ impl<D: Disk> Log<D> {
         membership: Membership,
     ) -> Result<(), JournalFault> {
         self.journal.get_mut().begin_anew(beside, header)?;
+        self.unverified = None;
         self.unapplied.get_mut().clear();
         (self.base, self.base_next_seq, self.membership) = (header.index, header.next_seq, membership);
         self.membership_changes += 1;
@@ -135,15 +139,23 @@ impl<D: Disk> Log<D> {
     /// A snapshot was taken.
     pub(crate) fn snapshot_taken(&mut self, index: Index) {
         self.unfit = self.unfit.filter(|unfit| *unfit > index);
+        self.unverified = self.unverified.max(Some(index));
     }
 
-    /// The newest snapshot that `to` can start from: it knows `to` as a member, and the log goes on from it. The bytes travel
-    /// on their own; what Raft carries is by what they are recognised.
+    /// A majority has the effects that the snapshot of `header` follows from: from here on it may be handed on, by later lives too.
+    pub(crate) fn snapshot_verified(&mut self, header: &SnapshotHeader) {
+        self.journal.get_mut().snap_mark(header.index, header.term, header.state_hash);
+        self.unverified = self.unverified.filter(|unverified| *unverified > header.index);
+    }
+
+    /// The newest snapshot that `to` can start from: it knows `to` as a member, a majority has the effects that it follows from, and the
+    /// log goes on from it. The bytes travel on their own; what Raft carries is by what they are recognised.
     fn offer(&self, from: Index, to: NodeId) -> Option<Snapshot> {
         let mut journal = self.journal.borrow_mut();
         let owner = journal.identity();
         let kept = snapshot_file::kept(journal.disk_mut(), &owner).ok()?;
-        kept.iter().find_map(|kept| {
+        let marked = journal.marked();
+        kept.iter().filter(|kept| kept.index <= marked).find_map(|kept| {
             let (header, file) = snapshot_file::peek(journal.disk_mut(), &kept.file).ok()?;
             let membership = Membership::read(&header.conf_state)?;
             let conf_state = membership.conf_state();
@@ -359,7 +371,9 @@ impl<D: Disk> Storage for Log<D> {
 
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let offer = self.offer(Index(request_index), NodeId(to));
-        self.snapshot_wanted.set(self.snapshot_wanted.get() || offer.is_none());
+        // One that waits for a majority's word is as good as there.
+        let is_missing = offer.is_none() && self.unverified.is_none();
+        self.snapshot_wanted.set(self.snapshot_wanted.get() || is_missing);
         offer.ok_or(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }

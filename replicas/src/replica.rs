@@ -156,6 +156,7 @@ impl<D: Disk> Replica<D> {
             worked = true;
         }
         self.step_divergence()?;
+        self.mark_verified();
         worked |= self.serve_transfers();
         worked |= self.answer_repairs();
         self.step_fetch(now, events)?;
@@ -536,6 +537,8 @@ impl<D: Disk> Replica<D> {
         let index = self.apply.index();
         if !is_due
             || self.snapshots.writing
+            // Of the two that are kept one may be handed on.
+            || !self.snapshots.unverified.is_empty()
             || self.apply.halted().is_some()
             || self.apply.doubt().is_some()
             || !self.is_caught_up()
@@ -576,8 +579,11 @@ impl<D: Disk> Replica<D> {
         self.snapshots.writing = false;
         match result {
             Ok(SnapshotWritten { header }) => {
-                self.raft.mut_store().snapshot_taken(header.index);
-                self.raft.store().journal().snap_mark(header.index, header.term, header.state_hash);
+                // One that came from a peer meanwhile is newer, and was verified by others.
+                if header.index > self.raft.store().journal().marked() {
+                    self.raft.mut_store().snapshot_taken(header.index);
+                    self.snapshots.unverified.push_back(header.clone());
+                }
                 self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
                 self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
                 self.snapshots.fault = None;

@@ -3,6 +3,8 @@
 //! Until a follower can take them, the state is copied on the apply thread and everything slow (serialising,
 //! compressing, three syncs) happens wherever the caller runs [`SnapshotJob::write`].
 
+use std::collections::VecDeque;
+
 use engine::Engine;
 use journal::meta::MetaView;
 use journal::outbox::{self, Damage, Outbox};
@@ -46,6 +48,8 @@ pub(crate) struct Progress {
     /// When the last attempt began.
     pub(crate) began: MonoNanos,
     pub(crate) writing: bool,
+    /// Durable, and not yet known to follow from effects that a majority has; oldest first.
+    pub(crate) unverified: VecDeque<SnapshotHeader>,
     /// Why the last attempt failed, or what is wrong with a snapshot newer than the one that this process began with.
     pub(crate) fault: Option<SnapshotFault>,
 }
@@ -57,6 +61,7 @@ impl Progress {
         (self.replayed_to, self.replayed_bytes) = (index, 0);
         (self.counted_bytes, self.attempted_bytes) = (written_bytes, written_bytes);
         self.fault = None;
+        self.unverified.clear();
     }
 }
 

@@ -68,6 +68,7 @@ impl<D: Disk> Replica<D> {
         let mut replica = Self::start(base, journal, outbox, options, journal_options.nonce_seed)?;
         replica.apply.know_outvoted(kept.outvoted.iter().map(|outvoted| (outvoted.seq, outvoted.recorded)));
         replica.divergence = Divergence::new(kept);
+        replica.find_unverified()?;
         Ok(replica)
     }
 

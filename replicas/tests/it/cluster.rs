@@ -195,8 +195,15 @@ impl Cluster {
     pub(crate) fn snapshot(&mut self, node: u64) -> Index {
         // Further apart than any policy wants them.
         self.millis += 2_000;
+        // The one before may still wait for a majority's word.
+        let job = loop {
+            let replica = self.running.get_mut(&node).unwrap();
+            if let Some(job) = replica.begin_snapshot(at(self.millis).mono) {
+                break job;
+            }
+            self.tick();
+        };
         let replica = self.running.get_mut(&node).unwrap();
-        let job = replica.begin_snapshot(at(self.millis).mono).unwrap();
         replica.end_snapshot(job.write(self.besides.get_mut(&node).unwrap()));
         assert_eq!(replica.status().snapshot_fault, None);
         replica.status().snapshot_index.unwrap()
