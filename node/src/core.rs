@@ -254,7 +254,9 @@ impl Core {
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
         self.write_clients(now);
-        self.snapshots.step(&mut self.replica, now.mono);
+        if let Some(nanos) = self.snapshots.step(&mut self.replica, self.clock) {
+            self.publisher.counters.observe_snapshot(nanos);
+        }
         self.publisher.record(&self.replica.take_latencies());
         for line in self.replica.take_raft_log() {
             if line.is_warning {

@@ -119,9 +119,21 @@ pub(crate) struct Counters {
     pub(crate) connections_open: u64,
     /// Those that are served by the leader, through this node.
     pub(crate) connections_relayed: u64,
+    /// Snapshots begun.
+    pub(crate) snapshots: u64,
+    /// Time for which nothing else was done because the state was copied for them: all of it, and the longest.
+    pub(crate) snapshot_pause_ns: u64,
+    pub(crate) snapshot_pause_max_ns: u64,
 }
 
 impl Counters {
+    /// Counts a snapshot for which the state was copied in so many nanoseconds.
+    pub(crate) fn observe_snapshot(&mut self, nanos: u64) {
+        self.snapshots += 1;
+        self.snapshot_pause_ns += nanos;
+        self.snapshot_pause_max_ns = self.snapshot_pause_max_ns.max(nanos);
+    }
+
     /// Counts what follows from an event.
     pub(crate) fn observe(&mut self, event: &Event) {
         self.outputs += u64::from(event.output.is_some());
@@ -236,6 +248,7 @@ pub(crate) fn render(published: &Published) -> String {
     if let Some(members) = &published.members {
         page.members(members);
     }
+    page.snapshots(counters);
     page.latencies(&published.latencies);
     page.0
 }
@@ -321,6 +334,20 @@ impl Page {
                 self.sample(name, &format!("{{node=\"{}\"}}", member.node), value);
             }
         }
+    }
+
+    fn snapshots(&mut self, counters: &Counters) {
+        let name = "sicil_snapshot_pause_seconds";
+        self.family(
+            name,
+            "summary",
+            "Time in which the state was copied for a snapshot, and nothing else was done.",
+        );
+        self.line(format_args!("{name}_sum {}", Seconds(counters.snapshot_pause_ns)));
+        self.line(format_args!("{name}_count {}", counters.snapshots));
+        let name = "sicil_snapshot_pause_max_seconds";
+        self.family(name, "gauge", "The longest of these times.");
+        self.line(format_args!("{name} {}", Seconds(counters.snapshot_pause_max_ns)));
     }
 
     fn latencies(&mut self, latencies: &Latencies) {

@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use journal::disk::DiskOperation;
 use journal::snapshot_file::SnapshotFault;
 use journal::{Dir, DiskCause, DiskFault, FileDisk, FileRef};
-use protocol::MonoNanos;
 use replicas::{Replica, SnapshotWritten};
 
+use crate::clock::Clock;
 use crate::threads;
 
 /// Each snapshot is written through a handle of its own, so that nothing that becomes of its thread ends the next one.
@@ -26,20 +26,23 @@ impl Snapshots {
     }
 
     /// Begins the snapshot that is due, and hands back the one that is done. Never waits, except for the copy of the
-    /// state.
-    pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) {
+    /// state: returns how long that took.
+    pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>, clock: Clock) -> Option<u64> {
         if let Some(thread) = self.writing.take_if(|thread| thread.is_finished()) {
             Self::end(replica, thread);
         }
         if self.writing.is_some() {
-            return;
+            return None;
         }
-        let Some(job) = replica.begin_snapshot(now) else { return };
+        let began = clock.mono();
+        let job = replica.begin_snapshot(began)?;
+        let nanos = clock.mono().since(began);
         let mut disk = self.disk.beside();
         match threads::start("snapshot", move || job.write(&mut disk)) {
             Ok(thread) => self.writing = Some(thread),
             Err(error) => settle(replica, Err(not_started(&error))),
         }
+        Some(nanos)
     }
 
     fn end(replica: &mut Replica<FileDisk>, thread: JoinHandle<Ended>) {
