@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use journal::divergence::{self, Divergence};
 use journal::meta::{META_BYTES, Meta, MetaView};
 use journal::reader::{Reader, ReaderFault, SEGMENT_BYTES_MAX};
 use journal::segment::{SECTOR_BYTES, SegmentName};
@@ -74,6 +75,8 @@ pub(crate) struct Folder {
     pub(crate) snapshots: Vec<SnapshotFile>,
     /// Snapshot files, whole or not.
     pub(crate) snapshot_files: usize,
+    /// What the replica knew of effects that differed from those of others.
+    pub(crate) divergence: Divergence,
     pub(crate) findings: Vec<Finding>,
 }
 
@@ -94,11 +97,18 @@ impl Folder {
             }
             Err(fault) => return Err(fault.into()),
         };
-        let mut folder =
-            Self { segments_in, reader, snapshots: Vec::new(), snapshot_files: 0, findings: Vec::new() };
+        let mut folder = Self {
+            segments_in,
+            reader,
+            snapshots: Vec::new(),
+            snapshot_files: 0,
+            divergence: Divergence::default(),
+            findings: Vec::new(),
+        };
         folder.look_at_names()?;
         folder.look_at_meta(&dir.join("meta"))?;
         folder.look_at_snapshots(&snapshots_in)?;
+        folder.look_at_divergence(dir)?;
         Ok(folder)
     }
 
@@ -177,6 +187,25 @@ impl Folder {
             if !is_hint_or_blank(slot, page) {
                 let place = format!("meta:{}", slot * BLOCK_ALIGN);
                 self.findings.push(Finding::damage("a hint of meta is damaged").at(place));
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_divergence(&mut self, dir: &Path) -> Result<(), OpenFault> {
+        let name = divergence::file().name;
+        let path = dir.join(&*name);
+        let mut bytes = Vec::new();
+        match read(&path, divergence::BYTES_MAX as u64 + 1, &mut bytes) {
+            Ok(()) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(OpenFault::Io { path, error }),
+        }
+        match Divergence::read(&bytes) {
+            Some(divergence) => self.divergence = divergence,
+            None => {
+                let what = "the file is damaged: it may say that this replica was found to be wrong";
+                self.findings.push(Finding::damage(what).at(name));
             }
         }
         Ok(())

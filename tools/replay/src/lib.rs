@@ -17,6 +17,7 @@ mod folder;
 mod log;
 mod out;
 mod outcome;
+mod outvoted;
 mod render;
 mod rerun;
 mod show;

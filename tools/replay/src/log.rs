@@ -263,12 +263,15 @@ impl Log {
     /// What was damaged once and brought back from peers is never silent.
     fn judge_repairs(&mut self) {
         for repairs in &self.survey.repaired {
+            let by = |header: &SegmentExtent| header.repairs == Some(*repairs);
+            let at = self.segments.iter().position(by);
+            let how =
+                if at == Some(0) { "begins anew here, with a peer's snapshot," } else { "goes on here" };
             let what = format!(
-                "the log goes on here behind damage in segment {}: blocks up to {} are given up, and entries up to {} of term {} were brought back from peers",
+                "the log {how} behind damage in segment {}: blocks up to {} are given up, and entries up to {} of term {} were brought back from peers",
                 repairs.behind_segno, repairs.given_up_to, repairs.reach_index, repairs.reach_term
             );
-            let by = |header: &SegmentExtent| header.repairs == Some(*repairs);
-            let place = self.segments.iter().find(|segment| by(segment)).map(|segment| segment.name);
+            let place = at.and_then(|at| self.segments.get(at)).map(|segment| segment.name);
             self.findings.push(Finding::new(Grade::Notice, what).at(place.unwrap_or_default()));
         }
     }

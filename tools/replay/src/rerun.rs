@@ -13,6 +13,7 @@ use protocol::{Index, Seq, UnixNanos};
 use crate::entries::Entry;
 use crate::finding::{Finding, Grade};
 use crate::log::Log;
+use crate::outvoted::Verdicts;
 
 /// Entries whose hashes are remembered. A proposer records that of at most `IN_FLIGHT_ENTRIES_MAX` entries ago, or of
 /// the last one before its term began.
@@ -42,6 +43,8 @@ pub(crate) struct Rerun {
     /// Up to here the journal has recorded what followed.
     pub(crate) recorded_to: Seq,
     pub(crate) origin: String,
+    /// What replicas have decided about effects that differed.
+    pub(crate) verdicts: Verdicts,
     skips: Skips,
     recent: VecDeque<(Seq, Hash)>,
     produced: Vec<Event>,
@@ -59,6 +62,7 @@ impl Rerun {
             not_compared: 0,
             recorded_to: Seq::ZERO,
             origin,
+            verdicts: Verdicts::of(&log.folder.divergence),
             skips: log.skips.clone(),
             recent: VecDeque::from([(seq, effect_hash)]),
             produced: Vec::new(),
@@ -213,6 +217,7 @@ impl Rerun {
             self.recent.pop_front();
         }
         self.recent.push_back((*seq, effects.0));
+        self.verdicts.reach(*seq, effects.0);
     }
 
     /// What the proposer had seen follow must be what followed here.
@@ -232,6 +237,11 @@ impl Rerun {
             return Err(Box::new(Finding::damage(what)));
         };
         let computed = self.recent.get(at).map_or(Hash::ZERO, |(_, hash)| *hash);
+        if computed != recorded
+            && self.verdicts.is_outvoted(entry.frame.header.index, seq, recorded, computed)
+        {
+            return Ok(());
+        }
         if computed != recorded {
             let what = format!("the effects up to seq {seq} are others than were recorded");
             return Err(Box::new(Finding::damage(what).differs(recorded, computed)));

@@ -123,6 +123,7 @@ fn rerun_all(
         findings.push(finding.seq(rerun.engine.seq_applied()));
     }
     findings.extend(of_other_cluster(log, rerun));
+    findings.extend(rerun.verdicts.findings());
     if let Some(finding) = stopped {
         let what = format!("{}; nothing behind it was re-run", finding.what);
         findings.push(Finding { what, ..finding });

@@ -17,7 +17,7 @@ use crate::world::{Plan, build};
 
 /// How far the forger goes.
 #[derive(Clone, Copy, PartialEq)]
-enum Forgery {
+pub(crate) enum Forgery {
     /// Checksums of frames and blocks, and the links between blocks.
     Checksums,
     /// The hash chain, too.
@@ -25,7 +25,7 @@ enum Forgery {
 }
 
 /// Edits frames in all segments below `dir`, and puts right what `forgery` says.
-fn rewrite(dir: &Path, forgery: Forgery, edit: &mut dyn FnMut(&mut [u8])) {
+pub(crate) fn rewrite(dir: &Path, forgery: Forgery, edit: &mut dyn FnMut(&mut [u8])) {
     let mut files: Vec<_> = fs::read_dir(dir.join("j")).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     let (mut chain, mut last_block_crc) = (Hash::ZERO, 0);
