@@ -141,9 +141,9 @@ impl Host {
     }
 
     /// The log was found to be damaged. What has become durable of the write that was under way is in front of the repair.
-    pub(crate) fn is_damaged(&mut self) -> Result<(), Violation> {
+    pub(crate) fn is_damaged(&mut self, witness: &Witness) -> Result<(), Violation> {
         let disk = self.disk();
-        self.witness_repair()?;
+        self.witness_repair(witness)?;
         if self.damaged.is_none() {
             self.damaged = Some(self.mirror.chains());
         }
@@ -152,8 +152,9 @@ impl Host {
     }
 
     /// Takes note of what a turn of a repair made durable: committed entries are written again.
-    pub(crate) fn witness_repair(&mut self) -> Result<(), Violation> {
+    pub(crate) fn witness_repair(&mut self, witness: &Witness) -> Result<(), Violation> {
         let disk = self.disk();
+        self.witness_beginning(witness)?;
         if self.mirror.go_on_behind_damage(&disk) {
             disk.repaired();
         }
@@ -166,7 +167,7 @@ impl Host {
         disk.settle();
         self.witness_beginning(witness)?;
         if let Some(durable) = self.damaged.take() {
-            self.witness_repair()?;
+            self.witness_repair(witness)?;
             return witness.has_back(&durable, &self.mirror);
         }
         self.mirror.take(&disk, self.committed)

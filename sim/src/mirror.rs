@@ -103,7 +103,10 @@ impl Mirror {
     /// of a repair are taken. Returns whether it does so since the last call.
     pub fn go_on_behind_damage(&mut self, disk: &SimDisk) -> bool {
         let before = self.repaired_by;
-        let repairs = headers(disk).filter(|header| header.segno > before && header.repairs.is_some());
+        // One that is to begin the log anew counts no earlier than its snapshot.
+        let counts = |header: &SegmentHeader| !header.begins_anew || goes_on_from_snapshot(disk, header);
+        let repairs =
+            headers(disk).filter(|header| header.segno > before && header.repairs.is_some()).filter(counts);
         for SegmentHeader { segno, first_index, repairs, .. } in repairs.collect::<Vec<_>>() {
             self.repaired_by = segno;
             self.entries.split_off(&first_index);
@@ -228,12 +231,16 @@ fn survey(disk: &SimDisk, visit: &mut dyn FnMut(&Frame<'_>)) -> Findings {
 
 /// Behind which entry the newest segment that begins anew does so, if the snapshot that it goes on from has its name.
 fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
-    let SegmentHeader { epoch, segno, first_index, prev_term: term, prev_chain: chain, .. } =
-        headers(disk).rev().find(|header| header.begins_anew)?;
+    let header = headers(disk).rev().find(|header| header.begins_anew)?;
+    let SegmentHeader { segno, first_index, prev_term: term, prev_chain: chain, .. } = header;
     let index = Index(first_index.0 - 1);
-    let snapshot = snapshot_file::file(epoch, index);
-    let is_named = disk.peek_names(Dir::Snapshots).iter().any(|name| **name == *snapshot.name);
-    is_named.then_some(Beginning { index, term, chain, segno })
+    goes_on_from_snapshot(disk, &header).then_some(Beginning { index, term, chain, segno })
+}
+
+/// Whether the snapshot in front of a segment that begins anew has its name.
+fn goes_on_from_snapshot(disk: &SimDisk, header: &SegmentHeader) -> bool {
+    let snapshot = snapshot_file::file(header.epoch, Index(header.first_index.0 - 1));
+    disk.peek_names(Dir::Snapshots).iter().any(|name| **name == *snapshot.name)
 }
 
 /// Whole headers of segments on `disk`, in order.

@@ -398,7 +398,7 @@ impl World {
     fn damaged(&mut self, place: usize, before: &Before, fault: &StartFault) -> Result<(), Violation> {
         let host = &mut self.hosts[place];
         before.refused(&host.disk(), fault)?;
-        host.is_damaged()?;
+        host.is_damaged(&self.witness)?;
         host.busy = true;
         self.trace.sometimes("log damaged among others");
         self.checkers.iter_mut().for_each(|checker| checker.started(place));
@@ -422,7 +422,7 @@ impl World {
             Turn::Aborted(fault) => return self.aborted(place, &fault),
             Turn::Worked | Turn::Idle => {}
         }
-        host.witness_repair()?;
+        host.witness_repair(&self.witness)?;
         for message in &messages {
             self.network.send(self.now, message);
         }
