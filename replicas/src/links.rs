@@ -89,6 +89,9 @@ pub struct Links {
     silent_since: BTreeMap<GatewayId, MonoNanos>,
     began: MonoNanos,
     next_lease_check: MonoNanos,
+    /// By gateway: the process whose start is on its way and not applied. Until it is, nobody else is let in under that
+    /// id: what they submitted would come behind the start, and be counted as the new process's.
+    starting: BTreeMap<GatewayId, u64>,
     /// Leases that ended here.
     pub leases_ended: u64,
 }
@@ -177,9 +180,10 @@ impl Links {
         self.mind_the_lead(now, replica);
         let leader = replica.leader();
         let mut worked = false;
+        self.starting.retain(|gateway, instance| runs(replica, *gateway) != Some(*instance));
         for link in self.links.values_mut() {
             worked |= if self.term.is_some() {
-                link.serve(now, replica)
+                link.serve(now, &mut self.starting, replica)
             } else if matches!(link.state, State::Greeted { .. })
                 && replica.leading_term().is_none()
                 && leader.is_some()
@@ -218,6 +222,7 @@ impl Links {
         let leads = replica.leading_term();
         if self.term.is_some() && self.term != leads {
             self.term = None;
+            self.starting.clear();
             let leader = replica.leader();
             for link in self.links.values_mut() {
                 link.end(Some(FromCluster::Elsewhere { leader }));
@@ -263,6 +268,11 @@ impl Links {
 
 fn system_header() -> RecordHeader {
     RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() }
+}
+
+/// The process that runs under an id, by what is applied.
+fn runs<D: Disk>(replica: &Replica<D>, gateway: GatewayId) -> Option<u64> {
+    replica.engine().gateway(gateway).map(|view| view.instance)
 }
 
 impl Link {
@@ -311,10 +321,15 @@ impl Link {
     }
 
     /// In the leader's term.
-    fn serve<D: Disk>(&mut self, now: MonoNanos, replica: &mut Replica<D>) -> bool {
-        let runs = replica.engine().gateway(self.gateway).map(|view| view.instance);
+    fn serve<D: Disk>(
+        &mut self,
+        now: MonoNanos,
+        starting: &mut BTreeMap<GatewayId, u64>,
+        replica: &mut Replica<D>,
+    ) -> bool {
+        let runs = runs(replica, self.gateway);
         match self.state {
-            State::Greeted { instance, resume } => self.greet(instance, resume, runs, now, replica),
+            State::Greeted { instance, resume } => self.greet(instance, resume, now, starting, replica),
             State::Starting { instance } if runs == Some(instance) => {
                 self.open(instance, replica.here(), replica);
                 true
@@ -332,10 +347,14 @@ impl Link {
         &mut self,
         instance: u64,
         resume: Option<Cursor>,
-        runs: Option<u64>,
         now: MonoNanos,
+        starting: &mut BTreeMap<GatewayId, u64>,
         replica: &mut Replica<D>,
     ) -> bool {
+        if starting.get(&self.gateway).is_some_and(|starts| *starts != instance) {
+            return false;
+        }
+        let runs = runs(replica, self.gateway);
         match resume {
             Some(_) if runs != Some(instance) => self.end(Some(FromCluster::Superseded)),
             Some(cursor) if !replica.knows_since(cursor) => self.end(Some(FromCluster::TooFarBehind)),
@@ -347,6 +366,7 @@ impl Link {
                 if replica.sequencer().submit(&system_header(), now, &start.into()).is_err() {
                     return false;
                 }
+                starting.insert(self.gateway, instance);
                 self.state = State::Starting { instance };
             }
         }

@@ -6,6 +6,7 @@ mod cluster;
 mod crashing;
 mod divergence;
 mod handover;
+mod links;
 mod reads;
 mod repair;
 mod repair_snapshot;
