@@ -230,7 +230,7 @@ impl Core {
     /// One bounded bite of everything. Returns whether there was anything to do.
     fn turn(&mut self, now: Now) -> Result<bool, CoreFault> {
         let mut worked = self.answer_operator(now);
-        worked |= self.hear_peers()?;
+        worked |= self.hear_peers(now.mono)?;
         // Clients are served by the cluster's time, which is not this machine's.
         let own = now;
         let now = self.replica.cluster_time(own);
@@ -270,13 +270,13 @@ impl Core {
     }
 
     /// Takes what other nodes sent: a bounded bite.
-    fn hear_peers(&mut self) -> Result<bool, CoreFault> {
+    fn hear_peers(&mut self, now: MonoNanos) -> Result<bool, CoreFault> {
         let Some(peers) = &mut self.peers else { return Ok(false) };
         let changes = self.replica.membership_changes();
         if self.followed_changes.replace(changes) != Some(changes) {
             peers.follow(self.replica.membership());
         }
-        peers.call_back();
+        peers.call_back(now);
         for node in peers.take_unreachable() {
             self.replica.report_unreachable(node);
         }

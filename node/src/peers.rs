@@ -22,7 +22,6 @@ mod slot;
 mod tests;
 mod uplink;
 
-use std::collections::BTreeSet;
 use std::net::{SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -40,6 +39,7 @@ pub(crate) use self::credentials::Credentials;
 use self::endpoint::Endpoints;
 use self::identity::Party;
 pub(crate) use self::line::GatewayLine;
+use self::roster::Roster;
 use self::slot::{Parcel, Slot};
 pub(crate) use self::uplink::{ClusterLine, Dialer};
 use crate::fault::NodeFault;
@@ -169,8 +169,7 @@ struct Peer {
 pub(crate) struct Peers {
     /// In order of id.
     peers: Vec<Peer>,
-    /// In this node's own file, whose word on addresses counts for itself.
-    configured: BTreeSet<NodeId>,
+    roster: Roster,
     /// Gateway processes that have connected.
     gateways: mpsc::Receiver<GatewayLine>,
     endpoints: Arc<Endpoints>,
@@ -210,7 +209,7 @@ impl Peers {
         let (gateway_lines, gateways) = mpsc::channel(GATEWAYS_WAITING_MAX);
         let mut peers = Self {
             peers: Vec::new(),
-            configured: settings.peers.iter().map(|peer| peer.id).collect(),
+            roster: Roster::of_file(settings.peers.iter().map(|peer| peer.id)),
             gateways,
             endpoints: Arc::clone(&endpoints),
             runtime: runtime.handle().clone(),

@@ -59,6 +59,9 @@ pub enum ReceiveFault {
     /// Its sender is no member any more: it neither votes nor disturbs.
     #[error("node {0} was removed from the cluster")]
     Removed(NodeId),
+    /// Its sender is no member that we know of, and a leader is heard: nobody is waited for who could be one.
+    #[error("node {0} is no member, and there is a leader")]
+    Stranger(NodeId),
     /// Raft refuses it; nothing has changed.
     #[error("raft: {0}")]
     Raft(#[from] raft::Error),
@@ -221,6 +224,9 @@ impl<D: Disk> Replica<D> {
         if message::transfer::is_transfer(bytes) {
             return Ok(self.take_transfer(from, bytes)?);
         }
+        if !self.hears_out(from) {
+            return Err(ReceiveFault::Stranger(from));
+        }
         let to = NodeId(self.raft.raft.id);
         let epoch = self.raft.store().journal().identity().epoch;
         let message = message::decode(Envelope { epoch, from, to }, bytes)?;
@@ -234,6 +240,16 @@ impl<D: Disk> Replica<D> {
             return if is_voter { Err(regressed) } else { Ok(()) };
         }
         Ok(self.receive(message)?)
+    }
+
+    /// Whether `from` may speak as a part of Raft now. A message with a higher term, from whomever, ends the leader's; so who
+    /// is no member is not listened to while a leader is heard. Without one, it may be a member that our log has yet to tell us
+    /// of: to be voted for, or leading already. One that follows a leader whom it does not know as a member hears that one.
+    fn hears_out(&self, from: NodeId) -> bool {
+        let raft = &self.raft.raft;
+        let leads = raft.state == StateRole::Leader;
+        let is_led = leads || (raft.leader_id != 0 && raft.election_elapsed < raft.election_timeout());
+        !is_led || raft.leader_id == from.0 || self.membership().rank(from).is_some()
     }
 
     /// The way to a peer is down: the leader stops streaming to it and probes.

@@ -120,7 +120,7 @@ async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Brea
     };
     let slot = endpoints.slots().get(&node).cloned();
     let Some(slot) = slot else {
-        if endpoints.was_removed(node) {
+        if endpoints.membership().is_removed(node) {
             connection.close(REMOVED_NODE.into(), b"this node was removed from the cluster");
             return Err(Breach::Removed(node));
         }

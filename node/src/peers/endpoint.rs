@@ -13,6 +13,7 @@ use quinn::{
     ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
     TransportConfig, VarInt,
 };
+use replicas::Membership;
 use rustix::net::sockopt;
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
@@ -65,8 +66,8 @@ pub(super) struct Endpoints {
     tls: Tls,
     transport: Arc<TransportConfig>,
     slots: Mutex<BTreeMap<NodeId, Arc<Slot>>>,
-    /// No new node gets an id up to this one: who has such an id and is no peer was removed.
-    ids_used_to: AtomicU64,
+    /// By the log, as far as this node has it.
+    membership: Mutex<Membership>,
     /// Nodes of the cluster that called and are no peers yet, and from where.
     callers: Mutex<BTreeMap<NodeId, SocketAddr>>,
     refused: AtomicU64,
@@ -115,7 +116,7 @@ impl Endpoints {
             tls,
             transport: Arc::new(dialling),
             slots: Mutex::new(BTreeMap::new()),
-            ids_used_to: AtomicU64::new(0),
+            membership: Mutex::new(Membership::default()),
             callers: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             complaints: Complaints::new(),
@@ -133,14 +134,9 @@ impl Endpoints {
         lock(&self.slots)
     }
 
-    /// No new node gets an id up to this one.
-    pub(super) fn set_ids_used_to(&self, node: NodeId) {
-        self.ids_used_to.store(node.0, Ordering::Relaxed);
-    }
-
-    /// Whether a node that is no peer was one.
-    pub(super) fn was_removed(&self, node: NodeId) -> bool {
-        node.0 <= self.ids_used_to.load(Ordering::Relaxed)
+    /// Who belongs to the cluster, by the log.
+    pub(super) fn membership(&self) -> MutexGuard<'_, Membership> {
+        lock(&self.membership)
     }
 
     /// Keeps that a node of the cluster calls from there, for the hot thread to decide.

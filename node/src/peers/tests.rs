@@ -5,10 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::thread::yield_now;
 
+use protocol::MonoNanos;
 use replicas::Membership;
 
 use super::accept::{WRONG_HELLO, WRONG_LENGTH};
 use super::greeting::{Greeting, HELLO_BYTES};
+use super::roster::{STRANGER_NANOS, STRANGERS_MAX};
 use super::*;
 use crate::pki;
 
@@ -259,7 +261,7 @@ fn who_calls_before_the_log_tells_of_it_is_called_back_and_who_was_removed_is_no
     // Up to five all ids are used, and two and four are no members: they were removed.
     first.follow(&Membership::of_founders(&[1, 3, 5].map(NodeId)));
     while first.report().iter().all(|peer| peer.node != NodeId(6) || !peer.connected) {
-        first.call_back();
+        first.call_back(MonoNanos(0));
         yield_now();
     }
     connected(&six);
@@ -267,8 +269,47 @@ fn who_calls_before_the_log_tells_of_it_is_called_back_and_who_was_removed_is_no
     for removed in [&two, &four] {
         until(|| removed.report()[0].fault.as_ref().is_some_and(|said| said.contains("was removed")));
     }
-    first.call_back();
+    first.call_back(MonoNanos(0));
     assert_eq!(first.report().iter().map(|peer| peer.node.0).collect::<Vec<_>>(), [6]);
+}
+
+#[test]
+fn who_calls_and_does_not_become_a_member_is_forgotten_and_never_one_of_many() {
+    let authority = Authority::new(1);
+    let first = socket();
+    let first_at = first.local_addr().unwrap();
+    let mut first = authority.start(1, first, &[]);
+    first.follow(&Membership::of_founders(&[1, 2].map(NodeId)));
+    let ids = 10..11 + STRANGERS_MAX as u64;
+    let strangers: Vec<_> = ids.map(|id| authority.start(id, socket(), &[(1, first_at)])).collect();
+    let peers = |first: &Peers| first.report().iter().map(|peer| peer.node).collect::<Vec<_>>();
+    let call_back = |first: &mut Peers, now, count| {
+        while peers(first).len() < count {
+            first.call_back(MonoNanos(now));
+            yield_now();
+        }
+    };
+    call_back(&mut first, 0, STRANGERS_MAX);
+    let known = peers(&first);
+    let left_out = strangers.iter().find(|stranger| !known.iter().any(|node| stranger.endpoints.is(*node)));
+    until(|| left_out.unwrap().report()[0].fault.as_ref().is_some_and(|said| said.contains("not known yet")));
+    first.call_back(MonoNanos(STRANGER_NANOS - 1));
+    assert_eq!(peers(&first), known, "who calls further on waits");
+    // A member that is in nobody's file is no stranger, and one of them becomes one.
+    let two = authority.start(2, socket(), &[(1, first_at)]);
+    call_back(&mut first, 0, STRANGERS_MAX + 1);
+    assert_eq!(peers(&first)[1..], known);
+    let member = known[0];
+    first.follow(&Membership::of_founders(&[NodeId(1), NodeId(2), member]));
+    drop((two, strangers));
+    let mut now = 0;
+    until(|| {
+        // Somebody's last call may be answered only now.
+        now += STRANGER_NANOS;
+        first.call_back(MonoNanos(now));
+        peers(&first).len() == 2
+    });
+    assert_eq!(peers(&first), [NodeId(2), member]);
 }
 
 #[test]

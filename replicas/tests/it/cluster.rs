@@ -25,7 +25,7 @@ pub(crate) struct Cluster {
     /// Those that ended by themselves because they had gone wrong.
     pub(crate) ended: BTreeMap<u64, ReplicaFault>,
     pub(crate) millis: u64,
-    /// Messages of removed members, which nobody takes.
+    /// Messages of who is no member, which nobody takes.
     pub(crate) refused: usize,
     /// What the network makes of a message: none where it is lost.
     pub(crate) network: fn(u64, NodeId, Outbound) -> Option<Outbound>,
@@ -263,7 +263,7 @@ impl Cluster {
             if let Some(replica) = self.running.get_mut(&outbound.to.0) {
                 match replica.receive_from(from, &outbound.bytes) {
                     Ok(()) | Err(ReceiveFault::Message(_)) => {}
-                    Err(ReceiveFault::Removed(_)) => self.refused += 1,
+                    Err(ReceiveFault::Removed(_) | ReceiveFault::Stranger(_)) => self.refused += 1,
                     Err(fault) => panic!("{fault}"),
                 }
             }

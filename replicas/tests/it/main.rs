@@ -12,6 +12,7 @@ mod repair;
 mod repair_snapshot;
 mod skip;
 mod start;
+mod strangers;
 mod transfer;
 
 use std::path::{Path, PathBuf};
