@@ -308,10 +308,20 @@ impl Cluster {
     pub(crate) fn define_further(&mut self, from: u32, to: u32) {
         let known = |replica: &Replica<Crashing>| replica.engine().definitions().len();
         let leader = self.leader();
-        let before = known(&self.running[&leader]);
-        define_assets(self.running.get_mut(&leader).unwrap(), from, to);
-        let expected = before + usize::try_from(to - from + 1).unwrap();
-        self.until("everybody knows them", |c| c.running.values().all(|replica| known(replica) == expected));
+        let expected = known(&self.running[&leader]) + usize::try_from(to - from + 1).unwrap();
+        let done = |cluster: &Self| cluster.running.values().all(|replica| known(replica) == expected);
+        for _ in 0..60 {
+            // What a leader has taken and not proposed when it loses the lead is gone, and is submitted again.
+            let leader = self.leader();
+            define_assets(self.running.get_mut(&leader).unwrap(), from, to);
+            for _ in 0..1_000 {
+                if done(self) {
+                    return;
+                }
+                self.tick();
+            }
+        }
+        panic!("not everybody knows them: {:#?}", self.statuses());
     }
 
     /// Everybody who runs comes to the same state.
