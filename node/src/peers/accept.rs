@@ -165,15 +165,25 @@ impl GatewayCaller {
     /// Carries its messages to the end of the connection; what it did wrong, if it did.
     async fn carry(self, endpoints: &Endpoints, gateways: &mpsc::Sender<GatewayLine>) -> Option<Breach> {
         let Self { connection, send, receive, gateway } = self;
+        // The one before it ends here, also if nobody has noticed yet that it is dead. So a gateway holds one at most.
+        if let Some(before) = endpoints.gateways().insert(gateway, connection.clone()) {
+            before.close(0_u32.into(), b"replaced");
+        }
         let (line, carrier) = line::line();
-        if gateways.send(GatewayLine { gateway, line }).await.is_err() {
-            return Some(Breach::Leaving);
+        let ended = if gateways.send(GatewayLine { gateway, line }).await.is_ok() {
+            (endpoints.wake)();
+            match carrier.carry(&connection, send, receive, &*endpoints.wake).await {
+                LineFault::Length(bytes) => Some(Breach::Length(bytes)),
+                LineFault::Read(_) | LineFault::Write(_) | LineFault::Closed => None,
+            }
+        } else {
+            Some(Breach::Leaving)
+        };
+        let mut kept = endpoints.gateways();
+        if kept.get(&gateway).is_some_and(|kept| kept.stable_id() == connection.stable_id()) {
+            kept.remove(&gateway);
         }
-        (endpoints.wake)();
-        match carrier.carry(&connection, send, receive, &*endpoints.wake).await {
-            LineFault::Length(bytes) => Some(Breach::Length(bytes)),
-            LineFault::Read(_) | LineFault::Write(_) | LineFault::Closed => None,
-        }
+        ended
     }
 }
 

@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use protocol::{ClusterId, NodeId};
+use protocol::{ClusterId, GatewayId, NodeId};
 use quinn::congestion::CubicConfig;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use quinn::{
-    ClientConfig, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig, TokioRuntime,
-    TransportConfig, VarInt,
+    ClientConfig, Connection, Endpoint, EndpointConfig, IdleTimeout, MtuDiscoveryConfig, ServerConfig,
+    TokioRuntime, TransportConfig, VarInt,
 };
 use replicas::Membership;
 use rustix::net::sockopt;
@@ -70,6 +70,8 @@ pub(super) struct Endpoints {
     membership: Mutex<Membership>,
     /// Nodes of the cluster that called and are no peers yet, and from where.
     callers: Mutex<BTreeMap<NodeId, SocketAddr>>,
+    /// The connection of each gateway process.
+    gateways: Mutex<BTreeMap<GatewayId, Connection>>,
     refused: AtomicU64,
     complaints: Complaints,
     own: Party,
@@ -118,6 +120,7 @@ impl Endpoints {
             slots: Mutex::new(BTreeMap::new()),
             membership: Mutex::new(Membership::default()),
             callers: Mutex::new(BTreeMap::new()),
+            gateways: Mutex::new(BTreeMap::new()),
             refused: AtomicU64::new(0),
             complaints: Complaints::new(),
             own: identity.party,
@@ -132,6 +135,11 @@ impl Endpoints {
     /// The peers, by id.
     pub(super) fn slots(&self) -> MutexGuard<'_, BTreeMap<NodeId, Arc<Slot>>> {
         lock(&self.slots)
+    }
+
+    /// The connection of each gateway process.
+    pub(super) fn gateways(&self) -> MutexGuard<'_, BTreeMap<GatewayId, Connection>> {
+        lock(&self.gateways)
     }
 
     /// Who belongs to the cluster, by the log.

@@ -3,6 +3,7 @@
 //! Both ends of its one stream send messages: the length, u32 little endian; the bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use protocol::GatewayId;
 use protocol::limits::LINK_MESSAGE_BYTES_MAX;
@@ -17,6 +18,9 @@ const QUEUE_MESSAGES_MAX: usize = 64;
 const ARRIVED_BYTES_MAX: usize = 1 << 20;
 /// Messages are gathered up to here for one write.
 const GATHER_BYTES: usize = 64 << 10;
+
+/// For the last word to be taken, behind everything that was sent before it.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Why a line ended.
 #[derive(Debug, thiserror::Error)]
@@ -104,19 +108,30 @@ impl Carrier {
         mut receive: RecvStream,
         wake: &(dyn Fn() + Send + Sync),
     ) -> LineFault {
-        let ended = tokio::select! {
-            ended = write(&mut send, &mut self.out, wake) => match ended {
-                Ok(()) => LineFault::Closed,
-                Err(error) => error.into(),
-            },
-            fault = read(&mut receive, &self.arrivals, wake) => fault,
-        };
-        if matches!(ended, LineFault::Closed) {
+        let Self { out, arrivals } = &mut self;
+        let both = async {
+            let ended = tokio::select! {
+                ended = write(&mut send, out, wake) => match ended {
+                    Ok(()) => LineFault::Closed,
+                    Err(error) => error.into(),
+                },
+                fault = read(&mut receive, arrivals, wake) => fault,
+            };
             // The last word, who leads perhaps, is to be heard before the end.
-            if send.finish().is_ok() {
+            if matches!(ended, LineFault::Closed) && send.finish().is_ok() {
                 send.stopped().await.ok();
             }
-        }
+            ended
+        };
+        // Whoever takes nothing any more is not waited for.
+        let let_go = async {
+            arrivals.closed().await;
+            tokio::time::sleep(LAST_WORD).await;
+        };
+        let ended = tokio::select! {
+            ended = both => ended,
+            () = let_go => LineFault::Closed,
+        };
         connection.close(0_u32.into(), b"closed");
         drop(self);
         wake();

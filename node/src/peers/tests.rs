@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicU32;
 use std::thread::yield_now;
 
-use protocol::MonoNanos;
+use protocol::limits::LINK_MESSAGE_BYTES_MAX;
+use protocol::{GatewayId, MonoNanos};
 use replicas::Membership;
 
 use super::accept::{WRONG_HELLO, WRONG_LENGTH};
@@ -310,6 +311,52 @@ fn who_calls_and_does_not_become_a_member_is_forgotten_and_never_one_of_many() {
         peers(&first).len() == 2
     });
     assert_eq!(peers(&first), [NodeId(2), member]);
+}
+
+#[test]
+fn a_gateway_has_one_connection_and_is_not_waited_for_when_it_takes_nothing() {
+    let authority = Authority::new(1);
+    let mut node = authority.start(1, socket(), &[]);
+    let party = Party::Gateway(GatewayId(3));
+    let (certificate, key) = pki::issue(&authority.dir, party, &[]).unwrap();
+    let credentials = Credentials::load(&authority.dir.join("ca.pem"), &certificate, &key).unwrap();
+    let settings = authority.settings(2, &[]);
+    let identity = Identity { party, credentials: &credentials, ..settings.identity() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let endpoints = Endpoints::new(&identity, socket(), 0, Arc::new(|| {})).unwrap();
+        let client = endpoints.client_for(NodeId(1)).unwrap();
+        let mut calls = Vec::new();
+        let mut lines = Vec::new();
+        while lines.len() < 2 {
+            let calling = endpoints.endpoint.connect_with(client.clone(), node.local_addr(), "gateway");
+            let connection = calling.unwrap().await.unwrap();
+            let (mut send, receive) = connection.open_bi().await.unwrap();
+            send.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+            let line = loop {
+                match node.next_gateway() {
+                    Some(line) => break line,
+                    None => tokio::task::yield_now().await,
+                }
+            };
+            assert_eq!(line.gateway, GatewayId(3));
+            lines.push(line);
+            calls.push((connection, send, receive));
+        }
+        let reason = async |call: usize| {
+            let closed = calls[call].0.closed().await;
+            let quinn::ConnectionError::ApplicationClosed(close) = closed else { panic!("{closed}") };
+            close.reason
+        };
+        assert_eq!(reason(0).await, "replaced");
+        // More than is on its way at once, and nothing of it is read.
+        let line = lines.pop().unwrap();
+        while let Some(room) = line.room() {
+            room.send(vec![0; LINK_MESSAGE_BYTES_MAX]);
+        }
+        drop(line);
+        assert_eq!(reason(1).await, "closed");
+    });
 }
 
 #[test]
