@@ -1,11 +1,14 @@
-//! A gateway process's end of its connection to the cluster: what it has submitted and not heard of is kept, and goes to
+//! A gateway process's end of its connections to the cluster: what it has submitted and not heard of is kept, and goes to
 //! whoever leads next.
+//!
+//! It is connected to every node, because a leader that has died says nothing, and the next one does: as soon as a node says that
+//! it leads in a higher term, the gateway turns to it.
 //!
 //! Sans-I/O: the caller connects, and carries whole messages. The clients of the gateway notice nothing of a change
 //! of leader but a delay: commands wait here, each is executed once because it has a number, and events go on behind the last
 //! one that was heard.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::event::Event;
 use protocol::limits::{LINK_BYTES_MAX, LINK_RECORDS_MAX, RECORD_BYTES_MAX};
@@ -13,7 +16,7 @@ use protocol::link::{self, Cursor, FromCluster, FromGateway, LinkFault};
 use protocol::record::{Record, RecordHeader};
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_SECOND;
-use protocol::{Command, MonoNanos, NodeId};
+use protocol::{Command, MonoNanos, NodeId, Term};
 
 use crate::fix::OutboxRead;
 
@@ -23,6 +26,10 @@ const ALIVE_NANOS: u64 = NANOS_PER_SECOND;
 /// What a message of the cluster says to the gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
+    /// The node leads, and is turned to: the connection to the one before, if there is one, is to be closed.
+    Leads(Option<NodeId>),
+    /// It says that it leads, and another one does by now.
+    OutOfDate,
     /// Another node leads; this one closes the connection.
     Elsewhere(Option<NodeId>),
     /// The link is open.
@@ -43,6 +50,7 @@ pub enum Heard {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// No leader is known, or the connection to it is no more.
     Down,
     /// Hello is to be said.
     Connected,
@@ -59,6 +67,13 @@ struct Pending {
 /// The gateway's end.
 pub struct Uplink {
     instance: u64,
+    /// Connected nodes to which nothing has been said.
+    silent: BTreeSet<NodeId>,
+    /// Who leads, if it is connected.
+    leader: Option<NodeId>,
+    /// The highest in which a node has said that it leads.
+    term: Term,
+    /// Of the connection to the leader.
     state: State,
     /// The place that was come to; `None` before the first welcome.
     cursor: Option<Cursor>,
@@ -82,6 +97,9 @@ impl Uplink {
     pub fn new(instance: u64) -> Self {
         Self {
             instance,
+            silent: BTreeSet::new(),
+            leader: None,
+            term: Term(0),
             state: State::Down,
             cursor: None,
             pending: VecDeque::new(),
@@ -97,15 +115,35 @@ impl Uplink {
     }
 
     /// Connected to a node, whether or not it was noticed that the connection before is no more.
-    pub fn connected(&mut self) {
-        self.disconnected();
-        self.state = State::Connected;
+    pub fn connected(&mut self, node: NodeId) {
+        self.disconnected(node);
+        self.silent.insert(node);
     }
 
-    /// The connection is no more. What was not heard of goes through the next one.
-    pub fn disconnected(&mut self) {
-        self.state = State::Down;
+    /// The connection is no more. What the leader was not heard of goes through the next one.
+    pub fn disconnected(&mut self, node: NodeId) {
+        self.silent.remove(&node);
+        if self.leader == Some(node) {
+            self.turn_to(None);
+        }
+    }
+
+    fn turn_to(&mut self, leader: Option<NodeId>) {
+        self.leader = leader;
+        self.state = if leader.is_some() { State::Connected } else { State::Down };
         self.unsent_reads = self.reads.keys().copied().collect();
+    }
+
+    /// Who leads, if it is connected.
+    #[must_use]
+    pub fn leader(&self) -> Option<NodeId> {
+        self.leader
+    }
+
+    /// The highest term in which a node has said that it leads.
+    #[must_use]
+    pub fn term(&self) -> Term {
+        self.term
     }
 
     /// Whether a leader has said welcome.
@@ -141,9 +179,16 @@ impl Uplink {
         self.next_alive
     }
 
-    /// The next message for the node, if there is one.
-    pub fn next_message(&mut self) -> Option<Vec<u8>> {
+    /// The next message for a node, if there is one.
+    pub fn next_message(&mut self, node: NodeId) -> Option<Vec<u8>> {
         let mut message = Vec::new();
+        if self.silent.remove(&node) {
+            FromGateway::Watch.write(&mut message);
+            return Some(message);
+        }
+        if self.leader != Some(node) {
+            return None;
+        }
         match self.state {
             State::Down | State::Greeted => return None,
             State::Connected => {
@@ -169,12 +214,16 @@ impl Uplink {
         Some(message)
     }
 
-    /// Takes a message of the node.
+    /// Takes a message of a node.
     ///
     /// # Errors
-    /// [`LinkFault`]: the connection is to be closed, and another node to be asked.
-    pub fn receive(&mut self, bytes: &[u8]) -> Result<Heard, LinkFault> {
-        match (FromCluster::read(bytes)?, self.state) {
+    /// [`LinkFault`]: the connection is to be closed.
+    pub fn receive(&mut self, node: NodeId, bytes: &[u8]) -> Result<Heard, LinkFault> {
+        let state = if self.leader == Some(node) { self.state } else { State::Down };
+        match (FromCluster::read(bytes)?, state) {
+            (FromCluster::Leads { term }, State::Down | State::Connected | State::Greeted) => {
+                Ok(self.hear_of(node, term))
+            }
             (FromCluster::Elsewhere { leader }, State::Greeted | State::Open) => Ok(Heard::Elsewhere(leader)),
             (FromCluster::Superseded, State::Greeted | State::Open) => Ok(Heard::Superseded),
             (FromCluster::TooFarBehind, State::Greeted | State::Open) => Ok(Heard::TooFarBehind),
@@ -206,6 +255,22 @@ impl Uplink {
                 Err(LinkFault::Kind(bytes.first().copied().unwrap_or_default()))
             }
         }
+    }
+
+    fn hear_of(&mut self, node: NodeId, term: Term) -> Heard {
+        if self.leader == Some(node) {
+            // It has lost the lead and got it back before our hello was there.
+            self.term = self.term.max(term);
+            return Heard::Leads(None);
+        }
+        let is_newer = term > self.term || (term == self.term && self.leader.is_none());
+        if !is_newer {
+            return Heard::OutOfDate;
+        }
+        self.term = term;
+        let before = self.leader;
+        self.turn_to(Some(node));
+        Heard::Leads(before)
     }
 
     /// Forgets what has been executed.

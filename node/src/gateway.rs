@@ -1,9 +1,10 @@
 //! `sicil gateway`: the FIX gateway as a process of its own, in front of the cluster. Its clients keep their connections when
 //! the leader changes: what they sent waits here until the next one takes it, and what followed comes once.
 //!
-//! One thread reads clients, hands their commands to [`Uplink`] and writes what the cluster says; another carries the connection
-//! to the node that leads. The process keeps nothing: it may be killed, and clients log on again, here or elsewhere.
+//! One thread reads clients, hands their commands to [`Uplink`] and writes what the cluster says; another carries the connections
+//! to the nodes. The process keeps nothing: it may be killed, and clients log on again, here or elsewhere.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use gateways::uplink::{Heard, Uplink};
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{GatewayId, MonoNanos};
+use protocol::{GatewayId, MonoNanos, NodeId};
 use replicas::Now;
 use serde::Serialize;
 
@@ -21,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::gateway::GatewayConfig;
 use crate::fault::NodeFault;
 use crate::peers::identity::Party;
-use crate::peers::{ClusterLine, Credentials, Dialer, Identity};
+use crate::peers::{ClusterLine, Credentials, Dialer, Identity, Line};
 use crate::sockets::Sockets;
 use crate::start::{listen, ringer};
 use crate::{descriptors, folder, print};
@@ -32,9 +33,9 @@ const SPIN_NANOS: u64 = 20_000;
 const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
 /// How long a stop waits for logouts and the last bytes.
 const DRAIN_NANOS: u64 = 5 * NANOS_PER_SECOND;
-/// Messages of the cluster that are taken in one turn, and sent to it.
+/// Messages of one node that are taken in one turn, and sent to it.
 const MESSAGES_PER_TURN: usize = 256;
-/// A leader answers a sign of life each second: after this silence another node is asked.
+/// A leader answers a sign of life each second: after this silence the connection to it is made anew.
 const SILENCE_NANOS: u64 = 5 * NANOS_PER_SECOND;
 
 #[derive(clap::Args)]
@@ -99,7 +100,7 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         clients: Clients::new(sockets),
         uplink: Uplink::new(instance()?),
         dialer,
-        line: None,
+        lines: BTreeMap::new(),
         heard: MonoNanos(0),
         patience_nanos: u64::try_from(identity.timing.idle.as_nanos()).unwrap_or(SILENCE_NANOS),
         lets_in: false,
@@ -128,11 +129,11 @@ struct Gateway {
     clients: Clients,
     uplink: Uplink,
     dialer: Dialer,
-    /// To the node that leads, or is asked.
-    line: Option<ClusterLine>,
-    /// When the node was heard last, or connected.
+    /// To each node that is connected.
+    lines: BTreeMap<NodeId, Line>,
+    /// When the leader was heard last.
     heard: MonoNanos,
-    /// How long a node may leave a hello unanswered.
+    /// How long the leader may leave a hello unanswered.
     patience_nanos: u64,
     /// The definitions are here: clients can be told from strangers.
     lets_in: bool,
@@ -156,7 +157,7 @@ impl Gateway {
             let worked = self.turn(now)?;
             if self.lets_in && !self.is_told {
                 self.is_told = true;
-                ready(self.line.as_ref().map_or(0, |line| line.node.0))?;
+                ready(self.uplink.leader().map_or(0, |leader| leader.0))?;
             }
             if stopping.load(Ordering::Acquire) && self.drain(&mut drain_until, now.mono) {
                 return Ok(());
@@ -175,7 +176,7 @@ impl Gateway {
 
     /// One bounded bite of everything. Returns whether there was anything to do.
     fn turn(&mut self, now: Now) -> Result<bool, NodeFault> {
-        let mut worked = self.take_line(now.mono);
+        let mut worked = self.take_lines();
         worked |= self.hear(now)?;
         self.lose_patience(now.mono);
         if self.lets_in {
@@ -192,52 +193,66 @@ impl Gateway {
         Ok(worked)
     }
 
-    fn take_line(&mut self, now: MonoNanos) -> bool {
-        let Some(line) = self.dialer.next_line() else { return false };
-        self.line = Some(line);
-        self.heard = now;
-        self.uplink.connected();
-        true
+    fn take_lines(&mut self) -> bool {
+        let mut worked = false;
+        while let Some(ClusterLine { node, line }) = self.dialer.next_line() {
+            self.lines.insert(node, line);
+            self.uplink.connected(node);
+            worked = true;
+        }
+        worked
     }
 
-    /// Takes what the node sent.
+    /// Takes what the nodes sent.
     fn hear(&mut self, now: Now) -> Result<bool, NodeFault> {
-        for heard in 0..MESSAGES_PER_TURN {
-            let Some(ClusterLine { node, line }) = &mut self.line else { return Ok(heard > 0) };
-            let node = *node;
-            match line.receive() {
-                Ok(None) => return Ok(heard > 0),
-                Ok(Some(bytes)) => {
-                    self.heard = now.mono;
-                    match self.uplink.receive(&bytes) {
-                        Ok(heard) => self.obey(heard, node.0, now)?,
-                        Err(fault) => {
-                            tracing::warn!(node = node.0, %fault, "a node breaks the protocol");
-                            self.hang_up();
+        let mut worked = false;
+        for node in self.lines.keys().copied().collect::<Vec<_>>() {
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(line) = self.lines.get_mut(&node) else { break };
+                match line.receive() {
+                    Ok(None) => break,
+                    Ok(Some(bytes)) => self.take(node, &bytes, now)?,
+                    Err(_) => {
+                        if self.uplink.leader() == Some(node) {
+                            tracing::warn!(
+                                node = node.0,
+                                "the connection to the leader is lost: clients wait for the next"
+                            );
                         }
+                        self.hang_up(node);
                     }
                 }
-                Err(_) => {
-                    tracing::warn!(
-                        node = node.0,
-                        "the connection to the leader is lost: clients wait for the next"
-                    );
-                    self.hang_up();
-                }
+                worked = true;
             }
         }
-        Ok(true)
+        Ok(worked)
     }
 
-    fn obey(&mut self, heard: Heard, node: u64, now: Now) -> Result<(), NodeFault> {
+    fn take(&mut self, node: NodeId, bytes: &[u8], now: Now) -> Result<(), NodeFault> {
+        match self.uplink.receive(node, bytes) {
+            Ok(heard) => self.obey(heard, node, now)?,
+            Err(fault) => {
+                tracing::warn!(node = node.0, %fault, "a node breaks the protocol");
+                self.hang_up(node);
+            }
+        }
+        if self.uplink.leader() == Some(node) {
+            self.heard = now.mono;
+        }
+        Ok(())
+    }
+
+    fn obey(&mut self, heard: Heard, node: NodeId, now: Now) -> Result<(), NodeFault> {
         match heard {
+            Heard::Leads(before) => before.into_iter().for_each(|node| self.hang_up(node)),
+            Heard::OutOfDate => tracing::debug!(node = node.0, "a node takes itself for the leader still"),
             Heard::Welcome => {
-                tracing::info!(node, waiting = self.uplink.waiting(), "this node leads, and takes commands");
+                tracing::info!(node = node.0, waiting = self.uplink.waiting(), "this node leads, and takes commands");
             }
             Heard::Elsewhere(leader) => {
-                tracing::debug!(node, leader = leader.map(|leader| leader.0), "another node leads");
-                self.dialer.look_at(leader);
-                self.hang_up();
+                let leader = leader.map(|leader| leader.0);
+                tracing::debug!(node = node.0, leader, "it does not lead any more");
+                self.hang_up(node);
             }
             Heard::Superseded => {
                 let gateway = self.id;
@@ -253,7 +268,8 @@ impl Gateway {
                 );
                 self.uplink = Uplink::new(instance()?);
                 self.lets_in = false;
-                self.hang_up();
+                // All are made anew, and each node says again whether it leads.
+                self.lines.clear();
             }
             Heard::Definitions(events) => {
                 events.iter().for_each(|event| self.clients.define(&event.body));
@@ -269,29 +285,32 @@ impl Gateway {
         Ok(())
     }
 
-    /// A node that does not answer is not waited for.
+    /// A leader that does not answer is asked on another connection.
     fn lose_patience(&mut self, now: MonoNanos) {
         let bears = if self.uplink.is_open() { SILENCE_NANOS } else { self.patience_nanos };
-        if let Some(line) = self.line.as_ref().filter(|_| now.since(self.heard) >= bears) {
-            tracing::debug!(node = line.node.0, "a node does not answer");
-            self.hang_up();
+        if let Some(leader) = self.uplink.leader().filter(|_| now.since(self.heard) >= bears) {
+            tracing::debug!(node = leader.0, "the leader does not answer");
+            self.hang_up(leader);
         }
     }
 
-    fn hang_up(&mut self) {
-        self.line = None;
-        self.uplink.disconnected();
+    fn hang_up(&mut self, node: NodeId) {
+        self.lines.remove(&node);
+        self.uplink.disconnected(node);
     }
 
     /// Sends what there is to be told and room for.
     fn tell(&mut self) -> bool {
-        let Some(ClusterLine { line, .. }) = &self.line else { return false };
-        for told in 0..MESSAGES_PER_TURN {
-            let Some(room) = line.room() else { return told > 0 };
-            let Some(bytes) = self.uplink.next_message() else { return told > 0 };
-            room.send(bytes);
+        let mut worked = false;
+        for (node, line) in &self.lines {
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(room) = line.room() else { break };
+                let Some(bytes) = self.uplink.next_message(*node) else { break };
+                room.send(bytes);
+                worked = true;
+            }
         }
-        true
+        worked
     }
 
     /// Sleeps until something comes or is due.

@@ -38,7 +38,7 @@ use tokio::task::AbortHandle;
 pub(crate) use self::credentials::Credentials;
 use self::endpoint::Endpoints;
 use self::identity::Party;
-pub(crate) use self::line::GatewayLine;
+pub(crate) use self::line::{GatewayLine, Line};
 use self::roster::Roster;
 use self::slot::{Parcel, Slot};
 pub(crate) use self::uplink::{ClusterLine, Dialer};

@@ -1,6 +1,7 @@
 //! What a gateway process and a node of the cluster say to each other: one message each way at a time, as bytes.
 //!
-//! The gateway says hello, and a follower answers with who leads. The leader welcomes it with how far its commands have
+//! A gateway is connected to every node and watches: the node that leads says so, at once or as soon as it does. The gateway says
+//! hello to it, and the leader welcomes it with how far its commands have
 //! been executed and with a place in the stream of events ([`Cursor`]); from there on the gateway sends commands, and the leader
 //! sends what followed from them, each event once. After a change of leader the gateway greets the next one with the place that it
 //! has come to, and sends again what was not executed. Numbers are little endian; the first byte is the kind.
@@ -9,7 +10,7 @@ use crate::bytes::Field;
 use crate::event::{Event, EventFault};
 use crate::limits::LINK_MESSAGE_BYTES_MAX;
 use crate::record::{Record, RecordFault};
-use crate::{NodeId, OutSeq, Seq, SessionEpoch, SessionId};
+use crate::{NodeId, OutSeq, Seq, SessionEpoch, SessionId, Term};
 
 /// Of these messages.
 pub const LINK_VERSION: u16 = 1;
@@ -28,7 +29,9 @@ pub struct Cursor {
 /// From a gateway.
 #[derive(Clone, Copy, Debug)]
 pub enum FromGateway<'a> {
-    /// The first message of a connection.
+    /// The first message of a connection: the node is to say when it leads.
+    Watch,
+    /// To the leader, before all else.
     Hello {
         /// Drawn by the process at its start.
         instance: u64,
@@ -62,6 +65,11 @@ pub enum FromGateway<'a> {
 /// From a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromCluster<'a> {
+    /// This node leads, and takes commands. Of two that say so the one of the higher term is right.
+    Leads {
+        /// Since when.
+        term: Term,
+    },
     /// This node does not lead. The last message of a connection.
     Elsewhere {
         /// Who does, as far as it knows.
@@ -145,6 +153,7 @@ const HELLO: u8 = 1;
 const COMMAND: u8 = 2;
 const READ: u8 = 3;
 const ALIVE: u8 = 4;
+const WATCH: u8 = 5;
 const ELSEWHERE: u8 = 64;
 const WELCOME: u8 = 65;
 const SUPERSEDED: u8 = 66;
@@ -153,6 +162,7 @@ const DEFINITIONS: u8 = 68;
 const EVENTS: u8 = 69;
 const OUTPUTS: u8 = 70;
 const UNREADABLE: u8 = 71;
+const LEADS: u8 = 72;
 
 impl Cursor {
     fn write(self, out: &mut Vec<u8>) {
@@ -184,6 +194,10 @@ impl<'a> FromGateway<'a> {
     /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
+            Self::Watch => {
+                out.push(WATCH);
+                out.extend_from_slice(&LINK_VERSION.to_le_bytes());
+            }
             Self::Hello { instance, resume } => {
                 out.push(HELLO);
                 out.extend_from_slice(&LINK_VERSION.to_le_bytes());
@@ -214,6 +228,10 @@ impl<'a> FromGateway<'a> {
     /// [`LinkFault`] for anything that [`Self::write`] does not write.
     pub fn read(bytes: &'a [u8]) -> Result<Self, LinkFault> {
         match kind_of(bytes)? {
+            WATCH => {
+                of_our_version(bytes)?;
+                whole(bytes, 3).map(|()| Self::Watch)
+            }
             HELLO => hello(bytes),
             COMMAND => {
                 let rest = at_least(bytes, 9)?;
@@ -245,13 +263,15 @@ impl<'a> FromGateway<'a> {
     }
 }
 
-fn hello(bytes: &[u8]) -> Result<FromGateway<'_>, LinkFault> {
+/// What a later version has in its first messages nobody here knows.
+fn of_our_version(bytes: &[u8]) -> Result<(), LinkFault> {
     at_least(bytes, 3)?;
     let version = bytes.u16_at(1);
-    if version != LINK_VERSION {
-        // What a later version has in its hello nobody here knows.
-        return Err(LinkFault::Version(version));
-    }
+    if version == LINK_VERSION { Ok(()) } else { Err(LinkFault::Version(version)) }
+}
+
+fn hello(bytes: &[u8]) -> Result<FromGateway<'_>, LinkFault> {
+    of_our_version(bytes)?;
     whole(bytes, 24)?;
     let cursor = Cursor::read(bytes, 12);
     let resume = match bytes.get(11) {
@@ -266,6 +286,10 @@ impl<'a> FromCluster<'a> {
     /// Appends the message.
     pub fn write(&self, out: &mut Vec<u8>) {
         match self {
+            Self::Leads { term } => {
+                out.push(LEADS);
+                out.extend_from_slice(&term.0.to_le_bytes());
+            }
             Self::Elsewhere { leader } => {
                 out.push(ELSEWHERE);
                 out.extend_from_slice(&leader.unwrap_or_default().0.to_le_bytes());
@@ -305,6 +329,7 @@ impl<'a> FromCluster<'a> {
     /// [`LinkFault`] for anything that [`Self::write`] does not write.
     pub fn read(bytes: &'a [u8]) -> Result<Self, LinkFault> {
         match kind_of(bytes)? {
+            LEADS => whole(bytes, 9).map(|()| Self::Leads { term: Term(bytes.u64_at(1)) }),
             ELSEWHERE => {
                 whole(bytes, 9)?;
                 let leader = NodeId(bytes.u64_at(1));

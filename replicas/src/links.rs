@@ -1,6 +1,6 @@
 //! The cluster's end of the connections of gateway processes: who is let in, what they submit, and what they are told.
 //!
-//! Only the leader serves, in its term; all others say where to look. Commands go to the sequencer in the order of their
+//! Only the leader serves, in its term, and tells those who watch that it leads. Commands go to the sequencer in the order of their
 //! numbers, and what it has no room for holds back all of its gateway's. What the engine has executed, [`Engine::gateway`] says,
 //! so that nothing here has to survive.
 //!
@@ -42,6 +42,8 @@ pub struct LinkId(
 enum State {
     /// Nothing has come.
     Silent,
+    /// It waits for this node to lead, and knows by now of this term.
+    Watching { told: Option<Term> },
     /// It has said hello, and is answered as soon as somebody leads.
     Greeted { instance: u64, resume: Option<Cursor> },
     /// Its process is new: the record that says so is on its way.
@@ -154,7 +156,8 @@ impl Links {
         link.heard = now;
         match (FromGateway::read(bytes)?, link.state) {
             (_, State::Ended) => {}
-            (FromGateway::Hello { instance, resume }, State::Silent) => {
+            (FromGateway::Watch, State::Silent) => link.state = State::Watching { told: None },
+            (FromGateway::Hello { instance, resume }, State::Silent | State::Watching { .. }) => {
                 link.state = State::Greeted { instance, resume };
             }
             (FromGateway::Alive, State::Open { .. }) => link.asked = true,
@@ -168,7 +171,14 @@ impl Links {
                 }
                 link.reads.push_back(Wanted { read, session, epoch, from, to });
             }
-            (_, State::Silent | State::Greeted { .. } | State::Starting { .. } | State::Open { .. }) => {
+            (
+                _,
+                State::Silent
+                | State::Watching { .. }
+                | State::Greeted { .. }
+                | State::Starting { .. }
+                | State::Open { .. },
+            ) => {
                 return Err(LinkFault::Kind(bytes.first().copied().unwrap_or_default()));
             }
         }
@@ -182,8 +192,8 @@ impl Links {
         let mut worked = false;
         self.starting.retain(|gateway, instance| runs(replica, *gateway) != Some(*instance));
         for link in self.links.values_mut() {
-            worked |= if self.term.is_some() {
-                link.serve(now, &mut self.starting, replica)
+            worked |= if let Some(term) = self.term {
+                link.serve(now, term, &mut self.starting, replica)
             } else if matches!(link.state, State::Greeted { .. })
                 && replica.leading_term().is_none()
                 && leader.is_some()
@@ -224,7 +234,9 @@ impl Links {
             self.term = None;
             self.starting.clear();
             let leader = replica.leader();
-            for link in self.links.values_mut() {
+            // Who only watches is told when this node leads again.
+            let watches = |state| matches!(state, State::Silent | State::Watching { .. });
+            for link in self.links.values_mut().filter(|link| !watches(link.state)) {
                 link.end(Some(FromCluster::Elsewhere { leader }));
             }
         }
@@ -324,11 +336,17 @@ impl Link {
     fn serve<D: Disk>(
         &mut self,
         now: MonoNanos,
+        term: Term,
         starting: &mut BTreeMap<GatewayId, u64>,
         replica: &mut Replica<D>,
     ) -> bool {
         let runs = runs(replica, self.gateway);
         match self.state {
+            State::Watching { told } if told != Some(term) => {
+                self.state = State::Watching { told: Some(term) };
+                self.answer(&FromCluster::Leads { term });
+                true
+            }
             State::Greeted { instance, resume } => self.greet(instance, resume, now, starting, replica),
             State::Starting { instance } if runs == Some(instance) => {
                 self.open(instance, replica.here(), replica);
@@ -339,7 +357,7 @@ impl Link {
                 true
             }
             State::Open { .. } => self.submit(replica),
-            State::Silent | State::Starting { .. } | State::Ended => false,
+            State::Silent | State::Watching { .. } | State::Starting { .. } | State::Ended => false,
         }
     }
 

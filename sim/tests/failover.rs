@@ -1,5 +1,5 @@
 //! A gateway process in front of three replicas, in memory: the leader is lost at every position of the journal that a script
-//! fills, in each of three moments, or the way to it is cut, and what every client has assembled is what it would have without that.
+//! fills, in each of three moments, noticed by the gateway or not, or the way to it is cut, and what every client has assembled is what it would have without that.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -30,17 +30,19 @@ const GATEWAY: GatewayId = GatewayId(1);
 const HANGS_MS: u64 = 60_000;
 /// How long a process is down.
 const DOWN_MS: u64 = 40;
+/// How long a connection is silent before the gateway takes it for lost.
+const IDLE_MS: u64 = 500;
 /// Bytes that a client sends at once.
 const BITE_BYTES: usize = 48;
 
 /// When the leader is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Moment {
-    /// Its log has come to the position, and nothing of it has left.
+    /// Its log has come to the position, and nothing of it has left. The gateway does not notice.
     Written,
-    /// The entry is applied, and the gateway has not been told.
+    /// The entry is applied, and the gateway has not been told, nor notices.
     Applied,
-    /// The gateway has been told.
+    /// The gateway has been told, and notices.
     Told,
     /// It lives on; the way to it is cut when commands have just gone, so that they go a second time and come twice.
     Cut,
@@ -70,9 +72,10 @@ struct World {
     uplink: Uplink,
     acceptor: Acceptor,
     /// Where the gateway is connected, and by which connection.
-    line: Option<(usize, LinkId)>,
+    lines: BTreeMap<usize, LinkId>,
     next_link: u64,
-    next_node: usize,
+    /// Connections whose node has ended, and when the gateway notices.
+    dead: Vec<(usize, LinkId, u64)>,
     clients: Vec<Client>,
     /// Lose the leader when its log has come so far: the first of these next.
     losses: Vec<(u64, Moment)>,
@@ -122,9 +125,9 @@ impl World {
             processes,
             uplink: Uplink::new(7),
             acceptor,
-            line: None,
+            lines: BTreeMap::new(),
             next_link: 0,
-            next_node: 0,
+            dead: Vec::new(),
             clients,
             losses: Vec::new(),
             down: Vec::new(),
@@ -191,6 +194,7 @@ impl World {
     fn tick(&mut self) {
         self.millis += 1;
         self.restart();
+        self.notice();
         let now = self.now();
         // Several turns in a millisecond: the disk takes some microseconds, the network none.
         for turn in 0..6 {
@@ -239,22 +243,32 @@ impl World {
         self.processes[place] = None;
         self.losses.remove(0);
         self.down.push((place, self.millis + DOWN_MS));
-        if self.line.is_some_and(|(at, _)| at == place) {
-            self.line = None;
-            self.uplink.disconnected();
+        self.dead.extend(self.lines.get(&place).map(|link| (place, *link, self.millis + IDLE_MS)));
+    }
+
+    /// The gateway notices what has been silent for long enough.
+    fn notice(&mut self) {
+        let due: Vec<_> = self.dead.extract_if(.., |(_, _, at)| *at <= self.millis).collect();
+        for (place, link, _) in due {
+            if self.lines.get(&place) == Some(&link) {
+                self.hang_up(place);
+            }
         }
     }
 
-    /// The way to the leader is gone for a moment, and the leader is not.
-    fn cut(&mut self) {
-        self.losses.remove(0);
-        if let Some((place, link)) = self.line.take()
-            && let Some(process) = &mut self.processes[place]
-        {
+    /// The connection to a node is no more. Both ends know.
+    fn hang_up(&mut self, place: usize) {
+        let Some(link) = self.lines.remove(&place) else { return };
+        if let Some(process) = &mut self.processes[place] {
             process.links.disconnect(link);
-            self.next_node = place;
         }
-        self.uplink.disconnected();
+        self.uplink.disconnected(node(place));
+    }
+
+    /// The way to the leader is gone for a moment, and the leader is not.
+    fn cut(&mut self, place: usize) {
+        self.losses.remove(0);
+        self.hang_up(place);
     }
 
     fn turn_replicas(&mut self, now: Now) {
@@ -281,16 +295,22 @@ impl World {
     fn turn_gateway(&mut self, now: Now) {
         self.connect(now);
         self.uplink.tick(now.mono);
-        let Some((place, link)) = self.line else { return };
+        for place in 0..NODES {
+            self.turn_line(place, now);
+        }
+    }
+
+    fn turn_line(&mut self, place: usize, now: Now) {
+        let Some(&link) = self.lines.get(&place) else { return };
         let Some(Process { replica, links }) = &mut self.processes[place] else { return };
         while links.wants(link)
-            && let Some(message) = self.uplink.next_message()
+            && let Some(message) = self.uplink.next_message(node(place))
         {
             links.receive(link, &message, now.mono, replica).unwrap();
         }
         let waiting = replica.status().queue_records > 0;
         if waiting && self.loses(place, Moment::Cut) {
-            self.cut();
+            self.cut(place);
             return;
         }
         let Some(Process { replica, links }) = &mut self.processes[place] else { return };
@@ -299,43 +319,35 @@ impl World {
             told.push(message);
         }
         for message in told {
-            let heard = self.uplink.receive(&message).unwrap();
-            self.obey(heard, now);
+            let heard = self.uplink.receive(node(place), &message).unwrap();
+            self.obey(place, heard, now);
         }
         if self.loses(place, Moment::Told) {
             self.lose(place);
+            self.hang_up(place);
         }
     }
 
-    /// As a process does it: one node after the other, and where it is told to look.
+    /// As a process does it: to every node.
     fn connect(&mut self, now: Now) {
-        if self.line.is_some() {
-            return;
+        for place in 0..NODES {
+            let Some(process) = &mut self.processes[place] else { continue };
+            if self.lines.contains_key(&place) {
+                continue;
+            }
+            let link = LinkId(self.next_link);
+            self.next_link += 1;
+            process.links.connect(link, GATEWAY, now.mono);
+            self.uplink.connected(node(place));
+            self.lines.insert(place, link);
         }
-        let place = self.next_node % NODES;
-        self.next_node += 1;
-        let Some(process) = &mut self.processes[place] else { return };
-        let link = LinkId(self.next_link);
-        self.next_link += 1;
-        process.links.connect(link, GATEWAY, now.mono);
-        self.uplink.connected();
-        self.line = Some((place, link));
     }
 
-    fn obey(&mut self, heard: Heard, now: Now) {
+    fn obey(&mut self, place: usize, heard: Heard, now: Now) {
         match heard {
-            Heard::Welcome => {}
-            Heard::Elsewhere(leader) => {
-                if let Some((place, link)) = self.line.take()
-                    && let Some(process) = &mut self.processes[place]
-                {
-                    process.links.disconnect(link);
-                }
-                self.uplink.disconnected();
-                if let Some(leader) = leader {
-                    self.next_node = usize::try_from(leader.0).unwrap() - 1;
-                }
-            }
+            Heard::Welcome | Heard::OutOfDate => {}
+            Heard::Leads(before) => before.into_iter().for_each(|node| self.hang_up(place_of(node))),
+            Heard::Elsewhere(_) => self.hang_up(place),
             Heard::Definitions(events) => {
                 events.iter().for_each(|event| self.acceptor.define(&event.body));
             }
@@ -375,6 +387,14 @@ impl World {
             }
         }
     }
+}
+
+fn node(place: usize) -> NodeId {
+    NodeId(place as u64 + 1)
+}
+
+fn place_of(node: NodeId) -> usize {
+    usize::try_from(node.0).unwrap() - 1
 }
 
 type Step = fn(&mut World);
@@ -549,8 +569,7 @@ fn a_gateway_that_is_not_heard_for_its_lease_loses_its_sessions_and_one_that_is_
     world.run(2 * lease_ms);
     assert_eq!(connected(&world), 1, "signs of life are enough");
     // It is cut off: nothing of it arrives any more.
-    let (place, link) = world.line.take().unwrap();
-    world.processes[place].as_mut().unwrap().links.disconnect(link);
+    (0..NODES).for_each(|place| world.hang_up(place));
     let until = world.millis + lease_ms;
     let leader = world.leader().unwrap();
     world.replicas_until(until - 500);
@@ -558,8 +577,6 @@ fn a_gateway_that_is_not_heard_for_its_lease_loses_its_sessions_and_one_that_is_
     world.replicas_until(until + 500);
     assert_eq!(connected(&world), 0, "its lease has ended");
     // It comes back, and hears what became of its client.
-    world.uplink.disconnected();
-    world.next_node = leader;
     world.clients.clear();
     world.until("a welcome", |world| world.uplink.is_open());
     world.run(10);

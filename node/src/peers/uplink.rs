@@ -1,30 +1,30 @@
-//! A gateway process's way to the cluster: it dials one node after the other until it has found the one that leads.
+//! A gateway process's way to the cluster: it keeps connected to every node, because whoever leads next is to be heard at once.
 
 use std::net::UdpSocket;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use protocol::time::NANOS_PER_SECOND;
-use protocol::{MonoNanos, NodeId};
+use protocol::NodeId;
 use quinn::{ClientConfig, Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 
 use super::dial::{HOST, jittered, resolve, why};
 use super::endpoint::{Complaints, Endpoints};
-use super::line::{self, Line, LineFault};
-use super::slot::lock;
+use super::line::{self, Line};
 use super::{FAREWELL, Identity, PeerAddress};
-use crate::clock::Clock;
 use crate::fault::NodeFault;
 use crate::outside::Signals;
 use crate::threads;
 
-/// Between two attempts.
-const BACKOFF: Duration = Duration::from_millis(20);
-/// A node that was lost, or did not answer, is left alone for so long, whoever says that it leads.
-const FAILED_NANOS: u64 = NANOS_PER_SECOND;
+/// Before the next attempt, if the last one succeeded.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+/// Between attempts, however many failed.
+const BACKOFF_MAX: Duration = Duration::from_millis(200);
+/// Connections that were made and not taken.
+const LINES_WAITING_MAX: usize = 16;
 
 /// A connection to a node.
 pub(crate) struct ClusterLine {
@@ -37,8 +37,6 @@ pub(crate) struct ClusterLine {
 /// The hot thread's end.
 pub(crate) struct Dialer {
     lines: mpsc::Receiver<ClusterLine>,
-    /// Where to look next.
-    leader: Arc<Mutex<Option<NodeId>>>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -47,11 +45,10 @@ pub(crate) struct Dialer {
 struct Target {
     node: PeerAddress,
     client: ClientConfig,
-    failed: Option<MonoNanos>,
 }
 
 impl Dialer {
-    /// Starts the thread that dials `nodes`, one at a time, and obeys signals by setting `stopping`. `wake` is called when
+    /// Starts the thread that keeps connected to `nodes`, and obeys signals by setting `stopping`. `wake` is called when
     /// something came or the connection was lost.
     ///
     /// # Errors
@@ -74,20 +71,19 @@ impl Dialer {
             let endpoints = Endpoints::new(identity, socket, 0, Arc::clone(&wake))?;
             (endpoints, Signals::listen().map_err(NodeFault::io("signals"))?)
         };
-        let targets = nodes
-            .into_iter()
-            .map(|node| Ok(Target { client: endpoints.client_for(node.id)?, node, failed: None }));
+        let endpoints = Arc::new(endpoints);
+        let targets = nodes.into_iter().map(|node| Ok(Target { client: endpoints.client_for(node.id)?, node }));
         let targets = targets.collect::<Result<Vec<_>, NodeFault>>()?;
-        let (to_hot, lines) = mpsc::channel(1);
-        let leader = Arc::new(Mutex::new(None));
+        let (to_hot, lines) = mpsc::channel(LINES_WAITING_MAX);
         let (stop, stopped) = oneshot::channel();
-        let hint = Arc::clone(&leader);
         let serve = async move {
             tokio::spawn(async move { signals.obey(&stopping, &*wake).await });
-            tokio::select! {
-                _ = stopped => {}
-                () = keep_connected(&endpoints, targets, &to_hot, &hint) => {}
+            let mut dialling = JoinSet::new();
+            for target in targets {
+                dialling.spawn(keep_connected(Arc::clone(&endpoints), target, to_hot.clone()));
             }
+            stopped.await.unwrap_or_default();
+            dialling.abort_all();
             endpoints.close(FAREWELL).await;
         };
         let thread = threads::start("uplink", move || {
@@ -96,17 +92,12 @@ impl Dialer {
             runtime.shutdown_background();
         });
         let thread = thread.map_err(NodeFault::io("thread"))?;
-        Ok(Self { lines, leader, stop: Some(stop), thread: Some(thread) })
+        Ok(Self { lines, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// A connection, when there is a new one. The one before has ended then.
+    /// A connection, when there is a new one. The one before to that node has ended then, or is to be let go of.
     pub(crate) fn next_line(&mut self) -> Option<ClusterLine> {
         self.lines.try_recv().ok()
-    }
-
-    /// Who is said to lead, to be dialled next.
-    pub(crate) fn look_at(&self, leader: Option<NodeId>) {
-        *lock(&self.leader) = leader;
     }
 }
 
@@ -120,22 +111,13 @@ impl Drop for Dialer {
     }
 }
 
-/// Dials until the hot thread's end is gone.
-async fn keep_connected(
-    endpoints: &Endpoints,
-    mut targets: Vec<Target>,
-    lines: &mpsc::Sender<ClusterLine>,
-    leader: &Mutex<Option<NodeId>>,
-) {
-    let (complaints, clock) = (Complaints::new(), Clock::start());
-    let mut turn = 0;
+/// Keeps connected to one node until the hot thread's end is gone.
+async fn keep_connected(endpoints: Arc<Endpoints>, target: Target, lines: mpsc::Sender<ClusterLine>) {
+    let complaints = Complaints::new();
+    let id = target.node.id;
+    let mut backoff = BACKOFF_MIN;
     while !lines.is_closed() {
-        let hint = lock(leader).take();
-        let at = choose(&targets, hint, turn, clock.mono());
-        turn = at + 1;
-        let Some(target) = targets.get_mut(at) else { return };
-        let id = target.node.id;
-        match dial(endpoints, target).await {
+        match dial(&endpoints, &target).await {
             Ok((connection, send, receive)) => {
                 let (line, carrier) = line::line();
                 if lines.send(ClusterLine { node: id, line }).await.is_err() {
@@ -144,30 +126,17 @@ async fn keep_connected(
                 (endpoints.wake)();
                 let ended = carrier.carry(&connection, send, receive, &*endpoints.wake).await;
                 tracing::debug!(node = id.0, %ended, "a connection to the cluster has ended");
-                let let_go = matches!(ended, LineFault::Closed);
-                target.failed = (!let_go).then(|| clock.mono());
+                backoff = BACKOFF_MIN;
             }
             Err(fault) => {
-                target.failed = Some(clock.mono());
                 if complaints.may() {
                     tracing::warn!(node = id.0, address = target.node.address, fault, "cannot connect");
                 }
             }
         }
-        tokio::time::sleep(jittered(BACKOFF)).await;
+        tokio::time::sleep(jittered(backoff)).await;
+        backoff = (backoff * 2).min(BACKOFF_MAX);
     }
-}
-
-/// Who is said to lead, or else the next in turn, of those that did not fail just now; or whose failure is the longest ago.
-fn choose(targets: &[Target], leader: Option<NodeId>, turn: usize, now: MonoNanos) -> usize {
-    let fit = |at: &usize| {
-        let failed = targets.get(*at).and_then(|target| target.failed);
-        failed.is_none_or(|failed| now.since(failed) >= FAILED_NANOS)
-    };
-    let named = targets.iter().position(|target| Some(target.node.id) == leader).filter(fit);
-    let in_turn = (0..targets.len()).map(|step| (turn + step) % targets.len()).find(fit);
-    let oldest = (0..targets.len()).min_by_key(|at| targets.get(*at).and_then(|target| target.failed));
-    named.or(in_turn).or(oldest).unwrap_or(0)
 }
 
 async fn dial(

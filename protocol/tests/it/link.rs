@@ -6,7 +6,8 @@ use protocol::limits::LINK_MESSAGE_BYTES_MAX;
 use protocol::link::{Cursor, FromCluster, FromGateway, LinkFault, events};
 use protocol::record::{GatewayNumber, Record, RecordFault, RecordHeader};
 use protocol::{
-    EventBody, GatewayId, Generation, NodeId, OutSeq, RequestNumber, Seq, SessionEpoch, SessionId, UnixNanos,
+    EventBody, GatewayId, Generation, NodeId, OutSeq, RequestNumber, Seq, SessionEpoch, SessionId, Term,
+    UnixNanos,
 };
 
 use crate::examples;
@@ -34,6 +35,7 @@ fn from_gateway() -> Vec<Vec<u8>> {
     let record = record(bare());
     let messages = [
         FromGateway::Hello { instance: 7, resume: None },
+        FromGateway::Watch,
         FromGateway::Hello { instance: 7, resume: Some(CURSOR) },
         FromGateway::Command { number: 9, record: Record::read(&record).unwrap() },
         FromGateway::Read {
@@ -63,6 +65,7 @@ fn some_events() -> (Vec<Event>, Vec<u8>) {
 
 fn from_cluster(events: &[u8]) -> Vec<FromCluster<'_>> {
     vec![
+        FromCluster::Leads { term: Term(0x0807_0605_0403_0201) },
         FromCluster::Elsewhere { leader: None },
         FromCluster::Elsewhere { leader: Some(NodeId(3)) },
         FromCluster::Welcome { executed: 5, cursor: CURSOR },
@@ -130,6 +133,8 @@ fn shorter_longer_and_strange_messages_are_refused() {
         bytes
     };
     assert_eq!(fault(&with(1, 2)), LinkFault::Version(2));
+    assert_eq!(fault(&[5, 2, 0]), LinkFault::Version(2));
+    assert_eq!(fault(&[5, 2, 0, 0]), LinkFault::Version(2), "of which nothing is known");
     assert_eq!(fault(&with(11, 2)), LinkFault::Field("resume"));
     assert_eq!(fault(&with(12, 1)), LinkFault::Field("resume"), "a place, and nothing to resume");
     let command = |header: RecordHeader| [&[2; 9][..], &record(header)].concat();
