@@ -44,6 +44,7 @@ pub(crate) struct Cluster {
     program: PathBuf,
     dir: PathBuf,
     nodes: [Option<Child>; NODES],
+    gateway: Option<Child>,
 }
 
 impl Cluster {
@@ -56,7 +57,7 @@ impl Cluster {
             return Err(Fault::Cluster(format!("{} is not empty", dir.display())));
         }
         let dir = dir.canonicalize().map_err(Fault::io(format!("finding {}", dir.display())))?;
-        let cluster = Self { program, dir, nodes: [const { None }; NODES] };
+        let cluster = Self { program, dir, nodes: [const { None }; NODES], gateway: None };
         let pki = cluster.dir.join("pki");
         cluster.run(|command| command.args(["pki", "init", "--dir"]).arg(&pki))?;
         let id_path = pki.join("cluster.id");
@@ -67,54 +68,71 @@ impl Cluster {
             cluster.run(|command| command.args(["pki", "issue", "--node", &node, "--dir"]).arg(&pki))?;
             let path = cluster.config(place);
             let text = configuration(place, id.trim(), profile, &addresses);
-            fs::write(&path, text).map_err(Fault::io(format!("writing {}", path.display())))?;
+            write(&path, &text)?;
             let (data, config) = (cluster.data(place), cluster.config(place));
             cluster.run(|command| command.args(["init", "--data"]).arg(data).arg("--config").arg(config))?;
         }
+        cluster.run(|command| command.args(["pki", "issue", "--gateway", "1", "--dir"]).arg(&pki))?;
+        write(&cluster.dir.join("gateway.toml"), &gateway_configuration(id.trim(), profile, &addresses))?;
         Ok(cluster)
+    }
+
+    /// Starts the gateway process, which needs a leader to be ready; where it takes FIX clients.
+    pub(crate) fn start_gateway(&mut self) -> Result<SocketAddr, Fault> {
+        let (said, log) = (self.dir.join("gateway.ready"), self.dir.join("gateway.log"));
+        let mut command = self.command();
+        command.args(["gateway", "--json", "--cluster"]).arg(self.dir.join("gateway.toml"));
+        let mut child = self.spawn(command, &said, &log)?;
+        let ready = ready(&said, Some(&mut child), "the gateway", &log);
+        self.gateway = Some(child);
+        ready
+    }
+
+    /// The node that serves now, once there is one.
+    pub(crate) fn leader(&self) -> Result<usize, Fault> {
+        let watch = Stopwatch::start();
+        loop {
+            let serves = |place: &usize| {
+                let runs = self.nodes.get(*place).is_some_and(Option::is_some);
+                runs && self.status(*place, &[]).is_ok_and(|status| status["serving"] == true)
+            };
+            if let Some(place) = (0..NODES).find(serves) {
+                return Ok(place);
+            }
+            if watch.elapsed() > READY_WAIT {
+                return Err(Fault::Cluster("no node leads".to_owned()));
+            }
+            thread::park_timeout(LOOK_EVERY);
+        }
     }
 
     /// Launches a node, which needs others to be ready.
     pub(crate) fn launch(&mut self, place: usize) -> Result<(), Fault> {
-        let file = |path: PathBuf, append: bool| {
-            let opened =
-                File::options().create(true).write(true).append(append).truncate(!append).open(&path);
-            opened.map_err(Fault::io(format!("opening {}", path.display())))
-        };
-        let (said, log) = (file(self.said(place), false)?, file(self.log(place), true)?);
         let mut command = self.command();
         command.args(["start", "--json", "--data"]).arg(self.data(place));
-        command.arg("--config").arg(self.config(place)).stdin(Stdio::null()).stdout(said).stderr(log);
-        let child = command.spawn().map_err(Fault::io(format!("starting {}", self.program.display())))?;
+        command.arg("--config").arg(self.config(place));
+        let child = self.spawn(command, &self.said(place), &self.log(place))?;
         if let Some(node) = self.nodes.get_mut(place) {
             *node = Some(child);
         }
         Ok(())
     }
 
+    /// What it says goes to one file, from its beginning, and its log to the end of another.
+    fn spawn(&self, mut command: Command, said: &Path, log: &Path) -> Result<Child, Fault> {
+        let file = |path: &Path, append: bool| {
+            let opened = File::options().create(true).write(true).append(append).truncate(!append).open(path);
+            opened.map_err(Fault::io(format!("opening {}", path.display())))
+        };
+        command.stdin(Stdio::null()).stdout(file(said, false)?).stderr(file(log, true)?);
+        command.spawn().map_err(Fault::io(format!("starting {}", self.program.display())))
+    }
+
     /// Waits for the ready line of a node that was launched; where it takes FIX clients.
     pub(crate) fn ready(&mut self, place: usize) -> Result<SocketAddr, Fault> {
-        let watch = Stopwatch::start();
-        let path = self.said(place);
-        loop {
-            let said = fs::read_to_string(&path).map_err(Fault::io(format!("reading {}", path.display())))?;
-            if let Some((line, _)) = said.split_once('\n') {
-                let ready = json(line)?;
-                let fix = ready["fix"].as_str().and_then(|text| text.parse().ok());
-                return fix.ok_or_else(|| Fault::Cluster(format!("no FIX address in {line}")));
-            }
-            let child = self.nodes.get_mut(place).and_then(Option::as_mut);
-            let ended = child.map(Child::try_wait).transpose().map_err(Fault::io("waiting for a node"))?;
-            if ended.flatten().is_some() || watch.elapsed() > READY_WAIT {
-                let log = self.log(place);
-                return Err(Fault::Cluster(format!(
-                    "node {} is not ready; see {}",
-                    place + 1,
-                    log.display()
-                )));
-            }
-            thread::park_timeout(LOOK_EVERY);
-        }
+        let (said, log) = (self.said(place), self.log(place));
+        let child = self.nodes.get_mut(place).and_then(Option::as_mut);
+        ready(&said, child, &format!("node {}", place + 1), &log)
     }
 
     /// Ends a node with SIGKILL, and its process is gone.
@@ -211,12 +229,40 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if let Some(mut gateway) = self.gateway.take()
+            && let Err(error) = gateway.kill().and_then(|()| gateway.wait())
+        {
+            eprintln!("perf: ending the gateway: {error}");
+        }
         for place in 0..NODES {
             if let Err(fault) = self.kill(place) {
                 eprintln!("perf: {fault}");
             }
         }
     }
+}
+
+/// Waits for the ready line of a process; where it takes FIX clients.
+fn ready(said: &Path, mut child: Option<&mut Child>, name: &str, log: &Path) -> Result<SocketAddr, Fault> {
+    let watch = Stopwatch::start();
+    loop {
+        let text = fs::read_to_string(said).map_err(Fault::io(format!("reading {}", said.display())))?;
+        if let Some((line, _)) = text.split_once('\n') {
+            let ready = json(line)?;
+            let fix = ready["fix"].as_str().and_then(|text| text.parse().ok());
+            return fix.ok_or_else(|| Fault::Cluster(format!("no FIX address in {line}")));
+        }
+        let ended = child.as_mut().map(|child| child.try_wait()).transpose();
+        let ended = ended.map_err(Fault::io(format!("waiting for {name}")))?;
+        if ended.flatten().is_some() || watch.elapsed() > READY_WAIT {
+            return Err(Fault::Cluster(format!("{name} is not ready; see {}", log.display())));
+        }
+        thread::park_timeout(LOOK_EVERY);
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), Fault> {
+    fs::write(path, text).map_err(Fault::io(format!("writing {}", path.display())))
 }
 
 /// `sicil` of the same build as this program.
@@ -240,12 +286,23 @@ fn free_addresses() -> Result<Vec<SocketAddr>, Fault> {
     addresses.map_err(Fault::io("looking for free ports"))
 }
 
+fn peers(addresses: &[SocketAddr]) -> String {
+    let nodes = (1..).zip(addresses);
+    nodes.map(|(node, address)| format!("[[peer]]\nid = {node}\naddress = \"{address}\"\n")).collect()
+}
+
+fn gateway_configuration(cluster: &str, profile: Profile, addresses: &[SocketAddr]) -> String {
+    let (profile, peers) = (profile.name(), peers(addresses));
+    format!(
+        "[gateway]\nid = 1\n[cluster]\nid = \"{cluster}\"\n[listen]\nfix = \"127.0.0.1:0\"\n\
+         [tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/gateway1.pem\"\nkey = \"pki/gateway1.key\"\n\
+         [timing]\nprofile = \"{profile}\"\n{peers}"
+    )
+}
+
 /// Clients see who acknowledges by where they have logged on: no node serves them through itself.
 fn configuration(place: usize, cluster: &str, profile: Profile, addresses: &[SocketAddr]) -> String {
-    let peers: String = (1..)
-        .zip(addresses)
-        .map(|(node, address)| format!("[[peer]]\nid = {node}\naddress = \"{address}\"\n"))
-        .collect();
+    let peers = peers(addresses);
     let listen = addresses.get(place).map(ToString::to_string).unwrap_or_default();
     let (node, profile) = (place + 1, profile.name());
     format!(

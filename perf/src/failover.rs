@@ -2,7 +2,7 @@
 //!
 //! A failover lasts from the last acknowledgement of the old leader to the first new one of the next, as clients see
 //! it that look for the leader themselves. Reports that are sent again do not count as new. The next kill comes when the
-//! node of the last one follows again. At the end each order is asked after, and all nodes must have the same state.
+//! node of the last one follows again. With `--gateway` clients are connected to a gateway process in front of the cluster, and stay so. At the end each order is asked after, and all nodes must have the same state.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
@@ -20,6 +20,8 @@ use crate::traders::{Change, Outcome, Shared, Traders, elapsed_ns};
 const SETTLE: Duration = Duration::from_millis(500);
 /// Nobody who leads for so long: there is no figure.
 const SERVICE_WAIT: Duration = Duration::from_secs(60);
+/// What a leader acknowledged before it was killed has come through a gateway by then, and no other one leads yet.
+const IN_FLIGHT: Duration = Duration::from_millis(20);
 
 /// What to do to the leader, and how often.
 #[derive(clap::Args)]
@@ -30,6 +32,9 @@ pub(crate) struct Args {
     /// Planned transfers of the lead, after the kills.
     #[arg(long, default_value_t = 0)]
     transfers: u32,
+    /// Clients trade through a gateway process.
+    #[arg(long, conflicts_with = "transfers")]
+    gateway: bool,
     /// Timing of the nodes.
     #[arg(long, value_enum, default_value_t = Profile::Lan)]
     profile: Profile,
@@ -59,14 +64,19 @@ fn measure(args: &Args, dir: &Path) -> Result<(), Fault> {
     let shared = Shared::default();
     (0..NODES).try_for_each(|place| cluster.launch(place))?;
     for place in 0..NODES {
-        shared.set(place, Some(cluster.ready(place)?));
+        let address = cluster.ready(place)?;
+        shared.set(place, (!args.gateway).then_some(address));
+    }
+    if args.gateway {
+        shared.set(0, Some(cluster.start_gateway()?));
+        shared.leaders.store(1, Ordering::Release);
     }
     let watch = Stopwatch::start();
     let (told, changes) = channel();
     let (conducted, traded) = thread::scope(|scope| {
         let traders = Traders::new(&shared, told, watch);
         let traders = scope.spawn(|| traders.trade(args.rate));
-        let mut conductor = Conductor::new(&mut cluster, &shared, changes, watch);
+        let mut conductor = Conductor::new(&mut cluster, &shared, changes, watch, args.gateway);
         let conducted = conductor.conduct(args).map(|()| conductor.times);
         shared.stop.store(true, Ordering::Release);
         let traded =
@@ -127,6 +137,7 @@ struct Conductor<'a> {
     changes: Receiver<Change>,
     watch: Stopwatch,
     leader: usize,
+    gateway: bool,
     times: Times,
 }
 
@@ -136,12 +147,16 @@ impl<'a> Conductor<'a> {
         shared: &'a Shared,
         changes: Receiver<Change>,
         watch: Stopwatch,
+        gateway: bool,
     ) -> Self {
-        Self { cluster, shared, changes, watch, leader: 0, times: Times::default() }
+        Self { cluster, shared, changes, watch, leader: 0, gateway, times: Times::default() }
     }
 
     fn conduct(&mut self, args: &Args) -> Result<(), Fault> {
         self.leader = self.next()?.to;
+        if self.gateway {
+            self.leader = self.cluster.leader()?;
+        }
         for _ in 0..args.kills {
             self.settle()?;
             self.kill()?;
@@ -155,15 +170,19 @@ impl<'a> Conductor<'a> {
 
     fn kill(&mut self) -> Result<(), Fault> {
         let killed = self.leader;
-        self.shared.set(killed, None);
+        if !self.gateway {
+            self.shared.set(killed, None);
+        }
         let kill_ns = elapsed_ns(self.watch);
         self.cluster.kill(killed)?;
-        let change = self.next_after(killed)?;
+        let change = if self.gateway { self.next_behind_gateway()? } else { self.next_after(killed)? };
         self.times.kills_us.push(us(change.first_ns - change.last_ns));
         self.times.from_kill_us.push(us(change.first_ns.saturating_sub(kill_ns)));
         self.cluster.launch(killed)?;
         let address = self.cluster.ready(killed)?;
-        self.shared.set(killed, Some(address));
+        if !self.gateway {
+            self.shared.set(killed, Some(address));
+        }
         self.cluster.caught_up(killed, self.leader)
     }
 
@@ -199,6 +218,15 @@ impl<'a> Conductor<'a> {
             }
             self.times.unasked += 1;
         }
+    }
+
+    /// The first acknowledgement of whoever leads after one that was killed.
+    fn next_behind_gateway(&mut self) -> Result<Change, Fault> {
+        thread::park_timeout(IN_FLIGHT);
+        self.shared.leaders.fetch_add(1, Ordering::AcqRel);
+        let change = self.next()?;
+        self.leader = self.cluster.leader()?;
+        Ok(change)
     }
 
     fn next(&self) -> Result<Change, Fault> {

@@ -6,7 +6,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
@@ -42,6 +42,8 @@ const DRAIN_NS: u64 = 60_000_000_000;
 pub(crate) struct Shared {
     /// Where each node takes FIX clients, while it runs.
     pub(crate) addresses: Mutex<[Option<SocketAddr>; NODES]>,
+    /// Behind a gateway process nobody sees who acknowledges: then this counts the leaders, from 1 on.
+    pub(crate) leaders: AtomicUsize,
     /// No further orders.
     pub(crate) stop: AtomicBool,
 }
@@ -51,6 +53,14 @@ impl Shared {
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = addresses.get_mut(place) {
             *known = address;
+        }
+    }
+
+    /// Who acknowledges a trader that has logged on at `place`.
+    fn acknowledger(&self, place: usize) -> usize {
+        match self.leaders.load(Ordering::Acquire) {
+            0 => place,
+            leaders => leaders,
         }
     }
 
@@ -182,7 +192,7 @@ impl<'a> Traders<'a> {
             idle &= !trader.exchange(&mut self.inbound, now)?;
             for message in trader.session.take_received() {
                 if trader.take(&message) {
-                    let (place, ns) = (trader.place, now.mono.0);
+                    let (place, ns) = (self.shared.acknowledger(trader.place), now.mono.0);
                     let last = self.last.replace((place, ns));
                     if last.is_none_or(|(before, _)| before != place) {
                         let last_ns = last.map_or(0, |(_, last_ns)| last_ns);
