@@ -75,7 +75,8 @@ pub struct Uplink {
     term: Term,
     /// Of the connection to the leader.
     state: State,
-    /// The place that was come to; `None` before the first welcome.
+    /// The place that was come to; `None` before the first events, which come behind all definitions: until then a next
+    /// leader has to begin with these.
     cursor: Option<Cursor>,
     /// Oldest first, without gaps.
     pending: VecDeque<Pending>,
@@ -232,7 +233,6 @@ impl Uplink {
                     return Err(LinkFault::Field("cursor"));
                 }
                 self.executed(executed)?;
-                self.cursor = Some(cursor);
                 self.sent = executed;
                 self.state = State::Open;
                 Ok(Heard::Welcome)

@@ -253,6 +253,7 @@ impl Core {
         worked |= self.gateways.step(now.mono, &mut self.replica);
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
+        worked |= self.gateways.tell(&mut self.replica);
         self.write_clients(now);
         if let Some(nanos) = self.snapshots.step(&mut self.replica, self.clock) {
             self.publisher.counters.observe_snapshot(nanos);
@@ -381,9 +382,8 @@ impl Core {
         true
     }
 
-    /// Writes what waits for clients and gateways.
+    /// Writes what waits for clients.
     fn write_clients(&mut self, now: Now) {
-        self.gateways.tell(&mut self.replica);
         if !self.serves() {
             return;
         }

@@ -9,7 +9,7 @@ use replicas::links::{LinkId, Links};
 
 use crate::peers::{GatewayLine, Peers};
 
-/// Messages that are taken from one gateway in one turn, and sent to one.
+/// Messages that are taken in one turn. What is sent in one, [`Links`] bounds.
 const MESSAGES_PER_TURN: usize = 256;
 
 /// All of them.
@@ -18,6 +18,8 @@ pub(crate) struct GatewayLines {
     links: Links,
     lines: BTreeMap<LinkId, GatewayLine>,
     next: u64,
+    /// Who is first in this turn, so that none waits for ever behind others.
+    turn: LinkId,
 }
 
 impl GatewayLines {
@@ -38,24 +40,24 @@ impl GatewayLines {
             worked = true;
         }
         let mut lost = Vec::new();
-        for (link, line) in &mut self.lines {
-            for _ in 0..MESSAGES_PER_TURN {
-                if !self.links.wants(*link) {
-                    break;
-                }
+        let mut left = MESSAGES_PER_TURN;
+        for link in self.in_turn() {
+            let Some(line) = self.lines.get_mut(&link) else { continue };
+            while left > 0 && self.links.wants(link) {
                 match line.receive() {
                     Ok(Some(bytes)) => {
                         worked = true;
-                        if let Err(fault) = self.links.receive(*link, &bytes, now, replica) {
+                        left -= 1;
+                        if let Err(fault) = self.links.receive(link, &bytes, now, replica) {
                             tracing::warn!(gateway = line.gateway.0, %fault, "a gateway breaks the protocol");
-                            lost.push(*link);
+                            lost.push(link);
                             break;
                         }
                     }
                     Ok(None) => break,
                     Err(_) => {
                         tracing::info!(gateway = line.gateway.0, "the connection of a gateway has ended");
-                        lost.push(*link);
+                        lost.push(link);
                         break;
                     }
                 }
@@ -77,22 +79,32 @@ impl GatewayLines {
         worked
     }
 
-    /// Sends what there is to be told and room for.
-    pub(crate) fn tell(&mut self, replica: &mut Replica<FileDisk>) {
+    /// Sends what there is to be told and room for. Returns whether there is more, for which the turn has no room.
+    pub(crate) fn tell(&mut self, replica: &mut Replica<FileDisk>) -> bool {
         let mut done = Vec::new();
-        for (link, line) in &mut self.lines {
-            for _ in 0..MESSAGES_PER_TURN {
-                let Some(room) = line.room() else { break };
-                let Some(bytes) = self.links.next_message(*link, replica) else { break };
+        for link in self.in_turn() {
+            let Some(line) = self.lines.get(&link) else { continue };
+            while let Some(room) = line.room()
+                && let Some(bytes) = self.links.next_message(link, replica)
+            {
                 room.send(bytes);
             }
-            if self.links.should_close(*link) {
-                done.push(*link);
+            if self.links.should_close(link) {
+                done.push(link);
             }
         }
         for link in done {
             self.close(link);
         }
+        let first = self.in_turn().first().copied().unwrap_or_default();
+        self.turn = LinkId(first.0 + 1);
+        self.links.is_held_back()
+    }
+
+    /// All connections, whose turn it is first.
+    fn in_turn(&self) -> Vec<LinkId> {
+        let (from, to) = (self.lines.range(self.turn..), self.lines.range(..self.turn));
+        from.chain(to).map(|(link, _)| *link).collect()
     }
 
     fn close(&mut self, link: LinkId) {

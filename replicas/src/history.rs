@@ -121,27 +121,36 @@ impl History {
     }
 
     /// Appends what comes for a gateway behind `cursor`, up to about `bytes_max` but at least one event, and returns the place
-    /// behind it; `applied` is how far the engine is.
+    /// behind it; `applied` is how far the engine is. `looks` is lowered by each event that was looked at; with none left it
+    /// stops behind a whole command, but at least one.
     pub(crate) fn read(
         &self,
         gateway: GatewayId,
         cursor: Cursor,
         applied: Seq,
         bytes_max: usize,
+        looks: &mut usize,
         out: &mut Vec<u8>,
     ) -> Cursor {
         let from = self.events.partition_point(|kept| kept.seq <= cursor.through);
-        let concerns =
-            |kept: &&Kept| matches!(kept.audience, Audience::All) || kept.audience == Audience::One(gateway);
         let mut at = cursor;
-        let (mut seq, mut of_seq) = (cursor.through, 0);
+        let (mut seq, mut of_seq, mut passed) = (cursor.through, 0, 0);
         let start = out.len();
-        for (place, kept) in self.events.range(from..).filter(concerns).enumerate() {
+        for kept in self.events.range(from..) {
             if kept.seq != seq {
+                if *looks == 0 && seq != cursor.through {
+                    return Cursor { through: Seq(kept.seq.0.saturating_sub(1)), plus: 0 };
+                }
                 (seq, of_seq) = (kept.seq, 0);
             }
+            *looks = looks.saturating_sub(1);
+            let concerns = matches!(kept.audience, Audience::All) || kept.audience == Audience::One(gateway);
+            if !concerns {
+                continue;
+            }
             of_seq += 1;
-            if u32::try_from(place).unwrap_or(u32::MAX) < cursor.plus {
+            passed += 1;
+            if passed <= cursor.plus {
                 continue;
             }
             if out.len() > start && out.len() - start + kept.bytes.len() > bytes_max {
@@ -242,7 +251,8 @@ mod tests {
 
     fn told(history: &History, gateway: GatewayId, cursor: Cursor, bytes_max: usize) -> (Cursor, Vec<Event>) {
         let mut bytes = Vec::new();
-        let behind = history.read(gateway, cursor, Seq(10), bytes_max, &mut bytes);
+        let mut looks = usize::MAX;
+        let behind = history.read(gateway, cursor, Seq(10), bytes_max, &mut looks, &mut bytes);
         (behind, protocol::link::events(&bytes).unwrap_or_default())
     }
 
@@ -272,6 +282,31 @@ mod tests {
                 cursor = behind;
             }
             assert_eq!(one_by_one, expected);
+        }
+    }
+
+    #[test]
+    fn a_bounded_look_passes_over_nothing() {
+        let mut history = History::behind(&Engine::new());
+        for (event, _) in story() {
+            let mut bytes = Vec::new();
+            event.write(&mut bytes);
+            history.take(&event, &bytes);
+        }
+        for gateway in [FIRST, SECOND] {
+            for looks in 1..12 {
+                let (mut cursor, mut found, mut turns) = (Cursor::default(), Vec::new(), 0);
+                while cursor.through != Seq(10) {
+                    let mut left = looks;
+                    let behind = history.read(gateway, cursor, Seq(10), usize::MAX, &mut left, &mut found);
+                    assert!(behind.through > cursor.through, "{cursor:?} with {looks}");
+                    cursor = behind;
+                    turns += 1;
+                }
+                assert!(looks > 1 || turns > 3);
+                let all = told(&history, gateway, Cursor::default(), usize::MAX).1;
+                assert_eq!(protocol::link::events(&found), Ok(all));
+            }
         }
     }
 

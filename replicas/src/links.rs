@@ -30,8 +30,25 @@ const EVENTS_BYTES_MAX: usize = 64 << 10;
 /// Reads of outputs that wait for their turn.
 const READS_MAX: usize = 64;
 
+/// What is done in one turn for all gateways together. What is left waits for the next turn, and with it, in the end, the gateways.
+#[derive(Clone, Copy, Debug)]
+struct Budget {
+    /// Bytes of messages.
+    bytes: usize,
+    /// Reads of outputs, which may be on the disk.
+    reads: usize,
+    /// Events of the past that are looked at, most of them another gateway's.
+    looks: usize,
+    /// Processes that begin: each is told all definitions, which are copied for it.
+    beginnings: usize,
+}
+
+impl Budget {
+    const TURN: Self = Self { bytes: 512 << 10, reads: 4, looks: 64 << 10, beginnings: 1 };
+}
+
 /// A connection of a gateway process, by the number that the node gave it. Numbers are not used again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LinkId(
     /// The bare number.
     pub u64,
@@ -53,6 +70,9 @@ enum State {
     /// Nothing is taken any more; it is closed when what waits for it has gone.
     Ended,
 }
+
+/// The turn has no more room for what there is.
+struct HeldBack;
 
 /// Outputs that a gateway asked for.
 struct Wanted {
@@ -82,7 +102,6 @@ struct Link {
 }
 
 /// All connections of gateway processes to this node.
-#[derive(Default)]
 pub struct Links {
     links: BTreeMap<LinkId, Link>,
     /// The term that is served.
@@ -94,15 +113,35 @@ pub struct Links {
     /// By gateway: the process whose start is on its way and not applied. Until it is, nobody else is let in under that
     /// id: what they submitted would come behind the start, and be counted as the new process's.
     starting: BTreeMap<GatewayId, u64>,
+    /// What is left of the turn.
+    budget: Budget,
+    /// Somebody waits for the next turn.
+    is_held_back: bool,
     /// Leases that ended here.
     pub leases_ended: u64,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Links {
     /// No connections.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            links: BTreeMap::new(),
+            term: None,
+            silent_since: BTreeMap::new(),
+            began: MonoNanos(0),
+            next_lease_check: MonoNanos(0),
+            starting: BTreeMap::new(),
+            budget: Budget::TURN,
+            is_held_back: false,
+            leases_ended: 0,
+        }
     }
 
     /// A gateway, whose name has been proved, has connected. A connection of it before this one is ended: its
@@ -190,10 +229,11 @@ impl Links {
         self.mind_the_lead(now, replica);
         let leader = replica.leader();
         let mut worked = false;
+        (self.budget, self.is_held_back) = (Budget::TURN, false);
         self.starting.retain(|gateway, instance| runs(replica, *gateway) != Some(*instance));
         for link in self.links.values_mut() {
             worked |= if let Some(term) = self.term {
-                link.serve(now, term, &mut self.starting, replica)
+                link.serve(now, term, &mut self.starting, &mut self.budget, replica)
             } else if matches!(link.state, State::Greeted { .. })
                 && replica.leading_term().is_none()
                 && leader.is_some()
@@ -211,9 +251,23 @@ impl Links {
         worked
     }
 
-    /// The next message for a connection, to be asked for when there is room for it.
+    /// The next message for a connection, to be asked for when there is room for it. `None`: nothing, or nothing more in this
+    /// turn ([`Self::is_held_back`]).
     pub fn next_message<D: Disk>(&mut self, link: LinkId, replica: &mut Replica<D>) -> Option<Vec<u8>> {
-        self.links.get_mut(&link)?.next_message(replica)
+        let message = self.links.get_mut(&link)?.next_message(&mut self.budget, replica);
+        match &message {
+            Ok(Some(bytes)) => self.budget.bytes = self.budget.bytes.saturating_sub(bytes.len()),
+            Ok(None) => {}
+            Err(HeldBack) => self.is_held_back = true,
+        }
+        message.unwrap_or_default()
+    }
+
+    /// Whether the turn had not enough room for all that there is to be told: there has to be another one, although nothing
+    /// comes.
+    #[must_use]
+    pub fn is_held_back(&self) -> bool {
+        self.is_held_back
     }
 
     /// Whether a connection is to be closed: it has been told everything that it will be told.
@@ -338,6 +392,7 @@ impl Link {
         now: MonoNanos,
         term: Term,
         starting: &mut BTreeMap<GatewayId, u64>,
+        budget: &mut Budget,
         replica: &mut Replica<D>,
     ) -> bool {
         let runs = runs(replica, self.gateway);
@@ -347,9 +402,11 @@ impl Link {
                 self.answer(&FromCluster::Leads { term });
                 true
             }
-            State::Greeted { instance, resume } => self.greet(instance, resume, now, starting, replica),
+            State::Greeted { instance, resume } => {
+                self.greet(instance, resume, now, starting, budget, replica)
+            }
             State::Starting { instance } if runs == Some(instance) => {
-                self.open(instance, replica.here(), replica);
+                self.begin(instance, budget, replica);
                 true
             }
             State::Open { instance, .. } if runs != Some(instance) => {
@@ -367,6 +424,7 @@ impl Link {
         resume: Option<Cursor>,
         now: MonoNanos,
         starting: &mut BTreeMap<GatewayId, u64>,
+        budget: &mut Budget,
         replica: &mut Replica<D>,
     ) -> bool {
         if starting.get(&self.gateway).is_some_and(|starts| *starts != instance) {
@@ -378,7 +436,7 @@ impl Link {
             Some(cursor) if !replica.knows_since(cursor) => self.end(Some(FromCluster::TooFarBehind)),
             Some(cursor) => self.open(instance, cursor, replica),
             // It was welcomed, and did not hear it: nothing has been submitted.
-            None if runs == Some(instance) => self.open(instance, replica.here(), replica),
+            None if runs == Some(instance) => self.begin(instance, budget, replica),
             None => {
                 let start = GatewayStart { gateway: self.gateway, instance };
                 if replica.sequencer().submit(&system_header(), now, &start.into()).is_err() {
@@ -391,42 +449,68 @@ impl Link {
         true
     }
 
+    /// Opens it for a process that knows nothing yet. What was defined, one that resumes has heard.
+    fn begin<D: Disk>(&mut self, instance: u64, budget: &mut Budget, replica: &Replica<D>) {
+        let Some(left) = budget.beginnings.checked_sub(1) else { return };
+        budget.beginnings = left;
+        self.open(instance, replica.here(), replica);
+        self.definitions = replica.engine().definitions().into();
+    }
+
     fn open<D: Disk>(&mut self, instance: u64, cursor: Cursor, replica: &Replica<D>) {
         self.executed = replica.engine().gateway(self.gateway).map_or(0, |view| view.executed);
         self.answer(&FromCluster::Welcome { executed: self.executed, cursor });
-        self.definitions = replica.engine().definitions().into();
         self.state = State::Open { instance, cursor };
     }
 
-    fn next_message<D: Disk>(&mut self, replica: &mut Replica<D>) -> Option<Vec<u8>> {
+    fn next_message<D: Disk>(
+        &mut self,
+        budget: &mut Budget,
+        replica: &mut Replica<D>,
+    ) -> Result<Option<Vec<u8>>, HeldBack> {
+        // Of these there are few, and they are short.
         if let Some(answer) = self.answers.pop_front() {
-            return Some(answer);
+            return Ok(Some(answer));
         }
-        let State::Open { instance, cursor } = self.state else { return None };
+        let State::Open { instance, cursor } = self.state else { return Ok(None) };
+        if budget.bytes == 0 || budget.looks == 0 {
+            return Err(HeldBack);
+        }
         let mut message = Vec::new();
         if !self.definitions.is_empty() {
             let events = self.take_definitions();
             FromCluster::Definitions { events: &events }.write(&mut message);
-            return Some(message);
+            return Ok(Some(message));
         }
         if !replica.knows_since(cursor) {
             // It has taken nothing for so long that the next events are not kept any more.
             self.end(Some(FromCluster::TooFarBehind));
-            return self.answers.pop_front();
+            return Ok(self.answers.pop_front());
         }
         let mut events = Vec::new();
-        let behind = replica.events_since(self.gateway, cursor, EVENTS_BYTES_MAX, &mut events);
+        let behind = replica.events_since(self.gateway, cursor, &mut budget.looks, &mut events);
         let executed = replica.engine().gateway(self.gateway).map_or(0, |view| view.executed);
+        let is_at_end = behind == replica.here();
+        self.state = State::Open { instance, cursor: behind };
         if !events.is_empty() || executed != self.executed || self.asked {
             self.executed = executed;
             self.asked = false;
-            self.state = State::Open { instance, cursor: behind };
             FromCluster::Events { cursor: behind, executed, events: &events }.write(&mut message);
-            return Some(message);
+            return Ok(Some(message));
         }
-        // Nothing was for it: the next look begins here.
-        self.state = State::Open { instance, cursor: behind };
+        if !is_at_end {
+            return Err(HeldBack);
+        }
+        if self.reads.is_empty() {
+            return Ok(None);
+        }
+        budget.reads = budget.reads.checked_sub(1).ok_or(HeldBack)?;
+        Ok(self.answer_read(replica))
+    }
+
+    fn answer_read<D: Disk>(&mut self, replica: &mut Replica<D>) -> Option<Vec<u8>> {
         let Wanted { read, session, epoch, from, to } = self.reads.pop_front()?;
+        let (mut events, mut message) = (Vec::new(), Vec::new());
         match replica.read_outbox(session, epoch, from, to, EVENTS_BYTES_MAX) {
             Ok(found) => {
                 found.iter().for_each(|event| event.write(&mut events));
@@ -464,9 +548,9 @@ impl<D: Disk> Replica<D> {
         &self,
         gateway: GatewayId,
         cursor: Cursor,
-        bytes_max: usize,
+        looks: &mut usize,
         out: &mut Vec<u8>,
     ) -> Cursor {
-        self.apply.history().read(gateway, cursor, self.apply.seq(), bytes_max, out)
+        self.apply.history().read(gateway, cursor, self.apply.seq(), EVENTS_BYTES_MAX, looks, out)
     }
 }

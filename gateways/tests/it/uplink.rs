@@ -88,6 +88,17 @@ fn what_was_not_executed_goes_again_in_order_and_nothing_else_does() {
 }
 
 #[test]
+fn who_has_not_heard_all_definitions_begins_with_them_at_the_next_leader() {
+    let mut uplink = Uplink::new(7);
+    assert_eq!(greet(&mut uplink, 0, Cursor::default()), None);
+    assert_eq!(say(&mut uplink, &FromCluster::Definitions { events: &[] }), Ok(Heard::Definitions(vec![])));
+    uplink.disconnected(ONE);
+    assert_eq!(greet(&mut uplink, 0, HERE), None);
+    say(&mut uplink, &FromCluster::Events { cursor: HERE, executed: 0, events: &[] }).unwrap();
+    assert_eq!(greet(&mut uplink, 0, HERE), Some(HERE));
+}
+
+#[test]
 fn a_full_link_refuses_and_takes_again_when_commands_were_executed() {
     let mut uplink = Uplink::new(7);
     greet(&mut uplink, 0, HERE);
@@ -153,6 +164,8 @@ fn the_node_that_leads_in_the_highest_term_is_turned_to_and_no_older_one() {
     let (two, three) = (NodeId(2), NodeId(3));
     let mut uplink = Uplink::new(7);
     greet(&mut uplink, 0, HERE);
+    let events = FromCluster::Events { cursor: HERE, executed: 0, events: &[] };
+    say(&mut uplink, &events).unwrap();
     submit(&mut uplink, 1, SessionHeartbeat {}).unwrap();
     assert_eq!(sent(&mut uplink), [(1, 1)]);
     assert_eq!(lead(&mut uplink, two, 4), Ok(Heard::OutOfDate), "it has lost the lead, and does not know");
@@ -188,6 +201,7 @@ fn what_no_node_may_say_ends_the_connection() {
     assert_eq!(say(&mut uplink, &welcome(2, HERE)), Err(LinkFault::Field("executed")), "one was submitted");
     assert_eq!(say(&mut uplink, &welcome(1, HERE)), Ok(Heard::Welcome));
     assert_eq!(say(&mut uplink, &events(0)), Err(LinkFault::Field("executed")), "it was executed before");
+    say(&mut uplink, &events(1)).unwrap();
     uplink.disconnected(ONE);
     lead(&mut uplink, ONE, 5).unwrap();
     uplink.next_message(ONE).unwrap();

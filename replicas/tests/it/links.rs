@@ -1,7 +1,9 @@
-//! Gateway processes at their leader: who is let in under an id, and when.
+//! Gateway processes at their leader: who is let in under an id, when, and how much is done for them at a time.
 
-use protocol::link::{FromCluster, FromGateway};
-use protocol::{GatewayId, MonoNanos};
+use std::collections::BTreeMap;
+
+use protocol::link::{self, FromCluster, FromGateway};
+use protocol::{EventBody, GatewayId, MonoNanos, NodeId, Term};
 use replicas::links::{LinkId, Links};
 
 use super::cluster::Cluster;
@@ -43,11 +45,16 @@ impl Leader {
         self.links.receive(link, &bytes, now, replica).unwrap();
     }
 
-    /// A process connects and says hello.
-    fn greet(&mut self, instance: u64, resume: Option<protocol::link::Cursor>) -> LinkId {
+    fn connect(&mut self, gateway: GatewayId) -> LinkId {
         let link = LinkId(self.next);
         self.next += 1;
-        self.links.connect(link, GATEWAY, self.now());
+        self.links.connect(link, gateway, self.now());
+        link
+    }
+
+    /// A process connects and says hello.
+    fn greet(&mut self, instance: u64, resume: Option<link::Cursor>) -> LinkId {
+        let link = self.connect(GATEWAY);
         self.say(link, FromGateway::Hello { instance, resume });
         self.step();
         link
@@ -118,4 +125,97 @@ fn of_two_processes_that_begin_at_once_the_later_one_runs() {
     assert_eq!(leader.runs(), Some(7));
     leader.settle();
     assert_eq!((leader.heard(second)[0], leader.runs()), (welcome, Some(8)));
+}
+
+#[test]
+fn who_watches_hears_of_each_term_in_which_the_node_leads() {
+    let mut leader = Leader::new("links-watch");
+    let link = leader.connect(GATEWAY);
+    leader.say(link, FromGateway::Watch);
+    let told = |leader: &mut Leader| {
+        leader.step();
+        let replica = leader.cluster.running.get_mut(&leader.leader).unwrap();
+        leader.links.next_message(link, replica)
+    };
+    let leads = |leader: &Leader| {
+        let term = leader.cluster.running[&leader.leader].status().term;
+        let mut bytes = Vec::new();
+        FromCluster::Leads { term: Term(term.0) }.write(&mut bytes);
+        Some(bytes)
+    };
+    assert_eq!(told(&mut leader), leads(&leader));
+    assert_eq!(told(&mut leader), None, "once");
+    // It gives the lead away, and gets it back.
+    let (own, other) = (NodeId(leader.leader), NodeId(leader.leader % 3 + 1));
+    for (from, to) in [(own, other), (other, own)] {
+        while leader.cluster.serving() != Some(to.0) {
+            leader.cluster.running.get_mut(&from.0).unwrap().transfer_leader(to).unwrap_or_default();
+            leader.cluster.tick();
+            leader.step();
+        }
+    }
+    assert_eq!(told(&mut leader), leads(&leader), "also who has watched all the time");
+    assert!(!leader.links.should_close(link));
+}
+
+/// All links' turn: every message that there is room for, by link.
+fn turn(leader: &mut Leader, links: &[LinkId]) -> Vec<(LinkId, Vec<u8>)> {
+    leader.step();
+    let replica = leader.cluster.running.get_mut(&leader.leader).unwrap();
+    let mut told = Vec::new();
+    for link in links {
+        while let Some(message) = leader.links.next_message(*link, replica) {
+            told.push((*link, message));
+        }
+    }
+    told
+}
+
+#[test]
+fn a_turn_does_a_bounded_part_for_gateways_and_loses_nothing_of_it() {
+    const GATEWAYS: u32 = 20;
+    let mut leader = Leader::new("links-turn");
+    let links: Vec<LinkId> = (1..=GATEWAYS)
+        .map(|gateway| {
+            let link = leader.connect(GatewayId(gateway));
+            leader.say(link, FromGateway::Hello { instance: 7, resume: None });
+            link
+        })
+        .collect();
+    leader.step();
+    leader.settle();
+    let mut assets: BTreeMap<LinkId, usize> = BTreeMap::new();
+    let mut welcomes = 0;
+    for defined in [10, 3_000] {
+        if defined == 3_000 {
+            leader.cluster.define(11, 3_000);
+        }
+        let mut turns = 0_u32;
+        loop {
+            let told = turn(&mut leader, &links);
+            turns += 1;
+            let bytes: usize = told.iter().map(|(_, message)| message.len()).sum();
+            assert!(bytes <= (512 << 10) + (65 << 10), "{bytes} bytes in one turn");
+            let mut welcomed = 0_u32;
+            for (link, message) in told {
+                let message = FromCluster::read(&message).unwrap();
+                if let FromCluster::Definitions { events } | FromCluster::Events { events, .. } = message {
+                    let events = link::events(events).unwrap();
+                    let found = events.iter().filter(|e| matches!(e.body, EventBody::AssetDefined(_)));
+                    *assets.entry(link).or_default() += found.count();
+                } else {
+                    assert!(matches!(message, FromCluster::Welcome { .. }), "{message:?}");
+                    welcomed += 1;
+                }
+            }
+            // Before the first one there was another, in which nothing was sent.
+            assert!(welcomed <= 1 + u32::from(turns == 1), "definitions are copied for one at a time");
+            welcomes += welcomed;
+            if welcomes == GATEWAYS && !leader.links.is_held_back() {
+                break;
+            }
+        }
+        assert!(links.iter().all(|link| assets[link] == defined), "{assets:?}");
+        assert!(turns > 4, "{turns} turns");
+    }
 }
