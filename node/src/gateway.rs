@@ -15,12 +15,14 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{GatewayId, MonoNanos, NodeId};
 use replicas::Now;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::gateway::GatewayConfig;
 use crate::fault::NodeFault;
+use crate::gateway_status::{self, GatewayStatus};
 use crate::peers::identity::Party;
 use crate::peers::{ClusterLine, Credentials, Dialer, Identity, Line};
 use crate::sockets::Sockets;
@@ -31,6 +33,8 @@ use crate::{descriptors, folder, print};
 const SPIN_NANOS: u64 = 20_000;
 /// Longest park.
 const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
+/// Between two copies for whoever asks over HTTP.
+const STATUS_NANOS: u64 = 50 * NANOS_PER_MILLI;
 /// How long a stop waits for logouts and the last bytes.
 const DRAIN_NANOS: u64 = 5 * NANOS_PER_SECOND;
 /// Messages of one node that are taken in one turn, and sent to it.
@@ -56,6 +60,8 @@ pub(crate) struct Args {
 struct Ready<'a> {
     event: &'static str,
     fix: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a str>,
     gateway: u32,
     /// The node that leads.
     leader: u64,
@@ -94,7 +100,19 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         timing: config.profile.peers(),
         fix: address,
     };
-    let dialer = Dialer::start(&identity, config.nodes, Arc::clone(&stopping), Arc::new(ringer(&bell)))?;
+    let http = config.listen_http.map(|address| listen("http", address)).transpose()?;
+    let http_address = http.as_ref().map(|http| http.local_addr().map_err(NodeFault::io("address")));
+    let http_address = http_address.transpose()?.map(|address| address.to_string());
+    let (status, told) = watch::channel(GatewayStatus { gateway: config.id.0, ..GatewayStatus::default() });
+    let beside = async move {
+        if let Some(http) = http
+            && let Err(error) = gateway_status::serve(http, told, clock).await
+        {
+            tracing::error!(%error, "health and metrics are no longer served");
+        }
+    };
+    let wake = Arc::new(ringer(&bell));
+    let dialer = Dialer::start(&identity, config.nodes, Arc::clone(&stopping), wake, beside)?;
     let mut gateway = Gateway {
         id: config.id,
         clients: Clients::new(sockets),
@@ -105,13 +123,23 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         patience_nanos: u64::try_from(identity.timing.idle.as_nanos()).unwrap_or(SILENCE_NANOS),
         lets_in: false,
         is_told: false,
+        status,
+        next_status: MonoNanos(0),
+        welcomes: 0,
+        restarts: 0,
         clock,
         bell,
     };
     gateway.run(&stopping, |leader| {
         print(
-            &Ready { event: "ready", fix: &address.to_string(), gateway: config.id.0, leader }
-                .line(args.json)?,
+            &Ready {
+                event: "ready",
+                fix: &address.to_string(),
+                http: http_address.as_deref(),
+                gateway: config.id.0,
+                leader,
+            }
+            .line(args.json)?,
         )
     })?;
     tracing::info!("stopped");
@@ -139,6 +167,13 @@ struct Gateway {
     lets_in: bool,
     /// The ready line has been printed.
     is_told: bool,
+    /// For whoever asks over HTTP.
+    status: watch::Sender<GatewayStatus>,
+    next_status: MonoNanos,
+    /// Times that a leader took it in.
+    welcomes: u64,
+    /// Times that it had to begin anew.
+    restarts: u64,
     clock: Clock,
     bell: Bell,
 }
@@ -159,7 +194,9 @@ impl Gateway {
                 self.is_told = true;
                 ready(self.uplink.leader().map_or(0, |leader| leader.0))?;
             }
-            if stopping.load(Ordering::Acquire) && self.drain(&mut drain_until, now.mono) {
+            let stops = stopping.load(Ordering::Acquire);
+            self.publish_if_due(now.mono, stops);
+            if stops && self.drain(&mut drain_until, now.mono) {
                 return Ok(());
             }
             let idle_from = if worked { None } else { Some(*idle_since.get_or_insert(now.mono)) };
@@ -247,6 +284,7 @@ impl Gateway {
             Heard::Leads(before) => before.into_iter().for_each(|node| self.hang_up(node)),
             Heard::OutOfDate => tracing::debug!(node = node.0, "a node takes itself for the leader still"),
             Heard::Welcome => {
+                self.welcomes += 1;
                 tracing::info!(node = node.0, waiting = self.uplink.waiting(), "this node leads, and takes commands");
             }
             Heard::Elsewhere(leader) => {
@@ -268,6 +306,7 @@ impl Gateway {
                 );
                 self.uplink = Uplink::new(instance()?);
                 self.lets_in = false;
+                self.restarts += 1;
                 // All are made anew, and each node says again whether it leads.
                 self.lines.clear();
             }
@@ -283,6 +322,31 @@ impl Gateway {
             Heard::Unreadable(read) => self.clients.outbox_failed(&read, now.mono, &mut self.uplink),
         }
         Ok(())
+    }
+
+    fn publish_if_due(&mut self, now: MonoNanos, stopping: bool) {
+        if now < self.next_status {
+            return;
+        }
+        self.next_status = now.plus(STATUS_NANOS);
+        let (connections_accepted, connections_refused) = self.clients.counts();
+        self.status.send_replace(GatewayStatus {
+            ready: self.lets_in && self.uplink.is_open() && !stopping,
+            gateway: self.id.0,
+            leader: self.uplink.leader().map(|leader| leader.0),
+            term: self.uplink.term().0,
+            nodes_connected: self.lines.len(),
+            commands_waiting: self.uplink.waiting(),
+            stopping,
+            published: now,
+            connections_open: self.clients.open(),
+            connections_accepted,
+            connections_refused,
+            bytes_received: self.clients.bytes_received,
+            bytes_sent: self.clients.bytes_sent,
+            welcomes: self.welcomes,
+            restarts: self.restarts,
+        });
     }
 
     /// A leader that does not answer is asked on another connection.

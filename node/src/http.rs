@@ -1,4 +1,4 @@
-//! `/live`, `/ready` and `/metrics`. Answers come from what the hot thread has published; it is never asked. Before it has
+//! `/live`, `/ready` and `/metrics` of a node. Answers come from what the hot thread has published; it is never asked. Before it has
 //! published anything the journal is being read, and the answers say that.
 //!
 //! Whoever can reach the port may connect, so a connection gets one answer, few bytes to ask for it and little time.
@@ -31,7 +31,7 @@ use crate::status::{Published, Watch, latest};
 const LIVE_NANOS: u64 = 5_000_000_000;
 
 /// From the beginning of a connection to the last byte of its answer.
-const TIME_MAX: Duration = Duration::from_secs(10);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a request, headers included.
 const REQUEST_BYTES_MAX: usize = 16 << 10;
 
@@ -72,7 +72,11 @@ fn router(status: Recovering, starting: watch::Receiver<String>, clock: Clock) -
 }
 
 /// Serves under this module's limits.
-async fn guarded(listener: std::net::TcpListener, router: Router, time_max: Duration) -> io::Result<()> {
+pub(crate) async fn guarded(
+    listener: std::net::TcpListener,
+    router: Router,
+    time_max: Duration,
+) -> io::Result<()> {
     listener.set_nonblocking(true)?;
     let listener = Bounded {
         listener: TcpListener::from_std(listener)?,
@@ -171,7 +175,11 @@ async fn live(State(site): State<Site>) -> Response {
     let Some(published) = site.latest() else {
         return format!("live: {}\n", *site.starting.borrow()).into_response();
     };
-    let silent_nanos = site.clock.mono().since(published.published);
+    liveness(site.clock.mono().since(published.published))
+}
+
+/// The answer of a process whose hot thread was last heard so long ago.
+pub(crate) fn liveness(silent_nanos: u64) -> Response {
     if silent_nanos < LIVE_NANOS {
         "live\n".into_response()
     } else {

@@ -21,6 +21,7 @@ mod fault;
 mod folder;
 mod gateway;
 mod gateway_lines;
+mod gateway_status;
 mod http;
 mod init;
 mod introduction;

@@ -258,7 +258,8 @@ fn count(n: usize) -> u64 {
 }
 
 /// A page of metrics. Writing to a String cannot fail, so the results of `write!` say nothing.
-struct Page(String);
+#[derive(Default)]
+pub(crate) struct Page(pub(crate) String);
 
 impl Page {
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
@@ -266,12 +267,14 @@ impl Page {
         self.0.push('\n');
     }
 
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    /// Begins a metric.
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {name} {help}"));
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+    /// One value of it.
+    pub(crate) fn sample(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
         self.line(format_args!("{name}{labels} {value}"));
     }
 

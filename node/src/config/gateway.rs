@@ -10,7 +10,8 @@ use toml::Spanned;
 
 use super::{
     CONNECTIONS_DEFAULT, CONNECTIONS_MAX, FILE_BYTES_MAX, FIX_DEFAULT, FixTable, PeerTable, Profile,
-    TimingTable, TlsFiles, TlsTable, WrongValue, address, cluster, number, peers, profile, tls_files,
+    TimingTable, TlsFiles, TlsTable, WrongValue, address, cluster, number, peers, profile, socket_address,
+    tls_files,
 };
 use crate::peers::PeerAddress;
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
@@ -24,6 +25,8 @@ pub(crate) struct GatewayConfig {
     pub(crate) cluster: ClusterId,
     /// `listen.fix`
     pub(crate) listen_fix: SocketAddr,
+    /// `listen.http`; without it there is no such listener.
+    pub(crate) listen_http: Option<SocketAddr>,
     /// `fix.connections_max`
     pub(crate) connections_max: u64,
     /// `peer`: the nodes of the cluster, in order of id.
@@ -65,6 +68,7 @@ struct ClusterTable {
 #[serde(deny_unknown_fields)]
 struct ListenTable {
     fix: Option<Spanned<String>>,
+    http: Option<Spanned<String>>,
 }
 
 impl GatewayConfig {
@@ -92,6 +96,7 @@ impl GatewayConfig {
             id: GatewayId(u32::try_from(id.value).unwrap_or_default()),
             cluster: cluster(&file.cluster.id)?,
             listen_fix: address(file.listen.fix.as_ref(), FIX_DEFAULT)?.value,
+            listen_http: file.listen.http.as_ref().map(socket_address).transpose()?,
             connections_max: connections_max.value,
             nodes: peers(&file.peer, 0, None)?,
             tls: tls_files(&file.tls, dir),
@@ -129,6 +134,7 @@ address = "127.0.0.1:9884"
         assert_eq!(config.nodes.iter().map(|node| node.id.0).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(config.tls.key, Path::new("/etc/sicil/gateway3.key"));
         assert_eq!((config.connections_max, config.profile), (CONNECTIONS_DEFAULT, Profile::Lan));
+        assert_eq!(config.listen_http, None);
     }
 
     #[test]

@@ -49,7 +49,7 @@ struct Target {
 
 impl Dialer {
     /// Starts the thread that keeps connected to `nodes`, and obeys signals by setting `stopping`. `wake` is called when
-    /// something came or the connection was lost.
+    /// something came or a connection was lost. `beside` runs on the same thread.
     ///
     /// # Errors
     /// If the certificates do not fit each other or the settings, or a socket or a thread cannot be had.
@@ -58,6 +58,7 @@ impl Dialer {
         nodes: Vec<PeerAddress>,
         stopping: Arc<AtomicBool>,
         wake: Arc<dyn Fn() + Send + Sync>,
+        beside: impl Future<Output = ()> + Send + 'static,
     ) -> Result<Self, NodeFault> {
         let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0"));
         let socket = socket.map_err(NodeFault::io("socket to the cluster"))?;
@@ -78,6 +79,7 @@ impl Dialer {
         let (stop, stopped) = oneshot::channel();
         let serve = async move {
             tokio::spawn(async move { signals.obey(&stopping, &*wake).await });
+            tokio::spawn(beside);
             let mut dialling = JoinSet::new();
             for target in targets {
                 dialling.spawn(keep_connected(Arc::clone(&endpoints), target, to_hot.clone()));

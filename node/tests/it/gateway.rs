@@ -16,8 +16,8 @@ fn start_gateway(cluster: &Cluster) -> Node {
     }
     let id = std::fs::read_to_string(pki.join("cluster.id")).unwrap();
     let text = format!(
-        "[gateway]\nid = 1\n[cluster]\nid = \"{}\"\n[listen]\nfix = \"127.0.0.1:0\"\n[tls]\nca = \"pki/ca.pem\"\n\
-         certificate = \"pki/gateway1.pem\"\nkey = \"pki/gateway1.key\"\n{}",
+        "[gateway]\nid = 1\n[cluster]\nid = \"{}\"\n[listen]\nfix = \"127.0.0.1:0\"\n\
+         http = \"127.0.0.1:0\"\n[tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/gateway1.pem\"\nkey = \"pki/gateway1.key\"\n{}",
         id.trim(),
         cluster.peers,
     );
@@ -87,6 +87,20 @@ fn clients_stay_connected_while_leaders_are_killed_and_see_everything_once() {
         };
         assert_eq!(reports(&forgetful.heard), reports(&client.heard));
     }
+    // What an operator sees of it.
+    let (code, ready) = gateway.get("/ready");
+    let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
+    assert_eq!((code, &ready["ready"]), (200, &true.into()), "{ready}");
+    assert!(ready["leader"].is_u64() && ready["nodes_connected"] != 0, "{ready}");
+    assert_eq!(gateway.get("/live"), (200, "live\n".to_owned()));
+    let metrics = gateway.get("/metrics").1;
+    let value = |name: &str| -> u64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&format!("{name} ")));
+        line.unwrap_or_else(|| panic!("{name} is not in {metrics}")).parse().unwrap()
+    };
+    assert!(value("sicil_gateway_welcomes_total") >= 8, "a leader each round");
+    assert_eq!((value("sicil_gateway_restarts_total"), value("sicil_gateway_ready")), (0, 1));
+    assert!(value("sicil_connections_accepted_total") >= 4 && value("sicil_received_bytes_total") > 0);
     assert_eq!(gateway.stop().code(), Some(0));
     cluster.agree();
 }
