@@ -5,14 +5,15 @@
 //! to the nodes. The process keeps nothing: it may be killed, and clients log on again, here or elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use gateways::uplink::{Heard, Uplink};
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{GatewayId, MonoNanos, NodeId};
+use protocol::{ClusterId, GatewayId, MonoNanos, NodeId};
 use replicas::Now;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -24,7 +25,7 @@ use crate::config::gateway::GatewayConfig;
 use crate::fault::NodeFault;
 use crate::gateway_status::{self, GatewayStatus};
 use crate::peers::identity::Party;
-use crate::peers::{ClusterLine, Credentials, Dialer, Identity, Line};
+use crate::peers::{ClusterLine, Credentials, Dialer, Identity, Line, PeerAddress};
 use crate::sockets::Sockets;
 use crate::start::{listen, ringer};
 use crate::{descriptors, folder, print};
@@ -100,19 +101,12 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         timing: config.profile.peers(),
         fix: address,
     };
-    let http = config.listen_http.map(|address| listen("http", address)).transpose()?;
-    let http_address = http.as_ref().map(|http| http.local_addr().map_err(NodeFault::io("address")));
-    let http_address = http_address.transpose()?.map(|address| address.to_string());
     let (status, told) = watch::channel(GatewayStatus { gateway: config.id.0, ..GatewayStatus::default() });
-    let beside = async move {
-        if let Some(http) = http
-            && let Err(error) = gateway_status::serve(http, told, clock).await
-        {
-            tracing::error!(%error, "health and metrics are no longer served");
-        }
-    };
+    let (http, beside) = pages(config.listen_http, told, clock)?;
     let wake = Arc::new(ringer(&bell));
-    let dialer = Dialer::start(&identity, config.nodes, Arc::clone(&stopping), wake, beside)?;
+    let (file, own) = (args.cluster.clone(), (config.id, config.cluster));
+    let reload = move || nodes_of(&file, own);
+    let dialer = Dialer::start(&identity, config.nodes, reload, Arc::clone(&stopping), wake, beside)?;
     let mut gateway = Gateway {
         id: config.id,
         clients: Clients::new(sockets),
@@ -135,7 +129,7 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
             &Ready {
                 event: "ready",
                 fix: &address.to_string(),
-                http: http_address.as_deref(),
+                http: http.as_deref(),
                 gateway: config.id.0,
                 leader,
             }
@@ -144,6 +138,45 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
     })?;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Takes the port of the pages for operators, if there is to be one: its address, and what serves it.
+fn pages(
+    address: Option<SocketAddr>,
+    status: watch::Receiver<GatewayStatus>,
+    clock: Clock,
+) -> Result<(Option<String>, impl Future<Output = ()> + Send + 'static), NodeFault> {
+    let http = address.map(|address| listen("http", address)).transpose()?;
+    let address =
+        http.as_ref().map(|http| http.local_addr().map_err(NodeFault::io("address"))).transpose()?;
+    let serve = async move {
+        if let Some(http) = http
+            && let Err(error) = gateway_status::serve(http, status, clock).await
+        {
+            tracing::error!(%error, "health and metrics are no longer served");
+        }
+    };
+    Ok((address.map(|address| address.to_string()), serve))
+}
+
+/// The nodes by the file as it stands now. Everything else in it counts from the next start on.
+fn nodes_of(file: &Path, own: (GatewayId, ClusterId)) -> Option<Vec<PeerAddress>> {
+    match GatewayConfig::load(file) {
+        Ok(config) if (config.id, config.cluster) == own => {
+            tracing::info!(nodes = config.nodes.len(), "the nodes of the file are dialled from now on");
+            Some(config.nodes)
+        }
+        Ok(_) => {
+            tracing::error!(
+                "the file is another gateway's, or another cluster's: the nodes stay as they were"
+            );
+            None
+        }
+        Err(fault) => {
+            tracing::error!(%fault, "the file cannot be read: the nodes stay as they were");
+            None
+        }
+    }
 }
 
 /// Tells this process from all that ran under its id before.
@@ -285,7 +318,11 @@ impl Gateway {
             Heard::OutOfDate => tracing::debug!(node = node.0, "a node takes itself for the leader still"),
             Heard::Welcome => {
                 self.welcomes += 1;
-                tracing::info!(node = node.0, waiting = self.uplink.waiting(), "this node leads, and takes commands");
+                tracing::info!(
+                    node = node.0,
+                    waiting = self.uplink.waiting(),
+                    "this node leads, and takes commands"
+                );
             }
             Heard::Elsewhere(leader) => {
                 let leader = leader.map(|leader| leader.0);

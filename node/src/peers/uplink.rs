@@ -1,5 +1,6 @@
 //! A gateway process's way to the cluster: it keeps connected to every node, because whoever leads next is to be heard at once.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,8 +9,9 @@ use std::time::Duration;
 
 use protocol::NodeId;
 use quinn::{ClientConfig, Connection, RecvStream, SendStream};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
+use tokio::task::AbortHandle;
 
 use super::dial::{HOST, jittered, resolve, why};
 use super::endpoint::{Complaints, Endpoints};
@@ -41,6 +43,37 @@ pub(crate) struct Dialer {
     thread: Option<JoinHandle<()>>,
 }
 
+/// The nodes that are dialled.
+struct Dialling {
+    endpoints: Arc<Endpoints>,
+    lines: mpsc::Sender<ClusterLine>,
+    /// Each with its address, and the task that keeps it connected.
+    nodes: BTreeMap<NodeId, (String, AbortHandle)>,
+}
+
+impl Dialling {
+    /// Dials these nodes from now on, and no others. In the context of the runtime.
+    fn follow(&mut self, nodes: Vec<PeerAddress>) -> Result<(), NodeFault> {
+        let ids: BTreeSet<NodeId> = nodes.iter().map(|node| node.id).collect();
+        for (_, (_, task)) in self.nodes.extract_if(.., |node, _| !ids.contains(node)) {
+            task.abort();
+        }
+        for PeerAddress { id, address } in nodes {
+            if self.nodes.get(&id).is_some_and(|(known, _)| *known == address) {
+                continue;
+            }
+            let client = self.endpoints.client_for(id)?;
+            let target = Target { node: PeerAddress { id, address: address.clone() }, client };
+            let task = keep_connected(Arc::clone(&self.endpoints), target, self.lines.clone());
+            let task = tokio::spawn(task).abort_handle();
+            if let Some((_, before)) = self.nodes.insert(id, (address, task)) {
+                before.abort();
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A node, and how to dial it.
 struct Target {
     node: PeerAddress,
@@ -48,14 +81,16 @@ struct Target {
 }
 
 impl Dialer {
-    /// Starts the thread that keeps connected to `nodes`, and obeys signals by setting `stopping`. `wake` is called when
-    /// something came or a connection was lost. `beside` runs on the same thread.
+    /// Starts the thread that keeps connected to `nodes`, and obeys signals by setting `stopping`; at a hangup, `reload` says
+    /// which nodes there are from now on, if it knows. `wake` is called when something came or a connection was lost.
+    /// `beside` runs on the same thread.
     ///
     /// # Errors
     /// If the certificates do not fit each other or the settings, or a socket or a thread cannot be had.
     pub(crate) fn start(
         identity: &Identity<'_>,
         nodes: Vec<PeerAddress>,
+        reload: impl Fn() -> Option<Vec<PeerAddress>> + Send + 'static,
         stopping: Arc<AtomicBool>,
         wake: Arc<dyn Fn() + Send + Sync>,
         beside: impl Future<Output = ()> + Send + 'static,
@@ -67,26 +102,31 @@ impl Dialer {
             .max_blocking_threads(4)
             .build()
             .map_err(NodeFault::io("tokio runtime"))?;
-        let (endpoints, signals) = {
-            let _entered = runtime.enter();
-            let endpoints = Endpoints::new(identity, socket, 0, Arc::clone(&wake))?;
-            (endpoints, Signals::listen().map_err(NodeFault::io("signals"))?)
-        };
-        let endpoints = Arc::new(endpoints);
-        let targets = nodes.into_iter().map(|node| Ok(Target { client: endpoints.client_for(node.id)?, node }));
-        let targets = targets.collect::<Result<Vec<_>, NodeFault>>()?;
         let (to_hot, lines) = mpsc::channel(LINES_WAITING_MAX);
-        let (stop, stopped) = oneshot::channel();
+        let (stop, mut stopped) = oneshot::channel();
+        let (mut dialling, signals, mut hangup) = {
+            let _entered = runtime.enter();
+            let endpoints = Arc::new(Endpoints::new(identity, socket, 0, Arc::clone(&wake))?);
+            let mut dialling = Dialling { endpoints, lines: to_hot, nodes: BTreeMap::new() };
+            dialling.follow(nodes)?;
+            let hangup = signal(SignalKind::hangup()).map_err(NodeFault::io("signals"))?;
+            (dialling, Signals::listen().map_err(NodeFault::io("signals"))?, hangup)
+        };
         let serve = async move {
             tokio::spawn(async move { signals.obey(&stopping, &*wake).await });
             tokio::spawn(beside);
-            let mut dialling = JoinSet::new();
-            for target in targets {
-                dialling.spawn(keep_connected(Arc::clone(&endpoints), target, to_hot.clone()));
+            loop {
+                tokio::select! {
+                    _ = &mut stopped => break,
+                    _ = hangup.recv() => {
+                        if let Some(Err(fault)) = reload().map(|nodes| dialling.follow(nodes)) {
+                            tracing::error!(%fault, "a node cannot be dialled");
+                        }
+                    }
+                }
             }
-            stopped.await.unwrap_or_default();
-            dialling.abort_all();
-            endpoints.close(FAREWELL).await;
+            dialling.nodes.values().for_each(|(_, task)| task.abort());
+            dialling.endpoints.close(FAREWELL).await;
         };
         let thread = threads::start("uplink", move || {
             runtime.block_on(serve);

@@ -1,5 +1,7 @@
 //! A gateway process in front of three nodes: leaders are killed under load, and its clients notice nothing but a delay.
 
+use std::path::PathBuf;
+
 use gateways::fix::initiator::{Initiator, LogonStyle, Message, Settings, State};
 use protocol::Side;
 
@@ -9,6 +11,12 @@ use crate::trading::Client;
 
 /// Makes the files of gateway 1, and starts it.
 fn start_gateway(cluster: &Cluster) -> Node {
+    let config = write_config(cluster, &cluster.peers);
+    Node::of(sicil(["gateway", "--json", "--cluster"]).arg(config))
+}
+
+/// With the nodes in `peers`.
+fn write_config(cluster: &Cluster, peers: &str) -> PathBuf {
     let pki = cluster.pki();
     if !pki.join("gateway1.pem").exists() {
         let issued = run(sicil(["pki", "issue", "--gateway", "1", "--dir"]).arg(&pki));
@@ -19,10 +27,9 @@ fn start_gateway(cluster: &Cluster) -> Node {
         "[gateway]\nid = 1\n[cluster]\nid = \"{}\"\n[listen]\nfix = \"127.0.0.1:0\"\n\
          http = \"127.0.0.1:0\"\n[tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/gateway1.pem\"\nkey = \"pki/gateway1.key\"\n{}",
         id.trim(),
-        cluster.peers,
+        peers,
     );
-    let config = cluster.folder.write("gateway.toml", &text);
-    Node::of(sicil(["gateway", "--json", "--cluster"]).arg(config))
+    cluster.folder.write("gateway.toml", &text)
 }
 
 fn founded(name: &str) -> Cluster {
@@ -121,6 +128,28 @@ fn a_second_process_of_the_same_id_takes_over_and_the_first_one_says_so() {
     client.report("after", "0");
     assert_eq!(client.session.duplicates(), 0);
     assert_eq!(second.stop().code(), Some(0));
+}
+
+#[test]
+fn nodes_that_are_written_into_the_file_are_dialled_at_a_hangup() {
+    let mut cluster = founded("gateway-reload");
+    let leader = cluster.leader();
+    let peers: Vec<&str> = cluster.peers.split_inclusive("[[peer]]\n").collect();
+    let one = format!("[[peer]]\n{}", peers[leader + 1].trim_end_matches("[[peer]]\n"));
+    let config = write_config(&cluster, &one);
+    let gateway = Node::of(sicil(["gateway", "--json", "--cluster"]).arg(&config));
+    let mut client = Client::new("CLIENT1");
+    client.log_on(&gateway, LogonStyle::Continue);
+    cluster.nodes[leader].take().unwrap().kill();
+    client.send("whoever-leads", Side::Sell, "0.001");
+    client.flush();
+    // A file that cannot be read changes nothing.
+    std::fs::write(&config, "[gateway]").unwrap();
+    gateway.signal("-HUP");
+    write_config(&cluster, &cluster.peers);
+    gateway.signal("-HUP");
+    client.report("whoever-leads", "0");
+    assert_eq!(gateway.stop().code(), Some(0));
 }
 
 #[test]
