@@ -65,7 +65,7 @@ pub(crate) fn run(
     loop {
         let mut worked = false;
         peers.take_unreachable();
-        peers.call_back();
+        peers.call_back(clock.now().mono);
         for _ in 0..MESSAGES_PER_TURN {
             let Some((from, bytes)) = peers.receive() else { break };
             worked = true;
