@@ -23,13 +23,13 @@ use protocol::limits::{BLOCK_ALIGN, BLOCK_BYTES_LARGE, BLOCK_BYTES_MAX, BLOCK_HE
 use protocol::mutant::{Mutant, planted};
 use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Term, UnixNanos};
 
-use crate::AlignedBuf;
 use crate::block::{self, BlockHeader};
 use crate::disk::{BlockWrite, Disk, DiskFault, FileRef};
 use crate::marks::{HardState, LocalMark};
 use crate::meta::{self, Meta};
 use crate::segment::{self, SegmentHeader};
 use crate::survey::{LogEnd, Place};
+use crate::{AlignedBuf, Founders};
 
 pub use adjudicate::Adjudication;
 pub use open::{OpenReport, Opened, Refusal};
@@ -48,6 +48,8 @@ pub struct Identity {
     pub epoch: ClusterEpoch,
     /// The replica.
     pub node: NodeId,
+    /// With whom the cluster began.
+    pub founders: Founders,
 }
 
 /// Sizes.
@@ -365,7 +367,7 @@ impl<D: Disk> Journal<D> {
         // While the next write is under way the hint costs nobody any time.
         if self.hint_due && (self.in_flight.is_some() || !completed) {
             self.hint_due = false;
-            let epoch = self.meta.epoch;
+            let epoch = self.meta.identity.epoch;
             meta::store_hint(&mut self.disk, self.durable_block, epoch).map_err(JournalFault::Meta)?;
         }
         Ok(Progress { durable: self.durable, durable_index: self.durable_index, completed, submitted })
@@ -379,7 +381,7 @@ impl<D: Disk> Journal<D> {
     /// [`JournalFault`]: abort.
     pub fn sync_hint(&mut self) -> Result<(), JournalFault> {
         self.hint_due = false;
-        let stored = meta::store_hint(&mut self.disk, self.durable_block, self.meta.epoch);
+        let stored = meta::store_hint(&mut self.disk, self.durable_block, self.meta.identity.epoch);
         stored.and_then(|()| self.disk.sync(&meta::file())).map_err(JournalFault::Meta)
     }
 
@@ -477,7 +479,7 @@ impl<D: Disk> Journal<D> {
     /// Whose journal it is.
     #[must_use]
     pub fn identity(&self) -> Identity {
-        self.meta.identity()
+        self.meta.identity
     }
 
     /// Counters.

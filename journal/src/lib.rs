@@ -17,6 +17,7 @@ pub mod classify;
 pub mod disk;
 pub mod divergence;
 pub mod file_disk;
+pub mod founders;
 mod journal;
 pub mod marks;
 pub mod meta;
@@ -32,6 +33,7 @@ pub use disk::{
     BlockWrite, Completion, Dir, Disk, DiskCause, DiskFault, FileRef, ReadFrom, Spare, SpareDone,
 };
 pub use file_disk::{FileDisk, WriterKind};
+pub use founders::Founders;
 pub use journal::{
     Adjudication, Damaged, EntryBytes, Identity, Journal, JournalFault, Mark, NotTaken, OpenReport, Opened,
     Options, Progress, ReadFault, Refusal, Space, Stats,

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! page 0–3, four copies: magic "SICLMETA" | format u16 | reserved 6 bytes | sequence u64 | cluster u128 | epoch u64
-//!                        | node u64 | term u64 | vote u64 | zeros to 4,092 | crc32c u32 of the 4,092 before (4,096 bytes)
+//!                        | node u64 | term u64 | vote u64 | founders 136 bytes | zeros to 4,092
+//!                        | crc32c u32 of the 4,092 before (4,096 bytes)
 //! page 4–5, in turn:     magic "SICLHINT" | durable_block u64 | epoch u64 | zeros to 508 | crc32c u32 of the 508 before
 //!                        | zeros to 4,096
 //! ```
@@ -18,13 +19,14 @@ use protocol::{ClusterEpoch, ClusterId, Field, NodeId, Term, put};
 
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
 use crate::marks::HardState;
-use crate::{AlignedBuf, Identity, segment};
+use crate::{AlignedBuf, Founders, Identity, segment};
 
 const MAGIC: &[u8; 8] = b"SICLMETA";
 const HINT_MAGIC: &[u8; 8] = b"SICLHINT";
 const FORMAT: u16 = 1;
 const COPIES: usize = 4;
 const HINT_SLOTS: usize = 2;
+const FOUNDERS_AT: usize = 72;
 const CRC_AT: usize = BLOCK_ALIGN - 4;
 const HINT_CRC_AT: usize = segment::SECTOR_BYTES - 4;
 /// Size of the file.
@@ -35,12 +37,8 @@ pub const META_BYTES: usize = (COPIES + HINT_SLOTS) * BLOCK_ALIGN;
 pub struct Meta {
     /// Raised with each change.
     pub sequence: u64,
-    /// The cluster.
-    pub cluster: ClusterId,
-    /// Its epoch.
-    pub epoch: ClusterEpoch,
-    /// The replica.
-    pub node: NodeId,
+    /// Whose it is, which never changes.
+    pub identity: Identity,
     /// Term and vote.
     pub hard_state: HardState,
 }
@@ -63,12 +61,6 @@ pub fn file() -> FileRef {
 }
 
 impl Meta {
-    /// Whose it is.
-    #[must_use]
-    pub fn identity(&self) -> Identity {
-        Identity { cluster: self.cluster, epoch: self.epoch, node: self.node }
-    }
-
     /// One copy.
     #[must_use]
     pub fn page(&self) -> AlignedBuf {
@@ -76,11 +68,13 @@ impl Meta {
         put(&mut page, 0, MAGIC);
         put(&mut page, 8, &FORMAT.to_le_bytes());
         put(&mut page, 16, &self.sequence.to_le_bytes());
-        put(&mut page, 24, &self.cluster.0.to_le_bytes());
-        put(&mut page, 40, &self.epoch.0.to_le_bytes());
-        put(&mut page, 48, &self.node.0.to_le_bytes());
+        let Identity { cluster, epoch, node, founders } = &self.identity;
+        put(&mut page, 24, &cluster.0.to_le_bytes());
+        put(&mut page, 40, &epoch.0.to_le_bytes());
+        put(&mut page, 48, &node.0.to_le_bytes());
         put(&mut page, 56, &self.hard_state.term.0.to_le_bytes());
         put(&mut page, 64, &self.hard_state.vote.0.to_le_bytes());
+        put(&mut page, FOUNDERS_AT, &founders.to_bytes());
         let crc = crc32c(&page[..CRC_AT]);
         put(&mut page, CRC_AT, &crc.to_le_bytes());
         page
@@ -91,11 +85,17 @@ impl Meta {
     pub fn read_page(page: &[u8]) -> Option<Self> {
         let page = page.get(..BLOCK_ALIGN)?;
         let known = page.array(0) == *MAGIC && page.u16_at(8) == FORMAT && page.array(10) == [0; 6];
-        (known && page.u32_at(CRC_AT) == crc32c(&page[..CRC_AT])).then(|| Self {
+        if !known || page.u32_at(CRC_AT) != crc32c(&page[..CRC_AT]) {
+            return None;
+        }
+        Some(Self {
             sequence: page.u64_at(16),
-            cluster: ClusterId(page.u128_at(24)),
-            epoch: ClusterEpoch(page.u64_at(40)),
-            node: NodeId(page.u64_at(48)),
+            identity: Identity {
+                cluster: ClusterId(page.u128_at(24)),
+                epoch: ClusterEpoch(page.u64_at(40)),
+                node: NodeId(page.u64_at(48)),
+                founders: Founders::read(page.get(FOUNDERS_AT..)?.first_chunk()?)?,
+            },
             hard_state: HardState { term: Term(page.u64_at(56)), vote: NodeId(page.u64_at(64)) },
         })
     }
@@ -191,9 +191,12 @@ mod tests {
     fn sample(sequence: u64) -> Meta {
         Meta {
             sequence,
-            cluster: ClusterId(1),
-            epoch: ClusterEpoch(1),
-            node: NodeId(1),
+            identity: Identity {
+                cluster: ClusterId(1),
+                epoch: ClusterEpoch(1),
+                node: NodeId(1),
+                founders: Founders::alone(NodeId(1)),
+            },
             hard_state: HardState { term: Term(sequence), vote: NodeId(1) },
         }
     }

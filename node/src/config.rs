@@ -9,7 +9,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use journal::WriterKind;
+use journal::founders::FOUNDERS_MAX;
+use journal::{Founders, WriterKind};
 use protocol::{ClusterId, NodeId};
 use replicas::{SnapshotPolicy, Timing};
 use serde::Deserialize;
@@ -130,7 +131,7 @@ pub(crate) struct Config {
     pub(crate) cluster: Option<ClusterId>,
     /// `cluster.founders`: with whom the cluster began, in rank order: the first is the likeliest leader. Membership since
     /// is in the log, which begins with these: the list never changes.
-    pub(crate) founders: Vec<NodeId>,
+    pub(crate) founders: Option<Founders>,
     /// `listen.peers`
     pub(crate) listen_peers: Option<SocketAddr>,
     /// `peer`: the other nodes, in order of id.
@@ -249,7 +250,7 @@ impl Config {
             connections_max: default(CONNECTIONS_DEFAULT),
             relay: default(true),
             cluster: None,
-            founders: Vec::new(),
+            founders: None,
             listen_peers: None,
             peers: Vec::new(),
             tls: None,
@@ -305,7 +306,7 @@ impl Config {
             )?,
             relay: file.fix.relay.map_or(default(true), |value| Setting { value, origin: Origin::File }),
             cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
-            founders: file.cluster.founders.as_ref().map(founders).transpose()?.unwrap_or_default(),
+            founders: file.cluster.founders.as_ref().map(founders).transpose()?,
             listen_peers,
             peers: peers(&file.peer, node_id.value, listen_peers)?,
             tls: file.tls.as_ref().map(|tls| tls_files(tls.get_ref(), dir)),
@@ -347,8 +348,8 @@ impl Config {
     }
 
     /// With whom the cluster began: this node alone, where nothing is said of others.
-    pub(crate) fn voters(&self) -> Vec<NodeId> {
-        if self.is_clustered() { self.founders.clone() } else { vec![NodeId(self.node_id.value)] }
+    pub(crate) fn founders(&self) -> Founders {
+        self.founders.unwrap_or(Founders::alone(NodeId(self.node_id.value)))
     }
 
     /// A node that talks to others needs all of it: who the others are to know, where to listen, and certificates.
@@ -356,10 +357,15 @@ impl Config {
         let peers_at = file.peer.first().map(|peer| ("[[peer]]", peer.span().start));
         let listen_at = file.listen.peers.as_ref().map(|listen| ("listen.peers", listen.span().start));
         let tls_at = file.tls.as_ref().map(|tls| ("[tls]", tls.span().start));
-        let Some((present, offset)) = peers_at.or(listen_at).or(tls_at) else { return Ok(()) };
+        // A node that is founded with others and cannot reach them would make a cluster of its own.
+        let others = self.founders() != Founders::alone(NodeId(self.node_id.value));
+        let founders = file.cluster.founders.as_ref().filter(|_| others);
+        let founders_at = founders.map(|founders| ("[cluster] founders", founders.span().start));
+        let present = peers_at.or(listen_at).or(tls_at).or(founders_at);
+        let Some((present, offset)) = present else { return Ok(()) };
         let missing = [
             (self.cluster.is_none(), "[cluster] id"),
-            (self.founders.is_empty(), "[cluster] founders"),
+            (self.founders.is_none(), "[cluster] founders"),
             (self.listen_peers.is_none(), "listen.peers"),
             (self.tls.is_none(), "[tls]"),
         ];
@@ -403,8 +409,9 @@ impl fmt::Display for Config {
         writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
         if let Some(cluster) = self.cluster {
             writeln!(f, "\n[cluster]\nid = \"{:032x}\"  # file", cluster.0)?;
-            let founders: Vec<String> = self.founders.iter().map(ToString::to_string).collect();
-            writeln!(f, "founders = [{}]  # file", founders.join(", "))?;
+            if let Some(founders) = self.founders {
+                writeln!(f, "founders = {founders}  # file")?;
+            }
         }
         if let Some(TlsFiles { authority, certificate, key }) = &self.tls {
             // Quoted as TOML quotes; a path that is not UTF-8 cannot have come from the file.
@@ -469,13 +476,11 @@ fn cluster(found: &Spanned<String>) -> Result<ClusterId, WrongValue> {
     })
 }
 
-fn founders(found: &Spanned<Vec<u64>>) -> Result<Vec<NodeId>, WrongValue> {
-    let ids = found.get_ref();
-    let distinct: std::collections::BTreeSet<_> = ids.iter().collect();
-    let fits = !ids.is_empty() && ids.len() <= PEERS_MAX && distinct.len() == ids.len() && !ids.contains(&0);
-    fits.then(|| ids.iter().copied().map(NodeId).collect()).ok_or_else(|| WrongValue {
+fn founders(found: &Spanned<Vec<u64>>) -> Result<Founders, WrongValue> {
+    let ids: Vec<NodeId> = found.get_ref().iter().copied().map(NodeId).collect();
+    Founders::new(&ids).ok_or_else(|| WrongValue {
         offset: found.span().start,
-        reason: format!("1 to {PEERS_MAX} different node ids are expected"),
+        reason: format!("1 to {FOUNDERS_MAX} different node ids are expected"),
     })
 }
 
@@ -609,6 +614,7 @@ mod tests {
             ("[tls]\nca = \"a\"\nkey = \"b\"", "n.toml:1:1:", "missing field `certificate`"),
             ("[[peer]]\nid = 2\naddress = \"h:1\"", "n.toml:1:1:", "[[peer]] without [cluster] id"),
             ("[listen]\npeers = \"127.0.0.1:1\"", "n.toml:2:9:", "listen.peers without [cluster] id"),
+            ("[cluster]\nfounders = [1, 2]", "n.toml:2:12:", "founders without [cluster] id"),
         ] {
             let said = parse(text).unwrap_err();
             assert!(said.starts_with(place) && said.contains(reason), "{text:?}: {said}");
@@ -644,7 +650,7 @@ address = "[::1]:9885"
         let parse_in = |dir: &str, text: &str| Config::parse(&Path::new(dir).join("n.toml"), text);
         let config = parse_in("/etc/sicil", CLUSTER).unwrap();
         assert_eq!(config.cluster, Some(ClusterId(0xab)));
-        assert_eq!(config.voters(), [NodeId(2), NodeId(1), NodeId(3)]);
+        assert_eq!(config.founders().nodes(), [NodeId(2), NodeId(1), NodeId(3)]);
         assert_eq!(config.profile.value.peers(), PeerTiming::CI);
         let peers: Vec<_> = config.peers.iter().map(|peer| (peer.id.0, peer.address.as_str())).collect();
         assert_eq!(peers, [(2, "[::1]:9885"), (3, "node-3.example:9884")]);
@@ -653,7 +659,7 @@ address = "[::1]:9885"
         assert_eq!(tls.key, Path::new("/keys/node1.key"));
         let again = parse_in("/elsewhere", &config.to_string()).unwrap();
         assert_eq!((&again.peers, &again.tls, again.cluster), (&config.peers, &config.tls, config.cluster));
-        assert_eq!(Config::defaults().voters(), [NodeId(1)]);
+        assert_eq!(Config::defaults().founders().nodes(), [NodeId(1)]);
         assert_eq!(Config::defaults().profile.value.peers(), PeerTiming::LAN);
     }
 

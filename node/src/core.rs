@@ -143,19 +143,24 @@ impl Core {
         self.publish(self.clock.mono());
     }
 
-    /// Turns until the replica has applied what it recovered, and serves or follows. Returns false if `stopping` was set
-    /// before.
+    /// Turns until the replica has applied what it recovered, and serves or follows, or is found to be
+    /// [cut off](Self::is_cut_off). Returns false if `stopping` was set before.
     ///
     /// # Errors
     /// [`CoreFault`]: the process must end.
     pub(crate) fn wait_until_ready(&mut self, stopping: &AtomicBool) -> Result<bool, CoreFault> {
-        while self.serves_term.is_none() && !self.replica.follows() {
+        while self.serves_term.is_none() && !self.replica.follows() && !self.is_cut_off() {
             if stopping.load(Ordering::Acquire) {
                 return Ok(false);
             }
             self.turn_or_park()?;
         }
         Ok(true)
+    }
+
+    /// Whether the log says that others belong to the cluster, and there is no way to them.
+    pub(crate) fn is_cut_off(&self) -> bool {
+        self.peers.is_none() && self.replica.membership().members().count() > 1
     }
 
     /// Whether clients and operators are served here, and not by another node.

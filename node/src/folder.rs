@@ -5,7 +5,8 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use journal::file_disk::FolderFault;
-use journal::{FileDisk, Journal, WriterKind};
+use journal::meta::MetaView;
+use journal::{FileDisk, Identity, Journal, WriterKind};
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::config::Config;
@@ -68,6 +69,15 @@ pub(crate) fn open_disk(dir: &Path, writer: WriterKind) -> Result<FileDisk, Node
 pub(crate) fn look_inside(disk: &mut FileDisk) -> Result<Folder, NodeFault> {
     let is_unmade = Journal::is_unmade(disk).map_err(|fault| NodeFault::Folder(fault.to_string()))?;
     Ok(if is_unmade { Folder::Blank } else { Folder::Replica })
+}
+
+/// Whose folder it is; `None` if no whole `meta` says so.
+///
+/// # Errors
+/// If the disk cannot be read.
+pub(crate) fn whose(disk: &mut FileDisk) -> Result<Option<Identity>, NodeFault> {
+    let view = MetaView::load(disk).map_err(|fault| NodeFault::Folder(fault.to_string()))?;
+    Ok(view.and_then(|view| view.meta).map(|meta| meta.identity))
 }
 
 /// The journal's options of this start.

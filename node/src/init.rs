@@ -25,7 +25,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), NodeFault> {
         )));
     };
     let node = NodeId(config.node_id.value);
-    let is_founder = config.founders.contains(&node);
+    let is_founder = config.founders().nodes().contains(&node);
     if is_founder == args.join {
         let what = if is_founder { "a founder: it cannot join" } else { "no founder: it has to --join" };
         return Err(NodeFault::Usage(format!("node {node} is {what}")));
@@ -37,7 +37,7 @@ pub(crate) fn run(args: &InitArgs) -> Result<(), NodeFault> {
     if folder::look_inside(&mut disk)? != Folder::Blank {
         return Err(NodeFault::Usage(format!("{} holds a replica already", args.data.display())));
     }
-    let identity = Identity { cluster, epoch: ClusterEpoch(1), node };
+    let identity = Identity { cluster, epoch: ClusterEpoch(1), node, founders: config.founders() };
     Journal::create(disk, identity, folder::journal_options(&config)?)
         .map_err(|refusal| NodeFault::Recovery { dir: args.data.clone(), report: refusal.to_string() })?;
     print(&format!("node {node} of cluster {:032x}: {}\n", cluster.0, args.data.display()))

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use engine::Engine;
-use journal::{FileDisk, Identity};
+use journal::{FileDisk, Founders, Identity};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{ActorId, ClusterEpoch, ClusterId, Command, NodeId, RejectReason};
@@ -89,6 +89,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let connections_max = descriptors::fix_connections(config.connections_max.value)?;
     let mut disk = folder::open_disk(&args.data, config.writer.value)?;
     let folder = folder::look_inside(&mut disk)?;
+    refuse_other_node(&mut disk, &config, &args.data)?;
     if folder == Folder::Blank && demo {
         refuse_public_demo(&config)?;
     }
@@ -98,6 +99,9 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let seq_of_snapshot = core.engine().seq_applied().0;
     if !core.wait_until_ready(&stopping).unwrap_or_else(|fault| abort(&fault)) {
         return leave(&args.data);
+    }
+    if core.is_cut_off() {
+        return Err(unconnected(&args.data, "a node of a cluster that others have joined"));
     }
     let recovered_commands = match folder {
         Folder::Blank => 0,
@@ -176,7 +180,6 @@ fn assemble(
     let replica = opened?;
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
-    refuse_other_node(&replica, config, dir)?;
     if let Some(socket) = peer_socket {
         peers = Some(start_peers(socket, config, fix_address, &bell)?);
     }
@@ -234,7 +237,6 @@ fn open_replica(
     let node = NodeId(config.node_id.value);
     let operator_uid = rustix::process::geteuid().as_raw();
     let options = replicas::Options {
-        voters: config.voters(),
         timing: config.profile.value.raft(),
         snapshots: SnapshotPolicy {
             journal_bytes: config.snapshot_journal_bytes.value,
@@ -251,8 +253,11 @@ fn open_replica(
             return Err(NodeFault::Usage(format!("{} {what}", dir.display())));
         }
         Folder::Blank => {
-            let cluster = ClusterId(u128::from_le_bytes(folder::random()?));
-            let identity = Identity { cluster, epoch: ClusterEpoch(1), node };
+            let cluster = match config.cluster {
+                Some(cluster) => cluster,
+                None => ClusterId(u128::from_le_bytes(folder::random()?)),
+            };
+            let identity = Identity { cluster, epoch: ClusterEpoch(1), node, founders: config.founders() };
             Replica::create(disk, beside, identity, journal_options, &options)
         }
     };
@@ -268,21 +273,41 @@ fn open_replica(
     })
 }
 
-/// The only voter would be one that is not there, and the start would wait for it for ever.
-fn refuse_other_node(replica: &Replica<FileDisk>, config: &Config, dir: &Path) -> Result<(), NodeFault> {
-    let status = replica.status();
-    if let Some(asked) = config.cluster.filter(|cluster| *cluster != status.cluster) {
-        let (asked, found) = (asked.0, status.cluster.0);
-        return Err(NodeFault::Usage(format!(
-            "cluster.id = {asked:032x}, but {} belongs to cluster {found:032x}",
-            dir.display()
-        )));
+/// Refuses a configuration of another node, or of a cluster that began with others, before anything is done by it: where
+/// several nodes have a vote, this one would acknowledge alone what the others do not know.
+fn refuse_other_node(disk: &mut FileDisk, config: &Config, dir: &Path) -> Result<(), NodeFault> {
+    // What has no whole `meta` is blank, or recovery says what it is.
+    let Some(found) = folder::whose(disk)? else { return Ok(()) };
+    let Identity { cluster, node, founders, .. } = found;
+    let shown = dir.display();
+    if !config.is_clustered() && founders != Founders::alone(node) {
+        return Err(unconnected(dir, &format!("node {node} of a cluster that began with {founders}")));
     }
-    let (asked, found) = (config.node_id.value, status.node.0);
-    if asked == found {
-        return Ok(());
+    if let Some(asked) = config.cluster.filter(|asked| *asked != cluster) {
+        let what =
+            format!("cluster.id = {:032x}, but {shown} belongs to cluster {:032x}", asked.0, cluster.0);
+        return Err(NodeFault::Usage(what));
     }
-    Err(NodeFault::Usage(format!("node.id = {asked}, but {} holds node {found}", dir.display())))
+    if config.node_id.value != node.0 {
+        let what = format!("node.id = {}, but {shown} holds node {node}", config.node_id.value);
+        return Err(NodeFault::Usage(what));
+    }
+    if config.founders() != founders {
+        let what = format!(
+            "cluster.founders = {}, but the cluster of {shown} began with {founders}",
+            config.founders()
+        );
+        return Err(NodeFault::Usage(what));
+    }
+    Ok(())
+}
+
+/// A member of a cluster was started as if it were alone.
+fn unconnected(dir: &Path, what: &str) -> NodeFault {
+    let dir = dir.display();
+    NodeFault::Usage(format!(
+        "{dir} holds {what}, and no listen.peers is configured: give its own file with --config"
+    ))
 }
 
 /// A demo is what it says it is, and gets whatever of its file is missing.

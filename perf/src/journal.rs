@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::journal::{AlignedBuf, FileDisk, Identity, Journal, Options, WriterKind};
+use ::journal::{AlignedBuf, FileDisk, Founders, Identity, Journal, Options, WriterKind};
 use protocol::commands::Transfer;
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
@@ -224,7 +224,12 @@ impl Bench {
         if let Some(fault) = disk.fell_back() {
             return Err(refused(format!("the {kind} writer does not work here: {fault}")));
         }
-        let identity = Identity { cluster: ClusterId(1), epoch: ClusterEpoch(1), node: NodeId(1) };
+        let identity = Identity {
+            cluster: ClusterId(1),
+            epoch: ClusterEpoch(1),
+            node: NodeId(1),
+            founders: Founders::alone(NodeId(1)),
+        };
         let journal =
             Journal::create(disk, identity, Options::new(0x00c0_ffee)).map_err(|f| refused(f.to_string()))?;
         let mut bench = Self { journal, next_index: 1, next_seq: 1 };

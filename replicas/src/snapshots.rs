@@ -127,7 +127,7 @@ impl Base {
             return Err(Journal::open(disk, options).err().unwrap_or(Refusal::MetaLost).into());
         };
         snapshot_file::remove_unfinished(&mut beside)?;
-        let kept = snapshot_file::kept(&mut beside, &meta.identity())?;
+        let kept = snapshot_file::kept(&mut beside, &meta.identity)?;
         let mut others = snapshot_file::files(&mut beside)?;
         others.retain(|file| kept.iter().all(|kept| kept.file != *file));
         let mut choice = Choice {

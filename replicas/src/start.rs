@@ -3,7 +3,7 @@
 use journal::outbox::Outbox;
 use journal::{Disk, Identity, Journal};
 use protocol::commands::Genesis;
-use protocol::{MonoNanos, NodeId, Seq, Term};
+use protocol::{MonoNanos, Seq, Term};
 use raft::RawNode;
 
 use crate::apply::Apply;
@@ -23,8 +23,6 @@ use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 /// What a replica is told at each start.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The voters of a new cluster, in rank order: the first is the likeliest leader. Later membership is in the log.
-    pub voters: Vec<NodeId>,
     /// Pace.
     pub timing: Timing,
     /// How often snapshots are due.
@@ -35,7 +33,8 @@ pub struct Options {
 }
 
 impl<D: Disk> Replica<D> {
-    /// Makes a new cluster on a blank disk. `beside` is another handle of the same
+    /// Makes a new cluster, or a further replica of one, on a blank disk: its voters are the founders in `identity`, in this life
+    /// and every later one, until the log says otherwise. `beside` is another handle of the same
     /// disk, for what is not on the request's path: snapshots and the outbox.
     ///
     /// # Errors
@@ -87,7 +86,8 @@ impl<D: Disk> Replica<D> {
         } else {
             OutputsFetch::default()
         };
-        let founded = || Membership::of_founders(&options.voters);
+        let founders = journal.identity().founders;
+        let founded = || Membership::of_founders(founders.nodes());
         let membership = base.membership.unwrap_or_else(founded);
         let replayed_to = journal.last_index();
         let is_alone = membership.conf_state().voters == [node.0];

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use gateways::fix::{Acceptor, ConnectionId};
-use journal::{Dir, FileRef, Identity, Refusal};
+use journal::{Dir, FileRef, Founders, Identity, Refusal};
 use protocol::event::Event;
 use protocol::{ClusterEpoch, EventBody, MonoNanos, NodeId};
 use replicas::{Now, Replica, ReplicaFault, Role, SnapshotJob, StartFault, Status, Timing};
@@ -143,12 +143,14 @@ impl Machine {
         journal_options.segment_bytes = self.knobs.segment_bytes;
         let genesis = setup::genesis();
         let options = replicas::Options {
-            voters: (1..=self.knobs.nodes as u64).map(NodeId).collect(),
             timing: Timing::LAN,
             snapshots: replicas::SnapshotPolicy { journal_bytes: self.knobs.snapshot_bytes, interval_ms: 1 },
             genesis: genesis.clone(),
         };
-        let identity = Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node() };
+        let nodes: Vec<NodeId> = (1..=self.knobs.nodes as u64).map(NodeId).collect();
+        let founders = Founders::new(&nodes).unwrap_or(Founders::alone(self.node()));
+        let identity =
+            Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node: self.node(), founders };
         let opened = Replica::open(self.disk.clone(), self.disk.clone(), journal_options, &options);
         let replica = match opened {
             // Where the making of a cluster was interrupted it is made again; `create` refuses where blocks are lost.

@@ -88,13 +88,14 @@ fn open(disk: &SimDisk, place: usize) -> Replica<SimDisk> {
     let mut journal_options = journal::Options::new(place as u64);
     journal_options.segment_bytes = 1 << 20;
     let options = replicas::Options {
-        voters: (1..=NODES as u64).map(NodeId).collect(),
         timing: Timing::LAN,
         snapshots: SnapshotPolicy { journal_bytes: u64::MAX, interval_ms: u64::MAX },
         genesis: genesis.clone(),
     };
     let node = NodeId(place as u64 + 1);
-    let identity = journal::Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node };
+    let nodes: Vec<NodeId> = (1..=NODES as u64).map(NodeId).collect();
+    let founders = journal::Founders::new(&nodes).unwrap();
+    let identity = journal::Identity { cluster: genesis.cluster, epoch: ClusterEpoch(1), node, founders };
     match Replica::open(disk.clone(), disk.clone(), journal_options, &options) {
         Ok(replica) => replica,
         Err(_) => Replica::create(disk.clone(), disk.clone(), identity, journal_options, &options).unwrap(),

@@ -56,9 +56,9 @@ impl<D: Disk> Journal<D> {
         );
         let Some(spare) = self.spares.ready.pop_front() else { unreachable!("asked above") };
         let header = SegmentHeader {
-            cluster: self.meta.cluster,
+            cluster: self.meta.identity.cluster,
             epoch: spare.name.epoch,
-            node: self.meta.node,
+            node: self.meta.identity.node,
             segno: spare.name.segno,
             first_index: behind.index.next(),
             prev_term: behind.term,
@@ -146,7 +146,7 @@ pub(super) fn settle_beginning<D: Disk>(
         return Ok(names);
     }
     let before = Index(begun.first_index.0.saturating_sub(1));
-    let snapshot = snapshot_file::kept(disk, &meta.identity())?.into_iter().find(|kept| kept.index == before);
+    let snapshot = snapshot_file::kept(disk, &meta.identity)?.into_iter().find(|kept| kept.index == before);
     if let Some(snapshot) = snapshot {
         let is_its_own = match snapshot_file::peek(disk, &snapshot.file) {
             Ok((header, _)) => (header.term, header.chain) == (begun.prev_term, begun.prev_chain),

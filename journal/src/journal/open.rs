@@ -65,9 +65,9 @@ pub enum Refusal {
     #[error("segments and meta belong to different replicas: {segments:?}, {meta:?}")]
     Foreign {
         /// By the segments.
-        segments: Identity,
+        segments: Box<Identity>,
         /// By `meta`.
-        meta: Identity,
+        meta: Box<Identity>,
     },
     /// No segment is left.
     #[error("meta is here, but no segment")]
@@ -170,8 +170,7 @@ impl<D: Disk> Journal<D> {
         segment::prefill(&mut disk, &name.file(), header.segment_bytes, header.nonce)?;
         disk.write_at(&name.file(), 0, &header.pages())?;
         disk.sync(&name.file())?;
-        let Identity { cluster, epoch, node } = identity;
-        let meta = Meta { sequence: 1, cluster, epoch, node, hard_state: HardState::default() };
+        let meta = Meta { sequence: 1, identity, hard_state: HardState::default() };
         // Of full length at once: a hint must never need room on a disk that has none left.
         disk.write_at(&meta::file(), 0, &AlignedBuf::zeroed(meta::META_BYTES))?;
         meta.store(&mut disk)?;
@@ -194,7 +193,7 @@ impl<D: Disk> Journal<D> {
     /// [`DiskFault`].
     pub fn needed_from(disk: &mut D) -> Result<Index, DiskFault> {
         let Some(meta) = MetaView::load(disk)?.and_then(|view| view.meta) else { return Ok(Index(0)) };
-        Ok(snapshot_file::needed_from(&snapshot_file::kept(disk, &meta.identity())?))
+        Ok(snapshot_file::needed_from(&snapshot_file::kept(disk, &meta.identity)?))
     }
 
     /// Opens the journal of `disk` for entries from `from` on, for a caller that has a snapshot of what is before: reads
@@ -557,9 +556,12 @@ fn settle_meta<D: Disk>(
 }
 
 pub(super) fn check_owner(active: &SegmentHeader, meta: &Meta) -> Result<(), Refusal> {
-    let segments = Identity { cluster: active.cluster, epoch: active.epoch, node: active.node };
-    let meta = meta.identity();
-    if segments == meta { Ok(()) } else { Err(Refusal::Foreign { segments, meta }) }
+    let meta = meta.identity;
+    let segments = Identity { cluster: active.cluster, epoch: active.epoch, node: active.node, ..meta };
+    if segments == meta {
+        return Ok(());
+    }
+    Err(Refusal::Foreign { segments: Box::new(segments), meta: Box::new(meta) })
 }
 
 /// The newest snapshot's last entry, which the log must reach: it was committed. 0 without one.
@@ -568,7 +570,7 @@ pub(super) fn check_snapshots<D: Disk>(
     meta: &Meta,
     findings: &Findings,
 ) -> Result<Index, Refusal> {
-    let kept = snapshot_file::kept(disk, &meta.identity())?;
+    let kept = snapshot_file::kept(disk, &meta.identity)?;
     let snapshot = kept.first().map_or(Index(0), |newest| newest.index);
     if snapshot > findings.log.last_index {
         return Err(Refusal::BehindSnapshot { snapshot, findings: Box::new(findings.clone()) });

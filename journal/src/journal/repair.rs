@@ -242,9 +242,9 @@ impl<D: Disk> Damaged<D> {
         let spare = self.take_spare()?;
         let log = self.journal.log;
         Ok(SegmentHeader {
-            cluster: self.journal.meta.cluster,
+            cluster: self.journal.meta.identity.cluster,
             epoch: spare.name.epoch,
-            node: self.journal.meta.node,
+            node: self.journal.meta.identity.node,
             segno: spare.name.segno,
             first_index: log.last_index.next(),
             prev_term: log.last_term,
@@ -310,7 +310,7 @@ impl<D: Disk> Damaged<D> {
         spares.sort_unstable_by_key(|spare| spare.name);
         let first = if spares.is_empty() {
             let options = &self.journal.options;
-            let name = SegmentName { epoch: self.journal.meta.epoch, segno: after + 1 };
+            let name = SegmentName { epoch: self.journal.meta.identity.epoch, segno: after + 1 };
             let (bytes, nonce) = (options.segment_bytes, segment::nonce(options.nonce_seed, name.segno));
             segment::prefill(&mut self.journal.disk, &name.file(), bytes, nonce)?;
             ReadySpare { name, bytes, nonce }

@@ -104,7 +104,7 @@ impl<D: Disk> Journal<D> {
         let may_ask = self.spares.failed.is_none() || std::mem::take(&mut self.spares.retries);
         if wanted && self.spares.making.is_none() && may_ask {
             // Not behind the active one: the one whose header is being written is neither active nor ready.
-            let name = SegmentName { epoch: self.meta.epoch, segno: self.spares.newest_segno + 1 };
+            let name = SegmentName { epoch: self.meta.identity.epoch, segno: self.spares.newest_segno + 1 };
             let nonce = segment::nonce(self.options.nonce_seed, name.segno);
             self.spares.making = Some(name);
             self.disk.request_spare(Spare { file: name.file(), bytes: self.options.segment_bytes, nonce });
@@ -134,9 +134,9 @@ impl<D: Disk> Journal<D> {
     pub(super) fn submit_header(&mut self) -> bool {
         let Some(spare) = self.spares.ready.pop_front() else { return false };
         let header = SegmentHeader {
-            cluster: self.meta.cluster,
+            cluster: self.meta.identity.cluster,
             epoch: spare.name.epoch,
-            node: self.meta.node,
+            node: self.meta.identity.node,
             segno: spare.name.segno,
             first_index: self.written.last_index.next(),
             prev_term: self.written.last_term,

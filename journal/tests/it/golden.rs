@@ -8,7 +8,7 @@ use journal::outbox::Outbox;
 use journal::segment::{SegmentHeader, SegmentName};
 use journal::snapshot_file::{self, SnapshotHeader};
 use journal::survey::classify;
-use journal::{FileRef, Journal, Options};
+use journal::{FileRef, Founders, Identity, Journal, Options};
 use protocol::hash::Hash;
 use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, UnixNanos};
 
@@ -69,9 +69,12 @@ fn a_segments_header() {
 fn a_copy_of_meta_and_a_hint() {
     let meta = Meta {
         sequence: 1,
-        cluster: ClusterId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
-        epoch: ClusterEpoch(2),
-        node: NodeId(3),
+        identity: Identity {
+            cluster: ClusterId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10),
+            epoch: ClusterEpoch(2),
+            node: NodeId(3),
+            founders: Founders::new(&[5, 3, 0x0607].map(NodeId)).unwrap(),
+        },
         hard_state: HardState { term: Term(4), vote: NodeId(5) },
     };
     check("meta_page.hex", &meta.page());

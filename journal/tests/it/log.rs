@@ -2,7 +2,7 @@
 
 use journal::marks::HardState;
 use journal::{
-    Dir, Disk, DiskCause, FileRef, Identity, Journal, JournalFault, Opened, Options, Refusal, Space,
+    Dir, Disk, DiskCause, FileRef, Founders, Identity, Journal, JournalFault, Opened, Options, Refusal, Space,
 };
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
@@ -10,8 +10,12 @@ use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, UnixNanos};
 
 use crate::mem_disk::MemDisk;
 
-pub(crate) const IDENTITY: Identity =
-    Identity { cluster: ClusterId(0xc1), epoch: ClusterEpoch(1), node: NodeId(1) };
+pub(crate) const IDENTITY: Identity = Identity {
+    cluster: ClusterId(0xc1),
+    epoch: ClusterEpoch(1),
+    node: NodeId(1),
+    founders: Founders::alone(NodeId(1)),
+};
 
 pub(crate) fn options() -> Options {
     Options { segment_bytes: 256 << 10, ..Options::new(7) }

@@ -234,9 +234,7 @@ fn every_sector_subset_of_a_segments_header_leaves_the_log_as_it_was() {
             let mut disk = files;
             let meta = journal::meta::Meta {
                 sequence: 1,
-                cluster: IDENTITY.cluster,
-                epoch: IDENTITY.epoch,
-                node: IDENTITY.node,
+                identity: IDENTITY,
                 hard_state: journal::HardState::default(),
             };
             disk.insert(journal::meta::file(), [&meta.page()[..]; 4].concat());

@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
-use journal::{FileDisk, Identity, Journal, Options, WriterKind};
+use journal::{FileDisk, Founders, Identity, Journal, Options, WriterKind};
 use protocol::{ClusterEpoch, ClusterId, NodeId};
 
 use crate::folder::Folder;
@@ -193,7 +193,12 @@ fn a_cluster_whose_making_was_interrupted_is_made_again_and_one_that_lost_its_me
     let (data, config) = (folder.data(), folder.config("demo = true"));
     // What a loss of power leaves in the middle of the first `create`: no copy of meta is whole.
     let disk = FileDisk::open(&data, WriterKind::Plain).unwrap();
-    let identity = Identity { cluster: ClusterId(7), epoch: ClusterEpoch(1), node: NodeId(1) };
+    let identity = Identity {
+        cluster: ClusterId(7),
+        epoch: ClusterEpoch(1),
+        node: NodeId(1),
+        founders: Founders::alone(NodeId(1)),
+    };
     drop(Journal::create(disk, identity, Options { segment_bytes: 4 << 20, ..Options::new(1) }).unwrap());
     let tear_meta = || {
         let mut meta = fs::read(data.join("meta")).unwrap();

@@ -5,6 +5,7 @@ mod cluster;
 mod demo;
 mod faults;
 mod folder;
+mod founders;
 mod gateway;
 mod lifecycle;
 mod operator;

@@ -109,7 +109,7 @@ const HEADERS: &str = "
     durable_block u64, first_index u64, last_index u64, last_term u64, prev_last_index u64, prev_last_term u64,
     commit_index u64, prev_block_crc u32, body_crc u32
 6 meta: magic bytes 8, format u16, reserved bytes 6, sequence u64, cluster u128, epoch u64, node u64, term u64,
-    vote u64, zeros bytes 4020, crc32c u32
+    vote u64, founder_count u8, reserved_2 bytes 7, founders bytes 128, zeros bytes 3884, crc32c u32
 7 hint: magic bytes 8, durable_block u64, epoch u64, zeros bytes 484, crc32c u32
 8 snapshot: magic bytes 8, format u16, reserved bytes 6, cluster u128, epoch u64, index u64, term u64,
     engine_version u32, conf_bytes u32, next_seq u64, last_time_ns u64, chain bytes 32, effect_hash bytes 32,

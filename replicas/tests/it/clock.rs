@@ -142,8 +142,7 @@ fn a_cluster_that_starts_with_clocks_of_which_no_majority_agrees_has_no_leader()
 
 #[test]
 fn a_node_alone_goes_by_its_own_clock() {
-    let options = replicas::Options { voters: vec![NodeId(1)], ..super::cluster::cluster_options() };
-    let mut cluster = Cluster::with_options("clock-alone", &[1], options);
+    let mut cluster = Cluster::with_options("clock-alone", &[1], super::cluster::cluster_options());
     cluster.define(1, 2);
     cluster.ahead_ms.insert(1, HOUR_MS);
     cluster.pass_s(1);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use journal::Identity;
+use journal::{Founders, Identity};
 use protocol::event::Event;
 use protocol::{Index, MonoNanos, NodeId, UnixNanos};
 use replicas::{
@@ -17,6 +17,8 @@ use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk
 /// A cluster in one thread; a replica that is not there is down.
 pub(crate) struct Cluster {
     name: &'static str,
+    /// Of the folders to be made.
+    founders: Founders,
     pub(crate) options: Options,
     pub(crate) running: BTreeMap<u64, Replica<Crashing>>,
     /// Handles for snapshots.
@@ -47,12 +49,13 @@ pub(crate) fn cluster_folder(name: &str, node: u64) -> PathBuf {
 }
 
 pub(crate) fn cluster_options() -> Options {
-    Options {
-        voters: [1, 2, 3].map(NodeId).to_vec(),
-        timing: Timing::LAN,
-        snapshots: SnapshotPolicy::default(),
-        genesis: genesis(),
-    }
+    Options { timing: Timing::LAN, snapshots: SnapshotPolicy::default(), genesis: genesis() }
+}
+
+/// A node of a cluster that 1, 2 and 3 found.
+pub(crate) fn identity_of(node: u64) -> Identity {
+    let founders = Founders::new(&[1, 2, 3].map(NodeId)).unwrap();
+    Identity { node: NodeId(node), founders, ..IDENTITY }
 }
 
 fn at(millis: u64) -> Now {
@@ -60,13 +63,25 @@ fn at(millis: u64) -> Now {
 }
 
 impl Cluster {
+    /// Of the three founders, these are there.
     pub(crate) fn new(name: &'static str, nodes: &[u64]) -> Self {
-        Self::with_options(name, nodes, cluster_options())
+        let mut cluster = Self::founded(name, identity_of(1).founders, cluster_options());
+        nodes.iter().for_each(|node| cluster.create(*node));
+        cluster
     }
 
+    /// These nodes found it, and all of them are there.
     pub(crate) fn with_options(name: &'static str, nodes: &[u64], options: Options) -> Self {
-        let mut cluster = Self {
+        let founders: Vec<NodeId> = nodes.iter().copied().map(NodeId).collect();
+        let mut cluster = Self::founded(name, Founders::new(&founders).unwrap(), options);
+        nodes.iter().for_each(|node| cluster.create(*node));
+        cluster
+    }
+
+    fn founded(name: &'static str, founders: Founders, options: Options) -> Self {
+        Self {
             name,
+            founders,
             options,
             running: BTreeMap::new(),
             besides: BTreeMap::new(),
@@ -81,9 +96,7 @@ impl Cluster {
             rows: Vec::new(),
             ahead_ms: BTreeMap::new(),
             repaired_to: BTreeMap::new(),
-        };
-        nodes.iter().for_each(|node| cluster.create(*node));
-        cluster
+        }
     }
 
     pub(crate) fn folder(&self, node: u64) -> PathBuf {
@@ -92,7 +105,7 @@ impl Cluster {
 
     pub(crate) fn create(&mut self, node: u64) {
         let disk = Crashing::new(open_disk(&folder(&format!("{}-{node}", self.name))), u64::MAX);
-        let identity = Identity { node: NodeId(node), ..IDENTITY };
+        let identity = Identity { founders: self.founders, ..identity_of(node) };
         self.besides.insert(node, disk.beside());
         let replica =
             Replica::create(disk.beside(), disk, identity, journal_options(), &self.options).unwrap();
@@ -124,7 +137,7 @@ impl Cluster {
         match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
             Ok(replica) => drop(self.running.insert(node, replica)),
             Err(fault) if fault.is_damage() => {
-                let peers = self.options.voters.iter().copied().filter(|voter| voter.0 != node).collect();
+                let peers = self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
                 let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
                 self.repairing.insert(node, repair);
             }
@@ -588,7 +601,8 @@ fn a_log_that_lost_what_the_leader_counts_on_ends_the_process_with_a_word() {
 #[test]
 fn a_halted_cluster_elects_replaces_members_and_passes_over_the_record() {
     let mut cluster = Cluster::new("halted", &[]);
-    let [skip, ..] = [1, 2, 3].map(|node| skip::write_poisoned(&folder(&format!("halted-{node}")), node));
+    let [skip, ..] =
+        [1, 2, 3].map(|node| skip::write_poisoned(&folder(&format!("halted-{node}")), identity_of(node)));
     (1..=3).for_each(|node| cluster.open(node));
     let leads = |cluster: &Cluster| {
         cluster

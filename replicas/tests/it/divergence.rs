@@ -36,9 +36,8 @@ fn doctor(cluster: &Cluster, node: u64, number: u32) {
 
 /// A cluster in which `wrong` start again from doctored snapshots, each with its asset.
 fn with_wrong(name: &'static str, nodes: &[u64], wrong: &[(u64, u32)]) -> Cluster {
-    let voters = nodes.iter().map(|node| NodeId(*node)).collect();
     let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
-    let options = Options { voters, snapshots, ..cluster_options() };
+    let options = Options { snapshots, ..cluster_options() };
     let mut cluster = Cluster::with_options(name, nodes, options);
     cluster.define(1, 20);
     cluster.agree(20);

@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use engine::Engine;
 use journal::snapshot_file::SnapshotFault;
-use journal::{Disk, FileDisk, Identity, Journal, WriterKind};
+use journal::{Disk, FileDisk, Founders, Identity, Journal, WriterKind};
 use protocol::commands::{DefineAsset, Genesis};
 use protocol::event::Event;
 use protocol::frame::{self, FrameHeader, FrameKind};
@@ -32,19 +32,19 @@ use protocol::{
 };
 use replicas::{Halt, HaltCause, Now, Options, Replica, SnapshotPolicy, Timing};
 
-const IDENTITY: Identity = Identity { cluster: ClusterId(7), epoch: ClusterEpoch(1), node: NodeId(1) };
+const IDENTITY: Identity = Identity {
+    cluster: ClusterId(7),
+    epoch: ClusterEpoch(1),
+    node: NodeId(1),
+    founders: Founders::alone(NodeId(1)),
+};
 
 fn genesis() -> Genesis {
     Genesis { cluster: ClusterId(7), operator: ActorId(1), operator_uid: 0, demo: false }
 }
 
 fn options() -> Options {
-    Options {
-        voters: vec![NodeId(1)],
-        timing: Timing::LAN,
-        snapshots: SnapshotPolicy::default(),
-        genesis: genesis(),
-    }
+    Options { timing: Timing::LAN, snapshots: SnapshotPolicy::default(), genesis: genesis() }
 }
 
 fn journal_options() -> journal::Options {

@@ -47,20 +47,19 @@ type Batch = (u64, Vec<Vec<u8>>);
 
 /// Entries of these records, each with the seq that follows and the time given.
 fn write_log(folder: &Path, entries: &[Batch]) {
-    write_log_of(folder, 1, entries);
+    write_log_of(folder, IDENTITY, entries);
 }
 
 /// The log of a replica that halts at seq 4, and what passes over it.
-pub(crate) fn write_poisoned(folder: &Path, node: u64) -> Skip {
+pub(crate) fn write_poisoned(folder: &Path, identity: Identity) -> Skip {
     let [(_, log, record_hash), _] = poisons();
-    write_log_of(folder, node, &log);
+    write_log_of(folder, identity, &log);
     let mut skip = Skip::new(Seq(4), record_hash, Text::new("case 17").unwrap());
     skip.sign(ClusterId(7), OPERATOR, &key());
     skip
 }
 
-fn write_log_of(folder: &Path, node: u64, entries: &[Batch]) {
-    let identity = Identity { node: NodeId(node), ..IDENTITY };
+fn write_log_of(folder: &Path, identity: Identity, entries: &[Batch]) {
     let mut journal = Journal::create(open_disk(folder), identity, super::journal_options()).unwrap();
     journal.hard_state(journal::HardState { term: Term(1), vote: NodeId(1) });
     let mut header = FrameHeader { index: Index(0), first_seq: Seq(1), ..FIRST };

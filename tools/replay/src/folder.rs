@@ -308,7 +308,7 @@ fn names_in(dir: &Path) -> Result<Vec<String>, OpenFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use journal::HardState;
+    use journal::{Founders, HardState, Identity};
     use protocol::{ClusterEpoch, ClusterId, NodeId, Term};
 
     #[test]
@@ -316,7 +316,8 @@ mod tests {
         let page = |sequence: u64| {
             let hard_state = HardState { term: Term(sequence * 3), vote: NodeId(sequence % 2) };
             let (cluster, epoch, node) = (ClusterId(9), ClusterEpoch(1), NodeId(1));
-            Meta { sequence, cluster, epoch, node, hard_state }.page().to_vec()
+            let identity = Identity { cluster, epoch, node, founders: Founders::alone(node) };
+            Meta { sequence, identity, hard_state }.page().to_vec()
         };
         let (old, new) = (page(6), page(7));
         let mix = |first: &[u8], last: &[u8]| [&first[..SECTOR_BYTES], &last[SECTOR_BYTES..]].concat();

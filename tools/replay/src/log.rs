@@ -280,12 +280,15 @@ impl Log {
     fn judge_owner(&mut self, headers: &[SegmentHeader]) {
         let Some(meta) = self.folder.reader.meta().and_then(|meta| meta.meta) else { return };
         let Some(header) = headers.first() else { return };
-        if (meta.cluster, meta.node) != (header.cluster, header.node) {
+        if (meta.identity.cluster, meta.identity.node) != (header.cluster, header.node) {
             let of = |cluster: protocol::ClusterId, node: protocol::NodeId| {
                 format!("cluster {:032x}, node {node}", cluster.0)
             };
             let finding = Finding::damage("meta is another replica's").at("meta");
-            self.findings.push(finding.differs(of(header.cluster, header.node), of(meta.cluster, meta.node)));
+            self.findings.push(
+                finding
+                    .differs(of(header.cluster, header.node), of(meta.identity.cluster, meta.identity.node)),
+            );
         }
     }
 

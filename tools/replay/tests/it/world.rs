@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use engine::{ENGINE_VERSION, Engine};
 use journal::snapshot_file::{self, SnapshotHeader};
-use journal::{FileDisk, Identity, Journal, Options, WriterKind};
+use journal::{FileDisk, Founders, Identity, Journal, Options, WriterKind};
 use protocol::commands::{
     CancelOrder, ClOrdId, DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, NewOrder,
     OpenAccount, SessionLogon, TermStart, roles,
@@ -20,8 +20,12 @@ use protocol::{
     SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId, UnixNanos,
 };
 
-pub(crate) const IDENTITY: Identity =
-    Identity { cluster: ClusterId(0xa0d17), epoch: ClusterEpoch(1), node: NodeId(1) };
+pub(crate) const IDENTITY: Identity = Identity {
+    cluster: ClusterId(0xa0d17),
+    epoch: ClusterEpoch(1),
+    node: NodeId(1),
+    founders: Founders::alone(NodeId(1)),
+};
 const START: u64 = 1_767_225_600_000_000_000;
 /// The workflow that every tenth order belongs to.
 pub(crate) const WORKFLOW: u128 = 1 << 100;
