@@ -99,7 +99,6 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
         party: Party::Gateway(config.id),
         credentials: &credentials,
         timing: config.profile.peers(),
-        fix: address,
     };
     let (status, told) = watch::channel(GatewayStatus { gateway: config.id.0, ..GatewayStatus::default() });
     let (http, beside) = pages(config.listen_http, told, clock)?;

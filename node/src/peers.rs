@@ -28,6 +28,7 @@ use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use journal::Founders;
 use protocol::limits::PEER_MESSAGE_BYTES_MAX;
 use protocol::{ClusterId, NodeId};
 use replicas::Lane;
@@ -37,6 +38,7 @@ use tokio::task::AbortHandle;
 
 pub(crate) use self::credentials::Credentials;
 use self::endpoint::Endpoints;
+use self::greeting::Greeting;
 use self::identity::Party;
 pub(crate) use self::line::{GatewayLine, Line};
 use self::roster::Roster;
@@ -95,6 +97,8 @@ pub(crate) struct PeerSettings {
     pub(crate) node: NodeId,
     /// The others. This node among them is passed over.
     pub(crate) peers: Vec<PeerAddress>,
+    /// With whom the cluster began, which peers have to know as well.
+    pub(crate) founders: Founders,
     /// Where this node takes FIX clients, for peers to hear.
     pub(crate) fix: SocketAddr,
     /// This node's certificate and key, and the authority of all.
@@ -113,15 +117,12 @@ pub(crate) struct Identity<'a> {
     pub(crate) credentials: &'a Credentials,
     /// How soon silence counts as loss.
     pub(crate) timing: PeerTiming,
-    /// Where it takes FIX clients, for peers to hear.
-    pub(crate) fix: SocketAddr,
 }
 
 impl PeerSettings {
     fn identity(&self) -> Identity<'_> {
-        let Self { cluster, node, credentials, timing, fix, .. } = self;
-        let party = Party::Node(*node);
-        Identity { cluster: *cluster, party, credentials, timing: *timing, fix: *fix }
+        let Self { cluster, node, credentials, timing, .. } = self;
+        Identity { cluster: *cluster, party: Party::Node(*node), credentials, timing: *timing }
     }
 }
 
@@ -172,6 +173,8 @@ pub(crate) struct Peers {
     roster: Roster,
     /// Gateway processes that have connected.
     gateways: mpsc::Receiver<GatewayLine>,
+    /// Of this process: a peer that finds another instance knows that the one before is gone.
+    greeting: Greeting,
     endpoints: Arc<Endpoints>,
     runtime: Handle,
     local: SocketAddr,
@@ -201,9 +204,10 @@ impl Peers {
             .build()
             .map_err(NodeFault::io("tokio runtime"))?;
         let instance = u64::from_le_bytes(folder::random()?);
+        let greeting = Greeting { instance, fix: settings.fix, founders: settings.founders };
         let endpoints = {
             let _entered = runtime.enter();
-            Arc::new(Endpoints::new(&settings.identity(), socket, instance, Arc::new(wake))?)
+            Arc::new(Endpoints::new(&settings.identity(), socket, Arc::new(wake))?)
         };
         let (stop, stopped) = oneshot::channel();
         let (gateway_lines, gateways) = mpsc::channel(GATEWAYS_WAITING_MAX);
@@ -211,6 +215,7 @@ impl Peers {
             peers: Vec::new(),
             roster: Roster::of_file(settings.peers.iter().map(|peer| peer.id)),
             gateways,
+            greeting,
             endpoints: Arc::clone(&endpoints),
             runtime: runtime.handle().clone(),
             local,
@@ -223,7 +228,8 @@ impl Peers {
             peers.add(peer)?;
         }
         // Once all are known: who calls now must not be taken for a stranger.
-        let thread = threads::start("peers", move || serve(runtime, &endpoints, gateway_lines, stopped));
+        let thread =
+            threads::start("peers", move || serve(runtime, (endpoints, greeting), gateway_lines, stopped));
         peers.thread = Some(thread.map_err(NodeFault::io("thread"))?);
         Ok(peers)
     }
@@ -239,13 +245,13 @@ impl Peers {
         }
         self.remove(id);
         let client = self.endpoints.client_for(id)?;
-        let (arrivals, arrived) = pair();
+        let (greeting, (arrivals, arrived)) = (self.greeting, pair());
         let slot = Arc::new(Slot::new(id, address, arrivals));
         let (out, [control, bulk]) = pair();
         self.endpoints.slots().insert(id, Arc::clone(&slot));
         let dial = |lane, queue| {
             let (endpoints, slot) = (Arc::clone(&self.endpoints), Arc::clone(&slot));
-            let task = dial::keep_connected(endpoints, slot, client.clone(), lane, queue);
+            let task = dial::keep_connected(endpoints, slot, (client.clone(), greeting), lane, queue);
             self.runtime.spawn(task).abort_handle()
         };
         let dialers = [dial(Lane::Control, control), dial(Lane::Bulk, bulk)];
@@ -363,14 +369,14 @@ fn pair() -> ([mpsc::Sender<Parcel>; 2], [mpsc::Receiver<Parcel>; 2]) {
 /// The thread.
 fn serve(
     runtime: Runtime,
-    endpoints: &Arc<Endpoints>,
+    (endpoints, greeting): (Arc<Endpoints>, Greeting),
     gateways: mpsc::Sender<GatewayLine>,
     stopped: oneshot::Receiver<()>,
 ) {
     runtime.block_on(async {
         tokio::select! {
             _ = stopped => {}
-            () = accept::serve(Arc::clone(endpoints), gateways) => {}
+            () = accept::serve(Arc::clone(&endpoints), greeting, gateways) => {}
         }
         endpoints.close(FAREWELL).await;
     });

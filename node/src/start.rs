@@ -220,6 +220,7 @@ fn start_peers(socket: UdpSocket, config: &Config, fix: SocketAddr, bell: &Bell)
         cluster,
         node: NodeId(config.node_id.value),
         peers: config.peers.clone(),
+        founders: config.founders(),
         fix,
         credentials: Credentials::load(&tls.authority, &tls.certificate, &tls.key)?,
         timing: config.profile.value.peers(),

@@ -12,7 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::mpsc;
 
 use super::endpoint::{Endpoints, HANDSHAKES_MAX};
-use super::greeting::{Greeting, HELLO_BYTES};
+use super::greeting::{Greeting, HELLO_BYTES, OtherFounders};
 use super::identity::Party;
 use super::line::{GatewayLine, LineFault};
 use super::slot::{self, LaneState, Parcel, Slot};
@@ -23,6 +23,7 @@ const UNKNOWN_NODE: u32 = 1;
 const REMOVED_NODE: u32 = 4;
 pub(super) const WRONG_HELLO: u32 = 2;
 pub(super) const WRONG_LENGTH: u32 = 3;
+pub(super) const OTHER_FOUNDERS: u32 = 5;
 
 /// Why a connection was not let in, or was ended.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,8 @@ enum Breach {
     Unknown(NodeId),
     #[error("node {0} was removed from the cluster")]
     Removed(NodeId),
+    #[error("node {0}: {1}")]
+    Founders(NodeId, Box<OtherFounders>),
     #[error("its hello is of no lane: {0}")]
     Lane(u8),
     #[error("its hello is none")]
@@ -50,7 +53,11 @@ enum Breach {
 }
 
 /// Lets connections in until the endpoint is closed.
-pub(super) async fn serve(endpoints: Arc<Endpoints>, gateways: mpsc::Sender<GatewayLine>) {
+pub(super) async fn serve(
+    endpoints: Arc<Endpoints>,
+    greeting: Greeting,
+    gateways: mpsc::Sender<GatewayLine>,
+) {
     while let Some(incoming) = endpoints.endpoint.accept().await {
         // Under pressure an address has to show that it is its sender's before anything is computed for it.
         let places = endpoints.handshakes.available_permits();
@@ -68,7 +75,8 @@ pub(super) async fn serve(endpoints: Arc<Endpoints>, gateways: mpsc::Sender<Gate
         let (endpoints, gateways) = (Arc::clone(&endpoints), gateways.clone());
         tokio::spawn(async move {
             let address = incoming.remote_address();
-            let let_in = tokio::time::timeout(endpoints.handshake_time(), let_in(&endpoints, incoming));
+            let let_in =
+                tokio::time::timeout(endpoints.handshake_time(), let_in(&endpoints, greeting, incoming));
             let let_in = let_in.await.unwrap_or(Err(Breach::Silent));
             drop(place);
             let breach = match let_in {
@@ -109,7 +117,7 @@ struct Caller {
 }
 
 /// The handshake, the hello, and the welcome.
-async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Breach> {
+async fn let_in(endpoints: &Endpoints, own: Greeting, incoming: Incoming) -> Result<Guest, Breach> {
     let connection = incoming.accept()?.await?;
     let node = match party_of(&connection).ok_or(Breach::Nameless)? {
         Party::Node(node) => node,
@@ -137,13 +145,18 @@ async fn let_in(endpoints: &Endpoints, incoming: Incoming) -> Result<Guest, Brea
         connection.close(WRONG_HELLO.into(), b"no hello");
         return Err(Breach::Hello);
     };
+    if greeting.founders != own.founders {
+        let breach = Box::new(OtherFounders { expected: own.founders, found: greeting.founders });
+        connection.close(OTHER_FOUNDERS.into(), breach.to_string().as_bytes());
+        return Err(Breach::Founders(node, breach));
+    }
     let Some(lane) = Lane::ALL.get(usize::from(lane)).copied() else {
         connection.close(WRONG_HELLO.into(), b"no such lane");
         return Err(Breach::Lane(lane));
     };
     // The one before it ends here, also if the peer has not noticed yet that it is dead.
     slot.lane(lane).replace_incoming(Some(connection.clone()));
-    let welcomed = answer.write_all(&endpoints.greeting.welcome()).await;
+    let welcomed = answer.write_all(&own.welcome()).await;
     if welcomed.is_err() || answer.finish().is_err() {
         return Err(connection.close_reason().map_or(Breach::Leaving, Breach::Connection));
     }

@@ -9,8 +9,9 @@ use quinn::{ClientConfig, Connection, ConnectionError, SendStream, WriteError};
 use tokio::sync::{mpsc, watch};
 
 use super::Lane;
+use super::accept::OTHER_FOUNDERS;
 use super::endpoint::{Complaints, Endpoints};
-use super::greeting::{Greeting, WELCOME_BYTES};
+use super::greeting::{Greeting, OtherFounders, WELCOME_BYTES};
 use super::slot::{LaneState, Parcel, Seen, Slot};
 use crate::clock::Clock;
 use crate::folder;
@@ -43,7 +44,7 @@ struct Link {
 pub(super) async fn keep_connected(
     endpoints: Arc<Endpoints>,
     slot: Arc<Slot>,
-    client: ClientConfig,
+    (client, greeting): (ClientConfig, Greeting),
     lane: Lane,
     mut queue: mpsc::Receiver<Parcel>,
 ) {
@@ -53,7 +54,7 @@ pub(super) async fn keep_connected(
     while !queue.is_closed() {
         seen.mark_unchanged();
         let mut has_held = false;
-        let fault = match connect(&endpoints, &slot, client.clone(), lane).await {
+        let fault = match connect(&endpoints, &slot, (client.clone(), greeting), lane).await {
             Ok(link) => {
                 let state = slot.lane(lane);
                 slot.set_fault(None);
@@ -105,14 +106,14 @@ pub(super) async fn keep_connected(
 async fn connect(
     endpoints: &Endpoints,
     slot: &Slot,
-    client: ClientConfig,
+    (client, greeting): (ClientConfig, Greeting),
     lane: Lane,
 ) -> Result<Link, String> {
     let local = endpoints.endpoint.local_addr().map_err(|error| error.to_string())?;
     let address = resolve(&slot.address, local.ip()).await?;
     let _place = endpoints.dials.acquire().await.map_err(|error| error.to_string())?;
     let time_max = endpoints.handshake_time();
-    let attempt = greet(endpoints, address, client, lane);
+    let attempt = greet(endpoints, address, (client, greeting), lane);
     match tokio::time::timeout(time_max, attempt).await {
         Ok(link) => link,
         Err(_) => Err(format!("no answer within {} ms", time_max.as_millis())),
@@ -131,13 +132,13 @@ pub(super) async fn resolve(address: &str, local: IpAddr) -> Result<SocketAddr, 
 async fn greet(
     endpoints: &Endpoints,
     address: SocketAddr,
-    client: ClientConfig,
+    (client, own): (ClientConfig, Greeting),
     lane: Lane,
 ) -> Result<Link, String> {
     let connecting = endpoints.endpoint.connect_with(client, address, HOST);
     let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| why(&error))?;
     let (mut stream, mut answer) = connection.open_bi().await.map_err(|error| why(&error))?;
-    let hello = endpoints.greeting.hello(lane.code());
+    let hello = own.hello(lane.code());
     let mut welcome = [0; WELCOME_BYTES];
     let greeted = match stream.write_all(&hello).await {
         Ok(()) => answer.read_exact(&mut welcome).await.map_err(|error| error.to_string()),
@@ -146,6 +147,11 @@ async fn greet(
     match (greeted, connection.close_reason()) {
         (Ok(()), _) => {
             let greeting = Greeting::read(&welcome).ok_or("its welcome is none")?;
+            if greeting.founders != own.founders {
+                let fault = OtherFounders { expected: own.founders, found: greeting.founders };
+                connection.close(OTHER_FOUNDERS.into(), fault.to_string().as_bytes());
+                return Err(fault.to_string());
+            }
             Ok(Link { connection, stream, greeting })
         }
         // Why the connection ended says more than that the stream did.

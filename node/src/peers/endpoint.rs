@@ -22,15 +22,14 @@ use rustls::server::NoServerSessionStorage;
 use rustls::version::TLS13;
 use tokio::sync::Semaphore;
 
-use super::greeting::Greeting;
 use super::identity::{self, Authority, Callers, Dialled, Party};
 use super::slot::{Slot, lock};
 use super::{Identity, PeerTiming};
 use crate::clock::Clock;
 use crate::fault::NodeFault;
 
-/// The protocol on the connections; another format of records gets another name.
-const ALPN: &[u8] = b"sicil-peer/2";
+/// The protocol on the connections; another format of records or greetings gets another name.
+const ALPN: &[u8] = b"sicil-peer/3";
 /// Largest datagram: a jumbo frame. Larger ones, which loopback could, cost 2 KiB of receive buffer a byte.
 const DATAGRAM_BYTES_MAX: u16 = 8_952;
 /// Bytes of one connection on their way, and as many read and not taken.
@@ -55,8 +54,6 @@ const COMPLAINT_NANOS: u64 = 60_000_000_000;
 pub(super) struct Endpoints {
     pub(super) endpoint: Endpoint,
     pub(super) timing: PeerTiming,
-    /// Of this process: a peer that finds another instance knows that the one before is gone.
-    pub(super) greeting: Greeting,
     /// Wakes the hot thread.
     pub(super) wake: Arc<dyn Fn() + Send + Sync>,
     /// Places for handshakes that this node begins.
@@ -90,7 +87,6 @@ impl Endpoints {
     pub(super) fn new(
         identity: &Identity<'_>,
         socket: UdpSocket,
-        instance: u64,
         wake: Arc<dyn Fn() + Send + Sync>,
     ) -> Result<Self, NodeFault> {
         let tls = Tls::new(identity)?;
@@ -111,7 +107,6 @@ impl Endpoints {
         Ok(Self {
             endpoint,
             timing: identity.timing,
-            greeting: Greeting { instance, fix: identity.fix },
             wake,
             dials: Semaphore::new(DIALS_MAX),
             handshakes: Arc::new(Semaphore::new(HANDSHAKES_MAX)),

@@ -9,7 +9,7 @@ use protocol::limits::LINK_MESSAGE_BYTES_MAX;
 use protocol::{GatewayId, MonoNanos};
 use replicas::Membership;
 
-use super::accept::{WRONG_HELLO, WRONG_LENGTH};
+use super::accept::{OTHER_FOUNDERS, WRONG_HELLO, WRONG_LENGTH};
 use super::greeting::{Greeting, HELLO_BYTES};
 use super::roster::{STRANGER_NANOS, STRANGERS_MAX};
 use super::*;
@@ -46,6 +46,7 @@ impl Authority {
             cluster: self.cluster,
             node: NodeId(node),
             peers: peers.iter().map(address).collect(),
+            founders: Founders::alone(NodeId(1)),
             fix: fix_of(node),
             credentials: self.credentials(node),
             // The machine may be busy: silence is not what these tests are about.
@@ -372,6 +373,25 @@ fn a_second_process_with_our_own_certificate_is_refused() {
 }
 
 #[test]
+fn nodes_that_count_by_other_founders_say_so_and_are_not_let_in() {
+    let authority = Authority::new(1);
+    let (first, second) = (socket(), socket());
+    let (first_at, second_at) = (first.local_addr().unwrap(), second.local_addr().unwrap());
+    let first = authority.start(1, first, &[(2, second_at)]);
+    let founders = Founders::new(&[2, 1].map(NodeId)).unwrap();
+    let settings = PeerSettings { founders, ..authority.settings(2, &[(1, first_at)]) };
+    let second = Peers::start(settings, second, || {}).unwrap();
+    // Whoever answers finds it out; who calls is told.
+    for (node, expected) in
+        [(&first, "[2, 1] is expected, found [1]"), (&second, "[1] is expected, found [2, 1]")]
+    {
+        let said = fault(node);
+        assert!(said.contains(&format!("cluster.founders = {expected}")), "{said}");
+        until(|| node.refused() > 0);
+    }
+}
+
+#[test]
 fn a_certificate_of_another_node_is_not_started_with() {
     let authority = Authority::new(1);
     let settings = PeerSettings { node: NodeId(2), ..authority.settings(1, &[]) };
@@ -597,7 +617,7 @@ fn rogue(authority: &Authority, to: SocketAddr, says: &[u8]) -> quinn::Connectio
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let endpoints =
-            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), 1, Arc::new(|| {})).unwrap();
+            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), Arc::new(|| {})).unwrap();
         let client = endpoints.client_for(NodeId(1)).unwrap();
         let connection = endpoints.endpoint.connect_with(client, to, "rogue").unwrap().await.unwrap();
         let (mut stream, _answer) = connection.open_bi().await.unwrap();
@@ -610,7 +630,8 @@ fn rogue(authority: &Authority, to: SocketAddr, says: &[u8]) -> quinn::Connectio
 fn a_breach_of_the_protocol_ends_the_connection() {
     let authority = Authority::new(1);
     let mut node = authority.start(1, socket(), &[(2, socket().local_addr().unwrap())]);
-    let hello = |lane: u8| Greeting { instance: 9, fix: fix_of(2) }.hello(lane).to_vec();
+    let greeting = Greeting { instance: 9, fix: fix_of(2), founders: Founders::alone(NodeId(1)) };
+    let hello = |lane: u8| greeting.hello(lane).to_vec();
     let longer = u32::try_from(PEER_MESSAGE_BYTES_MAX + 1).unwrap();
     for (says, code) in [
         ([hello(0), 0_u32.to_le_bytes().to_vec()].concat(), WRONG_LENGTH),
@@ -619,6 +640,7 @@ fn a_breach_of_the_protocol_ends_the_connection() {
         // A listener of no family.
         (vec![0; HELLO_BYTES], WRONG_HELLO),
         (hello(2), WRONG_HELLO),
+        (Greeting { founders: Founders::alone(NodeId(2)), ..greeting }.hello(0).to_vec(), OTHER_FOUNDERS),
         (hello(255), WRONG_HELLO),
     ] {
         let before = node.refused();
@@ -642,7 +664,7 @@ fn among_many_that_say_nothing_a_peer_is_let_in() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let silent = runtime.block_on(async {
         let endpoints =
-            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), 1, Arc::new(|| {})).unwrap();
+            Endpoints::new(&authority.settings(2, &[]).identity(), socket(), Arc::new(|| {})).unwrap();
         let client = endpoints.client_for(NodeId(1)).unwrap();
         let mut silent = Vec::new();
         // The last of them had to show first that the address was theirs.

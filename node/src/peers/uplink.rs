@@ -106,7 +106,7 @@ impl Dialer {
         let (stop, mut stopped) = oneshot::channel();
         let (mut dialling, signals, mut hangup) = {
             let _entered = runtime.enter();
-            let endpoints = Arc::new(Endpoints::new(identity, socket, 0, Arc::clone(&wake))?);
+            let endpoints = Arc::new(Endpoints::new(identity, socket, Arc::clone(&wake))?);
             let mut dialling = Dialling { endpoints, lines: to_hot, nodes: BTreeMap::new() };
             dialling.follow(nodes)?;
             let hangup = signal(SignalKind::hangup()).map_err(NodeFault::io("signals"))?;
