@@ -192,6 +192,24 @@ impl Members {
         self.line(self.leader?)?.fix.as_deref()
     }
 
+    /// Who leads instead of this node, and where.
+    pub(crate) fn other_leader(&self) -> Option<String> {
+        let leader = self.leader.filter(|leader| *leader != self.node)?;
+        let address = self.line(leader).and_then(|line| line.address.as_deref());
+        Some(address.map_or(format!("node {leader}"), |address| format!("node {leader} at {address}")))
+    }
+
+    /// Refuses what cannot be replaced before a learner is added for it.
+    fn replaceable_or_refuse(&self, node: u64) -> Result<(), NodeFault> {
+        let why = match self.line(node) {
+            None => format!("node {node} is not a member"),
+            Some(line) if line.role != "voter" => format!("node {node} is not a voter"),
+            Some(_) if self.leader == Some(node) => format!("node {node} leads: transfer the lead first"),
+            Some(_) => return Ok(()),
+        };
+        Err(NodeFault::Admin(why))
+    }
+
     fn has_voter(&self, node: u64) -> bool {
         self.line(node).is_some_and(|line| line.role == "voter")
     }
@@ -278,7 +296,10 @@ pub(crate) fn replace(args: &ReplaceMemberArgs) -> Result<(), NodeFault> {
     let mut client = Client::connect(&args.at.data)?;
     let (old, new) = (args.old, args.new);
     let is_replaced = |members: &Members| members.has_voter(new) && members.line(old).is_none();
-    if !is_replaced(&ask(&mut client)?) {
+    let members = ask(&mut client)?;
+    let is_under_way = members.has_voter(new) && !members.has_voter(old);
+    if !is_under_way {
+        members.replaceable_or_refuse(old)?;
         learn(&mut client, new, args.address.as_deref(), args.timeout_s)?;
         give(&mut client, Order::Replace { old, new })?;
     }

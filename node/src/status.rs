@@ -126,6 +126,14 @@ impl Published {
         self.members.as_ref()?.leader
     }
 
+    /// For an operator whose commands are not taken here.
+    pub(crate) fn takes_no_commands(&self) -> String {
+        let leader = self.members.as_ref().and_then(Members::other_leader);
+        let who = leader
+            .map_or("no leader is known".to_owned(), |leader| format!("{leader} leads: give them there"));
+        format!("the node does not take commands now; {who}")
+    }
+
     /// Where clients find the leader.
     fn leader_fix(&self) -> Option<String> {
         self.members.as_ref()?.leader_fix().map(ToOwned::to_owned)

@@ -138,6 +138,9 @@ pub enum ClusterRefusal {
     /// A learner or the leader itself was named where a voter, or another, is needed.
     #[error("node {0} is not a voter beside the leader")]
     NotAnotherVoter(NodeId),
+    /// The leader is to go: its last entries would be left to chance.
+    #[error("node {0} leads: transfer the lead first")]
+    Leads(NodeId),
     /// It would give the lead back.
     #[error("the clock of node {0} is far from what a majority agrees on")]
     WrongClock(NodeId),
@@ -170,6 +173,14 @@ pub enum ClusterRefusal {
         /// The highest id of all members there ever were.
         used_to: NodeId,
     },
+    /// Ids are never used again, and this one would leave few.
+    #[error("a new node gets an id above {used_to} and at most {}, not {node}", used_to.0.saturating_add(ID_GAP_MAX))]
+    IdTooHigh {
+        /// Asked for.
+        node: NodeId,
+        /// The highest id of all members there ever were.
+        used_to: NodeId,
+    },
     /// Not `host:port`.
     #[error("the address is not host:port, or longer than {ADDRESS_BYTES_MAX} bytes")]
     Address,
@@ -182,6 +193,8 @@ fn leader_name(leader: &Option<NodeId>) -> String {
     leader.map_or("not known".to_owned(), |leader| format!("node {leader}"))
 }
 
+/// How far the id of a new node may lie above all that were ever used: a slip of the keyboard burns no more of them.
+const ID_GAP_MAX: u64 = 1_000;
 /// Entries behind the end of the log that are the live tail.
 const LIVE_TAIL_ENTRIES: u64 = 256;
 
@@ -415,6 +428,9 @@ impl<D: Disk> Replica<D> {
         if node <= used_to {
             return Err(ClusterRefusal::IdUsed { node, used_to });
         }
+        if node.0 - used_to.0 > ID_GAP_MAX {
+            return Err(ClusterRefusal::IdTooHigh { node, used_to });
+        }
         if membership.members().count() >= MEMBERS_MAX {
             return Err(ClusterRefusal::TooMany);
         }
@@ -438,7 +454,7 @@ impl<D: Disk> Replica<D> {
     /// Refuses the leader itself: it would leave its last entries to chance, and steps aside first.
     fn dispensable_or_refuse(&self, node: NodeId) -> Result<(), ClusterRefusal> {
         if node == self.node() {
-            return Err(ClusterRefusal::NotAnotherVoter(node));
+            return Err(ClusterRefusal::Leads(node));
         }
         if self.membership().rank(node).is_none() {
             return Err(ClusterRefusal::NotAMember(node));

@@ -43,7 +43,7 @@ impl Client {
         let mut line =
             serde_json::to_string(request).map_err(|error| NodeFault::Internal(error.to_string()))?;
         line.push('\n');
-        self.stream.get_mut().write_all(line.as_bytes()).map_err(NodeFault::io("admin socket"))?;
+        self.stream.get_mut().write_all(line.as_bytes()).map_err(unanswered)?;
         let mut answer = String::new();
         let limit = u64::try_from(LINE_BYTES_MAX).unwrap_or(u64::MAX);
         (&mut self.stream).take(limit).read_line(&mut answer).map_err(unanswered)?;
@@ -97,5 +97,13 @@ mod tests {
         ours.set_nonblocking(true).unwrap();
         let fault = Client { stream: BufReader::new(ours) }.ask(&Request::Status).unwrap_err().to_string();
         assert!(fault.contains("none in 30 s") && fault.contains("may still be executed"), "{fault}");
+    }
+
+    #[test]
+    fn a_node_that_ends_between_two_questions_has_not_answered() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let fault = Client { stream: BufReader::new(ours) }.ask(&Request::Members).unwrap_err();
+        assert!(matches!(&fault, NodeFault::Unanswered(why) if why.contains("pipe")), "{fault}");
     }
 }

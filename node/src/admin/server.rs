@@ -126,7 +126,7 @@ impl OpenDesk {
             TrySendError::Disconnected(_) => "the node is stopping".to_owned(),
         })?;
         (self.wake)();
-        answered.await.map_err(|_| "the node does not take commands now".to_owned())
+        answered.await.map_err(|_| latest(&self.status).takes_no_commands())
     }
 
     async fn answer(&self, request: Request) -> Result<Answer, String> {

@@ -210,6 +210,15 @@ fn an_operator_sees_the_members_and_moves_the_lead() {
     assert_eq!(code, 8);
     assert!(err.contains(&format!("does not lead; the leader is node {old}")), "{err}");
 
+    // What it has not is new to the cluster, so that there is something to execute.
+    let file = cluster.folder.write("one.toml", "[[actor]]\nid = 77\nroles = [\"admin\"]\n");
+    let (code, _, err) = run(sicil(["apply", "--data"]).arg(&follower).arg(file));
+    assert_eq!(code, 8, "{err}");
+    let address =
+        cluster.peers.lines().filter_map(|line| line.strip_prefix("address = ")).nth(leader).unwrap();
+    let who = format!("node {old} at {} leads", address.trim_matches('"'));
+    assert!(err.contains("does not take commands now") && err.contains(&who), "{err}");
+
     let (code, out, err) = order("transfer-leader", cluster.data(leader), "--to", new);
     assert_eq!(code, 0, "{err}");
     let members: serde_json::Value = serde_json::from_str(&out).unwrap();

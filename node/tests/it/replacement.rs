@@ -171,6 +171,9 @@ fn what_cannot_be_replaced_is_said() {
             break said;
         }
     };
+    let leads = cluster.leader();
+    let (leader, leading) = (cluster.data(leads), (leads + 1).to_string());
+    let other = ((leads + 1) % 3 + 1).to_string();
     let refused = |arguments: &[&str]| {
         let (code, _, err) = at_leader(arguments);
         assert_eq!(code, 8, "{err}");
@@ -180,17 +183,18 @@ fn what_cannot_be_replaced_is_said() {
     assert!(used.contains("node 3 is a member already"), "{used}");
     let wrong = refused(&["add-member", "--node", "4", "--address", "nowhere"]);
     assert!(wrong.contains("not host:port"), "{wrong}");
-    let absent = refused(&[
-        "replace-member",
-        "--old",
-        "3",
-        "--new",
-        "4",
-        "--address",
-        "127.0.0.1:1",
-        "--timeout-s",
-        "0",
-    ]);
+    let high = refused(&["add-member", "--node", "18446744073709551615", "--address", "127.0.0.1:1"]);
+    assert!(high.contains("above 3 and at most 1003"), "{high}");
+    let gone = refused(&["remove-member", "--node", &leading]);
+    assert!(gone.contains(&format!("node {leading} leads: transfer the lead first")), "{gone}");
+    let replace = |old: &str| {
+        let address = ["--address", "127.0.0.1:1", "--timeout-s", "0"];
+        refused(&[&["replace-member", "--old", old, "--new", "4"][..], &address].concat())
+    };
+    assert!(replace("9").contains("node 9 is not a member"));
+    assert!(replace(&leading).contains("leads: transfer the lead first"));
+    assert_eq!(members(&leader)["members"].as_array().unwrap().len(), 3, "no learner for nothing");
+    let absent = replace(&other);
     assert!(absent.contains("node 4 has not caught up yet"), "{absent}");
     // The learner that was asked for comes all the same.
     while members(&cluster.data(0))["members"].as_array().unwrap().len() < 4 {}

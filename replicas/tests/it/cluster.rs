@@ -464,6 +464,7 @@ impl Cluster {
 fn what_cannot_be_a_change_is_refused_with_the_reason() {
     let mut cluster = Cluster::new("refusals", &[1, 2, 3]);
     cluster.define(1, 10);
+    let too_high = |node| ClusterRefusal::IdTooHigh { node: NodeId(node), used_to: NodeId(3) };
     for (change, refusal) in [
         (learner(2), ClusterRefusal::MemberAlready(NodeId(2))),
         (
@@ -476,10 +477,10 @@ fn what_cannot_be_a_change_is_refused_with_the_reason() {
             MemberChange::Replace { old: NodeId(9), new: NodeId(3) },
             ClusterRefusal::NotAnotherVoter(NodeId(9)),
         ),
-        (
-            MemberChange::Replace { old: NodeId(1), new: NodeId(3) },
-            ClusterRefusal::NotAnotherVoter(NodeId(1)),
-        ),
+        (MemberChange::Replace { old: NodeId(1), new: NodeId(3) }, ClusterRefusal::Leads(NodeId(1))),
+        (MemberChange::Remove(NodeId(1)), ClusterRefusal::Leads(NodeId(1))),
+        (learner(u64::MAX), too_high(u64::MAX)),
+        (learner(1_004), too_high(1_004)),
     ] {
         assert_eq!(cluster.change(&change), Err(refusal), "{change:?}");
     }
@@ -492,6 +493,11 @@ fn what_cannot_be_a_change_is_refused_with_the_reason() {
     cluster.until("no learner", |cluster| cluster.members(1).len() == 15);
     let used = ClusterRefusal::IdUsed { node: NodeId(16), used_to: NodeId(16) };
     assert_eq!(cluster.change(&learner(16)), Err(used), "an id is used once");
+    cluster.change(&learner(1_016)).unwrap();
+    cluster.until("the highest id", |cluster| cluster.members(1).len() == 16);
+    cluster.change(&MemberChange::Remove(NodeId(1_016))).unwrap();
+    cluster.until("no learner again", |cluster| cluster.members(1).len() == 15);
+    cluster.change(&learner(1_017)).unwrap();
     // With one voter silent for long, the other two may not become one of two.
     cluster.stop(3);
     for _ in 0..1_000 {
