@@ -6,11 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use journal::{Adjudication, FileDisk, Journal, OpenReport, Opened};
+use replicas::{Replica, StartFault};
 
 use crate::config::Config;
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder, journal_options, open_disk};
-use crate::{RecoverArgs, print};
+use crate::{RecoverArgs, print, start};
 
 /// How long to wait for one durable write before looking again.
 const WAIT: Duration = Duration::from_millis(100);
@@ -21,21 +22,27 @@ const WAIT: Duration = Duration::from_millis(100);
 /// [`NodeFault::Recovery`] with the report if the journal stays refused.
 pub(crate) fn run(args: &RecoverArgs) -> Result<(), NodeFault> {
     let config = Config::load(args.config.as_deref())?;
-    if folder::look_at(&args.data)? == Folder::Blank {
-        return Err(NodeFault::Usage(format!("{}: there is no journal to recover", args.data.display())));
+    let nothing = || NodeFault::Usage(format!("{}: there is no journal to recover", args.data.display()));
+    if folder::look_at(&args.data)? == Folder::Blank && !args.data.join("lock").exists() {
+        return Err(nothing());
     }
     let mut disk = open_disk(&args.data, config.writer.value)?;
+    // Without `meta` there may be a journal all the same.
+    if folder::look_inside(&mut disk)? == Folder::Blank {
+        return Err(nothing());
+    }
     match args.reason.as_deref().filter(|_| args.adjudicate) {
         None => {
             // What a start would judge.
             let from = Journal::needed_from(&mut disk).map_err(|fault| refused(&args.data, &fault.into()))?;
             let opened = Journal::open_from(disk, journal_options(&config)?, from)
-                .map_err(|refusal| refused(&args.data, &refusal))?;
-            print(&describe(&opened.report))
+                .map_err(|refusal| refused(&args.data, &refusal.into()))?;
+            print(&describe(&opened.report))?;
+            judge_start(opened.journal.into_disk(), &config, &args.data)
         }
         Some(reason) => {
             let decided = Journal::adjudicate(disk, journal_options(&config)?, reason);
-            let (opened, adjudication) = decided.map_err(|refusal| refused(&args.data, &refusal))?;
+            let (opened, adjudication) = decided.map_err(|refusal| refused(&args.data, &refusal.into()))?;
             let report = describe(&opened.report);
             settle(opened)?;
             print(&(report + &evidence(&adjudication)))
@@ -43,9 +50,17 @@ pub(crate) fn run(args: &RecoverArgs) -> Result<(), NodeFault> {
     }
 }
 
-fn refused(dir: &Path, refusal: &journal::Refusal) -> NodeFault {
-    let mut report = refusal.to_string();
-    if refusal.is_damage() {
+/// A start needs a state as well: where no snapshot serves it reads the journal from its beginning. Nothing is sent or taken,
+/// so that nothing follows from it.
+fn judge_start(disk: FileDisk, config: &Config, dir: &Path) -> Result<(), NodeFault> {
+    let beside = disk.beside();
+    let opened = Replica::open(disk, beside, journal_options(config)?, &start::options(config, false));
+    opened.map(drop).map_err(|fault| refused(dir, &fault))
+}
+
+fn refused(dir: &Path, fault: &StartFault) -> NodeFault {
+    let mut report = fault.to_string();
+    if fault.is_damage() {
         report.push_str("; in a cluster, start the node: it brings back from the others what is missing");
     }
     NodeFault::Recovery { dir: dir.to_owned(), report }

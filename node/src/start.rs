@@ -178,6 +178,9 @@ fn assemble(
         opened = open_replica(disk, config, dir, folder, demo);
     }
     let replica = opened?;
+    if let Some(fault) = replica.status().snapshot_fault {
+        tracing::warn!(%fault, "the newest snapshot is passed over, and the start goes on from further back");
+    }
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     if let Some(socket) = peer_socket {
@@ -228,6 +231,19 @@ fn start_peers(socket: UdpSocket, config: &Config, fix: SocketAddr, bell: &Bell)
     Peers::start(settings, socket, ringer(bell))
 }
 
+/// What a replica is told by `config`.
+pub(crate) fn options(config: &Config, demo: bool) -> replicas::Options {
+    let operator_uid = rustix::process::geteuid().as_raw();
+    replicas::Options {
+        timing: config.profile.value.raft(),
+        snapshots: SnapshotPolicy {
+            journal_bytes: config.snapshot_journal_bytes.value,
+            interval_ms: config.snapshot_interval_ms.value,
+        },
+        genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },
+    }
+}
+
 fn open_replica(
     disk: FileDisk,
     config: &Config,
@@ -236,15 +252,7 @@ fn open_replica(
     demo: bool,
 ) -> Result<Replica<FileDisk>, NodeFault> {
     let node = NodeId(config.node_id.value);
-    let operator_uid = rustix::process::geteuid().as_raw();
-    let options = replicas::Options {
-        timing: config.profile.value.raft(),
-        snapshots: SnapshotPolicy {
-            journal_bytes: config.snapshot_journal_bytes.value,
-            interval_ms: config.snapshot_interval_ms.value,
-        },
-        genesis: Genesis { cluster: ClusterId(0), operator: OPERATOR, operator_uid, demo },
-    };
+    let options = options(config, demo);
     let beside = disk.beside();
     let journal_options = folder::journal_options(config)?;
     let opened = match folder {

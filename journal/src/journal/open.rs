@@ -90,7 +90,9 @@ pub enum Refusal {
         findings: Box<Findings>,
     },
     /// Nothing is in doubt: there is nothing to adjudicate.
-    #[error("nothing is in doubt: start the node")]
+    #[error(
+        "nothing is in doubt that could be adjudicated; `sicil recover` without --adjudicate says what a start finds"
+    )]
     NothingInDoubt,
     /// The tail is still in doubt after it was set aside.
     #[error("still in doubt after the tail was set aside: {}", describe(.0))]

@@ -95,6 +95,62 @@ fn a_snapshot_that_cannot_be_written_is_told_of_and_tried_again() {
 }
 
 #[test]
+fn recover_says_what_a_start_says() {
+    let folder = Folder::new("recover-says");
+    let data = folder.data();
+    let small = folder.config(SNAPSHOTS);
+    let text =
+        fs::read_to_string(&small).unwrap().replace("segment_bytes = 4194304", "segment_bytes = 1048576");
+    let config = folder.write("small.toml", &text);
+    let node = Node::start(&data, &config);
+    let mut client = Client::new("CLIENT1");
+    client.log_on(&node, LogonStyle::Reset);
+    let mut orders = 0;
+    for _ in 0..3 {
+        let before = status(&data, &[])["disk"]["snapshot_index"].clone();
+        trade_until(&mut client, &mut orders, &data, |disk| disk["snapshot_index"] != before);
+    }
+    assert_eq!(node.stop().code(), Some(0));
+    let both = || {
+        ["recover", "start"].map(|command| {
+            let (code, _, err) = run(sicil([command, "--data"])
+                .arg(&data)
+                .arg("--config")
+                .arg(&config)
+                .env("RUST_LOG", "off"));
+            // What else an operator can do is `recover`'s to say.
+            (code, err.trim_end().split("; in a cluster").next().unwrap().to_owned())
+        })
+    };
+    let flip = |file: &Path, at: u64| {
+        let file = fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+    };
+    // An old block that nobody needs, as long as a snapshot serves.
+    flip(&data.join("j/00000001-0000000001.seg"), journal::segment::BLOCKS_AT + 300);
+    assert_eq!(run(sicil(["recover", "--data"]).arg(&data).arg("--config").arg(&config)).0, 0);
+    for snapshot in fs::read_dir(data.join("snap")).unwrap().map(|entry| entry.unwrap().path()) {
+        flip(&snapshot, fs::metadata(&snapshot).unwrap().len() - 100);
+    }
+    let [(code, said), started] = both();
+    assert!(code == 6 && said.contains("durable blocks are damaged"), "{said}");
+    assert_eq!((code, said), started);
+    // What both say of less than that.
+    for lost in ["j", "meta"] {
+        let (path, aside) = (data.join(lost), folder.join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        let [(code, said), started] = both();
+        assert_eq!((code, &said), (6, &started.1), "without {lost}");
+        if path.exists() {
+            fs::remove_dir_all(&path).unwrap();
+        }
+        fs::rename(&aside, &path).unwrap();
+    }
+}
+
+#[test]
 fn damage_in_an_outbox_file_is_shown_and_what_was_in_it_is_produced_again() {
     let folder = Folder::new("outbox");
     let data = folder.data();
