@@ -42,8 +42,12 @@ const HELD_NANOS: u64 = 60 * NANOS_PER_SECOND;
 /// Answers that come quickly, as they do, leave little more than 125 ms.
 pub const TIME_AHEAD_NANOS_MAX: u64 =
     ERROR_NANOS + ROUND_TRIP_NANOS_MAX + (READING_NANOS + HELD_NANOS) / 1_000_000 * DRIFT_PPM;
-/// Further outside than this the own clock is wrong, until it is inside again.
+/// Further outside than this the own clock is wrong …
 const OUTSIDE_NANOS: u64 = 250 * NANOS_PER_MILLI;
+/// … until it is no further than this. One that is right may be outside by its error: a wrong one that still overlaps with all
+/// the others pulls the agreement to its side.
+const BACK_NANOS: u64 = 150 * NANOS_PER_MILLI;
+const _: () = assert!(ERROR_NANOS < BACK_NANOS && BACK_NANOS < OUTSIDE_NANOS);
 /// So much later than the last agreement, the lack of one is an alarm.
 const ALARM_NANOS: u64 = 5 * NANOS_PER_SECOND;
 /// Between two attempts to give the lead away: the cluster takes nothing while one is under way.
@@ -136,7 +140,7 @@ pub(crate) struct ClusterClock {
     /// The last agreement, or the first turn.
     agreed_at: Option<MonoNanos>,
     is_synchronized: bool,
-    /// The own clock was far outside, and has not been inside since.
+    /// The own clock was far outside, and has not come back since.
     is_outside: bool,
     /// Of the last turn.
     is_fit: bool,
@@ -255,8 +259,8 @@ impl ClusterClock {
         let own_ns = offset_ns(now.wall, now.mono);
         let held = self.held(now.mono);
         let ahead_ns = held.map_or(0, |held| held.distance_ns(own_ns));
-        self.is_outside =
-            held.is_some() && (ahead_ns.unsigned_abs() > OUTSIDE_NANOS || (self.is_outside && ahead_ns != 0));
+        let bound_ns = if self.is_outside { BACK_NANOS } else { OUTSIDE_NANOS };
+        self.is_outside = ahead_ns.unsigned_abs() > bound_ns;
         self.is_fit = held.is_some() && !self.is_outside;
         let nanos = now.mono.since(*self.agreed_at.get_or_insert(now.mono));
         let alarm = if self.is_outside {

@@ -693,7 +693,7 @@ impl World {
     fn standing(&self) -> Vec<String> {
         let stands = |host: &Host| match host.machine.running().map(|process| process.status()) {
             Some(s) => format!(
-                "replica {}: {:?} term {} serving {} last {} durable {} committed {} applied {} read_only {:?}",
+                "replica {}: {:?} term {} serving {} last {} durable {} committed {} applied {} read_only {:?} clock {:?}",
                 host.place,
                 s.role,
                 s.term,
@@ -702,7 +702,8 @@ impl World {
                 s.index_durable,
                 s.index_committed,
                 s.index_applied,
-                s.read_only
+                s.read_only,
+                s.clock.alarm
             ),
             None => match host.machine.is_repairing() {
                 Some(repairing) => format!("replica {}: {}", host.place, repairing.standing()),

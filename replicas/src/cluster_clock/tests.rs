@@ -92,13 +92,24 @@ fn a_clock_that_is_set_does_not_move_the_time_and_is_believed_again_when_it_is_s
         assert_eq!(ahead_ns.signum(), ahead_ms.signum());
         assert!(!clocks.clock.is_fit() && clocks.clock.status().is_synchronized);
         // A little outside is not enough to be believed again.
-        clocks.ahead_ms.insert(1, 200);
+        clocks.ahead_ms.insert(1, 300);
         clocks.pass();
         assert!(!clocks.clock.is_fit());
         clocks.ahead_ms.insert(1, 100);
         clocks.pass();
         assert!(clocks.clock.is_fit());
         assert_eq!((clocks.ahead_ms(), clocks.alarm()), (100, None));
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_right_is_believed_beside_one_that_is_a_little_wrong() {
+    for ahead_ms in -260..260 {
+        let mut clocks = Clocks::new([HOUR_MS, 0, 0]);
+        clocks.pass();
+        clocks.ahead_ms.extend([(1, 0), (3, ahead_ms)]);
+        clocks.pass();
+        assert!(clocks.clock.is_fit(), "{ahead_ms}: {:?}", clocks.clock.status());
     }
 }
 
