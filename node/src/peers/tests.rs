@@ -325,7 +325,7 @@ fn a_gateway_has_one_connection_and_is_not_waited_for_when_it_takes_nothing() {
     let identity = Identity { party, credentials: &credentials, ..settings.identity() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let endpoints = Endpoints::new(&identity, socket(), 0, Arc::new(|| {})).unwrap();
+        let endpoints = Endpoints::new(&identity, socket(), Arc::new(|| {})).unwrap();
         let client = endpoints.client_for(NodeId(1)).unwrap();
         let mut calls = Vec::new();
         let mut lines = Vec::new();

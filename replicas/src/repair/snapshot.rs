@@ -75,7 +75,7 @@ pub struct SnapshotStatus {
 /// From which entry on a damaged log is wanted: behind the older of two snapshots, if one of them can be read.
 pub(super) fn needed_from<D: Disk>(disk: &mut D) -> Result<Index, StartFault> {
     let Some(meta) = MetaView::load(disk)?.and_then(|view| view.meta) else { return Ok(Index(0)) };
-    let kept = snapshot_file::kept(disk, &meta.identity())?;
+    let kept = snapshot_file::kept(disk, &meta.identity)?;
     let serves = kept.iter().any(|kept| Base::read(disk, &kept.file).is_ok());
     Ok(if serves { snapshot_file::needed_from(&kept) } else { Index(0) })
 }

@@ -185,7 +185,8 @@ impl Cluster {
                 Ok(replica) => drop(self.running.insert(node, replica)),
                 // Entries first, then the state.
                 Err(fault) if fault.is_damage() && !disk.has_failed() => {
-                    let peers = self.options.voters.iter().copied().filter(|voter| voter.0 != node).collect();
+                    let peers =
+                        self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
                     let repair = Repair::open(disk, journal_options(), Timing::LAN, peers).unwrap();
                     self.repairing.insert(node, repair);
                 }
