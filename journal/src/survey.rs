@@ -199,6 +199,8 @@ pub struct Survey {
     /// The newest block at or behind the stop that was written to its end, as far as its header can be read, and whether one
     /// without a header follows.
     newest_left: Option<(u64, bool)>,
+    /// The newest repair of which a header behind the stop tells.
+    left_repair: Option<Repairs>,
     /// A repair that has not reached its end.
     unrepaired: Option<Repairs>,
     /// Where the log went on behind damage.
@@ -284,7 +286,7 @@ impl Survey {
             return;
         }
         if self.stop.is_some() {
-            self.watermark = self.watermark.max(header.map_or(0, |header| header.prev_block));
+            self.pass(header);
             self.gather_evidence(name, bytes, 0, visit);
             return;
         }
@@ -292,7 +294,7 @@ impl Survey {
         if let Some(expected) = gap {
             let kind = DamageKind::SegmentMissing { expected, found: name.segno };
             self.stop_at(Stop::bad(Place { segment: name, offset: 0 }), kind, visit);
-            self.watermark = self.watermark.max(header.map_or(0, |header| header.prev_block));
+            self.pass(header);
             self.gather_evidence(name, bytes, 0, visit);
             return;
         }
@@ -301,7 +303,7 @@ impl Survey {
             return;
         };
         if !self.begins(&header) {
-            self.watermark = self.watermark.max(header.prev_block);
+            self.pass(Some(header));
             self.stop_at(Stop::bad(Place { segment: name, offset: 0 }), DamageKind::SegmentLink, visit);
             self.gather_evidence(name, bytes, 0, visit);
             return;
@@ -309,6 +311,13 @@ impl Survey {
         self.enter(header);
         visit(Visit::Segment(name, &header));
         self.walk_blocks(name, &header, bytes, visit);
+    }
+
+    /// A segment behind the stop, with this header.
+    fn pass(&mut self, header: Option<SegmentHeader>) {
+        let Some(header) = header else { return };
+        self.watermark = self.watermark.max(header.prev_block);
+        self.left_repair = header.repairs.or(self.left_repair);
     }
 
     /// What it all comes to. `durable_hint` is that of `meta`; 0 without one.
@@ -378,8 +387,10 @@ impl Survey {
         };
         let named = said(needed, |left| left.behind).or_else(|| said(needed + 1, |left| left.before));
         // Behind a repair that has not come to its end only entries up to that end were written; but where a block is damaged, it
-        // may be the one that the repair ended with, and what is told of newer ones counts.
-        let end = match self.unrepaired.map(|repairs| (repairs.reach_index, repairs.reach_term)) {
+        // may be the one that the repair ended with, and what is told of newer ones counts. The log had to reach that end, and
+        // what its first block says of the log before it is without what was given up.
+        let repair = self.left_repair.or(self.unrepaired);
+        let end = match repair.map(|repairs| (repairs.reach_index, repairs.reach_term)) {
             Some(reach) if is_whole => Some(reach),
             Some(reach) => named.map(|named| later(named, reach)),
             None => named,
@@ -403,7 +414,7 @@ impl Survey {
     fn go_on(&mut self, header: SegmentHeader, visit: &mut Visitor<'_>) {
         self.stop = None;
         self.left.clear();
-        self.newest_left = None;
+        (self.newest_left, self.left_repair) = (None, None);
         self.enter(header);
         visit(Visit::Segment(header.name(), &header));
     }

@@ -513,6 +513,32 @@ fn a_repaired_log_that_is_damaged_again_is_repaired_again() {
     }
 }
 
+/// A torn block behind the header of a repair names the log's end without what the repair was to bring back.
+#[test]
+fn a_repair_that_was_begun_is_not_forgotten_with_new_damage_in_front_of_it() {
+    let whole = Whole::new();
+    let files = whole.with(true, |whole, files| flip(files, whole.block((60, 2)), 200));
+    let disk = MemDisk::of(files);
+    let mut damaged = Damaged::open(disk.clone(), small(), Index(0)).unwrap();
+    damaged.begin(Index(59), whole.end()).unwrap();
+    damaged.take(&whole.entries[59]).unwrap();
+    while damaged.is_writing() {
+        damaged.step().unwrap_or_else(|fault| panic!("{fault}"));
+    }
+    let mut files = disk.after_kill();
+    for (file, bytes) in &mut files {
+        let header = SegmentName::parse(&file.name).and_then(|name| SegmentHeader::read_either(name, bytes));
+        if let Some(header) = header.filter(|header| header.repairs.is_some()) {
+            assert!(BlockHeader::read(&bytes[2 * BLOCK_ALIGN..]).is_ok());
+            segment::fill(&mut bytes[2 * BLOCK_ALIGN + SECTOR_BYTES..3 * BLOCK_ALIGN], header.nonce);
+        }
+    }
+    flip(&mut files, whole.block((60, 2)), 30);
+    flip(&mut files, whole.block((20, 1)), 200);
+    let damaged = Damaged::open(MemDisk::of(files), small(), Index(0)).unwrap();
+    assert_eq!((damaged.lost().end, damaged.lost().was_durable), (Some(whole.end()), true));
+}
+
 /// Its header may be all that tells of the blocks before it.
 #[test]
 fn a_segment_that_was_begun_and_holds_nothing_yet_is_no_spare() {
