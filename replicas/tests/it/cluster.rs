@@ -17,8 +17,8 @@ use super::{IDENTITY, define_assets, folder, genesis, journal_options, open_disk
 /// A cluster in one thread; a replica that is not there is down.
 pub(crate) struct Cluster {
     name: &'static str,
-    /// Of the folders to be made.
-    founders: Founders,
+    /// Of the folders to be made, and who is asked in a repair.
+    pub(crate) founders: Founders,
     pub(crate) options: Options,
     pub(crate) running: BTreeMap<u64, Replica<Crashing>>,
     /// Handles for snapshots.
@@ -137,13 +137,19 @@ impl Cluster {
         match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
             Ok(replica) => drop(self.running.insert(node, replica)),
             Err(fault) if fault.is_damage() => {
-                let peers = self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
-                let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
-                self.repairing.insert(node, repair);
+                self.repair(node, disk)?;
             }
             Err(fault) => return Err(fault),
         }
         self.besides.insert(node, beside);
+        Ok(())
+    }
+
+    /// Repairs `node` with those whom a file names, which are the founders.
+    fn repair(&mut self, node: u64, disk: Crashing) -> Result<(), StartFault> {
+        let peers = self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
+        let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
+        self.repairing.insert(node, repair);
         Ok(())
     }
 
@@ -185,10 +191,7 @@ impl Cluster {
                 Ok(replica) => drop(self.running.insert(node, replica)),
                 // Entries first, then the state.
                 Err(fault) if fault.is_damage() && !disk.has_failed() => {
-                    let peers =
-                        self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
-                    let repair = Repair::open(disk, journal_options(), Timing::LAN, peers).unwrap();
-                    self.repairing.insert(node, repair);
+                    self.repair(node, disk).unwrap();
                 }
                 Err(fault) => {
                     assert!(self.besides[&node].has_failed(), "{fault}");

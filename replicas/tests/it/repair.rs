@@ -288,6 +288,7 @@ fn lost_doubled_and_late_messages_and_another_leader_do_no_harm() {
     cluster.agree(320);
 }
 
+/// Copies the files of a node that is down.
 pub(crate) fn copy(from: &Path, to: &Path) {
     if to.exists() {
         std::fs::remove_dir_all(to).unwrap();

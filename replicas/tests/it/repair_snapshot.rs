@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use journal::Founders;
 use protocol::{Index, NodeId};
 use replicas::{MemberChange, Options, RepairRow, RepairWait, SnapshotPolicy};
 
@@ -166,13 +167,14 @@ fn a_member_that_only_the_log_tells_of_is_asked_too() {
     cluster.stop(3);
     damage(&cluster.folder(3), 0, Part::Body);
     // Nobody else answers.
+    cluster.founders = Founders::alone(NodeId(3));
     cluster.network = |_, from, outbound| {
         let is_about_repair = (80..96).contains(&outbound.bytes[1]);
         (!is_about_repair || [from.0, outbound.to.0].contains(&4)).then_some(outbound)
     };
     cluster.open_or_repair(3).unwrap();
     let others: Vec<_> = cluster.repairing[&3].others().collect();
-    assert!(others.contains(&(NodeId(4), Some("node-4:9884"))), "{others:?}");
+    assert_eq!(others, [(NodeId(4), Some("node-4:9884"))]);
     cluster.until("a repair", |cluster| cluster.running.contains_key(&3));
     cluster.agree(100);
 }

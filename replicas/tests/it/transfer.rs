@@ -9,6 +9,7 @@ use protocol::{Index, MonoNanos, NodeId, OutSeq, SessionEpoch, Text};
 use replicas::{MemberChange, Options, SnapshotPolicy};
 
 use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
+use super::repair::copy;
 use super::start::{CLIENT, client, open_session};
 
 /// Snapshots are taken when a test says so.
@@ -238,21 +239,6 @@ fn a_snapshot_is_handed_on_once_a_majority_has_the_effects_that_it_follows_from(
         cluster.agree(310);
         assert_eq!(cluster.running[&3].status().snapshot_index, verified);
         same_outputs(&mut cluster);
-    }
-}
-
-/// Copies the files of a node that is down.
-fn copy(from: &Path, to: &Path) {
-    if to.exists() {
-        std::fs::remove_dir_all(to).unwrap();
-    }
-    for dir in ["", "j", "snap", "outbox"] {
-        std::fs::create_dir_all(to.join(dir)).unwrap();
-        for file in std::fs::read_dir(from.join(dir)).unwrap().map(Result::unwrap) {
-            if file.file_type().unwrap().is_file() {
-                std::fs::copy(file.path(), to.join(dir).join(file.file_name())).unwrap();
-            }
-        }
     }
 }
 
