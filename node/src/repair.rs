@@ -46,15 +46,6 @@ pub(crate) fn run(
     let refused = |report: String| NodeFault::Recovery { dir: dir.to_owned(), report };
     let opened = Repair::open(disk, folder::journal_options(config)?, config.profile.value.raft(), others);
     let mut repair = opened.map_err(|fault| refused(fault.to_string()))?;
-    let found = repair.status().identity;
-    if found.node != node || config.cluster.is_some_and(|cluster| cluster != found.cluster) {
-        return Err(NodeFault::Usage(format!(
-            "{} holds node {} of cluster {:032x}, the configuration names another",
-            dir.display(),
-            found.node,
-            found.cluster.0
-        )));
-    }
     let report = |repair: &Repair<FileDisk>, peers: &Peers| {
         Arc::new(RepairReport::new(&repair.status(), repair.others(), &peers.report(), fixed))
     };

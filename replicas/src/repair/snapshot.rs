@@ -91,6 +91,7 @@ fn lacks_state<D: Disk>(damaged: &mut Damaged<D>) -> Result<bool, StartFault> {
             Ok(base) if base.fits(damaged.readable()).is_ok() => return Ok(false),
             Ok(_) => {}
             Err(SnapshotFault::Disk(fault)) => return Err(fault.into()),
+            // A decayed one is no state to go on from, and another is fetched.
             Err(_) => {}
         }
     }
