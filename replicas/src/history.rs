@@ -249,6 +249,16 @@ mod tests {
         ]
     }
 
+    fn of_story() -> History {
+        let mut history = History::behind(&Engine::new());
+        for (event, _) in story() {
+            let mut bytes = Vec::new();
+            event.write(&mut bytes);
+            history.take(&event, &bytes);
+        }
+        history
+    }
+
     fn told(history: &History, gateway: GatewayId, cursor: Cursor, bytes_max: usize) -> (Cursor, Vec<Event>) {
         let mut bytes = Vec::new();
         let mut looks = usize::MAX;
@@ -258,12 +268,7 @@ mod tests {
 
     #[test]
     fn each_gateway_is_told_its_own_from_wherever_it_had_come_to() {
-        let mut history = History::behind(&Engine::new());
-        for (event, _) in story() {
-            let mut bytes = Vec::new();
-            event.write(&mut bytes);
-            history.take(&event, &bytes);
-        }
+        let history = of_story();
         for gateway in [FIRST, SECOND] {
             let story = story().into_iter().filter(|(_, whose)| whose.contains(&gateway));
             let expected: Vec<Event> = story.map(|(event, _)| event).collect();
@@ -287,12 +292,7 @@ mod tests {
 
     #[test]
     fn a_bounded_look_passes_over_nothing() {
-        let mut history = History::behind(&Engine::new());
-        for (event, _) in story() {
-            let mut bytes = Vec::new();
-            event.write(&mut bytes);
-            history.take(&event, &bytes);
-        }
+        let history = of_story();
         for gateway in [FIRST, SECOND] {
             for looks in 1..12 {
                 let (mut cursor, mut found, mut turns) = (Cursor::default(), Vec::new(), 0);
