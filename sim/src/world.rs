@@ -413,16 +413,10 @@ impl World {
         let mut messages = Vec::new();
         let turn = repairing.turn(now.mono, &disk, &self.trace, &mut messages);
         let is_done = repairing.is_done();
-        host.busy = matches!(turn, Turn::Worked);
-        match turn {
-            Turn::Killed => {
-                self.crash(place);
-                return Ok(());
-            }
-            Turn::Aborted(fault) => return self.aborted(place, &fault),
-            Turn::Worked | Turn::Idle => {}
+        if !self.goes_on(place, &turn)? {
+            return Ok(());
         }
-        host.witness_repair(&self.witness)?;
+        self.hosts[place].witness_repair(&self.witness)?;
         for message in &messages {
             self.network.send(self.now, message);
         }
@@ -538,6 +532,17 @@ impl World {
         Ok(())
     }
 
+    /// What a turn has come to for the process; returns whether it still runs.
+    fn goes_on(&mut self, place: usize, turn: &Turn) -> Result<bool, Violation> {
+        self.hosts[place].busy = matches!(turn, Turn::Worked);
+        match turn {
+            Turn::Killed => self.crash(place),
+            Turn::Aborted(fault) => self.aborted(place, fault)?,
+            Turn::Worked | Turn::Idle => return Ok(true),
+        }
+        Ok(false)
+    }
+
     fn turn(&mut self, place: usize) -> Result<(), Violation> {
         self.turns += 1;
         let host = &mut self.hosts[place];
@@ -545,15 +550,10 @@ impl World {
         let mut left = Left::default();
         let leads = host.leads();
         let turn = host.machine.turn(now, &mut self.links, &mut left);
-        host.busy = matches!(turn, Turn::Worked);
-        match turn {
-            Turn::Killed => {
-                self.crash(place);
-                return Ok(());
-            }
-            Turn::Aborted(fault) => return self.aborted(place, &fault),
-            Turn::Worked | Turn::Idle => {}
+        if !self.goes_on(place, &turn)? {
+            return Ok(());
         }
+        let host = &mut self.hosts[place];
         host.witness_turn(&left, &mut self.witness)?;
         let still_leads = host.leads();
         ensure(left.events.is_empty() || leads || still_leads, "consensus", || {
