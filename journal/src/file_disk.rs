@@ -446,6 +446,9 @@ fn fill_spare(root: &Path, kind: WriterKind, spare: &Spare, unfinished: &FileRef
             cause,
         })?;
         written += len as u64;
+        if written.is_multiple_of(segment::PREFILL_SYNC_BYTES) {
+            rustix::fs::fdatasync(&fd).map_err(failed(DiskOperation::Sync))?;
+        }
     }
     rustix::fs::fsync(&fd).map_err(failed(DiskOperation::Sync))?;
     sync_folder(root, spare.file.dir)?;

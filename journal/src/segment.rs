@@ -258,6 +258,10 @@ pub fn fill(bytes: &mut [u8], nonce: u64) {
 /// Bytes that [`prefill`] writes at a time: a commit block that comes in between waits for one of these.
 pub const PREFILL_STEP_BYTES: usize = 128 << 10;
 
+/// Bytes of a spare that are written beside a running journal before they are synced: the sync of a commit block has to wait for
+/// all that lies in a cache in front of it, the device's or the page cache.
+pub const PREFILL_SYNC_BYTES: u64 = 4 << 20;
+
 /// Makes a spare segment with plain calls: pattern, sync, name, sync of the folder. Under a name of its own until it is
 /// whole, so that a segment in its place is always of full size.
 ///
