@@ -15,7 +15,8 @@ mod flow;
 mod show;
 mod trader;
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::env;
 use std::fmt::Display;
 use std::fs;
@@ -31,7 +32,7 @@ use serde_json::Value;
 
 use crate::admin::client::Client;
 use crate::admin::{Answer, Request};
-use crate::clock::Clock;
+use crate::clock::{Clock, pause};
 use crate::fault::NodeFault;
 use crate::threads;
 
@@ -50,6 +51,10 @@ const FULL_WINDOW: usize = 32;
 const SEED: u64 = 20_261_120;
 /// Without a word from any client for this long the demo has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// Looks at numbers that differ and stand still before they have failed the demo: a leader that is none any more may not know it yet.
+const NUMBERS_LOOKS: u32 = 50;
+/// Between two of them.
+const NUMBERS_PAUSE: Duration = Duration::from_millis(100);
 /// Names tried for a fresh folder.
 const FOLDERS_MAX: u32 = 10_000;
 
@@ -155,7 +160,7 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
     println!("the state at seq {} has the hash {}", before.seq, before.hash);
 
     title("SIGKILL, in mid-flow");
-    let (killed_ns, in_flight) = floor.lose(&mut node)?;
+    let (killed_ns, in_flight) = floor.lose(|| node.kill())?;
     drop(node);
     let count = in_flight.iter().filter(|count| **count > 0).count();
     println!(
@@ -175,9 +180,9 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
         "the first request left open by the kill was answered {} ms after it",
         answered_ns.saturating_sub(killed_ns) / 1_000_000
     );
-    let numbers = floor.hold()?;
+    floor.hold()?;
     let after = state_hash(data)?;
-    compare_numbers(data, &numbers)?;
+    compare_numbers(&floor, || Ok(data.to_owned()))?;
     let status = status(data)?;
 
     title("Comparing");
@@ -201,12 +206,22 @@ fn agreed(text: impl Display) {
     println!("ok  {text}");
 }
 
+/// What came from the clients in time.
+enum Heard {
+    Note(Note),
+    /// One of them came back, whose connection had ended unasked.
+    CameBack,
+    Nothing,
+}
+
 /// The clients and the way to talk to them.
 struct Floor {
     clock: Clock,
     orders: Vec<Sender<Order>>,
     notes: Receiver<Note>,
     gauges: Arc<Gauges>,
+    /// Connections that ended unasked since the reader was told last: why, and when their clients were back.
+    returns: RefCell<Vec<(String, u64)>>,
 }
 
 impl Floor {
@@ -221,7 +236,7 @@ impl Floor {
             threads::start(&name, move || trader.run()).map(drop).map_err(DemoFault::io("a thread"))?;
             orders.push(ordering);
         }
-        Ok(Self { clock, orders, notes, gauges })
+        Ok(Self { clock, orders, notes, gauges, returns: RefCell::default() })
     }
 
     fn tell(&self, order: &Order) -> Result<(), DemoFault> {
@@ -229,16 +244,53 @@ impl Floor {
         self.orders.iter().try_for_each(|to| to.send(order.clone()).map_err(gone))
     }
 
+    /// The next note of a client, if one comes in time. One that failed has failed the demo.
+    fn hear(&self, timeout: Duration) -> Result<Heard, DemoFault> {
+        match self.notes.recv_timeout(timeout) {
+            Ok(Note::Failed(what)) => Err(DemoFault::Fix(what)),
+            Ok(Note::CameBack { why, after_ms }) => {
+                self.returns.borrow_mut().push((why, after_ms));
+                Ok(Heard::CameBack)
+            }
+            Ok(note) => Ok(Heard::Note(note)),
+            Err(RecvTimeoutError::Timeout) => Ok(Heard::Nothing),
+            Err(RecvTimeoutError::Disconnected) => Err(DemoFault::Fix("the clients are gone".to_owned())),
+        }
+    }
+
+    /// Says what nobody had asked for. It fails nothing: what is compared is compared all the same.
+    fn tell_returns(&self) {
+        let returns = self.returns.take();
+        let Some(longest_ms) = returns.iter().map(|(_, after_ms)| *after_ms).max() else { return };
+        let whys: BTreeSet<&str> = returns.iter().map(|(why, _)| why.as_str()).collect();
+        let whys: Vec<&str> = whys.into_iter().collect();
+        println!(
+            "{} times a client lost its connection, which nobody had asked for ({}); each was logged on again, without a reset, after {longest_ms} ms at most",
+            returns.len(),
+            whys.join("; ")
+        );
+    }
+
     /// One note of each client that `pick` is after.
-    fn gather<T>(&self, mut pick: impl FnMut(Note) -> Option<T>) -> Result<Vec<T>, DemoFault> {
-        let mut gathered = Vec::with_capacity(CLIENTS);
-        while gathered.len() < CLIENTS {
-            match self.notes.recv_timeout(PATIENCE) {
-                Ok(Note::Failed(what)) => return Err(DemoFault::Fix(what)),
-                Ok(note) => gathered.extend(pick(note)),
-                Err(error) => return Err(DemoFault::Fix(format!("the clients are silent: {error}"))),
+    fn gather<T>(&self, pick: impl FnMut(Note) -> Option<T>) -> Result<Vec<T>, DemoFault> {
+        self.gather_some(CLIENTS, pick)
+    }
+
+    /// So many notes that `pick` is after.
+    fn gather_some<T>(
+        &self,
+        count: usize,
+        mut pick: impl FnMut(Note) -> Option<T>,
+    ) -> Result<Vec<T>, DemoFault> {
+        let mut gathered = Vec::with_capacity(count);
+        while gathered.len() < count {
+            match self.hear(PATIENCE)? {
+                Heard::Note(note) => gathered.extend(pick(note)),
+                Heard::CameBack => {}
+                Heard::Nothing => return Err(DemoFault::Fix("the clients are silent".to_owned())),
             }
         }
+        self.tell_returns();
         Ok(gathered)
     }
 
@@ -257,6 +309,7 @@ impl Floor {
             self.pause_until(from.1 + second * 1_000_000_000)?;
             if second % 3 == 0 || second == seconds {
                 let now = (answered(), self.clock.mono().0);
+                self.tell_returns();
                 println!(
                     "{how}: {second:>2} of {seconds} s, {:>6} requests/s, {} answered, {} fills reported",
                     per_second(last, now),
@@ -276,29 +329,26 @@ impl Floor {
             if left_ns == 0 {
                 return Ok(());
             }
-            match self.notes.recv_timeout(Duration::from_nanos(left_ns)) {
-                Ok(Note::Failed(what)) => return Err(DemoFault::Fix(what)),
-                Ok(_) | Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(DemoFault::Fix("the clients are gone".to_owned()));
-                }
-            }
+            self.hear(Duration::from_nanos(left_ns))?;
         }
     }
 
-    /// Kills the node; returns when, and how many requests of each client were not answered.
-    fn lose(&self, node: &mut Node) -> Result<(u64, Vec<usize>), DemoFault> {
+    /// Lets `kill` end the node that serves the clients; returns when, and how many requests of each client were not answered.
+    fn lose(&self, kill: impl FnOnce() -> Result<(), DemoFault>) -> Result<(u64, Vec<usize>), DemoFault> {
         self.tell(&Order::ExpectLoss)?;
-        // Each client has the order before it next looks at its socket, for it looks for orders first.
-        self.pause_until(self.clock.mono().0 + 20_000_000)?;
-        node.kill()?;
+        // Who has lost the connection already, because the lead moves, says so beside.
+        let mut lost = Vec::with_capacity(CLIENTS);
+        self.gather(|note| {
+            lost.extend(in_flight_of(&note));
+            matches!(note, Note::Braced).then_some(())
+        })?;
+        kill()?;
         let killed_ns = self.clock.mono().0;
-        let lost =
-            self.gather(|note| if let Note::Lost { in_flight } = note { Some(in_flight) } else { None })?;
+        lost.extend(self.gather_some(CLIENTS - lost.len(), |note| in_flight_of(&note))?);
         Ok((killed_ns, lost))
     }
 
-    /// Lets everything in flight come in.
+    /// Lets everything in flight come in; the clients' numbers then.
     fn hold(&self) -> Result<BTreeMap<String, Numbers>, DemoFault> {
         self.tell(&Order::Play(Pace::Hold, PLAYS))?;
         let idle = self.gather(|note| if let Note::Idle(numbers) = note { Some(numbers) } else { None })?;
@@ -309,6 +359,10 @@ impl Floor {
         self.tell(&Order::Compare)?;
         self.gather(|note| if let Note::Done(record) = note { Some(*record) } else { None })
     }
+}
+
+fn in_flight_of(note: &Note) -> Option<usize> {
+    if let Note::Lost { in_flight } = note { Some(*in_flight) } else { None }
 }
 
 fn per_second(from: (u64, u64), to: (u64, u64)) -> u64 {
@@ -335,8 +389,24 @@ fn status(data: &Path) -> Result<Value, DemoFault> {
     serde_json::to_value(&answer).map_err(|error| DemoFault::Node(error.to_string()))
 }
 
-/// The node's numbers are the clients', and no session began again at 1.
-fn compare_numbers(data: &Path, clients: &BTreeMap<String, Numbers>) -> Result<(), DemoFault> {
+/// The node's numbers are the clients', and no session began again at 1. Numbers move on while somebody comes back, or says that he
+/// is still there: a difference counts once they stand still.
+fn compare_numbers(floor: &Floor, leaders: impl Fn() -> Result<PathBuf, DemoFault>) -> Result<(), DemoFault> {
+    let mut before = (BTreeMap::new(), PathBuf::new());
+    let mut looks = 0;
+    loop {
+        let now = (floor.hold()?, leaders()?);
+        let Err(difference) = numbers_agree(&now.1, &now.0) else { return Ok(()) };
+        looks = if now == before { looks + 1 } else { 1 };
+        if looks == NUMBERS_LOOKS {
+            return Err(difference);
+        }
+        before = now;
+        pause(NUMBERS_PAUSE);
+    }
+}
+
+fn numbers_agree(data: &Path, clients: &BTreeMap<String, Numbers>) -> Result<(), DemoFault> {
     let Answer::Status { sessions, .. } = Client::connect(data)?.ask(&Request::Status)? else {
         return Err(DemoFault::Node("an answer to something else".to_owned()));
     };

@@ -1,11 +1,12 @@
 //! `sicil members`, `transfer-leader`, `add-member`, `replace-member` and `remove-member`: who belongs to the cluster, how far
 //! each is, and the orders of an operator to it.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
 use journal::FileDisk;
 use protocol::NodeId;
-use replicas::{Elections, Member, MemberChange, MemberRole, Replica, Status};
+use replicas::{Elections, LeadEnd, Member, MemberChange, MemberRole, Replica, Status};
 use serde::{Deserialize, Serialize};
 
 use crate::admin::client::Client;
@@ -34,7 +35,7 @@ pub(crate) struct Members {
 }
 
 /// Elections that the node has seen since its start.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ElectionCounts {
     /// Times that it stood itself.
@@ -45,21 +46,53 @@ pub(crate) struct ElectionCounts {
     pub(crate) leader_changes: u64,
     /// Terms that have begun.
     pub(crate) terms: u64,
-    /// Times that it gave the lead away because its disk did not answer, or by its clock.
+    /// Times that it offered the lead to another, or laid it down, for a reason of its own.
     pub(crate) given_away: u64,
+    /// How often its own lead has ended, by the names of why.
+    pub(crate) ends: BTreeMap<String, u64>,
+    /// Its last lead that has ended.
+    pub(crate) last_end: Option<EndOfLead>,
+}
+
+/// Why a node leads no more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct EndOfLead {
+    /// That it led.
+    pub(crate) term: u64,
+    /// One word.
+    pub(crate) reason: String,
+    /// A sentence.
+    pub(crate) why: String,
 }
 
 impl From<Elections> for ElectionCounts {
-    fn from(Elections { stood, won, leader_changes, terms, given_away }: Elections) -> Self {
-        Self { stood, won, leader_changes, terms, given_away }
+    fn from(elections: Elections) -> Self {
+        let Elections { stood, won, leader_changes, terms, given_away, ends, last_end } = elections;
+        let ends = LeadEnd::ALL.into_iter().zip(ends).filter(|(_, count)| *count > 0);
+        Self {
+            stood,
+            won,
+            leader_changes,
+            terms,
+            given_away,
+            ends: ends.map(|(end, count)| (end.name().to_owned(), count)).collect(),
+            last_end: last_end.map(|(term, end)| EndOfLead {
+                term: term.0,
+                reason: end.name().to_owned(),
+                why: end.to_string(),
+            }),
+        }
     }
 }
 
 impl fmt::Display for ElectionCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { stood, won, leader_changes, terms, given_away } = self;
+        let Self { stood, won, leader_changes, terms, given_away, .. } = self;
         write!(f, "stood {stood} times, won {won}, gave the lead away {given_away} times; ")?;
-        write!(f, "{leader_changes} changes of the leader, {terms} terms since the start")
+        write!(f, "{leader_changes} changes of the leader, {terms} terms since the start")?;
+        let Some(EndOfLead { term, why, .. }) = &self.last_end else { return Ok(()) };
+        write!(f, "\nlead      of term {term} ended: {why}")
     }
 }
 

@@ -10,7 +10,7 @@ use std::fmt::Write;
 use hdrhistogram::Histogram;
 use protocol::event::Event;
 use protocol::{EventBody, ExecType, RejectReason};
-use replicas::{ClockStatus, Role, StageLatencies};
+use replicas::{ClockStatus, Elections, LeadEnd, Role, StageLatencies};
 
 use crate::members::{MemberLine, Members};
 use crate::status::{Published, offset_ms};
@@ -200,19 +200,11 @@ pub(crate) fn render(published: &Published) -> String {
         ("sicil_journal_blocks_total", "Blocks made durable.", replica.journal.blocks),
         ("sicil_journal_bytes_total", "Their bytes, padding included.", replica.journal.block_bytes),
         ("sicil_journal_frame_bytes_total", "Bytes of frames in them.", replica.journal.frame_bytes),
-        ("sicil_elections_stood_total", "Times that the node stood for election.", replica.elections.stood),
-        ("sicil_elections_won_total", "Times that it won.", replica.elections.won),
-        (
-            "sicil_leader_changes_total",
-            "Times that another leader became known.",
-            replica.elections.leader_changes,
-        ),
-        ("sicil_lead_given_away_total", "Times, by its disk or clock.", replica.elections.given_away),
-        ("sicil_terms_total", "Terms that have begun.", replica.elections.terms),
     ] {
         page.family(name, "counter", help);
         page.sample(name, "", value);
     }
+    page.elections(&replica.elections);
     for (name, help, value) in [
         ("sicil_connections", "Open connections of clients.", counters.connections_open),
         (
@@ -282,6 +274,32 @@ impl Page {
         self.family(name, "counter", help);
         for (reason, count) in counts {
             self.sample(name, &format!("{{reason=\"{}\"}}", reason.name()), *count);
+        }
+    }
+
+    fn elections(&mut self, elections: &Elections) {
+        for (name, help, value) in [
+            ("sicil_elections_stood_total", "Times that the node stood for election.", elections.stood),
+            ("sicil_elections_won_total", "Times that it won.", elections.won),
+            (
+                "sicil_leader_changes_total",
+                "Times that another leader became known.",
+                elections.leader_changes,
+            ),
+            (
+                "sicil_lead_given_away_total",
+                "Times that the lead was offered to another, or laid down, unasked.",
+                elections.given_away,
+            ),
+            ("sicil_terms_total", "Terms that have begun.", elections.terms),
+        ] {
+            self.family(name, "counter", help);
+            self.sample(name, "", value);
+        }
+        let name = "sicil_lead_ends_total";
+        self.family(name, "counter", "Times that the node led no more, by why.");
+        for (end, count) in LeadEnd::ALL.into_iter().zip(elections.ends) {
+            self.sample(name, &format!("{{reason=\"{}\"}}", end.name()), count);
         }
     }
 

@@ -19,6 +19,7 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{MonoNanos, NodeId, UnixNanos};
 use raft::StateRole;
 
+use crate::handover::LeadEnd;
 use crate::marzullo::{self, Interval};
 use crate::membership::MEMBERS_MAX;
 use crate::message::clock::{self, AboutClock};
@@ -356,10 +357,11 @@ impl<D: Disk> Replica<D> {
         }
         if self.clock.held(now).is_none() {
             self.raft.raft.become_follower(self.raft.raft.term, raft::INVALID_ID);
+            self.handover.begin(LeadEnd::ClocksDisagree);
             self.elections.give_away();
         } else if now >= self.clock.next_give_away {
             self.clock.next_give_away = now.plus(GIVE_AWAY_NANOS);
-            self.give_lead_away();
+            self.give_lead_away(LeadEnd::ClockOutside);
         }
     }
 

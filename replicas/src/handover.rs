@@ -1,5 +1,8 @@
 //! A leader that cannot do its work gives the lead away: its disk does not answer, there is no room, or its clock is wrong. Whoever
-//! is offered the lead and does not take it, for the same reasons perhaps, is followed by the next.
+//! is offered the lead and does not take it, for the same reasons perhaps, is followed by the next. And why a lead has ended, for
+//! operators.
+
+use std::fmt;
 
 use journal::{Disk, Space};
 use protocol::time::NANOS_PER_MILLI;
@@ -9,16 +12,77 @@ use raft::StateRole;
 use crate::fault::ReplicaFault;
 use crate::replica::Replica;
 
-/// A leader whose disk does not answer for so long gives the lead away, while it can still send …
-const STALL_TRANSFER_NANOS: u64 = 100 * NANOS_PER_MILLI;
-/// … and ends after so long: it could neither acknowledge nor notice.
-const STALL_ABORT_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
 /// For so long there has to be no room.
 const FULL_NANOS: u64 = 200 * NANOS_PER_MILLI;
 /// Between two offers for want of room.
 const OFFER_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
 /// What one turn counts for the disk at most: while the process stood still, the disk did not.
 const TURN_NANOS_MAX: u64 = 20 * NANOS_PER_MILLI;
+
+/// Why a leader gives the lead away, or leads no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeadEnd {
+    /// An operator's order.
+    Ordered,
+    /// The disk did not answer a write in time.
+    DiskSilent,
+    /// No room for further commands.
+    NoRoom,
+    /// The own clock is far from what a majority agrees on.
+    ClockOutside,
+    /// No majority of the voters' clocks agrees.
+    ClocksDisagree,
+    /// It is no member any more.
+    NotAMember,
+    /// Too few voters were heard for an election timeout.
+    QuorumSilent,
+    /// Another node has stood for election, and begun a higher term.
+    HigherTerm,
+}
+
+impl LeadEnd {
+    /// All of them, each at its place in [`Elections::ends`](crate::Elections::ends).
+    pub const ALL: [Self; 8] = [
+        Self::Ordered,
+        Self::DiskSilent,
+        Self::NoRoom,
+        Self::ClockOutside,
+        Self::ClocksDisagree,
+        Self::NotAMember,
+        Self::QuorumSilent,
+        Self::HigherTerm,
+    ];
+
+    /// One word, for metrics and JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Ordered => "ordered",
+            Self::DiskSilent => "disk_silent",
+            Self::NoRoom => "no_room",
+            Self::ClockOutside => "clock_outside",
+            Self::ClocksDisagree => "clocks_disagree",
+            Self::NotAMember => "not_a_member",
+            Self::QuorumSilent => "quorum_silent",
+            Self::HigherTerm => "higher_term",
+        }
+    }
+}
+
+impl fmt::Display for LeadEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ordered => "an operator ordered it",
+            Self::DiskSilent => "its disk did not answer a write in time",
+            Self::NoRoom => "its disk has no room for further commands",
+            Self::ClockOutside => "its clock is far from what a majority agrees on",
+            Self::ClocksDisagree => "no majority of the voters' clocks agrees",
+            Self::NotAMember => "it was removed from the cluster",
+            Self::QuorumSilent => "it has not heard from a majority for an election timeout",
+            Self::HigherTerm => "another node has stood for election, and begun a higher term",
+        })
+    }
+}
 
 /// What a leader knows of what hinders it.
 #[derive(Debug, Default)]
@@ -30,6 +94,8 @@ pub(crate) struct Handover {
     next_offer: MonoNanos,
     /// Who was offered the lead in this term.
     offered: (Term, Vec<NodeId>),
+    /// Why the lead is being given away.
+    why: Option<LeadEnd>,
 }
 
 impl Handover {
@@ -43,6 +109,11 @@ impl Handover {
     /// The disk is given a write.
     pub(crate) const fn submitted(&mut self) {
         self.disk_silent_nanos = 0;
+    }
+
+    /// The lead is being given away.
+    pub(crate) const fn begin(&mut self, why: LeadEnd) {
+        self.why = Some(why);
     }
 }
 
@@ -65,11 +136,11 @@ impl<D: Disk> Replica<D> {
     /// over. So it gives the lead away, which takes no disk, or ends.
     fn watch_disk(&mut self) -> Result<(), ReplicaFault> {
         let nanos = self.handover.disk_silent_nanos;
-        if nanos >= STALL_ABORT_NANOS {
+        if nanos >= self.timing.stall_abort_ms * NANOS_PER_MILLI {
             return Err(ReplicaFault::DiskStalled { nanos });
         }
-        if nanos >= STALL_TRANSFER_NANOS {
-            self.give_lead_away();
+        if nanos >= self.timing.stall_transfer_ms * NANOS_PER_MILLI {
+            self.give_lead_away(LeadEnd::DiskSilent);
         }
         Ok(())
     }
@@ -83,7 +154,7 @@ impl<D: Disk> Replica<D> {
         let since = *self.handover.full_since.get_or_insert(now);
         if now.since(since) >= FULL_NANOS && now >= self.handover.next_offer {
             self.handover.next_offer = now.plus(OFFER_NANOS);
-            self.give_lead_away();
+            self.give_lead_away(LeadEnd::NoRoom);
         }
     }
 
@@ -93,7 +164,7 @@ impl<D: Disk> Replica<D> {
     }
 
     /// Offers the lead to the best of those who were not offered it in this term; when all were, it begins again.
-    pub(crate) fn give_lead_away(&mut self) {
+    pub(crate) fn give_lead_away(&mut self, why: LeadEnd) {
         if self.raft.raft.lead_transferee.is_some() {
             return;
         }
@@ -107,7 +178,30 @@ impl<D: Disk> Replica<D> {
         };
         self.handover.offered.1.push(best);
         self.raft.transfer_leader(best.0);
+        self.handover.begin(why);
         self.elections.give_away();
+        self.raft_log.warn(format!("the lead of term {term} is offered to node {best}: {why}"));
+    }
+
+    /// Looks whether this replica's lead has ended, and why.
+    pub(crate) fn watch_elections(&mut self) {
+        let raft = &self.raft.raft;
+        let (role, term, leader) = (raft.state, Term(raft.term), self.leader());
+        if role == StateRole::Leader && raft.lead_transferee.is_none() {
+            // Nobody has taken it.
+            self.handover.why = None;
+        }
+        let Some(ended) = self.elections.observe(role, term, leader) else { return };
+        let given = self.handover.why.take();
+        let is_member = self.membership().rank(self.node()).is_some();
+        let why = match given {
+            Some(why) if why == LeadEnd::ClocksDisagree || term > ended => why,
+            _ if !is_member => LeadEnd::NotAMember,
+            _ if term > ended => LeadEnd::HigherTerm,
+            _ => LeadEnd::QuorumSilent,
+        };
+        self.elections.end(ended, why);
+        self.raft_log.warn(format!("this node leads no more in term {ended}: {why}"));
     }
 
     /// The other voter that was heard of lately and holds most of the log, and whose clock is not known to be wrong.

@@ -35,6 +35,7 @@ mod transfer;
 pub use cluster_clock::{ClockAlarm, ClockStatus, TIME_AHEAD_NANOS_MAX};
 pub use elections::Elections;
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
+pub use handover::LeadEnd;
 pub use membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address};
 pub use paths::{Path, Paths};
 pub use peers::{ClusterRefusal, Lane, Member, MemberChange, MemberRole, Outbound, ReceiveFault};

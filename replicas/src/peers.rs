@@ -5,6 +5,7 @@ use protocol::{Index, NodeId, Term};
 use raft::StateRole;
 use raft::prelude::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Message, MessageType};
 
+use crate::handover::LeadEnd;
 use crate::membership::{ADDRESS_BYTES_MAX, MEMBERS_MAX, Membership, is_address, write_address};
 use crate::message::{self, Envelope, MessageFault};
 use crate::raft_config::LAST_RANK;
@@ -366,6 +367,7 @@ impl<D: Disk> Replica<D> {
         }
         self.caught_up_or_refuse(to)?;
         self.raft.transfer_leader(to.0);
+        self.handover.begin(LeadEnd::Ordered);
         Ok(())
     }
 

@@ -20,15 +20,34 @@ pub struct Timing {
     pub grace_ticks: usize,
     /// Ticks between the election timeouts of two nodes: disjoint, so that votes do not split.
     pub stagger_ticks: usize,
+    /// A leader whose disk does not answer a write for so long gives the lead away, while it can still send …
+    pub stall_transfer_ms: u64,
+    /// … and ends after so long: it could neither acknowledge nor notice.
+    pub stall_abort_ms: u64,
 }
 
 impl Timing {
     /// Two milliseconds a tick, 150 ms lease, windows 60 ms apart (reliability: liveness figures, profile lan).
-    pub const LAN: Self =
-        Self { tick_ms: 2, heartbeat_ticks: 10, election_ticks: 75, grace_ticks: 10, stagger_ticks: 30 };
-    /// For machines that share their cores: 10 ms a tick, 500 ms lease, windows 240 ms apart.
-    pub const CI: Self =
-        Self { tick_ms: 10, heartbeat_ticks: 5, election_ticks: 50, grace_ticks: 4, stagger_ticks: 24 };
+    pub const LAN: Self = Self {
+        tick_ms: 2,
+        heartbeat_ticks: 10,
+        election_ticks: 75,
+        grace_ticks: 10,
+        stagger_ticks: 30,
+        stall_transfer_ms: 100,
+        stall_abort_ms: 1_000,
+    };
+    /// For nodes that share cores and a disk: 10 ms a tick, 500 ms lease, windows 240 ms apart. What stalls one node's disk is the
+    /// others' work, and stalls theirs: a lead that moves for less than a lease brings nothing.
+    pub const CI: Self = Self {
+        tick_ms: 10,
+        heartbeat_ticks: 5,
+        election_ticks: 50,
+        grace_ticks: 4,
+        stagger_ticks: 24,
+        stall_transfer_ms: 500,
+        stall_abort_ms: 10_000,
+    };
 }
 
 impl Timing {

@@ -1,4 +1,4 @@
-//! What Raft says of itself: kept as text until the caller takes it, who has a log to write it to.
+//! What Raft says of itself, and this replica of its lead: kept as text until the caller takes it, who has a log to write it to.
 
 use std::collections::VecDeque;
 use std::fmt::{self, Write};
@@ -28,6 +28,19 @@ impl RaftLog {
         Logger::root(self.clone(), slog::o!())
     }
 
+    /// Adds a line that warns of something.
+    pub(crate) fn warn(&self, text: String) {
+        self.push(RaftLine { is_warning: true, text });
+    }
+
+    fn push(&self, line: RaftLine) {
+        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if lines.len() >= LINES_MAX {
+            lines.pop_front();
+        }
+        lines.push_back(line);
+    }
+
     pub(crate) fn take(&self) -> VecDeque<RaftLine> {
         // No holder leaves it half changed.
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
@@ -47,12 +60,7 @@ impl Drain for RaftLog {
         // Writing to a String cannot fail.
         record.kv().serialize(record, &mut text).unwrap_or_default();
         values.serialize(record, &mut text).unwrap_or_default();
-        let line = RaftLine { is_warning: record.level().is_at_least(Level::Warning), text: text.0 };
-        let mut lines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() >= LINES_MAX {
-            lines.pop_front();
-        }
-        lines.push_back(line);
+        self.push(RaftLine { is_warning: record.level().is_at_least(Level::Warning), text: text.0 });
         Ok(())
     }
 }

@@ -249,12 +249,6 @@ impl<D: Disk> Replica<D> {
         self.next_tick = self.next_tick.max(now.plus(tick_nanos));
     }
 
-    fn watch_elections(&mut self) {
-        let (role, term) = (self.raft.raft.state, Term(self.raft.raft.term));
-        let leader = self.leader();
-        self.elections.observe(role, term, leader);
-    }
-
     /// Begins and ends our terms at the sequencer, and pulses when a timer is due and nothing else comes.
     fn lead(&mut self, now: Now) {
         let leads = self.raft.raft.state == StateRole::Leader && self.raft.raft.apply_to_current_term();

@@ -83,9 +83,7 @@ impl Cluster {
         let clock = Clock::start();
         while clock.mono().0 < AGREE_NANOS {
             for place in self.running() {
-                let members = Client::connect(&self.data(place))?.ask(&Request::Members)?;
-                let members =
-                    serde_json::to_value(&members).map_err(|error| DemoFault::Node(error.to_string()))?;
+                let members = self.members(place)?;
                 let number = |pointer| members.pointer(pointer).and_then(Value::as_u64);
                 if number("/members/leader") == u64::try_from(place + 1).ok() {
                     return Ok(place);
@@ -94,6 +92,28 @@ impl Cluster {
             pause(LOOK_AGAIN);
         }
         Err(DemoFault::Node("no node leads".to_owned()))
+    }
+
+    /// What `sicil members --json` says at a node, as an answer of its operator socket.
+    fn members(&self, place: usize) -> Result<Value, DemoFault> {
+        let members = Client::connect(&self.data(place))?.ask(&Request::Members)?;
+        serde_json::to_value(&members).map_err(|error| DemoFault::Node(error.to_string()))
+    }
+
+    /// Looks who leads, and says so if it is not `leader` any more, and why, as that one has it.
+    pub(super) fn follow_lead(&self, leader: &mut usize) -> Result<(), DemoFault> {
+        let before = std::mem::replace(leader, self.leader()?);
+        if before != *leader {
+            let members = self.members(before)?;
+            let why = members.pointer("/members/elections/last_end/why").and_then(Value::as_str);
+            println!(
+                "the lead has moved from node {} to node {}, which nobody had asked for: {}",
+                before + 1,
+                *leader + 1,
+                why.unwrap_or("the node does not know why")
+            );
+        }
+        Ok(())
     }
 
     /// What `sicil members` shows at a node.

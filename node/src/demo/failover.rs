@@ -3,7 +3,6 @@
 
 use std::path::Path;
 
-use super::child::Node;
 use super::cluster::Cluster;
 use super::trader::{Pace, Record};
 use super::{
@@ -18,22 +17,23 @@ pub(super) fn play(dir: &Path, nodes: usize, seconds: u64) -> Result<(), DemoFau
     title(format!("Making a cluster of {nodes} nodes in {}, as an operator does", dir.display()));
     let mut cluster = Cluster::make(dir, nodes)?;
     cluster.start_all()?;
-    let killed = cluster.leader()?;
-    println!("node {} leads", killed + 1);
+    let mut leader = cluster.leader()?;
+    println!("node {} leads", leader + 1);
 
     title(format!("{CLIENTS} clients log on over FIX 4.4 and trade BTC-TRY, ETH-TRY and USDT-TRY"));
     let mut floor = Floor::open(clock)?;
     floor.connect(cluster.fix())?;
     floor.play(Pace::Rate(CALM_RATE), 0, seconds * 30 / 100, "calmly")?;
+    cluster.follow_lead(&mut leader)?;
     let full = floor.play(Pace::Window(FULL_WINDOW), 1, (seconds * 20 / 100).max(2), "at full speed")?;
-    let killed = cluster.leader().unwrap_or(killed);
-    let before = super::state_hash(&cluster.data(killed))?;
+    cluster.follow_lead(&mut leader)?;
+    let before = super::state_hash(&cluster.data(leader))?;
     println!("the state at seq {} has the hash {}", before.seq, before.hash);
 
-    title(format!("SIGKILL for node {}, the leader, in mid-flow", killed + 1));
-    let killed_ns = kill(&floor, cluster.take(killed)?)?;
+    title("SIGKILL for the leader, in mid-flow");
+    let (killed, killed_ns) = kill(&floor, &mut cluster)?;
     floor.connect(cluster.fix())?;
-    let leader = cluster.leader()?;
+    let mut leader = cluster.leader()?;
     println!(
         "node {} leads; {} ms after the kill all clients are logged on again, without a reset, and have been sent what they missed",
         leader + 1,
@@ -42,17 +42,19 @@ pub(super) fn play(dir: &Path, nodes: usize, seconds: u64) -> Result<(), DemoFau
 
     title(format!("Trading goes on with {} of {nodes} nodes", nodes - 1));
     floor.play(Pace::Rate(CALM_RATE), 2, (seconds * 20 / 100).max(1), "calmly")?;
+    cluster.follow_lead(&mut leader)?;
     cluster.show_members(leader)?;
     title(format!("Node {} comes back while it goes on", killed + 1));
     cluster.start(killed)?;
     floor.play(Pace::Rate(CALM_RATE), 2, (seconds * 20 / 100).max(1), "calmly")?;
-    let numbers = floor.hold()?;
+    floor.hold()?;
+    cluster.follow_lead(&mut leader)?;
     cluster.show_members(leader)?;
 
     title("Comparing");
     let after = cluster.agree()?;
     agreed(format!("all {nodes} nodes have the state {} at seq {}", after.hash, after.seq));
-    compare_numbers(&cluster.data(leader), &numbers)?;
+    compare_numbers(&floor, || Ok(cluster.data(cluster.leader()?)))?;
     let status = status(&cluster.data(leader))?;
     let records = floor.compare()?;
     cluster.stop()?;
@@ -71,15 +73,20 @@ pub(super) fn play(dir: &Path, nodes: usize, seconds: u64) -> Result<(), DemoFau
     Ok(())
 }
 
-/// Returns when.
-fn kill(floor: &Floor, mut node: Node) -> Result<u64, DemoFault> {
-    let (killed_ns, in_flight) = floor.lose(&mut node)?;
+/// Returns whom, and when.
+fn kill(floor: &Floor, cluster: &mut Cluster) -> Result<(usize, u64), DemoFault> {
+    let mut killed = 0;
+    let (killed_ns, in_flight) = floor.lose(|| {
+        killed = cluster.leader()?;
+        cluster.take(killed)?.kill()
+    })?;
     let count = in_flight.iter().filter(|count| **count > 0).count();
     println!(
-        "the leader is dead; {} requests of {count} clients have no answer yet",
+        "node {} led, and is dead; {} requests of {count} clients have no answer yet",
+        killed + 1,
         in_flight.iter().sum::<usize>()
     );
-    Ok(killed_ns)
+    Ok((killed, killed_ns))
 }
 
 /// From the kill to each client's first answer after it.

@@ -1,5 +1,6 @@
 //! One client of the demo in a thread of its own: a FIX session over TCP that plays its flow, loses its connection when
 //! its node is killed, logs on again without a reset, there or at another one, and in the end asks for everything once more.
+//! Where the connection ends unasked, because the lead moves on a busy machine, it comes back in the same way by itself.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -32,7 +33,7 @@ pub(super) enum Order {
     Connect(Vec<SocketAddr>),
     /// Play in this way from now on; latencies go to the histogram of this number.
     Play(Pace, usize),
-    /// The node is about to be killed: the loss of the connection is no fault.
+    /// The node is about to be killed: who loses the connection waits to be told where to go.
     ExpectLoss,
     /// Log out, log on as somebody who remembers nothing, and compare.
     Compare,
@@ -54,8 +55,12 @@ pub(super) enum Pace {
 pub(super) enum Note {
     /// Logged on, and everything missed has come.
     LoggedOn,
+    /// Expects the loss of the connection.
+    Braced,
     /// The connection is gone, as expected: with so many requests unanswered.
     Lost { in_flight: usize },
+    /// The connection had ended unasked, for this reason; logged on again, and everything missed has come.
+    CameBack { why: String, after_ms: u64 },
     /// Holding, and nothing is in flight.
     Idle(Numbers),
     /// Compared.
@@ -65,7 +70,7 @@ pub(super) enum Note {
 }
 
 /// Who, and the session's numbers on the client's side.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Numbers {
     pub(super) comp_id: String,
     pub(super) state: State,
@@ -111,6 +116,12 @@ struct Pending {
     crossed_loss: bool,
 }
 
+/// A connection that ended unasked.
+struct Away {
+    since_ns: u64,
+    why: String,
+}
+
 /// One client.
 pub(super) struct Trader {
     comp_id: String,
@@ -119,12 +130,17 @@ pub(super) struct Trader {
     notes: Sender<Note>,
     gauges: Arc<Gauges>,
     initiator: Initiator,
+    /// Where it was last told to go, the one that is tried next in front.
+    nodes: VecDeque<SocketAddr>,
     socket: Option<TcpStream>,
+    away: Option<Away>,
     out: Vec<u8>,
     /// How it logs on: half of the clients ask for what they missed, the others say in the Logon what they expect.
     style: LogonStyle,
     flow: Flow,
     blotter: Blotter,
+    /// Answers to status requests that nobody has looked at.
+    answers: VecDeque<Message>,
     /// Orders that rest and that nothing is under way for.
     free: Vec<u64>,
     pending: VecDeque<Pending>,
@@ -164,7 +180,9 @@ impl Trader {
             orders,
             notes,
             gauges,
+            nodes: VecDeque::new(),
             socket: None,
+            away: None,
             out: Vec::new(),
             style: if client.is_multiple_of(2) {
                 LogonStyle::ContinueNextExpected
@@ -173,6 +191,7 @@ impl Trader {
             },
             flow: Flow::new(client, seed),
             blotter: Blotter::default(),
+            answers: VecDeque::new(),
             free: Vec::new(),
             pending: VecDeque::new(),
             pace: Pace::Hold,
@@ -202,7 +221,7 @@ impl Trader {
 
     fn live(&mut self) -> Result<(), DemoFault> {
         loop {
-            let order = if self.socket.is_some() {
+            let order = if self.socket.is_some() || self.away.is_some() {
                 match self.orders.try_recv() {
                     Ok(order) => Some(order),
                     Err(TryRecvError::Empty) => None,
@@ -213,31 +232,75 @@ impl Trader {
                 Some(order)
             };
             match order {
+                None if self.away.is_some() => self.try_to_come_back()?,
                 None => self.turn()?,
-                Some(Order::Connect(nodes)) => self.connect(&nodes)?,
+                Some(Order::Connect(nodes)) => self.connect(nodes)?,
                 Some(Order::Play(pace, play)) => self.begin(pace, play),
-                Some(Order::ExpectLoss) => self.expects_loss = true,
+                Some(Order::ExpectLoss) => self.brace()?,
                 Some(Order::Compare) => return self.compare(),
             }
         }
     }
 
-    fn connect(&mut self, nodes: &[SocketAddr]) -> Result<(), DemoFault> {
+    fn connect(&mut self, nodes: Vec<SocketAddr>) -> Result<(), DemoFault> {
+        self.nodes = nodes.into();
         let since_ns = self.clock.mono().0;
-        self.seeks = true;
-        for node in nodes.iter().cycle() {
-            if self.log_on(*node)? {
-                break;
-            }
-            if self.clock.mono().0.saturating_sub(since_ns) > PATIENCE_NANOS {
-                return Err(DemoFault::Fix("no node takes the logon".to_owned()));
-            }
-            pause(Duration::from_nanos(LOOK_NANOS));
-        }
-        self.seeks = false;
+        while !self.seek(since_ns)? {}
         self.expects_loss = false;
         self.announced = true;
         self.note(Note::LoggedOn)
+    }
+
+    /// Asks the next node. False if it does not take the logon; an error if none has for too long.
+    fn seek(&mut self, since_ns: u64) -> Result<bool, DemoFault> {
+        let Some(node) = self.nodes.front().copied() else {
+            return Err(DemoFault::Fix("there is no node to log on at".to_owned()));
+        };
+        self.seeks = true;
+        let logged_on = self.log_on(node)?;
+        self.seeks = false;
+        if logged_on {
+            return Ok(true);
+        }
+        if self.clock.mono().0.saturating_sub(since_ns) > PATIENCE_NANOS {
+            return Err(DemoFault::Fix("no node takes the logon".to_owned()));
+        }
+        self.nodes.rotate_left(1);
+        pause(Duration::from_nanos(LOOK_NANOS));
+        Ok(false)
+    }
+
+    /// One attempt to be served again after the connection ended unasked. What was open then is learnt by resends, as after a kill.
+    fn try_to_come_back(&mut self) -> Result<(), DemoFault> {
+        let Some(away) = self.away.take() else { return Ok(()) };
+        if !self.seek(away.since_ns)? {
+            self.away = Some(away);
+            return Ok(());
+        }
+        // What could not be asked meanwhile is not made up for.
+        (self.paced_from_ns, self.paced) = (self.clock.mono().0, 0);
+        let after_ms = self.clock.mono().0.saturating_sub(away.since_ns) / 1_000_000;
+        self.note(Note::CameBack { why: away.why, after_ms })
+    }
+
+    fn come_back(&mut self) -> Result<(), DemoFault> {
+        while self.away.is_some() {
+            self.try_to_come_back()?;
+        }
+        Ok(())
+    }
+
+    /// From here on the loss of the connection is expected; it may have come already.
+    fn brace(&mut self) -> Result<(), DemoFault> {
+        self.expects_loss = true;
+        self.note(Note::Braced)?;
+        if self.away.take().is_some() { self.note_loss() } else { Ok(()) }
+    }
+
+    fn note_loss(&mut self) -> Result<(), DemoFault> {
+        self.at_loss = self.initiator.state();
+        self.answered_ns = 0;
+        self.note(Note::Lost { in_flight: self.pending.len() })
     }
 
     /// False if the node is not there, or closes the line.
@@ -252,11 +315,6 @@ impl Trader {
             }
         }
         Ok(true)
-    }
-
-    fn dial(&mut self, address: SocketAddr, style: LogonStyle) -> Result<(), DemoFault> {
-        let socket = TcpStream::connect(address).map_err(DemoFault::io("connecting"))?;
-        self.begin_session(socket, style)
     }
 
     fn begin_session(&mut self, socket: TcpStream, style: LogonStyle) -> Result<(), DemoFault> {
@@ -280,6 +338,7 @@ impl Trader {
         let wait_ns = self.send_due();
         self.exchange(wait_ns)?;
         self.take_reports()?;
+        self.logged_on_or_fail()?;
         if !self.announced && self.pending.is_empty() && self.initiator.caught_up() {
             self.announced = true;
             let state = self.initiator.state();
@@ -358,25 +417,21 @@ impl Trader {
             self.socket = None;
             return Ok(());
         }
-        if self.seeks {
-            self.take_reports()?;
-            self.socket = None;
-            self.initiator.disconnected();
-            return Ok(());
-        }
-        if !self.expects_loss {
-            return Err(DemoFault::Fix(format!("the connection was lost: {what}")));
-        }
         // What was received and not yet taken is taken first: it counts as acknowledged.
         self.take_reports()?;
         self.socket = None;
         self.initiator.disconnected();
-        self.at_loss = self.initiator.state();
-        self.answered_ns = 0;
+        if self.seeks {
+            return Ok(());
+        }
         for pending in &mut self.pending {
             pending.crossed_loss = true;
         }
-        self.note(Note::Lost { in_flight: self.pending.len() })
+        if self.expects_loss {
+            return self.note_loss();
+        }
+        self.away = Some(Away { since_ns: self.clock.mono().0, why: what.to_owned() });
+        Ok(())
     }
 
     fn take_reports(&mut self) -> Result<(), DemoFault> {
@@ -387,8 +442,27 @@ impl Trader {
             if [&b"8"[..], b"9"].contains(&message.kind()) {
                 self.settle(&message);
             }
+            if message.get(150) == Some(b"I") {
+                self.answers.push_back(message);
+            }
         }
         Ok(())
+    }
+
+    /// What is sent and comes while the memories are compared; afterwards the client is logged on.
+    fn converse(&mut self) -> Result<(), DemoFault> {
+        self.exchange(LOOK_NANOS)?;
+        self.take_reports()?;
+        self.logged_on_or_fail()?;
+        self.come_back()
+    }
+
+    /// A connection that ended is one thing; a node that has said good-bye would not take the client again.
+    fn logged_on_or_fail(&self) -> Result<(), DemoFault> {
+        if self.socket.is_some() || self.away.is_some() || self.expects_loss {
+            return Ok(());
+        }
+        Err(DemoFault::Fix("the node has logged the client out".to_owned()))
     }
 
     /// Matches a report with the request that it answers, and keeps the list of orders that can be amended.
@@ -431,19 +505,15 @@ impl Trader {
 
     /// Logs on as somebody who has lost everything but his own number, is told everything again, and asks for each order.
     fn compare(&mut self) -> Result<(), DemoFault> {
-        let Some(address) = self.socket.as_ref().and_then(|socket| socket.peer_addr().ok()) else {
-            return Err(DemoFault::Fix("there is no connection to compare over".to_owned()));
-        };
+        self.come_back()?;
         self.log_out()?;
         let at_end = self.initiator.state();
         let known = std::mem::take(&mut self.blotter);
         let start = State { next_in: 1, next_out: at_end.next_out };
         self.initiator = Initiator::with_state(settings(&self.comp_id), start);
-        self.dial(address, LogonStyle::Continue)?;
-        while !self.initiator.caught_up() {
-            self.exchange(LOOK_NANOS)?;
-            self.take_reports()?;
-        }
+        self.style = LogonStyle::Continue;
+        let since_ns = self.clock.mono().0;
+        while !self.seek(since_ns)? {}
         if let Some(difference) = known.difference(&self.blotter) {
             return Err(DemoFault::Fix(format!(
                 "what was told before is not what is told now: {difference}"
@@ -481,12 +551,8 @@ impl Trader {
             if asked.is_empty() {
                 return Ok(confirmed);
             }
-            self.exchange(LOOK_NANOS)?;
-            for message in self.initiator.take_received() {
-                self.blotter.take(&message).map_err(DemoFault::Fix)?;
-                if message.get(150) != Some(b"I") {
-                    continue;
-                }
+            self.converse()?;
+            while let Some(message) = self.answers.pop_front() {
                 let Some(standing) = asked.pop_front() else { continue };
                 if !standing.agrees(&message) {
                     let text = format!("{standing:?} was acknowledged, and the node says {message:?}");
@@ -498,16 +564,18 @@ impl Trader {
     }
 
     fn log_out(&mut self) -> Result<(), DemoFault> {
-        self.initiator.logout(self.now());
-        while self.initiator.phase() == Phase::LogoutSent {
-            self.exchange(LOOK_NANOS)?;
-            self.take_reports()?;
+        loop {
+            self.initiator.logout(self.now());
+            // The acceptor closes; until it has, a Logon would meet the old connection.
+            while self.socket.is_some() {
+                self.exchange(LOOK_NANOS)?;
+                self.take_reports()?;
+            }
+            if self.away.is_none() {
+                return Ok(());
+            }
+            self.come_back()?;
         }
-        // The acceptor closes; until it has, a Logon would meet the old connection.
-        while self.socket.is_some() {
-            self.exchange(LOOK_NANOS)?;
-        }
-        Ok(())
     }
 
     fn now(&self) -> Clocks {

@@ -225,6 +225,11 @@ fn an_operator_sees_the_members_and_moves_the_lead() {
     assert_eq!(members["leader"], new, "{members:#}");
     let seen = &members["elections"];
     assert!(seen["leader_changes"] == 1 && seen["terms"].as_u64() >= Some(1), "{members:#}");
+    assert_eq!((&seen["last_end"]["reason"], &seen["ends"]["ordered"]), (&"ordered".into(), &1.into()));
+    // The page is a copy, which is made anew for whoever asks for the status.
+    status(&cluster.data(leader), &[]);
+    let metrics = cluster.nodes[leader].as_ref().unwrap().get("/metrics").1;
+    assert!(metrics.contains("sicil_lead_ends_total{reason=\"ordered\"} 1\n"), "{metrics}");
     let next = usize::try_from(new - 1).unwrap();
     let elections = &status(&cluster.data(next), &[])["elections"];
     assert!(elections["stood"] == 1 && elections["won"] == 1, "{elections:#}");

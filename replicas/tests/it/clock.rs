@@ -2,7 +2,7 @@
 
 use protocol::hash::crc32c;
 use protocol::{Field, MonoNanos, NodeId, UnixNanos};
-use replicas::{ClockAlarm, ClusterRefusal, Now, Role};
+use replicas::{ClockAlarm, ClusterRefusal, LeadEnd, Now, Role};
 
 use super::cluster::Cluster;
 
@@ -55,6 +55,8 @@ fn a_leader_whose_clock_jumps_ahead_poisons_nothing_and_gives_the_lead_away() {
     assert!(
         matches!(cluster.alarm(1), Some(ClockAlarm::Outside { ahead_ns }) if ahead_ns > 3_000_000_000_000)
     );
+    let why = |cluster: &Cluster| cluster.running[&1].status().elections.last_end.map(|(_, why)| why);
+    assert_eq!(why(&cluster), Some(LeadEnd::ClockOutside));
     cluster.define_further(13, 20);
     cluster.assert_log_is_not_ahead();
 
@@ -111,6 +113,8 @@ fn without_a_majority_of_clocks_a_leader_leads_for_a_minute_by_what_it_knew() {
     cluster.pass_s(6);
     let roles: Vec<_> = cluster.statuses().iter().map(|status| status.role).collect();
     assert_eq!(roles, [Role::Follower, Role::Follower], "a minute is over");
+    let why = cluster.running[&1].status().elections.last_end.map(|(_, why)| why);
+    assert_eq!(why, Some(LeadEnd::ClocksDisagree));
     let terms: Vec<_> = cluster.statuses().iter().map(|status| status.term).collect();
     cluster.pass_s(5);
     assert_eq!(cluster.serving(), None);
