@@ -15,12 +15,14 @@ use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{Command, EventBody, MonoNanos, SessionId, Term};
 use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, Status};
+use tokio::sync::oneshot;
 
 use crate::admin::server::{Question, Questions};
 use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::clock::Clock;
+use crate::definitions;
 use crate::gateway_lines::GatewayLines;
 use crate::members::Members;
 use crate::metrics::Stage;
@@ -81,6 +83,10 @@ pub(crate) struct Core {
     relays: bool,
     /// The term in which clients are served here: gateways belong to the leader.
     serves_term: Option<Term>,
+    /// What a demo begins with: whoever leads applies it where it is missing.
+    demo: Vec<Command>,
+    /// Kept until it comes: nobody has left.
+    demo_applied: Option<oneshot::Receiver<Vec<Outcome>>>,
     /// Clients are let in.
     is_open: bool,
     /// Of the turn; kept for their capacity.
@@ -120,6 +126,8 @@ impl Core {
             bell,
             publisher,
             snapshots,
+            demo: Vec::new(),
+            demo_applied: None,
             is_open: false,
             events: Vec::new(),
         }
@@ -168,12 +176,18 @@ impl Core {
         self.serves_term.is_some()
     }
 
+    /// From here on this node, whenever it begins to lead, applies what a demo begins with and nobody has applied: the lead may move while
+    /// the first leader does.
+    pub(crate) fn see_to_demo(&mut self, commands: Vec<Command>) {
+        self.demo = commands;
+    }
+
     /// Executes commands as the operator and waits for their outcomes.
     ///
     /// # Errors
     /// [`CoreFault`]: the process must end.
     pub(crate) fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>, CoreFault> {
-        let (answer, mut answered) = tokio::sync::oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         self.operator.take(commands, answer);
         while !self.operator.is_idle() {
             self.turn_or_park()?;
@@ -329,6 +343,11 @@ impl Core {
                 self.clients.define(&definition);
             }
             self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
+            if !self.demo.is_empty() && !definitions::is_applied(engine, &self.demo) {
+                let (answer, applied) = oneshot::channel();
+                self.operator.take(self.demo.clone(), answer);
+                self.demo_applied = Some(applied);
+            }
         }
     }
 

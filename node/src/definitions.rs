@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use engine::Engine;
 use protocol::commands::{
     DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, OpenAccount, SetActorKey,
     SetMarketStatus, roles,
@@ -419,6 +420,13 @@ fn power_of_ten(exponent: u8) -> Option<u128> {
 fn decimals(number: &str) -> u8 {
     let written = number.split_once('.').map_or("", |(_, decimals)| decimals.trim_end_matches('0'));
     u8::try_from(written.len()).unwrap_or(u8::MAX).min(19)
+}
+
+/// Whether what a demo begins with is in force. Commands are executed in order, so the last deposit tells of all; what operators changed
+/// since stays as it is.
+pub(crate) fn is_applied(engine: &Engine, demo: &[Command]) -> bool {
+    let Some(Command::Deposit(last)) = demo.last() else { return false };
+    engine.accounts().any(|account| account.account == last.account && account.credits.0 > 0)
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use engine::Engine;
 use journal::{FileDisk, Founders, Identity};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
@@ -328,15 +327,13 @@ fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Resu
         };
     }
     refuse_public_demo(config)?;
-    if !core.serves() {
-        // The leader sees to it.
-        return Ok(());
-    }
     let items = definitions::translate(Path::new("built-in demo"), definitions::DEMO, Assets::new())?;
-    if is_applied(core.engine(), &items) {
+    let commands: Vec<Command> = items.iter().map(|item| item.command.clone()).collect();
+    core.see_to_demo(commands.clone());
+    if !core.serves() || definitions::is_applied(core.engine(), &commands) {
         return Ok(());
     }
-    let commands = items.iter().map(|item| item.command.clone()).collect();
+    // Where the lead is lost meanwhile, the next leader sees to it.
     let outcomes = core.execute(commands).unwrap_or_else(|fault| abort(&fault));
     for (item, outcome) in items.iter().zip(outcomes) {
         // A start that was killed in between has applied a part.
@@ -346,12 +343,6 @@ fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Resu
         }
     }
     Ok(())
-}
-
-/// Commands are executed in order, so the last deposit tells of all. What operators changed since stays as it is.
-fn is_applied(engine: &Engine, items: &[Item]) -> bool {
-    let Some(Command::Deposit(last)) = items.last().map(|item| &item.command) else { return false };
-    engine.accounts().any(|account| account.account == last.account && account.credits.0 > 0)
 }
 
 fn refuse_public_demo(config: &Config) -> Result<(), NodeFault> {
