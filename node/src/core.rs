@@ -144,6 +144,11 @@ impl Core {
         self.replica.engine()
     }
 
+    /// Whether nothing was ever written to the log.
+    pub(crate) fn has_no_log(&self) -> bool {
+        self.replica.status().index_last.0 == 0
+    }
+
     /// Lets clients in.
     pub(crate) fn open(&mut self) {
         self.is_open = true;

@@ -32,6 +32,19 @@ pub(crate) struct Members {
     index_committed: u64,
     elections: ElectionCounts,
     pub(crate) members: Vec<MemberLine>,
+    /// Nodes that this one calls, because its file says so or they have called, and that are no members by its log.
+    strangers: Vec<StrangerLine>,
+}
+
+/// A node that is called and is no member.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrangerLine {
+    node: u64,
+    address: String,
+    connected: bool,
+    /// Why it could not be connected to, or the connection was lost, last; until it is connected.
+    fault: Option<String>,
 }
 
 /// Elections that the node has seen since its start.
@@ -116,6 +129,8 @@ pub(crate) struct MemberLine {
     pub(crate) rtt_us: Option<u64>,
     /// Messages to it that found no room or no connection.
     messages_dropped: Option<u64>,
+    /// Why it could not be connected to, or the connection was lost, last; until it is connected.
+    fault: Option<String>,
 }
 
 /// What an operator asks of the cluster.
@@ -206,9 +221,19 @@ impl Members {
                     .and_then(|peer| peer.rtt)
                     .map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
                 messages_dropped: peer.map(|peer| peer.dropped),
+                fault: peer.and_then(|peer| peer.fault.clone()),
             }
         };
+        let members: Vec<MemberLine> = replica.members().into_iter().map(line).collect();
+        let is_stranger = |peer: &&PeerReport| members.iter().all(|member| member.node != peer.node.0);
+        let strangers = peers.iter().filter(is_stranger).map(|peer| StrangerLine {
+            node: peer.node.0,
+            address: peer.address.clone(),
+            connected: peer.connected,
+            fault: peer.fault.clone(),
+        });
         Self {
+            strangers: strangers.collect(),
             node: status.node.0,
             role: role_name(status.role).to_owned(),
             term: status.term.0,
@@ -216,7 +241,7 @@ impl Members {
             index_last: status.index_last.0,
             index_committed: status.index_committed.0,
             elections: status.elections.into(),
-            members: replica.members().into_iter().map(line).collect(),
+            members,
         }
     }
 
@@ -278,6 +303,14 @@ impl Members {
                 member.node, member.role
             )
             .unwrap_or_default();
+            if let Some(fault) = &member.fault {
+                writeln!(text, "          not connected: {fault}").unwrap_or_default();
+            }
+        }
+        for StrangerLine { node, address, connected, fault } in &self.strangers {
+            let connected = if *connected { "connected" } else { "not connected" };
+            let fault = fault.as_ref().map_or(String::new(), |fault| format!(": {fault}"));
+            writeln!(text, "node {node:<4} no member, {address}, {connected}{fault}").unwrap_or_default();
         }
         print(&text)
     }

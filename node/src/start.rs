@@ -95,6 +95,9 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let stopping = Arc::new(AtomicBool::new(false));
     let (mut core, fixed) =
         assemble(disk, &config, connections_max, &args.data, (folder, demo), clock, &stopping)?;
+    if folder == Folder::Replica && !config.from_file && core.has_no_log() {
+        return Err(never_begun(&args.data));
+    }
     let seq_of_snapshot = core.engine().seq_applied().0;
     if !core.wait_until_ready(&stopping).unwrap_or_else(|fault| abort(&fault)) {
         return leave(&args.data);
@@ -315,6 +318,15 @@ fn unconnected(dir: &Path, what: &str) -> NodeFault {
     let dir = dir.display();
     NodeFault::Usage(format!(
         "{dir} holds {what}, and no listen.peers is configured: give its own file with --config"
+    ))
+}
+
+/// Without a file a folder becomes a demo: one that `sicil init` has made is meant for something else.
+fn never_begun(dir: &Path) -> NodeFault {
+    let dir = dir.display();
+    NodeFault::Usage(format!(
+        "{dir} holds a node that has never begun: give its own file with --config. Only an empty folder becomes a demo; if a demo was \
+         killed at its very first start, remove {dir}"
     ))
 }
 
