@@ -16,14 +16,21 @@ use crate::peers::PeerReport;
 use crate::status::role_name;
 use crate::{AddMemberArgs, MembersArgs, RemoveMemberArgs, ReplaceMemberArgs, TransferArgs, print};
 
+/// The role of a node that is a member no more.
+pub(crate) const REMOVED: &str = "removed";
+/// What there is to say about it.
+pub(crate) const REMOVED_LINE: &str = "this node was removed from the cluster: it takes part in nothing, and never comes back under its id; stop it";
+
 /// The cluster, as one node knows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Members {
     /// The node that says so.
     node: u64,
-    /// `leader`, `follower` or `candidate`.
+    /// `leader`, `follower`, `candidate` or `removed`.
     role: String,
+    /// Whether the node is a member no more, by its own log or by the word of others who refuse it.
+    pub(crate) removed: bool,
     term: u64,
     /// Who leads, if that is known.
     pub(crate) leader: Option<u64>,
@@ -113,7 +120,7 @@ impl fmt::Display for ElectionCounts {
 #[serde(deny_unknown_fields)]
 pub(crate) struct MemberLine {
     pub(crate) node: u64,
-    /// `voter`, `learner`, or `leaving`: a voter whose replacement is under way.
+    /// `voter`, `learner`, or `leaving`: a voter whose replacement is under way. `removed`: this node itself, whose log does not say so yet.
     role: String,
     /// The last entry on its disk; the leader alone knows, once it has heard it.
     index_durable: Option<u64>,
@@ -195,6 +202,8 @@ impl Members {
         peers: &[PeerReport],
         own_fix: &str,
     ) -> Self {
+        let removed =
+            replica.membership().is_removed(status.node) || peers.iter().any(|peer| peer.has_removed_us);
         let line = |member: Member| {
             let peer = peers.iter().find(|peer| peer.node == member.node);
             // Who is silent since this node leads has not said yet how far it is.
@@ -203,6 +212,7 @@ impl Members {
             MemberLine {
                 node: member.node.0,
                 role: match member.role {
+                    _ if removed && member.node == status.node => REMOVED.to_owned(),
                     MemberRole::Voter => "voter".to_owned(),
                     MemberRole::Learner => "learner".to_owned(),
                     MemberRole::Leaving => "leaving".to_owned(),
@@ -235,7 +245,8 @@ impl Members {
         Self {
             strangers: strangers.collect(),
             node: status.node.0,
-            role: role_name(status.role).to_owned(),
+            role: if removed { REMOVED } else { role_name(status.role) }.to_owned(),
+            removed,
             term: status.term.0,
             leader: replica.leader().map(|leader| leader.0),
             index_last: status.index_last.0,
@@ -286,6 +297,9 @@ impl Members {
             "term {}, leader {leader}; node {}, {}, has entries up to {}, committed up to {}\n{}\n",
             self.term, self.node, self.role, self.index_last, self.index_committed, self.elections
         );
+        if self.removed {
+            writeln!(text, "REMOVED   {REMOVED_LINE}").unwrap_or_default();
+        }
         let or_dash = |value: Option<String>| value.unwrap_or("-".to_owned());
         for member in &self.members {
             let lag = or_dash(member.lag_entries.map(|lag| lag.to_string()));

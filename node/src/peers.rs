@@ -151,6 +151,8 @@ pub(crate) struct PeerReport {
     pub(crate) dropped: u64,
     /// Why the last attempt to connect failed, until one succeeds.
     pub(crate) fault: Option<String>,
+    /// Whether it has refused this node, when it was called last, as one that was removed from the cluster.
+    pub(crate) has_removed_us: bool,
     /// Where it takes FIX clients, by its last word, if that is reached from here.
     pub(crate) fix: Option<SocketAddr>,
 }

@@ -8,7 +8,7 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use replicas::{StageLatencies, Status};
 use tokio::sync::watch;
 
-use crate::members::Members;
+use crate::members::{Members, REMOVED_LINE};
 use crate::metrics::{Counters, Latencies};
 use crate::status::{Fixed, Published, Watch};
 
@@ -110,7 +110,13 @@ impl Publisher {
             self.copied_at = now;
         }
         self.next = now.plus(INTERVAL_NANOS);
-        log_changes(&self.to.borrow().replica, &status);
+        {
+            let before = self.to.borrow();
+            log_changes(&before.replica, &status);
+            if members.removed && !before.is_removed() {
+                tracing::error!("{REMOVED_LINE}");
+            }
+        }
         self.log_progress(now, &status);
         self.to.send_replace(Arc::new(Published {
             published: now,

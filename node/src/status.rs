@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::fault::NodeFault;
-use crate::members::{ElectionCounts, Members};
+use crate::members::{ElectionCounts, Members, REMOVED, REMOVED_LINE};
 use crate::metrics::{Counters, Latencies, Stage};
 
 /// The hot thread's latest word.
@@ -94,6 +94,8 @@ impl Published {
             Some("the process is stopping")
         } else if replica.serving {
             None
+        } else if self.is_removed() {
+            Some("nothing: the node was removed from the cluster")
         } else if replica.halted.is_some() {
             Some("the engine halted: an operator has to decide")
         } else if self.read_only() {
@@ -107,7 +109,7 @@ impl Published {
         };
         Readiness {
             ready: waits_for.is_none(),
-            role: role_name(replica.role),
+            role: self.role(),
             leader: self.leader(),
             leader_fix: self.leader_fix(),
             lag_entries: self.lag_entries(),
@@ -120,6 +122,15 @@ impl Published {
     /// Committed entries that are not applied.
     pub(crate) fn lag_entries(&self) -> u64 {
         self.replica.index_committed.0.saturating_sub(self.replica.index_applied.0)
+    }
+
+    /// Whether the node is known to be a member no more.
+    pub(crate) fn is_removed(&self) -> bool {
+        self.members.as_ref().is_some_and(|members| members.removed)
+    }
+
+    fn role(&self) -> &'static str {
+        if self.is_removed() { REMOVED } else { role_name(self.replica.role) }
     }
 
     fn leader(&self) -> Option<u64> {
@@ -161,7 +172,7 @@ impl Published {
             http: self.fixed.http.clone(),
             cluster: format!("{:032x}", replica.cluster.0),
             node: replica.node.0,
-            role: role_name(replica.role).to_owned(),
+            role: self.role().to_owned(),
             serving: replica.serving && !self.stopping,
             leader: self.leader(),
             leader_fix: self.leader_fix(),
@@ -409,6 +420,9 @@ impl fmt::Display for Shown {
             report.node, report.cluster, report.version, report.pid
         )?;
         writeln!(f, "role      {}, term {}, {serving}", report.role, report.term)?;
+        if report.role == REMOVED {
+            writeln!(f, "REMOVED   {REMOVED_LINE}")?;
+        }
         let leader = report.leader.map_or("none known".to_owned(), |leader| format!("node {leader}"));
         let fix = report.leader_fix.as_deref().unwrap_or("not reached from here");
         writeln!(f, "leader    {leader}, fix {fix}")?;

@@ -20,7 +20,7 @@ use super::{Lane, identity, line};
 
 /// Codes with which a connection is closed, for who reads the other end's log.
 const UNKNOWN_NODE: u32 = 1;
-const REMOVED_NODE: u32 = 4;
+pub(super) const REMOVED_NODE: u32 = 4;
 pub(super) const WRONG_HELLO: u32 = 2;
 pub(super) const WRONG_LENGTH: u32 = 3;
 pub(super) const OTHER_FOUNDERS: u32 = 5;
@@ -127,16 +127,12 @@ async fn let_in(endpoints: &Endpoints, own: Greeting, incoming: Incoming) -> Res
         }
     };
     let slot = endpoints.slots().get(&node).cloned();
-    let Some(slot) = slot else {
-        if endpoints.membership().is_removed(node) {
-            connection.close(REMOVED_NODE.into(), b"this node was removed from the cluster");
-            return Err(Breach::Removed(node));
-        }
+    if slot.is_none() && !endpoints.membership().is_removed(node) {
         // It may be a member that our log has yet to tell us of, from this very node perhaps: it is called back.
         endpoints.announce(node, connection.remote_address());
         connection.close(UNKNOWN_NODE.into(), b"not known yet: call again");
         return Err(Breach::Unknown(node));
-    };
+    }
     let (mut answer, mut stream) = connection.accept_bi().await?;
     let mut hello = [0; HELLO_BYTES];
     stream.read_exact(&mut hello).await?;
@@ -150,6 +146,11 @@ async fn let_in(endpoints: &Endpoints, own: Greeting, incoming: Incoming) -> Res
         connection.close(OTHER_FOUNDERS.into(), breach.to_string().as_bytes());
         return Err(Breach::Founders(node, breach));
     }
+    // Of a cluster that began with others it is no removed member, whatever its id.
+    let Some(slot) = slot else {
+        connection.close(REMOVED_NODE.into(), b"this node was removed from the cluster");
+        return Err(Breach::Removed(node));
+    };
     let Some(lane) = Lane::ALL.get(usize::from(lane)).copied() else {
         connection.close(WRONG_HELLO.into(), b"no such lane");
         return Err(Breach::Lane(lane));

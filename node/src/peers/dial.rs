@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use quinn::{ClientConfig, Connection, ConnectionError, SendStream, WriteError};
+use quinn::{ClientConfig, Connection, ConnectionError, SendStream, VarInt, WriteError};
 use tokio::sync::{mpsc, watch};
 
 use super::Lane;
-use super::accept::OTHER_FOUNDERS;
+use super::accept::{OTHER_FOUNDERS, REMOVED_NODE};
 use super::endpoint::{Complaints, Endpoints};
 use super::greeting::{Greeting, OtherFounders, WELCOME_BYTES};
 use super::slot::{LaneState, Parcel, Seen, Slot};
@@ -58,6 +58,7 @@ pub(super) async fn keep_connected(
             Ok(link) => {
                 let state = slot.lane(lane);
                 slot.set_fault(None);
+                slot.has_removed_us.store(false, Ordering::Release);
                 slot.set_fix(link.greeting.reachable_fix(link.connection.remote_address().ip()));
                 note_instance(&slot, link.greeting.instance);
                 // What was left over from the connection before is too old to be of use.
@@ -115,7 +116,13 @@ async fn connect(
     let time_max = endpoints.handshake_time();
     let attempt = greet(endpoints, address, (client, greeting), lane);
     match tokio::time::timeout(time_max, attempt).await {
-        Ok(link) => link,
+        Ok(Ok(link)) => Ok(link),
+        Ok(Err(refusal)) => {
+            if refusal.as_removed {
+                slot.has_removed_us.store(true, Ordering::Release);
+            }
+            Err(refusal.why)
+        }
         Err(_) => Err(format!("no answer within {} ms", time_max.as_millis())),
     }
 }
@@ -134,10 +141,10 @@ async fn greet(
     address: SocketAddr,
     (client, own): (ClientConfig, Greeting),
     lane: Lane,
-) -> Result<Link, String> {
+) -> Result<Link, Refusal> {
     let connecting = endpoints.endpoint.connect_with(client, address, HOST);
-    let connection = connecting.map_err(|error| error.to_string())?.await.map_err(|error| why(&error))?;
-    let (mut stream, mut answer) = connection.open_bi().await.map_err(|error| why(&error))?;
+    let connection = connecting.map_err(|error| error.to_string())?.await.map_err(Refusal::by)?;
+    let (mut stream, mut answer) = connection.open_bi().await.map_err(Refusal::by)?;
     let hello = own.hello(lane.code());
     let mut welcome = [0; WELCOME_BYTES];
     let greeted = match stream.write_all(&hello).await {
@@ -146,17 +153,40 @@ async fn greet(
     };
     match (greeted, connection.close_reason()) {
         (Ok(()), _) => {
-            let greeting = Greeting::read(&welcome).ok_or("its welcome is none")?;
+            let greeting = Greeting::read(&welcome).ok_or("its welcome is none".to_owned())?;
             if greeting.founders != own.founders {
                 let fault = OtherFounders { expected: own.founders, found: greeting.founders };
                 connection.close(OTHER_FOUNDERS.into(), fault.to_string().as_bytes());
-                return Err(fault.to_string());
+                return Err(fault.to_string().into());
             }
             Ok(Link { connection, stream, greeting })
         }
         // Why the connection ended says more than that the stream did.
-        (Err(_), Some(reason)) => Err(why(&reason)),
-        (Err(fault), None) => Err(fault),
+        (Err(_), Some(reason)) => Err(Refusal::by(reason)),
+        (Err(fault), None) => Err(fault.into()),
+    }
+}
+
+/// Why an attempt failed.
+struct Refusal {
+    why: String,
+    /// The peer says that this node is a member no more.
+    as_removed: bool,
+}
+
+impl Refusal {
+    fn by(error: ConnectionError) -> Self {
+        let as_removed = matches!(
+            &error,
+            ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(REMOVED_NODE)
+        );
+        Self { why: why(&error), as_removed }
+    }
+}
+
+impl From<String> for Refusal {
+    fn from(why: String) -> Self {
+        Self { why, as_removed: false }
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) struct Slot {
     lanes: [LaneState; 2],
     /// Set when a connection was lost or could not be made.
     pub(super) unreachable: AtomicBool,
+    /// The peer refuses this node as one that was removed.
+    pub(super) has_removed_us: AtomicBool,
     /// Tells who dials that the peer is alive, and whether it is another process than before.
     pub(super) seen: watch::Sender<Seen>,
     fault: Mutex<Option<String>>,
@@ -64,6 +66,7 @@ impl Slot {
             address,
             lanes: arrivals.map(LaneState::new),
             unreachable: AtomicBool::new(false),
+            has_removed_us: AtomicBool::new(false),
             seen: watch::Sender::new(Seen::default()),
             fault: Mutex::new(None),
             fix: Mutex::new(None),
@@ -115,6 +118,7 @@ impl Slot {
             bytes_in: sum(|lane| &lane.bytes_in),
             dropped: sum(|lane| &lane.dropped),
             fault: lock(&self.fault).clone(),
+            has_removed_us: self.has_removed_us.load(Ordering::Acquire),
             fix: self.fix(),
         }
     }

@@ -270,7 +270,9 @@ fn who_calls_before_the_log_tells_of_it_is_called_back_and_who_was_removed_is_no
     let two = authority.start(2, socket(), &[(1, first_at)]);
     for removed in [&two, &four] {
         until(|| removed.report()[0].fault.as_ref().is_some_and(|said| said.contains("was removed")));
+        assert!(removed.report()[0].has_removed_us);
     }
+    assert!(!six.report()[0].has_removed_us, "it is not known yet, which is another matter");
     first.call_back(MonoNanos(0));
     assert_eq!(first.report().iter().map(|peer| peer.node.0).collect::<Vec<_>>(), [6]);
 }

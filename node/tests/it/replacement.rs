@@ -147,8 +147,15 @@ fn a_dead_node_is_replaced_by_following_the_manual() {
     returned.arg(cluster.data(2)).arg("--config").arg(cluster.config(2));
     let mut returned = Returned(returned.stderr(Stdio::piped()).spawn().unwrap());
     let mut log = BufReader::new(returned.0.stderr.take().unwrap()).lines();
-    assert!(log.any(|line| line.unwrap().contains("this node was removed from the cluster")));
+    assert!(log.any(|line| line.unwrap().contains("takes part in nothing")));
     assert_eq!(members(&cluster.data(0))["term"], term);
+    let shown = members(&cluster.data(2));
+    assert_eq!((&shown["role"], &shown["removed"]), (&"removed".into(), &true.into()), "{shown:#}");
+    let own = shown["members"].as_array().unwrap().iter().find(|member| member["node"] == 3);
+    assert!(own.is_none_or(|own| own["role"] == "removed"), "{shown:#}");
+    let (code, shown, err) = run(sicil(["status", "--data"]).arg(cluster.data(2)));
+    assert_eq!(code, 0, "{err}");
+    assert!(shown.contains("role      removed") && shown.contains("REMOVED   this node"), "{shown}");
 
     // The new one counts: with it, the cluster survives the end of its leader.
     order(&mut client, &cluster, "with-the-new-node");
