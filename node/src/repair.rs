@@ -29,7 +29,8 @@ const SLEEP_NANOS_MAX: u64 = 5 * NANOS_PER_MILLI;
 /// Between two reports to operators.
 const PUBLISH_NANOS: u64 = 50 * NANOS_PER_MILLI;
 
-/// Brings back from the others what the journal of `disk` in `dir` has lost, however long it takes; it can be opened then.
+/// Brings back from the others what the journal of `disk` in `dir` has lost, however long it takes; it can be opened then. Also says
+/// what was damaged, and what has come.
 ///
 /// # Errors
 /// [`NodeFault::Recovery`] if it cannot be repaired from entries of others, or the disk fails.
@@ -40,7 +41,7 @@ pub(crate) fn run(
     (peers, sockets): (&mut Peers, &mut Sockets),
     (outside, fixed): (&Outside, &Fixed),
     clock: Clock,
-) -> Result<FileDisk, NodeFault> {
+) -> Result<(FileDisk, String), NodeFault> {
     let node = NodeId(config.node_id.value);
     let others = config.peers.iter().map(|peer| peer.id).filter(|id| *id != node).collect();
     let refused = |report: String| NodeFault::Recovery { dir: dir.to_owned(), report };
@@ -83,10 +84,10 @@ pub(crate) fn run(
             }
         }
         if repair.is_done() {
-            let entries_fetched = repair.status().entries_fetched;
-            tracing::warn!(entries_fetched, "the journal is repaired, and the start goes on");
+            let outcome = report(&repair, peers).outcome();
+            tracing::warn!(outcome, "the journal is repaired, and the start goes on");
             desk.abort();
-            return Ok(repair.into_disk());
+            return Ok((repair.into_disk(), outcome));
         }
         if !worked {
             let nanos = repair.next_deadline().since(now).min(SLEEP_NANOS_MAX);

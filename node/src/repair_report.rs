@@ -36,6 +36,8 @@ pub(crate) struct RepairReport {
     target: Option<u64>,
     entries_fetched: u64,
     snapshot: Option<Coming>,
+    /// The snapshot that has taken the place of what was lost.
+    adopted: Option<Adopted>,
     /// What it waits for, if no row applies.
     waits_for: Option<String>,
     /// Whom it asks.
@@ -59,6 +61,14 @@ struct Coming {
     node: u64,
     index: u64,
     missing_bytes: u64,
+}
+
+/// A snapshot of another node that the log, or the state, goes on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Adopted {
+    node: u64,
+    index: u64,
 }
 
 /// Another node.
@@ -108,6 +118,7 @@ impl RepairReport {
             snapshot: status.snapshot.as_ref().map(|SnapshotStatus { source, index, missing_bytes }| {
                 Coming { node: source.0, index: index.0, missing_bytes: *missing_bytes }
             }),
+            adopted: status.adopted.map(|(source, index)| Adopted { node: source.0, index: index.0 }),
             waits_for: status.row.is_none().then(|| status.wait.to_string()),
             asks: asks.collect(),
         }
@@ -121,6 +132,15 @@ impl RepairReport {
         };
         let missing = self.missing.as_ref().map_or("no entries are missing".to_owned(), ToString::to_string);
         format!("the journal is being repaired: {}, {missing}; {outcome}", self.damage)
+    }
+
+    /// What was damaged, and what has come from others, once it is done.
+    pub(crate) fn outcome(&self) -> String {
+        let Self { damage, entries_fetched, .. } = self;
+        let adopted = self.adopted.as_ref().map_or(String::new(), |Adopted { node, index }| {
+            format!("a snapshot behind entry {index} was adopted from node {node}, ")
+        });
+        format!("{damage}: {adopted}{entries_fetched} entries were fetched from other nodes")
     }
 
     /// One line of JSON.

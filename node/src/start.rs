@@ -160,13 +160,14 @@ fn assemble(
             None => None,
         },
         writer: disk.writer(),
+        repairs: Vec::new(),
     });
     let sockets = Sockets::new(fix, connections_max);
     let (mut sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
-    let (again, mut peers) = (disk.beside(), None);
+    let (again, mut peers, mut repairs) = (disk.beside(), None, Vec::new());
     let mut opened = open_replica(disk, config, dir, folder, demo);
     // Entries may be missing, and then the state that they go on from.
     while let Err(NodeFault::Damaged { .. }) = &opened {
@@ -175,7 +176,9 @@ fn assemble(
         }
         let Some(peers) = &mut peers else { break };
         let network = (peers, &mut sockets);
-        let mut disk = repair::run(again.beside(), dir, config, network, (&outside, &fixed), clock)?;
+        let (mut disk, outcome) =
+            repair::run(again.beside(), dir, config, network, (&outside, &fixed), clock)?;
+        repairs.push(outcome);
         disk.set_waker(Arc::new(ringer(&bell)));
         opened = open_replica(disk, config, dir, folder, demo);
     }
@@ -188,6 +191,7 @@ fn assemble(
     if let Some(socket) = peer_socket {
         peers = Some(start_peers(socket, config, fix_address, &bell)?);
     }
+    let fixed = Arc::new(Fixed { repairs, ..Fixed::clone(&fixed) });
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
     let (desk, questions) = Desk::new(status.clone(), ringer(&bell));
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;

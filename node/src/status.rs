@@ -56,6 +56,8 @@ pub(crate) struct Fixed {
     pub(crate) peers: Option<String>,
     /// The writer in use, which may be another than the one asked for.
     pub(crate) writer: WriterKind,
+    /// What this start had to have brought back from others, in order.
+    pub(crate) repairs: Vec<String>,
 }
 
 /// Answer of `/ready`.
@@ -207,6 +209,7 @@ impl Published {
                     .map(|damage| format!("{} from byte {}", damage.file, damage.offset))
                     .collect(),
                 outbox_fault: replica.outbox_fault.as_ref().map(ToString::to_string),
+                repairs: self.fixed.repairs.clone(),
                 outputs_replayed: replica.outputs_were_missing.is_some(),
             },
             latency: stages.collect(),
@@ -313,6 +316,8 @@ struct DiskReport {
     outbox_damage: Vec<String>,
     /// Why outputs could not be read when a client or another node asked last: restart the node.
     outbox_fault: Option<String>,
+    /// What of the journal was damaged at this start, and what has come from other nodes in its place.
+    repairs: Vec<String>,
     /// Whether outputs were gone at the start, so that everything was replayed to have them again.
     outputs_replayed: bool,
 }
@@ -395,6 +400,9 @@ impl fmt::Display for DiskReport {
             (Some(fault), _) => writeln!(f, "snapshot  FAILED: {fault}")?,
             (None, Some(index)) => writeln!(f, "snapshot  behind entry {index}")?,
             (None, None) => writeln!(f, "snapshot  none yet")?,
+        }
+        for repair in &self.repairs {
+            writeln!(f, "repaired  at the start: {repair}")?;
         }
         if let Some(fault) = &self.outbox_fault {
             writeln!(f, "outbox    UNREADABLE: {fault}; a start produces what was sent again")?;

@@ -70,6 +70,7 @@ pub struct Repair<D: Disk> {
     questions: VecDeque<(NodeId, AboutRepair)>,
     outbound: Vec<Outbound>,
     entries_fetched: u64,
+    adopted: Option<(NodeId, Index)>,
     /// Of the disk, met while a message was taken.
     fault: Option<ReadFault>,
 }
@@ -115,6 +116,8 @@ pub struct RepairStatus {
     pub entries_fetched: u64,
     /// The snapshot that is being fetched.
     pub snapshot: Option<SnapshotStatus>,
+    /// The one that was adopted: of whom, and the last entry in it.
+    pub adopted: Option<(NodeId, Index)>,
 }
 
 impl<D: Disk> Repair<D> {
@@ -155,6 +158,7 @@ impl<D: Disk> Repair<D> {
             questions: VecDeque::new(),
             outbound: Vec::new(),
             entries_fetched: 0,
+            adopted: None,
             fault: None,
         })
     }
@@ -272,6 +276,7 @@ impl<D: Disk> Repair<D> {
             heard: self.standings.keys().copied().collect(),
             entries_fetched: self.entries_fetched,
             snapshot: self.snapshot.status(),
+            adopted: self.adopted,
         }
     }
 

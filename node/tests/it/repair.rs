@@ -97,8 +97,16 @@ fn a_node_with_a_damaged_journal_is_repaired_by_the_others() {
         let mut log = BufReader::new(child.stderr.take().unwrap());
         let said = read_until(&mut log, "the journal is being repaired");
         assert!(said.contains("block") && said.contains("missing"), "{said}");
-        read_until(&mut log, "the journal is repaired");
+        let done = read_until(&mut log, "the journal is repaired");
         cluster.nodes[follower] = Some(Node::when_ready(child));
+        let repairs = status(&cluster.data(follower), &[])["disk"]["repairs"].clone();
+        let told = repairs[0].as_str().unwrap();
+        assert!(told.contains("are damaged: ") || told.contains("is in doubt: "), "{told}");
+        assert!(
+            told.ends_with(" entries were fetched from other nodes") && !told.contains(": 0 entries"),
+            "{told}"
+        );
+        assert!(done.contains(told) && repairs.as_array().unwrap().len() == 1, "{done}\n{repairs}");
         assert!(agree(&cluster).0 >= before.0);
     }
     stop_all(&mut cluster);
@@ -186,7 +194,10 @@ fn what_only_a_snapshot_has_comes_back_and_a_new_node_joins_from_one() {
     agree(&cluster);
     let data = cluster.data(follower);
     // First an entry is lost that lies before all logs begin; then the snapshot that took its place.
-    for (said, damaged) in [("a snapshot adopted", "j"), ("the state fetched", "snap")] {
+    for (said, damaged) in [
+        (": a snapshot behind entry ", "j"),
+        ("the snapshot that the log begins with is damaged or gone: a snapshot behind entry ", "snap"),
+    ] {
         assert!(cluster.nodes[follower].take().unwrap().stop().success());
         if damaged == "j" {
             pass_by(&cluster, &mut client, [leader, other]);
@@ -197,8 +208,8 @@ fn what_only_a_snapshot_has_comes_back_and_a_new_node_joins_from_one() {
         }
         let mut child = launch(&cluster, follower);
         let mut log = BufReader::new(child.stderr.take().unwrap());
-        read_until(&mut log, said);
-        read_until(&mut log, "the journal is repaired");
+        let done = read_until(&mut log, "the journal is repaired");
+        assert!(done.contains(said) && done.contains(" was adopted from node "), "{done}");
         cluster.nodes[follower] = Some(Node::when_ready(child));
         agree(&cluster);
         assert!(!files(&data, "j", ".seg.aside").is_empty(), "the log has begun anew");

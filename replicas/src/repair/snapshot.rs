@@ -265,6 +265,7 @@ impl<D: Disk> Repair<D> {
             named.map_err(ReadFault::Disk)?;
             self.snapshot.download = None;
             self.snapshot.is_placed = true;
+            self.adopted = Some((source, header.index));
             return Ok(());
         }
         if damaged.reach().is_some() {
@@ -273,10 +274,10 @@ impl<D: Disk> Repair<D> {
         if let Some(membership) = &base.membership {
             self.known.take_membership(membership);
         }
-        self.begin_anew(&header)
+        self.begin_anew(source, &header)
     }
 
-    fn begin_anew(&mut self, header: &SnapshotHeader) -> Result<(), ReplicaFault> {
+    fn begin_anew(&mut self, source: NodeId, header: &SnapshotHeader) -> Result<(), ReplicaFault> {
         let last = (header.index, header.term);
         let target = self.plan.as_ref().map(|plan| plan.target);
         // Not of another history than ours, where that cannot be; nor where it is not known how far the log has to come.
@@ -288,6 +289,7 @@ impl<D: Disk> Repair<D> {
         let is_covered = self.snapshot.lacks_state || target.0 <= last.0;
         let reach = if is_covered { last } else { target };
         self.damaged_mut().begin_anew(header, reach).map_err(ReadFault::Disk)?;
+        self.adopted = Some((source, header.index));
         self.snapshot = SnapshotFetch::default();
         self.fetch = Fetch { source: self.fetch.source, behind: BTreeSet::new(), ..Fetch::default() };
         if let Some(plan) = &mut self.plan {
