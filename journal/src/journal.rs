@@ -117,6 +117,11 @@ pub enum ReadFault {
         /// Where it lies.
         place: Place,
     },
+    /// It was whole when it was written or read, and what is kept of it in memory is not any more.
+    #[error(
+        "entry {0} is damaged in this process's memory: the disk may have it whole, and the machine's memory is to be tested"
+    )]
+    DamagedInMemory(Index),
 }
 
 /// A point in what was appended. Everything appended before it is durable once [`Journal::durable`] has reached it:

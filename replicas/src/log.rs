@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use journal::snapshot_file::{self, SnapshotHeader};
-use journal::{Disk, Journal, JournalFault, Mark, Progress};
+use journal::{Disk, Journal, JournalFault, Mark, Progress, ReadFault};
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::mutant::{Mutant, planted};
@@ -39,6 +39,8 @@ pub(crate) struct Log<D: Disk> {
     unverified: Option<Index>,
     /// A peer has found a snapshot unfit: those up to this entry are offered to nobody.
     unfit: Option<Index>,
+    /// Why Raft could not be given entries.
+    fault: Cell<Option<ReadFault>>,
 }
 
 impl<D: Disk> Log<D> {
@@ -54,6 +56,7 @@ impl<D: Disk> Log<D> {
             snapshot_wanted: Cell::new(false),
             unverified: None,
             unfit: None,
+            fault: Cell::new(None),
         }
     }
 
@@ -214,7 +217,7 @@ impl<D: Disk> Log<D> {
     }
 
     /// Seq of the next record behind what was appended.
-    pub(crate) fn next_seq(&self) -> Result<Seq, journal::ReadFault> {
+    pub(crate) fn next_seq(&self) -> Result<Seq, ReadFault> {
         next_seq(&mut self.journal.borrow_mut(), self.base_next_seq)
     }
 
@@ -224,11 +227,11 @@ impl<D: Disk> Log<D> {
         from: Index,
         to: Index,
         bytes_max: u64,
-    ) -> Result<Vec<Entry>, journal::ReadFault> {
+    ) -> Result<Vec<Entry>, ReadFault> {
         self.read(from.0, to.next().0, bytes_max)
     }
 
-    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, journal::ReadFault> {
+    fn read(&self, low: u64, high: u64, max_bytes: u64) -> Result<Vec<Entry>, ReadFault> {
         let unapplied = self.unapplied.borrow();
         if let Some(first) = unapplied.front().map(|e| e.index).filter(|first| *first <= low) {
             let mut bytes = 0;
@@ -241,13 +244,22 @@ impl<D: Disk> Log<D> {
         }
         let max_bytes = usize::try_from(max_bytes).unwrap_or(usize::MAX);
         let frames = self.journal.borrow_mut().entries(Index(low), Index(high), max_bytes)?;
-        Ok(frames.into_iter().map(|bytes| frame_entry(Bytes::from_owner(bytes))).collect())
+        let entry = |(index, bytes): (u64, _)| {
+            let entry = frame_entry(Bytes::from_owner(bytes)).filter(|entry| entry.index == index);
+            entry.ok_or(ReadFault::DamagedInMemory(Index(index)))
+        };
+        (low..).zip(frames).map(entry).collect()
+    }
+
+    /// Why Raft could not be given entries since the last call: the process must end.
+    pub(crate) fn take_fault(&self) -> Result<(), ReadFault> {
+        self.fault.take().map_or(Ok(()), Err)
     }
 }
 
 /// Seq of the next record of the log: known, unless the last thing that happened was a truncation, or a start. A log
 /// without an entry goes on behind its base.
-fn next_seq<D: Disk>(journal: &mut Journal<D>, base_next_seq: Seq) -> Result<Seq, journal::ReadFault> {
+fn next_seq<D: Disk>(journal: &mut Journal<D>, base_next_seq: Seq) -> Result<Seq, ReadFault> {
     if let Some(next_seq) = journal.log_end().next_seq {
         return Ok(next_seq);
     }
@@ -256,7 +268,7 @@ fn next_seq<D: Disk>(journal: &mut Journal<D>, base_next_seq: Seq) -> Result<Seq
         return Ok(if planted(Mutant::SeqOfBaseForgotten) { Seq(1) } else { base_next_seq });
     }
     let bytes = journal.entry(last)?;
-    let Ok(frame) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };
+    let frame = frame::Frame::read(&bytes).map_err(|_| ReadFault::DamagedInMemory(last))?;
     Ok(Seq(frame.header.first_seq.0 + u64::from(frame.header.count)))
 }
 
@@ -302,10 +314,10 @@ pub(crate) fn frame_without_records(
     buffer
 }
 
-/// The entry of a frame that the journal has verified.
-pub(crate) fn frame_entry(bytes: Bytes) -> Entry {
+/// The entry of a frame. `None`: it is none; the journal has verified it, but that was before it lay in memory.
+pub(crate) fn frame_entry(bytes: Bytes) -> Option<Entry> {
     let mut entry = Entry::default();
-    let Ok(read) = frame::Frame::read(&bytes) else { unreachable!("the journal verified it") };
+    let read = frame::Frame::read(&bytes).ok()?;
     entry.index = read.header.index.0;
     entry.term = read.header.term.0;
     match read.header.kind {
@@ -321,12 +333,7 @@ pub(crate) fn frame_entry(bytes: Bytes) -> Entry {
         | FrameKind::SnapMark
         | FrameKind::Seal => {}
     }
-    entry
-}
-
-/// raft-rs ends the process on a storage error, which is what an unreadable log asks for; the reason goes along.
-fn unavailable(fault: impl std::error::Error + Send + Sync + 'static) -> raft::Error {
-    raft::Error::Store(StorageError::Other(Box::new(fault)))
+    Some(entry)
 }
 
 impl<D: Disk> Storage for Log<D> {
@@ -347,9 +354,15 @@ impl<D: Disk> Storage for Log<D> {
         low: u64,
         high: u64,
         max_size: impl Into<Option<u64>>,
-        _context: GetEntriesContext,
+        context: GetEntriesContext,
     ) -> raft::Result<Vec<Entry>> {
-        self.read(low, high, max_size.into().unwrap_or(u64::MAX)).map_err(unavailable)
+        // On a storage error raft-rs panics, which tells an operator little. So it goes on as if there were nothing to read now, and
+        // the turn ends with the fault.
+        self.read(low, high, max_size.into().unwrap_or(u64::MAX)).or_else(|fault| {
+            self.fault.set(Some(fault));
+            let later = StorageError::LogTemporarilyUnavailable;
+            if context.can_async() { Err(raft::Error::Store(later)) } else { Ok(Vec::new()) }
+        })
     }
 
     fn term(&self, index: u64) -> raft::Result<u64> {

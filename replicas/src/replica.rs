@@ -162,6 +162,7 @@ impl<D: Disk> Replica<D> {
         self.step_fetch(now, events)?;
         self.step_outputs();
         worked |= self.step_journal(now.mono)?.submitted;
+        self.raft.store().take_fault()?;
         self.watch_lead(now.mono)?;
         self.keep_house(now.mono, !worked)?;
         Ok(worked)
@@ -341,6 +342,7 @@ impl<D: Disk> Replica<D> {
 
     pub(crate) fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {
         let mut ready = self.raft.ready();
+        self.raft.store().take_fault()?;
         let last_index = self.raft.store().journal().last_index().0;
         self.paths.take_ready(&ready, last_index, self.persisting.len());
         self.messages.append(&mut ready.take_messages());

@@ -61,7 +61,7 @@ impl Known {
         let Some(index) = Frame::read(entry).ok().filter(is_change).map(|frame| frame.header.index) else {
             return;
         };
-        let entry = frame_entry(Bytes::copy_from_slice(entry));
+        let Some(entry) = frame_entry(Bytes::copy_from_slice(entry)) else { return };
         let Ok(change) = <ConfChangeV2 as protobuf::Message>::parse_from_bytes(&entry.data) else { return };
         let addresses = read_addresses(&change.context).unwrap_or_default();
         let address = |node: NodeId| addresses.iter().find(|(of, _)| *of == node).map(|(_, at)| at.as_str());

@@ -234,7 +234,7 @@ impl Cluster {
             let ahead_ms = self.ahead_ms.get(node).copied().unwrap_or(0);
             let now = Now { wall: at(self.millis.saturating_add_signed(ahead_ms)).wall, ..at(self.millis) };
             if let Err(fault) = replica.step(now, self.events.entry(*node).or_default()) {
-                let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. });
+                let is_wrong = matches!(fault, ReplicaFault::Quarantined { .. } | ReplicaFault::Read(_));
                 assert!(is_wrong || self.besides[node].has_failed(), "{fault}");
                 ended.push(*node);
                 if is_wrong {

@@ -25,6 +25,8 @@ pub(crate) enum Mood {
     Full,
     /// Blocks that are submitted are not answered.
     Hangs,
+    /// What is read of the journal is not what was written.
+    Garbles,
 }
 
 impl Crashing {
@@ -75,7 +77,11 @@ impl Disk for Crashing {
         buf: &mut [u8],
         source: ReadFrom,
     ) -> Result<usize, DiskFault> {
-        self.inner.read(file, offset, buf, source)
+        let read = self.inner.read(file, offset, buf, source)?;
+        if self.mood.get() == Mood::Garbles && file.dir == Dir::Journal && read > 0 {
+            buf[read / 2] ^= 1;
+        }
+        Ok(read)
     }
 
     fn write_at(&mut self, file: &FileRef, offset: u64, bytes: &[u8]) -> Result<(), DiskFault> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use journal::segment::SegmentName;
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
-use journal::{Dir, Disk, FileRef, Refusal};
+use journal::{Dir, Disk, FileRef, ReadFault, Refusal};
 use protocol::commands::{DefineSession, SessionLogon, SessionTestRequest};
 use protocol::hash::Hash;
 use protocol::record::RecordHeader;
@@ -13,8 +13,10 @@ use protocol::{
     CancelOnDisconnect, ClientId, ClusterId, EventBody, FirmId, Generation, Index, MonoNanos, OutSeq,
     RequestNumber, Seq, SessionEpoch, SessionId, SessionProtocol, Strictness, Text,
 };
-use replicas::{Options, Replica, SnapshotPolicy, StartFault};
+use replicas::{Options, Replica, ReplicaFault, SnapshotPolicy, StartFault};
 
+use super::cluster::Cluster;
+use super::crashing::Mood;
 use super::{
     IDENTITY, define_assets, folder, genesis, journal_options, open, open_disk, options, replies, run,
 };
@@ -274,4 +276,34 @@ fn a_snapshot_whose_outputs_are_gone_is_passed_over_for_the_older_one_and_then_f
     assert_eq!(start(at_older - 1), (None, true));
     assert_eq!(start(0), (None, true));
     assert_eq!(start(at_newer), (Some(newer), false));
+}
+
+/// raft-rs panics where its storage fails: what an operator reads has to say more.
+#[test]
+fn an_entry_that_cannot_be_read_ends_a_replica_with_the_reason() {
+    let mut cluster = Cluster::new("start-garbled", &[1, 2, 3]);
+    cluster.define(1, 10);
+    cluster.stop(3);
+    cluster.define(11, 20);
+    // Nothing is in the memory of the next life.
+    for node in [1, 2] {
+        cluster.stop(node);
+        cluster.open(node);
+    }
+    let leader = cluster.leader();
+    cluster.agree(20);
+    cluster.besides[&leader].set_mood(Mood::Garbles);
+    // It asks for what it lacks.
+    cluster.open(3);
+    cluster.until("the leader has ended", |cluster| cluster.ended.contains_key(&leader));
+    let fault = &cluster.ended[&leader];
+    assert!(matches!(fault, ReplicaFault::Read(ReadFault::Damaged { .. })), "{fault}");
+
+    // And one that has to apply what it cannot read.
+    cluster.stop(3);
+    cluster.open(3);
+    cluster.besides[&3].set_mood(Mood::Garbles);
+    cluster.until("the other has ended", |cluster| cluster.ended.contains_key(&3));
+    let fault = &cluster.ended[&3];
+    assert!(matches!(fault, ReplicaFault::Read(ReadFault::Damaged { .. })), "{fault}");
 }
