@@ -14,8 +14,10 @@ use crate::replica::Replica;
 
 /// For so long there has to be no room.
 const FULL_NANOS: u64 = 200 * NANOS_PER_MILLI;
-/// Between two offers for want of room.
+/// Between two offers for want of room, or of an outbox.
 const OFFER_NANOS: u64 = 1_000 * NANOS_PER_MILLI;
+/// Between two rounds of offers of a leader that can do all but read its outbox: while one is under way it takes nothing.
+const OFFER_AGAIN_NANOS: u64 = 60_000 * NANOS_PER_MILLI;
 /// What one turn counts for the disk at most: while the process stood still, the disk did not.
 const TURN_NANOS_MAX: u64 = 20 * NANOS_PER_MILLI;
 
@@ -28,6 +30,8 @@ pub enum LeadEnd {
     DiskSilent,
     /// No room for further commands.
     NoRoom,
+    /// Outputs that are kept cannot be read.
+    OutboxUnreadable,
     /// The own clock is far from what a majority agrees on.
     ClockOutside,
     /// No majority of the voters' clocks agrees.
@@ -42,10 +46,11 @@ pub enum LeadEnd {
 
 impl LeadEnd {
     /// All of them, each at its place in [`Elections::ends`](crate::Elections::ends).
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ordered,
         Self::DiskSilent,
         Self::NoRoom,
+        Self::OutboxUnreadable,
         Self::ClockOutside,
         Self::ClocksDisagree,
         Self::NotAMember,
@@ -60,6 +65,7 @@ impl LeadEnd {
             Self::Ordered => "ordered",
             Self::DiskSilent => "disk_silent",
             Self::NoRoom => "no_room",
+            Self::OutboxUnreadable => "outbox_unreadable",
             Self::ClockOutside => "clock_outside",
             Self::ClocksDisagree => "clocks_disagree",
             Self::NotAMember => "not_a_member",
@@ -75,6 +81,7 @@ impl fmt::Display for LeadEnd {
             Self::Ordered => "an operator ordered it",
             Self::DiskSilent => "its disk did not answer a write in time",
             Self::NoRoom => "its disk has no room for further commands",
+            Self::OutboxUnreadable => "what clients were sent cannot be read from its outbox",
             Self::ClockOutside => "its clock is far from what a majority agrees on",
             Self::ClocksDisagree => "no majority of the voters' clocks agrees",
             Self::NotAMember => "it was removed from the cluster",
@@ -129,6 +136,7 @@ impl<D: Disk> Replica<D> {
             return Ok(());
         }
         self.watch_room(now);
+        self.watch_outbox(now);
         self.watch_disk()
     }
 
@@ -156,6 +164,16 @@ impl<D: Disk> Replica<D> {
             self.handover.next_offer = now.plus(OFFER_NANOS);
             self.give_lead_away(LeadEnd::NoRoom);
         }
+    }
+
+    /// A client whose outputs cannot be read is served by no life of this process, where another replica may have them whole.
+    fn watch_outbox(&mut self, now: MonoNanos) {
+        if self.outbox_fault.is_none() || now < self.handover.next_offer {
+            return;
+        }
+        self.give_lead_away(LeadEnd::OutboxUnreadable);
+        let is_left = self.best_successor().is_some();
+        self.handover.next_offer = now.plus(if is_left { OFFER_NANOS } else { OFFER_AGAIN_NANOS });
     }
 
     /// Whether the disk has no room for further commands.

@@ -608,7 +608,8 @@ impl<D: Disk> Replica<D> {
             // Followers do not propose: a client's command enters through the leader's sequencer, or not at all.
             return Ok(());
         }
-        if kind == MessageType::MsgTimeoutNow && (!self.clock.is_fit() || self.is_full()) {
+        let is_hindered = !self.clock.is_fit() || self.is_full() || self.outbox_fault.is_some();
+        if kind == MessageType::MsgTimeoutNow && is_hindered {
             // Who gives the lead away leads on when nobody takes it, and offers it to the next.
             return Ok(());
         }

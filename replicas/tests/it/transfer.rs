@@ -6,7 +6,7 @@ use journal::snapshot_file;
 use protocol::commands::SessionTestRequest;
 use protocol::submit::Submit;
 use protocol::{Index, MonoNanos, NodeId, OutSeq, SessionEpoch, Text};
-use replicas::{MemberChange, Options, SnapshotPolicy};
+use replicas::{LeadEnd, MemberChange, Options, OutboxFault, SnapshotPolicy};
 
 use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
 use super::repair::copy;
@@ -293,4 +293,56 @@ fn a_crash_at_any_operation_of_the_disk_ends_in_the_old_log_or_the_new() {
         [1, 2, 3].iter().for_each(|node| cluster.stop(*node));
     }
     assert!(old > 10 && new > 3 && begun_alone > 0, "{old} {new} {begun_alone}");
+}
+
+/// The files that hold what was sent are spoiled in the middle, behind the back of the process.
+fn spoil_outbox(cluster: &Cluster, node: u64) {
+    for file in std::fs::read_dir(cluster.folder(node).join("outbox")).unwrap() {
+        let path = file.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        let half = bytes.iter().rposition(|byte| *byte != 0).unwrap() / 2;
+        bytes[half..half + 600].fill(0xff);
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
+
+/// As a gateway reads them: on from what came, until all are there.
+fn read_all(cluster: &mut Cluster, node: u64) -> Result<u64, OutboxFault> {
+    let next_out = next_out(cluster, node);
+    let replica = cluster.running.get_mut(&node).unwrap();
+    let mut next = 1;
+    while next < next_out {
+        let read =
+            replica.read_outbox(CLIENT, SessionEpoch(1), OutSeq(next), OutSeq(next_out - 1), 1 << 24)?;
+        next = read.last().unwrap().output.unwrap().out_seq.0 + 1;
+    }
+    Ok(next)
+}
+
+#[test]
+fn a_leader_that_cannot_read_its_outbox_gives_the_lead_to_one_that_can() {
+    let mut cluster = cluster("transfer-unreadable");
+    assert_eq!(cluster.leader(), 1);
+    ask(&mut cluster, 40);
+    settle(&mut cluster);
+    let all = read_all(&mut cluster, 1).unwrap();
+    // The next in the line cannot read its own either, and knows that already.
+    for node in [1, 2] {
+        spoil_outbox(&cluster, node);
+        assert!(read_all(&mut cluster, node).is_err());
+    }
+    cluster.until("the third leads", |cluster| cluster.serving() == Some(3));
+    let last_end = cluster.running[&1].status().elections.last_end;
+    assert_eq!(last_end.map(|(_, why)| why), Some(LeadEnd::OutboxUnreadable));
+    assert_eq!(read_all(&mut cluster, 3).unwrap(), all);
+
+    // Where nobody can, the leader leads on: it takes orders, and is in nobody's way for more than a moment.
+    spoil_outbox(&cluster, 3);
+    assert!(read_all(&mut cluster, 3).is_err());
+    (0..5_000).for_each(|_| cluster.tick());
+    let given_away = cluster.running[&3].status().elections.given_away;
+    assert_eq!((cluster.serving(), given_away), (Some(3), 2), "each of the others was asked once");
+    (0..30_000).for_each(|_| cluster.tick());
+    assert_eq!(cluster.running[&3].status().elections.given_away, given_away);
+    cluster.define(2, 3);
 }
