@@ -32,6 +32,7 @@ use crate::survey::{LogEnd, Place};
 use crate::{AlignedBuf, Founders};
 
 pub use adjudicate::Adjudication;
+pub(crate) use anew::ASIDE_SUFFIX;
 pub use open::{OpenReport, Opened, Refusal};
 pub use repair::{Damaged, NotTaken};
 pub use tail::EntryBytes;

@@ -15,7 +15,7 @@
 //! says as well how far the log has to come before it is whole.
 //!
 //! A segment that begins anew is therefore the first one as soon as it holds a block. What was set aside is never read
-//! again, nor removed; an operator may look at it.
+//! again by a node, nor removed; auditors read it ([`crate::reader::Reader::set_aside`]).
 
 use protocol::{Index, Seq};
 
@@ -31,7 +31,7 @@ use crate::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use crate::survey::LogEnd;
 
 /// How names of segments end that were set aside.
-const ASIDE_SUFFIX: &str = ".aside";
+pub(crate) const ASIDE_SUFFIX: &str = ".aside";
 
 impl<D: Disk> Journal<D> {
     /// Whether the log can begin anew: nothing is being written, and a segment is ready.

@@ -1,6 +1,7 @@
 //! The command line, and which of the three questions it asks.
 
 use std::ffi::OsString;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -38,6 +39,10 @@ enum Question {
 pub(crate) struct VerifyArgs {
     /// A node's data folder, or a copy of it; a folder with segments alone will do.
     pub(crate) dir: PathBuf,
+    /// Read the Nth of the logs, oldest first, that were set aside when the log began anew behind a peer's snapshot; `verify` tells of
+    /// them.
+    #[arg(long, value_name = "N")]
+    pub(crate) aside: Option<NonZeroUsize>,
     /// SEQ:HASH as an earlier `verify` printed it as `head`: the history up to there must be the same.
     #[arg(long, value_name = "SEQ:HASH")]
     pub(crate) head: Option<Head>,
@@ -61,6 +66,10 @@ pub(crate) struct VerifyArgs {
 pub(crate) struct ShowArgs {
     /// A node's data folder, or a copy of it.
     pub(crate) dir: PathBuf,
+    /// Read the Nth of the logs, oldest first, that were set aside when the log began anew behind a peer's snapshot; `verify` tells of
+    /// them.
+    #[arg(long, value_name = "N")]
+    pub(crate) aside: Option<NonZeroUsize>,
     /// First seq.
     #[arg(long, value_name = "SEQ", default_value_t = 1)]
     pub(crate) from: u64,
@@ -98,6 +107,10 @@ pub(crate) struct ShowArgs {
 pub(crate) struct StateArgs {
     /// A node's data folder, or a copy of it.
     pub(crate) dir: PathBuf,
+    /// Read the Nth of the logs, oldest first, that were set aside when the log began anew behind a peer's snapshot; `verify` tells of
+    /// them.
+    #[arg(long, value_name = "N")]
+    pub(crate) aside: Option<NonZeroUsize>,
     /// After this seq; the last one if it is not given.
     #[arg(long, value_name = "SEQ")]
     pub(crate) at: Option<u64>,

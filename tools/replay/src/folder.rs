@@ -3,6 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use journal::divergence::{self, Divergence};
@@ -69,7 +70,8 @@ pub(crate) struct SnapshotFile {
 
 /// A folder with a journal.
 pub(crate) struct Folder {
-    segments_in: PathBuf,
+    /// Logs that were set aside beside the one that is read.
+    pub(crate) set_aside: usize,
     pub(crate) reader: Reader,
     /// Whole ones, by index.
     pub(crate) snapshots: Vec<SnapshotFile>,
@@ -81,7 +83,8 @@ pub(crate) struct Folder {
 }
 
 impl Folder {
-    pub(crate) fn open(dir: &Path) -> Result<Self, OpenFault> {
+    /// The folder's log, or the `aside`th of those that were set aside in it.
+    pub(crate) fn open(dir: &Path, aside: Option<NonZeroUsize>) -> Result<Self, OpenFault> {
         let not = |why: &str| OpenFault::NotAJournal { path: dir.to_owned(), why: why.to_owned() };
         let kind = std::fs::metadata(dir).map_err(|error| not(&error.to_string()))?;
         if !kind.is_dir() {
@@ -90,6 +93,21 @@ impl Folder {
         let below = dir.join(journal::Dir::Journal.path());
         let segments_in = if below.is_dir() { below } else { dir.to_owned() };
         let snapshots_in = dir.join(journal::Dir::Snapshots.path());
+        let logs = Reader::set_aside(dir)?;
+        if let Some(wanted) = aside {
+            let Some(reader) = logs.get(wanted.get() - 1).cloned() else {
+                return Err(not(&format!(
+                    "of the logs set aside here, which are {}, none is number {wanted}",
+                    logs.len()
+                )));
+            };
+            let mut folder = Self::of(reader, 0);
+            folder.look_at_snapshots(&snapshots_in)?;
+            folder.look_at_divergence(dir)?;
+            // About files that belong to the log of today.
+            folder.findings.clear();
+            return Ok(folder);
+        }
         let reader = match Reader::open(dir) {
             Ok(reader) => reader,
             Err(ReaderFault::NoSegments { .. }) if !dir.join("meta").is_file() && !snapshots_in.is_dir() => {
@@ -97,19 +115,34 @@ impl Folder {
             }
             Err(fault) => return Err(fault.into()),
         };
-        let mut folder = Self {
-            segments_in,
+        let mut folder = Self::of(reader, logs.len());
+        folder.look_at_names(&segments_in)?;
+        folder.tell_of_aside(&logs);
+        folder.look_at_meta(&dir.join("meta"))?;
+        folder.look_at_snapshots(&snapshots_in)?;
+        folder.look_at_divergence(dir)?;
+        Ok(folder)
+    }
+
+    fn of(reader: Reader, set_aside: usize) -> Self {
+        Self {
+            set_aside,
             reader,
             snapshots: Vec::new(),
             snapshot_files: 0,
             divergence: Divergence::default(),
             findings: Vec::new(),
-        };
-        folder.look_at_names()?;
-        folder.look_at_meta(&dir.join("meta"))?;
-        folder.look_at_snapshots(&snapshots_in)?;
-        folder.look_at_divergence(dir)?;
-        Ok(folder)
+        }
+    }
+
+    fn tell_of_aside(&mut self, logs: &[Reader]) {
+        for (number, log) in (1..).zip(logs) {
+            let (Some(first), Some(last)) = (log.segments().first(), log.segments().last()) else { continue };
+            let what = format!(
+                "the log up to {last} was set aside when it began anew behind a peer's snapshot: not read here; `--aside {number}` reads it"
+            );
+            self.findings.push(Finding::new(Grade::Notice, what).at(first));
+        }
     }
 
     /// The first `bytes_max` bytes of a segment, in `bytes`.
@@ -119,17 +152,21 @@ impl Folder {
         bytes_max: u64,
         bytes: &mut Vec<u8>,
     ) -> Result<(), OpenFault> {
-        let path = self.segments_in.join(name.to_string());
+        let path = self.path_of(name);
         read(&path, bytes_max.min(SEGMENT_BYTES_MAX), bytes).map_err(|error| OpenFault::Io { path, error })
     }
 
     /// Size of a segment's file.
     pub(crate) fn segment_len(&self, name: SegmentName) -> Result<u64, OpenFault> {
-        let path = self.segments_in.join(name.to_string());
+        let path = self.path_of(name);
         match std::fs::metadata(&path) {
             Ok(metadata) => Ok(metadata.len()),
             Err(error) => Err(OpenFault::Io { path, error }),
         }
+    }
+
+    fn path_of(&self, name: SegmentName) -> PathBuf {
+        self.reader.path_of(name).map_or_else(|| name.to_string().into(), Path::to_owned)
     }
 
     /// The state in a snapshot, verified.
@@ -139,10 +176,10 @@ impl Folder {
     }
 
     /// Segments that were renamed or set aside are no longer read, and should not go unnoticed.
-    fn look_at_names(&mut self) -> Result<(), OpenFault> {
-        let names = names_in(&self.segments_in)?;
+    fn look_at_names(&mut self, segments_in: &Path) -> Result<(), OpenFault> {
+        let names = names_in(segments_in)?;
         let odd = names.iter().filter(|name| name.contains(".seg") && SegmentName::parse(name).is_none());
-        for name in odd.filter(|name| !name.ends_with(".tmp")) {
+        for name in odd.filter(|name| !name.ends_with(".tmp") && !name.ends_with(".aside")) {
             let what = if name.ends_with(".suspect") {
                 "an operator's decision set this aside: not read"
             } else {

@@ -5,6 +5,7 @@
 //! head, and how far it is committed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -112,9 +113,13 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens and walks `dir`. `head` is looked for on the way.
-    pub(crate) fn open(dir: &Path, head: Option<Head>) -> Result<Self, OpenFault> {
-        let folder = Folder::open(dir)?;
+    /// Opens and walks the log of `dir`, or the `aside`th of those that were set aside in it. `head` is looked for on the way.
+    pub(crate) fn open(
+        dir: &Path,
+        aside: Option<NonZeroUsize>,
+        head: Option<Head>,
+    ) -> Result<Self, OpenFault> {
+        let folder = Folder::open(dir, aside)?;
         let mut walk = Walk { asked: head, ..Walk::default() };
         for snapshot in &folder.snapshots {
             walk.snapshot_entries.insert(snapshot.header.index, None);
@@ -141,6 +146,12 @@ impl Log {
             survey,
         };
         log.findings.extend(head_findings);
+        if aside.is_some() {
+            // Those of later times are none of its.
+            let snapshots = std::mem::take(&mut log.folder.snapshots);
+            log.folder.snapshots =
+                snapshots.into_iter().filter(|snapshot| log.agrees_on(&snapshot.header)).collect();
+        }
         log.judge_segments(&walk.headers, &walk.header_copies)?;
         log.judge_tail();
         log.judge_repairs();

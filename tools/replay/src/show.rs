@@ -27,11 +27,18 @@ const DELAY_SATURATED: u32 = u32::MAX;
 const NANOS_PER_MICRO: u64 = 1_000;
 
 pub(crate) fn run(args: &ShowArgs, out: &mut Out) -> Result<u8, ReplayFault> {
-    let log = Log::open(&args.dir, None)?;
+    let log = Log::open(&args.dir, args.aside, None)?;
     let mut findings: Vec<Finding> =
         log.findings.iter().filter(|finding| finding.grade > Grade::Notice).cloned().collect();
     // A state behind what is shown first serves no better than none.
     let from = Seq(args.from.saturating_sub(1));
+    if log.folder.set_aside > 0 && log.first_seq.is_none_or(|first| args.from < first.0) {
+        let what = format!(
+            "what was before may be in the {} logs that were set aside here, which `verify` tells of; `--aside N` shows one",
+            log.folder.set_aside
+        );
+        complain(&what);
+    }
     let mut rerun = match Rerun::start(&log, from, false) {
         Ok(rerun) if rerun.engine.seq_applied() <= from => Some(rerun),
         Ok(rerun) => {

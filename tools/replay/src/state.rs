@@ -16,7 +16,7 @@ use crate::rerun::Rerun;
 use crate::{EXIT_CLEAN, EXIT_DAMAGED};
 
 pub(crate) fn run(args: &StateArgs, out: &mut Out) -> Result<u8, ReplayFault> {
-    let log = Log::open(&args.dir, None)?;
+    let log = Log::open(&args.dir, args.aside, None)?;
     let last = log.last_seq().unwrap_or(Seq::ZERO);
     let at = args.at.map_or(last, Seq);
     let unanswered = |why: String| ReplayFault::Unanswered(format!("{}: {why}", args.dir.display()));

@@ -37,7 +37,7 @@ pub(crate) struct Tally {
 
 pub(crate) fn run(args: &VerifyArgs, out: &mut Out) -> Result<u8, ReplayFault> {
     let mut watch = Stopwatch::start(args.timing);
-    let log = Log::open(&args.dir, args.head)?;
+    let log = Log::open(&args.dir, args.aside, args.head)?;
     watch.lap("structure and chain", log.counts.block_bytes, "bytes");
     let mut findings = log.findings.clone();
     let mut tally = Tally::default();
