@@ -186,6 +186,9 @@ impl Engine {
             Ok(())
         } else if let Ok(Command::Pulse(_)) = &command {
             Ok(())
+        } else if let Ok(Command::Checkpoint(_)) = &command {
+            effects.push(events::CheckpointMarked {});
+            Ok(())
         } else if let Ok(Command::GatewayStart(start)) = &command {
             self.start_gateway(start, effects)
         } else if let Ok(Command::GatewayDown(down)) = &command {
@@ -262,6 +265,7 @@ impl Engine {
             | Command::Pulse(_)
             | Command::GatewayStart(_)
             | Command::GatewayDown(_)
+            | Command::Checkpoint(_)
             | Command::SessionLogon(_)
             | Command::SessionHeartbeat(_)
             | Command::SessionTestRequest(_)

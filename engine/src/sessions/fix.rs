@@ -132,6 +132,7 @@ impl Sessions {
             | Command::Pulse(_)
             | Command::GatewayStart(_)
             | Command::GatewayDown(_)
+            | Command::Checkpoint(_)
             | Command::DefineActor(_)
             | Command::SetActorKey(_)
             | Command::DefineAsset(_)

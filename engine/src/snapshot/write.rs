@@ -45,6 +45,11 @@ impl Engine {
         PARTS.into_iter().map(hash).collect()
     }
 
+    /// Names of the parts, in the order of [`Self::part_hashes`].
+    pub fn part_names(&self) -> impl Iterator<Item = &'static str> {
+        PARTS.into_iter().map(|(name, _)| name)
+    }
+
     fn write_clock(&self, w: &mut Writer<'_>) {
         w.u8(SNAPSHOT_VERSION);
         w.u64(self.seq.0);

@@ -131,6 +131,7 @@ impl Names {
             }
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
+            EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
             EventBody::BusinessRejected(_)
             | EventBody::LogonSent(_)
             | EventBody::HeartbeatSent(_)

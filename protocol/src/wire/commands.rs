@@ -79,6 +79,8 @@ messages! {
             /// The process that was not heard.
             instance: u64,
         }
+        /// Every replica takes a snapshot of the state behind the entry that holds this record. It changes nothing.
+        Checkpoint = 6 v 1 {}
 
         /// Creates an actor or changes its roles.
         DefineActor = 16 v 1 {

@@ -146,6 +146,8 @@ messages! {
             /// Why.
             reason: SkipReason,
         }
+        /// Behind this entry every replica takes a snapshot.
+        CheckpointMarked = 39 v 1 {}
 
         /// A command of a session without numbers of its own got its result; of a repetition, the first result again.
         Replied = 64 v 1 {

@@ -87,6 +87,7 @@ fn configuration() -> Vec<Command> {
         Pulse {}.into(),
         GatewayStart { gateway: GatewayId(n4(0)), instance: n8(1) }.into(),
         GatewayDown { gateway: GatewayId(n4(0)), instance: n8(1) }.into(),
+        Checkpoint {}.into(),
         define_actor().into(),
         define_asset().into(),
         define_market().into(),
@@ -287,6 +288,7 @@ fn ledger() -> Vec<EventBody> {
         TermStarted { term: Term(n8(0)) }.into(),
         ActorKeySet { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
         RecordSkipped { record_hash: Hash(bytes_of(0)), reason: text("poison") }.into(),
+        CheckpointMarked {}.into(),
     ]
 }
 

@@ -37,8 +37,10 @@ fn a_record_is_refused_by_its_first_fault() {
 
 #[test]
 fn a_record_that_is_too_long_leaves_nothing_behind() {
-    let Command::DefineSession(session) = crate::examples::commands().into_iter().nth(9).unwrap() else {
-        panic!("the example at 9 is no session");
+    let is_session = |command: &Command| matches!(command, Command::DefineSession(_));
+    let Some(Command::DefineSession(session)) = crate::examples::commands().into_iter().find(is_session)
+    else {
+        panic!("no example is a session");
     };
     let header = RecordHeader::default();
     let mut out = vec![7; 3];

@@ -9,6 +9,7 @@ const COMMANDS: &str = "
 3 Pulse:
 4 GatewayStart: gateway u32, instance u64
 5 GatewayDown: gateway u32, instance u64
+6 Checkpoint:
 16 DefineActor: actor u32, roles u32
 17 DefineAsset: asset u32, code text 16, scale u8
 18 DefineMarket: market u32, symbol text 32, base u32, quote u32, lot_base_minor u128,
@@ -68,6 +69,7 @@ const EVENTS: &str = "
 36 TermStarted: term u64
 37 ActorKeySet: actor u32, key option bytes 32
 38 RecordSkipped: record_hash bytes 32, reason text 200
+39 CheckpointMarked:
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 32
 65 Dropped: session u32, request u64, reason code RejectReason
