@@ -11,6 +11,7 @@ mod adjudicate;
 mod anew;
 mod open;
 mod repair;
+mod reread;
 mod roll;
 mod tail;
 
@@ -35,6 +36,7 @@ pub use adjudicate::Adjudication;
 pub(crate) use anew::ASIDE_SUFFIX;
 pub use open::{OpenReport, Opened, Refusal};
 pub use repair::{Damaged, NotTaken};
+pub use reread::{EntryAt, RereadFault, reread};
 pub use tail::EntryBytes;
 
 use roll::Spares;
@@ -502,6 +504,12 @@ impl<D: Disk> Journal<D> {
     /// The disk, for snapshots and for waiting.
     pub fn disk_mut(&mut self) -> &mut D {
         &mut self.disk
+    }
+
+    /// Bytes of blocks from the one with entry `index` on, about: what has to be read to come from there to the end.
+    #[must_use]
+    pub fn block_bytes_from(&self, index: Index) -> u64 {
+        self.tail.block_bytes_from(index)
     }
 
     /// Ends it, and gives the disk back. What is not durable yet may or may not become so.

@@ -35,8 +35,8 @@ pub use disk::{
 pub use file_disk::{FileDisk, WriterKind};
 pub use founders::Founders;
 pub use journal::{
-    Adjudication, Damaged, EntryBytes, Identity, Journal, JournalFault, Mark, NotTaken, OpenReport, Opened,
-    Options, Progress, ReadFault, Refusal, Space, Stats,
+    Adjudication, Damaged, EntryAt, EntryBytes, Identity, Journal, JournalFault, Mark, NotTaken, OpenReport,
+    Opened, Options, Progress, ReadFault, Refusal, RereadFault, Space, Stats, reread,
 };
 pub use marks::HardState;
 

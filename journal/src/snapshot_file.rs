@@ -19,7 +19,7 @@ use protocol::{ClusterEpoch, ClusterId, Field, Index, Seq, Term, UnixNanos, put}
 
 use crate::disk::{Dir, Disk, DiskFault, FileRef, ReadFrom};
 use crate::segment::{UNFINISHED_SUFFIX, unfinished};
-use crate::{AlignedBuf, Identity};
+use crate::{AlignedBuf, Identity, RereadFault};
 
 const MAGIC: &[u8; 8] = b"SICLSNAP";
 const END_MAGIC: &[u8; 8] = b"SNAPEND1";
@@ -103,6 +103,19 @@ pub enum SnapshotFault {
     /// The journal has another entry, or none, where the snapshot was taken.
     #[error("the snapshot was taken behind another history than the journal's")]
     History,
+    /// The entries behind the snapshot before could not be read back.
+    #[error(transparent)]
+    Reread(#[from] RereadFault),
+    /// Run again, the journal gives other effects than the running engine has had: one of the two is wrong.
+    #[error("run again up to seq {seq}, the journal gives effects {again}, and the engine has had {ours}")]
+    Effects {
+        /// The last seq.
+        seq: Seq,
+        /// Hash of the effects of the second run.
+        again: Hash,
+        /// Hash of those of the engine.
+        ours: Hash,
+    },
 }
 
 /// The file of a snapshot whose last entry is `index`.

@@ -489,7 +489,11 @@ fn as_spare(name: SegmentName, bytes: &[u8]) -> Option<ReadySpare> {
     (usable && !is_begun && is_prefill(blocks, nonce)).then_some(ReadySpare { name, bytes: len, nonce })
 }
 
-fn read_segment<D: Disk>(disk: &mut D, name: SegmentName, buffer: &mut AlignedBuf) -> Result<(), DiskFault> {
+pub(super) fn read_segment<D: Disk>(
+    disk: &mut D,
+    name: SegmentName,
+    buffer: &mut AlignedBuf,
+) -> Result<(), DiskFault> {
     let len = disk.len(&name.file())?.unwrap_or(0) as usize;
     let aligned = len.next_multiple_of(BLOCK_ALIGN);
     if buffer.capacity() < aligned {

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use protocol::frame::Frame;
+use protocol::limits::BLOCK_ALIGN;
 use protocol::{Index, Term};
 
 use super::ReadFault;
@@ -136,6 +137,18 @@ impl Tail {
     pub(super) fn take_buffer(&mut self, bytes: usize) -> AlignedBuf {
         let fits = self.free.iter().position(|free| free.capacity() >= bytes);
         fits.map_or_else(|| AlignedBuf::with_capacity(bytes), |at| self.free.swap_remove(at))
+    }
+
+    /// Bytes of the blocks from the one of entry `index` on; a segment's last one counts as the smallest.
+    pub(super) fn block_bytes_from(&self, index: Index) -> u64 {
+        let Some(at) = self.place(index) else { return 0 };
+        let slot = at.block.saturating_sub(self.first_block) as usize;
+        let from = self.blocks.range(slot.min(self.blocks.len())..);
+        let lengths = from.clone().zip(from.skip(1)).map(|(block, next)| {
+            let is_last = next.segment != block.segment;
+            if is_last { BLOCK_ALIGN as u64 } else { next.offset.saturating_sub(block.offset) }
+        });
+        lengths.sum::<u64>() + BLOCK_ALIGN as u64
     }
 
     /// Forgets entries above `last`.

@@ -10,3 +10,4 @@ mod mem_disk;
 mod real_disk;
 mod recovery;
 mod repair;
+mod reread;
