@@ -21,6 +21,11 @@ const READY_WAIT: Duration = Duration::from_secs(60);
 /// How often is looked whether something has come about that nobody announces.
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
+/// A node that is killed every few seconds reads the journal behind its newest snapshot again each time, and lives no longer than a
+/// few of these intervals.
+const SNAPSHOT_JOURNAL_BYTES: u64 = 128 << 20;
+const SNAPSHOT_INTERVAL_MS: u64 = 1_000;
+
 /// How soon silence counts as loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Profile {
@@ -75,6 +80,17 @@ impl Cluster {
         cluster.run(|command| command.args(["pki", "issue", "--gateway", "1", "--dir"]).arg(&pki))?;
         write(&cluster.dir.join("gateway.toml"), &gateway_configuration(id.trim(), profile, &addresses))?;
         Ok(cluster)
+    }
+
+    /// [`Self::create`], and all of them run; where each takes FIX clients.
+    pub(crate) fn start(dir: &Path, profile: Profile) -> Result<(Self, [SocketAddr; NODES]), Fault> {
+        let mut cluster = Self::create(dir, profile)?;
+        (0..NODES).try_for_each(|place| cluster.launch(place))?;
+        let mut addresses = [SocketAddr::from(([0; 4], 0)); NODES];
+        for (place, address) in addresses.iter_mut().enumerate() {
+            *address = cluster.ready(place)?;
+        }
+        Ok((cluster, addresses))
     }
 
     /// Starts the gateway process, which needs a leader to be ready; where it takes FIX clients.
@@ -309,7 +325,8 @@ fn configuration(place: usize, cluster: &str, profile: Profile, addresses: &[Soc
         "demo = true\n[node]\nid = {node}\n[cluster]\nid = \"{cluster}\"\nfounders = [1, 2, 3]\n\
          [listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\npeers = \"{listen}\"\n\
          [tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/node{node}.pem\"\nkey = \"pki/node{node}.key\"\n\
-         [timing]\nprofile = \"{profile}\"\n[fix]\nrelay = false\n{peers}"
+         [timing]\nprofile = \"{profile}\"\n[fix]\nrelay = false\n\
+         [snapshots]\njournal_bytes = {SNAPSHOT_JOURNAL_BYTES}\ninterval_ms = {SNAPSHOT_INTERVAL_MS}\n{peers}"
     )
 }
 

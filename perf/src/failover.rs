@@ -22,6 +22,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 const SERVICE_WAIT: Duration = Duration::from_secs(60);
 /// What a leader acknowledged before it was killed has come through a gateway by then, and no other one leads yet.
 const IN_FLIGHT: Duration = Duration::from_millis(20);
+/// Kills between two lines that say how far it is.
+const KILLS_PER_LINE: u32 = 100;
 
 /// What to do to the leader, and how often.
 #[derive(clap::Args)]
@@ -60,11 +62,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
 }
 
 fn measure(args: &Args, dir: &Path) -> Result<(), Fault> {
-    let mut cluster = Cluster::create(dir, args.profile)?;
+    let (mut cluster, addresses) = Cluster::start(dir, args.profile)?;
     let shared = Shared::default();
-    (0..NODES).try_for_each(|place| cluster.launch(place))?;
-    for place in 0..NODES {
-        let address = cluster.ready(place)?;
+    for (place, address) in addresses.into_iter().enumerate() {
         shared.set(place, (!args.gateway).then_some(address));
     }
     if args.gateway {
@@ -157,9 +157,12 @@ impl<'a> Conductor<'a> {
         if self.gateway {
             self.leader = self.cluster.leader()?;
         }
-        for _ in 0..args.kills {
+        for kill in 1..=args.kills {
             self.settle()?;
             self.kill()?;
+            if kill.is_multiple_of(KILLS_PER_LINE) {
+                eprintln!("{kill} of {} kills", args.kills);
+            }
         }
         for _ in 0..args.transfers {
             self.settle()?;

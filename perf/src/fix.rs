@@ -9,11 +9,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use gateways::fix::initiator::{Message, NewOrder, OrderRef};
 use protocol::{OrderType, Side, TimeInForce};
 
+use crate::cluster::{Cluster, Profile};
 use crate::draw::Draw;
 use crate::fault::{Fault, agree};
 use crate::floor;
@@ -38,8 +39,11 @@ const WARM_UP: u64 = 2_000;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Where the node listens for FIX.
-    #[arg(long)]
-    addr: SocketAddr,
+    #[arg(long, required_unless_present = "cluster", conflicts_with = "cluster")]
+    addr: Option<SocketAddr>,
+    /// Three nodes of its own on loopback, in an empty folder: measures the one that leads.
+    #[arg(long, value_name = "DIR")]
+    cluster: Option<PathBuf>,
     /// Requests in flight.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=4_096))]
     window: u16,
@@ -71,7 +75,11 @@ pub(crate) struct Args {
 
 /// Loads the node and prints the figures.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
-    let mut line = Line::open(args.addr, &args.session, args.rate.map_or(Wait::Block, |_| Wait::Poll))?;
+    // Its processes end with it.
+    let own = args.cluster.as_deref().map(three_nodes).transpose()?;
+    let led_at = own.as_ref().map(|(_, addr)| *addr);
+    let Some(addr) = led_at.or(args.addr) else { unreachable!("one of the two is required") };
+    let mut line = Line::open(addr, &args.session, args.rate.map_or(Wait::Block, |_| Wait::Poll))?;
     let mut load = Load::new(args, &mut line);
     load.answer(WARM_UP.min(u64::from(args.orders)))?;
     let message_bytes = load.message_bytes();
@@ -107,6 +115,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
         p50_us / (tcp_us + disk_us)
     );
     Ok(())
+}
+
+/// Three nodes in `dir`, and where the one that leads listens for FIX.
+fn three_nodes(dir: &Path) -> Result<(Cluster, SocketAddr), Fault> {
+    let (cluster, addresses) = Cluster::start(dir, Profile::Lan)?;
+    let leader = cluster.leader()?;
+    Ok((cluster, addresses[leader]))
 }
 
 /// What the machine needs at least, between the slices of the load.
