@@ -523,7 +523,7 @@ fn halt_line(status: &Status) -> Option<HaltLine> {
     let halt = status.halted.as_ref()?;
     let record_hash = match &halt.cause {
         HaltCause::Record { record_hash, .. } => Some(record_hash.to_string()),
-        HaltCause::Rules { .. } | HaltCause::Differs { .. } => None,
+        HaltCause::Rules { .. } | HaltCause::Differs { .. } | HaltCause::StateDiffers { .. } => None,
     };
     let cluster = format!("{:032x}", status.cluster.0);
     Some(HaltLine { cluster, seq: halt.seq.0, record_hash, why: halt.to_string() })

@@ -35,7 +35,7 @@ impl Snapshots {
             return None;
         }
         let began = clock.mono();
-        let job = replica.begin_snapshot(began)?;
+        let job = replica.begin_snapshot()?;
         let nanos = clock.mono().since(began);
         let mut disk = self.disk.beside();
         match threads::start("snapshot", move || job.write(&mut disk)) {

@@ -16,9 +16,19 @@ use crate::fault::HaltCause;
 use crate::history::History;
 use crate::{Halt, ReplicaFault};
 
+/// What two replicas can have differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    /// Everything that followed up to a seq.
+    Effects,
+    /// The state behind a checkpoint.
+    State,
+}
+
 /// A hash of ours is not another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
+    pub(crate) about: About,
     /// Where.
     pub(crate) seq: Seq,
     /// What a proposer recorded; zero if the doubt came from elsewhere.
@@ -58,6 +68,8 @@ pub(crate) struct Apply {
     base_seq: Seq,
     /// Outputs up to here are in the outbox: this is the second run over these entries.
     outputs_kept_to: Seq,
+    /// The entry that was applied last holds a checkpoint.
+    has_checkpoint: bool,
     /// What gateway processes were told.
     history: History,
     produced: Vec<Event>,
@@ -85,6 +97,7 @@ impl Apply {
             passed: BTreeSet::new(),
             base_seq,
             outputs_kept_to: Seq::ZERO,
+            has_checkpoint: false,
             history,
             produced: Vec::new(),
             encoded: Vec::new(),
@@ -184,6 +197,9 @@ impl Apply {
             if let EventBody::RecordSkipped(_) = &event.body {
                 self.passed.insert(event.seq);
             }
+            if let EventBody::CheckpointMarked(_) = &event.body {
+                self.has_checkpoint = true;
+            }
             if event.seq <= self.outputs_kept_to {
                 continue;
             }
@@ -208,7 +224,7 @@ impl Apply {
         match self.remembered(seq) {
             Remembered::Known(computed) => {
                 if computed != recorded && !self.outvoted.contains(&(seq, recorded)) {
-                    self.doubt = Some(Doubt { seq, recorded, computed });
+                    self.doubt = Some(Doubt { about: About::Effects, seq, recorded, computed });
                 }
                 Ok(())
             }
@@ -255,18 +271,35 @@ impl Apply {
         self.outvoted.extend(outvoted);
     }
 
-    /// Passes over the same records as `other`.
-    pub(crate) fn know_skips_of(&mut self, other: &Self) {
-        self.skips = other.skips.clone();
+    /// What operators decided to pass over, as far as it is known.
+    pub(crate) fn skips(&self) -> &Skips {
+        &self.skips
     }
 
-    /// Applies an entry for the state's sake alone: nothing is compared, hashed or kept.
+    /// Passes over the same records as another run.
+    pub(crate) fn know_skips(&mut self, skips: Skips) {
+        self.skips = skips;
+    }
+
+    /// Applies an entry for the state's sake alone: nothing is compared or kept.
     pub(crate) fn run_alone(&mut self, index: Index, frame: Option<&Frame<'_>>) {
         if let Some(frame) = frame.filter(|frame| frame.header.kind == FrameKind::Entry) {
             self.run(frame);
+            self.encoded.clear();
+            self.produced.iter().for_each(|event| event.write(&mut self.encoded));
+            self.effects.fold(&self.encoded);
             self.produced.clear();
         }
         self.index = index;
+    }
+
+    /// Whether the entry that was applied last holds a checkpoint; says so once.
+    pub(crate) fn take_checkpoint(&mut self) -> bool {
+        std::mem::take(&mut self.has_checkpoint)
+    }
+
+    pub(crate) fn into_engine(self) -> Engine {
+        self.engine
     }
 
     pub(crate) fn engine(&self) -> &Engine {

@@ -6,16 +6,16 @@
 //! a majority agrees is wrong: it takes part in nothing any more, in no later life either, and ends. Without a
 //! majority everybody stands still. That is safe because the log itself is not in doubt, only what followed from it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use journal::Disk;
 use journal::divergence::{Divergence as Kept, Outvoted, Quarantine};
-use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
+use journal::snapshot_file::SnapshotFault;
 use protocol::frame::Frame;
 use protocol::hash::Hash;
 use protocol::{Index, NodeId, Seq};
 
-use crate::apply::{Apply, Doubt, Remembered};
+use crate::apply::{About, Apply, Doubt, Remembered};
 use crate::message::effects::{self, Effects};
 use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
@@ -30,7 +30,7 @@ const BEATS_PER_REPEAT: u64 = 2;
 /// Bytes of entries that are run again at once.
 const AGAIN_BYTES: u64 = 1 << 20;
 /// Nothing was recorded: a doubt that came from a claim.
-const NOT_RECORDED: Hash = Hash::ZERO;
+pub(crate) const NOT_RECORDED: Hash = Hash::ZERO;
 
 /// What this replica knows of the effects of others.
 pub(crate) struct Divergence {
@@ -65,6 +65,11 @@ impl Divergence {
             claimed_seq: Seq::ZERO,
             outbound: Vec::new(),
         }
+    }
+
+    /// Whether a majority has outvoted `node`.
+    pub(crate) fn is_convicted(&self, node: NodeId) -> bool {
+        self.convicted.contains(&node)
     }
 }
 
@@ -118,13 +123,17 @@ impl<D: Disk> Replica<D> {
     pub(crate) fn step_divergence(&mut self) -> Result<(), ReplicaFault> {
         self.claim_now_and_then();
         self.compare_claims();
+        self.compare_states();
         let Some(doubt) = self.apply.doubt() else {
             self.divergence.since_tick = None;
             self.divergence.answers.clear();
             return Ok(());
         };
         if self.raft.store().conf_state().voters == [self.raft.raft.id] {
-            let Doubt { seq, recorded, computed } = doubt;
+            let Doubt { seq, mut recorded, computed, .. } = doubt;
+            if let Some(SnapshotFault::Effects { again, .. }) = self.snapshots.fault {
+                recorded = again;
+            }
             return Err(ReplicaFault::Diverged { seq, recorded, computed });
         }
         self.ask_about(doubt);
@@ -139,53 +148,9 @@ impl<D: Disk> Replica<D> {
             return;
         }
         self.divergence.claimed_tick = tick;
-        self.ask_about_snapshot();
+        self.ask_about_states();
         if std::mem::replace(&mut self.divergence.claimed_seq, seq) != seq {
             self.tell_all(Effects::Claim { seq, hash });
-        }
-    }
-
-    /// Snapshots whose effects a majority has: they may be handed on. A replica that has gone wrong hands nothing on that it made
-    /// since.
-    pub(crate) fn mark_verified(&mut self) {
-        if self.snapshots.unverified.is_empty() {
-            return;
-        }
-        let verified = self.seq_verified();
-        let agrees = |header: &mut SnapshotHeader| header.next_seq <= verified.next();
-        while let Some(header) = self.snapshots.unverified.pop_front_if(agrees) {
-            self.raft.mut_store().snapshot_verified(&header);
-        }
-    }
-
-    /// An earlier life has taken snapshots without hearing that a majority has their effects.
-    pub(crate) fn find_unverified(&mut self) -> Result<(), StartFault> {
-        let mut journal = self.raft.store().journal();
-        let (owner, marked) = (journal.identity(), journal.marked());
-        let kept = snapshot_file::kept(journal.disk_mut(), &owner)?;
-        let mut unverified = VecDeque::new();
-        for kept in kept.iter().filter(|kept| kept.index > marked) {
-            match snapshot_file::peek(journal.disk_mut(), &kept.file) {
-                Ok((header, _)) if journal.term(header.index) == Some(header.term) => {
-                    unverified.push_front(header)
-                }
-                Err(SnapshotFault::Disk(fault)) => return Err(fault.into()),
-                // It is handed to nobody, and the start has told of it.
-                Ok(_) | Err(_) => {}
-            }
-        }
-        drop(journal);
-        unverified.iter().for_each(|header| self.raft.mut_store().snapshot_taken(header.index));
-        self.snapshots.unverified = unverified;
-        Ok(())
-    }
-
-    /// Of the oldest snapshot that waits for a majority's word: whoever claims nothing new has to be asked.
-    fn ask_about_snapshot(&mut self) {
-        let Some(header) = self.snapshots.unverified.front() else { return };
-        let seq = Seq(header.next_seq.0 - 1);
-        if let Remembered::Known(recorded) = self.apply.remembered(seq) {
-            self.tell_all(Effects::Ask { seq, recorded });
         }
     }
 
@@ -199,7 +164,8 @@ impl<D: Disk> Replica<D> {
                 }
                 Remembered::Known(computed) => {
                     if !self.divergence.convicted.contains(&node) {
-                        self.apply.doubt_it(Doubt { seq, recorded: NOT_RECORDED, computed });
+                        let about = About::Effects;
+                        self.apply.doubt_it(Doubt { about, seq, recorded: NOT_RECORDED, computed });
                     }
                 }
                 Remembered::NotYet => {
@@ -219,7 +185,10 @@ impl<D: Disk> Replica<D> {
         }
         self.divergence.since_tick.get_or_insert(tick);
         self.divergence.said_tick = tick;
-        let Doubt { seq, recorded, computed } = doubt;
+        let Doubt { about, seq, recorded, computed } = doubt;
+        if about == About::State {
+            return self.ask_about_state(seq);
+        }
         // The others have to know what we have: it may be they who are wrong.
         self.tell_all(Effects::Claim { seq, hash: computed });
         self.tell_all(Effects::Ask { seq, recorded });
@@ -231,26 +200,30 @@ impl<D: Disk> Replica<D> {
         let quorum = voters.len() / 2 + 1;
         let answer = |voter: &u64| match NodeId(*voter) {
             node if node == us => Some(doubt.computed),
-            node => self.divergence.answers.get(&node).copied(),
+            node => match doubt.about {
+                About::Effects => self.divergence.answers.get(&node).copied(),
+                About::State => self.states.of(node, doubt.seq),
+            },
         };
-        let answers: Vec<Hash> = voters.iter().filter_map(answer).collect();
-        let has_quorum = |hash: Hash| answers.iter().filter(|answer| **answer == hash).count() >= quorum;
+        let answers: Vec<(NodeId, Hash)> =
+            voters.iter().filter_map(|voter| Some((NodeId(*voter), answer(voter)?))).collect();
+        let has_quorum = |hash: Hash| answers.iter().filter(|(_, answer)| *answer == hash).count() >= quorum;
         if has_quorum(doubt.computed) {
+            let wrong = answers.iter().filter(|(_, hash)| *hash != doubt.computed).map(|(node, _)| *node);
+            self.divergence.convicted.extend(wrong);
             self.settle(doubt);
             return Ok(());
         }
-        match answers.iter().copied().find(|hash| has_quorum(*hash)) {
-            Some(theirs) => Err(self.quarantine(doubt, theirs)),
+        match answers.iter().find(|(_, hash)| has_quorum(*hash)) {
+            Some((_, theirs)) => Err(self.quarantine(doubt, *theirs)),
             None => Ok(()),
         }
     }
 
     /// A majority has what we have: the engine goes on.
     fn settle(&mut self, doubt: Doubt) {
-        let Doubt { seq, recorded, computed } = doubt;
+        let Doubt { seq, recorded, computed, .. } = doubt;
         let divergence = &mut self.divergence;
-        let wrong = divergence.answers.iter().filter(|(_, hash)| **hash != computed).map(|(node, _)| *node);
-        divergence.convicted.extend(wrong);
         if recorded != NOT_RECORDED && recorded != computed {
             divergence.kept.outvoted.push(Outvoted { seq, recorded, computed });
             // If it cannot be written the next life asks again.
@@ -268,7 +241,11 @@ impl<D: Disk> Replica<D> {
         let mut quarantine = Quarantine { seq, ours, theirs, part: String::new() };
         self.divergence.kept.quarantine = Some(quarantine.clone());
         let stored = self.divergence.kept.store(self.outbox.disk_mut());
-        quarantine.part = self.first_differing_part(seq).unwrap_or_default().to_owned();
+        let part = match doubt.about {
+            About::Effects => self.first_differing_part(seq),
+            About::State => self.part_of_state(seq, theirs),
+        };
+        quarantine.part = part.unwrap_or_default().to_owned();
         self.divergence.kept.quarantine = Some(quarantine.clone());
         let stored = stored.and_then(|()| self.divergence.kept.store(self.outbox.disk_mut()));
         let node = NodeId(self.raft.raft.id);
@@ -293,7 +270,7 @@ impl<D: Disk> Replica<D> {
     fn part_that_differs(&self, base: Base) -> Option<&'static str> {
         let to = self.apply.index();
         let mut again = Apply::new(base.engine, base.index, base.effect_hash);
-        again.know_skips_of(&self.apply);
+        again.know_skips(self.apply.skips().clone());
         while again.index() < to {
             let entries = self.raft.store().entries_from(again.index().next(), to, AGAIN_BYTES).ok()?;
             for entry in &entries {
@@ -314,9 +291,12 @@ impl<D: Disk> Replica<D> {
     /// Why the engine stands still, if it does.
     pub(crate) fn halt(&self) -> Option<Halt> {
         let doubt = self.apply.doubt().filter(|_| !self.doubt_is_fresh());
-        let in_doubt = doubt.map(|Doubt { seq, recorded, computed }| Halt {
-            seq,
-            cause: HaltCause::Differs { recorded, computed },
+        let in_doubt = doubt.map(|Doubt { about, seq, recorded, computed }| {
+            let cause = match about {
+                About::Effects => HaltCause::Differs { recorded, computed },
+                About::State => HaltCause::StateDiffers { computed },
+            };
+            Halt { seq, cause }
         });
         self.apply.halted().cloned().or(in_doubt)
     }
@@ -334,13 +314,13 @@ impl<D: Disk> Replica<D> {
         agreed.get(voters.len() / 2).copied().unwrap_or_default()
     }
 
-    fn members_but_us(&self) -> Vec<NodeId> {
+    pub(crate) fn members_but_us(&self) -> Vec<NodeId> {
         let conf = self.raft.store().conf_state();
         let members = conf.voters.iter().chain(&conf.learners).filter(|id| **id != self.raft.raft.id);
         members.map(|id| NodeId(*id)).collect()
     }
 
-    fn effects_envelope(&self, to: NodeId) -> Envelope {
+    pub(crate) fn effects_envelope(&self, to: NodeId) -> Envelope {
         let epoch = self.raft.store().journal().identity().epoch;
         Envelope { epoch, from: NodeId(self.raft.raft.id), to }
     }

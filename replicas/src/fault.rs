@@ -182,6 +182,11 @@ pub enum HaltCause {
         /// Here.
         computed: Hash,
     },
+    /// Others have another state behind a checkpoint, and no majority is known to have the same. It goes on by itself when one is.
+    StateDiffers {
+        /// Here.
+        computed: Hash,
+    },
     /// The entry is of a kind, or under a version of the rules, that this version of the program does not know.
     Rules {
         /// Its kind.
@@ -204,6 +209,12 @@ impl std::fmt::Display for Halt {
             HaltCause::Differs { recorded, computed } => write!(
                 f,
                 "effects at seq {} are {computed} here and others elsewhere (recorded {recorded}), and no majority is \
+                 known to agree",
+                self.seq
+            ),
+            HaltCause::StateDiffers { computed } => write!(
+                f,
+                "the state behind the checkpoint at seq {} is {computed} here and another one elsewhere, and no majority is \
                  known to agree",
                 self.seq
             ),

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod checkpoint;
 mod cluster_clock;
 mod divergence;
 mod elections;
@@ -29,9 +30,11 @@ mod serve;
 mod skip;
 mod snapshots;
 mod start;
+mod states;
 mod status;
 mod transfer;
 
+pub use checkpoint::{SnapshotJob, SnapshotWritten};
 pub use cluster_clock::{ClockAlarm, ClockStatus, TIME_AHEAD_NANOS_MAX};
 pub use elections::Elections;
 pub use fault::{Halt, HaltCause, OutboxFault, ReplicaFault, StartFault};
@@ -45,6 +48,6 @@ pub use reads::{ReadRefusal, ReadTicket};
 pub use repair::{Repair, RepairRow, RepairStatus, RepairWait, SnapshotStatus};
 pub use replica::{Now, Replica};
 pub use skip::SkipNotProposed;
-pub use snapshots::{SnapshotJob, SnapshotPolicy, SnapshotWritten};
+pub use snapshots::SnapshotPolicy;
 pub use start::Options;
 pub use status::{Role, StageLatencies, Status};

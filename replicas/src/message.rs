@@ -14,7 +14,7 @@
 //! that comes with it node u64, bytes u8, address. A question of a read, and its answer, have what they are recognised by as context;
 //! Raft has it in an entry, and none travels. The membership is the first part of that in a snapshot file (`membership.rs`).
 //! Kinds from 64 on are those of a snapshot's way (`message/transfer.rs`), from 80 on those about damaged logs
-//! (`message/repair.rs`), 96 and 97 are about effects (`message/effects.rs`), 98 and 99 about clocks (`message/clock.rs`). Who sends is
+//! (`message/repair.rs`), 96 and 97 are about effects (`message/effects.rs`), 98 and 99 about clocks (`message/clock.rs`), 100 and 101 about states (`message/states.rs`). Who sends is
 //! authenticated by the transport, which also keeps the bytes whole.
 
 pub(crate) mod clock;
@@ -22,6 +22,7 @@ pub(crate) mod clock;
 mod damaged;
 pub(crate) mod effects;
 pub(crate) mod repair;
+pub(crate) mod states;
 pub(crate) mod transfer;
 
 use bytes::Bytes;

@@ -226,6 +226,9 @@ impl<D: Disk> Replica<D> {
         if self.membership().is_removed(from) {
             return Err(ReceiveFault::Removed(from));
         }
+        if message::states::is_states(bytes) {
+            return Ok(self.take_states(from, bytes)?);
+        }
         if message::effects::is_effects(bytes) {
             return Ok(self.take_effects(from, bytes)?);
         }

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 
 use journal::outbox::{Damage, Outbox};
-use journal::snapshot_file::{SnapshotFault, SnapshotHeader};
 use journal::{Disk, Mark, Progress, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::{Event, OutputNumber};
@@ -28,7 +27,8 @@ use crate::paths::{Path, Paths};
 use crate::raft_log::{RaftLine, RaftLog};
 use crate::reads::Reads;
 use crate::repair::Answers;
-use crate::snapshots::{self, SnapshotJob, SnapshotPolicy, SnapshotWritten};
+use crate::snapshots::{self, SnapshotPolicy};
+use crate::states::States;
 use crate::status::{Role, StageLatencies, Status};
 use crate::transfer::Transfers;
 use crate::{OutboxFault, ReplicaFault, Timing, message};
@@ -86,8 +86,10 @@ pub struct Replica<D: Disk> {
     pub(crate) raft_log: RaftLog,
     /// Questions how far a linearizable read has to look.
     pub(crate) reads: Reads,
-    /// What is known of the effects of others.
+    /// What is known of the effects of others …
     pub(crate) divergence: Divergence,
+    /// … and of their states.
+    pub(crate) states: States,
     /// What is asked by others whose logs are damaged.
     pub(crate) answers: Answers,
     /// What time it is, by a majority.
@@ -126,8 +128,6 @@ const HINT_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Without a new block for so long nobody waits for the disk, and the turn may wait for the hint's sync. Under load that would hold up
 /// orders ten times a second, and heartbeats for as long as a busy disk takes, while each block tells of the one before it anyway.
 const QUIET_NANOS: u64 = 20 * NANOS_PER_MILLI;
-/// Between a snapshot and one that a peer needs.
-const WANTED_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two pulses.
 const PULSE_INTERVAL_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
@@ -273,6 +273,7 @@ impl<D: Disk> Replica<D> {
             self.sequencer.end_term();
             self.sequencer.begin_term(self.apply.seq(), self.apply.time());
             self.term_started = Some(term);
+            self.snapshots.marking = false;
             if self.apply.engine().genesis().is_none() {
                 self.submit_own(now, self.genesis.clone());
             }
@@ -288,15 +289,15 @@ impl<D: Disk> Replica<D> {
             self.last_pulse = now.mono;
             self.submit_own(now, Pulse {});
         }
+        if self.serving() {
+            self.mark_checkpoint(now);
+        }
     }
 
-    fn submit_own(&mut self, now: Now, command: impl Into<Command>) {
+    /// Returns whether there was room for it; in an empty queue there is, with which a term begins.
+    pub(crate) fn submit_own(&mut self, now: Now, command: impl Into<Command>) -> bool {
         let header = RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() };
-        let taken = self.sequencer.submit(&header, now.mono, &command.into());
-        assert!(
-            taken.is_ok(),
-            "the queue is empty: a term begins with it so, and a pulse comes when nothing else does"
-        );
+        self.sequencer.submit(&header, now.mono, &command.into()).is_ok()
     }
 
     /// Closes a batch at once when the disk is idle; otherwise it gathers while the write before it is in flight.
@@ -424,12 +425,12 @@ impl<D: Disk> Replica<D> {
         events: &mut Vec<Event>,
     ) -> Result<(), ReplicaFault> {
         let index = Index(entry.index);
-        if index <= self.snapshots.replayed_to {
-            self.snapshots.replayed_bytes += entry.data.len() as u64;
-        }
         let frame = frame_of(entry)?;
         let before = events.len();
         self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
+        if self.apply.take_checkpoint() {
+            self.reach_checkpoint(index, Term(entry.term));
+        }
         if self.term_started != Some(Term(entry.term)) && !planted(Mutant::FollowerSpeaks) {
             // Of another term: its outputs are in the outbox, for those who ask.
             events.truncate(before);
@@ -518,74 +519,6 @@ impl<D: Disk> Replica<D> {
 
     pub(crate) fn has_room(&self) -> bool {
         self.raft.store().journal().accepts() && self.outbox.fault().is_none()
-    }
-
-    /// The state to be written now, if a snapshot is due and none is being written. Ends with [`Self::end_snapshot`].
-    pub fn begin_snapshot(&mut self, now: MonoNanos) -> Option<SnapshotJob> {
-        let policy = self.snapshot_policy;
-        let written_bytes = self.raft.store().journal().stats().block_bytes;
-        let journal_bytes = self.snapshots.replayed_bytes + written_bytes;
-        let since = now.since(self.snapshots.began);
-        let is_due = journal_bytes.saturating_sub(self.snapshots.counted_bytes) >= policy.journal_bytes
-            && since >= policy.interval_ms * NANOS_PER_MILLI;
-        // For a peer that none of ours serves: it waits.
-        let is_due = is_due || (self.raft.store().wants_snapshot() && since >= WANTED_NANOS);
-        let index = self.apply.index();
-        if !is_due
-            || self.snapshots.writing
-            // Of the two that are kept one may be handed on.
-            || !self.snapshots.unverified.is_empty()
-            || self.apply.halted().is_some()
-            || self.apply.doubt().is_some()
-            || !self.is_caught_up()
-            || (self.snapshots.newest == Some(index) && !self.raft.store().is_unfit(index))
-        {
-            return None;
-        }
-        self.outbox.flush();
-        let mut journal = self.raft.store().journal();
-        let (Some(term), Ok(chain)) = (journal.term(index), journal.chain(index)) else { return None };
-        if self.outbox.fault().is_some() {
-            return None;
-        }
-        let identity = journal.identity();
-        let header = SnapshotHeader {
-            cluster: identity.cluster,
-            epoch: identity.epoch,
-            index,
-            term,
-            engine_version: engine::ENGINE_VERSION,
-            next_seq: self.apply.seq().next(),
-            last_time: self.apply.time(),
-            chain,
-            effect_hash: self.apply.effect_hash(),
-            state_hash: protocol::hash::Hash::ZERO,
-            conf_state: self.raft.store().membership().to_bytes(),
-        };
-        drop(journal);
-        self.raft.mut_store().snapshot_begun();
-        self.snapshots.writing = true;
-        self.snapshots.attempted_bytes = journal_bytes;
-        self.snapshots.began = now;
-        Some(SnapshotJob { engine: self.apply.engine().clone(), header })
-    }
-
-    /// A snapshot was written, or could not be: then it is tried again after the interval between two.
-    pub fn end_snapshot(&mut self, result: Result<SnapshotWritten, SnapshotFault>) {
-        self.snapshots.writing = false;
-        match result {
-            Ok(SnapshotWritten { header }) => {
-                // One that came from a peer meanwhile is newer, and was verified by others.
-                if header.index > self.raft.store().journal().marked() {
-                    self.raft.mut_store().snapshot_taken(header.index);
-                    self.snapshots.unverified.push_back(header.clone());
-                }
-                self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
-                self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
-                self.snapshots.fault = None;
-            }
-            Err(fault) => self.snapshots.fault = Some(fault),
-        }
     }
 
     /// When there is something to do although nothing comes.

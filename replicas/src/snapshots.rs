@@ -1,17 +1,15 @@
-//! Snapshots: when one is due, what goes into it, and how a replica starts from one ([`Base`]).
-//!
-//! Until a follower can take them, the state is copied on the apply thread and everything slow (serialising,
-//! compressing, three syncs) happens wherever the caller runs [`SnapshotJob::write`].
+//! Snapshots: how far they are, and how a replica starts from one ([`Base`]). When one is taken, and how:
+//! [`crate::checkpoint`].
 
 use std::collections::VecDeque;
 
 use engine::Engine;
 use journal::meta::MetaView;
-use journal::outbox::{self, Damage, Outbox};
+use journal::outbox::{Damage, Outbox};
 use journal::snapshot_file::{self, Kept, SnapshotFault, SnapshotHeader};
 use journal::{Disk, FileRef, Journal, ReadFault, Refusal};
 use protocol::event::OutputNumber;
-use protocol::hash::{Hash, blake3};
+use protocol::hash::Hash;
 use protocol::{Index, MonoNanos, Seq, Term};
 
 use crate::StartFault;
@@ -37,60 +35,40 @@ impl Default for SnapshotPolicy {
 pub(crate) struct Progress {
     /// Index of the newest durable snapshot.
     pub(crate) newest: Option<Index>,
-    /// Entries up to here were in the journal when this process began: the journal's counters leave them out.
-    pub(crate) replayed_to: Index,
-    /// Bytes of those that were replayed, because no snapshot holds them.
+    /// Bytes of journal behind the snapshot that this process began with: the journal's counters leave them out.
     pub(crate) replayed_bytes: u64,
-    /// Journal bytes when the newest snapshot began.
+    /// Journal bytes at the checkpoint of the newest snapshot.
     pub(crate) counted_bytes: u64,
-    /// Journal bytes when the last attempt began.
+    /// Journal bytes at the last checkpoint.
     pub(crate) attempted_bytes: u64,
-    /// When the last attempt began.
-    pub(crate) began: MonoNanos,
+    /// When we have marked a checkpoint last.
+    pub(crate) marked_at: MonoNanos,
+    /// It is not applied yet.
+    pub(crate) marking: bool,
+    /// The last seq in the snapshot that was written last: behind it nothing is new.
+    pub(crate) written_seq: Seq,
+    /// What is to be written for a checkpoint that was reached, but for the hash of the state.
+    pub(crate) due: Option<SnapshotHeader>,
     pub(crate) writing: bool,
-    /// Durable, and not yet known to follow from effects that a majority has; oldest first.
+    /// Durable, and no majority is known to have the same; oldest first.
     pub(crate) unverified: VecDeque<SnapshotHeader>,
     /// Why the last attempt failed, or what is wrong with a snapshot newer than the one that this process began with.
     pub(crate) fault: Option<SnapshotFault>,
 }
 
 impl Progress {
+    /// Whether a checkpoint was marked behind which no snapshot has been written yet.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.marking || self.due.is_some() || self.writing
+    }
+
     /// A snapshot came from a peer; the next is counted from here.
     pub(crate) fn installed(&mut self, index: Index, written_bytes: u64) {
         self.newest = self.newest.max(Some(index));
-        (self.replayed_to, self.replayed_bytes) = (index, 0);
+        self.replayed_bytes = 0;
         (self.counted_bytes, self.attempted_bytes) = (written_bytes, written_bytes);
-        self.fault = None;
+        (self.due, self.fault) = (None, None);
         self.unverified.clear();
-    }
-}
-
-/// A state to be written, detached from the replica.
-pub struct SnapshotJob {
-    pub(crate) engine: Engine,
-    /// Complete but for the hash of the state.
-    pub(crate) header: SnapshotHeader,
-}
-
-/// A snapshot that is durable.
-#[derive(Debug)]
-pub struct SnapshotWritten {
-    pub(crate) header: SnapshotHeader,
-}
-
-impl SnapshotJob {
-    /// Writes the snapshot through a handle that is not the journal's. Outputs become durable first: replay from this
-    /// snapshot will not produce them again.
-    ///
-    /// # Errors
-    /// [`SnapshotFault`]: nothing is lost; it is tried again later.
-    pub fn write<D: Disk>(mut self, disk: &mut D) -> Result<SnapshotWritten, SnapshotFault> {
-        outbox::sync_all(disk)?;
-        let mut state = Vec::new();
-        self.engine.snapshot(&mut state);
-        self.header.state_hash = blake3(&[&state]);
-        snapshot_file::store(disk, &self.header, &state)?;
-        Ok(SnapshotWritten { header: self.header })
     }
 }
 
@@ -103,7 +81,7 @@ pub(crate) struct Base {
     pub(crate) membership: Option<Membership>,
     /// That entry's term and chain, by the snapshot.
     term: Term,
-    chain: Hash,
+    pub(crate) chain: Hash,
     /// What is wrong with the newest snapshot, if this is not it.
     pub(crate) damaged: Option<SnapshotFault>,
     /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.

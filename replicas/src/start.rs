@@ -17,6 +17,7 @@ use crate::paths::Paths;
 use crate::raft_config::raft_config;
 use crate::raft_log::RaftLog;
 use crate::snapshots::{self, Base};
+use crate::states::States;
 use crate::transfer::{OutputsFetch, Transfers};
 use crate::{Replica, SnapshotPolicy, StartFault, Timing};
 
@@ -67,7 +68,7 @@ impl<D: Disk> Replica<D> {
         let mut replica = Self::start(base, journal, outbox, options, journal_options.nonce_seed)?;
         replica.apply.know_outvoted(kept.outvoted.iter().map(|outvoted| (outvoted.seq, outvoted.recorded)));
         replica.divergence = Divergence::new(kept);
-        replica.find_unverified()?;
+        replica.find_states()?;
         Ok(replica)
     }
 
@@ -89,7 +90,7 @@ impl<D: Disk> Replica<D> {
         let founders = journal.identity().founders;
         let founded = || Membership::of_founders(founders.nodes());
         let membership = base.membership.unwrap_or_else(founded);
-        let replayed_to = journal.last_index();
+        let replayed_bytes = journal.block_bytes_from(base.index.next());
         let is_alone = membership.conf_state().voters == [node.0];
         let config = raft_config(node, options.timing, base.index.0);
         let raft_log = RaftLog::default();
@@ -115,7 +116,7 @@ impl<D: Disk> Replica<D> {
             snapshot_policy: options.snapshots,
             snapshots: snapshots::Progress {
                 newest: (base.index.0 > 0).then_some(base.index),
-                replayed_to,
+                replayed_bytes,
                 fault: base.damaged,
                 ..snapshots::Progress::default()
             },
@@ -138,6 +139,7 @@ impl<D: Disk> Replica<D> {
             answers: crate::repair::Answers::default(),
             reads: crate::reads::Reads::new(node, life),
             divergence: Divergence::new(journal::divergence::Divergence::default()),
+            states: States::default(),
             clock: ClusterClock::new(node, life),
             handover: Handover::default(),
             paths: Paths::default(),

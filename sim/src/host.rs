@@ -196,6 +196,12 @@ impl Host {
             self.machine.disk().trace().sometimes("log truncated on conflict");
         }
         self.snapshots.durable(&left.snapshots, self.machine.disk());
+        for file in &left.snapshots {
+            let disk = self.machine.disk();
+            if let Some(bytes) = disk.peek(file).filter(|_| !disk.was_rotten(file)) {
+                witness.snapshot(file, &bytes)?;
+            }
+        }
         // A follower knows of a commit before the entries are on its disk, where others may stand in their place.
         let committed = self
             .machine

@@ -325,7 +325,7 @@ impl Process {
             Some(later) => self.snapshot = Some(later),
             None => {
                 let due = now.mono.plus(SNAPSHOT_DELAY_NS);
-                self.snapshot = self.replica.begin_snapshot(now.mono).map(|job| (due, job));
+                self.snapshot = self.replica.begin_snapshot().map(|job| (due, job));
             }
         }
     }

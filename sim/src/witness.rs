@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 
 use engine::Engine;
+use journal::FileRef;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
-use protocol::hash::Hash;
+use protocol::hash::{Hash, blake3};
 use protocol::{Index, Seq, SessionEpoch, SessionId, Term};
 
 use crate::checkers::{Violation, ensure};
@@ -24,6 +25,8 @@ pub struct Witness {
     hashes: BTreeMap<Seq, Hash>,
     events: BTreeMap<Seq, Vec<Event>>,
     outputs: BTreeMap<(SessionId, SessionEpoch), Vec<Event>>,
+    /// Hash of the bytes of each snapshot that somebody has taken.
+    snapshots: BTreeMap<FileRef, Hash>,
 }
 
 impl Witness {
@@ -40,6 +43,18 @@ impl Witness {
         }
         self.committed.insert(index, entry.clone());
         Ok(())
+    }
+
+    /// A replica has taken the snapshot `file`.
+    ///
+    /// # Errors
+    /// [`Violation`] if another one's has other bytes.
+    pub fn snapshot(&mut self, file: &FileRef, bytes: &[u8]) -> Result<(), Violation> {
+        let hash = blake3(&[bytes]);
+        let first = *self.snapshots.entry(file.clone()).or_insert(hash);
+        ensure(first == hash, NAME, || {
+            format!("{file} has the hash {first} on one replica, {hash} on another")
+        })
     }
 
     /// A log begins behind this entry: it must be one that somebody has committed.

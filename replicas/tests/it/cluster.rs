@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use journal::snapshot_file::SnapshotFault;
 use journal::{Founders, Identity};
 use protocol::event::Event;
 use protocol::{Index, MonoNanos, NodeId, UnixNanos};
@@ -208,22 +209,40 @@ impl Cluster {
         drop(self.besides.remove(&node));
     }
 
-    /// `node` takes a snapshot.
-    pub(crate) fn snapshot(&mut self, node: u64) -> Index {
+    /// Everybody takes a snapshot behind everything that is applied now; behind which entry.
+    pub(crate) fn snapshot(&mut self) -> Index {
+        let all: Vec<u64> = self.running.keys().copied().collect();
+        self.snapshot_of(&all)
+    }
+
+    /// As [`Self::snapshot`]; the disks of others have no room for it.
+    pub(crate) fn snapshot_of(&mut self, nodes: &[u64]) -> Index {
+        // What is due already lies further back.
+        self.fail_snapshots(|_| true);
         // Further apart than any policy wants them.
         self.millis += 2_000;
-        // The one before may still wait for a majority's word.
-        let job = loop {
-            let replica = self.running.get_mut(&node).unwrap();
-            if let Some(job) = replica.begin_snapshot(at(self.millis).mono) {
-                break job;
-            }
+        let mut missing = nodes.to_vec();
+        while !missing.is_empty() {
             self.tick();
-        };
-        let replica = self.running.get_mut(&node).unwrap();
-        replica.end_snapshot(job.write(self.besides.get_mut(&node).unwrap()));
-        assert_eq!(replica.status().snapshot_fault, None);
-        replica.status().snapshot_index.unwrap()
+            missing.retain(|node| {
+                // One that has gone wrong ends.
+                let Some(replica) = self.running.get_mut(node) else { return false };
+                let Some(job) = replica.begin_snapshot() else { return true };
+                replica.end_snapshot(job.write(self.besides.get_mut(node).unwrap()));
+                assert_eq!(replica.status().snapshot_fault, None);
+                false
+            });
+            self.fail_snapshots(|node| !nodes.contains(&node));
+        }
+        self.running[&nodes[0]].status().snapshot_index.unwrap()
+    }
+
+    fn fail_snapshots(&mut self, of: impl Fn(u64) -> bool) {
+        for (_, replica) in self.running.iter_mut().filter(|(node, _)| of(**node)) {
+            if replica.begin_snapshot().is_some() {
+                replica.end_snapshot(Err(SnapshotFault::ReadBack));
+            }
+        }
     }
 
     /// A millisecond for everybody: each takes a turn, and what was sent arrives. A process whose disk fails ends.

@@ -9,12 +9,21 @@ use protocol::{AssetId, MonoNanos, NodeId, RequestNumber, Seq, SessionId, Text, 
 use replicas::{HaltCause, Options, Outbound, ReplicaFault, SnapshotPolicy, StartFault};
 
 use super::cluster::{Cluster, cluster_options};
-use super::{define_assets, open_disk};
+use super::{IDENTITY, define_assets, open_disk};
 
-/// Numbers of claims in the codec.
-const CLAIM: u8 = 96;
-const ASK: u8 = 97;
+/// Numbers of claims in the codec: about effects, and about states.
+const EFFECTS: [u8; 2] = [96, 97];
+const STATES: [u8; 2] = [100, 101];
 const KIND_AT: usize = 1;
+
+/// Nobody hears of states: what is wrong has to show itself in effects.
+fn without_states(_: u64, _: NodeId, outbound: Outbound) -> Option<Outbound> {
+    (!STATES.contains(&outbound.bytes[KIND_AT])).then_some(outbound)
+}
+
+fn drawn(millis: u64, from: NodeId, outbound: &Outbound) -> u64 {
+    (millis << 8 | from.0 << 4 | outbound.to.0).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40
+}
 
 /// The newest snapshot of `node`, which is down, says that asset `number` has another scale.
 fn doctor(cluster: &Cluster, node: u64, number: u32) {
@@ -41,12 +50,13 @@ fn with_wrong(name: &'static str, nodes: &[u64], wrong: &[(u64, u32)]) -> Cluste
     let mut cluster = Cluster::with_options(name, nodes, options);
     cluster.define(1, 20);
     cluster.agree(20);
+    cluster.snapshot();
+    wrong.iter().for_each(|(node, _)| cluster.stop(*node));
     for (node, asset) in wrong {
-        cluster.snapshot(*node);
-        cluster.stop(*node);
         doctor(&cluster, *node, *asset);
-        cluster.open(*node);
     }
+    cluster.network = without_states;
+    wrong.iter().for_each(|(node, _)| cluster.open(*node));
     cluster
 }
 
@@ -117,7 +127,8 @@ fn a_leader_that_went_wrong_is_quarantined_and_what_it_recorded_is_outvoted_for_
         cluster.stop(node);
     }
     let claims_nothing = |_: u64, _: NodeId, outbound: Outbound| {
-        (![CLAIM, ASK].contains(&outbound.bytes[KIND_AT])).then_some(outbound)
+        let is_about = [EFFECTS, STATES].concat().contains(&outbound.bytes[KIND_AT]);
+        (!is_about).then_some(outbound)
     };
     cluster.network = claims_nothing;
     for node in [2, 3] {
@@ -166,9 +177,9 @@ fn a_doubt_waits_for_who_is_away_and_for_messages_that_are_lost() {
     assert!(cluster.ended.is_empty());
     // The third has not come to that seq yet when it is asked, and half of what is said is lost.
     cluster.network = |millis, from, outbound| {
-        let chance = (millis << 8 | from.0 << 4 | outbound.to.0).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 40;
-        let is_about = [CLAIM, ASK].contains(&outbound.bytes[KIND_AT]);
-        (!is_about || chance.is_multiple_of(2)).then_some(outbound)
+        let chance = drawn(millis, from, &outbound);
+        let is_lost = EFFECTS.contains(&outbound.bytes[KIND_AT]) && !chance.is_multiple_of(2);
+        without_states(millis, from, outbound).filter(|_| !is_lost)
     };
     cluster.open(2);
     until_quarantined(&mut cluster, &[3]);
@@ -187,4 +198,64 @@ fn what_a_majority_has_is_known_to_be_verified() {
     (0..400).for_each(|_| cluster.tick());
     assert_eq!(cluster.statuses()[0].seq_verified, applied, "one is no majority");
     assert_ne!(cluster.statuses()[0].effect_hash, Hash::ZERO);
+}
+
+#[test]
+fn a_state_that_differs_is_found_although_it_has_had_no_effect() {
+    let mut cluster = with_wrong("wrong-state", &[1, 2, 3], &[(3, 5)]);
+    // Half of what is said about it is lost.
+    cluster.network = |millis, from, outbound| {
+        let is_lost =
+            STATES.contains(&outbound.bytes[KIND_AT]) && drawn(millis, from, &outbound).is_multiple_of(2);
+        (!is_lost).then_some(outbound)
+    };
+    cluster.define(21, 22);
+    assert!(cluster.ended.is_empty(), "nothing has shown itself");
+    cluster.snapshot();
+    cluster.until("it ends", |cluster| cluster.ended.contains_key(&3));
+    let Some(ReplicaFault::Quarantined { quarantine, unwritten: None, .. }) = cluster.ended.get(&3) else {
+        panic!("{:?}", cluster.ended);
+    };
+    assert_eq!(quarantine.part, "registry", "{quarantine:?}");
+    cluster.define(23, 30);
+    let statuses = cluster.statuses();
+    assert!(statuses.iter().all(|status| status.halted.is_none()), "{statuses:#?}");
+}
+
+#[test]
+fn without_a_majority_for_a_state_all_stand_still() {
+    let mut cluster = with_wrong("no-state", &[1, 2, 3], &[(2, 5), (3, 6)]);
+    cluster.define(21, 22);
+    cluster.snapshot();
+    cluster.network = |_, _, outbound| Some(outbound);
+    cluster.until("all stand", |c| c.statuses().iter().all(|status| status.halted.is_some()));
+    for status in cluster.statuses() {
+        let cause = status.halted.unwrap().cause;
+        assert!(matches!(cause, HaltCause::StateDiffers { .. }), "{cause:?}");
+    }
+    for _ in 0..3_000 {
+        cluster.tick();
+        assert_eq!(cluster.serving(), None);
+    }
+    assert!(cluster.ended.is_empty(), "nobody knows who is wrong");
+}
+
+#[test]
+fn snapshots_of_one_checkpoint_are_the_same_bytes_everywhere_and_are_handed_on_once_a_majority_has_them() {
+    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
+    let mut cluster =
+        Cluster::with_options("same-snapshots", &[1, 2, 3], Options { snapshots, ..cluster_options() });
+    cluster.define(1, 20);
+    cluster.agree(20);
+    for more in [40, 60, 80] {
+        let index = cluster.snapshot();
+        let bytes = |node| {
+            let file = snapshot_file::file(IDENTITY.epoch, index);
+            std::fs::read(cluster.folder(node).join("snap").join(&*file.name)).unwrap()
+        };
+        let [one, two, three] = [1, 2, 3].map(bytes);
+        assert!(one == two && two == three, "of entry {index}");
+        cluster.define(more - 19, more);
+        cluster.agree(more as usize);
+    }
 }

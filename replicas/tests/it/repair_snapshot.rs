@@ -27,7 +27,7 @@ fn snapshot_all(cluster: &mut Cluster, nodes: &[u64]) -> Index {
         let statuses = cluster.statuses();
         statuses.iter().all(|status| status.index_applied == statuses[0].index_applied)
     });
-    let index = nodes.iter().map(|node| cluster.snapshot(*node)).min().unwrap();
+    let index = cluster.snapshot_of(nodes);
     // Until a majority is known to have their effects: before that they are given to nobody.
     for _ in 0..300 {
         cluster.tick();
@@ -197,7 +197,7 @@ fn who_was_removed_is_asked_no_more_and_a_snapshot_tells_of_members_too() {
     cluster.agree(120);
     for takes_snapshot in [false, true] {
         if takes_snapshot {
-            cluster.snapshot(3);
+            cluster.snapshot_of(&[3]);
         }
         let from = if takes_snapshot { 161 } else { 121 };
         define_slowly(&mut cluster, from, from + 39);

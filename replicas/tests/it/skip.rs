@@ -19,7 +19,8 @@ use replicas::{Halt, HaltCause, Options, Replica, SkipNotProposed, SnapshotPolic
 
 use super::start::{CLIENT, define_client};
 use super::{
-    FIRST, IDENTITY, create, define_assets, folder, genesis, open, open_disk, options, replies, run, settle,
+    FIRST, IDENTITY, checkpoint, create, define_assets, folder, genesis, open, open_disk, options, replies,
+    run, settle,
 };
 use journal::{FileDisk, Identity, Journal};
 
@@ -165,7 +166,7 @@ fn a_signed_decision_passes_over_the_record_and_every_later_run_agrees() {
         assert_eq!(halt.seq, Seq(4), "{name}: {halt}");
         assert!(matches!(halt.cause, HaltCause::Record { record_hash: found, .. } if found == record_hash));
         assert_eq!(codes(&replica), [3]);
-        assert!(!replica.serving() && replica.begin_snapshot(MonoNanos(turn)).is_none());
+        assert!(!replica.serving() && replica.begin_snapshot().is_none());
 
         replica.propose_skip(&decision(&halt)).unwrap();
         run(&mut replica, &mut turn, &mut Vec::new(), |r, _| r.serving());
@@ -188,7 +189,7 @@ fn a_signed_decision_passes_over_the_record_and_every_later_run_agrees() {
             r.serving()
         });
         assert_eq!(seen, Some(served), "{name}");
-        let job = again.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+        let job = checkpoint(&mut again, &mut turn);
         let mut beside = again.into_disk();
         assert!(job.write(&mut beside).is_ok());
         drop(beside);
@@ -383,7 +384,7 @@ fn a_lost_outbox_is_made_again_also_where_a_snapshot_lies_behind_the_record() {
         replica.read_outbox(CLIENT, SessionEpoch(1), OutSeq(1), OutSeq(100), usize::MAX).unwrap()
     };
     let before = outputs(&mut replica);
-    let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+    let job = checkpoint(&mut replica, &mut turn);
     let mut beside = replica.into_disk();
     assert!(job.write(&mut beside).is_ok());
     drop(beside);

@@ -18,7 +18,8 @@ use replicas::{Options, Replica, ReplicaFault, SnapshotPolicy, StartFault};
 use super::cluster::Cluster;
 use super::crashing::Mood;
 use super::{
-    IDENTITY, define_assets, folder, genesis, journal_options, open, open_disk, options, replies, run,
+    IDENTITY, checkpoint, define_assets, folder, genesis, journal_options, open, open_disk, options, replies,
+    run,
 };
 
 fn policy() -> Options {
@@ -48,8 +49,7 @@ fn stopped(name: &str) -> Stopped {
         define_assets(&mut replica, from, from + 999);
         run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == from as usize + 999);
         if from == 5_001 || from == 11_001 {
-            turn += 1_000;
-            let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+            let job = checkpoint(&mut replica, &mut turn);
             replica.end_snapshot(job.write(&mut beside));
             taken.extend(replica.status().snapshot_index);
         }
@@ -243,8 +243,7 @@ fn with_outputs(name: &str) -> (PathBuf, [Index; 2], [u64; 2]) {
             session.is_some_and(|session| session.next_out.0 > request - 1)
         });
         if taken.len() < 2 {
-            turn += 1_000;
-            let job = replica.begin_snapshot(MonoNanos(turn * 1_000)).unwrap();
+            let job = checkpoint(&mut replica, &mut turn);
             replica.end_snapshot(job.write(&mut beside));
             taken.extend(replica.status().snapshot_index);
             lengths.push(std::fs::metadata(folder.join("outbox/0000000001.out")).unwrap().len());

@@ -1,0 +1,167 @@
+//! Replicas hold their states behind checkpoints against each other's: what differs and has had no effect yet is found here, and
+//! a snapshot is handed on only once a majority has made the same. A state that differs is a doubt as effects that differ are
+//! ([`crate::divergence`]), and is decided in the same way.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use journal::Disk;
+use journal::snapshot_file::{self, SNAPSHOTS_KEPT, SnapshotFault, SnapshotHeader};
+use protocol::hash::Hash;
+use protocol::{NodeId, Seq};
+
+use crate::StartFault;
+use crate::apply::{About, Doubt};
+use crate::checkpoint::last_seq;
+use crate::divergence::NOT_RECORDED;
+use crate::message::states::{self, StateAt, States as Message};
+use crate::message::{Envelope, MessageFault};
+use crate::peers::{Lane, Outbound};
+use crate::replica::Replica;
+
+/// What is known of states behind checkpoints.
+#[derive(Default)]
+pub(crate) struct States {
+    /// Ours, oldest first.
+    ours: VecDeque<StateAt>,
+    /// What each other member has said last.
+    theirs: BTreeMap<NodeId, StateAt>,
+}
+
+impl States {
+    fn ours(&self, seq: Seq) -> Option<&StateAt> {
+        self.ours.iter().find(|state| state.seq == seq)
+    }
+
+    /// The hash of the state of `node` at `seq`, if it has said that.
+    pub(crate) fn of(&self, node: NodeId, seq: Seq) -> Option<Hash> {
+        self.theirs.get(&node).filter(|state| state.seq == seq).map(|state| state.hash)
+    }
+
+    /// The place of the first part of our state at `seq` that is another than in the state with the hash `theirs`.
+    fn first_differing_part(&self, seq: Seq, theirs: Hash) -> Option<usize> {
+        let ours = self.ours(seq)?;
+        let theirs = self.theirs.values().find(|state| (state.seq, state.hash) == (seq, theirs))?;
+        ours.parts.iter().zip(&theirs.parts).position(|(ours, theirs)| ours != theirs)
+    }
+}
+
+impl<D: Disk> Replica<D> {
+    /// Earlier lives have taken snapshots, some without hearing that a majority has the same.
+    pub(crate) fn find_states(&mut self) -> Result<(), StartFault> {
+        let mut journal = self.raft.store().journal();
+        let (owner, marked) = (journal.identity(), journal.marked());
+        let mut headers = Vec::new();
+        for kept in snapshot_file::kept(journal.disk_mut(), &owner)?.iter().rev() {
+            match snapshot_file::peek(journal.disk_mut(), &kept.file) {
+                Ok((header, _)) if journal.term(header.index) == Some(header.term) => headers.push(header),
+                Err(SnapshotFault::Disk(fault)) => return Err(fault.into()),
+                // It is handed to nobody, and the start has told of it.
+                Ok(_) | Err(_) => {}
+            }
+        }
+        drop(journal);
+        let engine = self.apply.engine();
+        let state = |header: &SnapshotHeader| {
+            let (seq, hash) = (last_seq(header), header.state_hash);
+            // The one that this life begins with is still in memory.
+            let is_here = engine.seq_applied() == seq;
+            let parts = if is_here { engine.part_hashes() } else { Vec::new() };
+            StateAt { seq, hash, parts: parts.into_iter().map(|(_, hash)| hash).collect() }
+        };
+        self.states.ours = headers.iter().map(state).collect();
+        headers.retain(|header| header.index > marked);
+        headers.iter().for_each(|header| self.raft.mut_store().snapshot_taken(header.index));
+        self.snapshots.unverified = headers.into();
+        Ok(())
+    }
+
+    /// Takes what another replica says about its states.
+    pub(crate) fn take_states(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
+        let envelope = self.effects_envelope(from);
+        let envelope = Envelope { from, to: envelope.from, ..envelope };
+        let message = states::decode(envelope, bytes)?;
+        if !self.members_but_us().contains(&from) {
+            return Ok(());
+        }
+        match message {
+            Message::Is(state) => {
+                self.states.theirs.insert(from, state);
+            }
+            Message::Ask(seq) => {
+                if let Some(state) = self.states.ours(seq).cloned() {
+                    self.tell_state(from, &Message::Is(state));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A state of ours behind a checkpoint, for the others.
+    pub(crate) fn have_state(&mut self, state: StateAt) {
+        self.tell_state_to_all(&Message::Is(state.clone()));
+        self.states.ours.push_back(state);
+        if self.states.ours.len() > SNAPSHOTS_KEPT {
+            self.states.ours.pop_front();
+        }
+    }
+
+    /// Where a state of ours is not yet known to be that of a majority, it is said again, and the others are asked.
+    pub(crate) fn ask_about_states(&mut self) {
+        let Some(header) = self.snapshots.unverified.back() else { return };
+        self.ask_about_state(last_seq(header));
+    }
+
+    pub(crate) fn ask_about_state(&mut self, seq: Seq) {
+        if let Some(state) = self.states.ours(seq).cloned() {
+            self.tell_state_to_all(&Message::Is(state));
+        }
+        self.tell_state_to_all(&Message::Ask(seq));
+    }
+
+    pub(crate) fn compare_states(&mut self) {
+        let differing = self.states.theirs.iter().find_map(|(node, theirs)| {
+            let ours = self.states.ours(theirs.seq)?;
+            let differs = ours.hash != theirs.hash && !self.divergence.is_convicted(*node);
+            differs.then_some((theirs.seq, ours.hash))
+        });
+        if let Some((seq, computed)) = differing {
+            let about = About::State;
+            self.apply.doubt_it(Doubt { about, seq, recorded: NOT_RECORDED, computed });
+        }
+    }
+
+    /// Snapshots of which a majority has the same may be handed on. What is older than such a one need not be any more.
+    pub(crate) fn mark_verified(&mut self) {
+        let Some(at) = self.snapshots.unverified.iter().rposition(|header| {
+            let (seq, ours) = (last_seq(header), header.state_hash);
+            let voters = &self.raft.store().conf_state().voters;
+            let has_it = |voter: &&u64| match NodeId(**voter) {
+                node if node.0 == self.raft.raft.id => true,
+                node => self.states.of(node, seq) == Some(ours),
+            };
+            voters.iter().filter(has_it).count() > voters.len() / 2
+        }) else {
+            return;
+        };
+        for header in self.snapshots.unverified.drain(..=at).skip(at) {
+            self.raft.mut_store().snapshot_verified(&header);
+        }
+    }
+
+    /// The part in which our state at `seq` differs from one with the hash `theirs`.
+    pub(crate) fn part_of_state(&self, seq: Seq, theirs: Hash) -> Option<&'static str> {
+        let place = self.states.first_differing_part(seq, theirs)?;
+        self.apply.engine().part_names().nth(place)
+    }
+
+    fn tell_state(&mut self, to: NodeId, message: &Message) {
+        let bytes = states::encode(self.effects_envelope(to), message);
+        self.divergence.outbound.push(Outbound { to, lane: Lane::Control, bytes });
+    }
+
+    fn tell_state_to_all(&mut self, message: &Message) {
+        for node in self.members_but_us() {
+            self.tell_state(node, message);
+        }
+    }
+}
