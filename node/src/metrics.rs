@@ -121,13 +121,13 @@ pub(crate) struct Counters {
     pub(crate) connections_relayed: u64,
     /// Snapshots begun.
     pub(crate) snapshots: u64,
-    /// Time for which nothing else was done because the state was copied for them: all of it, and the longest.
+    /// Time for which nothing else was done because one of them began: all of it, and the longest.
     pub(crate) snapshot_pause_ns: u64,
     pub(crate) snapshot_pause_max_ns: u64,
 }
 
 impl Counters {
-    /// Counts a snapshot for which the state was copied in so many nanoseconds.
+    /// Counts a snapshot whose beginning took so many nanoseconds.
     pub(crate) fn observe_snapshot(&mut self, nanos: u64) {
         self.snapshots += 1;
         self.snapshot_pause_ns += nanos;
@@ -359,11 +359,7 @@ impl Page {
 
     fn snapshots(&mut self, counters: &Counters) {
         let name = "sicil_snapshot_pause_seconds";
-        self.family(
-            name,
-            "summary",
-            "Time in which the state was copied for a snapshot, and nothing else was done.",
-        );
+        self.family(name, "summary", "Time in which nothing else was done because a snapshot began.");
         self.line(format_args!("{name}_sum {}", Seconds(counters.snapshot_pause_ns)));
         self.line(format_args!("{name}_count {}", counters.snapshots));
         let name = "sicil_snapshot_pause_max_seconds";

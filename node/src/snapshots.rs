@@ -25,8 +25,7 @@ impl Snapshots {
         Self { disk, writing: None }
     }
 
-    /// Begins the snapshot that is due, and hands back the one that is done. Never waits, except for the copy of the
-    /// state: returns how long that took.
+    /// Begins the snapshot that is due, and hands back the one that is done. Never waits: returns how long it took to begin one.
     pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>, clock: Clock) -> Option<u64> {
         if let Some(thread) = self.writing.take_if(|thread| thread.is_finished()) {
             Self::end(replica, thread);
