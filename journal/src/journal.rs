@@ -317,7 +317,7 @@ impl<D: Disk> Journal<D> {
         self.push_mark(&LocalMark::Truncate { from, prev_term, prev_chain }, None);
     }
 
-    /// Notes that a snapshot at `index` is durable, and that a majority has the effects that it follows from. Entries before the snapshot before it can no longer be read: with
+    /// Notes that a snapshot at `index` is durable, and that a majority has the same. Entries before the snapshot before it can no longer be read: with
     /// two snapshots nobody starts from further back, and what is remembered of the log stays bounded by them.
     pub fn snap_mark(&mut self, index: Index, term: Term, state_hash: Hash) {
         self.push_mark(&LocalMark::Snapshot { index, term, state_hash }, None);

@@ -249,12 +249,17 @@ pub fn decode(bytes: &[u8]) -> Result<(SnapshotHeader, Vec<u8>), SnapshotFault> 
     Ok((header, state))
 }
 
-/// Makes a snapshot of `state` durable, read back before it gets its name, and removes all but the newest
-/// [`SNAPSHOTS_KEPT`]. An older one that cannot be removed costs room and nothing else: the next call tries again.
+/// Makes a snapshot of `state` durable, read back before it gets its name, and removes older ones ([`remove_older`]). One that
+/// cannot be removed costs room and nothing else: the next call tries again.
 ///
 /// # Errors
 /// [`SnapshotFault`]: the log is still needed then; try again later.
-pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Result<FileRef, SnapshotFault> {
+pub fn store<D: Disk>(
+    disk: &mut D,
+    header: &SnapshotHeader,
+    state: &[u8],
+    marked: Index,
+) -> Result<FileRef, SnapshotFault> {
     let bytes = encode(header, state)?;
     let file = header.file();
     let making = unfinished(&file);
@@ -268,7 +273,7 @@ pub fn store<D: Disk>(disk: &mut D, header: &SnapshotHeader, state: &[u8]) -> Re
         disk.sync_dir(Dir::Snapshots)?;
     }
     // The new one is durable and counts, whatever becomes of the older ones.
-    remove_older(disk).ok();
+    remove_older(disk, marked).ok();
     Ok(file)
 }
 
@@ -285,12 +290,18 @@ pub fn give_name<D: Disk>(disk: &mut D, header: &SnapshotHeader) -> Result<(), D
     disk.sync_dir(Dir::Snapshots)
 }
 
-/// Removes all snapshots but the newest [`SNAPSHOTS_KEPT`].
+/// Removes all snapshots but [`SNAPSHOTS_KEPT`]: the newest, and the one before it. Where the newest one is not `marked` yet (the last
+/// entry of the newest one that may be handed on), the newest that is: however many follow that no majority is known to agree with, there is
+/// one for a peer that needs it, and the log reaches back to it.
 ///
 /// # Errors
 /// [`DiskFault`] from syncing the folder; one that is stuck is tried again by the next call.
-pub fn remove_older<D: Disk>(disk: &mut D) -> Result<(), DiskFault> {
-    for old in files(disk)?.iter().skip(SNAPSHOTS_KEPT) {
+pub fn remove_older<D: Disk>(disk: &mut D, marked: Index) -> Result<(), DiskFault> {
+    let mut older = files(disk)?;
+    older.drain(..older.len().min(1));
+    let is_marked = |file: &FileRef| parse_name(&file.name).is_some_and(|(_, index)| index <= marked);
+    let kept = older.iter().position(is_marked).unwrap_or(0);
+    for (_, old) in older.iter().enumerate().filter(|(at, _)| *at != kept) {
         // Each on its own: one that is stuck keeps no other.
         disk.remove(old).ok();
     }

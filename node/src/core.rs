@@ -214,7 +214,6 @@ impl Core {
                 let until = now.mono.plus(DRAIN_NANOS);
                 let drain = drain.get_or_insert(Drain { until, said_goodbye: false });
                 if self.drain(drain, now) {
-                    self.snapshots.finish(&mut self.replica);
                     return Ok(());
                 }
             }

@@ -28,7 +28,10 @@ impl Snapshots {
     /// Begins the snapshot that is due, and hands back the one that is done. Never waits: returns how long it took to begin one.
     pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>, clock: Clock) -> Option<u64> {
         if let Some(thread) = self.writing.take_if(|thread| thread.is_finished()) {
-            Self::end(replica, thread);
+            // In the release build a panic has ended the process.
+            if let Ok(result) = thread.join() {
+                settle(replica, result);
+            }
         }
         if self.writing.is_some() {
             return None;
@@ -43,28 +46,13 @@ impl Snapshots {
         }
         Some(nanos)
     }
-
-    fn end(replica: &mut Replica<FileDisk>, thread: JoinHandle<Ended>) {
-        // In the release build a panic has ended the process.
-        if let Ok(result) = thread.join() {
-            settle(replica, result);
-        }
-    }
-
-    /// Waits for the snapshot that is being written, so that a stop leaves no half of one.
-    pub(crate) fn finish(&mut self, replica: &mut Replica<FileDisk>) {
-        if let Some(thread) = self.writing.take() {
-            Self::end(replica, thread);
-        }
-    }
 }
 
-/// A failed attempt leaves the next one due after the usual interval.
 fn settle(replica: &mut Replica<FileDisk>, result: Ended) {
     match &result {
         Ok(_) => tracing::info!("snapshot written"),
         Err(fault) => {
-            tracing::warn!(%fault, "snapshot not written; it is tried again when the next one is due");
+            tracing::warn!(%fault, "snapshot not written; it is tried again later");
         }
     }
     replica.end_snapshot(result);

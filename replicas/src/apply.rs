@@ -18,7 +18,7 @@ use crate::{Halt, ReplicaFault};
 
 /// What two replicas can have differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum About {
+pub(crate) enum Subject {
     /// Everything that followed up to a seq.
     Effects,
     /// The state behind a checkpoint.
@@ -28,7 +28,7 @@ pub(crate) enum About {
 /// A hash of ours is not another's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Doubt {
-    pub(crate) about: About,
+    pub(crate) subject: Subject,
     /// Where.
     pub(crate) seq: Seq,
     /// What a proposer recorded; zero if the doubt came from elsewhere.
@@ -224,7 +224,7 @@ impl Apply {
         match self.remembered(seq) {
             Remembered::Known(computed) => {
                 if computed != recorded && !self.outvoted.contains(&(seq, recorded)) {
-                    self.doubt = Some(Doubt { about: About::Effects, seq, recorded, computed });
+                    self.doubt = Some(Doubt { subject: Subject::Effects, seq, recorded, computed });
                 }
                 Ok(())
             }

@@ -9,14 +9,14 @@
 
 use engine::{Engine, Skips};
 use journal::outbox;
-use journal::snapshot_file::{self, Kept, SnapshotFault, SnapshotHeader};
+use journal::snapshot_file::{self, Kept, SNAPSHOTS_KEPT, SnapshotFault, SnapshotHeader};
 use journal::{Disk, EntryAt, Identity, reread};
 use protocol::commands::Checkpoint;
 use protocol::hash::{Hash, blake3};
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{Index, Seq, Term};
 
-use crate::apply::{About, Apply, Doubt};
+use crate::apply::{Apply, Doubt, Remembered, Subject};
 use crate::divergence::NOT_RECORDED;
 use crate::message::states::StateAt;
 use crate::replica::{Now, Replica};
@@ -24,8 +24,9 @@ use crate::snapshots::Base;
 
 /// Between a checkpoint and one that a peer needs.
 const WANTED_NANOS: u64 = NANOS_PER_SECOND;
-/// How long a snapshot that no majority agrees with yet keeps the next checkpoint from being marked: of the two that are kept
-/// one may be handed on.
+/// Between two attempts at the same snapshot, at least.
+const RETRY_MS: u64 = 1_000;
+/// How long a snapshot that no majority agrees with yet keeps the next checkpoint from being marked, whose snapshot takes its place.
 const UNVERIFIED_NANOS: u64 = 60 * NANOS_PER_SECOND;
 
 /// A snapshot to be made, detached from the replica.
@@ -34,6 +35,8 @@ pub struct SnapshotJob {
     header: SnapshotHeader,
     owner: Identity,
     skips: Skips,
+    /// The last entry of the newest snapshot that may be handed on: that one is kept.
+    marked: Index,
 }
 
 /// A snapshot that is durable.
@@ -57,7 +60,7 @@ impl SnapshotJob {
         engine.snapshot(&mut bytes);
         drop(engine);
         self.header.state_hash = blake3(&[&bytes]);
-        snapshot_file::store(disk, &self.header, &bytes)?;
+        snapshot_file::store(disk, &self.header, &bytes, self.marked)?;
         let state = StateAt { seq: last_seq(&self.header), hash: self.header.state_hash, parts };
         Ok(SnapshotWritten { header: self.header, state })
     }
@@ -70,7 +73,6 @@ impl SnapshotJob {
         for Kept { file, .. } in kept.iter().filter(|kept| kept.index < self.header.index) {
             match Base::read(disk, file).and_then(|base| self.run_behind(base, disk)) {
                 Ok(engine) => return Ok(engine),
-                Err(SnapshotFault::Disk(fault)) => return Err(fault.into()),
                 Err(fault) => first_fault = first_fault.or(Some(fault)),
             }
         }
@@ -118,7 +120,7 @@ impl<D: Disk> Replica<D> {
     pub(crate) fn reach_checkpoint(&mut self, index: Index, term: Term) {
         self.snapshots.marking = false;
         // What is known of the members is known as of the last entry that was handed out.
-        if !self.is_caught_up() || self.snapshots.writing {
+        if !self.is_caught_up() {
             return;
         }
         let mut journal = self.raft.store().journal();
@@ -139,32 +141,43 @@ impl<D: Disk> Replica<D> {
             state_hash: Hash::ZERO,
             conf_state: self.raft.store().membership().to_bytes(),
         });
-        self.snapshots.attempted_bytes = self.journal_bytes();
+        self.snapshots.due_bytes = self.journal_bytes();
+        self.snapshots.failed = None;
         self.raft.mut_store().snapshot_begun();
     }
 
     /// The snapshot to be made now, if a checkpoint was reached and none is being made. Ends with [`Self::end_snapshot`].
     pub fn begin_snapshot(&mut self) -> Option<SnapshotJob> {
+        self.retry_snapshot();
         let index = self.snapshots.due.as_ref()?.index;
         let stands = self.apply.halted().is_some() || self.apply.doubt().is_some();
         let journal = self.raft.store().journal();
-        if self.snapshots.writing || stands || journal.durable_index() < index {
+        if self.snapshots.writing.is_some() || stands || journal.durable_index() < index {
             return None;
         }
-        let owner = journal.identity();
+        let (owner, marked) = (journal.identity(), journal.marked());
         drop(journal);
         self.outbox.flush();
         if self.outbox.fault().is_some() {
             return None;
         }
         let header = self.snapshots.due.take()?;
-        self.snapshots.writing = true;
-        Some(SnapshotJob { header, owner, skips: self.apply.skips().clone() })
+        self.snapshots.writing = Some(header.clone());
+        self.snapshots.attempted_bytes = self.snapshots.due_bytes;
+        Some(SnapshotJob { header, owner, skips: self.apply.skips().clone(), marked })
     }
 
-    /// A snapshot was written, or could not be: the next checkpoint is the next attempt.
+    /// What could not be made is tried again after a while: others may wait for our word about that state.
+    fn retry_snapshot(&mut self) {
+        let now = self.transfers.ticks;
+        if let Some((header, _)) = self.snapshots.failed.take_if(|(_, at)| *at <= now) {
+            self.snapshots.due.get_or_insert(header);
+        }
+    }
+
+    /// A snapshot was written, or could not be: then it is tried again, unless the next checkpoint comes first.
     pub fn end_snapshot(&mut self, result: Result<SnapshotWritten, SnapshotFault>) {
-        self.snapshots.writing = false;
+        let attempted = self.snapshots.writing.take();
         match result {
             Ok(SnapshotWritten { header, state }) => {
                 self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
@@ -175,13 +188,22 @@ impl<D: Disk> Replica<D> {
                 if header.index > self.raft.store().journal().marked() {
                     self.raft.mut_store().snapshot_taken(header.index);
                     self.snapshots.unverified.push_back(header);
+                    if self.snapshots.unverified.len() > SNAPSHOTS_KEPT {
+                        self.snapshots.unverified.pop_front();
+                    }
                 }
                 self.have_state(state);
             }
             Err(fault) => {
-                if let SnapshotFault::Effects { seq, ours, .. } = fault {
-                    let about = About::Effects;
-                    self.apply.doubt_it(Doubt { about, seq, recorded: NOT_RECORDED, computed: ours });
+                let retry_ms = self.snapshot_policy.interval_ms.max(RETRY_MS);
+                let at = self.transfers.ticks + retry_ms / self.timing.tick_ms;
+                self.snapshots.failed = attempted.map(|header| (header, at));
+                // What others have had there is remembered as long as by us.
+                if let SnapshotFault::Effects { seq, ours, .. } = fault
+                    && let Remembered::Known(_) = self.apply.remembered(seq)
+                {
+                    let subject = Subject::Effects;
+                    self.apply.doubt_it(Doubt { subject, seq, recorded: NOT_RECORDED, computed: ours });
                 }
                 self.snapshots.fault = Some(fault);
             }

@@ -15,7 +15,7 @@ use protocol::frame::Frame;
 use protocol::hash::Hash;
 use protocol::{Index, NodeId, Seq};
 
-use crate::apply::{About, Apply, Doubt, Remembered};
+use crate::apply::{Apply, Doubt, Remembered, Subject};
 use crate::message::effects::{self, Effects};
 use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
@@ -152,6 +152,10 @@ impl<D: Disk> Replica<D> {
         if std::mem::replace(&mut self.divergence.claimed_seq, seq) != seq {
             self.tell_all(Effects::Claim { seq, hash });
         }
+        // Whoever claims nothing new has to be asked.
+        if self.seq_verified() < seq {
+            self.tell_all(Effects::Ask { seq, recorded: hash });
+        }
     }
 
     fn compare_claims(&mut self) {
@@ -164,8 +168,8 @@ impl<D: Disk> Replica<D> {
                 }
                 Remembered::Known(computed) => {
                     if !self.divergence.convicted.contains(&node) {
-                        let about = About::Effects;
-                        self.apply.doubt_it(Doubt { about, seq, recorded: NOT_RECORDED, computed });
+                        let subject = Subject::Effects;
+                        self.apply.doubt_it(Doubt { subject, seq, recorded: NOT_RECORDED, computed });
                     }
                 }
                 Remembered::NotYet => {
@@ -185,8 +189,8 @@ impl<D: Disk> Replica<D> {
         }
         self.divergence.since_tick.get_or_insert(tick);
         self.divergence.said_tick = tick;
-        let Doubt { about, seq, recorded, computed } = doubt;
-        if about == About::State {
+        let Doubt { subject, seq, recorded, computed } = doubt;
+        if subject == Subject::State {
             return self.ask_about_state(seq);
         }
         // The others have to know what we have: it may be they who are wrong.
@@ -196,27 +200,31 @@ impl<D: Disk> Replica<D> {
 
     fn decide(&mut self, doubt: Doubt) -> Result<(), ReplicaFault> {
         let voters = &self.raft.store().conf_state().voters;
-        let us = NodeId(self.raft.raft.id);
         let quorum = voters.len() / 2 + 1;
-        let answer = |voter: &u64| match NodeId(*voter) {
-            node if node == us => Some(doubt.computed),
-            node => match doubt.about {
-                About::Effects => self.divergence.answers.get(&node).copied(),
-                About::State => self.states.of(node, doubt.seq),
-            },
-        };
-        let answers: Vec<(NodeId, Hash)> =
-            voters.iter().filter_map(|voter| Some((NodeId(*voter), answer(voter)?))).collect();
-        let has_quorum = |hash: Hash| answers.iter().filter(|(_, answer)| *answer == hash).count() >= quorum;
+        let answers: Vec<Hash> =
+            voters.iter().filter_map(|voter| self.answer_of(NodeId(*voter), doubt)).collect();
+        let has_quorum = |hash: Hash| answers.iter().filter(|answer| **answer == hash).count() >= quorum;
         if has_quorum(doubt.computed) {
-            let wrong = answers.iter().filter(|(_, hash)| *hash != doubt.computed).map(|(node, _)| *node);
+            let members = self.members_but_us().into_iter();
+            let wrong: Vec<NodeId> = members
+                .filter(|node| self.answer_of(*node, doubt).is_some_and(|hash| hash != doubt.computed))
+                .collect();
             self.divergence.convicted.extend(wrong);
             self.settle(doubt);
             return Ok(());
         }
-        match answers.iter().find(|(_, hash)| has_quorum(*hash)) {
-            Some((_, theirs)) => Err(self.quarantine(doubt, *theirs)),
+        match answers.iter().copied().find(|hash| has_quorum(*hash)) {
+            Some(theirs) => Err(self.quarantine(doubt, theirs)),
             None => Ok(()),
+        }
+    }
+
+    /// What a member has said, or we have computed.
+    fn answer_of(&self, node: NodeId, doubt: Doubt) -> Option<Hash> {
+        match doubt.subject {
+            _ if node.0 == self.raft.raft.id => Some(doubt.computed),
+            Subject::Effects => self.divergence.answers.get(&node).copied(),
+            Subject::State => self.states.of(node, doubt.seq),
         }
     }
 
@@ -241,9 +249,9 @@ impl<D: Disk> Replica<D> {
         let mut quarantine = Quarantine { seq, ours, theirs, part: String::new() };
         self.divergence.kept.quarantine = Some(quarantine.clone());
         let stored = self.divergence.kept.store(self.outbox.disk_mut());
-        let part = match doubt.about {
-            About::Effects => self.first_differing_part(seq),
-            About::State => self.part_of_state(seq, theirs),
+        let part = match doubt.subject {
+            Subject::Effects => self.first_differing_part(seq),
+            Subject::State => self.part_of_state(seq, theirs),
         };
         quarantine.part = part.unwrap_or_default().to_owned();
         self.divergence.kept.quarantine = Some(quarantine.clone());
@@ -291,10 +299,10 @@ impl<D: Disk> Replica<D> {
     /// Why the engine stands still, if it does.
     pub(crate) fn halt(&self) -> Option<Halt> {
         let doubt = self.apply.doubt().filter(|_| !self.doubt_is_fresh());
-        let in_doubt = doubt.map(|Doubt { about, seq, recorded, computed }| {
-            let cause = match about {
-                About::Effects => HaltCause::Differs { recorded, computed },
-                About::State => HaltCause::StateDiffers { computed },
+        let in_doubt = doubt.map(|Doubt { subject, seq, recorded, computed }| {
+            let cause = match subject {
+                Subject::Effects => HaltCause::Differs { recorded, computed },
+                Subject::State => HaltCause::StateDiffers { computed },
             };
             Halt { seq, cause }
         });

@@ -35,8 +35,6 @@ pub(crate) struct Log<D: Disk> {
     base_next_seq: Seq,
     /// A peer needs a snapshot, and none that is here serves.
     snapshot_wanted: Cell<bool>,
-    /// The last entry of the newest snapshot that was taken and that no majority is known to agree with yet.
-    unverified: Option<Index>,
     /// A peer has found a snapshot unfit: those up to this entry are offered to nobody.
     unfit: Option<Index>,
     /// Why Raft could not be given entries.
@@ -54,7 +52,6 @@ impl<D: Disk> Log<D> {
             base,
             base_next_seq,
             snapshot_wanted: Cell::new(false),
-            unverified: None,
             unfit: None,
             fault: Cell::new(None),
         }
@@ -113,7 +110,6 @@ impl<D: Disk> Log<D> {
         membership: Membership,
     ) -> Result<(), JournalFault> {
         self.journal.get_mut().begin_anew(beside, header)?;
-        self.unverified = None;
         self.unapplied.get_mut().clear();
         (self.base, self.base_next_seq, self.membership) = (header.index, header.next_seq, membership);
         self.membership_changes += 1;
@@ -134,24 +130,21 @@ impl<D: Disk> Log<D> {
         self.unfit = self.unfit.max(Some(index));
     }
 
-    /// Whether the snapshot of entry `index` has to be taken once more, if one is wanted.
-    pub(crate) fn is_unfit(&self, index: Index) -> bool {
+    fn is_unfit(&self, index: Index) -> bool {
         self.unfit >= Some(index)
     }
 
     /// A snapshot was taken.
     pub(crate) fn snapshot_taken(&mut self, index: Index) {
         self.unfit = self.unfit.filter(|unfit| *unfit > index);
-        self.unverified = self.unverified.max(Some(index));
     }
 
-    /// A majority has the effects that the snapshot of `header` follows from: from here on it may be handed on, by later lives too.
+    /// A majority has the same as the snapshot of `header`: from here on it may be handed on, by later lives too.
     pub(crate) fn snapshot_verified(&mut self, header: &SnapshotHeader) {
         self.journal.get_mut().snap_mark(header.index, header.term, header.state_hash);
-        self.unverified = self.unverified.filter(|unverified| *unverified > header.index);
     }
 
-    /// The newest snapshot that `to` can start from: it knows `to` as a member, a majority has the effects that it follows from, and the
+    /// The newest snapshot that `to` can start from: it knows `to` as a member, a majority has the same, and the
     /// log goes on from it. The bytes travel on their own; what Raft carries is by what they are recognised.
     fn offer(&self, from: Index, to: NodeId) -> Option<Snapshot> {
         let mut journal = self.journal.borrow_mut();
@@ -384,9 +377,7 @@ impl<D: Disk> Storage for Log<D> {
 
     fn snapshot(&self, request_index: u64, to: u64) -> raft::Result<Snapshot> {
         let offer = self.offer(Index(request_index), NodeId(to));
-        // One that waits for a majority's word is as good as there.
-        let is_missing = offer.is_none() && self.unverified.is_none();
-        self.snapshot_wanted.set(self.snapshot_wanted.get() || is_missing);
+        self.snapshot_wanted.set(self.snapshot_wanted.get() || offer.is_none());
         offer.ok_or(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable))
     }
 }

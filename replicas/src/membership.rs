@@ -82,7 +82,7 @@ impl Membership {
     /// Raft has come to `conf_state` by `change`.
     pub(crate) fn apply(&mut self, conf_state: ConfState, change: &ConfChangeV2) {
         let members = members_of(&conf_state);
-        self.conf_state = conf_state;
+        self.conf_state = sorted(conf_state);
         self.seats.retain(|node, _| members.contains(node));
         members.iter().for_each(|node| self.seat(*node));
         for (node, address) in read_addresses(&change.context).unwrap_or_default() {
@@ -195,6 +195,15 @@ pub(crate) fn encode_conf_state(state: &ConfState) -> Vec<u8> {
     out
 }
 
+/// Raft's lists are in the order of a hash set, which depends on what a process has seen: snapshots are the same bytes everywhere.
+fn sorted(mut state: ConfState) -> ConfState {
+    for list in [&mut state.voters, &mut state.learners, &mut state.voters_outgoing, &mut state.learners_next]
+    {
+        list.sort_unstable();
+    }
+    state
+}
+
 pub(crate) fn decode_conf_state(mut bytes: &[u8]) -> Option<ConfState> {
     take_conf_state(&mut bytes).filter(|_| bytes.is_empty())
 }
@@ -251,6 +260,14 @@ mod tests {
         let mut membership = Membership::of_founders(&[3, 1, 2].map(NodeId));
         membership.apply(conf(&[1, 2, 3], &[7], &[]), &addressed(7, "node-7.example:9884"));
         membership
+    }
+
+    #[test]
+    fn snapshots_say_the_same_in_whatever_order_raft_lists_the_members() {
+        let (mut one, mut other) = (replaced(), replaced());
+        one.apply(conf(&[4, 2, 3], &[7, 6], &[9, 8]), &ConfChangeV2::default());
+        other.apply(conf(&[3, 4, 2], &[6, 7], &[8, 9]), &ConfChangeV2::default());
+        assert_eq!(one.to_bytes(), other.to_bytes());
     }
 
     #[test]

@@ -275,10 +275,10 @@ impl<D: Disk> Replica<D> {
             self.term_started = Some(term);
             self.snapshots.marking = false;
             if self.apply.engine().genesis().is_none() {
-                self.submit_own(now, self.genesis.clone());
+                self.submit_first(now, self.genesis.clone());
             }
             let node = protocol::NodeId(self.raft.raft.id);
-            self.submit_own(now, TermStart { term, node });
+            self.submit_first(now, TermStart { term, node });
         }
         let timer_due = self.apply.engine().next_timer().is_some_and(|at| at <= now.wall);
         if timer_due
@@ -294,7 +294,11 @@ impl<D: Disk> Replica<D> {
         }
     }
 
-    /// Returns whether there was room for it; in an empty queue there is, with which a term begins.
+    fn submit_first(&mut self, now: Now, command: impl Into<Command>) {
+        assert!(self.submit_own(now, command), "a term begins with an empty queue");
+    }
+
+    /// Returns whether there was room for it.
     pub(crate) fn submit_own(&mut self, now: Now, command: impl Into<Command>) -> bool {
         let header = RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() };
         self.sequencer.submit(&header, now.mono, &command.into()).is_ok()

@@ -75,8 +75,8 @@ impl<D: Disk> Replica<D> {
         }
     }
 
-    /// The file of a snapshot has decayed on the way to `from`, or here: another takes its place, of the same entry or of a
-    /// later one. Whoever says so wrongly costs a snapshot a second.
+    /// The file of a snapshot has decayed on the way to `from`, or here: another takes its place, of a later
+    /// entry. Whoever says so wrongly costs a checkpoint a second.
     fn offer_no_more(&mut self, from: NodeId, index: Index) {
         self.raft.mut_store().offer_no_more(index);
         if self.raft.raft.state == StateRole::Leader {

@@ -121,6 +121,8 @@ impl<D: Disk> Replica<D> {
             .map_err(|fault| ReplicaFault::Again(Box::new(fault)))?;
         drop(journal);
         self.apply.run_again(seq, base.engine, base.index, base.effect_hash);
+        // What followed from the record before does not count any more.
+        (self.snapshots.due, self.snapshots.failed) = (None, None);
         Ok(())
     }
 

@@ -39,7 +39,7 @@ pub(crate) struct Progress {
     pub(crate) replayed_bytes: u64,
     /// Journal bytes at the checkpoint of the newest snapshot.
     pub(crate) counted_bytes: u64,
-    /// Journal bytes at the last checkpoint.
+    /// Journal bytes at the checkpoint of the last attempt, and at the one that is due.
     pub(crate) attempted_bytes: u64,
     /// When we have marked a checkpoint last.
     pub(crate) marked_at: MonoNanos,
@@ -49,7 +49,10 @@ pub(crate) struct Progress {
     pub(crate) written_seq: Seq,
     /// What is to be written for a checkpoint that was reached, but for the hash of the state.
     pub(crate) due: Option<SnapshotHeader>,
-    pub(crate) writing: bool,
+    pub(crate) due_bytes: u64,
+    pub(crate) writing: Option<SnapshotHeader>,
+    /// The last attempt, if it failed, and the tick at which it is made again.
+    pub(crate) failed: Option<(SnapshotHeader, u64)>,
     /// Durable, and no majority is known to have the same; oldest first.
     pub(crate) unverified: VecDeque<SnapshotHeader>,
     /// Why the last attempt failed, or what is wrong with a snapshot newer than the one that this process began with.
@@ -59,7 +62,7 @@ pub(crate) struct Progress {
 impl Progress {
     /// Whether a checkpoint was marked behind which no snapshot has been written yet.
     pub(crate) fn is_under_way(&self) -> bool {
-        self.marking || self.due.is_some() || self.writing
+        self.marking || self.due.is_some() || self.writing.is_some()
     }
 
     /// A snapshot came from a peer; the next is counted from here.
@@ -67,7 +70,7 @@ impl Progress {
         self.newest = self.newest.max(Some(index));
         self.replayed_bytes = 0;
         (self.counted_bytes, self.attempted_bytes) = (written_bytes, written_bytes);
-        (self.due, self.fault) = (None, None);
+        (self.due, self.failed, self.fault) = (None, None, None);
         self.unverified.clear();
     }
 }

@@ -1,6 +1,7 @@
-//! Replicas hold their states behind checkpoints against each other's: what differs and has had no effect yet is found here, and
-//! a snapshot is handed on only once a majority has made the same. A state that differs is a doubt as effects that differ are
-//! ([`crate::divergence`]), and is decided in the same way.
+//! Replicas hold the states that they have made behind checkpoints against each other's, each by a second run over its own journal:
+//! a program, a disk or a snapshot that goes wrong without an effect so far is found here, and a snapshot is handed on only once a
+//! majority has made the same. What has gone wrong in the running engine alone is found by its first effect. A state that
+//! differs is a doubt as effects that differ are ([`crate::divergence`]), and is decided in the same way.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -10,10 +11,10 @@ use protocol::hash::Hash;
 use protocol::{NodeId, Seq};
 
 use crate::StartFault;
-use crate::apply::{About, Doubt};
+use crate::apply::{Doubt, Subject};
 use crate::checkpoint::last_seq;
 use crate::divergence::NOT_RECORDED;
-use crate::message::states::{self, StateAt, States as Message};
+use crate::message::states::{self, AboutState, StateAt};
 use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
@@ -84,12 +85,12 @@ impl<D: Disk> Replica<D> {
             return Ok(());
         }
         match message {
-            Message::Is(state) => {
+            AboutState::Is(state) => {
                 self.states.theirs.insert(from, state);
             }
-            Message::Ask(seq) => {
+            AboutState::Ask(seq) => {
                 if let Some(state) = self.states.ours(seq).cloned() {
-                    self.tell_state(from, &Message::Is(state));
+                    self.tell_state(from, &AboutState::Is(state));
                 }
             }
         }
@@ -98,7 +99,7 @@ impl<D: Disk> Replica<D> {
 
     /// A state of ours behind a checkpoint, for the others.
     pub(crate) fn have_state(&mut self, state: StateAt) {
-        self.tell_state_to_all(&Message::Is(state.clone()));
+        self.tell_state_to_all(&AboutState::Is(state.clone()));
         self.states.ours.push_back(state);
         if self.states.ours.len() > SNAPSHOTS_KEPT {
             self.states.ours.pop_front();
@@ -113,20 +114,22 @@ impl<D: Disk> Replica<D> {
 
     pub(crate) fn ask_about_state(&mut self, seq: Seq) {
         if let Some(state) = self.states.ours(seq).cloned() {
-            self.tell_state_to_all(&Message::Is(state));
+            self.tell_state_to_all(&AboutState::Is(state));
         }
-        self.tell_state_to_all(&Message::Ask(seq));
+        self.tell_state_to_all(&AboutState::Ask(seq));
     }
 
     pub(crate) fn compare_states(&mut self) {
-        let differing = self.states.theirs.iter().find_map(|(node, theirs)| {
+        let members = self.members_but_us();
+        let mut said = self.states.theirs.iter().filter(|(node, _)| members.contains(node));
+        let differing = said.find_map(|(node, theirs)| {
             let ours = self.states.ours(theirs.seq)?;
             let differs = ours.hash != theirs.hash && !self.divergence.is_convicted(*node);
             differs.then_some((theirs.seq, ours.hash))
         });
         if let Some((seq, computed)) = differing {
-            let about = About::State;
-            self.apply.doubt_it(Doubt { about, seq, recorded: NOT_RECORDED, computed });
+            let subject = Subject::State;
+            self.apply.doubt_it(Doubt { subject, seq, recorded: NOT_RECORDED, computed });
         }
     }
 
@@ -154,12 +157,12 @@ impl<D: Disk> Replica<D> {
         self.apply.engine().part_names().nth(place)
     }
 
-    fn tell_state(&mut self, to: NodeId, message: &Message) {
+    fn tell_state(&mut self, to: NodeId, message: &AboutState) {
         let bytes = states::encode(self.effects_envelope(to), message);
         self.divergence.outbound.push(Outbound { to, lane: Lane::Control, bytes });
     }
 
-    fn tell_state_to_all(&mut self, message: &Message) {
+    fn tell_state_to_all(&mut self, message: &AboutState) {
         for node in self.members_but_us() {
             self.tell_state(node, message);
         }

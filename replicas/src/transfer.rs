@@ -241,7 +241,7 @@ impl<D: Disk> Replica<D> {
             .begin_anew(self.outbox.disk_mut(), &header, membership)
             .map_err(ReplicaFault::Journal)?;
         // It costs nothing but room where it fails: the next snapshot or start removes what is left.
-        snapshot_file::remove_older(self.outbox.disk_mut()).ok();
+        snapshot_file::remove_older(self.outbox.disk_mut(), header.index).ok();
         self.sequencer.end_term();
         self.term_started = None;
         self.in_flight.clear();

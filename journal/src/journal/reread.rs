@@ -32,7 +32,7 @@ pub enum RereadFault {
     #[error(transparent)]
     Disk(#[from] DiskFault),
     /// The files do not lead to the last one.
-    #[error("the journal's files end before entry {to}{}", describe(damage.as_deref()))]
+    #[error("the journal's files do not lead to entry {to}{}", describe(damage.as_deref()))]
     Missing {
         /// The last entry that was wanted.
         to: Index,
@@ -69,6 +69,7 @@ pub fn reread<D: Disk>(
         match walk.end {
             Some(End::Reached) => return Ok(()),
             Some(End::Unlinked) => return Err(RereadFault::Unlinked(from.index)),
+            Some(End::Missing) => break,
             None => {}
         }
     }
@@ -78,6 +79,7 @@ pub fn reread<D: Disk>(
 enum End {
     Reached,
     Unlinked,
+    Missing,
 }
 
 /// The way through the files.
@@ -166,9 +168,11 @@ impl Walk {
         while self.end.is_none()
             && let Some((index, bytes)) = self.waiting.pop_front_if(|(index, _)| *index <= to)
         {
-            if index != self.handed_on.next()
-                || (self.handed_on == self.from.index && self.found != self.from.chain)
-            {
+            if index != self.handed_on.next() {
+                self.end = Some(End::Missing);
+                return;
+            }
+            if self.handed_on == self.from.index && self.found != self.from.chain {
                 self.end = Some(End::Unlinked);
                 return;
             }

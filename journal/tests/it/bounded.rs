@@ -30,7 +30,7 @@ fn files() -> Files {
         journal.set_commit(Index(index - 1));
         settle(&mut journal);
         if index == 100 || index == 150 {
-            snapshot_file::store(&mut disk, &header(index), b"state").unwrap();
+            snapshot_file::store(&mut disk, &header(index), b"state", Index(index)).unwrap();
             journal.snap_mark(Index(index), Term(1), Hash::ZERO);
             settle(&mut journal);
         }
@@ -196,7 +196,7 @@ fn what_is_remembered_of_the_log_is_bounded_by_two_snapshots() {
         journal.append(&entry(index, 1, 500, index as u8));
         settle(&mut journal);
         if index % 100 == 0 {
-            snapshot_file::store(&mut disk, &header(index), b"state").unwrap();
+            snapshot_file::store(&mut disk, &header(index), b"state", Index(index)).unwrap();
             journal.snap_mark(Index(index), Term(1), Hash::ZERO);
         }
         assert!(kept(&journal) <= 201, "{} at {index}", kept(&journal));

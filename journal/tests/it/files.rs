@@ -33,7 +33,7 @@ fn the_newest_valid_snapshot_wins_and_two_are_kept() {
     let mut disk = MemDisk::default();
     assert_eq!(kept(&mut disk), [0; 0]);
     for index in [10, 20, 30] {
-        snapshot_file::store(&mut disk, &header(index), &vec![index as u8; 3 << 20]).unwrap();
+        snapshot_file::store(&mut disk, &header(index), &vec![index as u8; 3 << 20], Index(index)).unwrap();
     }
     let unfinished = FileRef::new(Dir::Snapshots, "00000001-00000000000000000040.snap.tmp");
     disk.write_at(&unfinished, 0, b"half").unwrap();
@@ -52,10 +52,28 @@ fn the_newest_valid_snapshot_wins_and_two_are_kept() {
         assert_eq!(kept(&mut after), [30, 20]);
     }
     let foreign = SnapshotHeader { cluster: ClusterId(9), ..header(50) };
-    snapshot_file::store(&mut after, &foreign, b"other").unwrap();
+    snapshot_file::store(&mut after, &foreign, b"other", foreign.index).unwrap();
     let later = SnapshotHeader { epoch: ClusterEpoch(2), ..header(60) };
-    snapshot_file::store(&mut after, &later, b"later").unwrap();
+    snapshot_file::store(&mut after, &later, b"later", later.index).unwrap();
     assert_eq!(kept(&mut after), [0; 0], "neither is this replica's");
+}
+
+#[test]
+fn the_newest_that_may_be_handed_on_is_kept_however_many_follow() {
+    let mut disk = MemDisk::default();
+    for (index, marked, expected) in [
+        (10, 0, &[10][..]),
+        (20, 10, &[20, 10]),
+        (30, 10, &[30, 10]),
+        (40, 10, &[40, 10]),
+        (50, 40, &[50, 40]),
+        (60, 60, &[60, 50]),
+    ] {
+        snapshot_file::store(&mut disk, &header(index), b"state", Index(marked)).unwrap();
+        assert_eq!(kept(&mut disk), expected, "{index}, up to {marked} marked");
+    }
+    snapshot_file::remove_older(&mut disk, Index(0)).unwrap();
+    assert_eq!(kept(&mut disk), [60, 50], "none is marked");
 }
 
 fn kept(disk: &mut MemDisk) -> Vec<u64> {
@@ -65,9 +83,12 @@ fn kept(disk: &mut MemDisk) -> Vec<u64> {
 #[test]
 fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
     let mut disk = MemDisk::default();
-    snapshot_file::store(&mut disk, &header(10), b"state").unwrap();
+    snapshot_file::store(&mut disk, &header(10), b"state", Index(10)).unwrap();
     disk.break_with(DiskCause::NoSpace);
-    assert!(matches!(snapshot_file::store(&mut disk, &header(20), b"state"), Err(SnapshotFault::Disk(_))));
+    assert!(matches!(
+        snapshot_file::store(&mut disk, &header(20), b"state", Index(20)),
+        Err(SnapshotFault::Disk(_))
+    ));
     assert_eq!(kept(&mut MemDisk::of(disk.after_power_loss())), [10]);
 }
 
@@ -75,15 +96,15 @@ fn a_snapshot_that_cannot_be_written_leaves_the_older_ones() {
 fn a_durable_snapshot_counts_although_an_older_one_cannot_be_removed() {
     let mut disk = MemDisk::default();
     for index in [10, 20] {
-        snapshot_file::store(&mut disk, &header(index), b"state").unwrap();
+        snapshot_file::store(&mut disk, &header(index), b"state", Index(index)).unwrap();
     }
     disk.set_stuck(Some(header(10).file()));
-    assert_eq!(snapshot_file::store(&mut disk, &header(30), b"state"), Ok(header(30).file()));
+    assert_eq!(snapshot_file::store(&mut disk, &header(30), b"state", Index(30)), Ok(header(30).file()));
     assert_eq!(kept(&mut disk), [30, 20, 10]);
     let at = snapshot_file::needed_from(&snapshot_file::kept(&mut disk, &IDENTITY).unwrap());
     assert_eq!(at, Index(20), "the one that is left changes nothing");
     disk.set_stuck(None);
-    snapshot_file::store(&mut disk, &header(40), b"state").unwrap();
+    snapshot_file::store(&mut disk, &header(40), b"state", Index(40)).unwrap();
     assert_eq!(kept(&mut disk), [40, 30], "tried again");
 }
 

@@ -535,7 +535,7 @@ fn what_a_snapshot_holds_is_never_given_up() {
     let (files, whole) = folder_with(|block| block[200] ^= 1, 1);
     for (snapshot, is_given_up) in [(whole.0, true), (whole.0 + 1, false)] {
         let mut disk = MemDisk::of(files.clone());
-        snapshot_file::store(&mut disk, &header(snapshot), b"state").unwrap();
+        snapshot_file::store(&mut disk, &header(snapshot), b"state", Index(snapshot)).unwrap();
         let before = disk.after_kill();
         let decided = Journal::adjudicate(disk.clone(), options(), "why").map(|_| ());
         if is_given_up {
@@ -562,7 +562,7 @@ fn damage_before_the_older_snapshot_keeps_nobody_from_deciding() {
         settle(&mut journal);
     }
     for index in [60, 80] {
-        snapshot_file::store(&mut disk.clone(), &header(index), b"state").unwrap();
+        snapshot_file::store(&mut disk.clone(), &header(index), b"state", Index(index)).unwrap();
     }
     let mut files = disk.after_power_loss();
     files.get_mut(&journal::meta::file()).unwrap().truncate(4 * BLOCK_ALIGN);

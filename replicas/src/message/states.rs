@@ -32,7 +32,7 @@ pub(crate) struct StateAt {
 
 /// A message about states.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum States {
+pub(crate) enum AboutState {
     /// The sender's.
     Is(StateAt),
     /// What is yours behind the checkpoint with this seq?
@@ -44,21 +44,21 @@ pub(crate) fn is_states(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|kind| [STATE, ASK].contains(kind))
 }
 
-pub(crate) fn encode(envelope: Envelope, message: &States) -> Vec<u8> {
+pub(crate) fn encode(envelope: Envelope, message: &AboutState) -> Vec<u8> {
     match message {
-        States::Is(state) => {
+        AboutState::Is(state) => {
             let mut body = Vec::with_capacity(STATE_BYTES + PART_BYTES * state.parts.len());
             body.extend_from_slice(&state.seq.0.to_le_bytes());
             body.extend_from_slice(&state.hash.0);
             state.parts.iter().take(PARTS_MAX).for_each(|part| body.extend_from_slice(&part.0));
             close(envelope, STATE, &body)
         }
-        States::Ask(seq) => close(envelope, ASK, &seq.0.to_le_bytes()),
+        AboutState::Ask(seq) => close(envelope, ASK, &seq.0.to_le_bytes()),
     }
 }
 
 /// Reads a message that came from `envelope.from`.
-pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<States, MessageFault> {
+pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<AboutState, MessageFault> {
     let found = bytes.len();
     let length = |expected: usize| MessageFault::Length { expected: HEADER_BYTES + expected, found };
     if found < HEADER_BYTES + ASK_BYTES {
@@ -77,9 +77,9 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<States, Message
                 return Err(MessageFault::Range("parts of a state"));
             }
             let parts = parts.iter().map(|part| Hash(*part)).collect();
-            Ok(States::Is(StateAt { seq, hash: Hash(body.array(8)), parts }))
+            Ok(AboutState::Is(StateAt { seq, hash: Hash(body.array(8)), parts }))
         }
-        ASK if body.len() == ASK_BYTES => Ok(States::Ask(seq)),
+        ASK if body.len() == ASK_BYTES => Ok(AboutState::Ask(seq)),
         ASK => Err(length(ASK_BYTES)),
         _ => Err(MessageFault::Kind(kind)),
     }
@@ -94,13 +94,13 @@ mod tests {
 
     const ENVELOPE: Envelope = Envelope { epoch: ClusterEpoch(3), from: NodeId(1), to: NodeId(2) };
 
-    fn examples() -> [States; 3] {
+    fn examples() -> [AboutState; 3] {
         let (seq, hash) = (Seq(77), Hash([5; 32]));
         let parts = vec![Hash([6; 32]), Hash([7; 32])];
         [
-            States::Is(StateAt { seq, hash, parts }),
-            States::Is(StateAt { seq, hash, parts: Vec::new() }),
-            States::Ask(seq),
+            AboutState::Is(StateAt { seq, hash, parts }),
+            AboutState::Is(StateAt { seq, hash, parts: Vec::new() }),
+            AboutState::Ask(seq),
         ]
     }
 
@@ -119,7 +119,7 @@ mod tests {
             assert!(decode(Envelope { from: NodeId(4), ..ENVELOPE }, &bytes).is_err());
         }
         let many = StateAt { seq: Seq(1), hash: Hash::ZERO, parts: vec![Hash::ZERO; PARTS_MAX] };
-        let mut bytes = encode(ENVELOPE, &States::Is(many));
+        let mut bytes = encode(ENVELOPE, &AboutState::Is(many));
         bytes.extend_from_slice(&[0; PART_BYTES]);
         mend_checksum(&mut bytes);
         assert_eq!(decode(ENVELOPE, &bytes), Err(MessageFault::Range("parts of a state")));

@@ -357,7 +357,8 @@ impl Cluster {
                 self.tick();
             }
         }
-        panic!("not everybody knows them: {:#?}", self.statuses());
+        let found: Vec<usize> = self.running.values().map(known).collect();
+        panic!("{found:?} and not {expected} definitions are known: {:#?}", self.statuses());
     }
 
     /// Everybody who runs comes to the same state.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use journal::snapshot_file::SNAPSHOTS_KEPT;
 use journal::{Dir, FileRef};
 
 use super::{Violation, ensure};
@@ -34,10 +33,11 @@ impl Snapshots {
             return Ok(());
         }
         let found = disk.peek(file);
-        // A store that ended with a fault may have come far enough to make newer ones durable, and remove this one.
+        // A store that ended with a fault may have come far enough to make a newer one durable, and remove this one, that no
+        // majority was known to agree with.
         let names = disk.peek_names(Dir::Snapshots);
-        let newer = names.iter().filter(|name| name.ends_with(".snap") && ***name > *file.name).count();
-        if found.is_none() && newer >= SNAPSHOTS_KEPT {
+        let has_newer = names.iter().any(|name| name.ends_with(".snap") && **name > *file.name);
+        if found.is_none() && has_newer {
             return Ok(());
         }
         ensure(found.as_ref() == Some(bytes), "snapshots_survive", || {

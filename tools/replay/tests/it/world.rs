@@ -328,7 +328,7 @@ impl World {
             state_hash,
             conf_state: vec![8, 1],
         };
-        snapshot_file::store(&mut self.journal.disk().beside(), &header, &state).unwrap();
+        snapshot_file::store(&mut self.journal.disk().beside(), &header, &state, header.index).unwrap();
         self.journal.snap_mark(header.index, header.term, state_hash);
         self.settle();
     }
