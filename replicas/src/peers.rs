@@ -453,6 +453,15 @@ impl<D: Disk> Replica<D> {
         if !conf.learners.contains(&node.0) {
             return Err(ClusterRefusal::NotAMember(node));
         }
+        // A young log is short, and who has nothing of it is near its end as well. It would count, and could neither vote nor acknowledge:
+        // it has to know that it is a member, and to need no snapshot, which might be handed on at its own word alone.
+        let raft = &self.raft.raft;
+        let (matched, _) = self.progress(node.0);
+        let knows = matched.0 >= raft.pending_conf_index;
+        if !knows || matched.next() < self.raft.store().journal().first_index() {
+            let last = Index(raft.raft_log.last_index());
+            return Err(ClusterRefusal::Lags { node, matched, last });
+        }
         self.caught_up_or_refuse(node)
     }
 

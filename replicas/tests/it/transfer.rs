@@ -6,7 +6,7 @@ use journal::snapshot_file;
 use protocol::commands::SessionTestRequest;
 use protocol::submit::Submit;
 use protocol::{Index, MonoNanos, NodeId, OutSeq, SessionEpoch, Text};
-use replicas::{LeadEnd, MemberChange, Options, OutboxFault, SnapshotPolicy};
+use replicas::{ClusterRefusal, LeadEnd, MemberChange, Options, OutboxFault, SnapshotPolicy};
 
 use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
 use super::repair::copy;
@@ -131,11 +131,18 @@ fn a_blank_learner_joins_behind_snapshots_and_becomes_a_voter() {
     for _ in 0..200 {
         cluster.tick();
     }
+    let lead = cluster.running.get_mut(&leader).unwrap();
+    let early = lead.change_members(&MemberChange::Promote(NodeId(4)));
+    let lags =
+        matches!(early, Err(ClusterRefusal::Lags { matched: Index(0), last, .. }) if last < Index(256));
+    assert!(lags, "a log that is short, and begins behind what it has: {early:?}");
     cluster.snapshot_of(&[1, 2]);
     cluster.agree(301);
     same_outputs(&mut cluster);
-    let lead = cluster.running.get_mut(&leader).unwrap();
-    lead.change_members(&MemberChange::Promote(NodeId(4))).unwrap();
+    let promote = MemberChange::Promote(NodeId(4));
+    while cluster.running.get_mut(&leader).unwrap().change_members(&promote).is_err() {
+        cluster.tick();
+    }
     cluster.define(302, 303);
     let lead = cluster.running.get_mut(&leader).unwrap();
     lead.change_members(&MemberChange::Remove(NodeId(3))).unwrap();
