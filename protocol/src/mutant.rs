@@ -60,11 +60,15 @@ pub enum Mutant {
     JoinsWithoutOutputs,
     /// A leader goes by its own wall clock, whatever a majority says.
     ClockUnclamped,
+    /// A leader whose disk does not answer keeps the lead.
+    StalledDiskKept,
+    /// What is in doubt is given up when a single other replica lacks it.
+    NackOfOneBelieved,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::PersistedBeforeDurable,
         Self::AnswersBeforeDurable,
         Self::StartWithoutSync,
@@ -92,6 +96,8 @@ impl Mutant {
         Self::LeaseRead,
         Self::JoinsWithoutOutputs,
         Self::ClockUnclamped,
+        Self::StalledDiskKept,
+        Self::NackOfOneBelieved,
     ];
 }
 

@@ -5,6 +5,7 @@
 use std::fmt;
 
 use journal::{Disk, Space};
+use protocol::mutant::{Mutant, planted};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{MonoNanos, NodeId, Term};
 use raft::StateRole;
@@ -131,7 +132,7 @@ impl<D: Disk> Replica<D> {
     /// [`ReplicaFault::DiskStalled`]: nobody has taken the lead for a second.
     pub(crate) fn watch_lead(&mut self, now: MonoNanos) -> Result<(), ReplicaFault> {
         let others = self.raft.store().conf_state().voters.len() > 1;
-        if !others || self.raft.raft.state != StateRole::Leader {
+        if !others || self.raft.raft.state != StateRole::Leader || planted(Mutant::StalledDiskKept) {
             self.handover.full_since = None;
             return Ok(());
         }

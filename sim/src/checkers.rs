@@ -51,6 +51,9 @@ pub(crate) fn ensure(
 /// A process that has everything, and what the outside knows about it.
 pub(crate) struct Served<'a> {
     pub(crate) replica: &'a mut Replica<SimDisk>,
+    pub(crate) disk: &'a SimDisk,
+    /// It is known to be wrong about its effects.
+    pub(crate) is_corrupt: bool,
     pub(crate) witness: &'a Witness,
     pub(crate) workload: &'a Workload,
 }
@@ -59,6 +62,8 @@ pub(crate) struct Served<'a> {
 pub(crate) struct Turned<'a> {
     pub(crate) now: MonoNanos,
     pub(crate) place: usize,
+    /// It is known to be wrong about its effects.
+    pub(crate) is_corrupt: bool,
     pub(crate) status: &'a Status,
     pub(crate) disk: &'a SimDisk,
 }

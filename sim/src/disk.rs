@@ -24,6 +24,7 @@ use journal::disk::DiskOperation;
 use journal::segment::{self, SECTOR_BYTES};
 use journal::{BlockWrite, Completion, Dir, Disk, DiskCause, DiskFault, FileRef, ReadFrom, Spare, SpareDone};
 use protocol::MonoNanos;
+use protocol::limits::BLOCK_ALIGN;
 
 use crate::rng::Rng;
 use crate::trace::Trace;
@@ -74,6 +75,8 @@ pub struct Failure {
     pub operation: DiskOperation,
     /// With this cause.
     pub cause: DiskCause,
+    /// So many that match succeed before: of several syncs in a row any one may fail.
+    pub behind: u64,
 }
 
 /// Where a process dies, other than at the operation with a number.
@@ -81,10 +84,29 @@ pub struct Failure {
 pub enum Place {
     /// With a block, a seal or a segment's header on its way.
     Write,
+    /// With a block of several pages on its way, of which a torn write leaves whole pages.
+    LongWrite,
+    /// With a block on its way that voids entries.
+    Truncation,
     /// With a segment's header on its way.
     SegmentHeader,
     /// In an operation on this folder.
     Folder(Dir),
+    /// Where a snapshot gets its name.
+    SnapshotNamed,
+    /// Where a segment is set aside, because the log begins anew.
+    SegmentAside,
+}
+
+/// When a process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Aim {
+    /// It is here …
+    pub place: Place,
+    /// … so often from now on, counted from 1 …
+    pub nth: u64,
+    /// … and has done so many operations since.
+    pub behind: u64,
 }
 
 /// Input/output error: the number that Linux gives it.
@@ -113,12 +135,12 @@ enum MakingStep {
 }
 
 /// What [`SimDisk::pause`] has set aside.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct Pause {
     operations: u64,
     dies_at: Option<u64>,
-    dies_in: Option<(Place, u64)>,
+    aims: Vec<Aim>,
     failure: Option<Failure>,
 }
 
@@ -135,8 +157,7 @@ struct State {
     making: Option<Making>,
     operations: u64,
     dies_at: Option<u64>,
-    /// Dies when it has been at the place so often.
-    dies_in: Option<(Place, u64)>,
+    aims: Vec<Aim>,
     dead: bool,
     /// The process is being started: a read of the log that fails is reported, and not its end.
     starting: bool,
@@ -153,6 +174,8 @@ struct State {
 #[derive(Clone)]
 pub struct SimDisk(Rc<RefCell<State>>);
 
+/// How names of segments end that are set aside.
+const ASIDE_SUFFIX: &str = ".aside";
 /// Bytes of a spare written in one step.
 const SPARE_STEP_BYTES: u64 = 64 << 10;
 
@@ -173,7 +196,7 @@ impl SimDisk {
             making: None,
             operations: 0,
             dies_at: None,
-            dies_in: None,
+            aims: Vec::new(),
             dead: false,
             starting: false,
             lying: false,
@@ -216,9 +239,9 @@ impl SimDisk {
         self.0.borrow_mut().dies_at = operation;
     }
 
-    /// The process dies when it is at `place` for the `nth` time from now.
-    pub fn die_in(&self, place: Place, nth: u64) {
-        self.0.borrow_mut().dies_in = Some((place, nth.max(1)));
+    /// The process dies there as well.
+    pub fn aim(&self, aim: Aim) {
+        self.0.borrow_mut().aims.push(aim);
     }
 
     /// Whether a process is being started on it.
@@ -262,7 +285,7 @@ impl SimDisk {
         Pause {
             operations: state.operations,
             dies_at: state.dies_at.take(),
-            dies_in: state.dies_in.take(),
+            aims: std::mem::take(&mut state.aims),
             failure: state.failure.take(),
         }
     }
@@ -270,9 +293,8 @@ impl SimDisk {
     /// Goes on as before the pause.
     pub fn resume(&self, pause: Pause) {
         let mut state = self.0.borrow_mut();
-        let Pause { operations, dies_at, dies_in, failure } = pause;
-        (state.operations, state.dies_at, state.dies_in, state.failure) =
-            (operations, dies_at, dies_in, failure);
+        let Pause { operations, dies_at, aims, failure } = pause;
+        (state.operations, state.dies_at, state.aims, state.failure) = (operations, dies_at, aims, failure);
     }
 
     /// The next matching call fails.
@@ -302,7 +324,8 @@ impl SimDisk {
         let mut state = self.0.borrow_mut();
         state.trace.note("crash", u64::from(crash == Crash::Power), state.operations);
         state.dead = false;
-        (state.dies_at, state.dies_in) = (None, None);
+        state.dies_at = None;
+        state.aims.clear();
         state.failure = None;
         (state.failures, state.fatal_failures) = (0, 0);
         state.making = None;
@@ -348,7 +371,7 @@ impl State {
             self.dead = true;
             return Err(fault(EIO));
         }
-        if let Some(failure) = self.failure.take_if(|f| f.dir == dir && f.operation == operation) {
+        if let Some(failure) = self.take_failure(dir, operation) {
             self.trace.note("fails", self.operations, operation as u64);
             self.trace.sometimes("operation failed");
             self.failures += 1;
@@ -364,17 +387,36 @@ impl State {
 
     /// Counts that the process is at `place`; true if it dies there.
     fn is_at(&mut self, place: Place) -> bool {
-        let Some((_, left)) = self.dies_in.as_mut().filter(|(wanted, _)| *wanted == place) else {
-            return false;
-        };
-        *left -= 1;
-        *left == 0
+        let mut dies = false;
+        for aim in self.aims.iter_mut().filter(|aim| aim.place == place && aim.nth > 0) {
+            aim.nth -= 1;
+            if aim.nth == 0 {
+                let at = self.operations + aim.behind;
+                dies |= aim.behind == 0;
+                self.dies_at = Some(self.dies_at.map_or(at, |before| before.min(at)));
+            }
+        }
+        dies
+    }
+
+    /// Whether somebody aims at `place`.
+    fn is_aimed_at(&self, place: Place) -> bool {
+        self.aims.iter().any(|aim| aim.place == place && aim.nth > 0)
+    }
+
+    /// The failure that was asked for, if this call is the one that it waits for.
+    fn take_failure(&mut self, dir: Dir, operation: DiskOperation) -> Option<Failure> {
+        let failure = self.failure.as_mut().filter(|f| f.dir == dir && f.operation == operation)?;
+        if failure.behind > 0 {
+            failure.behind -= 1;
+            return None;
+        }
+        self.failure.take()
     }
 
     /// Whether a read fails because somebody asked for it. One of the log by a running process is its end.
     fn read_fails(&mut self, file: &FileRef) -> bool {
-        let wanted = |f: &mut Failure| f.dir == file.dir && f.operation == DiskOperation::Read;
-        if self.dead || self.failure.take_if(wanted).is_none() {
+        if self.dead || self.take_failure(file.dir, DiskOperation::Read).is_none() {
             return false;
         }
         self.trace.note("read fails", file.dir as u64, u64::from(self.starting));
@@ -490,7 +532,16 @@ impl State {
     }
 
     fn rename(&mut self, from: &FileRef, to: &FileRef) -> Result<(), DiskFault> {
+        let place = match to.dir {
+            Dir::Snapshots => Some(Place::SnapshotNamed),
+            Dir::Journal if to.name.ends_with(ASIDE_SUFFIX) => Some(Place::SegmentAside),
+            Dir::Journal | Dir::Root | Dir::Outbox => None,
+        };
         self.enter(DiskOperation::Rename, from.dir, &from.name)?;
+        if place.is_some_and(|place| self.is_at(place)) {
+            self.dead = true;
+            return Err(DiskFault { operation: DiskOperation::Rename, file: from.clone(), cause: EIO });
+        }
         if !self.names.rename(from, to) {
             return Err(not_found(DiskOperation::Rename, from));
         }
@@ -691,12 +742,17 @@ impl Disk for SimDisk {
         state.operations += 1;
         let due = state.latency_after_now();
         let is_header = write.offset == 0;
+        let is_long = write.bytes.len() > BLOCK_ALIGN;
+        let is_truncation = state.is_aimed_at(Place::Truncation) && truth::truncates(&write);
         state.truth.begun();
         state.trace.note("submit", write.offset, write.bytes.len() as u64);
         state.trace.bytes(&write.bytes);
         state.in_flight = Some(InFlight { write, due });
         // The process may die right behind the call, with the write on its way.
-        let at_place = state.is_at(Place::Write) || (is_header && state.is_at(Place::SegmentHeader));
+        let at_place = state.is_at(Place::Write)
+            || (is_header && state.is_at(Place::SegmentHeader))
+            || (is_long && state.is_at(Place::LongWrite))
+            || (is_truncation && state.is_at(Place::Truncation));
         if at_place || state.dies_at.is_some_and(|at| at <= state.operations) {
             state.dead = true;
         }

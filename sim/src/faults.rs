@@ -6,7 +6,7 @@ use journal::disk::DiskOperation;
 use protocol::MonoNanos;
 
 use crate::clock::{Clock, wall_offsets_ns_max};
-use crate::disk::{Crash, EIO, Failure, Place, SimDisk};
+use crate::disk::{Aim, Crash, EIO, Failure, Place, SimDisk};
 use crate::knobs::Knobs;
 use crate::repairing::Atlas;
 use crate::rng::Rng;
@@ -34,15 +34,22 @@ const FAILURES: [(Dir, DiskOperation); 14] = [
     (Dir::Snapshots, DiskOperation::Read),
 ];
 
-/// Places at which many things are half done.
-const PLACES: [Place; 6] = [
+/// Places at which many things are half done, and which lives come to often.
+const PLACES: [Place; 7] = [
     Place::Write,
+    Place::LongWrite,
     Place::SegmentHeader,
     Place::SegmentHeader,
     Place::Folder(Dir::Snapshots),
     Place::Folder(Dir::Snapshots),
     Place::Folder(Dir::Root),
 ];
+/// Those that few lives come to: of who does, many die there, or soon behind.
+const RARE_PLACES: [Place; 3] = [Place::Truncation, Place::SnapshotNamed, Place::SegmentAside];
+/// Operations behind a rare place in which what was begun there is brought to its end.
+const BEHIND_MAX: u64 = 12;
+/// Of several calls in a row that may fail, the last that does.
+const FAILURES_BEHIND_MAX: u64 = 3;
 
 /// The faults of one machine.
 pub(crate) struct Faults {
@@ -108,12 +115,19 @@ impl Faults {
             if self.rng.coin() {
                 disk.die_at(Some(disk.operations() + self.rng.within(1..=30)));
             } else {
-                disk.die_in(Place::Write, self.rng.within(1..=4));
+                disk.aim(Aim { place: Place::Write, nth: self.rng.within(1..=4), behind: 0 });
             }
             return;
         }
         if self.rng.below(6) == 0 {
-            disk.die_in(self.rng.pick(&PLACES), self.rng.within(1..=8));
+            let (place, nth) = (self.rng.pick(&PLACES), self.rng.within(1..=8));
+            disk.aim(Aim { place, nth, behind: 0 });
+        }
+        for place in RARE_PLACES {
+            if self.rng.below(3) == 0 {
+                let (nth, behind) = (self.rng.within(1..=2), self.rng.within(0..=BEHIND_MAX));
+                disk.aim(Aim { place, nth, behind });
+            }
         }
         // Some lives are longer, or a world of short ones would never get anywhere.
         let longest = if self.rng.below(4) == 0 { 5_000 } else { self.knobs.crash_operations_max };
@@ -128,6 +142,11 @@ impl Faults {
     /// How long nobody restarts the process.
     pub(crate) fn down_ns(&mut self) -> u64 {
         self.rng.within(10..=self.knobs.down_us_max) * 1_000
+    }
+
+    /// Whether its memory has gone wrong in the life that just ended.
+    pub(crate) fn corrupts(&mut self) -> bool {
+        self.knobs.corrupts && !self.healed && self.rng.coin()
     }
 
     /// The process is gone: now nobody holds what the medium loses.
@@ -151,7 +170,8 @@ impl Faults {
         };
         match self.rng.pick(dirs) {
             Dir::Journal => disk.rot_journal(),
-            dir @ (Dir::Root | Dir::Snapshots | Dir::Outbox) => disk.rot(dir),
+            Dir::Outbox => disk.rot_outbox(),
+            dir @ (Dir::Root | Dir::Snapshots) => disk.rot(dir),
         };
     }
 
@@ -175,15 +195,23 @@ impl Faults {
         }
         if self.knobs.fails && now >= self.next_failure {
             let (dir, operation) = self.rng.pick(&FAILURES);
-            disk.fail_next(Some(Failure { dir, operation, cause: EIO }));
+            // Raft, which reads the log behind recovery, ends the process where it cannot: of a start the first read fails.
+            let is_first = (dir, operation) == (Dir::Journal, DiskOperation::Read) || self.rng.coin();
+            let behind = if is_first { 0 } else { self.rng.within(1..=FAILURES_BEHIND_MAX) };
+            disk.fail_next(Some(Failure { dir, operation, cause: EIO, behind }));
             self.next_failure = self.later(now, 300);
         }
         if self.knobs.rots && now >= self.next_rot {
             // What a serving process reads of its journal it has in memory: the decay is met by the next start.
             let journal =
                 self.knobs.rots_journal && self.knobs.nodes == 1 && serving && self.rng.below(3) == 0;
-            let dir = if journal { Dir::Journal } else { self.rng.pick(&[Dir::Outbox, Dir::Snapshots]) };
-            disk.rot(dir);
+            if journal {
+                disk.rot(Dir::Journal);
+            } else if self.rng.below(3) == 0 {
+                disk.rot(Dir::Snapshots);
+            } else {
+                disk.rot_outbox();
+            }
             self.next_rot = self.later(now, 800);
         }
         if self.knobs.lies && now >= self.next_lie {

@@ -10,6 +10,7 @@ use replicas::Role;
 use crate::checkers::Violation;
 use crate::checkers::snapshots_survive::Snapshots;
 use crate::clock::Clock;
+use crate::corruption;
 use crate::disk::{Crash, SimDisk};
 use crate::faults::{FREE_BYTES, Faults};
 use crate::knobs::Knobs;
@@ -37,6 +38,10 @@ pub(crate) struct Host {
     pub(crate) busy: bool,
     /// Nobody starts it again.
     pub(crate) gone: bool,
+    /// It lives, and its disk answers nothing any more.
+    pub(crate) is_hung: bool,
+    /// Its effects' hash is wrong.
+    pub(crate) is_corrupt: bool,
     pub(crate) was_serving: bool,
     /// The life and the term in which it has served last, and the number of that reign among all.
     pub(crate) reign: Option<(u64, Term, u64)>,
@@ -55,7 +60,8 @@ impl Host {
         let rots = knobs.rots && (knobs.nodes == 1 || place < (knobs.nodes - 1) / 2);
         // No majority of clocks that may be set could be believed.
         let wall_steps = knobs.wall_steps && (knobs.nodes == 1 || place < (knobs.nodes - 1) / 2);
-        let knobs = Knobs { rots, wall_steps, ..knobs };
+        let corrupts = knobs.corrupts && place + 1 == knobs.nodes;
+        let knobs = Knobs { rots, wall_steps, corrupts, ..knobs };
         let disk = SimDisk::new(part("disk"), knobs.latency, FREE_BYTES, trace.clone());
         let skew_ppm = part("skew").within(0..=2 * knobs.skew_ppm_max) as i64 - knobs.skew_ppm_max as i64;
         Self {
@@ -69,6 +75,8 @@ impl Host {
             paused_until: None,
             busy: false,
             gone: false,
+            is_hung: false,
+            is_corrupt: false,
             was_serving: false,
             reign: None,
             committed: Index(0),
@@ -91,6 +99,31 @@ impl Host {
 
     pub(crate) fn is_turning(&self) -> bool {
         self.next_deadline().is_some() && self.paused_until.is_none()
+    }
+
+    /// The machine is lost, with its disk: a blank one takes its place.
+    pub(crate) fn lose(&mut self, disk: SimDisk, generation: u64, now: MonoNanos, links: &mut Links) {
+        self.crash(Crash::Power, now, links);
+        disk.set_now(now);
+        self.machine.replace(disk, generation);
+        (self.mirror, self.snapshots) = (Mirror::default(), Snapshots::default());
+        (self.committed, self.damaged, self.renames) = (Index(0), None, 0);
+        (self.was_serving, self.reign) = (false, None);
+    }
+
+    /// Its disk answers nothing any more, and nothing else goes wrong with it.
+    pub(crate) fn hang(&mut self) {
+        let disk = self.disk();
+        self.faults.heal_unless(false, &disk);
+        disk.set_latency(Knobs::no_answer());
+        self.is_hung = true;
+    }
+
+    /// Whether it has to have everything in the end. Of one that is wrong others may not know what they had there any more: it stands
+    /// still then, and says so.
+    pub(crate) fn is_well(&self) -> bool {
+        let stands = || self.machine.running().is_some_and(|process| process.status().halted.is_some());
+        !(self.gone || self.is_hung || (self.is_corrupt && stands()))
     }
 
     /// Whether a process runs, of whatever kind.
@@ -131,6 +164,9 @@ impl Host {
         self.machine.end();
         self.machine.disk().crash(crash);
         self.faults.decay_while_down(self.machine.disk());
+        if !self.is_corrupt && self.faults.corrupts() {
+            self.corrupt();
+        }
         let mine = |link: &&mut Link| link.is_open() && link.machine() == self.place;
         for link in links.values_mut().filter(mine) {
             link.machine_dies(now);
@@ -138,6 +174,14 @@ impl Host {
         self.restart_at = now.plus(self.faults.down_ns());
         self.paused_until = None;
         self.busy = false;
+    }
+
+    fn corrupt(&mut self) {
+        let disk = self.disk();
+        let Some(file) = corruption::corrupt(&disk) else { return };
+        disk.trace().sometimes("memory of a replica gone wrong");
+        self.snapshots.durable(&[file], &disk);
+        self.is_corrupt = true;
     }
 
     /// The log was found to be damaged. What has become durable of the write that was under way is in front of the repair.

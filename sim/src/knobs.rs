@@ -1,5 +1,7 @@
 //! What kind of world a seed is: sizes, rates and which faults there are at all. Drawn once, before anything happens.
 
+use protocol::limits::BLOCK_BYTES_MAX;
+
 use crate::disk::Latency;
 use crate::rng::Rng;
 
@@ -14,6 +16,8 @@ pub struct Knobs {
     pub traders: usize,
     /// Bytes of a segment; small ones roll often.
     pub segment_bytes: u64,
+    /// Bytes of a block; small ones leave many waiting behind a slow write.
+    pub block_bytes_max: usize,
     /// What the disk costs.
     pub latency: Latency,
     /// How long faults happen.
@@ -34,6 +38,8 @@ pub struct Knobs {
     pub rots_journal: bool,
     /// Whether they rot on more machines at a time than a cluster survives: it has to stand still.
     pub rots_beyond: bool,
+    /// Whether the memory of one replica goes wrong.
+    pub corrupts: bool,
     /// Whether the device says now and then that something is durable which is not.
     pub lies: bool,
     /// Whether the wall clock is set now and then; in a cluster, that of a minority.
@@ -71,18 +77,26 @@ pub struct NetworkKnobs {
     pub pauses: bool,
     /// Whether an operator moves the lead now and then.
     pub transfers: bool,
+    /// Whether machines are lost with their disks now and then, one at a time, and replaced.
+    pub replaces: bool,
 }
 
 const MILLI_NS: u64 = 1_000_000;
+/// Longer than any world: a day.
+const NEVER_US: u64 = 86_400_000_000;
+/// No world writes so much: none is taken.
+const NO_SNAPSHOTS_BYTES: u64 = 1 << 30;
 /// So many times more is done in a world that lasts.
 const LONG_ACTIONS: u64 = 2;
 
-/// Disks, from good to bad. The last hangs for longer than a leader may wait for its own.
-const LATENCIES: [Latency; 4] = [
+/// Disks, from good to bad. The last two hang for longer than a leader may wait for its own; the very last so often that others lead,
+/// and say something else, while writes of an earlier term still wait.
+const LATENCIES: [Latency; 5] = [
     Latency { min_us: 15, max_us: 60, stall_ppm: 0, stall_us: 0 },
     Latency { min_us: 50, max_us: 800, stall_ppm: 5_000, stall_us: 30_000 },
     Latency { min_us: 500, max_us: 5_000, stall_ppm: 20_000, stall_us: 200_000 },
     Latency { min_us: 50, max_us: 800, stall_ppm: 3_000, stall_us: 2_500_000 },
+    Latency { min_us: 200, max_us: 3_000, stall_ppm: 20_000, stall_us: 1_500_000 },
 ];
 
 impl NetworkKnobs {
@@ -95,6 +109,7 @@ impl NetworkKnobs {
         clogs: false,
         pauses: false,
         transfers: false,
+        replaces: false,
     };
 
     fn draw(rng: &mut Rng, enabled: &mut impl FnMut(u64, u64, &mut Rng) -> bool) -> Self {
@@ -109,6 +124,7 @@ impl NetworkKnobs {
             clogs: enabled(14, 3, rng),
             pauses: enabled(15, 4, rng),
             transfers: enabled(16, 4, rng),
+            replaces: enabled(17, 3, rng),
         }
     }
 }
@@ -121,7 +137,7 @@ impl Knobs {
         let (quiet, single) = (rng.below(16) == 0, rng.below(8) == 0);
         let cluster = nodes > 1;
         let kinds: &[u64] =
-            if cluster { &[0, 1, 2, 3, 6, 10, 11, 12, 13, 14, 15, 16] } else { &[0, 1, 2, 3, 4, 5] };
+            if cluster { &[0, 1, 2, 3, 6, 10, 11, 12, 13, 14, 15, 16, 17] } else { &[0, 1, 2, 3, 4, 5] };
         let only = rng.pick(kinds);
         let mut enabled = |kind: u64, in_ten: u64, rng: &mut Rng| {
             let drawn = rng.below(10) < in_ten;
@@ -139,6 +155,7 @@ impl Knobs {
             network,
             traders: rng.within(1..=4) as usize,
             segment_bytes: rng.pick(&[128 << 10, 128 << 10, 256 << 10]),
+            block_bytes_max: rng.pick(&[BLOCK_BYTES_MAX, BLOCK_BYTES_MAX, 4 << 10]),
             latency: rng.pick(if cluster { &LATENCIES } else { &LATENCIES[..3] }),
             faults_ns: if cluster { rng.within(1_500..=6_000) } else { rng.within(300..=2_000) } * MILLI_NS,
             crash_operations_max,
@@ -150,6 +167,7 @@ impl Knobs {
             rots: rots || (lies && rng.coin()),
             rots_journal: rots,
             rots_beyond: false,
+            corrupts: false,
             lies,
             wall_steps: enabled(3, 4, rng),
             skew_ppm_max: if quiet { 0 } else { 500 },
@@ -157,17 +175,42 @@ impl Knobs {
             pause_us_max: rng.pick(&[300, 3_000, 20_000]),
             burst_max: rng.pick(&[1, 4, 20]),
             actions_max: rng.pick(&[100, 400, 1_500]),
-            snapshot_bytes: rng.pick(&[20_000, 100_000, 1 << 30]),
+            snapshot_bytes: rng.pick(&[20_000, 100_000, NO_SNAPSHOTS_BYTES]),
         };
         if !cluster {
             return drawn;
         }
         let rots_journal = enabled(6, 4, rng);
-        // Nothing rots on a machine that never goes down.
-        let crash_operations_max =
-            if rots_journal && crash_operations_max == 0 { 3_000 } else { crash_operations_max };
-        let drawn = if rots_journal { Self { snapshot_bytes: 1 << 30, ..drawn } } else { drawn };
-        Self { rots_journal, rots_beyond: rots_journal && rng.below(4) == 0, crash_operations_max, ..drawn }
+        let corrupts = !quiet && !single && rng.below(6) == 0;
+        drawn.with_damage(rots_journal, rots_journal && rng.below(4) == 0, corrupts)
+    }
+
+    /// A cluster in which journals may rot, on more machines than it survives, or the memory of a replica go wrong, as far as that goes
+    /// with its other faults: somebody always has what another one lacks.
+    fn with_damage(self, rots_journal: bool, rots_beyond: bool, corrupts: bool) -> Self {
+        let rots_any = rots_journal || self.rots;
+        // One that is lost gives nothing back.
+        let replaces = self.network.replaces && !rots_any;
+        let corrupts = corrupts && !rots_any && !replaces;
+        let snapshot_bytes = match (corrupts, rots_beyond) {
+            (true, _) => self.snapshot_bytes.min(20_000),
+            // What a repair has given up is not brought back with the bytes: a log has to reach back to all of it.
+            (_, true) => NO_SNAPSHOTS_BYTES,
+            (false, false) => self.snapshot_bytes,
+        };
+        // Nothing goes wrong so on a machine that never goes down.
+        let needs_crashes = (rots_journal || corrupts) && self.crash_operations_max == 0;
+        Self {
+            network: NetworkKnobs { replaces, ..self.network },
+            // A state that a log begins with is a part of it: where both may rot, two machines could be damaged at once.
+            rots: self.rots && !(rots_journal && snapshot_bytes < NO_SNAPSHOTS_BYTES),
+            rots_journal,
+            rots_beyond,
+            corrupts,
+            snapshot_bytes,
+            crash_operations_max: if needs_crashes { 3_000 } else { self.crash_operations_max },
+            ..self
+        }
     }
 
     /// The same world with faults for so many virtual seconds, over which the clients spread what they do.
@@ -185,6 +228,12 @@ impl Knobs {
         LATENCIES[0]
     }
 
+    /// A disk that never answers.
+    #[must_use]
+    pub fn no_answer() -> Latency {
+        Latency { min_us: NEVER_US, max_us: NEVER_US, stall_ppm: 0, stall_us: 0 }
+    }
+
     /// A world without faults and without chance in it, for scripts.
     #[must_use]
     pub fn scripted() -> Self {
@@ -193,6 +242,7 @@ impl Knobs {
             network: NetworkKnobs::QUIET,
             traders: 2,
             segment_bytes: 128 << 10,
+            block_bytes_max: BLOCK_BYTES_MAX,
             latency: Latency { min_us: 50, max_us: 50, stall_ppm: 0, stall_us: 0 },
             faults_ns: 0,
             crash_operations_max: 0,
@@ -203,6 +253,7 @@ impl Knobs {
             rots: false,
             rots_journal: false,
             rots_beyond: false,
+            corrupts: false,
             lies: false,
             wall_steps: false,
             skew_ppm_max: 0,

@@ -32,6 +32,8 @@ pub struct Machine {
     repairing: Option<Repairing>,
     /// Lives that were begun.
     lives: u64,
+    /// Machines of the whole cluster that were lost when this one was put in its place: no id is below one that was given before.
+    generation: u64,
 }
 
 /// A running process.
@@ -90,13 +92,20 @@ impl Machine {
     /// A machine with an empty disk.
     #[must_use]
     pub fn new(place: usize, disk: SimDisk, knobs: Knobs) -> Self {
-        Self { place, disk, knobs, process: None, repairing: None, lives: 0 }
+        Self { place, disk, knobs, process: None, repairing: None, lives: 0, generation: 0 }
+    }
+
+    /// Another one takes its place, with an empty disk.
+    pub fn replace(&mut self, disk: SimDisk, generation: u64) {
+        self.end();
+        self.disk = disk;
+        self.generation = generation;
     }
 
     /// Its replica.
     #[must_use]
     pub fn node(&self) -> NodeId {
-        NodeId(self.place as u64 + 1)
+        network::node_at(self.place, self.knobs.nodes, self.generation)
     }
 
     /// Its disk.
@@ -141,6 +150,7 @@ impl Machine {
         self.lives += 1;
         let mut journal_options = journal::Options::new(seed);
         journal_options.segment_bytes = self.knobs.segment_bytes;
+        journal_options.block_bytes_max = self.knobs.block_bytes_max;
         let genesis = setup::genesis();
         let options = replicas::Options {
             timing: Timing::LAN,
@@ -187,6 +197,7 @@ impl Machine {
 
     /// One turn of the process.
     pub fn turn(&mut self, now: Now, links: &mut Links, left: &mut Left) -> Turn {
+        let (node, nodes) = (self.node(), self.knobs.nodes);
         let Some(process) = &mut self.process else { return Turn::Idle };
         let worked = process.turn(now, links, &mut left.events);
         // Between effects and their way out is a place to die as well.
@@ -196,7 +207,8 @@ impl Machine {
             Err(_) => Turn::Killed,
             Ok(_) if self.disk.is_dead() => Turn::Killed,
             Ok(worked) => {
-                left.messages = network::take_messages(self.place, &mut process.replica);
+                let outbound = process.replica.take_outbound();
+                left.messages = network::carried(node, nodes, outbound);
                 left.snapshots = std::mem::take(&mut process.snapshots);
                 let sent = process.flush(now, links);
                 process.look_at_status();

@@ -229,6 +229,11 @@ fn survey(disk: &SimDisk, visit: &mut dyn FnMut(&Frame<'_>)) -> Findings {
     survey.finish(hint)
 }
 
+/// The newest snapshot that the journal on `disk` says a majority has agreed with.
+pub fn newest_mark(disk: &SimDisk) -> Index {
+    survey(disk, &mut |_| {}).marked
+}
+
 /// Behind which entry the newest segment that begins anew does so, if the snapshot that it goes on from has its name.
 fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
     let header = headers(disk).rev().find(|header| header.begins_anew)?;
@@ -241,6 +246,12 @@ fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
 fn goes_on_from_snapshot(disk: &SimDisk, header: &SegmentHeader) -> bool {
     let snapshot = snapshot_file::file(header.epoch, Index(header.first_index.0 - 1));
     disk.peek_names(Dir::Snapshots).iter().any(|name| **name == *snapshot.name)
+}
+
+/// Segments in which the log was to begin anew, behind snapshots that have no name.
+pub fn undone_beginnings(disk: &SimDisk) -> Vec<SegmentName> {
+    let undone = headers(disk).filter(|header| header.begins_anew && !goes_on_from_snapshot(disk, header));
+    undone.map(|header| header.name()).collect()
 }
 
 /// Whole headers of segments on `disk`, in order.

@@ -15,6 +15,8 @@ const PAUSE_MS_MAX: u64 = 1_500;
 const CUT_MS_MAX: u64 = 1_500;
 /// Longest clog.
 const CLOG_MS_MAX: u64 = 800;
+/// Between two machines that are lost, at most.
+const LOSS_MS_MAX: u64 = 3_000;
 
 /// What happens to a process as a whole.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +25,8 @@ pub(crate) enum Act {
     Pause(usize, MonoNanos),
     /// An operator asks it to give the lead to another.
     Transfer(usize, usize),
+    /// It is lost with its disk, and a blank machine takes its place.
+    Lose(usize),
 }
 
 /// The faults between machines.
@@ -36,6 +40,7 @@ pub(crate) struct Nemesis {
     next_clog: MonoNanos,
     next_pause: MonoNanos,
     next_transfer: MonoNanos,
+    next_loss: MonoNanos,
     healed: bool,
 }
 
@@ -51,12 +56,14 @@ impl Nemesis {
             next_clog: MonoNanos(0),
             next_pause: MonoNanos(0),
             next_transfer: MonoNanos(0),
+            next_loss: MonoNanos(0),
             healed: nodes == 1,
         };
         nemesis.next_cut = nemesis.later(MonoNanos(0), 1_500);
         nemesis.next_clog = nemesis.later(MonoNanos(0), 1_000);
         nemesis.next_pause = nemesis.later(MonoNanos(0), 1_500);
         nemesis.next_transfer = nemesis.later(MonoNanos(0), 1_500);
+        nemesis.next_loss = nemesis.later(MonoNanos(0), LOSS_MS_MAX);
         nemesis
     }
 
@@ -80,7 +87,8 @@ impl Nemesis {
         let clog = self.knobs.clogs.then_some(self.next_clog);
         let pause = self.knobs.pauses.then_some(self.next_pause);
         let transfer = self.knobs.transfers.then_some(self.next_transfer);
-        cut.into_iter().chain(clog).chain(pause).chain(transfer).min()
+        let loss = self.knobs.replaces.then_some(self.next_loss);
+        cut.into_iter().chain(clog).chain(pause).chain(transfer).chain(loss).min()
     }
 
     /// What goes wrong, or right again, by `now`. Returns what happens to a process.
@@ -114,6 +122,10 @@ impl Nemesis {
             self.next_transfer = self.later(now, 700);
             let to = self.rng.below(self.nodes as u64) as usize;
             return leader.map(|leader| Act::Transfer(leader, to));
+        }
+        if self.knobs.replaces && now >= self.next_loss {
+            self.next_loss = self.later(now, LOSS_MS_MAX);
+            return Some(Act::Lose(self.someone(leader)));
         }
         None
     }

@@ -22,6 +22,10 @@ pub struct Carried {
     pub from: usize,
     /// Its receiver.
     pub to: usize,
+    /// Which replica its sender is, at that place.
+    pub from_node: NodeId,
+    /// For which replica it is, at that place.
+    pub to_node: NodeId,
     /// The number of its kind in Raft's protocol.
     pub kind: u8,
     /// Its term.
@@ -51,20 +55,24 @@ const FLAGS_AT: usize = 2;
 const TERM_AT: usize = 32;
 const FLAG_REJECT: u16 = 1;
 
-fn node(place: usize) -> NodeId {
-    NodeId(place as u64 + 1)
+/// The replica at a place among `nodes` in a machine of this generation: an id belongs to one disk for ever.
+#[must_use]
+pub fn node_at(place: usize, nodes: usize, generation: u64) -> NodeId {
+    NodeId(place as u64 + 1 + generation * nodes as u64)
 }
 
-/// Everything that the replica at `from` wants to send.
-pub fn take_messages(from: usize, replica: &mut Replica<SimDisk>) -> Vec<Carried> {
-    carried(from, replica.take_outbound())
+/// Where among `nodes` a replica is, or was.
+fn place_of(node: NodeId, nodes: usize) -> usize {
+    (node.0.saturating_sub(1) % nodes as u64) as usize
 }
 
-/// Messages of the machine at `from` on their way.
-pub fn carried(from: usize, outbound: Vec<Outbound>) -> Vec<Carried> {
+/// Messages of the replica `from` among `nodes`, on their way.
+pub fn carried(from: NodeId, nodes: usize, outbound: Vec<Outbound>) -> Vec<Carried> {
     let carried = outbound.into_iter().map(|Outbound { to, bytes, .. }| Carried {
-        from,
-        to: usize::try_from(to.0).unwrap_or(0).saturating_sub(1),
+        from: place_of(from, nodes),
+        to: place_of(to, nodes),
+        from_node: from,
+        to_node: to,
         kind: bytes[KIND_AT],
         term: if bytes[KIND_AT] < kinds::OUTSIDE_RAFT { bytes.u64_at(TERM_AT) } else { 0 },
         reject: bytes.u16_at(FLAGS_AT) & FLAG_REJECT != 0,
@@ -85,7 +93,7 @@ impl Carried {
     /// # Errors
     /// Why it is not taken.
     pub fn deliver(&self, replica: &mut Replica<SimDisk>) -> Result<(), ReceiveFault> {
-        replica.receive_from(node(self.from), &self.bytes)
+        replica.receive_from(self.from_node, &self.bytes)
     }
 }
 

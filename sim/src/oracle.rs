@@ -14,7 +14,7 @@ use replicas::StartFault;
 
 use crate::checkers::{Violation, ensure};
 use crate::disk::SimDisk;
-use crate::mirror::{Mirror, segments};
+use crate::mirror::{Mirror, segments, undone_beginnings};
 
 const NAME: &str = "serve_or_refuse";
 
@@ -101,8 +101,10 @@ impl Before {
     }
 }
 
+/// Segments, but one in which the log was to begin anew behind a snapshot that has no name: that one is made a spare again.
 fn files(disk: &SimDisk) -> Vec<(FileRef, Vec<u8>)> {
-    let files = segments(disk).into_iter().map(|name| name.file());
+    let undone: Vec<_> = undone_beginnings(disk);
+    let files = segments(disk).into_iter().filter(|name| !undone.contains(name)).map(|name| name.file());
     files.filter_map(|file| disk.peek(&file).map(|bytes| (file, bytes))).collect()
 }
 

@@ -65,7 +65,8 @@ impl Atlas {
 /// A process that repairs its log.
 pub struct Repairing {
     repair: replicas::Repair<SimDisk>,
-    place: usize,
+    node: NodeId,
+    nodes: usize,
     row: Option<RepairRow>,
 }
 
@@ -80,9 +81,11 @@ impl Repairing {
         disk: SimDisk,
         options: journal::Options,
     ) -> Result<Self, replicas::StartFault> {
-        let others = (0..nodes).filter(|other| *other != place).map(|other| NodeId(other as u64 + 1));
+        let others =
+            (0..nodes).filter(|other| *other != place).map(|other| network::node_at(other, nodes, 0));
         let repair = replicas::Repair::open(disk, options, Timing::LAN, others.collect())?;
-        Ok(Self { repair, place, row: None })
+        let node = network::node_at(place, nodes, 0);
+        Ok(Self { repair, node, nodes, row: None })
     }
 
     /// A turn; messages for the others are appended to `messages`.
@@ -100,7 +103,7 @@ impl Repairing {
             Err(_) => Turn::Killed,
             Ok(_) if disk.is_dead() => Turn::Killed,
             Ok(worked) => {
-                messages.extend(network::carried(self.place, self.repair.take_outbound()));
+                messages.extend(network::carried(self.node, self.nodes, self.repair.take_outbound()));
                 let row = self.repair.status().row.map(|(row, _)| row);
                 if let Some(row) = row.filter(|row| self.row != Some(*row)) {
                     trace.sometimes(row.name());
@@ -113,7 +116,7 @@ impl Repairing {
 
     /// Takes a message; those of Raft are nothing to it.
     pub fn take(&mut self, message: &Carried) -> Result<(), replicas::ReceiveFault> {
-        Ok(self.repair.receive_from(NodeId(message.from as u64 + 1), message.bytes())?)
+        Ok(self.repair.receive_from(message.from_node, message.bytes())?)
     }
 
     /// When there is something to do although nothing comes.

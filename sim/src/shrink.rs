@@ -9,12 +9,13 @@ use crate::world::{Failure, World};
 /// What can be taken away, and how.
 type Kind = (&'static str, fn(&mut Knobs));
 
-const KINDS: [Kind; 18] = [
+const KINDS: [Kind; 20] = [
     ("crashes", |k| k.crash_operations_max = 0),
     ("loss of power", |k| k.power_percent = 0),
     ("full disks", |k| k.fills_up = false),
     ("failing disks", |k| k.fails = false),
     ("bit rot", |k| (k.rots, k.rots_journal) = (false, false)),
+    ("memory gone wrong", |k| k.corrupts = false),
     ("lies about flushes", |k| k.lies = false),
     ("steps of the wall clock", |k| k.wall_steps = false),
     ("skew", |k| k.skew_ppm_max = 0),
@@ -27,6 +28,7 @@ const KINDS: [Kind; 18] = [
     ("clogs", |k| k.network.clogs = false),
     ("pauses", |k| k.network.pauses = false),
     ("transfers of the lead", |k| k.network.transfers = false),
+    ("lost machines", |k| k.network.replaces = false),
     ("disk stalls", |k| k.latency.stall_ppm = 0),
 ];
 

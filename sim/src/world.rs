@@ -13,7 +13,8 @@ use replicas::{ReplicaFault, Role, StartFault};
 
 use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
 use crate::clock::clients_now;
-use crate::disk::Crash;
+use crate::disk::{Crash, SimDisk};
+use crate::faults::FREE_BYTES;
 use crate::host::Host;
 use crate::knobs::Knobs;
 use crate::machine::{Left, Links, Started, Turn, opened_epoch};
@@ -21,6 +22,7 @@ use crate::nemesis::{Act, Nemesis};
 use crate::network::Network;
 use crate::oracle::{Before, Opened};
 use crate::repairing::Atlas;
+use crate::replacing::Replacing;
 use crate::rng::Rng;
 use crate::trace::{Happening, Trace};
 use crate::witness::Witness;
@@ -28,6 +30,9 @@ use crate::workload::Workload;
 
 /// A busy process turns again after this.
 const TURN_NS: u64 = 2_000;
+
+/// So often bytes are brought back: after the first time nothing rots any more.
+const BROUGHT_BACK_MAX: u64 = 3;
 
 /// One world.
 pub struct World {
@@ -50,6 +55,11 @@ pub struct World {
     reign_term: Term,
     /// Whom the operator talks to.
     operator_at: usize,
+    /// A machine that is being replaced.
+    replacing: Option<Replacing>,
+    machines_lost: u64,
+    /// As often as bytes were brought back that a cluster stood still without.
+    brought_back: u64,
     turns: u64,
     /// The crash that a script asked for.
     scripted_crash: Option<Crash>,
@@ -149,6 +159,9 @@ impl World {
             reigns: 0,
             reign_term: Term(0),
             operator_at: 0,
+            replacing: None,
+            machines_lost: 0,
+            brought_back: 0,
             turns: 0,
             scripted_crash: None,
             stops_at: None,
@@ -188,7 +201,8 @@ impl World {
         self.workload.stop();
         self.wait_for_leader()?;
         let mut deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
-        while !(self.over || self.all_agree() && self.workload.open().is_empty()) {
+        while !(self.over || self.all_agree() && self.workload.open().is_empty() && self.replacing.is_none())
+        {
             self.step_one()?;
             if self.now >= deadline {
                 if !self.bring_back() {
@@ -200,7 +214,7 @@ impl World {
         if self.over {
             return Ok(());
         }
-        for place in self.running() {
+        for place in self.running_well() {
             self.check_served(place)?;
         }
         self.stop_in_good_order()?;
@@ -217,14 +231,21 @@ impl World {
         let mut places: Vec<usize> = (0..self.knobs.nodes).collect();
         self.rng.shuffle(&mut places);
         // Where bits rot, what one has lost another may have to give back.
-        let loses_minority = self.rng.coin() && !(self.knobs.rots || self.knobs.rots_journal);
+        let Knobs { rots, rots_journal, corrupts, .. } = self.knobs;
+        let is_whole = !(rots || rots_journal || corrupts) && self.replacing.is_none();
+        let loses_minority = self.rng.coin() && is_whole;
         let core = if loses_minority { self.knobs.nodes / 2 + 1 } else { self.knobs.nodes };
         for place in places.split_off(core) {
             self.trace.note("gone for good", place as u64, 0);
             self.trace.sometimes("minority gone for good");
             let host = &mut self.hosts[place];
-            host.crash(Crash::Process, self.now, &mut self.links);
             self.workload.reader.process_ended(place);
+            if host.machine.running().is_some() && self.rng.coin() {
+                self.trace.sometimes("disk of a minority hangs for good");
+                host.hang();
+                continue;
+            }
+            host.crash(Crash::Process, self.now, &mut self.links);
             host.gone = true;
         }
         for place in places {
@@ -245,7 +266,7 @@ impl World {
     fn wait_for_leader(&mut self) -> Result<(), Violation> {
         let within_ns = liveness::leader_within_ns(self.knobs.nodes);
         let mut deadline = self.now.plus(within_ns);
-        while self.knobs.nodes > 1 && self.leader().is_none() {
+        while self.knobs.nodes > 1 && self.leader().is_none() && !self.over {
             self.step_one()?;
             if self.now >= deadline {
                 if !self.bring_back() {
@@ -260,18 +281,31 @@ impl World {
     /// Where more logs were damaged than a cluster survives it has to stand still, until somebody brings back the bytes of those that
     /// wait. Returns whether there were any.
     fn bring_back(&mut self) -> bool {
+        if self.stands_in_doubt() {
+            self.trace.sometimes("stood still over effects that no majority is known to have");
+            self.over = true;
+            return true;
+        }
         let waits = |host: &Host| host.machine.is_repairing().is_some();
         let waiting: Vec<usize> =
             self.hosts.iter().filter(|host| waits(host)).map(|host| host.place).collect();
-        if !self.atlas.is_beyond() || waiting.is_empty() {
+        if !self.atlas.is_beyond() || waiting.is_empty() || self.brought_back == BROUGHT_BACK_MAX {
             return false;
         }
+        self.brought_back += 1;
         self.trace.sometimes("stood still until bytes were brought back");
         for place in waiting {
             self.crash(place);
             self.hosts[place].disk().restore();
         }
         true
+    }
+
+    /// A replica's memory has gone wrong, and another one was never there, or does not know any more what it had: so that nobody may decide
+    /// who is right, also where the wrong one is gone and what it recorded as a leader is replayed. An operator has to.
+    fn stands_in_doubt(&self) -> bool {
+        let halted = |host: &Host| host.machine.running().is_some_and(|p| p.status().halted.is_some());
+        self.hosts.iter().any(|host| host.is_corrupt) && self.hosts.iter().any(halted)
     }
 
     /// Time passes to the next thing that is due, and it is done.
@@ -299,6 +333,7 @@ impl World {
         }
         self.deliver()?;
         self.clients_act()?;
+        self.replace();
         for place in 0..self.hosts.len() {
             if self.hosts[place].is_woken(now, &self.links) {
                 if self.hosts[place].machine.is_repairing().is_some() {
@@ -312,15 +347,20 @@ impl World {
     }
 
     fn done_to_process(&mut self, act: Act) {
-        let (Act::Pause(place, _) | Act::Transfer(place, _)) = act;
+        let (Act::Pause(place, _) | Act::Transfer(place, _) | Act::Lose(place)) = act;
+        if let Act::Lose(place) = act {
+            return self.lose(place);
+        }
+        let nodes: Vec<NodeId> = self.hosts.iter().map(|host| host.machine.node()).collect();
         let host = &mut self.hosts[place];
         if !host.is_turning() {
             return;
         }
         match act {
+            Act::Lose(_) => {}
             Act::Pause(_, until) => host.paused_until = Some(until),
             Act::Transfer(_, to) => {
-                let to = NodeId(to as u64 + 1);
+                let to = nodes[to];
                 let asked = host.machine.process().map(|process| process.replica().transfer_leader(to));
                 self.trace.note("transfer", place as u64, to.0);
                 self.trace.sometimes(if matches!(asked, Some(Ok(()))) {
@@ -330,6 +370,37 @@ impl World {
                 });
                 host.busy = true;
             }
+        }
+    }
+
+    /// A machine is lost with its disk. One at a time, and only where a cluster has begun.
+    fn lose(&mut self, place: usize) {
+        if self.replacing.is_some() || self.reigns == 0 {
+            return;
+        }
+        let lost = self.hosts[place].machine.node();
+        self.trace.note("machine lost", place as u64, lost.0);
+        self.machines_lost += 1;
+        let disk =
+            SimDisk::new(Rng::new(self.rng.draw()), self.knobs.latency, FREE_BYTES, self.trace.clone());
+        self.hosts[place].lose(disk, self.machines_lost, self.now, &mut self.links);
+        self.workload.reader.process_ended(place);
+        let (rng, new) = (self.rng.fork("replacing"), self.hosts[place].machine.node());
+        self.rng.draw();
+        self.replacing = Some(Replacing::begin(rng, self.trace.clone(), self.now, lost, new));
+    }
+
+    /// An operator asks who leads to go on with the replacement of a machine.
+    fn replace(&mut self) {
+        let Some(leader) = self.leader().filter(|leader| self.hosts[*leader].is_turning()) else { return };
+        let Some(replacing) = self.replacing.as_mut().filter(|replacing| replacing.next_at() <= self.now)
+        else {
+            return;
+        };
+        let host = &mut self.hosts[leader];
+        host.busy = true;
+        if host.machine.process().is_some_and(|process| replacing.act(self.now, process.replica())) {
+            self.replacing = None;
         }
     }
 
@@ -347,6 +418,7 @@ impl World {
         self.workload.traders.iter().for_each(|trader| due(trader.next_at()));
         due(self.workload.operator.next_at());
         self.workload.reader.next_at().into_iter().for_each(&mut due);
+        self.replacing.iter().for_each(|replacing| due(replacing.next_at()));
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
         }
@@ -372,6 +444,10 @@ impl World {
         let started = host.machine.start(seed);
         disk.set_starting(false);
         match started {
+            Err(StartFault::Quarantined(_)) if host.is_corrupt => {
+                self.quarantined(place);
+                Ok(())
+            }
             Ok(Started::Damaged(fault)) => self.damaged(place, &before, &fault),
             Ok(Started::Whole) => {
                 host.witness_start(&self.witness)?;
@@ -448,10 +524,25 @@ impl World {
         Ok(())
     }
 
+    /// It was found out, and nobody starts it again: an operator would replace it.
+    fn quarantined(&mut self, place: usize) {
+        self.trace.sometimes("quarantined by a majority");
+        self.crash(place);
+        self.hosts[place].gone = true;
+    }
+
     fn aborted(&mut self, place: usize, fault: &ReplicaFault) -> Result<(), Violation> {
-        if matches!(fault, ReplicaFault::DiskStalled { .. }) && self.knobs.latency.stall_us > 1_000_000 {
+        if matches!(fault, ReplicaFault::Quarantined { .. }) && self.hosts[place].is_corrupt {
+            self.quarantined(place);
+            return Ok(());
+        }
+        let is_hung = self.hosts[place].is_hung;
+        if matches!(fault, ReplicaFault::DiskStalled { .. })
+            && (is_hung || self.knobs.latency.stall_us > 1_000_000)
+        {
             self.trace.sometimes("leader ended over its own disk");
             self.crash(place);
+            self.hosts[place].gone |= is_hung;
             return Ok(());
         }
         let host = &self.hosts[place];
@@ -481,6 +572,10 @@ impl World {
     fn deliver(&mut self) -> Result<(), Violation> {
         while let Some(message) = self.network.arrived(self.now) {
             let host = &mut self.hosts[message.to];
+            if message.to_node != host.machine.node() {
+                self.trace.sometimes("message for a machine that was lost");
+                continue;
+            }
             if let Some(repairing) = host.machine.repairing() {
                 host.busy = true;
                 if let Err(fault) = repairing.take(&message) {
@@ -494,8 +589,13 @@ impl World {
             self.trace.note("receive", way as u64, message.term);
             // Nothing spoils messages here, and no log is ever shorter than the oracle knows.
             if let Err(fault) = message.deliver(process.replica()) {
-                let what = format!("replica {} refuses a message of {}: {fault}", message.to, message.from);
-                return Err(Violation { invariant: "consensus", what });
+                let members = process.replica().members();
+                if members.iter().any(|member| member.node == message.from_node) {
+                    let what =
+                        format!("replica {} refuses a message of {}: {fault}", message.to, message.from);
+                    return Err(Violation { invariant: "consensus", what });
+                }
+                self.trace.sometimes("message of no member refused");
             }
             host.busy = true;
         }
@@ -565,10 +665,15 @@ impl World {
         }
         self.events_left(&left.events)?;
         if let Some(process) = self.hosts[place].machine.running() {
-            let turned = Turned { now: self.now, place, status: process.status(), disk: &disk };
+            let is_corrupt = self.hosts[place].is_corrupt;
+            if is_corrupt && process.status().role == Role::Leader {
+                self.witness.distrust(process.status().term);
+            }
+            let turned = Turned { now: self.now, place, is_corrupt, status: process.status(), disk: &disk };
             self.checkers.iter_mut().try_for_each(|checker| checker.turned(&turned))?;
         }
-        for read in self.workload.reader.look(&mut self.hosts[place]) {
+        let reads = self.workload.reader.look(&mut self.hosts[place]);
+        for read in reads.into_iter().filter(|_| !self.hosts[place].is_corrupt) {
             self.checkers.iter_mut().try_for_each(|checker| checker.read(&read))?;
         }
         self.watch_outbox(place)?;
@@ -653,16 +758,18 @@ impl World {
         if disk.peek_names(journal::Dir::Snapshots).len() > 1 {
             trace.sometimes("two snapshots there");
         }
-        // A decayed outbox is met by the process's next start; what it has is no less for it.
-        if disk.has_rotten(journal::Dir::Outbox) {
-            return Ok(());
-        }
         // What a checker reads must not move the place of the next crash.
         let pause = disk.pause();
-        let mut served = Served { replica: process.replica(), witness, workload };
+        let is_corrupt = host.is_corrupt;
+        let mut served = Served { replica: process.replica(), disk: &disk, is_corrupt, witness, workload };
         let checked = checkers.iter_mut().try_for_each(|checker| checker.served(&mut served));
         disk.resume(pause);
         checked
+    }
+
+    /// Those that run and have everything, or will have.
+    fn running_well(&self) -> Vec<usize> {
+        self.running().into_iter().filter(|place| self.hosts[*place].is_well()).collect()
     }
 
     fn running(&self) -> Vec<usize> {
@@ -684,7 +791,7 @@ impl World {
             let status = host.machine.running()?.status();
             (status.index_applied == status.index_last).then_some((status.index_last, status.effect_hash))
         };
-        let all: Vec<_> = self.hosts.iter().filter(|host| !host.gone).map(ends).collect();
+        let all: Vec<_> = self.hosts.iter().filter(|host| host.is_well()).map(ends).collect();
         let agree = all.iter().all(|end| end.is_some() && *end == all[0]);
         agree && self.hosts.iter().any(Host::serves)
     }
@@ -716,18 +823,22 @@ impl World {
     /// The processes end with nothing under way, and leave clean journals; alone, the next one finds the same.
     fn stop_in_good_order(&mut self) -> Result<(), Violation> {
         let deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
-        let is_busy =
-            |host: &Host| host.is_turning() && (host.busy || host.machine.disk().next_due().is_some());
+        let is_busy = |host: &Host| {
+            host.is_well() && host.is_turning() && (host.busy || host.machine.disk().next_due().is_some())
+        };
         while self.hosts.iter().any(is_busy) || !self.all_agree() {
+            if self.over {
+                return Ok(());
+            }
             self.step_one()?;
             if self.now >= deadline {
                 return liveness::check(&self.standing(), &["something is under way for ever".to_owned()]);
             }
         }
-        for place in self.running() {
+        for place in self.running_well() {
             self.check_served(place)?;
         }
-        for place in self.running() {
+        for place in self.running_well() {
             let host = &mut self.hosts[place];
             host.crash(Crash::Process, self.now, &mut self.links);
             host.restart_at = self.now;

@@ -183,7 +183,8 @@ impl<D: Disk> Journal<D> {
     /// Opens the journal of `disk`: verifies all of it, cuts off an unfinished write, and makes durable what was read.
     ///
     /// # Errors
-    /// [`Refusal`]. Nothing is changed on disk then, except that unfinished files are removed.
+    /// [`Refusal`]. Nothing is changed on disk then, except that unfinished files are removed, and that a segment in which the log was
+    /// to begin anew, and never did, is a spare again.
     pub fn open(disk: D, options: Options) -> Result<Opened<D>, Refusal> {
         Self::open_from(disk, options, Index(0))
     }

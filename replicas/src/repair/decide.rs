@@ -22,6 +22,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use journal::survey::LostEnd;
+use protocol::mutant::{Mutant, planted};
 use protocol::{NodeId, Term};
 
 use crate::message::repair::{End, Standing};
@@ -212,7 +213,9 @@ fn nack_quorum(now: &Situation<'_>) -> Option<Plan> {
     let nacks: Vec<_> = others.iter().filter(|(node, standing)| standing.is_intact && lacks(node)).collect();
     let above = nacks.iter().filter(|(_, standing)| standing.term > now.term).count();
     let majority = voters / 2 + 1;
-    let enough = nacks.len() + 1 == voters || above > voters - majority;
+    let enough = nacks.len() + 1 == voters
+        || above > voters - majority
+        || (planted(Mutant::NackOfOneBelieved) && !nacks.is_empty());
     // Alone among its voters nobody else could say anything.
     (enough && voters > 1).then(|| Plan { row: RepairRow::NackQuorum, target: now.end, sources: Vec::new() })
 }

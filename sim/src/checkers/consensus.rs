@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use protocol::hash::Hash;
-use protocol::{Index, Seq, Term};
+use protocol::{Index, NodeId, Seq, Term};
 use replicas::Role;
 
 use super::{Checker, Turned, Violation, ensure};
@@ -17,9 +17,9 @@ const NAME: &str = "consensus";
 pub(super) struct Consensus {
     leaders: BTreeMap<Term, usize>,
     /// By voter and term.
-    votes: BTreeMap<(usize, u64), usize>,
+    votes: BTreeMap<(NodeId, u64), NodeId>,
     /// The newest term in which each has said anything that binds it.
-    bound: BTreeMap<usize, u64>,
+    bound: BTreeMap<NodeId, u64>,
     /// Term, committed, applied behind the last turn of each life.
     reached: BTreeMap<usize, (Term, Index, Index)>,
     effects: BTreeMap<Seq, Hash>,
@@ -31,7 +31,7 @@ impl Checker for Consensus {
     }
 
     fn carried(&mut self, message: &Carried) -> Result<(), Violation> {
-        let Carried { from, to, kind, term, reject, .. } = *message;
+        let Carried { from_node: from, to_node: to, kind, term, reject, .. } = *message;
         if matches!(kind, kinds::REQUEST_PRE_VOTE | kinds::REQUEST_PRE_VOTE_RESPONSE) {
             return Ok(());
         }
@@ -66,12 +66,15 @@ impl Checker for Consensus {
             let rises = before.0 <= now.0 && before.1 <= now.1 && before.2 <= now.2;
             ensure(rises, NAME, || format!("replica {place} went back from {before:?} to {now:?}"))?;
         } else {
-            let bound = self.bound.get(&place).copied().unwrap_or(0);
+            let bound = self.bound.get(&status.node).copied().unwrap_or(0);
             ensure(status.term.0 >= bound, NAME, || {
                 format!("replica {place} is in term {} and has spoken in term {bound}", status.term)
             })?;
         }
         ensure(status.index_applied <= status.index_committed, NAME, || format!("{now:?}"))?;
+        if turned.is_corrupt {
+            return Ok(());
+        }
         let effects = *self.effects.entry(status.seq_applied).or_insert(status.effect_hash);
         ensure(effects == status.effect_hash, NAME, || {
             format!(

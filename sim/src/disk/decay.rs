@@ -2,7 +2,8 @@
 
 use journal::{Dir, FileRef};
 
-use protocol::limits::BLOCK_HEADER_BYTES;
+use protocol::Field;
+use protocol::limits::{BLOCK_HEADER_BYTES, EVENT_HEADER_BYTES};
 
 use super::names::Inode;
 use super::{SimDisk, State};
@@ -20,6 +21,10 @@ pub(super) struct Rot {
 
 /// Blocks from the end of the journal that are hit more often.
 const NEWEST: u64 = 2;
+/// Where the outputs of an outbox file begin.
+const OUTPUTS_AT: usize = 16;
+/// Outputs from its end that are hit more often: clients that come back ask for them.
+const NEWEST_OUTPUTS: usize = 24;
 
 impl State {
     /// Flips a bit of a durable byte; returns whether there was one.
@@ -72,6 +77,27 @@ impl SimDisk {
         state.flip(&write.file, at).then_some(write.file)
     }
 
+    /// Flips a bit in the outbox: anywhere, or in one of the newest outputs. Nobody syncs those; the kernel has written them back.
+    pub fn rot_outbox(&self) -> Option<FileRef> {
+        if self.0.borrow_mut().rng.below(4) == 0 {
+            return self.rot(Dir::Outbox);
+        }
+        let state = &mut *self.0.borrow_mut();
+        let name = state.names.in_dir(Dir::Outbox).into_iter().max()?;
+        let file = FileRef::new(Dir::Outbox, name);
+        let contents = state.file_mut(&file)?;
+        let mut bytes = vec![0; contents.len()];
+        contents.read(0, &mut bytes, false);
+        let outputs = outputs_in(&bytes);
+        let newest = outputs.get(outputs.len().saturating_sub(NEWEST_OUTPUTS)..).filter(|n| !n.is_empty())?;
+        let output = newest[state.rng.below(newest.len() as u64) as usize].clone();
+        // Its header says whose it is, and which.
+        let len = if state.rng.coin() { EVENT_HEADER_BYTES } else { output.len() };
+        let at = output.start + state.rng.below(len as u64) as usize;
+        state.file_mut(&file)?.write_back(at);
+        state.flip(&file, at).then_some(file)
+    }
+
     /// Whether a bit of `file` has flipped that was not written over since.
     #[must_use]
     pub fn is_rotten(&self, file: &FileRef) -> bool {
@@ -114,4 +140,19 @@ impl SimDisk {
         }
         state.trace.note("restored from a copy", 0, 0);
     }
+}
+
+/// Where the outputs of an outbox file stand, up to the first that has no length.
+fn outputs_in(bytes: &[u8]) -> Vec<std::ops::Range<usize>> {
+    let mut outputs = Vec::new();
+    let mut at = OUTPUTS_AT;
+    while at + EVENT_HEADER_BYTES <= bytes.len() {
+        let end = at + bytes.u32_at(at) as usize;
+        if end < at + EVENT_HEADER_BYTES || end > bytes.len() {
+            break;
+        }
+        outputs.push(at..end);
+        at = end;
+    }
+    outputs
 }

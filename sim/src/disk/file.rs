@@ -123,6 +123,16 @@ impl FileBytes {
         self.durable.get(at).copied().filter(|_| settled && at < self.cur.len())
     }
 
+    /// The kernel has written back the sector of the byte at `at`, without being asked.
+    pub(super) fn write_back(&mut self, at: usize) {
+        let sector = at / SECTOR_BYTES;
+        if self.dirty.remove(&sector) {
+            let from = sector * SECTOR_BYTES;
+            let to = (from + SECTOR_BYTES).min(self.cur.len());
+            write(&mut self.durable, from, &self.cur[from..to]);
+        }
+    }
+
     /// The byte at `at` as a process reads it.
     pub(super) fn byte(&self, at: usize) -> Option<u8> {
         self.cur.get(at).copied()

@@ -62,7 +62,12 @@ fn after_a_failed_sync_the_next_one_succeeds_and_the_bytes_are_nowhere() {
     for seed in 0..50 {
         let mut disk = with_durable(seed, 1, 1);
         disk.write_at(&file(), 0, &[2; SECTOR_BYTES]).unwrap();
-        disk.fail_next(Some(Failure { dir: Dir::Journal, operation: DiskOperation::Sync, cause: EIO }));
+        disk.fail_next(Some(Failure {
+            dir: Dir::Journal,
+            operation: DiskOperation::Sync,
+            cause: EIO,
+            behind: 0,
+        }));
         assert!(disk.sync(&file()).is_err());
         disk.sync(&file()).unwrap();
         let (mut cached, mut device) = ([0; 1], [0; 1]);
@@ -162,4 +167,58 @@ fn a_spare_is_made_in_steps_and_found_whole_or_not_at_all() {
         outcomes.insert(found.is_some());
     }
     assert_eq!(outcomes.len(), 2);
+}
+
+#[test]
+fn a_process_dies_so_many_operations_behind_the_place_that_somebody_aims_at() {
+    let [made, named] = ["1.snap.making", "1.snap"].map(|name| FileRef::new(Dir::Snapshots, name));
+    for behind in 0..3 {
+        let mut disk = with_durable(1, 1, 1);
+        disk.write_at(&made, 0, &[1]).unwrap();
+        disk.aim(Aim { place: Place::SnapshotNamed, nth: 1, behind });
+        let done = [
+            disk.rename(&made, &named).is_ok(),
+            disk.write_at(&file(), 0, &[2]).is_ok(),
+            disk.sync_dir(Dir::Snapshots).is_ok(),
+        ];
+        assert_eq!(done.iter().filter(|ok| **ok).count() as u64, behind, "{done:?}");
+        assert!(disk.is_dead(), "{behind} behind");
+    }
+}
+
+#[test]
+fn of_several_calls_the_one_fails_that_somebody_asked_for() {
+    let mut disk = with_durable(1, 1, 1);
+    disk.fail_next(Some(Failure {
+        dir: Dir::Journal,
+        operation: DiskOperation::Sync,
+        cause: EIO,
+        behind: 1,
+    }));
+    let done = [disk.sync(&file()).is_ok(), disk.sync_dir(Dir::Journal).is_ok(), disk.sync(&file()).is_ok()];
+    assert_eq!(done, [true, false, true]);
+}
+
+#[test]
+fn outputs_decay_that_nobody_has_synced_and_the_newest_most() {
+    let outbox = FileRef::new(Dir::Outbox, "1.out");
+    let output = |len: usize| {
+        let mut bytes = vec![7; len];
+        bytes[..4].copy_from_slice(&u32::try_from(len).unwrap().to_le_bytes());
+        bytes
+    };
+    let bytes: Vec<u8> = std::iter::once(vec![0; 16]).chain((0..100).map(|_| output(64))).flatten().collect();
+    let (mut newest, mut headers) = (0, 0);
+    for seed in 0..200 {
+        let mut disk = disk(seed);
+        disk.write_at(&outbox, 0, &bytes).unwrap();
+        let Some(_) = disk.rot_outbox() else { continue };
+        let found = disk.peek(&outbox).unwrap();
+        let at = (0..bytes.len()).find(|at| found[*at] != bytes[*at]).unwrap();
+        newest += u32::from(at >= 16 + 76 * 64);
+        headers += u32::from((at - 16) % 64 < 48);
+        disk.crash(Crash::Power);
+        assert!(disk.is_rotten(&outbox), "seed {seed}: what has decayed is on the medium");
+    }
+    assert!(newest > 120 && headers > 100, "{newest} of the newest, {headers} in headers");
 }

@@ -1,8 +1,10 @@
 //! What the disk has said to be durable, kept beside the images: what a process found later may be less only where the
 //! medium decayed or the device lied, and the oracle can tell.
 
-use journal::BlockWrite;
-use journal::FileRef;
+use journal::marks::LocalMark;
+use journal::{BlockWrite, FileRef};
+use protocol::frame::Frame;
+use protocol::limits::BLOCK_HEADER_BYTES;
 
 use super::SimDisk;
 
@@ -57,6 +59,18 @@ impl Truth {
     pub(super) fn removed(&mut self, file: &FileRef) {
         self.writes.iter_mut().filter(|durable| durable.write.file == *file).for_each(|d| d.removed = true);
     }
+}
+
+/// Whether a block voids entries of the log before it.
+pub(super) fn truncates(write: &BlockWrite) -> bool {
+    let mut rest = write.bytes.get(BLOCK_HEADER_BYTES..).unwrap_or_default();
+    while let Ok(frame) = Frame::read(rest) {
+        if let Some(LocalMark::Truncate { .. }) = LocalMark::read(&frame) {
+            return true;
+        }
+        rest = rest.get(frame.bytes.len()..).unwrap_or_default();
+    }
+    false
 }
 
 impl SimDisk {
