@@ -126,6 +126,8 @@ pub(crate) struct MemberLine {
     index_durable: Option<u64>,
     /// Entries that it lacks of the leader's.
     pub(crate) lag_entries: Option<u64>,
+    /// Whether a learner can be promoted; the leader alone knows.
+    caught_up: Option<bool>,
     /// Whether the leader has heard of it lately.
     active: Option<bool>,
     /// Where this node calls it, by its own configuration or by the log; none of this node itself.
@@ -219,6 +221,7 @@ impl Members {
                 },
                 index_durable: holds,
                 lag_entries: holds.map(|holds| status.index_last.0.saturating_sub(holds)),
+                caught_up: member.has_caught_up,
                 active: member.progress.map(|(_, active)| active),
                 address: peer.map(|peer| peer.address.clone()),
                 connected: peer.map(|peer| peer.connected),
@@ -397,11 +400,7 @@ fn learn(
     if ask(client)?.line(node).is_none() {
         give(client, Order::AddLearner { node, address: address.map(ToOwned::to_owned) })?;
     }
-    let caught_up = |members: &Members| {
-        members
-            .line(node)
-            .is_some_and(|line| line.active == Some(true) && line.lag_entries.is_some_and(|lag| lag < 64))
-    };
+    let caught_up = |members: &Members| members.line(node).is_some_and(|line| line.caught_up == Some(true));
     let waits = format!("node {node} has not caught up yet; the same command goes on from here");
     until_led(client, timeout_s, &waits, caught_up)
 }

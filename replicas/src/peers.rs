@@ -99,6 +99,8 @@ pub struct Member {
     /// Known to the leader alone: the last entry that it holds on its disk, 0 before it has said so to this leader, and whether it
     /// was heard of lately.
     pub progress: Option<(Index, bool)>,
+    /// Known to the leader alone: whether a learner could be promoted now; a voter was.
+    pub has_caught_up: Option<bool>,
 }
 
 /// A change of the membership; one at a time.
@@ -328,11 +330,14 @@ impl<D: Disk> Replica<D> {
     pub fn members(&self) -> Vec<Member> {
         let leads = self.raft.raft.state == StateRole::Leader;
         let conf = self.raft.store().conf_state();
-        let of_role = |ids: &[u64], role| {
-            let member =
-                |id: &u64| Member { node: NodeId(*id), role, progress: leads.then(|| self.progress(*id)) };
-            ids.iter().map(member).collect::<Vec<_>>()
+        let member = |id: u64, role| Member {
+            node: NodeId(id),
+            role,
+            progress: leads.then(|| self.progress(id)),
+            has_caught_up: leads
+                .then(|| role != MemberRole::Learner || self.learner_or_refuse(NodeId(id)).is_ok()),
         };
+        let of_role = |ids: &[u64], role| ids.iter().map(|id| member(*id, role)).collect::<Vec<_>>();
         let mut members = of_role(&conf.voters, MemberRole::Voter);
         members.extend(of_role(&conf.learners, MemberRole::Learner));
         let leaving = conf.voters_outgoing.iter().copied().filter(|id| !conf.voters.contains(id));
