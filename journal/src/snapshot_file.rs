@@ -131,6 +131,14 @@ impl SnapshotHeader {
         file(self.epoch, self.index)
     }
 
+    /// BLAKE3 of everything it says: the state by its hash, what led to it, and who the members are. Equal on all replicas.
+    #[must_use]
+    pub fn hash(&self) -> Hash {
+        let mut bytes = Vec::new();
+        self.write(0, &mut bytes);
+        blake3(&[&bytes])
+    }
+
     fn write(&self, state_bytes: usize, out: &mut Vec<u8>) {
         out.resize(HEADER_BYTES, 0);
         put(out, 0, MAGIC);

@@ -61,7 +61,7 @@ impl SnapshotJob {
         drop(engine);
         self.header.state_hash = blake3(&[&bytes]);
         snapshot_file::store(disk, &self.header, &bytes, self.marked)?;
-        let state = StateAt { seq: last_seq(&self.header), hash: self.header.state_hash, parts };
+        let state = StateAt { seq: last_seq(&self.header), hash: self.header.hash(), parts };
         Ok(SnapshotWritten { header: self.header, state })
     }
 

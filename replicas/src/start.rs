@@ -88,8 +88,7 @@ impl<D: Disk> Replica<D> {
             OutputsFetch::default()
         };
         let founders = journal.identity().founders;
-        let founded = || Membership::of_founders(founders.nodes());
-        let membership = base.membership.unwrap_or_else(founded);
+        let membership = base.membership.unwrap_or_else(|| Membership::of_founders(founders.nodes()));
         let replayed_bytes = journal.block_bytes_from(base.index.next());
         let is_alone = membership.conf_state().voters == [node.0];
         let config = raft_config(node, options.timing, base.index.0);

@@ -63,7 +63,7 @@ impl<D: Disk> Replica<D> {
         drop(journal);
         let engine = self.apply.engine();
         let state = |header: &SnapshotHeader| {
-            let (seq, hash) = (last_seq(header), header.state_hash);
+            let (seq, hash) = (last_seq(header), header.hash());
             // The one that this life begins with is still in memory.
             let is_here = engine.seq_applied() == seq;
             let parts = if is_here { engine.part_hashes() } else { Vec::new() };
@@ -136,7 +136,7 @@ impl<D: Disk> Replica<D> {
     /// Snapshots of which a majority has the same may be handed on. What is older than such a one need not be any more.
     pub(crate) fn mark_verified(&mut self) {
         let Some(at) = self.snapshots.unverified.iter().rposition(|header| {
-            let (seq, ours) = (last_seq(header), header.state_hash);
+            let (seq, ours) = (last_seq(header), header.hash());
             let voters = &self.raft.store().conf_state().voters;
             let has_it = |voter: &&u64| match NodeId(**voter) {
                 node if node.0 == self.raft.raft.id => true,

@@ -22,7 +22,8 @@ pub(crate) fn corrupt(disk: &SimDisk) -> Option<FileRef> {
     let mut effect_hash = header.effect_hash;
     effect_hash.0[0] ^= 1;
     let pause = disk.pause();
-    let stored = snapshot_file::store(&mut disk.clone(), &SnapshotHeader { effect_hash, ..header }, &state);
+    let header = SnapshotHeader { effect_hash, ..header };
+    let stored = snapshot_file::store(&mut disk.clone(), &header, &state, newest_mark(disk));
     disk.resume(pause);
     stored.ok()
 }

@@ -53,6 +53,9 @@ const CLUSTER: [&str; 24] = [
     "trade",
 ];
 
+/// Seen in one of some hundred worlds: fewer than [`SEEDS_MIN`] may leave them out.
+pub const RARE: [RepairRow; 2] = [RepairRow::LeaderEndsBefore, RepairRow::NackQuorum];
+
 /// What worlds of so many replicas can see.
 #[must_use]
 pub fn to_see(nodes: usize) -> Vec<&'static str> {

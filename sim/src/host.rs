@@ -242,7 +242,7 @@ impl Host {
         self.snapshots.durable(&left.snapshots, self.machine.disk());
         for file in &left.snapshots {
             let disk = self.machine.disk();
-            if let Some(bytes) = disk.peek(file).filter(|_| !disk.was_rotten(file)) {
+            if let Some(bytes) = disk.peek(file).filter(|_| !disk.was_rotten(file) && !self.is_corrupt) {
                 witness.snapshot(file, &bytes)?;
             }
         }

@@ -24,9 +24,9 @@ const PARTS_MAX: usize = 32;
 pub(crate) struct StateAt {
     /// The last seq in it.
     pub(crate) seq: Seq,
-    /// Of its snapshot's bytes.
+    /// Of everything that its snapshot's header says, the hash of the state among it.
     pub(crate) hash: Hash,
-    /// Of its parts, in their order; none where only the hash is known.
+    /// Of the state's parts, in their order; none where only the hash is known.
     pub(crate) parts: Vec<Hash>,
 }
 

@@ -212,6 +212,7 @@ fn outputs_decay_that_nobody_has_synced_and_the_newest_most() {
     for seed in 0..200 {
         let mut disk = disk(seed);
         disk.write_at(&outbox, 0, &bytes).unwrap();
+        disk.sync_dir(Dir::Outbox).unwrap();
         let Some(_) = disk.rot_outbox() else { continue };
         let found = disk.peek(&outbox).unwrap();
         let at = (0..bytes.len()).find(|at| found[*at] != bytes[*at]).unwrap();
