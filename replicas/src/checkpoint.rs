@@ -197,7 +197,8 @@ impl<D: Disk> Replica<D> {
             Err(fault) => {
                 let retry_ms = self.snapshot_policy.interval_ms.max(RETRY_MS);
                 let at = self.transfers.ticks + retry_ms / self.timing.tick_ms;
-                self.snapshots.failed = attempted.map(|header| (header, at));
+                let is_newest = self.snapshots.due.is_none();
+                self.snapshots.failed = attempted.filter(|_| is_newest).map(|header| (header, at));
                 // What others have had there is remembered as long as by us.
                 if let SnapshotFault::Effects { seq, ours, .. } = fault
                     && let Remembered::Known(_) = self.apply.remembered(seq)
