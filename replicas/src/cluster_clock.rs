@@ -22,8 +22,8 @@ use raft::StateRole;
 use crate::handover::LeadEnd;
 use crate::marzullo::{self, Interval};
 use crate::membership::MEMBERS_MAX;
+use crate::message::MessageFault;
 use crate::message::clock::{self, AboutClock};
-use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::{Now, Replica};
 
@@ -290,8 +290,7 @@ impl<D: Disk> Replica<D> {
     /// Takes what another replica says about clocks. It waits for the turn after the next, whose clock is read
     /// after it came.
     pub(crate) fn take_about_clock(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        let epoch = self.raft.store().journal().identity().epoch;
-        let message = clock::decode(Envelope { epoch, from, to: self.node() }, bytes)?;
+        let message = clock::decode(self.envelope_from(from), bytes)?;
         if self.membership().rank(from).is_some() {
             self.clock.hear(from, message);
         }
@@ -339,8 +338,7 @@ impl<D: Disk> Replica<D> {
     }
 
     fn tell_clock(&mut self, to: NodeId, message: AboutClock) {
-        let epoch = self.raft.store().journal().identity().epoch;
-        let bytes = clock::encode(Envelope { epoch, from: self.node(), to }, message);
+        let bytes = clock::encode(self.envelope_to(to), message);
         self.clock.outbound.push(Outbound { to, lane: Lane::Control, bytes });
     }
 

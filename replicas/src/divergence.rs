@@ -16,8 +16,8 @@ use protocol::hash::Hash;
 use protocol::{Index, NodeId, Seq};
 
 use crate::apply::{Apply, Doubt, Remembered, Subject};
+use crate::message::MessageFault;
 use crate::message::effects::{self, Effects};
-use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
 use crate::snapshots::Base;
@@ -85,9 +85,7 @@ pub(crate) fn load<D: Disk>(disk: &mut D) -> Result<Kept, StartFault> {
 impl<D: Disk> Replica<D> {
     /// Takes what another replica says about effects.
     pub(crate) fn take_effects(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        let envelope = self.effects_envelope(from);
-        let envelope = Envelope { from, to: envelope.from, ..envelope };
-        let message = effects::decode(envelope, bytes)?;
+        let message = effects::decode(self.envelope_from(from), bytes)?;
         if !self.members_but_us().contains(&from) {
             return Ok(());
         }
@@ -328,13 +326,8 @@ impl<D: Disk> Replica<D> {
         members.map(|id| NodeId(*id)).collect()
     }
 
-    pub(crate) fn effects_envelope(&self, to: NodeId) -> Envelope {
-        let epoch = self.raft.store().journal().identity().epoch;
-        Envelope { epoch, from: NodeId(self.raft.raft.id), to }
-    }
-
     fn tell(&mut self, to: NodeId, message: Effects) {
-        let bytes = effects::encode(self.effects_envelope(to), message);
+        let bytes = effects::encode(self.envelope_to(to), message);
         self.divergence.outbound.push(Outbound { to, lane: Lane::Control, bytes });
     }
 

@@ -246,9 +246,7 @@ impl<D: Disk> Replica<D> {
         if !self.hears_out(from) {
             return Err(ReceiveFault::Stranger(from));
         }
-        let to = NodeId(self.raft.raft.id);
-        let epoch = self.raft.store().journal().identity().epoch;
-        let message = message::decode(Envelope { epoch, from, to }, bytes)?;
+        let message = message::decode(self.envelope_from(from), bytes)?;
         let last = self.raft.raft.raft_log.last_index();
         // Raft itself would end the process here without a word on what to do.
         let is_heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
@@ -323,6 +321,17 @@ impl<D: Disk> Replica<D> {
     pub(crate) fn election_timeout_ticks(&self) -> usize {
         let rank = self.membership().rank(self.node());
         self.timing.election_timeout_ticks(rank.unwrap_or(LAST_RANK))
+    }
+
+    /// Of what we say to another.
+    pub(crate) fn envelope_to(&self, to: NodeId) -> Envelope {
+        let epoch = self.raft.store().journal().identity().epoch;
+        Envelope { epoch, from: self.node(), to }
+    }
+
+    /// Of what comes on a connection of `from`.
+    pub(crate) fn envelope_from(&self, from: NodeId) -> Envelope {
+        Envelope { from, to: self.node(), ..self.envelope_to(from) }
     }
 
     /// All members, by id.

@@ -8,8 +8,8 @@ use protocol::{Index, NodeId, OutSeq};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
 use crate::OutboxFault;
+use crate::message::MessageFault;
 use crate::message::transfer::{self, OUTPUT_BYTES_MAX, OutputRange, PIECE_BYTES, Transfer};
-use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
 use crate::transfer::outputs_of;
@@ -24,8 +24,7 @@ const SILENT_TIMEOUTS: u64 = 4;
 impl<D: Disk> Replica<D> {
     /// Takes a message of a transfer that came on a connection of `from`.
     pub(crate) fn take_transfer(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        let envelope = Envelope { from, to: NodeId(self.raft.raft.id), ..self.envelope(from) };
-        let message = transfer::decode(envelope, bytes)?;
+        let message = transfer::decode(self.envelope_from(from), bytes)?;
         match message {
             Transfer::AskPiece { .. } | Transfer::AskOutputs(_) => {
                 let now = self.transfers.ticks;
@@ -133,13 +132,8 @@ impl<D: Disk> Replica<D> {
     }
 
     pub(crate) fn send_transfer(&mut self, to: NodeId, message: &Transfer) {
-        let bytes = transfer::encode(self.envelope(to), message);
+        let bytes = transfer::encode(self.envelope_to(to), message);
         self.transfers.outbound.push(Outbound { to, lane: Lane::Bulk, bytes });
-    }
-
-    fn envelope(&self, to: NodeId) -> Envelope {
-        let epoch = self.raft.store().journal().identity().epoch;
-        Envelope { epoch, from: NodeId(self.raft.raft.id), to }
     }
 
     /// A leader sends nothing to a peer that it waits for to have a snapshot. One that is installed says so by Raft's own

@@ -14,8 +14,8 @@ use crate::StartFault;
 use crate::apply::{Doubt, Subject};
 use crate::checkpoint::last_seq;
 use crate::divergence::NOT_RECORDED;
+use crate::message::MessageFault;
 use crate::message::states::{self, AboutState, StateAt};
-use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
 
@@ -78,9 +78,7 @@ impl<D: Disk> Replica<D> {
 
     /// Takes what another replica says about its states.
     pub(crate) fn take_states(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        let envelope = self.effects_envelope(from);
-        let envelope = Envelope { from, to: envelope.from, ..envelope };
-        let message = states::decode(envelope, bytes)?;
+        let message = states::decode(self.envelope_from(from), bytes)?;
         if !self.members_but_us().contains(&from) {
             return Ok(());
         }
@@ -158,7 +156,7 @@ impl<D: Disk> Replica<D> {
     }
 
     fn tell_state(&mut self, to: NodeId, message: &AboutState) {
-        let bytes = states::encode(self.effects_envelope(to), message);
+        let bytes = states::encode(self.envelope_to(to), message);
         self.divergence.outbound.push(Outbound { to, lane: Lane::Control, bytes });
     }
 

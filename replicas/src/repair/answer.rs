@@ -9,8 +9,8 @@ use protocol::{Index, NodeId, Term};
 use raft::{StateRole, Storage};
 
 use super::{QUESTIONS_MAX, Repair};
+use crate::message::MessageFault;
 use crate::message::repair::{self as wire, AboutRepair, End, NoEntries, Standing};
-use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::reads::ReadTicket;
 use crate::replica::Replica;
@@ -112,8 +112,7 @@ impl<D: Disk> Repair<D> {
 impl<D: Disk> Replica<D> {
     /// Takes a question about a damaged log that came on a connection of `from`.
     pub(crate) fn take_about_repair(&mut self, from: NodeId, bytes: &[u8]) -> Result<(), MessageFault> {
-        let epoch = self.raft.store().journal().identity().epoch;
-        let message = wire::decode(Envelope { epoch, from, to: NodeId(self.raft.raft.id) }, bytes)?;
+        let message = wire::decode(self.envelope_from(from), bytes)?;
         // An answer is one to an earlier life of this replica.
         if message.is_question() && self.answers.questions.len() < QUESTIONS_MAX {
             self.answers.questions.push_back((from, message));
@@ -207,11 +206,9 @@ impl<D: Disk> Replica<D> {
     }
 
     fn send_about_repair(&mut self, to: NodeId, message: &AboutRepair) {
-        let epoch = self.raft.store().journal().identity().epoch;
-        let envelope = Envelope { epoch, from: NodeId(self.raft.raft.id), to };
         let is_bulky = matches!(message, AboutRepair::Entries { .. });
         let lane = if is_bulky { Lane::Bulk } else { Lane::Control };
-        let bytes = wire::encode(envelope, message);
+        let bytes = wire::encode(self.envelope_to(to), message);
         self.transfers.outbound.push(Outbound { to, lane, bytes });
     }
 }
