@@ -51,17 +51,16 @@ impl SnapshotJob {
     /// become durable first: replay from this snapshot will not produce them again.
     ///
     /// # Errors
-    /// [`SnapshotFault`]: nothing is lost; it is tried again at the next checkpoint.
+    /// [`SnapshotFault`]: nothing is lost; it is tried again, at the next checkpoint at the latest.
     pub fn write<D: Disk>(mut self, disk: &mut D) -> Result<SnapshotWritten, SnapshotFault> {
         outbox::sync_all(disk)?;
         let engine = self.run_again(disk)?;
-        let parts = engine.part_hashes().into_iter().map(|(_, hash)| hash).collect();
         let mut bytes = Vec::new();
-        engine.snapshot(&mut bytes);
+        let parts = hashes(engine.snapshot_in_parts(&mut bytes));
         drop(engine);
         self.header.state_hash = blake3(&[&bytes]);
         snapshot_file::store(disk, &self.header, &bytes, self.marked)?;
-        let state = StateAt { seq: last_seq(&self.header), hash: self.header.hash(), parts };
+        let state = StateAt::of(&self.header, parts);
         Ok(SnapshotWritten { header: self.header, state })
     }
 
@@ -91,6 +90,11 @@ impl SnapshotJob {
         }
         Ok(again.into_engine())
     }
+}
+
+/// Of the parts of a state, without their names.
+pub(crate) fn hashes(parts: Vec<(&'static str, Hash)>) -> Vec<Hash> {
+    parts.into_iter().map(|(_, hash)| hash).collect()
 }
 
 /// The last seq in a snapshot.

@@ -9,10 +9,11 @@ use journal::outbox::{Damage, Outbox};
 use journal::snapshot_file::{self, Kept, SnapshotFault, SnapshotHeader};
 use journal::{Disk, FileRef, Journal, ReadFault, Refusal};
 use protocol::event::OutputNumber;
-use protocol::hash::Hash;
+use protocol::hash::{Hash, blake3};
 use protocol::{Index, MonoNanos, Seq, Term};
 
 use crate::StartFault;
+use crate::checkpoint::hashes;
 use crate::membership::Membership;
 
 /// How often.
@@ -85,6 +86,8 @@ pub(crate) struct Base {
     /// That entry's term and chain, by the snapshot.
     term: Term,
     pub(crate) chain: Hash,
+    /// Hashes of the state's parts; none at the beginning.
+    pub(crate) parts: Vec<Hash>,
     /// What is wrong with the newest snapshot, if this is not it.
     pub(crate) damaged: Option<SnapshotFault>,
     /// The first output below the newest snapshot that is gone: everything is replayed, so that it is there again.
@@ -174,6 +177,7 @@ impl Base {
             membership: None,
             term: Term(0),
             chain: Hash::ZERO,
+            parts: Vec::new(),
             damaged: None,
             outputs_were_missing: None,
             is_incomplete: false,
@@ -188,7 +192,9 @@ impl Base {
             return Err(SnapshotFault::Rules(header.engine_version));
         }
         let engine = Engine::restore(&state).map_err(|_| SnapshotFault::State)?;
-        let is_as_named = engine.state_hash() == header.state_hash
+        let mut bytes = Vec::new();
+        let parts = hashes(engine.snapshot_in_parts(&mut bytes));
+        let is_as_named = blake3(&[&bytes]) == header.state_hash
             && engine.seq_applied().next() == header.next_seq
             && engine.time() == header.last_time;
         let membership = Membership::read(&header.conf_state).filter(|_| is_as_named);
@@ -199,6 +205,7 @@ impl Base {
             membership: Some(membership.ok_or(SnapshotFault::State)?),
             term: header.term,
             chain: header.chain,
+            parts,
             ..Self::beginning()
         })
     }

@@ -64,11 +64,12 @@ impl<D: Disk> Replica<D> {
     ) -> Result<Self, StartFault> {
         let mut beside = beside;
         let kept = divergence::load(&mut beside)?;
-        let (base, journal, outbox) = Base::recover(disk, beside, journal_options)?;
+        let (mut base, journal, outbox) = Base::recover(disk, beside, journal_options)?;
+        let parts = std::mem::take(&mut base.parts);
         let mut replica = Self::start(base, journal, outbox, options, journal_options.nonce_seed)?;
         replica.apply.know_outvoted(kept.outvoted.iter().map(|outvoted| (outvoted.seq, outvoted.recorded)));
         replica.divergence = Divergence::new(kept);
-        replica.find_states()?;
+        replica.find_states(&parts)?;
         Ok(replica)
     }
 

@@ -47,8 +47,9 @@ impl States {
 }
 
 impl<D: Disk> Replica<D> {
-    /// Earlier lives have taken snapshots, some without hearing that a majority has the same.
-    pub(crate) fn find_states(&mut self) -> Result<(), StartFault> {
+    /// Earlier lives have taken snapshots, some without hearing that a majority has the same. `parts`: of the state that this life
+    /// begins with.
+    pub(crate) fn find_states(&mut self, parts: &[Hash]) -> Result<(), StartFault> {
         let mut journal = self.raft.store().journal();
         let (owner, marked) = (journal.identity(), journal.marked());
         let mut headers = Vec::new();
@@ -61,13 +62,10 @@ impl<D: Disk> Replica<D> {
             }
         }
         drop(journal);
-        let engine = self.apply.engine();
+        let began_with = self.apply.seq();
         let state = |header: &SnapshotHeader| {
-            let (seq, hash) = (last_seq(header), header.hash());
-            // The one that this life begins with is still in memory.
-            let is_here = engine.seq_applied() == seq;
-            let parts = if is_here { engine.part_hashes() } else { Vec::new() };
-            StateAt { seq, hash, parts: parts.into_iter().map(|(_, hash)| hash).collect() }
+            let parts = if last_seq(header) == began_with { parts.to_vec() } else { Vec::new() };
+            StateAt::of(header, parts)
         };
         self.states.ours = headers.iter().map(state).collect();
         headers.retain(|header| header.index > marked);

@@ -34,15 +34,20 @@ impl Engine {
         }
     }
 
-    /// Hash of each part of the state under its name, in the order of the snapshot's bytes: says what differs between two.
+    /// As [`Self::snapshot`]; returns the hash of each part under its name, in the order of the bytes: says what differs between two.
+    pub fn snapshot_in_parts(&self, out: &mut Vec<u8>) -> Vec<(&'static str, Hash)> {
+        let part = |(name, write): Part| {
+            let from = out.len();
+            write(self, &mut Writer(out));
+            (name, blake3(&[out.get(from..).unwrap_or_default()]))
+        };
+        PARTS.into_iter().map(part).collect()
+    }
+
+    /// The hashes of [`Self::snapshot_in_parts`] alone.
     #[must_use]
     pub fn part_hashes(&self) -> Vec<(&'static str, Hash)> {
-        let hash = |(name, write): Part| {
-            let mut bytes = Vec::new();
-            write(self, &mut Writer(&mut bytes));
-            (name, blake3(&[&bytes]))
-        };
-        PARTS.into_iter().map(hash).collect()
+        self.snapshot_in_parts(&mut Vec::new())
     }
 
     /// Names of the parts, in the order of [`Self::part_hashes`].

@@ -6,11 +6,13 @@
 //! | 101 ask:   seq u64                      what is yours?
 //! ```
 
+use journal::snapshot_file::SnapshotHeader;
 use protocol::hash::Hash;
 use protocol::{Field, Seq};
 
 use super::transfer::{HEADER_BYTES, close, open};
 use super::{Envelope, MessageFault};
+use crate::checkpoint::last_seq;
 
 const STATE: u8 = 100;
 const ASK: u8 = 101;
@@ -28,6 +30,13 @@ pub(crate) struct StateAt {
     pub(crate) hash: Hash,
     /// Of the state's parts, in their order; none where only the hash is known.
     pub(crate) parts: Vec<Hash>,
+}
+
+impl StateAt {
+    /// Of the snapshot with this header.
+    pub(crate) fn of(header: &SnapshotHeader, parts: Vec<Hash>) -> Self {
+        Self { seq: last_seq(header), hash: header.hash(), parts }
+    }
 }
 
 /// A message about states.
