@@ -66,20 +66,11 @@ pub fn reread<D: Disk>(
     for name in names.iter().skip(first) {
         read_segment(disk, *name, &mut buffer)?;
         survey.segment(*name, &buffer, &mut |visited| walk.take(&visited, visit));
-        match walk.end {
-            Some(End::Reached) => return Ok(()),
-            Some(End::Unlinked) => return Err(RereadFault::Unlinked(from.index)),
-            Some(End::Missing) => break,
-            None => {}
+        if let Some(end) = walk.end.take() {
+            return end;
         }
     }
-    Err(RereadFault::Missing { to: to.index, damage: walk.damage.map(Box::new) })
-}
-
-enum End {
-    Reached,
-    Unlinked,
-    Missing,
+    Err(walk.missing())
 }
 
 /// The way through the files.
@@ -95,7 +86,7 @@ struct Walk {
     /// Committed, by the block that is visited.
     commit: Index,
     damage: Option<Damage>,
-    end: Option<End>,
+    end: Option<Result<(), RereadFault>>,
 }
 
 impl Walk {
@@ -155,8 +146,12 @@ impl Walk {
         self.waiting.push_back((index, frame.bytes.to_vec()));
         if (EntryAt { index, chain: frame.chain }) == self.to {
             self.hand_on(index, visit);
-            self.end.get_or_insert(End::Reached);
+            self.end.get_or_insert(Ok(()));
         }
+    }
+
+    fn missing(&self) -> RereadFault {
+        RereadFault::Missing { to: self.to.index, damage: self.damage.map(Box::new) }
     }
 
     /// Entries from `from` on are void.
@@ -169,11 +164,11 @@ impl Walk {
             && let Some((index, bytes)) = self.waiting.pop_front_if(|(index, _)| *index <= to)
         {
             if index != self.handed_on.next() {
-                self.end = Some(End::Missing);
+                self.end = Some(Err(self.missing()));
                 return;
             }
             if self.handed_on == self.from.index && self.found != self.from.chain {
-                self.end = Some(End::Unlinked);
+                self.end = Some(Err(RereadFault::Unlinked(self.from.index)));
                 return;
             }
             self.handed_on = index;
