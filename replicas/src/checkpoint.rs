@@ -20,7 +20,7 @@ use crate::apply::{Apply, Doubt, Remembered, Subject};
 use crate::divergence::NOT_RECORDED;
 use crate::message::states::StateAt;
 use crate::replica::{Now, Replica};
-use crate::snapshots::Base;
+use crate::snapshots::{Base, Reached};
 
 /// Between a checkpoint and one that a peer needs.
 const WANTED_NANOS: u64 = NANOS_PER_SECOND;
@@ -132,7 +132,7 @@ impl<D: Disk> Replica<D> {
         let Ok(chain) = journal.chain(index) else { return };
         let identity = journal.identity();
         drop(journal);
-        self.snapshots.due = Some(SnapshotHeader {
+        let header = SnapshotHeader {
             cluster: identity.cluster,
             epoch: identity.epoch,
             index,
@@ -144,16 +144,16 @@ impl<D: Disk> Replica<D> {
             effect_hash: self.apply.effect_hash(),
             state_hash: Hash::ZERO,
             conf_state: self.raft.store().membership().to_bytes(),
-        });
-        self.snapshots.due_bytes = self.journal_bytes();
-        self.snapshots.failed = None;
+        };
+        let journal_bytes = self.journal_bytes();
+        (self.snapshots.due, self.snapshots.failed) = (Some(Reached { header, journal_bytes }), None);
         self.raft.mut_store().snapshot_begun();
     }
 
     /// The snapshot to be made now, if a checkpoint was reached and none is being made. Ends with [`Self::end_snapshot`].
     pub fn begin_snapshot(&mut self) -> Option<SnapshotJob> {
         self.retry_snapshot();
-        let index = self.snapshots.due.as_ref()?.index;
+        let index = self.snapshots.due.as_ref()?.header.index;
         let stands = self.apply.halted().is_some() || self.apply.doubt().is_some();
         let journal = self.raft.store().journal();
         if self.snapshots.writing.is_some() || stands || journal.durable_index() < index {
@@ -165,17 +165,16 @@ impl<D: Disk> Replica<D> {
         if self.outbox.fault().is_some() {
             return None;
         }
-        let header = self.snapshots.due.take()?;
-        self.snapshots.writing = Some(header.clone());
-        self.snapshots.attempted_bytes = self.snapshots.due_bytes;
+        self.snapshots.writing = self.snapshots.due.take();
+        let header = self.snapshots.writing.as_ref()?.header.clone();
         Some(SnapshotJob { header, owner, skips: self.apply.skips().clone(), marked })
     }
 
     /// What could not be made is tried again after a while: others may wait for our word about that state.
     fn retry_snapshot(&mut self) {
         let now = self.transfers.ticks;
-        if let Some((header, _)) = self.snapshots.failed.take_if(|(_, at)| *at <= now) {
-            self.snapshots.due.get_or_insert(header);
+        if let Some((reached, _)) = self.snapshots.failed.take_if(|(_, at)| *at <= now) {
+            self.snapshots.due.get_or_insert(reached);
         }
     }
 
@@ -186,7 +185,9 @@ impl<D: Disk> Replica<D> {
             Ok(SnapshotWritten { header, state }) => {
                 self.snapshots.newest = self.snapshots.newest.max(Some(header.index));
                 self.snapshots.written_seq = last_seq(&header);
-                self.snapshots.counted_bytes = self.snapshots.attempted_bytes;
+                if let Some(reached) = attempted {
+                    self.snapshots.counted_bytes = reached.journal_bytes;
+                }
                 self.snapshots.fault = None;
                 // One that came from a peer meanwhile is newer, and was verified by others.
                 if header.index > self.raft.store().journal().marked() {
@@ -202,7 +203,7 @@ impl<D: Disk> Replica<D> {
                 let retry_ms = self.snapshot_policy.interval_ms.max(RETRY_MS);
                 let at = self.transfers.ticks + retry_ms / self.timing.tick_ms;
                 let is_newest = self.snapshots.due.is_none();
-                self.snapshots.failed = attempted.filter(|_| is_newest).map(|header| (header, at));
+                self.snapshots.failed = attempted.filter(|_| is_newest).map(|reached| (reached, at));
                 // What others have had there is remembered as long as by us.
                 if let SnapshotFault::Effects { seq, ours, .. } = fault
                     && let Remembered::Known(_) = self.apply.remembered(seq)

@@ -40,24 +40,30 @@ pub(crate) struct Progress {
     pub(crate) replayed_bytes: u64,
     /// Journal bytes at the checkpoint of the newest snapshot.
     pub(crate) counted_bytes: u64,
-    /// Journal bytes at the checkpoint of the last attempt, and at the one that is due.
-    pub(crate) attempted_bytes: u64,
     /// When we have marked a checkpoint last.
     pub(crate) marked_at: MonoNanos,
     /// It is not applied yet.
     pub(crate) marking: bool,
     /// The last seq in the snapshot that was written last: behind it nothing is new.
     pub(crate) written_seq: Seq,
-    /// What is to be written for a checkpoint that was reached, but for the hash of the state.
-    pub(crate) due: Option<SnapshotHeader>,
-    pub(crate) due_bytes: u64,
-    pub(crate) writing: Option<SnapshotHeader>,
+    /// A checkpoint that was reached, and whose snapshot is to be made.
+    pub(crate) due: Option<Reached>,
+    pub(crate) writing: Option<Reached>,
     /// The last attempt, if it failed, and the tick at which it is made again.
-    pub(crate) failed: Option<(SnapshotHeader, u64)>,
+    pub(crate) failed: Option<(Reached, u64)>,
     /// Durable, and no majority is known to have the same; oldest first.
     pub(crate) unverified: VecDeque<SnapshotHeader>,
     /// Why the last attempt failed, or what is wrong with a snapshot newer than the one that this process began with.
     pub(crate) fault: Option<SnapshotFault>,
+}
+
+/// A checkpoint that was reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Reached {
+    /// Of its snapshot, but for the hash of the state.
+    pub(crate) header: SnapshotHeader,
+    /// Journal bytes there.
+    pub(crate) journal_bytes: u64,
 }
 
 impl Progress {
@@ -70,7 +76,10 @@ impl Progress {
     pub(crate) fn installed(&mut self, index: Index, written_bytes: u64) {
         self.newest = self.newest.max(Some(index));
         self.replayed_bytes = 0;
-        (self.counted_bytes, self.attempted_bytes) = (written_bytes, written_bytes);
+        self.counted_bytes = written_bytes;
+        if let Some(writing) = &mut self.writing {
+            writing.journal_bytes = written_bytes;
+        }
         (self.due, self.failed, self.fault) = (None, None, None);
         self.unverified.clear();
     }
