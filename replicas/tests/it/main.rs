@@ -193,7 +193,7 @@ fn a_restart_from_a_snapshot_arrives_at_the_same_state_as_one_from_the_beginning
 #[test]
 fn what_was_replayed_counts_towards_the_next_snapshot_and_a_failed_one_is_tried_again() {
     let folder = folder("replayed");
-    let policy = SnapshotPolicy { journal_bytes: 280 << 10, interval_ms: 1 };
+    let policy = SnapshotPolicy { journal_bytes: 280 << 10, interval_ms: 1_000 };
     let options = Options { snapshots: policy, ..options() };
     let mut turn = 0;
     for (start, from) in [1, 2_001, 4_001].into_iter().enumerate() {
@@ -202,7 +202,8 @@ fn what_was_replayed_counts_towards_the_next_snapshot_and_a_failed_one_is_tried_
         run(&mut replica, &mut turn, &mut events, |r, _| r.serving());
         define_assets(&mut replica, from, from + 1_999);
         run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == 2_000);
-        let mut becomes_due = |replica: &mut Replica<FileDisk>, turns: u64| {
+        let mut becomes_due = |replica: &mut Replica<FileDisk>, millis: u64, turns: u64| {
+            turn += millis * 1_000;
             (0..turns).any(|_| {
                 turn += 1;
                 step(replica, turn, &mut events);
@@ -210,13 +211,13 @@ fn what_was_replayed_counts_towards_the_next_snapshot_and_a_failed_one_is_tried_
             })
         };
         if start < 2 {
-            assert!(!becomes_due(&mut replica, 5_000), "some 115 KiB in each life, start {start}");
+            assert!(!becomes_due(&mut replica, 1_000, 5_000), "some 115 KiB in each life, start {start}");
             continue;
         }
-        assert!(becomes_due(&mut replica, u64::MAX));
+        assert!(becomes_due(&mut replica, 0, u64::MAX));
         replica.end_snapshot(Err(SnapshotFault::ReadBack));
-        assert!(!becomes_due(&mut replica, 500), "not at once");
-        assert!(becomes_due(&mut replica, u64::MAX));
+        assert!(!becomes_due(&mut replica, 0, 500), "not at once");
+        assert!(becomes_due(&mut replica, 1_000, u64::MAX));
     }
 }
 

@@ -110,6 +110,8 @@ fn who_was_away_for_two_snapshots_gets_the_newest_and_can_lead() {
     cluster.open(3);
     cluster.agree(310);
     same_outputs(&mut cluster);
+    // Who does not know yet what time it is takes no lead.
+    cluster.until("its clock agrees", |cluster| cluster.running[&3].status().clock.is_synchronized);
     let leader = cluster.leader();
     cluster.running.get_mut(&leader).unwrap().transfer_leader(NodeId(3)).unwrap();
     cluster.until("the third leads", |cluster| cluster.serving() == Some(3));
