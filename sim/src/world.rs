@@ -8,7 +8,7 @@
 
 use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{EventBody, MonoNanos, NodeId, SessionId, Term};
+use protocol::{EventBody, MonoNanos, SessionId, Term};
 use replicas::{ReplicaFault, Role, StartFault};
 
 use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
@@ -347,20 +347,13 @@ impl World {
     }
 
     fn done_to_process(&mut self, act: Act) {
-        let (Act::Pause(place, _) | Act::Transfer(place, _) | Act::Lose(place)) = act;
-        if let Act::Lose(place) = act {
-            return self.lose(place);
-        }
-        let nodes: Vec<NodeId> = self.hosts.iter().map(|host| host.machine.node()).collect();
-        let host = &mut self.hosts[place];
-        if !host.is_turning() {
-            return;
-        }
         match act {
-            Act::Lose(_) => {}
-            Act::Pause(_, until) => host.paused_until = Some(until),
-            Act::Transfer(_, to) => {
-                let to = nodes[to];
+            Act::Lose(place) => self.lose(place),
+            Act::Pause(place, _) | Act::Transfer(place, _) if !self.hosts[place].is_turning() => {}
+            Act::Pause(place, until) => self.hosts[place].paused_until = Some(until),
+            Act::Transfer(place, to) => {
+                let to = self.hosts[to].machine.node();
+                let host = &mut self.hosts[place];
                 let asked = host.machine.process().map(|process| process.replica().transfer_leader(to));
                 self.trace.note("transfer", place as u64, to.0);
                 self.trace.sometimes(if matches!(asked, Some(Ok(()))) {

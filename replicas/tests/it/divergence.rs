@@ -43,12 +43,17 @@ fn doctor(cluster: &Cluster, node: u64, number: u32) {
     snapshot_file::store(&mut disk, &header, &state, header.index).unwrap();
 }
 
+/// A cluster that knows assets 1 to 20, and takes snapshots when a test says so.
+fn with_assets(name: &'static str, nodes: &[u64]) -> Cluster {
+    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
+    let mut cluster = Cluster::with_options(name, nodes, Options { snapshots, ..cluster_options() });
+    cluster.define(1, 20);
+    cluster
+}
+
 /// A cluster in which `wrong` start again from doctored snapshots, each with its asset.
 fn with_wrong(name: &'static str, nodes: &[u64], wrong: &[(u64, u32)]) -> Cluster {
-    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
-    let options = Options { snapshots, ..cluster_options() };
-    let mut cluster = Cluster::with_options(name, nodes, options);
-    cluster.define(1, 20);
+    let mut cluster = with_assets(name, nodes);
     cluster.agree(20);
     cluster.snapshot();
     wrong.iter().for_each(|(node, _)| cluster.stop(*node));
@@ -248,10 +253,7 @@ fn without_a_majority_for_a_state_all_stand_still() {
 /// It has no vote: it is told of once, and nobody stands still or speaks because of it any more.
 #[test]
 fn a_learner_whose_state_differs_is_quarantined_and_keeps_nobody_busy() {
-    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
-    let mut cluster =
-        Cluster::with_options("wrong-learner", &[1, 2, 3], Options { snapshots, ..cluster_options() });
-    cluster.define(1, 20);
+    let mut cluster = with_assets("wrong-learner", &[1, 2, 3]);
     cluster.create(4);
     let leader = cluster.leader();
     cluster.running.get_mut(&leader).unwrap().change_members(&learner(4)).unwrap();
@@ -275,10 +277,7 @@ fn a_learner_whose_state_differs_is_quarantined_and_keeps_nobody_busy() {
 
 #[test]
 fn snapshots_of_one_checkpoint_are_the_same_bytes_everywhere_and_are_handed_on_once_a_majority_has_them() {
-    let snapshots = SnapshotPolicy { journal_bytes: 1, interval_ms: 0 };
-    let mut cluster =
-        Cluster::with_options("same-snapshots", &[1, 2, 3], Options { snapshots, ..cluster_options() });
-    cluster.define(1, 20);
+    let mut cluster = with_assets("same-snapshots", &[1, 2, 3]);
     cluster.agree(20);
     for more in [40, 60, 80] {
         let index = cluster.snapshot();
