@@ -8,7 +8,7 @@ use protocol::{Index, NodeId};
 use replicas::{MemberChange, Options, RepairRow, RepairWait, SnapshotPolicy};
 
 use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
-use super::repair::{Part, comes_back, copy, damage, flip, forget_hint, with_entries};
+use super::repair::{Part, comes_back, copy, damage, flip, forget_hint, stop_at_rest, with_entries};
 
 /// Snapshots are taken when a test says so.
 fn cluster(name: &'static str) -> Cluster {
@@ -42,7 +42,7 @@ fn behind(name: &'static str, snapshots: u32) -> (Cluster, Index) {
     define_slowly(&mut cluster, 1, 200);
     cluster.agree(200);
     let end = cluster.running[&3].status().index_last;
-    cluster.stop(3);
+    stop_at_rest(&mut cluster, &[3]);
     for at in 0..snapshots {
         define_slowly(&mut cluster, 201 + 50 * at, 250 + 50 * at);
         snapshot_all(&mut cluster, &[1, 2]);
@@ -92,7 +92,7 @@ fn a_snapshot_in_front_of_the_named_end_is_followed_by_the_entries_up_to_it() {
     define_slowly(&mut cluster, 151, 200);
     cluster.agree(200);
     let end = cluster.running[&3].status().index_last;
-    cluster.stop(3);
+    stop_at_rest(&mut cluster, &[3]);
     cluster.define_further(201, 220);
     let blocks = with_entries(&cluster.folder(3));
     let (path, at, _) = blocks.iter().find(|(_, _, header)| header.last_index >= Index(10)).unwrap();
@@ -226,7 +226,7 @@ fn stateless(name: &'static str, further: bool) -> Cluster {
     cluster.agree(350);
     cluster.define_further(351, 360);
     cluster.agree(360);
-    cluster.stop(3);
+    stop_at_rest(&mut cluster, &[3]);
     for file in snapshots(&cluster.folder(3)) {
         flip(&file, 300);
     }
