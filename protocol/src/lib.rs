@@ -4,7 +4,7 @@
 //!
 //! In reading order: [`ids`], [`money`], [`time`], [`text`], then the layers of the journal from the inside out:
 //! [`wire`] (bodies of commands and events), [`record`] (one command), [`event`] (one effect), [`frame`] (one Raft
-//! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`limits`] every maximum, [`submit`] is where gateways
+//! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`ledger_refusal`] those of the rows of a batch, [`limits`] every maximum, [`submit`] is where gateways
 //! hand over, and [`link`] how a gateway process does.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
@@ -13,6 +13,7 @@ pub mod event;
 pub mod frame;
 pub mod hash;
 pub mod ids;
+pub mod ledger_refusal;
 pub mod limits;
 pub mod link;
 pub mod money;
@@ -30,6 +31,7 @@ mod bytes;
 
 pub use bytes::{Field, put};
 pub use ids::*;
+pub use ledger_refusal::LedgerRefusal;
 pub use money::{Amount, PriceTicks, QtyLots};
 pub use reject::RejectReason;
 pub use text::{RareText, Text};
@@ -37,3 +39,4 @@ pub use time::{MonoNanos, UnixNanos};
 pub use wire::commands::{self, Command};
 pub use wire::events::{self, EventBody};
 pub use wire::kinds::*;
+pub use wire::rows;

@@ -54,7 +54,25 @@ pub const ASSETS_MAX: usize = 4_096;
 /// Markets.
 pub const MARKETS_MAX: usize = 4_096;
 /// Accounts.
-pub const ACCOUNTS_MAX: usize = 1 << 22;
+pub const ACCOUNTS_MAX: usize = 1 << 24;
+/// Accounts or transfers of one command: the largest record, alone in a frame, fills a large block.
+pub const LEDGER_ROWS_MAX: usize = 8_189;
+/// Transfer ids remembered, unless it is said otherwise.
+pub const TRANSFER_IDS_DEFAULT: u32 = 1 << 22;
+/// How long a transfer's id is remembered, unless it is said otherwise.
+pub const ID_WINDOW_DEFAULT_MS: u64 = 10 * 60 * 1_000;
+/// The longest that may be said.
+pub const ID_WINDOW_MAX_MS: u64 = 31 * 24 * 60 * 60 * 1_000;
+/// How far ahead of its record the time in an id may lie, unless it is said otherwise, and the most that may be said.
+pub const ID_AHEAD_DEFAULT_MS: u64 = 60 * 1_000;
+/// The most that may be said.
+pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;
+/// Transfers pending at a time, unless it is said otherwise.
+pub const PENDING_TRANSFERS_DEFAULT: u32 = 1 << 20;
+/// The most that may be said of either.
+pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
+/// Pending transfers that expire before one record.
+pub const EXPIRIES_PER_RECORD_MAX: usize = 1_024;
 /// Actors.
 pub const ACTORS_MAX: usize = 4_096;
 /// Sessions.

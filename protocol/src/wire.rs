@@ -11,6 +11,7 @@ pub mod events;
 pub mod fields;
 pub mod kinds;
 mod macros;
+pub mod rows;
 mod text;
 
 use core::mem::MaybeUninit;

@@ -129,6 +129,10 @@ impl Names {
             EventBody::SessionDefined(session) => {
                 format!("session {}", self.session(session.definition.session))
             }
+            EventBody::AccountsCreated(made) => format!("{} of {} accounts", made.created, made.count),
+            EventBody::TransfersCreated(made) => format!("{} of {} transfers", made.created, made.count),
+            EventBody::TransferExpired(expired) => format!("expired {}", expired.transfer),
+            EventBody::LedgerLimitsSet(_) => "ledger limits".to_owned(),
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),

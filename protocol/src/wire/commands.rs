@@ -3,6 +3,7 @@
 //! Kinds: 1–15 the system, 16–63 configuration, 64–95 money, 96–127 orders, 128–159 sessions.
 
 use super::messages;
+use super::rows::{AccountRow, TransferRow};
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX,
     SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
@@ -27,6 +28,8 @@ pub mod roles {
     pub const CASHIER: u32 = 2;
     /// May enter orders for the clients of its session.
     pub const TRADER: u32 = 4;
+    /// May move the money of the clients of its session.
+    pub const PAYER: u32 = 8;
 }
 
 /// AlgorithmFlags of an order: who decided, person or algorithm (RTS 24 fields 4 and 5).
@@ -230,6 +233,28 @@ messages! {
             /// Free for the bank: why.
             code: u16,
         }
+        /// Creates accounts, one by one or in linked chains. They are never deleted. The body is rows as a client sent them.
+        CreateAccounts = 68 v 1 {
+            /// At most [`crate::limits::LEDGER_ROWS_MAX`].
+            accounts: Vec<AccountRow>,
+        }
+        /// Creates transfers, one by one or in linked chains: each moves money between two accounts, reserves it, or settles what was
+        /// reserved. The body is rows as a client sent them.
+        CreateTransfers = 69 v 1 {
+            /// At most [`crate::limits::LEDGER_ROWS_MAX`].
+            transfers: Vec<TransferRow>,
+        }
+        /// Sets what the ledger remembers of transfers.
+        SetLedgerLimits = 70 v 1 {
+            /// How long a transfer's id is remembered, from the time in it.
+            id_window_ms: u64,
+            /// How far ahead of the record's time the time in an id may lie.
+            id_ahead_ms: u64,
+            /// Ids remembered at most; above, those with the oldest times are forgotten and refused from then on.
+            transfer_ids_max: u32,
+            /// Transfers that may be pending at a time.
+            pending_transfers_max: u32,
+        }
 
         /// NewOrderSingle(D).
         NewOrder = 96 v 1 {
@@ -421,6 +446,8 @@ impl Command {
                 | Self::Deposit(_)
                 | Self::Withdraw(_)
                 | Self::Transfer(_)
+                | Self::CreateAccounts(_)
+                | Self::CreateTransfers(_)
         )
     }
 }

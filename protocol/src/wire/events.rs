@@ -3,7 +3,8 @@
 //! Kinds: 1–31 ledger, 32–63 configuration, 64–95 orders, 96–127 what a session is sent, 128–159 what gateways are told.
 
 use super::messages;
-use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession};
+use super::rows::{RowAmount, RowResult};
+use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits};
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::sign::PublicKey;
@@ -100,6 +101,52 @@ messages! {
             account: AccountId,
             /// Held from now on.
             held: Amount,
+        }
+        /// Accounts were created: the answer to [`crate::commands::CreateAccounts`].
+        AccountsCreated = 7 v 1 {
+            /// Who asked.
+            session: SessionId,
+            /// Its request.
+            request: RequestNumber,
+            /// Rows of the command.
+            count: u32,
+            /// Rows that were created now.
+            created: u32,
+            /// The others, in the order of the rows.
+            exceptions: Vec<RowResult>,
+        }
+        /// Transfers were created: the answer to [`crate::commands::CreateTransfers`].
+        TransfersCreated = 8 v 1 {
+            /// Who asked.
+            session: SessionId,
+            /// Its request.
+            request: RequestNumber,
+            /// Rows of the command.
+            count: u32,
+            /// Rows that were created now.
+            created: u32,
+            /// The others, in the order of the rows.
+            exceptions: Vec<RowResult>,
+            /// What was moved or reserved, of rows that were created and did not say so themselves.
+            amounts: Vec<RowAmount>,
+            /// A fold over the balances behind each row: replicas that compute others differ here.
+            balances: u64,
+        }
+        /// A pending transfer's time was over: what it reserved is free again.
+        TransferExpired = 9 v 1 {
+            /// The transfer.
+            transfer: TransferId,
+            /// Debits that were pending.
+            debit_account: AccountId,
+            /// Credits that were pending.
+            credit_account: AccountId,
+            /// How much.
+            amount: Amount,
+        }
+        /// What the ledger remembers of transfers.
+        LedgerLimitsSet = 10 v 1 {
+            /// As commanded.
+            limits: SetLedgerLimits,
         }
 
         /// An actor's roles.

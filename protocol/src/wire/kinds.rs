@@ -68,6 +68,10 @@ codes! {
         Fee = 3,
         /// The world outside: what came in and went out; may stand below zero.
         External = 4,
+        /// What currencies are exchanged through.
+        Liquidity = 5,
+        /// What is not yet known to be whose.
+        Suspense = 6,
     }
 }
 

@@ -43,6 +43,9 @@ fn every_field_stands_in_the_document() {
             faults += &check(&heading, &layout);
         }
     }
+    for layout in schema::rows() {
+        faults += &check(&format!("#### {}: {} bytes", layout.name, layout.size()), &layout);
+    }
     for layout in schema::headers() {
         faults += &check(&format!("### The {} header: {} bytes", layout.name, layout.size()), &layout);
     }
@@ -73,6 +76,7 @@ fn the_code_lists_of_these_tests_are_complete() {
     let sources = [
         include_str!("../../src/wire/kinds.rs"),
         include_str!("../../src/reject.rs"),
+        include_str!("../../src/ledger_refusal.rs"),
         include_str!("../../src/frame.rs"),
     ];
     let lists = code_lists();

@@ -6,6 +6,7 @@
 use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
+use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use protocol::sign::PublicKey;
 use protocol::*;
 
@@ -130,7 +131,60 @@ fn money() -> Vec<Command> {
             code: n2(4),
         }
         .into(),
+        CreateAccounts { accounts: vec![account_row(), account_row()] }.into(),
+        CreateTransfers { transfers: vec![transfer_row(), transfer_row()] }.into(),
+        ledger_limits().into(),
     ]
+}
+
+fn ledger_limits() -> SetLedgerLimits {
+    SetLedgerLimits {
+        id_window_ms: n8(0),
+        id_ahead_ms: n8(1),
+        transfer_ids_max: n4(2),
+        pending_transfers_max: n4(3),
+    }
+}
+
+fn account_row() -> AccountRow {
+    AccountRow {
+        id: AccountId(n16(0)),
+        user_data_128: n16(1),
+        owner: ClientId(n8(2)),
+        user_data_64: n8(3),
+        user_data_32: n4(4),
+        ledger: AssetId(n4(5)),
+        code: n2(6),
+        flags: n2(7),
+        class: n2(8),
+        reserved: n2(9),
+    }
+}
+
+pub(crate) fn transfer_row() -> TransferRow {
+    TransferRow {
+        id: TransferId(n16(0)),
+        debit_account: AccountId(n16(1)),
+        credit_account: AccountId(n16(2)),
+        amount: Amount(n16(3)),
+        pending_id: TransferId(n16(4)),
+        user_data_128: n16(5),
+        user_data_64: n8(6),
+        user_data_32: n4(7),
+        timeout_s: n4(8),
+        ledger: AssetId(n4(9)),
+        code: n2(10),
+        flags: n2(11),
+        value_date: n4(12),
+        reason: n2(13),
+        reserved: n2(14),
+    }
+}
+
+fn row_results() -> Vec<RowResult> {
+    [LedgerRefusal::ExceedsCredits, LedgerRefusal::Exists]
+        .map(|refusal| RowResult { index: n4(0), refusal, seq: Seq(n8(2)) })
+        .into()
 }
 
 fn orders() -> Vec<Command> {
@@ -232,6 +286,37 @@ fn sessions_unnumbered() -> Vec<Command> {
 /// One of every command.
 pub(crate) fn commands() -> Vec<Command> {
     [configuration(), money(), orders(), sessions(), sessions_unnumbered()].concat()
+}
+
+fn batches() -> Vec<EventBody> {
+    vec![
+        AccountsCreated {
+            session: SessionId(n4(0)),
+            request: RequestNumber(n8(1)),
+            count: n4(2),
+            created: n4(3),
+            exceptions: row_results(),
+        }
+        .into(),
+        TransfersCreated {
+            session: SessionId(n4(0)),
+            request: RequestNumber(n8(1)),
+            count: n4(2),
+            created: n4(3),
+            exceptions: row_results(),
+            amounts: vec![RowAmount { index: n4(0), amount: Amount(n16(1)) }],
+            balances: n8(6),
+        }
+        .into(),
+        TransferExpired {
+            transfer: TransferId(n16(0)),
+            debit_account: AccountId(n16(1)),
+            credit_account: AccountId(n16(2)),
+            amount: Amount(n16(3)),
+        }
+        .into(),
+        LedgerLimitsSet { limits: ledger_limits() }.into(),
+    ]
 }
 
 fn ledger() -> Vec<EventBody> {
@@ -400,5 +485,5 @@ fn told_gateways() -> Vec<EventBody> {
 
 /// One of every event.
 pub(crate) fn events() -> Vec<EventBody> {
-    [ledger(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
+    [ledger(), batches(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
 }

@@ -2,11 +2,11 @@
 
 use protocol::frame::Frame;
 use protocol::record::Record;
-use protocol::{Command, EventBody, Field as _};
+use protocol::{Amount, Command, EventBody, Field as _, commands, limits, rows};
 
 use crate::golden::{self, known_kinds};
 use crate::random::for_seeds;
-use crate::schema::{self, Layout, Type, commands, events};
+use crate::schema::{self, Layout, Type};
 use crate::values::{read, render, some, without_wrappers, write};
 use crate::{examples, golden::bytes_of};
 
@@ -29,18 +29,18 @@ fn as_nested(layout: &Layout) -> Type {
 #[test]
 fn the_tables_know_every_message() {
     let tabled = |layouts: Vec<Layout>| layouts.iter().map(|layout| (layout.kind, 1)).collect::<Vec<_>>();
-    assert_eq!(tabled(commands()), known_kinds(golden::Family::Command));
-    assert_eq!(tabled(events()), known_kinds(golden::Family::Event));
+    assert_eq!(tabled(schema::commands()), known_kinds(golden::Family::Command));
+    assert_eq!(tabled(schema::events()), known_kinds(golden::Family::Event));
 }
 
 #[test]
 fn a_stranger_reads_every_example() {
     for command in examples::commands() {
-        let value = read(&schema::find(&commands(), command.name()), &encoded(&command)).unwrap();
+        let value = read(&schema::find(&schema::commands(), command.name()), &encoded(&command)).unwrap();
         assert_eq!(render(&value), without_wrappers(&format!("{command:?}")));
     }
     for event in examples::events() {
-        let value = read(&schema::find(&events(), event.name()), &encoded_event(&event)).unwrap();
+        let value = read(&schema::find(&schema::events(), event.name()), &encoded_event(&event)).unwrap();
         assert_eq!(render(&value), without_wrappers(&format!("{event:?}")));
     }
 }
@@ -48,14 +48,14 @@ fn a_stranger_reads_every_example() {
 #[test]
 fn a_stranger_writes_what_we_write() {
     for_seeds(400, |random| {
-        for layout in commands() {
+        for layout in schema::commands() {
             let value = some(&as_nested(&layout), random);
             let body = write(&value);
             let command = Command::decode(layout.kind, 1, &body).unwrap();
             assert_eq!(encoded(&command), body, "{command:?}");
             assert_eq!(render(&value), without_wrappers(&format!("{command:?}")));
         }
-        for layout in events() {
+        for layout in schema::events() {
             let value = some(&as_nested(&layout), random);
             let body = write(&value);
             let event = EventBody::decode(layout.kind, 1, &body).unwrap();
@@ -213,4 +213,26 @@ fn crc_by_hand(bytes: &[u8]) -> u32 {
 fn the_checksum_is_crc_32c() {
     assert_eq!(crc_by_hand(b"123456789"), 0xE306_9283);
     assert_eq!(protocol::hash::crc32c(b"123456789"), 0xE306_9283);
+}
+
+/// Rows as they came from a socket make the body that the command's own encoding makes; they are read in place.
+#[test]
+fn rows_as_they_came_are_the_body_of_their_batch() {
+    for count in [0, 1, 2, 300, limits::LEDGER_ROWS_MAX] {
+        let row = |n: usize| rows::TransferRow {
+            amount: Amount(n.try_into().unwrap()),
+            ..examples::transfer_row()
+        };
+        let transfers: Vec<_> = (0..count).map(row).collect();
+        let whole = encoded(&commands::CreateTransfers { transfers: transfers.clone() }.into());
+        let (sent, _) = whole.split_at(whole.len() - rows::ROWS_END_BYTES);
+        let mut body = sent.to_vec();
+        rows::end_rows(count.try_into().unwrap(), 128, &mut body);
+        assert_eq!(body, whole);
+        let read: Vec<_> =
+            rows::transfers(&body).unwrap().iter().map(rows::ArchivedTransferRow::read).collect();
+        assert_eq!(read, transfers);
+    }
+    let many = vec![examples::transfer_row(); limits::LEDGER_ROWS_MAX + 1];
+    assert!(rows::transfers(&encoded(&commands::CreateTransfers { transfers: many }.into())).is_err());
 }

@@ -27,6 +27,9 @@ const COMMANDS: &str = "
 65 Deposit: transfer u128, account u128, external u128, amount u128
 66 Withdraw: transfer u128, account u128, external u128, amount u128
 67 Transfer: transfer u128, debit u128, credit u128, amount u128, code u16
+68 CreateAccounts: accounts list AccountRow
+69 CreateTransfers: transfers list TransferRow
+70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
@@ -62,6 +65,11 @@ const EVENTS: &str = "
 5 Settled: trade u64, market u32, price_ticks u64, qty_lots u64, notional u128, maker_order u64,
     taker_order u64, taker_side code Side, buyer u64, seller u64, buyer_fee u128, seller_fee u128
 6 HoldChanged: order u64, account u128, held u128
+7 AccountsCreated: session u32, request u64, count u32, created u32, exceptions list RowResult
+8 TransfersCreated: session u32, request u64, count u32, created u32, exceptions list RowResult, amounts list RowAmount,
+    balances u64
+9 TransferExpired: transfer u128, debit_account u128, credit_account u128, amount u128
+10 LedgerLimitsSet: limits SetLedgerLimits
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
 34 MarketDefined: definition DefineMarket, status code MarketStatus
@@ -94,6 +102,16 @@ const EVENTS: &str = "
 129 SessionRefused: session u32, connection u64, end code SessionEnd
 130 SessionClosed: session u32, generation u32, end code SessionEnd
 131 ResendDue: session u32, begin u64, end u64, floor u64
+";
+
+/// What lists in messages hold.
+const ROWS: &str = "
+1 TransferRow: id u128, debit_account u128, credit_account u128, amount u128, pending_id u128, user_data_128 u128,
+    user_data_64 u64, user_data_32 u32, timeout_s u32, ledger u32, code u16, flags u16, value_date u32, reason u16, reserved u16
+2 AccountRow: id u128, user_data_128 u128, owner u64, user_data_64 u64, user_data_32 u32, ledger u32, code u16, flags u16,
+    class u16, reserved u16
+3 RowResult: index u32, refusal code LedgerRefusal, seq u64
+4 RowAmount: index u32, amount u128
 ";
 
 /// The fixed headers.
@@ -167,6 +185,9 @@ impl Type {
             ("option", value) => Self::Optional(Box::new(Self::parse(value))),
             (number, "") if number.starts_with('u') => {
                 Self::Number(number[1..].parse::<usize>().unwrap() / 8)
+            }
+            (row, "") if row.starts_with("Row") || row.ends_with("Row") => {
+                Self::Nested(row, find(&rows(), row).fields)
             }
             (command, "") => Self::Nested(command, find(&commands(), command).fields),
             (unknown, _) => panic!("no type {unknown}"),
@@ -244,6 +265,11 @@ pub(crate) fn events() -> Vec<Layout> {
     parse(EVENTS)
 }
 
+/// The layouts of rows.
+pub(crate) fn rows() -> Vec<Layout> {
+    parse(ROWS)
+}
+
 /// The layouts of the fixed headers.
 pub(crate) fn headers() -> Vec<Layout> {
     parse(HEADERS)
@@ -286,6 +312,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         SessionAction,
         SessionEnd,
         RejectReason,
+        LedgerRefusal,
         FrameKind,
     ]
 }

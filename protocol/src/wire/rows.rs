@@ -1,0 +1,211 @@
+//! Rows of the ledger's batches: integers only, one behind the other, so that a batch goes from a client's socket through the
+//! journal to the engine as the same bytes.
+
+use super::fields::{AsField, FieldValue};
+use super::{WireFault, commands};
+use crate::limits::LEDGER_ROWS_MAX;
+use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId};
+
+/// A list of fields that is part of messages, frozen as they are.
+macro_rules! rows {
+    ($(
+        $(#[$doc:meta])*
+        pub struct $name:ident {
+            $( $(#[$field_doc:meta])* pub $field:ident: $type:ty, )*
+        }
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+        pub struct $name { $( $(#[$field_doc])* pub $field: $type, )* }
+
+        impl AsField for $name {
+            fn as_field(&self) -> FieldValue<'_> {
+                FieldValue::Fields(vec![ $( (stringify!($field), self.$field.as_field()), )* ])
+            }
+        }
+    )*};
+}
+
+rows! {
+    /// A transfer to be created.
+    pub struct TransferRow {
+        /// Never executed twice: Unix milliseconds in the upper 48 bits (RFC 9562, version 7), the rest as the client likes.
+        pub id: TransferId,
+        /// Pays. Posting or voiding: 0, or that of the pending transfer.
+        pub debit_account: AccountId,
+        /// Is paid. Posting or voiding: 0, or that of the pending transfer.
+        pub credit_account: AccountId,
+        /// How much. Balancing: at most. Posting: at most what is pending, or the largest number for all. Voiding: 0, or all.
+        pub amount: Amount,
+        /// The transfer that is posted or voided; else 0.
+        pub pending_id: TransferId,
+        /// Free for the client. Posting or voiding: 0 = that of the pending transfer.
+        pub user_data_128: u128,
+        /// Likewise.
+        pub user_data_64: u64,
+        /// Likewise.
+        pub user_data_32: u32,
+        /// A pending transfer expires so many seconds after its record; 0 = never.
+        pub timeout_s: u32,
+        /// The asset of both accounts. Posting or voiding: 0, or that of the pending transfer.
+        pub ledger: AssetId,
+        /// Why; not 0. Posting or voiding: 0, or that of the pending transfer.
+        pub code: u16,
+        /// Bits of [`transfer_flags`].
+        pub flags: u16,
+        /// From which day on it bears interest: days since 1970-01-01; 0 = the business date.
+        pub value_date: u32,
+        /// Why something is corrected; 0 = nothing is.
+        pub reason: u16,
+        /// 0.
+        pub reserved: u16,
+    }
+
+    /// An account to be created.
+    pub struct AccountRow {
+        /// The account.
+        pub id: AccountId,
+        /// Free for the client.
+        pub user_data_128: u128,
+        /// Whose it is; 0 = the house's.
+        pub owner: ClientId,
+        /// Free for the client.
+        pub user_data_64: u64,
+        /// Free for the client.
+        pub user_data_32: u32,
+        /// Its asset.
+        pub ledger: AssetId,
+        /// Its place in the chart of accounts; not 0.
+        pub code: u16,
+        /// Bits of [`account_flags`].
+        pub flags: u16,
+        /// Code of an [`crate::AccountClass`].
+        pub class: u16,
+        /// 0.
+        pub reserved: u16,
+    }
+
+    /// A row that was not created now.
+    pub struct RowResult {
+        /// Its place in the batch, from 0.
+        pub index: u32,
+        /// Why.
+        pub refusal: LedgerRefusal,
+        /// Where that was decided: of a repetition, the seq of the first time.
+        pub seq: Seq,
+    }
+
+    /// What a row moved or reserved.
+    pub struct RowAmount {
+        /// Its place in the batch, from 0.
+        pub index: u32,
+        /// How much.
+        pub amount: Amount,
+    }
+}
+
+/// Bits of [`TransferRow::flags`].
+pub mod transfer_flags {
+    /// Stands or falls with the next row.
+    pub const LINKED: u16 = 1;
+    /// Reserves, and moves nothing yet.
+    pub const PENDING: u16 = 2;
+    /// Moves what is pending, or less; the rest is released.
+    pub const POST_PENDING_TRANSFER: u16 = 4;
+    /// Releases what is pending.
+    pub const VOID_PENDING_TRANSFER: u16 = 8;
+    /// Moves at most what brings the debit account's debits up to its credits.
+    pub const BALANCING_DEBIT: u16 = 16;
+    /// Moves at most what brings the credit account's credits up to its debits.
+    pub const BALANCING_CREDIT: u16 = 32;
+    /// Closes the debit account as long as it is pending or posted.
+    pub const CLOSING_DEBIT: u16 = 64;
+    /// Closes the credit account as long as it is pending or posted.
+    pub const CLOSING_CREDIT: u16 = 128;
+    /// Posts or voids everything that became pending in one linked chain with `pending_id`, in full.
+    pub const WHOLE_CHAIN: u16 = 512;
+    /// All of them.
+    pub const ALL: u16 = LINKED
+        | PENDING
+        | POST_PENDING_TRANSFER
+        | VOID_PENDING_TRANSFER
+        | BALANCING_DEBIT
+        | BALANCING_CREDIT
+        | CLOSING_DEBIT
+        | CLOSING_CREDIT
+        | WHOLE_CHAIN;
+}
+
+/// Bits of [`AccountRow::flags`].
+pub mod account_flags {
+    /// Stands or falls with the next row.
+    pub const LINKED: u16 = 1;
+    /// Its debits, pending and posted, never exceed its posted credits.
+    pub const DEBITS_MUST_NOT_EXCEED_CREDITS: u16 = 2;
+    /// Its credits, pending and posted, never exceed its posted debits.
+    pub const CREDITS_MUST_NOT_EXCEED_DEBITS: u16 = 4;
+    /// It takes part in nothing.
+    pub const CLOSED: u16 = 32;
+    /// Orders of its owner settle through it.
+    pub const SETTLEMENT: u16 = 64;
+    /// All of them.
+    pub const ALL: u16 =
+        LINKED | DEBITS_MUST_NOT_EXCEED_CREDITS | CREDITS_MUST_NOT_EXCEED_DEBITS | CLOSED | SETTLEMENT;
+}
+
+/// Bytes of an [`AccountRow`].
+pub const ACCOUNT_ROW_BYTES: usize = 64;
+/// Bytes of a [`TransferRow`].
+pub const TRANSFER_ROW_BYTES: usize = 128;
+/// Bytes behind the rows in the body of a batch: where they begin, and how many they are.
+pub const ROWS_END_BYTES: usize = 8;
+
+const _: () = {
+    assert!(size_of::<ArchivedTransferRow>() == TRANSFER_ROW_BYTES);
+    assert!(size_of::<ArchivedAccountRow>() == ACCOUNT_ROW_BYTES);
+    assert!(align_of::<ArchivedTransferRow>() == 1 && align_of::<ArchivedAccountRow>() == 1);
+};
+
+impl ArchivedTransferRow {
+    /// The row's values.
+    #[inline]
+    #[must_use]
+    pub const fn read(&self) -> TransferRow {
+        TransferRow {
+            id: TransferId(self.id.0.to_native()),
+            debit_account: AccountId(self.debit_account.0.to_native()),
+            credit_account: AccountId(self.credit_account.0.to_native()),
+            amount: Amount(self.amount.0.to_native()),
+            pending_id: TransferId(self.pending_id.0.to_native()),
+            user_data_128: self.user_data_128.to_native(),
+            user_data_64: self.user_data_64.to_native(),
+            user_data_32: self.user_data_32.to_native(),
+            timeout_s: self.timeout_s.to_native(),
+            ledger: AssetId(self.ledger.0.to_native()),
+            code: self.code.to_native(),
+            flags: self.flags.to_native(),
+            value_date: self.value_date.to_native(),
+            reason: self.reason.to_native(),
+            reserved: self.reserved.to_native(),
+        }
+    }
+}
+
+/// The rows of the body of a [`commands::CreateTransfers`], in place.
+///
+/// # Errors
+/// [`WireFault::Malformed`] for what that command's encoding does not write, and for more than [`LEDGER_ROWS_MAX`] rows.
+pub fn transfers(body: &[u8]) -> Result<&[ArchivedTransferRow], WireFault> {
+    let fault = WireFault::Malformed { kind: commands::CreateTransfers::KIND };
+    let archived = rkyv::access::<commands::ArchivedCreateTransfers, rkyv::rancor::Failure>(body);
+    let rows = archived.map_err(|_| fault)?.transfers.as_slice();
+    if rows.len() <= LEDGER_ROWS_MAX { Ok(rows) } else { Err(fault) }
+}
+
+/// Appends what stands behind `count` rows of `row_bytes` bytes in the body of a batch.
+pub fn end_rows(count: u32, row_bytes: u32, body: &mut Vec<u8>) {
+    // rkyv's list: how far it is from here to the first row, and how many they are.
+    let back = count.wrapping_mul(row_bytes).wrapping_neg();
+    body.extend_from_slice(&back.to_le_bytes());
+    body.extend_from_slice(&count.to_le_bytes());
+}
