@@ -23,9 +23,7 @@
 //! meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it.
 
 mod check;
-mod id_index;
 mod ladder;
-mod slab;
 mod sweep;
 
 use core::iter::successors;
@@ -37,9 +35,9 @@ pub use check::Violation;
 pub use ladder::LadderFault;
 pub use sweep::Sweep;
 
-use id_index::IdIndex;
+use crate::id_index::IdIndex;
+use crate::slab::{self, NONE, Slab};
 use ladder::{Ladder, Level};
-use slab::{NONE, Slab};
 
 /// Prices of one market at which orders rest, both sides together: a bound on memory, at 340 bytes each.
 pub const BOOK_LEVELS_MAX: u32 = 1 << 18;

@@ -3,8 +3,8 @@
 use protocol::{PriceTicks, Side};
 
 use super::ladder::LadderFault;
-use super::slab::{NONE, index};
 use super::{Book, Slot, rank};
+use crate::slab::{NONE, index};
 
 /// A book that cannot be: our bug, or memory that was damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

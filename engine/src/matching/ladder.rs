@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use super::slab::{NONE, Slab, index};
+use crate::slab::{NONE, Slab, index};
 
 /// log2 of the ranks in a block: one bitmap word.
 const BLOCK_RANK_BITS: u32 = 6;

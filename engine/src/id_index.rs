@@ -1,17 +1,17 @@
-//! From an order's id to its slot: open addressing with linear probing, sized to the orders that live.
+//! From an id to a slot: open addressing with linear probing, sized to what lives.
 //!
-//! A cell is 8 bytes, 32 of the hash and 32 of the slot, so that 2,000 live orders take 32 KiB and stay in the cache; the
-//! id itself is compared in the order's entry, which the caller is about to read anyhow. Removal shifts the cells
+//! A cell is 8 bytes, 32 of the hash and 32 of the slot, so that 2,000 live entries take 32 KiB and stay in the cache; the
+//! id itself is compared in the slot's entry, which the caller is about to read anyhow. Removal shifts the cells
 //! behind it back, so there are no tombstones and a probe never grows with history.
 //!
 //! A table that gets too full, or too empty for the cache, is followed by one of another size. Every insert and removal
-//! then moves a few orders across, so that no single operation pays for all of them.
+//! then moves a few entries across, so that no single operation pays for all of them.
 //!
 //! The multiplicative hash spreads runs and strides of numbers evenly. It is no defence against ids chosen by an
-//! adversary, and need not be: an order's id is the seq of its command. Nothing that leaves the book depends on the
-//! order of the cells.
+//! adversary: an order's id is the seq of its command, and ids that clients choose are mixed with a seed first. Nothing
+//! that leaves the engine depends on the order of the cells.
 
-use super::slab::{NONE, index};
+use crate::slab::{NONE, index};
 
 /// No entry. Zero, so that a large new table is memory that nobody has touched yet.
 const EMPTY: u64 = 0;
@@ -23,9 +23,9 @@ const CELL_BITS_MIN: u32 = 6;
 const STEPS_AN_OPERATION: u32 = 8;
 
 #[derive(Clone, Debug)]
-pub(super) struct IdIndex {
+pub(crate) struct IdIndex {
     table: Table,
-    /// The table of the size before, while orders are still in it; otherwise without cells.
+    /// The table of the size before, while entries are still in it; otherwise without cells.
     old: Table,
     /// Cells of `old` below this are empty.
     cleared: usize,
@@ -41,19 +41,25 @@ struct Table {
     live: usize,
 }
 
+impl Default for IdIndex {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl IdIndex {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let old = Table { cells: Vec::new(), shift: 0, live: 0 };
         Self { table: Table::with_bits(CELL_BITS_MIN), old, cleared: 0 }
     }
 
-    pub(super) fn live(&self) -> usize {
+    pub(crate) fn live(&self) -> usize {
         self.table.live.saturating_add(self.old.live)
     }
 
-    /// The slot of `id`, where `is_id` tells whether a slot's order has it.
+    /// The slot of `id`, where `is_id` tells whether a slot's entry has it.
     #[inline]
-    pub(super) fn get(&self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn get(&self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
         let hash = hash(id);
         match self.table.find(hash, &is_id) {
             Some(place) => Some(slot_of(self.table.cell(place))),
@@ -66,7 +72,7 @@ impl IdIndex {
 
     /// Adds `id`, or returns false where it is there already.
     #[inline]
-    pub(super) fn insert(&mut self, id: u64, slot: u32, is_id: impl Fn(u32) -> bool) -> bool {
+    pub(crate) fn insert(&mut self, id: u64, slot: u32, is_id: impl Fn(u32) -> bool) -> bool {
         // At most 5 of 8 cells are used: probes stay within a cache line or two.
         if self.is_moving() {
             self.advance();
@@ -82,7 +88,7 @@ impl IdIndex {
 
     /// Takes `id` out and returns its slot.
     #[inline]
-    pub(super) fn remove(&mut self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
+    pub(crate) fn remove(&mut self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {
         // A burst's table must not slow the quiet hours: with 1 of 16 used, half the cells go.
         if self.is_moving() {
             self.advance();
@@ -109,7 +115,7 @@ impl IdIndex {
         self.cleared = 0;
     }
 
-    /// Moves the orders in a few cells from the old table to the new one.
+    /// Moves what is in a few cells from the old table to the new one.
     #[cold]
     fn advance(&mut self) {
         for _ in 0..STEPS_AN_OPERATION {
