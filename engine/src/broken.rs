@@ -64,6 +64,11 @@ pub enum Broken {
         /// As the orders say.
         orders: u128,
     },
+    /// What an account has pending is not the sum of its pending transfers.
+    PendingMismatch {
+        /// The account.
+        account: AccountId,
+    },
     /// A fill needed more than was held for it.
     HoldExceeded {
         /// The order.

@@ -1,16 +1,18 @@
 //! The entrance: one command in, its events out, and who may send what.
 
-use protocol::commands::roles;
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineSession, roles};
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
-use protocol::limits::TIMERS_PER_RECORD_MAX;
+use protocol::limits::{EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, TIMERS_PER_RECORD_MAX};
 use protocol::record::{Record, RecordHeader};
-use protocol::{Command, EventBody, GatewayId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos, events};
+use protocol::{
+    Command, EventBody, GatewayId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos, events, rows,
+};
 
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
 use crate::effects::Effects;
 use crate::gateways::Gateways;
-use crate::ledger::Ledger;
+use crate::ledger::{Batch, Ledger, Payers, Results};
 use crate::markets::Markets;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
@@ -99,7 +101,8 @@ impl Engine {
     /// When a timer fires next: a pulse is due then, if nothing else comes.
     #[must_use]
     pub fn next_timer(&self) -> Option<UnixNanos> {
-        self.sessions.next_timer().map(|(deadline, _)| deadline)
+        let cancels = self.sessions.next_timer().map(|(deadline, _)| deadline);
+        cancels.into_iter().chain(self.ledger.next_expiry()).min()
     }
 
     /// BLAKE3 of the snapshot's bytes: equal states have equal hashes.
@@ -134,18 +137,31 @@ impl Engine {
         assets.chain(markets).chain(sessions).chain(roles.map(EventBody::from)).chain(keys).collect()
     }
 
-    /// Fires what is due, in the order (deadline, session). What exceeds the bound waits for the next record.
+    /// Fires what is due in the order of deadlines; at the same time cancels first, in the order of sessions, then what expires, in the
+    /// order of ids. What exceeds the bounds waits for the next record.
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        for _ in 0..TIMERS_PER_RECORD_MAX {
-            let Some((deadline, session)) = self.sessions.next_timer() else { break };
-            if deadline > effects.time {
-                break;
+        let (mut cancels, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
+        loop {
+            let is_due = |deadline: &UnixNanos| *deadline <= effects.time;
+            let cancel = self.sessions.next_timer().filter(|(deadline, _)| is_due(deadline));
+            let expiry = self.ledger.next_expiry().filter(is_due);
+            match (cancel, expiry) {
+                (Some((deadline, session)), expiry) if expiry.is_none_or(|expiry| deadline <= expiry) => {
+                    let Some(left) = cancels.checked_sub(1) else { return Ok(()) };
+                    cancels = left;
+                    let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
+                    self.sessions.disarm(row);
+                    self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
+                }
+                (_, Some(_)) => {
+                    let Some(left) = expiries.checked_sub(1) else { return Ok(()) };
+                    expiries = left;
+                    let expired = self.ledger.expire_next()?;
+                    expired.into_iter().for_each(|expired| effects.push(expired));
+                }
+                (_, None) => return Ok(()),
             }
-            let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
-            self.sessions.disarm(row);
-            self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
         }
-        Ok(())
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -178,6 +194,7 @@ impl Engine {
         let outcome = if let Ok(Command::Genesis(genesis)) = &command {
             self.registry.begin(genesis, effects).map(|()| {
                 self.sessions.begin(genesis);
+                self.ledger.seed(self.sessions.hash_seed);
             })
         } else if let Ok(Command::TermStart(start)) = &command {
             self.registry.term = start.term;
@@ -217,6 +234,9 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         let RecordHeader { session, request, .. } = record.header;
+        if record.kind == CreateTransfers::KIND || record.kind == CreateAccounts::KIND {
+            return self.apply_batch(row, record, effects);
+        }
         let reply = match self.sessions.rows.at(row).requests.look(record) {
             Known::Again(reply) => reply,
             Known::Refused(refusal) => Reply::new(effects.seq, Some(refusal)),
@@ -232,6 +252,83 @@ impl Engine {
             }
         };
         effects.push(reply.event(session, request));
+        Ok(())
+    }
+
+    /// A batch of accounts or transfers: its rows' ids tell a repetition, and each row its own result.
+    fn apply_batch(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let RecordHeader { session, request, .. } = record.header;
+        let outcome = if record.kind == CreateTransfers::KIND {
+            self.create_transfers(row, record, effects)
+        } else {
+            self.create_accounts(row, record, effects)
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => {
+                effects.push(Reply::new(effects.seq, Some(refusal)).event(session, request));
+            }
+            Err(Stop::Broken(what)) => return Err(what),
+        }
+        Ok(())
+    }
+
+    fn create_transfers(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let DefineSession { actor, ref clients, .. } = self.sessions.rows.at(row).definition;
+        let payers = if self.registry.entitle(actor, roles::CASHIER).is_ok() {
+            Payers::Everybody
+        } else {
+            self.registry.entitle(actor, roles::PAYER)?;
+            Payers::Clients(clients)
+        };
+        ensure(record.version == CreateTransfers::VERSION, RejectReason::Malformed)?;
+        let rows = rows::transfers(record.body).map_err(|_| RejectReason::Malformed)?;
+        let batch = Batch { seq: effects.seq, time: effects.time, payers };
+        let Results { created, exceptions, amounts, balances, .. } =
+            self.ledger.create_transfers(rows, &batch)?;
+        let RecordHeader { session, request, .. } = record.header;
+        let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
+        effects.push(events::TransfersCreated {
+            session,
+            request,
+            count,
+            created,
+            exceptions,
+            amounts,
+            balances,
+        });
+        Ok(())
+    }
+
+    fn create_accounts(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let actor = self.sessions.rows.at(row).definition.actor;
+        if self.registry.entitle(actor, roles::CASHIER).is_err() {
+            self.registry.entitle(actor, roles::ADMIN)?;
+        }
+        let Ok(Command::CreateAccounts(CreateAccounts { accounts })) = record.command() else {
+            return Err(RejectReason::Malformed.into());
+        };
+        ensure(accounts.len() <= LEDGER_ROWS_MAX, RejectReason::Malformed)?;
+        let Results { created, exceptions, .. } =
+            self.ledger.create_accounts(&accounts, effects.seq, &self.registry)?;
+        let RecordHeader { session, request, .. } = record.header;
+        let count = u32::try_from(accounts.len()).unwrap_or(u32::MAX);
+        effects.push(events::AccountsCreated { session, request, count, created, exceptions });
         Ok(())
     }
 
@@ -254,6 +351,7 @@ impl Engine {
             Command::Deposit(deposit) => self.ledger.deposit(deposit, effects),
             Command::Withdraw(withdraw) => self.ledger.withdraw(withdraw, effects),
             Command::Transfer(transfer) => self.ledger.transfer(transfer, effects),
+            Command::SetLedgerLimits(set) => self.ledger.set_limits(set, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -268,7 +366,6 @@ impl Engine {
             | Command::Checkpoint(_)
             | Command::CreateAccounts(_)
             | Command::CreateTransfers(_)
-            | Command::SetLedgerLimits(_)
             | Command::SessionLogon(_)
             | Command::SessionHeartbeat(_)
             | Command::SessionTestRequest(_)
@@ -318,6 +415,7 @@ fn role_needed(command: &Command) -> Option<u32> {
             | Command::SetMarketStatus(_)
             | Command::DefineSession(_)
             | Command::OpenAccount(_)
+            | Command::SetLedgerLimits(_)
             | Command::CancelAll(_)
             | Command::ResetSession(_)
     );

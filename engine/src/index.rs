@@ -1,7 +1,7 @@
 //! From a key's hash to a row number: open addressing with linear probing, never iterated, never written.
 //!
-//! The index stores no keys; the caller compares the rows it is led to. Entries are never removed one by one: tables of
-//! the engine only grow, or are emptied and built again.
+//! The index stores no keys; the caller compares the rows it is led to. Removal shifts the entries behind it back, so
+//! that a probe never grows with history.
 
 use crate::rows::widen;
 
@@ -46,6 +46,39 @@ impl Index {
         }
         self.live = self.live.saturating_add(1);
         self.place(Cell { hash, row_plus_one: row.saturating_add(1) });
+    }
+
+    /// Takes an entry out that was inserted with this hash and row.
+    pub(crate) fn remove(&mut self, hash: u32, row: u32) {
+        let Some(mask) = self.cells.len().checked_sub(1) else { return };
+        let gone = row.saturating_add(1);
+        let mut at = widen(hash) & mask;
+        loop {
+            match self.cells.get(at) {
+                Some(cell) if cell.row_plus_one == gone => break,
+                Some(cell) if cell.row_plus_one != 0 => at = at.wrapping_add(1) & mask,
+                _ => return,
+            }
+        }
+        self.live = self.live.saturating_sub(1);
+        let mut hole = at;
+        loop {
+            at = at.wrapping_add(1) & mask;
+            let Some(cell) = self.cells.get(at).copied().filter(|cell| cell.row_plus_one != 0) else { break };
+            // An entry may move back into the hole unless that lies before its first cell.
+            let home = widen(cell.hash);
+            if at.wrapping_sub(home) & mask >= at.wrapping_sub(hole) & mask {
+                self.set(hole, cell);
+                hole = at;
+            }
+        }
+        self.set(hole, EMPTY);
+    }
+
+    fn set(&mut self, at: usize, cell: Cell) {
+        if let Some(place) = self.cells.get_mut(at) {
+            *place = cell;
+        }
     }
 
     pub(crate) fn clear(&mut self) {
@@ -107,6 +140,13 @@ pub(crate) const fn hash_u128(key: u128) -> u32 {
     hash_pair(key as u64, (key >> 64) as u64)
 }
 
+/// Mixes a wide number that a client chose under a seed that it does not know.
+#[expect(clippy::as_conversions, reason = "takes the two halves")]
+#[inline]
+pub(crate) const fn mix_u128(key: u128, seed: u64) -> u64 {
+    fold(key as u64, fold((key >> 64) as u64, seed))
+}
+
 /// Hash of text that a client chose, under a seed that it does not know: so it cannot choose texts that collide.
 /// Texts that differ only in the last byte get hashes that differ as these bytes do, and neighbouring cells: clients
 /// count, and so most of their ids are found in a cache line that the one before has brought.
@@ -144,6 +184,27 @@ mod tests {
         assert_eq!(index.live(), 5_000);
         index.clear();
         assert_eq!(index.find(hash_u64(9), is(9)), None);
+    }
+
+    #[test]
+    fn what_is_removed_leaves_no_gap_for_the_others() {
+        for stride in [1, 7, 11, 13] {
+            let mut index = Index::default();
+            // Hashes that share first cells, also around the end of the table.
+            let hash = |row: u32| [0_u32, 1, 62, 63, u32::MAX].get(widen(row % 5)).copied().unwrap_or(0);
+            (0..30).for_each(|row| index.insert(hash(row), row));
+            let mut gone = std::collections::BTreeSet::new();
+            for turn in 0..30_u32 {
+                let row = turn * stride % 30;
+                index.remove(hash(row), row);
+                gone.insert(row);
+                for row in 0..30 {
+                    let found = index.find(hash(row), |found| found == row);
+                    assert_eq!(found, (!gone.contains(&row)).then_some(row));
+                }
+            }
+            assert!(index.live() == 0 && index.cells.iter().all(|cell| cell.row_plus_one == 0));
+        }
     }
 
     #[test]

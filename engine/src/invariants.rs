@@ -47,11 +47,10 @@ impl Engine {
                 return Err(Broken::Index { what: "orders beside a book" });
             }
         }
-        for (row, account) in self.ledger.accounts.numbers().zip(self.ledger.accounts.iter()) {
+        for (row, account) in self.ledger.accounts.numbered() {
             let orders = holds.get(&row).copied().unwrap_or_default();
             if account.held != orders {
-                let account_id = account.definition.account;
-                return Err(Broken::HoldMismatch { account: account_id, held: account.held, orders });
+                return Err(Broken::HoldMismatch { account: account.id, held: account.held, orders });
             }
         }
         for (row, desk) in self.markets.desks.numbers().zip(self.markets.desks.iter()) {

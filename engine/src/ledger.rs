@@ -1,41 +1,37 @@
-//! Accounts and postings: debits and credits only ever grow, and every posting is one debit and one equal credit.
+//! Accounts and what moves between them: debits and credits only ever grow, and every posting is one debit and one equal credit.
 //!
-//! An account's balance is credits − debits; what of it is promised to live orders is `held`. Clients', the house's and
-//! fee accounts never have credits − debits − held below zero. [`Ledger::post`] is the only way money moves.
+//! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
+//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`pending`] is what
+//! has not been posted yet, [`recent`] the ids that are remembered, [`accounts`] the balances and [`totals`] their sums.
 
-use protocol::commands::{Command, Deposit, OpenAccount, Transfer, Withdraw};
-use protocol::limits::{ACCOUNTS_MAX, TRANSFER_IDS_MAX};
+mod accounts;
+mod chain;
+mod creation;
+mod pending;
+mod recent;
+mod totals;
+mod transfers;
+
+use std::collections::BTreeMap;
+
+use protocol::commands::{Command, Deposit, OpenAccount, SetLedgerLimits, Transfer, Withdraw};
+use protocol::limits::{
+    ACCOUNTS_MAX, ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS,
+    LEDGER_ROWS_MAX, LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT, TRANSFER_IDS_MAX,
+};
+use protocol::rows::account_flags::{CLOSED, DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, RejectReason, TransferId, events};
 
 use crate::broken::{Broken, Stop, difference, ensure, ensure_field, refuse_field, sum};
 use crate::effects::Effects;
-use crate::index::{Index, hash_pair, hash_u128};
+use crate::index::{Index, hash_u128};
 use crate::registry::Registry;
 use crate::rows::Rows;
 
-/// The most that deposits and transfers may bring an account's debits or credits to. What is above, up to u128, is
-/// left to trading: 65,536 times the turnover, so that no posting of a fill can overflow.
-pub(crate) const ACCOUNT_TURNOVER_MAX: u128 = 1 << 112;
-
-/// One account.
-#[derive(Clone, Debug)]
-pub(crate) struct Account {
-    pub(crate) definition: OpenAccount,
-    pub(crate) debits: u128,
-    pub(crate) credits: u128,
-    pub(crate) held: u128,
-}
-
-impl Account {
-    pub(crate) const fn may_stand_below_zero(&self) -> bool {
-        matches!(self.definition.class, AccountClass::External)
-    }
-
-    /// What may be spent or held; `None` where the books are broken.
-    pub(crate) fn available(&self) -> Option<u128> {
-        self.credits.checked_sub(self.debits)?.checked_sub(self.held)
-    }
-}
+pub(crate) use accounts::{Account, Accounts, Column, TRADING_TURNOVER_MAX};
+pub(crate) use pending::{Pending, Pendings};
+pub(crate) use recent::{Outcome, Recent, Remembered};
+pub(crate) use transfers::{Batch, Payers, Results};
 
 /// A deposit, withdrawal or transfer that was executed.
 #[derive(Clone, Debug)]
@@ -44,28 +40,68 @@ pub(crate) struct Executed {
     pub(crate) command: Command,
 }
 
-/// All accounts, and the transfers that will not be executed again.
-#[derive(Clone, Debug, Default)]
+/// All accounts, the transfers that are pending, and those that will not be executed again.
+#[derive(Clone, Debug)]
 pub(crate) struct Ledger {
-    pub(crate) accounts: Rows<Account>,
-    by_id: Index,
-    /// By (client, asset), the accounts through which orders settle.
-    by_owner: Index,
+    pub(crate) accounts: Accounts,
+    pub(crate) pendings: Pendings,
+    pub(crate) recent: Recent,
+    pub(crate) limits: SetLedgerLimits,
     pub(crate) executed: Rows<Executed>,
     by_transfer: Index,
 }
 
+impl Default for Ledger {
+    fn default() -> Self {
+        let limits = SetLedgerLimits {
+            id_window_ms: ID_WINDOW_DEFAULT_MS,
+            id_ahead_ms: ID_AHEAD_DEFAULT_MS,
+            transfer_ids_max: TRANSFER_IDS_DEFAULT,
+            pending_transfers_max: PENDING_TRANSFERS_DEFAULT,
+        };
+        Self {
+            accounts: Accounts::default(),
+            pendings: Pendings::default(),
+            recent: Recent::default(),
+            limits,
+            executed: Rows::default(),
+            by_transfer: Index::default(),
+        }
+    }
+}
+
 impl Ledger {
+    /// Before the first account: by what ids that clients choose are mixed.
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        self.accounts.seed(seed);
+        self.pendings.seed(seed);
+        self.recent.seed(seed);
+    }
+
     pub(crate) fn row(&self, account: AccountId) -> Option<u32> {
-        self.by_id.find(hash_u128(account.0), |row| self.accounts.at(row).definition.account == account)
+        self.accounts.row(account)
     }
 
     /// The account through which a client's orders settle in an asset.
     pub(crate) fn settlement(&self, client: ClientId, asset: AssetId) -> Option<u32> {
-        self.by_owner.find(hash_pair(client.0, u64::from(asset.0)), |row| {
-            let account = &self.accounts.at(row).definition;
-            account.client == client && account.asset == asset
-        })
+        self.accounts.settlement(client, asset)
+    }
+
+    /// Sets what is remembered of transfers. Fewer or shorter takes effect with the next batch.
+    pub(crate) fn set_limits(
+        &mut self,
+        command: &SetLedgerLimits,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let ids_min = u32::try_from(LEDGER_ROWS_MAX).unwrap_or(u32::MAX);
+        ensure_field((1..=ID_WINDOW_MAX_MS).contains(&command.id_window_ms), "id_window_ms")?;
+        ensure_field(command.id_ahead_ms <= ID_AHEAD_MAX_MS, "id_ahead_ms")?;
+        ensure_field((ids_min..=LEDGER_TABLE_MAX).contains(&command.transfer_ids_max), "transfer_ids_max")?;
+        ensure_field(command.pending_transfers_max <= LEDGER_TABLE_MAX, "pending_transfers_max")?;
+        ensure(self.limits != *command, RejectReason::Exists)?;
+        self.limits = command.clone();
+        effects.push(events::LedgerLimitsSet { limits: command.clone() });
+        Ok(())
     }
 
     pub(crate) fn open(
@@ -75,12 +111,12 @@ impl Ledger {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         if let Some(row) = self.row(command.account) {
-            return Err(match self.accounts.at(row).definition.first_difference(command) {
+            return Err(match self.accounts.at(row).definition().first_difference(command) {
                 Some(field) => refuse_field(RejectReason::ExistsWithDifferent, field),
                 None => RejectReason::Exists.into(),
             });
         }
-        let OpenAccount { account, client, asset, class, code: _, settlement } = *command;
+        let OpenAccount { account, client, asset, class, code, settlement } = *command;
         let of_client = matches!(class, AccountClass::Client);
         ensure_field(account.0 != 0, "account")?;
         ensure_field(of_client == (client.0 != 0), "client")?;
@@ -88,19 +124,17 @@ impl Ledger {
         ensure_field(!settlement || self.settlement(client, asset).is_none(), "settlement")?;
         ensure(self.accounts.len() < ACCOUNTS_MAX, RejectReason::TableFull)?;
         ensure(registry.asset(asset).is_some(), RejectReason::UnknownAsset)?;
-        self.add(Account { definition: command.clone(), debits: 0, credits: 0, held: 0 });
+        let bound = if matches!(class, AccountClass::External) { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+        let flags = if settlement { bound | SETTLEMENT } else { bound };
+        self.accounts.add(Account {
+            class,
+            code,
+            flags,
+            sent_flags: flags,
+            ..Account::new(account, client, asset, effects.seq)
+        });
         effects.push(events::AccountOpened { account, client, asset, class, settlement });
         Ok(())
-    }
-
-    /// Adds an account whose id, and owner and asset if it settles, are not taken.
-    pub(crate) fn add(&mut self, account: Account) {
-        let OpenAccount { account: id, client, asset, settlement, .. } = account.definition;
-        let row = self.accounts.push(account);
-        self.by_id.insert(hash_u128(id.0), row);
-        if settlement {
-            self.by_owner.insert(hash_pair(client.0, u64::from(asset.0)), row);
-        }
     }
 
     pub(crate) fn deposit(&mut self, command: &Deposit, effects: &mut Effects<'_>) -> Result<(), Stop> {
@@ -150,7 +184,7 @@ impl Ledger {
 
     /// Money enters and leaves through an external account, to and from one of a client or the house.
     fn at_the_border(&self, account: AccountId, external: AccountId) -> Result<(), Stop> {
-        let class = |id| self.row(id).map(|row| self.accounts.at(row).definition.class);
+        let class = |id| self.row(id).map(|row| self.accounts.at(row).class);
         let inside = class(account).ok_or(RejectReason::UnknownAccount)?;
         let outside = class(external).ok_or(RejectReason::UnknownAccount)?;
         ensure(
@@ -170,12 +204,17 @@ impl Ledger {
         let from = self.row(debit).ok_or(RejectReason::UnknownAccount)?;
         let to = self.row(credit).ok_or(RejectReason::UnknownAccount)?;
         let (payer, payee) = (self.accounts.at(from), self.accounts.at(to));
-        ensure(payer.definition.asset == payee.definition.asset, RejectReason::AssetMismatch)?;
+        ensure(payer.ledger == payee.ledger, RejectReason::AssetMismatch)?;
         ensure(from != to, RejectReason::SameAccount)?;
+        let is_open = |account: &Account| !account.has(CLOSED);
+        ensure(is_open(payer) && is_open(payee), RejectReason::AccountClosed)?;
         let in_range = |before: u128| {
-            amount.0 > 0 && before.checked_add(amount.0).is_some_and(|after| after <= ACCOUNT_TURNOVER_MAX)
+            amount.0 > 0 && before.checked_add(amount.0).is_some_and(|after| after <= TRADING_TURNOVER_MAX)
         };
-        ensure(in_range(payer.debits) && in_range(payee.credits), RejectReason::AmountOutOfRange)?;
+        ensure(
+            in_range(payer.debits_posted) && in_range(payee.credits_posted),
+            RejectReason::AmountOutOfRange,
+        )?;
         let covered = payer.may_stand_below_zero() || payer.available().is_some_and(|free| free >= amount.0);
         ensure(covered, RejectReason::InsufficientFunds)?;
         self.post(from, to, amount.0)?;
@@ -195,66 +234,73 @@ impl Ledger {
         if amount == 0 {
             return Ok(());
         }
-        let payee = self.accounts.at_mut(credit);
-        let (payee_id, payee_asset) = (payee.definition.account, payee.definition.asset);
-        payee.credits = sum(payee.credits, amount, "credits of an account")?;
-        let payer = self.accounts.at_mut(debit);
-        payer.debits = sum(payer.debits, amount, "debits of an account")?;
-        if payer.definition.asset != payee_asset {
-            return Err(Broken::PostingAcrossAssets { debit: payer.definition.account, credit: payee_id });
+        self.accounts.add_to(credit, Column::CreditsPosted, amount)?;
+        self.accounts.add_to(debit, Column::DebitsPosted, amount)?;
+        let (payer, payee) = (self.accounts.at(debit), self.accounts.at(credit));
+        if payer.ledger != payee.ledger {
+            return Err(Broken::PostingAcrossAssets { debit: payer.id, credit: payee.id });
         }
         if !payer.may_stand_below_zero() && payer.available().is_none() {
-            return Err(Broken::BelowZero { account: payer.definition.account });
+            return Err(Broken::BelowZero { account: payer.id });
         }
-        Ok(())
+        self.accounts.balanced(debit)
     }
 
     /// Promises `amount` of an account to an order.
     pub(crate) fn hold(&mut self, account: u32, amount: u128) -> Result<(), Stop> {
-        let account = self.accounts.at_mut(account);
-        let covered = account.available().is_some_and(|free| free >= amount);
+        let found = self.accounts.at(account);
+        // What it is held for may still be settled when the account is closed later.
+        ensure(!found.has(CLOSED), RejectReason::AccountClosed)?;
+        let held = found.held;
+        let covered = found.available().is_some_and(|free| free >= amount);
         ensure(covered, RejectReason::InsufficientFunds)?;
-        account.held = sum(account.held, amount, "hold of an account")?;
+        self.accounts.set_held(account, sum(held, amount, "hold of an account")?);
         Ok(())
     }
 
     /// Takes a promise back.
-    pub(crate) fn release(&mut self, account: u32, amount: u128) -> Result<(), Broken> {
-        let account = self.accounts.at_mut(account);
-        account.held = difference(account.held, amount, "hold of an account")?;
+    pub(crate) fn release_hold(&mut self, account: u32, amount: u128) -> Result<(), Broken> {
+        let held = difference(self.accounts.at(account).held, amount, "hold of an account")?;
+        self.accounts.set_held(account, held);
         Ok(())
     }
 
     pub(crate) fn id(&self, account: u32) -> AccountId {
-        self.accounts.at(account).definition.account
+        self.accounts.at(account).id
     }
 
-    /// Σ debits = Σ credits in every asset, nothing below zero, and the indexes lead to every row.
+    /// Debits equal credits in every ledger, nothing stands below zero, what is pending is reserved, and the indexes lead to every row.
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        let mut totals: std::collections::BTreeMap<AssetId, (u128, u128)> = std::collections::BTreeMap::new();
-        for (row, account) in self.accounts.numbers().zip(self.accounts.iter()) {
-            let definition = &account.definition;
-            let (debits, credits) = totals.entry(definition.asset).or_default();
-            *debits = sum(*debits, account.debits, "debits of an asset")?;
-            *credits = sum(*credits, account.credits, "credits of an asset")?;
-            let below_zero = !account.may_stand_below_zero() && account.available().is_none();
-            if below_zero || (account.may_stand_below_zero() && account.held != 0) {
-                return Err(Broken::BelowZero { account: definition.account });
-            }
-            let settles = self.settlement(definition.client, definition.asset) == Some(row);
-            if self.row(definition.account) != Some(row) || settles != definition.settlement {
-                return Err(Broken::Index { what: "accounts" });
-            }
-        }
-        for (asset, (debits, credits)) in totals {
-            if debits != credits {
-                return Err(Broken::Unbalanced { asset, debits, credits });
-            }
-        }
+        self.accounts.check()?;
+        self.check_pendings()?;
+        self.recent.check()?;
         let found = |(row, executed): (u32, &Executed)| self.executed_row(executed.id) == Some(row);
         if !self.executed.numbers().zip(self.executed.iter()).all(found) {
             return Err(Broken::Index { what: "transfers" });
         }
         Ok(())
+    }
+
+    /// What accounts have pending is the sum of the pending transfers, and each is found, by its deadline too.
+    fn check_pendings(&self) -> Result<(), Broken> {
+        let mut reserved: BTreeMap<(u32, bool), u128> = BTreeMap::new();
+        let mut deadlines = 0_usize;
+        for (slot, pending) in self.pendings.sorted() {
+            for side in [(pending.debit, true), (pending.credit, false)] {
+                let reserved = reserved.entry(side).or_default();
+                *reserved = sum(*reserved, pending.amount, "pending transfers of an account")?;
+            }
+            deadlines = deadlines.saturating_add(usize::from(pending.expires_at.is_some()));
+            if self.pendings.slot(pending.id) != Some(slot) || pending.end.is_some() {
+                return Err(Broken::Index { what: "pending transfers" });
+            }
+        }
+        for (row, account) in self.accounts.numbered() {
+            let of = |is_debit| reserved.get(&(row, is_debit)).copied().unwrap_or_default();
+            if (account.debits_pending, account.credits_pending) != (of(true), of(false)) {
+                return Err(Broken::PendingMismatch { account: account.id });
+            }
+        }
+        if deadlines == self.pendings.deadlines() { Ok(()) } else { Err(Broken::Index { what: "deadlines" }) }
     }
 }

@@ -207,9 +207,9 @@ impl Markets {
             ensure(registry.asset(asset).is_some(), RejectReason::UnknownAsset)?;
         }
         let fee_account = ledger.row(command.fee_account).ok_or(RejectReason::UnknownAccount)?;
-        let fee = &ledger.accounts.at(fee_account).definition;
+        let fee = ledger.accounts.at(fee_account);
         ensure(fee.class == AccountClass::Fee, RejectReason::WrongAccountClass)?;
-        ensure(fee.asset == command.quote, RejectReason::AssetMismatch)?;
+        ensure(fee.ledger == command.quote, RejectReason::AssetMismatch)?;
         let status = match row {
             Some(row) => {
                 let market = self.rows.at_mut(row);

@@ -9,8 +9,16 @@
 //! genesis option of command | term u64
 //! actors   list by id:      actor u32 | roles u32 | public key option of 32 bytes
 //! assets   list by id:      command DefineAsset
-//! accounts list by id:      command OpenAccount | debits u128 | credits u128 | held u128
+//! accounts list by id:      id u128 | owner u64 | ledger u32 | created seq u64 | user data u128, u64, u32 | code u16 | flags u16
+//!                           | flags as sent u16 | class u8 | debits pending, posted, credits pending, posted, held u128 each
 //! transfers list by id:     command Deposit, Withdraw or Transfer
+//! limits of the ledger      command SetLedgerLimits | floor_ms u64
+//!   remembered list, by slices of 16 ms, in each as executed:
+//!                           128 bytes as sent | amount u128 | seq u64 | outcome u8 (0 refused, 1 created, 2 pending, 3 posted,
+//!                           4 voided, 5 expired) | refusal u8 (0 = none)
+//!   pending list by id:     id u128 | debit account u128 | credit account u128 | amount u128 | expires_at_ns option of u64 | ledger u32
+//!                           | code u16 | flags u16 | id of the one before in its chain u128 (its own = it is the first, 0 = alone)
+//!                           | how one of its chain ended u8 (an outcome, 0 = none has)
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
 //!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64
 //!                           | cancel_at_ns option of u64 | highest request u64
@@ -29,6 +37,7 @@
 //! What follows from these (indexes, timers, lists of a session's orders) is built again and checked.
 
 mod bytes;
+mod ledger;
 mod restore;
 mod write;
 

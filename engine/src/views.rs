@@ -1,12 +1,14 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
-use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis};
+use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis, SetLedgerLimits};
+use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId, MarketStatus,
     OrderId, OutSeq, PriceTicks, QtyLots, SessionEpoch, SessionId, Side, Term, UnixNanos,
 };
 
 use crate::engine::Engine;
+use crate::ledger::Account;
 use crate::markets::{Order, Place};
 use crate::matching::DepthLevel;
 
@@ -25,6 +27,12 @@ pub struct AccountView {
     pub code: u16,
     /// Whether its owner's orders settle through it.
     pub settlement: bool,
+    /// Bits of [`protocol::rows::account_flags`].
+    pub flags: u16,
+    /// What may go out, by pending transfers.
+    pub debits_pending: Amount,
+    /// What may come in, by pending transfers.
+    pub credits_pending: Amount,
     /// Everything that went out.
     pub debits: Amount,
     /// Everything that came in.
@@ -39,6 +47,44 @@ impl AccountView {
     pub const fn balance(&self) -> Option<Amount> {
         self.credits.checked_sub(self.debits)
     }
+}
+
+fn account_view(account: &Account) -> AccountView {
+    AccountView {
+        account: account.id,
+        client: account.owner,
+        asset: account.ledger,
+        class: account.class,
+        code: account.code,
+        settlement: account.has(account_flags::SETTLEMENT),
+        flags: account.flags,
+        debits_pending: Amount(account.debits_pending),
+        credits_pending: Amount(account.credits_pending),
+        debits: Amount(account.debits_posted),
+        credits: Amount(account.credits_posted),
+        held: Amount(account.held),
+    }
+}
+
+/// Sums over the accounts of one ledger, code and class; `None` past the largest number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TotalView {
+    /// Their asset.
+    pub ledger: AssetId,
+    /// Their code.
+    pub code: u16,
+    /// Their class.
+    pub class: AccountClass,
+    /// How many.
+    pub accounts: u64,
+    /// Pending debits.
+    pub debits_pending: Option<Amount>,
+    /// Posted debits.
+    pub debits_posted: Option<Amount>,
+    /// Pending credits.
+    pub credits_pending: Option<Amount>,
+    /// Posted credits.
+    pub credits_posted: Option<Amount>,
 }
 
 /// A market.
@@ -144,18 +190,45 @@ impl Engine {
 
     /// All accounts, by id.
     pub fn accounts(&self) -> impl Iterator<Item = AccountView> {
-        let accounts = self.ledger.accounts.sorted_by_key(|account| account.definition.account);
-        accounts.into_iter().map(|account| AccountView {
-            account: account.definition.account,
-            client: account.definition.client,
-            asset: account.definition.asset,
-            class: account.definition.class,
-            code: account.definition.code,
-            settlement: account.definition.settlement,
-            debits: Amount(account.debits),
-            credits: Amount(account.credits),
-            held: Amount(account.held),
+        self.ledger.accounts.sorted().into_iter().map(account_view)
+    }
+
+    /// An account.
+    #[must_use]
+    pub fn account(&self, account: AccountId) -> Option<AccountView> {
+        self.ledger.row(account).map(|row| account_view(self.ledger.accounts.at(row)))
+    }
+
+    /// Totals by ledger, code and class, in this order.
+    pub fn totals(&self) -> impl Iterator<Item = TotalView> {
+        self.ledger.accounts.totals.iter().map(|slice| TotalView {
+            ledger: slice.ledger,
+            code: slice.code,
+            class: slice.class,
+            accounts: slice.accounts,
+            debits_pending: slice.sums.debits_pending.get().map(Amount),
+            debits_posted: slice.sums.debits_posted.get().map(Amount),
+            credits_pending: slice.sums.credits_pending.get().map(Amount),
+            credits_posted: slice.sums.credits_posted.get().map(Amount),
         })
+    }
+
+    /// Transfers that are pending.
+    #[must_use]
+    pub fn pending_transfers(&self) -> usize {
+        self.ledger.pendings.len()
+    }
+
+    /// Ids of transfers whose time lies below this, in Unix milliseconds, are refused.
+    #[must_use]
+    pub const fn transfer_id_floor_ms(&self) -> u64 {
+        self.ledger.recent.floor_ms()
+    }
+
+    /// What the ledger remembers of transfers.
+    #[must_use]
+    pub const fn ledger_limits(&self) -> &SetLedgerLimits {
+        &self.ledger.limits
     }
 
     /// All markets, by id.

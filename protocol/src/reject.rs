@@ -51,6 +51,8 @@ codes! {
         SameAccount = 27,
         /// Amount 0, or past what an account can hold.
         AmountOutOfRange = 28,
+        /// One of the accounts is closed.
+        AccountClosed = 29,
 
         /// The session may not trade for this client.
         ClientNotEntitled = 40,

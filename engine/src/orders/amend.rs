@@ -94,7 +94,7 @@ impl Engine {
                 let account = self.markets.desks.at(next.desk).paying_account(next.side);
                 let held = fees::worst_case(&next, self.definition_of(&found, command.market)?)?;
                 self.ledger.hold(account, held.saturating_sub(next.held))?;
-                self.ledger.release(account, next.held.saturating_sub(held))?;
+                self.ledger.release_hold(account, next.held.saturating_sub(held))?;
                 Ok(Order { held, ..next })
             });
         let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);

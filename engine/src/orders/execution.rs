@@ -102,7 +102,7 @@ impl Engine {
 
     pub(super) fn release_hold(&mut self, order: &mut Order) -> Result<(), Broken> {
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
-        self.ledger.release(account, core::mem::take(&mut order.held))
+        self.ledger.release_hold(account, core::mem::take(&mut order.held))
     }
 
     /// Settles one fill: both orders advance, their holds shrink, money and fees move, both sides hear of it.
@@ -235,7 +235,7 @@ fn advance(order: &mut Order, fill: &Fill, notional: u128, rate_ppm: u32) -> Res
 fn lower_hold(ledger: &mut Ledger, order: &mut Order, desk: &Desk, held: u128) -> Result<(), Broken> {
     let freed = order.held.checked_sub(held).ok_or(Broken::HoldExceeded { order: order.id })?;
     order.held = held;
-    ledger.release(desk.paying_account(order.side), freed)
+    ledger.release_hold(desk.paying_account(order.side), freed)
 }
 
 /// Base from seller to buyer, quote from buyer to seller, then each side's fee.

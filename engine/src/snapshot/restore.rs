@@ -1,9 +1,9 @@
 //! Reading: every field checked, nothing allocated by a count that was read, the whole state checked at the end.
 
-use protocol::commands::{DefineMarket, DefineSession, OpenAccount};
+use protocol::commands::{DefineMarket, DefineSession};
 use protocol::limits::{
-    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, REQUEST_WINDOW,
-    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRANSFER_IDS_MAX,
+    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, REQUEST_WINDOW,
+    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX,
 };
 use protocol::sign::PublicKey;
 use protocol::{
@@ -16,7 +16,6 @@ use super::bytes::{Reader, SnapshotFault};
 use super::write::SNAPSHOT_VERSION;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
-use crate::ledger::{Account, Executed};
 use crate::markets::{Order, Place};
 use crate::registry::Actor;
 use crate::rows::NO_ROW;
@@ -24,7 +23,7 @@ use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::{Finished, Used};
 use crate::sessions::requests::{Answered, Reply};
 
-fn field(condition: bool, name: &'static str) -> Result<(), SnapshotFault> {
+pub(super) fn field(condition: bool, name: &'static str) -> Result<(), SnapshotFault> {
     if condition { Ok(()) } else { Err(SnapshotFault::Field(name)) }
 }
 
@@ -45,7 +44,9 @@ impl Engine {
         engine.time = UnixNanos(r.u64()?);
         engine.trades = r.u64()?;
         engine.read_registry(r)?;
-        engine.read_ledger(r)?;
+        engine.read_accounts(r)?;
+        engine.read_transfers(r)?;
+        engine.read_pendings(r)?;
         r.list("gateways", usize::try_from(GATEWAYS_MAX).unwrap_or(usize::MAX), |r| {
             let (id, instance, next) = (GatewayId(r.u32()?), r.u64()?, r.u64()?);
             field(id.is_process() && next > 0, "gateways")?;
@@ -70,6 +71,7 @@ impl Engine {
                 return Err(SnapshotFault::Field("genesis"));
             };
             self.sessions.seed(&genesis);
+            self.ledger.seed(self.sessions.hash_seed);
             self.registry.genesis = Some(genesis);
         }
         self.registry.term = Term(r.u64()?);
@@ -85,33 +87,6 @@ impl Engine {
             };
             let id = asset.asset;
             self.registry.assets.insert(id, asset);
-            Ok(id)
-        })
-    }
-
-    fn read_ledger(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
-        r.list("accounts", ACCOUNTS_MAX, |r| {
-            let Command::OpenAccount(definition) = r.command("accounts")? else {
-                return Err(SnapshotFault::Field("accounts"));
-            };
-            let OpenAccount { account, client, asset, settlement, .. } = definition;
-            field(!settlement || self.ledger.settlement(client, asset).is_none(), "accounts")?;
-            let (debits, credits, held) = (r.u128()?, r.u128()?, r.u128()?);
-            self.ledger.add(Account { definition, debits, credits, held });
-            Ok(account)
-        })?;
-        r.list("transfers", TRANSFER_IDS_MAX, |r| {
-            let command = r.command("transfers")?;
-            let id = if let Command::Deposit(deposit) = &command {
-                deposit.transfer
-            } else if let Command::Withdraw(withdraw) = &command {
-                withdraw.transfer
-            } else if let Command::Transfer(transfer) = &command {
-                transfer.transfer
-            } else {
-                return Err(SnapshotFault::Field("transfers"));
-            };
-            self.ledger.remember(Executed { id, command });
             Ok(id)
         })
     }

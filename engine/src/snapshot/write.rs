@@ -16,11 +16,12 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("accounts", Engine::write_accounts),
     ("transfers", Engine::write_transfers),
+    ("pending transfers", Engine::write_pendings),
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),
     ("orders", Engine::write_markets),
@@ -107,25 +108,6 @@ impl Engine {
         w.count(registry.assets.len());
         for asset in registry.assets.values() {
             w.command(&Command::DefineAsset(asset.clone()));
-        }
-    }
-
-    fn write_accounts(&self, w: &mut Writer<'_>) {
-        let accounts = self.ledger.accounts.sorted_by_key(|account| account.definition.account);
-        w.count(accounts.len());
-        for account in accounts {
-            w.command(&Command::OpenAccount(account.definition.clone()));
-            w.u128(account.debits);
-            w.u128(account.credits);
-            w.u128(account.held);
-        }
-    }
-
-    fn write_transfers(&self, w: &mut Writer<'_>) {
-        let transfers = self.ledger.executed.sorted_by_key(|executed| executed.id);
-        w.count(transfers.len());
-        for executed in transfers {
-            w.command(&executed.command);
         }
     }
 

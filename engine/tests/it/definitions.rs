@@ -3,10 +3,11 @@
 use protocol::commands::{
     DefineAsset, DefineMarket, DefineSession, Genesis, NewOrder, OpenAccount, ReplaceOrder, SessionLogon,
 };
+use protocol::rows::{AccountRow, TransferRow, account_flags};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, FirmId,
     MarketId, OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text,
-    TimeInForce,
+    TimeInForce, TransferId,
 };
 
 pub(crate) const OPERATOR_ACTOR: ActorId = ActorId(1);
@@ -106,5 +107,47 @@ pub(crate) fn replace(cl_ord_id: &str, orig: &str, side: Side, qty: u64, price: 
         price_ticks: PriceTicks(price),
         qty_lots: QtyLots(qty),
         poss_resend: false,
+    }
+}
+
+/// An account of the house that may not be overdrawn.
+pub(crate) fn account_row(id: u128, ledger: u32) -> AccountRow {
+    AccountRow {
+        id: AccountId(id),
+        user_data_128: 0,
+        owner: ClientId(0),
+        user_data_64: 0,
+        user_data_32: 0,
+        ledger: AssetId(ledger),
+        code: 1,
+        flags: account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+        class: AccountClass::House.code().into(),
+        reserved: 0,
+    }
+}
+
+/// An id of that time, in Unix milliseconds.
+pub(crate) fn transfer_id(ms: u64, number: u64) -> TransferId {
+    TransferId(u128::from(ms) << 80 | u128::from(number))
+}
+
+/// A transfer in ledger 2 with code 1.
+pub(crate) fn transfer_row(id: TransferId, debit: u128, credit: u128, amount: u128) -> TransferRow {
+    TransferRow {
+        id,
+        debit_account: AccountId(debit),
+        credit_account: AccountId(credit),
+        amount: Amount(amount),
+        pending_id: TransferId(0),
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: AssetId(2),
+        code: 1,
+        flags: 0,
+        value_date: 0,
+        reason: 0,
+        reserved: 0,
     }
 }

@@ -1,8 +1,9 @@
 //! Snapshots as bytes: the layout of version 1 is frozen, and damaged bytes are refused without a panic.
 
 use engine::{Engine, SnapshotFault};
-use protocol::commands::{Deposit, GatewayStart, TermStart};
+use protocol::commands::{CreateAccounts, CreateTransfers, Deposit, GatewayStart, TermStart};
 use protocol::record::GatewayNumber;
+use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
     AccountClass, AccountId, Amount, CancelOnDisconnect, GatewayId, NodeId, SessionId, SessionProtocol, Side,
     Term, TransferId,
@@ -14,7 +15,7 @@ use crate::world::World;
 
 const GOLDEN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/snapshot_v1.hex");
 
-/// One of everything: accounts, transfers, both kinds of sessions, live and ended orders, a timer, cached replies.
+/// One of everything: accounts, transfers, both kinds of sessions, live and ended orders, a timer, cached replies, batches.
 fn example() -> Engine {
     let mut world = World::with_genesis();
     world.system(TermStart { term: Term(3), node: NodeId(1) });
@@ -52,7 +53,35 @@ fn example() -> Engine {
     world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
     world.system(GatewayStart { gateway, instance: 0x1234 });
     world.through(GatewayNumber { gateway, number: 1 }, (SessionId(18), 0, 0), definitions::logon(1));
+    batches(&mut world);
     world.engine
+}
+
+/// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.
+fn batches(world: &mut World) {
+    let account = |id| AccountRow { user_data_128: 7, user_data_32: 9, ..definitions::account_row(id, 2) };
+    world.operator(CreateAccounts { accounts: [301, 302].map(account).into() });
+    let ms = world.time / 1_000_000;
+    let row = |n, flags, timeout_s| TransferRow {
+        flags,
+        timeout_s,
+        ..definitions::transfer_row(definitions::transfer_id(ms, n), 20, 301, 5)
+    };
+    let void = TransferRow {
+        pending_id: definitions::transfer_id(ms, 5),
+        ..definitions::transfer_row(definitions::transfer_id(ms, 6), 0, 0, 0)
+    };
+    world.operator(CreateTransfers {
+        transfers: vec![
+            row(1, 0, 0),
+            row(2, transfer_flags::PENDING | transfer_flags::LINKED, 0),
+            row(3, transfer_flags::PENDING, 60),
+            row(4, transfer_flags::PENDING, 30),
+            row(5, transfer_flags::PENDING, 0),
+            TransferRow { flags: transfer_flags::VOID_PENDING_TRANSFER, ..void },
+            TransferRow { debit_account: AccountId(302), ..row(7, 0, 0) },
+        ],
+    });
 }
 
 fn hex(bytes: &[u8]) -> String {

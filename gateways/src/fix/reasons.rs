@@ -35,6 +35,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::AssetMismatch
         | R::SameAccount
         | R::AmountOutOfRange
+        | R::AccountClosed
         | R::OrderMismatch
         | R::ImmediateOrCancel
         | R::FillOrKill
@@ -88,6 +89,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::AssetMismatch => "accounts in different assets",
         R::SameAccount => "both accounts are the same",
         R::AmountOutOfRange => "amount out of range",
+        R::AccountClosed => "account closed",
         R::ClientNotEntitled => "session may not trade for this client",
         R::DuplicateClOrdId => "ClOrdID used before",
         R::MarketClosed => "market does not accept this now",

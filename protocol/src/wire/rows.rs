@@ -118,9 +118,9 @@ pub mod transfer_flags {
     pub const BALANCING_DEBIT: u16 = 16;
     /// Moves at most what brings the credit account's credits up to its debits.
     pub const BALANCING_CREDIT: u16 = 32;
-    /// Closes the debit account as long as it is pending or posted.
+    /// Closes the debit account as long as it is pending.
     pub const CLOSING_DEBIT: u16 = 64;
-    /// Closes the credit account as long as it is pending or posted.
+    /// Closes the credit account as long as it is pending.
     pub const CLOSING_CREDIT: u16 = 128;
     /// Posts or voids everything that became pending in one linked chain with `pending_id`, in full.
     pub const WHOLE_CHAIN: u16 = 512;
@@ -188,6 +188,26 @@ impl ArchivedTransferRow {
             reason: self.reason.to_native(),
             reserved: self.reserved.to_native(),
         }
+    }
+}
+
+impl TransferRow {
+    /// Appends the row's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        super::archive(self, out);
+    }
+
+    /// The row of these bytes.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; TRANSFER_ROW_BYTES]) -> Option<Self> {
+        rkyv::access::<ArchivedTransferRow, rkyv::rancor::Failure>(bytes).ok().map(ArchivedTransferRow::read)
+    }
+}
+
+impl AccountRow {
+    /// Appends the row's bytes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        super::archive(self, out);
     }
 }
 

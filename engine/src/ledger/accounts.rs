@@ -1,0 +1,267 @@
+//! Accounts: what each is, what went in and out of it, and where it is found.
+
+use protocol::commands::OpenAccount;
+use protocol::rows::account_flags;
+use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
+
+use super::totals::Totals;
+use crate::broken::{Broken, difference, sum};
+use crate::id_index::IdIndex;
+use crate::index::mix_u128;
+use crate::pages::Pages;
+
+/// One of an account's four balances.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    DebitsPending,
+    DebitsPosted,
+    CreditsPending,
+    CreditsPosted,
+}
+
+/// The most that an account through which orders settle, or that takes their fees, may have of debits or credits. What is above, up
+/// to u128, is left to trading: 65,536 times the turnover, so that no posting of a fill can overflow.
+pub(crate) const TRADING_TURNOVER_MAX: u128 = 1 << 112;
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Account {
+    pub(crate) id: AccountId,
+    pub(crate) debits_pending: u128,
+    pub(crate) debits_posted: u128,
+    pub(crate) credits_pending: u128,
+    pub(crate) credits_posted: u128,
+    /// Promised to live orders.
+    pub(crate) held: u128,
+    pub(crate) user_data_128: u128,
+    pub(crate) owner: ClientId,
+    pub(crate) user_data_64: u64,
+    /// The command that created it.
+    pub(crate) created: Seq,
+    pub(crate) user_data_32: u32,
+    pub(crate) ledger: AssetId,
+    /// Of [`Totals`].
+    pub(crate) slice: u32,
+    pub(crate) code: u16,
+    /// Bits of [`account_flags`], as they are now.
+    pub(crate) flags: u16,
+    /// As they were sent: a retry is told by them.
+    pub(crate) sent_flags: u16,
+    pub(crate) class: AccountClass,
+}
+
+// 256 bytes an account are promised: the row, 8 to 26 of the index, and what a last page leaves empty.
+const _: () = assert!(size_of::<Account>() <= 176);
+
+impl Account {
+    /// Without balances, flags and user data.
+    pub(crate) const fn new(id: AccountId, owner: ClientId, ledger: AssetId, created: Seq) -> Self {
+        Self {
+            id,
+            debits_pending: 0,
+            debits_posted: 0,
+            credits_pending: 0,
+            credits_posted: 0,
+            held: 0,
+            user_data_128: 0,
+            owner,
+            user_data_64: 0,
+            created,
+            user_data_32: 0,
+            ledger,
+            slice: 0,
+            code: 0,
+            flags: 0,
+            sent_flags: 0,
+            class: AccountClass::House,
+        }
+    }
+
+    pub(crate) const fn has(&self, flag: u16) -> bool {
+        self.flags & flag != 0
+    }
+
+    pub(crate) const fn may_stand_below_zero(&self) -> bool {
+        !self.has(account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS)
+    }
+
+    /// What may be spent or held; `None` below zero.
+    pub(crate) fn available(&self) -> Option<u128> {
+        let spent = self.debits_posted.checked_add(self.debits_pending)?.checked_add(self.held)?;
+        self.credits_posted.checked_sub(spent)
+    }
+
+    /// The most that its debits, or its credits, may come to.
+    pub(crate) const fn turnover_max(&self) -> u128 {
+        let trades = self.has(account_flags::SETTLEMENT) || matches!(self.class, AccountClass::Fee);
+        if trades { TRADING_TURNOVER_MAX } else { u128::MAX }
+    }
+
+    /// As the command that opens one account says it.
+    pub(crate) const fn definition(&self) -> OpenAccount {
+        OpenAccount {
+            account: self.id,
+            client: self.owner,
+            asset: self.ledger,
+            class: self.class,
+            code: self.code,
+            settlement: self.has(account_flags::SETTLEMENT),
+        }
+    }
+
+    fn column(&mut self, column: Column) -> &mut u128 {
+        match column {
+            Column::DebitsPending => &mut self.debits_pending,
+            Column::DebitsPosted => &mut self.debits_posted,
+            Column::CreditsPending => &mut self.credits_pending,
+            Column::CreditsPosted => &mut self.credits_posted,
+        }
+    }
+}
+
+/// All accounts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accounts {
+    rows: Pages<Account>,
+    by_id: IdIndex,
+    /// By (owner, ledger), the accounts through which orders settle.
+    by_owner: IdIndex,
+    pub(crate) totals: Totals,
+    /// Clients choose ids, and do not know this.
+    seed: u64,
+}
+
+impl Accounts {
+    /// Before the first account: how ids are mixed.
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    #[inline]
+    pub(crate) fn row(&self, id: AccountId) -> Option<u32> {
+        self.by_id.get(mix_u128(id.0, self.seed), |row| self.rows.at(row).id == id)
+    }
+
+    #[inline(always)]
+    pub(crate) fn at(&self, row: u32) -> &Account {
+        self.rows.at(row)
+    }
+
+    /// The account through which an owner's orders settle.
+    pub(crate) fn settlement(&self, owner: ClientId, ledger: AssetId) -> Option<u32> {
+        self.by_owner.get(self.owner_key(owner, ledger), |row| {
+            let account = self.rows.at(row);
+            account.owner == owner && account.ledger == ledger && account.has(account_flags::SETTLEMENT)
+        })
+    }
+
+    /// Adds an account whose id, and owner and ledger if it settles, are not taken. Its balances count in the totals.
+    pub(crate) fn add(&mut self, mut account: Account) {
+        account.slice = self.totals.join(account.ledger, account.code, account.class);
+        let balances = [
+            (Column::DebitsPending, account.debits_pending),
+            (Column::DebitsPosted, account.debits_posted),
+            (Column::CreditsPending, account.credits_pending),
+            (Column::CreditsPosted, account.credits_posted),
+        ];
+        for (column, amount) in balances {
+            self.totals.add(account.slice, column, amount);
+        }
+        let (id, owner, ledger) = (account.id, account.owner, account.ledger);
+        let settles = account.has(account_flags::SETTLEMENT);
+        let row = self.rows.push(account);
+        self.by_id.insert(mix_u128(id.0, self.seed), row, |_| false);
+        if settles {
+            self.by_owner.insert(self.owner_key(owner, ledger), row, |_| false);
+        }
+    }
+
+    fn owner_key(&self, owner: ClientId, ledger: AssetId) -> u64 {
+        mix_u128(u128::from(owner.0) << 32 | u128::from(ledger.0), self.seed)
+    }
+
+    /// Takes the account away that was added last and has not moved anything.
+    pub(crate) fn remove_last(&mut self) {
+        let Some(row) = self.rows.next_row().checked_sub(1) else { return };
+        let (id, owner, ledger, slice) = {
+            let account = self.rows.at(row);
+            (account.id, account.owner, account.ledger, account.slice)
+        };
+        if self.rows.at(row).has(account_flags::SETTLEMENT) {
+            self.by_owner.remove(self.owner_key(owner, ledger), |other| other == row);
+        }
+        self.by_id.remove(mix_u128(id.0, self.seed), |other| other == row);
+        self.totals.leave(slice);
+        self.rows.pop();
+    }
+
+    #[inline]
+    pub(crate) fn add_to(&mut self, row: u32, column: Column, amount: u128) -> Result<(), Broken> {
+        let account = self.rows.at_mut(row);
+        let balance = account.column(column);
+        *balance = sum(*balance, amount, "a balance of an account")?;
+        self.totals.add(account.slice, column, amount);
+        Ok(())
+    }
+
+    #[inline]
+    pub(crate) fn take_from(&mut self, row: u32, column: Column, amount: u128) -> Result<(), Broken> {
+        let account = self.rows.at_mut(row);
+        let balance = account.column(column);
+        *balance = difference(*balance, amount, "a balance of an account")?;
+        self.totals.take(account.slice, column, amount);
+        Ok(())
+    }
+
+    /// Debits equal credits in the ledger of an account.
+    #[inline]
+    pub(crate) fn balanced(&self, row: u32) -> Result<(), Broken> {
+        self.totals.balanced(self.rows.at(row).slice)
+    }
+
+    pub(crate) fn set_held(&mut self, row: u32, held: u128) {
+        self.rows.at_mut(row).held = held;
+    }
+
+    pub(crate) fn set_closed(&mut self, row: u32, closed: bool) {
+        let flags = &mut self.rows.at_mut(row).flags;
+        *flags = if closed { *flags | account_flags::CLOSED } else { *flags & !account_flags::CLOSED };
+    }
+
+    /// All accounts, by id.
+    pub(crate) fn sorted(&self) -> Vec<&Account> {
+        let mut accounts: Vec<&Account> = self.rows.iter().collect();
+        accounts.sort_unstable_by_key(|account| account.id);
+        accounts
+    }
+
+    /// The rows with their numbers.
+    pub(crate) fn numbered(&self) -> impl Iterator<Item = (u32, &Account)> {
+        (0..self.rows.next_row()).zip(self.rows.iter())
+    }
+
+    /// The indexes lead to every row, nobody stands below zero who may not, and the totals are the accounts' sums.
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        let mut again = Totals::default();
+        for (row, account) in self.numbered() {
+            let below_zero = !account.may_stand_below_zero() && account.available().is_none();
+            if below_zero || (account.may_stand_below_zero() && account.held != 0) {
+                return Err(Broken::BelowZero { account: account.id });
+            }
+            let settles = self.settlement(account.owner, account.ledger) == Some(row);
+            if self.row(account.id) != Some(row) || settles != account.has(account_flags::SETTLEMENT) {
+                return Err(Broken::Index { what: "accounts" });
+            }
+            let slice = again.join(account.ledger, account.code, account.class);
+            again.add(slice, Column::DebitsPending, account.debits_pending);
+            again.add(slice, Column::DebitsPosted, account.debits_posted);
+            again.add(slice, Column::CreditsPending, account.credits_pending);
+            again.add(slice, Column::CreditsPosted, account.credits_posted);
+        }
+        self.totals.check(&again)
+    }
+}

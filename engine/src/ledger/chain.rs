@@ -1,0 +1,153 @@
+//! What the rows of a linked chain did, so that all of it can be taken back.
+
+use protocol::LedgerRefusal;
+use protocol::rows::RowResult;
+
+use super::Ledger;
+use super::accounts::Column;
+use super::recent::Recollection;
+use super::transfers::Results;
+use crate::broken::Broken;
+
+/// One change.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// A balance rose.
+    Added { account: u32, column: Column, amount: u128 },
+    /// A balance fell.
+    Taken { account: u32, column: Column, amount: u128 },
+    /// An account was closed, or opened again.
+    Closed { account: u32, before: bool },
+    /// An account was created.
+    Created,
+    /// A transfer became pending.
+    Reserved { slot: u32 },
+    /// A pending transfer ended.
+    Ended { slot: u32 },
+    /// A transfer was remembered.
+    Remembered(Recollection),
+}
+
+/// The chain that the rows of a batch are in, if they are in one.
+#[derive(Debug, Default)]
+pub(super) struct Chain {
+    /// Its first row, and what had become of the batch before.
+    open: Option<(u32, Mark)>,
+    /// A row has failed: what follows in the chain fails with it.
+    broken: bool,
+    steps: Vec<Step>,
+    /// The pending transfer that it made last.
+    last_reserved: Option<u32>,
+    /// Pending transfers that it ended, in order.
+    pub(super) ended: Vec<u32>,
+}
+
+/// How far the results of a batch were.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    created: u32,
+    amounts: usize,
+    balances: u64,
+}
+
+impl Chain {
+    /// Goes on to the row of `index`; refused if it cannot be executed.
+    pub(super) fn enter(
+        &mut self,
+        is_linked: bool,
+        is_last: bool,
+        index: u32,
+        results: &Results,
+    ) -> Result<(), LedgerRefusal> {
+        if is_linked && self.open.is_none() {
+            let mark =
+                Mark { created: results.created, amounts: results.amounts.len(), balances: results.balances };
+            self.open = Some((index, mark));
+        }
+        if is_linked && is_last {
+            return Err(LedgerRefusal::LinkedEventChainOpen);
+        }
+        if self.broken { Err(LedgerRefusal::LinkedEventFailed) } else { Ok(()) }
+    }
+
+    /// The pending transfer that was made before this one in the same chain.
+    pub(super) const fn reserve(&mut self, slot: u32) -> Option<u32> {
+        if self.open.is_some() { self.last_reserved.replace(slot) } else { None }
+    }
+
+    /// Writes a change down, where it may have to be taken back.
+    #[inline]
+    pub(super) fn log(&mut self, step: Step) {
+        if self.open.is_some() {
+            self.steps.push(step);
+        }
+    }
+}
+
+impl Ledger {
+    /// The row of `index` has failed: what its chain did is taken back, and its rows before fail with it.
+    pub(super) fn fail_row(
+        &mut self,
+        chain: &mut Chain,
+        index: u32,
+        results: &mut Results,
+    ) -> Result<(), Broken> {
+        let Some((first, mark)) = chain.open.filter(|_| !chain.broken) else { return Ok(()) };
+        chain.broken = true;
+        chain.last_reserved = None;
+        chain.ended.clear();
+        while let Some(step) = chain.steps.pop() {
+            self.take_back(step)?;
+        }
+        results.created = mark.created;
+        results.amounts.truncate(mark.amounts);
+        results.balances = mark.balances;
+        let refusal = LedgerRefusal::LinkedEventFailed;
+        let seq = results.seq;
+        results.exceptions.extend((first..index).map(|index| RowResult { index, refusal, seq }));
+        Ok(())
+    }
+
+    fn take_back(&mut self, step: Step) -> Result<(), Broken> {
+        match step {
+            Step::Added { account, column, amount } => self.accounts.take_from(account, column, amount),
+            Step::Taken { account, column, amount } => self.accounts.add_to(account, column, amount),
+            Step::Closed { account, before } => {
+                self.accounts.set_closed(account, before);
+                Ok(())
+            }
+            Step::Created => {
+                self.accounts.remove_last();
+                Ok(())
+            }
+            Step::Reserved { slot } => {
+                self.pendings.remove(slot);
+                Ok(())
+            }
+            Step::Ended { slot } => {
+                let pending =
+                    self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+                pending.end = None;
+                Ok(())
+            }
+            Step::Remembered(recollection) => {
+                self.recent.forget(recollection);
+                Ok(())
+            }
+        }
+    }
+
+    /// A row is done, and with it its chain unless that goes on: what it ended is removed.
+    pub(super) fn end_row(&mut self, chain: &mut Chain, goes_on: bool) {
+        if goes_on {
+            return;
+        }
+        chain.last_reserved = None;
+        for slot in chain.ended.drain(..) {
+            self.remove_ended(slot);
+        }
+        chain.steps.clear();
+        chain.open = None;
+        chain.broken = false;
+    }
+}

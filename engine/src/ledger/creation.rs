@@ -1,0 +1,105 @@
+//! Batches of accounts: linked chains, and one row after the other through its checks.
+
+use protocol::limits::ACCOUNTS_MAX;
+use protocol::rows::account_flags::{
+    ALL, CREDITS_MUST_NOT_EXCEED_DEBITS, DEBITS_MUST_NOT_EXCEED_CREDITS, LINKED, SETTLEMENT,
+};
+use protocol::rows::{AccountRow, RowResult};
+use protocol::{AccountClass, LedgerRefusal, Seq};
+
+use super::accounts::Account;
+use super::chain::{Chain, Step};
+use super::transfers::{Results, RowStop, ensure};
+use super::{Broken, Ledger, Registry};
+
+impl Ledger {
+    /// Creates what can be created of a batch.
+    pub(crate) fn create_accounts(
+        &mut self,
+        rows: &[AccountRow],
+        seq: Seq,
+        registry: &Registry,
+    ) -> Result<Results, Broken> {
+        let mut results = Results { seq, ..Results::default() };
+        let mut chain = Chain::default();
+        let mut left = rows.len();
+        for (index, row) in (0_u32..).zip(rows) {
+            left = left.saturating_sub(1);
+            let is_linked = row.flags & LINKED != 0;
+            let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
+            match may.and_then(|()| self.check_account(row, registry)) {
+                Ok(class) => {
+                    self.add_account(row, class, seq);
+                    chain.log(Step::Created);
+                    results.created = results.created.saturating_add(1);
+                }
+                Err(RowStop::Refused(refusal, before)) => {
+                    self.fail_row(&mut chain, index, &mut results)?;
+                    results.exceptions.push(RowResult { index, refusal, seq: before.unwrap_or(seq) });
+                }
+                Err(RowStop::Broken(what)) => return Err(what),
+            }
+            self.end_row(&mut chain, is_linked && left > 0);
+        }
+        Ok(results)
+    }
+
+    fn check_account(&self, a: &AccountRow, registry: &Registry) -> Result<AccountClass, RowStop> {
+        ensure(a.reserved == 0, LedgerRefusal::ReservedField)?;
+        ensure(a.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
+        ensure(a.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
+        ensure(a.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
+        if let Some(row) = self.row(a.id) {
+            return Err(created_before(self.accounts.at(row), a));
+        }
+        let class = u8::try_from(a.class).ok().and_then(AccountClass::from_code);
+        let settles = a.flags & SETTLEMENT != 0;
+        let bounds = DEBITS_MUST_NOT_EXCEED_CREDITS | CREDITS_MUST_NOT_EXCEED_DEBITS;
+        // What is held for orders has to be there.
+        let excludes =
+            a.flags & bounds == bounds || (settles && a.flags & bounds != DEBITS_MUST_NOT_EXCEED_CREDITS);
+        ensure(!excludes, LedgerRefusal::FlagsAreMutuallyExclusive)?;
+        let class = class.ok_or(LedgerRefusal::ClassNotFound)?;
+        let of_client = matches!(class, AccountClass::Client);
+        ensure(of_client == (a.owner.0 != 0), LedgerRefusal::OwnerMustMatchClass)?;
+        ensure(a.ledger.0 != 0, LedgerRefusal::LedgerMustNotBeZero)?;
+        ensure(a.code != 0, LedgerRefusal::CodeMustNotBeZero)?;
+        ensure(registry.asset(a.ledger).is_some(), LedgerRefusal::LedgerNotFound)?;
+        let may_settle = of_client || matches!(class, AccountClass::House);
+        let is_free = may_settle && self.settlement(a.owner, a.ledger).is_none();
+        ensure(!settles || is_free, LedgerRefusal::SettlementAccountExists)?;
+        ensure(self.accounts.len() < ACCOUNTS_MAX, LedgerRefusal::TooManyAccounts)?;
+        Ok(class)
+    }
+
+    fn add_account(&mut self, a: &AccountRow, class: AccountClass, seq: Seq) {
+        self.accounts.add(Account {
+            user_data_128: a.user_data_128,
+            user_data_64: a.user_data_64,
+            user_data_32: a.user_data_32,
+            code: a.code,
+            flags: a.flags & !LINKED,
+            sent_flags: a.flags,
+            class,
+            ..Account::new(a.id, a.owner, a.ledger, seq)
+        });
+    }
+}
+
+/// The id is taken: by a retry, or by another account.
+fn created_before(e: &Account, a: &AccountRow) -> RowStop {
+    let differs = [
+        (a.flags != e.sent_flags, LedgerRefusal::ExistsWithDifferentFlags),
+        (a.owner != e.owner, LedgerRefusal::ExistsWithDifferentOwner),
+        (a.class != u16::from(e.class.code()), LedgerRefusal::ExistsWithDifferentClass),
+        (a.user_data_128 != e.user_data_128, LedgerRefusal::ExistsWithDifferentUserData128),
+        (a.user_data_64 != e.user_data_64, LedgerRefusal::ExistsWithDifferentUserData64),
+        (a.user_data_32 != e.user_data_32, LedgerRefusal::ExistsWithDifferentUserData32),
+        (a.ledger != e.ledger, LedgerRefusal::ExistsWithDifferentLedger),
+        (a.code != e.code, LedgerRefusal::ExistsWithDifferentCode),
+    ];
+    match differs.into_iter().find(|(differs, _)| *differs) {
+        Some((_, refusal)) => refusal.into(),
+        None => RowStop::Refused(LedgerRefusal::Exists, Some(e.created)),
+    }
+}

@@ -1,0 +1,200 @@
+//! Transfers that reserve and have moved nothing yet: found by id, expiring in the order (deadline, id), and tied to those that
+//! became pending in the same linked chain.
+
+use std::collections::BTreeSet;
+
+use protocol::{AssetId, TransferId, UnixNanos};
+
+use super::recent::{Outcome, Recollection};
+use crate::id_index::IdIndex;
+use crate::index::mix_u128;
+use crate::slab::{NONE, Slab};
+
+/// A transfer that is pending.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) id: TransferId,
+    /// Row of the account.
+    pub(crate) debit: u32,
+    /// Row of the account.
+    pub(crate) credit: u32,
+    /// Reserved.
+    pub(crate) amount: u128,
+    /// When it expires.
+    pub(crate) expires_at: Option<UnixNanos>,
+    pub(crate) ledger: AssetId,
+    pub(crate) code: u16,
+    /// As it was sent.
+    pub(crate) flags: u16,
+    /// What became pending in the same linked chain; [`NONE`] if it is alone.
+    pub(crate) chain: u32,
+    /// The one before it there, or [`NONE`].
+    pub(crate) before: u32,
+    /// The one behind it there, or [`NONE`].
+    pub(crate) behind: u32,
+    /// Where it is remembered by its id.
+    pub(crate) recollection: Option<Recollection>,
+    /// How it ended; it is removed when its command's chain is done.
+    pub(crate) end: Option<Outcome>,
+}
+
+/// Transfers that became pending in one linked chain, in its order.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reserved {
+    pub(crate) first: u32,
+    live: u32,
+    /// How one of them ended before all did: together they cannot any more.
+    pub(crate) end: Option<Outcome>,
+}
+
+/// All of them.
+#[derive(Clone, Debug)]
+pub(crate) struct Pendings {
+    slots: Slab<Option<Pending>>,
+    chains: Slab<Option<Reserved>>,
+    by_id: IdIndex,
+    deadlines: BTreeSet<(UnixNanos, TransferId, u32)>,
+    seed: u64,
+}
+
+impl Default for Pendings {
+    fn default() -> Self {
+        Self {
+            slots: Slab::new(),
+            chains: Slab::new(),
+            by_id: IdIndex::new(),
+            deadlines: BTreeSet::new(),
+            seed: 0,
+        }
+    }
+}
+
+impl Pendings {
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.slots.live()
+    }
+
+    #[inline]
+    pub(crate) fn slot(&self, id: TransferId) -> Option<u32> {
+        self.by_id.get(mix_u128(id.0, self.seed), |slot| self.has(slot, id))
+    }
+
+    fn has(&self, slot: u32, id: TransferId) -> bool {
+        self.slots.at(slot).as_ref().is_some_and(|pending| pending.id == id)
+    }
+
+    #[inline]
+    pub(crate) fn at(&self, slot: u32) -> Option<&Pending> {
+        self.slots.get(slot)?.as_ref()
+    }
+
+    pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut Pending> {
+        self.slots.get_mut(slot)?.as_mut()
+    }
+
+    /// Adds one whose id is not there, alone in its chain.
+    pub(crate) fn add(&mut self, pending: Pending) -> u32 {
+        let (id, expires_at) = (pending.id, pending.expires_at);
+        let slot = self.slots.insert(Some(pending));
+        self.by_id.insert(mix_u128(id.0, self.seed), slot, |_| false);
+        if let Some(deadline) = expires_at {
+            self.deadlines.insert((deadline, id, slot));
+        }
+        slot
+    }
+
+    /// Removes one that has ended, or that never was.
+    pub(crate) fn remove(&mut self, slot: u32) {
+        let Some(pending) = self.slots.at_mut(slot).take() else { return };
+        self.by_id.remove(mix_u128(pending.id.0, self.seed), |other| other == slot);
+        if let Some(deadline) = pending.expires_at {
+            self.deadlines.remove(&(deadline, pending.id, slot));
+        }
+        self.slots.release(slot);
+        self.leave_chain(&pending);
+    }
+
+    /// The others of its chain go on without it; together they end only all at once.
+    fn leave_chain(&mut self, gone: &Pending) {
+        if let Some(before) = self.at_mut(gone.before) {
+            before.behind = gone.behind;
+        }
+        if let Some(behind) = self.at_mut(gone.behind) {
+            behind.before = gone.before;
+        }
+        let is_first = gone.before == NONE;
+        let Some(Some(chain)) = self.chains.get_mut(gone.chain) else { return };
+        chain.end = chain.end.or(gone.end);
+        chain.live = chain.live.saturating_sub(1);
+        if is_first {
+            chain.first = gone.behind;
+        }
+        if chain.live == 0 {
+            *self.chains.at_mut(gone.chain) = None;
+            self.chains.release(gone.chain);
+        }
+    }
+
+    /// Ties `slot`, which is alone, to the one that became pending before it in the same linked chain.
+    pub(crate) fn tie(&mut self, before: u32, slot: u32) {
+        let Some(last) = self.at(before) else { return };
+        let mut chain = last.chain;
+        if chain == NONE {
+            chain = self.chains.insert(Some(Reserved { first: before, live: 1, end: None }));
+        }
+        if let Some(last) = self.at_mut(before) {
+            (last.chain, last.behind) = (chain, slot);
+        }
+        if let Some(pending) = self.at_mut(slot) {
+            (pending.chain, pending.before) = (chain, before);
+        }
+        if let Some(Some(chain)) = self.chains.get_mut(chain) {
+            chain.live = chain.live.saturating_add(1);
+        }
+    }
+
+    /// One of the chain of `slot` has ended so: of a state that is read.
+    pub(crate) fn restore_chain(&mut self, slot: u32, end: Option<Outcome>) {
+        let Some(pending) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
+        if pending.chain == NONE {
+            pending.chain = self.chains.insert(Some(Reserved { first: slot, live: 1, end }));
+        } else if let Some(Some(chain)) = self.chains.get_mut(pending.chain) {
+            chain.end = end;
+        }
+    }
+
+    /// What became pending together with this one.
+    pub(crate) fn chain(&self, pending: &Pending) -> Option<Reserved> {
+        *self.chains.get(pending.chain)?
+    }
+
+    /// Slots of the chain that a pending transfer belongs to, in its order.
+    pub(crate) fn chain_of(&self, slot: u32) -> Vec<u32> {
+        let Some(chain) = self.at(slot).and_then(|pending| self.chain(pending)) else { return vec![slot] };
+        core::iter::successors(Some(chain.first), |&slot| {
+            self.at(slot).map(|pending| pending.behind).filter(|&behind| behind != NONE)
+        })
+        .collect()
+    }
+
+    /// The next one to expire.
+    pub(crate) fn next_deadline(&self) -> Option<(UnixNanos, u32)> {
+        self.deadlines.first().map(|&(deadline, _, slot)| (deadline, slot))
+    }
+
+    pub(crate) fn deadlines(&self) -> usize {
+        self.deadlines.len()
+    }
+
+    /// All of them, with their slots, by id.
+    pub(crate) fn sorted(&self) -> Vec<(u32, &Pending)> {
+        let slots = 0..u32::try_from(self.slots.slots()).unwrap_or(NONE);
+        let mut all: Vec<_> = slots.filter_map(|slot| Some((slot, self.at(slot)?))).collect();
+        all.sort_unstable_by_key(|(_, pending)| pending.id);
+        all
+    }
+}

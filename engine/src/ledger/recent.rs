@@ -1,0 +1,258 @@
+//! Transfer ids that are remembered: no id is executed twice, and memory is bounded.
+//!
+//! An id has Unix milliseconds in its upper 48 bits (RFC 9562, version 7). Ids are kept by that time in slices of [`SLICE_MS`]; the
+//! *floor* is where the first slice kept begins. It rises, before each batch, to what lies a window behind the batch's time, and
+//! further, by whole slices but never past the slice of that time, while more ids are kept than there may be: a slice is dropped as
+//! a whole, and whatever lies below the floor is refused from then on by its own time. So an id is either found here or can never
+//! have been executed. Ids that lie ahead of the present may take a quarter of the room: whoever sends them cannot make others' ids be
+//! forgotten.
+
+use std::collections::BTreeMap;
+
+use protocol::commands::SetLedgerLimits;
+use protocol::rows::TransferRow;
+use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
+
+use crate::broken::Broken;
+use crate::index::{Index, mix_u128};
+use crate::rows::{Rows, widen};
+
+/// Milliseconds of a slice: a power of two, at 2,000,000 ids a second 32,000 ids.
+const SLICE_MS: u64 = 16;
+const NANOS_PER_MS: u64 = 1_000_000;
+/// Bits of an id below its milliseconds.
+const BELOW_MS_BITS: u32 = 80;
+
+/// Ids ahead of the present may be one in so many.
+const AHEAD_PART: u32 = 4;
+
+/// What became of a transfer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Refused for a reason that may be gone by now: a retry gets the same answer.
+    Refused(LedgerRefusal),
+    /// Created, and posted at once.
+    Created,
+    /// Created, and pending.
+    Pending,
+    /// Was pending, and was posted.
+    Posted,
+    /// Was pending, and was voided.
+    Voided,
+    /// Was pending until its time was over.
+    Expired,
+}
+
+impl Outcome {
+    /// As it is written: what, and the refusal or 0.
+    pub(crate) const fn codes(self) -> (u8, u8) {
+        match self {
+            Self::Refused(refusal) => (0, refusal.code()),
+            Self::Created => (1, 0),
+            Self::Pending => (2, 0),
+            Self::Posted => (3, 0),
+            Self::Voided => (4, 0),
+            Self::Expired => (5, 0),
+        }
+    }
+
+    /// What these codes mean.
+    pub(crate) fn from_codes(outcome: u8, refusal: u8) -> Option<Self> {
+        Some(match (outcome, refusal) {
+            (0, refusal) => Self::Refused(LedgerRefusal::from_code(refusal)?),
+            (1, 0) => Self::Created,
+            (2, 0) => Self::Pending,
+            (3, 0) => Self::Posted,
+            (4, 0) => Self::Voided,
+            (5, 0) => Self::Expired,
+            _ => return None,
+        })
+    }
+}
+
+/// A transfer that was executed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Remembered {
+    /// As it was sent.
+    pub(crate) row: TransferRow,
+    /// What it moved or reserved.
+    pub(crate) amount: u128,
+    /// Where.
+    pub(crate) seq: Seq,
+    pub(crate) outcome: Outcome,
+}
+
+/// Where a transfer is remembered, as long as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recollection {
+    slice: u64,
+    row: u32,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Slice {
+    rows: Rows<Remembered>,
+    by_id: Index,
+}
+
+impl Slice {
+    #[inline]
+    fn find(&self, id: TransferId, seed: u64) -> Option<u32> {
+        self.by_id.find(hash_of(id, seed), |row| self.rows.at(row).row.id == id)
+    }
+}
+
+/// The window.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Recent {
+    slices: BTreeMap<u64, Slice>,
+    len: usize,
+    /// Number of the first slice whose ids may be executed.
+    floor: u64,
+    /// Number of the slice of the last batch's time.
+    present: u64,
+    /// Ids that lie in slices behind it.
+    ahead: usize,
+    seed: u64,
+}
+
+/// Milliseconds in an id.
+const fn millis(id: TransferId) -> u128 {
+    id.0 >> BELOW_MS_BITS
+}
+
+fn slice_of(id: TransferId) -> u64 {
+    // 48 bits are left.
+    u64::try_from(millis(id)).unwrap_or(u64::MAX) / SLICE_MS
+}
+
+fn hash_of(id: TransferId, seed: u64) -> u32 {
+    u32::try_from(mix_u128(id.0, seed) >> 32).unwrap_or_default()
+}
+
+impl Recent {
+    pub(crate) const fn seed(&mut self, seed: u64) {
+        self.seed = seed;
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Ids whose time lies below this, in Unix milliseconds, are refused.
+    pub(crate) const fn floor_ms(&self) -> u64 {
+        self.floor.saturating_mul(SLICE_MS)
+    }
+
+    /// Sets the floor of a state that is read.
+    pub(crate) const fn restore_floor_ms(&mut self, floor_ms: u64) -> bool {
+        self.floor = floor_ms / SLICE_MS;
+        self.floor_ms() == floor_ms
+    }
+
+    /// The present is this time: raises the floor to where it has to be.
+    pub(crate) fn advance(&mut self, time: UnixNanos, window_ms: u64, ids_max: u32) {
+        let millis = time.0 / NANOS_PER_MS;
+        let present = millis / SLICE_MS;
+        let reached = self.slices.range(self.present.saturating_add(1)..=present.max(self.present));
+        let reached = reached.fold(0_usize, |ids, (_, slice)| ids.saturating_add(slice.rows.len()));
+        self.ahead = self.ahead.saturating_sub(reached);
+        self.present = present.max(self.present);
+        self.floor = self.floor.max(millis.saturating_sub(window_ms) / SLICE_MS);
+        self.drop_below_floor();
+        while self.len > widen(ids_max) {
+            let oldest = self.slices.first_key_value().map(|(&oldest, _)| oldest);
+            let Some(oldest) = oldest.filter(|oldest| *oldest < self.present) else { break };
+            self.floor = oldest.saturating_add(1);
+            self.drop_below_floor();
+        }
+    }
+
+    fn drop_below_floor(&mut self) {
+        while let Some(first) = self.slices.first_entry().filter(|first| *first.key() < self.floor) {
+            self.len = self.len.saturating_sub(first.get().rows.len());
+            first.remove();
+        }
+    }
+
+    /// Refuses an id whose time lies outside the window.
+    pub(crate) fn judge(
+        &self,
+        id: TransferId,
+        time: UnixNanos,
+        limits: &SetLedgerLimits,
+    ) -> Result<(), LedgerRefusal> {
+        let slice = slice_of(id);
+        if slice < self.floor {
+            return Err(LedgerRefusal::IdTooOld);
+        }
+        let far = millis(id) > u128::from((time.0 / NANOS_PER_MS).saturating_add(limits.id_ahead_ms));
+        let no_room = slice > self.present && self.ahead >= widen(limits.transfer_ids_max / AHEAD_PART);
+        // A retry of what was executed is no new id.
+        if far || (no_room && self.find(id).is_none()) { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
+    }
+
+    #[inline]
+    pub(crate) fn find(&self, id: TransferId) -> Option<&Remembered> {
+        let slice = self.slices.get(&slice_of(id))?;
+        let row = slice.find(id, self.seed)?;
+        Some(slice.rows.at(row))
+    }
+
+    /// Where a transfer is remembered, if it is.
+    pub(crate) fn recollect(&self, id: TransferId) -> Option<Recollection> {
+        let number = slice_of(id);
+        let row = self.slices.get(&number)?.find(id, self.seed)?;
+        Some(Recollection { slice: number, row })
+    }
+
+    /// Remembers a transfer that [`Recent::find`] does not find.
+    #[inline]
+    pub(crate) fn remember(&mut self, transfer: Remembered) -> Recollection {
+        let (number, hash) = (slice_of(transfer.row.id), hash_of(transfer.row.id, self.seed));
+        let slice = self.slices.entry(number).or_default();
+        let row = slice.rows.push(transfer);
+        slice.by_id.insert(hash, row);
+        self.len = self.len.saturating_add(1);
+        self.ahead = self.ahead.saturating_add(usize::from(number > self.present));
+        Recollection { slice: number, row }
+    }
+
+    /// Forgets the transfer of that slice that was remembered last: the chain that created it failed.
+    pub(crate) fn forget(&mut self, last: Recollection) {
+        let Some(slice) = self.slices.get_mut(&last.slice) else { return };
+        let id = slice.rows.at(last.row).row.id;
+        slice.by_id.remove(hash_of(id, self.seed), last.row);
+        slice.rows.pop();
+        self.len = self.len.saturating_sub(1);
+        self.ahead = self.ahead.saturating_sub(usize::from(last.slice > self.present));
+        if slice.rows.len() == 0 {
+            self.slices.remove(&last.slice);
+        }
+    }
+
+    /// What became of a pending transfer, if it is still remembered.
+    pub(crate) fn settle(&mut self, transfer: Recollection, outcome: Outcome) {
+        if let Some(slice) = self.slices.get_mut(&transfer.slice) {
+            slice.rows.at_mut(transfer.row).outcome = outcome;
+        }
+    }
+
+    /// All that are remembered: by slice, and in each in the order of their execution.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Remembered> {
+        self.slices.values().flat_map(|slice| slice.rows.iter())
+    }
+
+    /// Every one is found by its id, none lies below the floor, and they are as many as are counted.
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        let is_found = |remembered: &Remembered| {
+            slice_of(remembered.row.id) >= self.floor && self.find(remembered.row.id) == Some(remembered)
+        };
+        let counted = self.iter().count() == self.len;
+        if counted && self.iter().all(is_found) {
+            Ok(())
+        } else {
+            Err(Broken::Index { what: "recent transfers" })
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Sums over accounts, kept as each balance changes: by ledger, code and class, and by ledger, whose debits equal its credits.
+
+use std::collections::BTreeMap;
+
+use protocol::{AccountClass, AssetId};
+
+use super::accounts::Column;
+use crate::broken::Broken;
+use crate::rows::Rows;
+
+/// A sum of amounts that has room for every account there may be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WideSum {
+    low: u128,
+    high: u32,
+}
+
+impl WideSum {
+    fn add(&mut self, amount: u128) {
+        let (low, carries) = self.low.overflowing_add(amount);
+        self.low = low;
+        self.high = self.high.wrapping_add(u32::from(carries));
+    }
+
+    fn take(&mut self, amount: u128) {
+        let (low, borrows) = self.low.overflowing_sub(amount);
+        self.low = low;
+        self.high = self.high.wrapping_sub(u32::from(borrows));
+    }
+
+    /// The sum, unless it exceeds the largest number.
+    pub(crate) const fn get(self) -> Option<u128> {
+        if self.high == 0 { Some(self.low) } else { None }
+    }
+}
+
+/// The four balances, summed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    pub(crate) debits_pending: WideSum,
+    pub(crate) debits_posted: WideSum,
+    pub(crate) credits_pending: WideSum,
+    pub(crate) credits_posted: WideSum,
+}
+
+impl Sums {
+    fn column(&mut self, column: Column) -> &mut WideSum {
+        match column {
+            Column::DebitsPending => &mut self.debits_pending,
+            Column::DebitsPosted => &mut self.debits_posted,
+            Column::CreditsPending => &mut self.credits_pending,
+            Column::CreditsPosted => &mut self.credits_posted,
+        }
+    }
+}
+
+/// The accounts of one ledger, code and class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slice {
+    pub(crate) ledger: AssetId,
+    pub(crate) code: u16,
+    pub(crate) class: AccountClass,
+    pub(crate) accounts: u64,
+    pub(crate) sums: Sums,
+    /// Of the ledger's own sums.
+    ledger_row: u32,
+}
+
+/// All sums.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Totals {
+    pub(crate) slices: Rows<Slice>,
+    by_key: BTreeMap<(AssetId, u16, AccountClass), u32>,
+    ledgers: Rows<Sums>,
+    by_ledger: BTreeMap<AssetId, u32>,
+}
+
+impl Totals {
+    /// The slice that a new account belongs to.
+    pub(crate) fn join(&mut self, ledger: AssetId, code: u16, class: AccountClass) -> u32 {
+        let (slices, ledgers) = (&mut self.slices, &mut self.ledgers);
+        let row = *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
+            let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
+            slices.push(Slice { ledger, code, class, accounts: 0, sums: Sums::default(), ledger_row })
+        });
+        let slice = self.slices.at_mut(row);
+        slice.accounts = slice.accounts.saturating_add(1);
+        row
+    }
+
+    /// An account that joined last leaves: the chain that created it failed.
+    pub(crate) fn leave(&mut self, slice: u32) {
+        let slice = self.slices.at_mut(slice);
+        slice.accounts = slice.accounts.saturating_sub(1);
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, slice: u32, column: Column, amount: u128) {
+        let slice = self.slices.at_mut(slice);
+        slice.sums.column(column).add(amount);
+        self.ledgers.at_mut(slice.ledger_row).column(column).add(amount);
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, slice: u32, column: Column, amount: u128) {
+        let slice = self.slices.at_mut(slice);
+        slice.sums.column(column).take(amount);
+        self.ledgers.at_mut(slice.ledger_row).column(column).take(amount);
+    }
+
+    /// Debits equal credits, pending and posted, in the ledger of a slice.
+    #[inline]
+    pub(crate) fn balanced(&self, slice: u32) -> Result<(), Broken> {
+        let slice = self.slices.at(slice);
+        let sums = self.ledgers.at(slice.ledger_row);
+        if sums.debits_posted == sums.credits_posted && sums.debits_pending == sums.credits_pending {
+            return Ok(());
+        }
+        let (debits, credits) = (sums.debits_posted.low, sums.credits_posted.low);
+        Err(Broken::Unbalanced { asset: slice.ledger, debits, credits })
+    }
+
+    /// All slices that have an account, by ledger, code and class.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slice> {
+        self.by_key.values().map(|&row| self.slices.at(row)).filter(|slice| slice.accounts > 0)
+    }
+
+    /// The sums are those of `again`, which were made from the accounts.
+    pub(crate) fn check(&self, again: &Self) -> Result<(), Broken> {
+        let same = |(one, two): (&Slice, &Slice)| {
+            (one.ledger, one.code, one.class) == (two.ledger, two.code, two.class)
+                && (one.accounts, one.sums) == (two.accounts, two.sums)
+        };
+        if !self.iter().zip(again.iter()).all(same) || self.iter().count() != again.iter().count() {
+            return Err(Broken::Index { what: "totals" });
+        }
+        self.by_key.values().try_for_each(|&row| self.balanced(row))
+    }
+}

@@ -1,0 +1,600 @@
+//! Batches of transfers: one row after the other through its checks, in the order of [`LedgerRefusal`]; nothing is changed before
+//! the last of them.
+
+use protocol::rows::transfer_flags::{
+    ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING,
+    POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
+};
+use protocol::rows::{ArchivedTransferRow, RowAmount, RowResult, TransferRow, account_flags};
+use protocol::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos};
+
+use super::Ledger;
+use super::accounts::{Account, Column};
+use super::chain::{Chain, Step};
+use super::pending::Pending;
+use super::recent::{Outcome, Remembered};
+use crate::broken::Broken;
+use crate::index::mix_u128;
+use crate::rows::{NO_ROW, widen};
+use crate::slab::NONE;
+
+const NANOS_PER_S: u64 = 1_000_000_000;
+/// The last time at which anything may expire.
+const TIME_MAX: u64 = u64::MAX / 2;
+/// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
+const LOOK_AHEAD: usize = 16;
+
+/// Whose money a session may move.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Payers<'a> {
+    Everybody,
+    Clients(&'a [ClientId]),
+}
+
+/// Where a batch stands, and who sent it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Batch<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) time: UnixNanos,
+    pub(crate) payers: Payers<'a>,
+}
+
+/// What became of the rows of a batch.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Results {
+    pub(crate) seq: Seq,
+    pub(crate) created: u32,
+    pub(crate) exceptions: Vec<RowResult>,
+    pub(crate) amounts: Vec<RowAmount>,
+    /// A fold over balances.
+    pub(crate) balances: u64,
+}
+
+/// Why a row ended before its end.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RowStop {
+    /// With the seq at which it was refused, if that was before.
+    Refused(LedgerRefusal, Option<Seq>),
+    Broken(Broken),
+}
+
+impl From<LedgerRefusal> for RowStop {
+    fn from(refusal: LedgerRefusal) -> Self {
+        Self::Refused(refusal, None)
+    }
+}
+
+impl From<Broken> for RowStop {
+    fn from(what: Broken) -> Self {
+        Self::Broken(what)
+    }
+}
+
+pub(super) fn ensure(condition: bool, refusal: LedgerRefusal) -> Result<(), RowStop> {
+    if condition { Ok(()) } else { Err(refusal.into()) }
+}
+
+/// What a row moved or reserved, and between which accounts.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    amount: u128,
+    debit: u32,
+    credit: u32,
+}
+
+/// What is known of a transfer that was pending.
+struct Known {
+    /// While it is pending.
+    slot: Option<u32>,
+    debit_account: AccountId,
+    credit_account: AccountId,
+    ledger: AssetId,
+    code: u16,
+    amount: u128,
+    outcome: Outcome,
+}
+
+impl Ledger {
+    /// Creates what can be created of a batch.
+    pub(crate) fn create_transfers(
+        &mut self,
+        rows: &[ArchivedTransferRow],
+        batch: &Batch<'_>,
+    ) -> Result<Results, Broken> {
+        self.recent.advance(batch.time, self.limits.id_window_ms, self.limits.transfer_ids_max);
+        let mut results = Results { seq: batch.seq, ..Results::default() };
+        let mut chain = Chain::default();
+        let mut index = 0_u32;
+        let mut left = rows.len();
+        for rows in rows.chunks(LOOK_AHEAD) {
+            let found = self.look_ahead(rows);
+            for (row, accounts) in rows.iter().zip(found) {
+                left = left.saturating_sub(1);
+                let row = row.read();
+                let is_linked = row.flags & LINKED != 0;
+                let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
+                match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain)) {
+                    Ok(done) => self.note(&row, index, done, &mut results),
+                    Err(RowStop::Refused(refusal, before)) => {
+                        self.fail_row(&mut chain, index, &mut results)?;
+                        let seq = before.unwrap_or(batch.seq);
+                        results.exceptions.push(RowResult { index, refusal, seq });
+                        if refusal.is_transient() && before.is_none() {
+                            let outcome = Outcome::Refused(refusal);
+                            self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
+                        }
+                    }
+                    Err(RowStop::Broken(what)) => return Err(what),
+                }
+                self.end_row(&mut chain, is_linked && left > 0);
+                index = index.saturating_add(1);
+            }
+        }
+        Ok(results)
+    }
+
+    /// Finds the accounts of several rows without waiting for one before looking for the next. No transfer creates an account, so what
+    /// is found stays true.
+    #[inline]
+    fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [(u32, u32); LOOK_AHEAD] {
+        let mut found = [(NO_ROW, NO_ROW); LOOK_AHEAD];
+        for (row, found) in rows.iter().zip(&mut found) {
+            let TransferRow { debit_account, credit_account, .. } = row.read();
+            let row = |account| self.accounts.row(account).unwrap_or(NO_ROW);
+            *found = (row(debit_account), row(credit_account));
+        }
+        found
+    }
+
+    /// Writes down what a row did that its own bytes do not say.
+    #[inline]
+    fn note(&self, row: &TransferRow, index: u32, done: Done, results: &mut Results) {
+        results.created = results.created.saturating_add(1);
+        if done.amount != row.amount.0 {
+            results.amounts.push(RowAmount { index, amount: Amount(done.amount) });
+        }
+        let (debit, credit) = (self.accounts.at(done.debit), self.accounts.at(done.credit));
+        let debits = debit.debits_posted ^ debit.debits_pending.rotate_left(64);
+        let credits = credit.credits_posted ^ credit.credits_pending.rotate_left(64);
+        results.balances = mix_u128(credits, mix_u128(debits, results.balances));
+    }
+
+    #[inline]
+    fn create_transfer(
+        &mut self,
+        t: &TransferRow,
+        accounts: (u32, u32),
+        batch: &Batch<'_>,
+        chain: &mut Chain,
+    ) -> Result<Done, RowStop> {
+        self.check_id(t, batch.time)?;
+        if t.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0 {
+            return self.end_pending(t, batch, chain);
+        }
+        check_shape(t)?;
+        let (debit, credit) = self.check_accounts(t, accounts)?;
+        self.check_payer(debit, batch)?;
+        self.check_open(debit, credit)?;
+        let amount = balance(t, self.accounts.at(debit), self.accounts.at(credit));
+        // What this chain has ended is removed only with its last row.
+        let pending = self.pendings.len().saturating_sub(chain.ended.len());
+        let has_room = t.flags & PENDING == 0 || pending < widen(self.limits.pending_transfers_max);
+        ensure(has_room, LedgerRefusal::TooManyPendingTransfers)?;
+        let expires_at = self.check_amount(t, amount, debit, credit, batch.time)?;
+        // Nothing is refused from here on.
+        let is_pending = t.flags & PENDING != 0;
+        let (debits, credits, outcome) = if is_pending {
+            (Column::DebitsPending, Column::CreditsPending, Outcome::Pending)
+        } else {
+            (Column::DebitsPosted, Column::CreditsPosted, Outcome::Created)
+        };
+        self.add(debit, debits, amount, chain)?;
+        self.add(credit, credits, amount, chain)?;
+        self.accounts.balanced(debit)?;
+        for (flag, account) in [(CLOSING_DEBIT, debit), (CLOSING_CREDIT, credit)] {
+            if t.flags & flag != 0 {
+                self.set_closed(account, true, chain);
+            }
+        }
+        let recollection = self.recent.remember(Remembered { row: *t, amount, seq: batch.seq, outcome });
+        chain.log(Step::Remembered(recollection));
+        if is_pending {
+            let pending = Pending {
+                id: t.id,
+                debit,
+                credit,
+                amount,
+                expires_at,
+                ledger: t.ledger,
+                code: t.code,
+                flags: t.flags,
+                chain: NONE,
+                before: NONE,
+                behind: NONE,
+                recollection: Some(recollection),
+                end: None,
+            };
+            let slot = self.pendings.add(pending);
+            chain.log(Step::Reserved { slot });
+            if let Some(before) = chain.reserve(slot) {
+                self.pendings.tie(before, slot);
+            }
+        }
+        Ok(Done { amount, debit, credit })
+    }
+
+    /// The row can be executed, as far as its flags and id say.
+    #[inline]
+    fn check_id(&self, t: &TransferRow, time: UnixNanos) -> Result<(), RowStop> {
+        ensure(t.reserved == 0, LedgerRefusal::ReservedField)?;
+        ensure(t.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
+        ensure(t.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
+        ensure(t.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
+        self.recent.judge(t.id, time, &self.limits)?;
+        match self.recent.find(t.id) {
+            Some(before) => Err(executed_before(before, t)),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn check_accounts(&self, t: &TransferRow, (debit, credit): (u32, u32)) -> Result<(u32, u32), RowStop> {
+        ensure(debit != NO_ROW, LedgerRefusal::DebitAccountNotFound)?;
+        ensure(credit != NO_ROW, LedgerRefusal::CreditAccountNotFound)?;
+        let ledger = self.accounts.at(debit).ledger;
+        ensure(ledger == self.accounts.at(credit).ledger, LedgerRefusal::AccountsMustHaveTheSameLedger)?;
+        ensure(t.ledger == ledger, LedgerRefusal::TransferMustHaveTheSameLedgerAsAccounts)?;
+        Ok((debit, credit))
+    }
+
+    fn check_payer(&self, debit: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
+        match batch.payers {
+            Payers::Everybody => Ok(()),
+            Payers::Clients(clients) => {
+                let owner = self.accounts.at(debit).owner;
+                ensure(clients.contains(&owner), LedgerRefusal::DebitAccountNotEntitled)
+            }
+        }
+    }
+
+    fn check_open(&self, debit: u32, credit: u32) -> Result<(), RowStop> {
+        let is_open = |row| !self.accounts.at(row).has(account_flags::CLOSED);
+        ensure(is_open(debit), LedgerRefusal::DebitAccountAlreadyClosed)?;
+        ensure(is_open(credit), LedgerRefusal::CreditAccountAlreadyClosed)
+    }
+
+    /// The amount fits the accounts; when it expires, if it does.
+    #[inline]
+    fn check_amount(
+        &self,
+        t: &TransferRow,
+        amount: u128,
+        debit: u32,
+        credit: u32,
+        time: UnixNanos,
+    ) -> Result<Option<UnixNanos>, RowStop> {
+        let (debit, credit) = (self.accounts.at(debit), self.accounts.at(credit));
+        let fits = |balance: u128| balance.checked_add(amount).is_some();
+        if t.flags & PENDING != 0 {
+            ensure(fits(debit.debits_pending), LedgerRefusal::OverflowsDebitsPending)?;
+            ensure(fits(credit.credits_pending), LedgerRefusal::OverflowsCreditsPending)?;
+        }
+        ensure(fits(debit.debits_posted), LedgerRefusal::OverflowsDebitsPosted)?;
+        ensure(fits(credit.credits_posted), LedgerRefusal::OverflowsCreditsPosted)?;
+        let turnover = |posted: u128, pending: u128| posted.checked_add(pending)?.checked_add(amount);
+        let debits = turnover(debit.debits_posted, debit.debits_pending);
+        let within = |sum: Option<u128>, max: u128| sum.is_some_and(|sum| sum <= max);
+        ensure(within(debits, debit.turnover_max()), LedgerRefusal::OverflowsDebits)?;
+        let credits = turnover(credit.credits_posted, credit.credits_pending);
+        ensure(within(credits, credit.turnover_max()), LedgerRefusal::OverflowsCredits)?;
+        let expires_at = expiry(t, time)?;
+        let spent = debits.and_then(|debits| debits.checked_add(debit.held));
+        let covered = debit.may_stand_below_zero() || within(spent, debit.credits_posted);
+        ensure(covered, LedgerRefusal::ExceedsCredits)?;
+        let is_bound = credit.has(account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS);
+        ensure(!is_bound || within(credits, credit.debits_posted), LedgerRefusal::ExceedsDebits)?;
+        Ok(expires_at)
+    }
+
+    /// Posts or voids what is pending.
+    fn end_pending(
+        &mut self,
+        t: &TransferRow,
+        batch: &Batch<'_>,
+        chain: &mut Chain,
+    ) -> Result<Done, RowStop> {
+        check_end_shape(t)?;
+        let known = self.known(t.pending_id)?;
+        let amount = check_against(t, &known)?;
+        let ended = match known.outcome {
+            Outcome::Pending => known.slot.ok_or(Broken::Index { what: "pending transfers" })?,
+            Outcome::Posted => return Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
+            Outcome::Voided => return Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
+            Outcome::Expired => return Err(LedgerRefusal::PendingTransferExpired.into()),
+            Outcome::Created | Outcome::Refused(_) => {
+                return Err(Broken::Index { what: "pending transfers" }.into());
+            }
+        };
+        let whole_chain = t.flags & WHOLE_CHAIN != 0;
+        let slots = if whole_chain { self.pendings.chain_of(ended) } else { vec![ended] };
+        for &slot in &slots {
+            self.check_end(t, slot, whole_chain, batch)?;
+        }
+        // Nothing is refused from here on.
+        let posts = t.flags & POST_PENDING_TRANSFER != 0;
+        let mut done = Done { amount, debit: NO_ROW, credit: NO_ROW };
+        for slot in slots {
+            let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+            let moved = if whole_chain { pending.amount } else { amount };
+            let (debit, credit) = (pending.debit, pending.credit);
+            self.release(slot, posts.then_some(moved), chain)?;
+            if slot == ended {
+                (done.debit, done.credit) = (debit, credit);
+            }
+        }
+        let outcome = Outcome::Created;
+        let recollection = self.recent.remember(Remembered { row: *t, amount, seq: batch.seq, outcome });
+        chain.log(Step::Remembered(recollection));
+        Ok(done)
+    }
+
+    /// What is known of the transfer that is to be posted or voided.
+    fn known(&self, id: TransferId) -> Result<Known, RowStop> {
+        if let Some(slot) = self.pendings.slot(id)
+            && let Some(pending) = self.pendings.at(slot)
+        {
+            return Ok(Known {
+                slot: Some(slot),
+                debit_account: self.accounts.at(pending.debit).id,
+                credit_account: self.accounts.at(pending.credit).id,
+                ledger: pending.ledger,
+                code: pending.code,
+                amount: pending.amount,
+                outcome: pending.end.unwrap_or(Outcome::Pending),
+            });
+        }
+        let Some(Remembered { row, amount, outcome, .. }) = self.recent.find(id) else {
+            return Err(LedgerRefusal::PendingTransferNotFound.into());
+        };
+        ensure(!matches!(outcome, Outcome::Refused(_)), LedgerRefusal::PendingTransferNotFound)?;
+        ensure(row.flags & PENDING != 0, LedgerRefusal::PendingTransferNotPending)?;
+        let &TransferRow { debit_account, credit_account, ledger, code, .. } = row;
+        Ok(Known {
+            slot: None,
+            debit_account,
+            credit_account,
+            ledger,
+            code,
+            amount: *amount,
+            outcome: *outcome,
+        })
+    }
+
+    /// One pending transfer may be posted or voided now, alone or as a part of its chain.
+    fn check_end(
+        &self,
+        t: &TransferRow,
+        slot: u32,
+        whole_chain: bool,
+        batch: &Batch<'_>,
+    ) -> Result<(), RowStop> {
+        let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+        let chain_end = self.pendings.chain(pending).and_then(|chain| chain.end).filter(|_| whole_chain);
+        match pending.end.or(chain_end) {
+            None => {}
+            Some(Outcome::Posted) => return Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
+            Some(Outcome::Voided) => return Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
+            Some(Outcome::Expired | Outcome::Created | Outcome::Pending | Outcome::Refused(_)) => {
+                return Err(LedgerRefusal::PendingTransferExpired.into());
+            }
+        }
+        let is_over = pending.expires_at.is_some_and(|expires_at| expires_at <= batch.time);
+        ensure(!is_over, LedgerRefusal::PendingTransferExpired)?;
+        self.check_payer(pending.debit, batch)?;
+        // Nothing moves on a closed account but what is voided.
+        if t.flags & VOID_PENDING_TRANSFER != 0 {
+            Ok(())
+        } else {
+            self.check_open(pending.debit, pending.credit)
+        }
+    }
+
+    /// Releases what a pending transfer reserved, and posts that much of it, if any.
+    fn release(&mut self, slot: u32, posted: Option<u128>, chain: &mut Chain) -> Result<(), Broken> {
+        let pending = self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+        pending.end = Some(if posted.is_some() { Outcome::Posted } else { Outcome::Voided });
+        let &mut Pending { debit, credit, amount, flags, .. } = pending;
+        chain.log(Step::Ended { slot });
+        chain.ended.push(slot);
+        self.take(debit, Column::DebitsPending, amount, chain)?;
+        self.take(credit, Column::CreditsPending, amount, chain)?;
+        if let Some(posted) = posted {
+            self.add(debit, Column::DebitsPosted, posted, chain)?;
+            self.add(credit, Column::CreditsPosted, posted, chain)?;
+        } else {
+            self.open_again(debit, credit, flags, chain);
+        }
+        self.accounts.balanced(debit)
+    }
+
+    /// What a pending transfer has closed is open again.
+    fn open_again(&mut self, debit: u32, credit: u32, flags: u16, chain: &mut Chain) {
+        for (flag, account) in [(CLOSING_DEBIT, debit), (CLOSING_CREDIT, credit)] {
+            if flags & flag != 0 {
+                self.set_closed(account, false, chain);
+            }
+        }
+    }
+
+    /// The next time at which a pending transfer expires.
+    pub(crate) fn next_expiry(&self) -> Option<UnixNanos> {
+        self.pendings.next_deadline().map(|(deadline, _)| deadline)
+    }
+
+    /// The pending transfer whose time is over first ends; what it was.
+    pub(crate) fn expire_next(&mut self) -> Result<Option<protocol::events::TransferExpired>, Broken> {
+        let Some((_, slot)) = self.pendings.next_deadline() else { return Ok(None) };
+        let pending = self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+        pending.end = Some(Outcome::Expired);
+        let &mut Pending { id, debit, credit, amount, flags, .. } = pending;
+        let mut alone = Chain::default();
+        self.take(debit, Column::DebitsPending, amount, &mut alone)?;
+        self.take(credit, Column::CreditsPending, amount, &mut alone)?;
+        self.open_again(debit, credit, flags, &mut alone);
+        self.accounts.balanced(debit)?;
+        self.remove_ended(slot);
+        Ok(Some(protocol::events::TransferExpired {
+            transfer: id,
+            debit_account: self.accounts.at(debit).id,
+            credit_account: self.accounts.at(credit).id,
+            amount: Amount(amount),
+        }))
+    }
+
+    /// Removes a pending transfer that has ended; its id is remembered with how.
+    pub(super) fn remove_ended(&mut self, slot: u32) {
+        if let Some(Pending { recollection: Some(recollection), end: Some(end), .. }) = self.pendings.at(slot)
+        {
+            self.recent.settle(*recollection, *end);
+        }
+        self.pendings.remove(slot);
+    }
+
+    #[inline]
+    fn add(&mut self, account: u32, column: Column, amount: u128, chain: &mut Chain) -> Result<(), Broken> {
+        chain.log(Step::Added { account, column, amount });
+        self.accounts.add_to(account, column, amount)
+    }
+
+    #[inline]
+    fn take(&mut self, account: u32, column: Column, amount: u128, chain: &mut Chain) -> Result<(), Broken> {
+        chain.log(Step::Taken { account, column, amount });
+        self.accounts.take_from(account, column, amount)
+    }
+
+    fn set_closed(&mut self, account: u32, closed: bool, chain: &mut Chain) {
+        let before = self.accounts.at(account).has(account_flags::CLOSED);
+        chain.log(Step::Closed { account, before });
+        self.accounts.set_closed(account, closed);
+    }
+}
+
+/// The id is taken: by a retry, which gets the first answer, or by another transfer.
+#[cold]
+fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
+    let e = &before.row;
+    let differs = [
+        (t.flags != e.flags, LedgerRefusal::ExistsWithDifferentFlags),
+        (t.pending_id != e.pending_id, LedgerRefusal::ExistsWithDifferentPendingId),
+        (t.timeout_s != e.timeout_s, LedgerRefusal::ExistsWithDifferentTimeout),
+        (t.debit_account != e.debit_account, LedgerRefusal::ExistsWithDifferentDebitAccountId),
+        (t.credit_account != e.credit_account, LedgerRefusal::ExistsWithDifferentCreditAccountId),
+        (t.amount != e.amount, LedgerRefusal::ExistsWithDifferentAmount),
+        (t.user_data_128 != e.user_data_128, LedgerRefusal::ExistsWithDifferentUserData128),
+        (t.user_data_64 != e.user_data_64, LedgerRefusal::ExistsWithDifferentUserData64),
+        (t.user_data_32 != e.user_data_32, LedgerRefusal::ExistsWithDifferentUserData32),
+        (t.ledger != e.ledger, LedgerRefusal::ExistsWithDifferentLedger),
+        (t.code != e.code, LedgerRefusal::ExistsWithDifferentCode),
+        (t.value_date != e.value_date, LedgerRefusal::ValueDateOutOfRange),
+        (t.reason != e.reason, LedgerRefusal::ReasonReservedForCorrection),
+    ];
+    if let Some((_, refusal)) = differs.into_iter().find(|(differs, _)| *differs) {
+        return refusal.into();
+    }
+    match before.outcome {
+        Outcome::Refused(refusal) => RowStop::Refused(refusal, Some(before.seq)),
+        Outcome::Created | Outcome::Pending | Outcome::Posted | Outcome::Voided | Outcome::Expired => {
+            RowStop::Refused(LedgerRefusal::Exists, Some(before.seq))
+        }
+    }
+}
+
+/// What a row that moves or reserves money must look like.
+#[inline]
+fn check_shape(t: &TransferRow) -> Result<(), RowStop> {
+    ensure(t.flags & WHOLE_CHAIN == 0, LedgerRefusal::FlagsAreMutuallyExclusive)?;
+    check_dates(t)?;
+    ensure(t.debit_account.0 != 0, LedgerRefusal::DebitAccountIdMustNotBeZero)?;
+    ensure(t.debit_account.0 != u128::MAX, LedgerRefusal::DebitAccountIdMustNotBeIntMax)?;
+    ensure(t.credit_account.0 != 0, LedgerRefusal::CreditAccountIdMustNotBeZero)?;
+    ensure(t.credit_account.0 != u128::MAX, LedgerRefusal::CreditAccountIdMustNotBeIntMax)?;
+    ensure(t.debit_account != t.credit_account, LedgerRefusal::AccountsMustBeDifferent)?;
+    ensure(t.pending_id.0 == 0, LedgerRefusal::PendingIdMustBeZero)?;
+    if t.flags & PENDING == 0 {
+        ensure(t.timeout_s == 0, LedgerRefusal::TimeoutReservedForPendingTransfer)?;
+        let closes = t.flags & (CLOSING_DEBIT | CLOSING_CREDIT) != 0;
+        ensure(!closes, LedgerRefusal::ClosingTransferMustBePending)?;
+    }
+    ensure(t.ledger.0 != 0, LedgerRefusal::LedgerMustNotBeZero)?;
+    ensure(t.code != 0, LedgerRefusal::CodeMustNotBeZero)
+}
+
+/// What a row that posts or voids must look like.
+fn check_end_shape(t: &TransferRow) -> Result<(), RowStop> {
+    const OTHERS: u16 = PENDING | BALANCING_DEBIT | BALANCING_CREDIT | CLOSING_DEBIT | CLOSING_CREDIT;
+    let both = POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER;
+    let excludes = t.flags & both == both || t.flags & OTHERS != 0;
+    ensure(!excludes, LedgerRefusal::FlagsAreMutuallyExclusive)?;
+    check_dates(t)?;
+    ensure(t.pending_id.0 != 0, LedgerRefusal::PendingIdMustNotBeZero)?;
+    ensure(t.pending_id.0 != u128::MAX, LedgerRefusal::PendingIdMustNotBeIntMax)?;
+    ensure(t.pending_id != t.id, LedgerRefusal::PendingIdMustBeDifferent)?;
+    ensure(t.timeout_s == 0, LedgerRefusal::TimeoutReservedForPendingTransfer)?;
+    let all = if t.flags & VOID_PENDING_TRANSFER != 0 { 0 } else { u128::MAX };
+    let in_full = t.flags & WHOLE_CHAIN == 0 || t.amount.0 == all;
+    ensure(in_full, LedgerRefusal::WholeChainMustBeInFull)
+}
+
+fn check_dates(t: &TransferRow) -> Result<(), RowStop> {
+    ensure(t.value_date == 0, LedgerRefusal::ValueDateOutOfRange)?;
+    ensure(t.reason == 0, LedgerRefusal::ReasonReservedForCorrection)
+}
+
+/// What a post or a void says of the pending transfer is true; the amount that it ends.
+fn check_against(t: &TransferRow, known: &Known) -> Result<u128, RowStop> {
+    let agrees = |said: u128, is: u128| said == 0 || said == is;
+    ensure(
+        agrees(t.debit_account.0, known.debit_account.0),
+        LedgerRefusal::PendingTransferHasDifferentDebitAccountId,
+    )?;
+    ensure(
+        agrees(t.credit_account.0, known.credit_account.0),
+        LedgerRefusal::PendingTransferHasDifferentCreditAccountId,
+    )?;
+    ensure(
+        agrees(t.ledger.0.into(), known.ledger.0.into()),
+        LedgerRefusal::PendingTransferHasDifferentLedger,
+    )?;
+    ensure(agrees(t.code.into(), known.code.into()), LedgerRefusal::PendingTransferHasDifferentCode)?;
+    let voids = t.flags & VOID_PENDING_TRANSFER != 0;
+    let all = if voids { 0 } else { u128::MAX };
+    let amount = if t.amount.0 == all { known.amount } else { t.amount.0 };
+    ensure(amount <= known.amount, LedgerRefusal::ExceedsPendingTransferAmount)?;
+    ensure(!voids || amount == known.amount, LedgerRefusal::PendingTransferHasDifferentAmount)?;
+    Ok(amount)
+}
+
+/// What is moved: less than was said where it only balances an account.
+#[inline]
+fn balance(t: &TransferRow, debit: &Account, credit: &Account) -> u128 {
+    let mut amount = t.amount.0;
+    if t.flags & BALANCING_DEBIT != 0 {
+        let spent = debit.debits_posted.saturating_add(debit.debits_pending).saturating_add(debit.held);
+        amount = amount.min(debit.credits_posted.saturating_sub(spent));
+    }
+    if t.flags & BALANCING_CREDIT != 0 {
+        let spent = credit.credits_posted.saturating_add(credit.credits_pending);
+        amount = amount.min(credit.debits_posted.saturating_sub(spent));
+    }
+    amount
+}
+
+/// When a pending transfer expires.
+fn expiry(t: &TransferRow, time: UnixNanos) -> Result<Option<UnixNanos>, RowStop> {
+    if t.timeout_s == 0 {
+        return Ok(None);
+    }
+    let deadline = u64::from(t.timeout_s).saturating_mul(NANOS_PER_S).saturating_add(time.0);
+    ensure(deadline <= TIME_MAX, LedgerRefusal::OverflowsTimeout)?;
+    Ok(Some(UnixNanos(deadline)))
+}

@@ -1,0 +1,207 @@
+//! The ledger's tables, written and read.
+
+use std::collections::BTreeMap;
+
+use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, TRANSFER_IDS_MAX};
+use protocol::rows::TransferRow;
+use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
+
+use super::bytes::{Reader, SnapshotFault, Writer};
+use super::restore::field;
+use crate::engine::Engine;
+use crate::ledger::{Account, Executed, Outcome, Pending, Remembered};
+use crate::slab::NONE;
+
+/// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
+type Chains = BTreeMap<TransferId, (u32, TransferId, Option<Outcome>)>;
+
+impl Engine {
+    pub(super) fn write_accounts(&self, w: &mut Writer<'_>) {
+        let accounts = self.ledger.accounts.sorted();
+        w.count(accounts.len());
+        for account in accounts {
+            w.u128(account.id.0);
+            w.u64(account.owner.0);
+            w.u32(account.ledger.0);
+            w.u64(account.created.0);
+            w.u128(account.user_data_128);
+            w.u64(account.user_data_64);
+            w.u32(account.user_data_32);
+            w.u16(account.code);
+            w.u16(account.flags);
+            w.u16(account.sent_flags);
+            w.u8(account.class.code());
+            w.u128(account.debits_pending);
+            w.u128(account.debits_posted);
+            w.u128(account.credits_pending);
+            w.u128(account.credits_posted);
+            w.u128(account.held);
+        }
+    }
+
+    pub(super) fn write_transfers(&self, w: &mut Writer<'_>) {
+        let transfers = self.ledger.executed.sorted_by_key(|executed| executed.id);
+        w.count(transfers.len());
+        for executed in transfers {
+            w.command(&executed.command);
+        }
+        w.command(&Command::SetLedgerLimits(self.ledger.limits.clone()));
+        w.u64(self.ledger.recent.floor_ms());
+        w.count(self.ledger.recent.len());
+        for Remembered { row, amount, seq, outcome } in self.ledger.recent.iter() {
+            row.write(w.0);
+            w.u128(*amount);
+            w.u64(seq.0);
+            w.outcome(*outcome);
+        }
+    }
+
+    pub(super) fn write_pendings(&self, w: &mut Writer<'_>) {
+        let pendings = &self.ledger.pendings;
+        let sorted = pendings.sorted();
+        w.count(sorted.len());
+        for (_, pending) in sorted {
+            w.u128(pending.id.0);
+            w.u128(self.ledger.id(pending.debit).0);
+            w.u128(self.ledger.id(pending.credit).0);
+            w.u128(pending.amount);
+            w.flag(pending.expires_at.is_some());
+            if let Some(expires_at) = pending.expires_at {
+                w.u64(expires_at.0);
+            }
+            w.u32(pending.ledger.0);
+            w.u16(pending.code);
+            w.u16(pending.flags);
+            let chain = pendings.chain(pending);
+            let before = pendings.at(pending.before).map_or(pending.id, |before| before.id);
+            w.u128(chain.map_or(0, |_| before.0));
+            w.u8(chain.and_then(|chain| chain.end).map_or(0, |end| end.codes().0));
+        }
+    }
+
+    pub(super) fn read_accounts(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("accounts", ACCOUNTS_MAX, |r| {
+            let (id, owner, ledger) = (AccountId(r.u128()?), ClientId(r.u64()?), AssetId(r.u32()?));
+            let mut account = Account::new(id, owner, ledger, Seq(r.u64()?));
+            account.user_data_128 = r.u128()?;
+            account.user_data_64 = r.u64()?;
+            account.user_data_32 = r.u32()?;
+            account.code = r.u16()?;
+            account.flags = r.u16()?;
+            account.sent_flags = r.u16()?;
+            account.class = r.code("account's class", AccountClass::from_code)?;
+            account.debits_pending = r.u128()?;
+            account.debits_posted = r.u128()?;
+            account.credits_pending = r.u128()?;
+            account.credits_posted = r.u128()?;
+            account.held = r.u128()?;
+            self.ledger.accounts.add(account);
+            Ok(id)
+        })
+    }
+
+    pub(super) fn read_transfers(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("transfers", TRANSFER_IDS_MAX, |r| {
+            let command = r.command("transfers")?;
+            let id = if let Command::Deposit(deposit) = &command {
+                deposit.transfer
+            } else if let Command::Withdraw(withdraw) = &command {
+                withdraw.transfer
+            } else if let Command::Transfer(transfer) = &command {
+                transfer.transfer
+            } else {
+                return Err(SnapshotFault::Field("transfers"));
+            };
+            self.ledger.remember(Executed { id, command });
+            Ok(id)
+        })?;
+        let Command::SetLedgerLimits(limits) = r.command("limits")? else {
+            return Err(SnapshotFault::Field("limits"));
+        };
+        self.ledger.limits = limits;
+        field(self.ledger.recent.restore_floor_ms(r.u64()?), "floor")?;
+        let count = r.u32()?;
+        field(count <= LEDGER_TABLE_MAX, "remembered")?;
+        for _ in 0..count {
+            let row = TransferRow::from_bytes(&r.array()?).ok_or(SnapshotFault::Field("remembered"))?;
+            let (amount, seq, outcome) = (r.u128()?, Seq(r.u64()?), r.outcome("remembered")?);
+            field(self.ledger.recent.find(row.id).is_none(), "remembered")?;
+            self.ledger.recent.remember(Remembered { row, amount, seq, outcome });
+        }
+        Ok(())
+    }
+
+    pub(super) fn read_pendings(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        let mut chains = Chains::new();
+        let max = usize::try_from(LEDGER_TABLE_MAX).unwrap_or(usize::MAX);
+        r.list("pending transfers", max, |r| {
+            let id = TransferId(r.u128()?);
+            let account =
+                |id| self.ledger.row(AccountId(id)).ok_or(SnapshotFault::Field("pending transfer's account"));
+            let pending = Pending {
+                id,
+                debit: account(r.u128()?)?,
+                credit: account(r.u128()?)?,
+                amount: r.u128()?,
+                expires_at: if r.flag("expires_at")? { Some(UnixNanos(r.u64()?)) } else { None },
+                ledger: AssetId(r.u32()?),
+                code: r.u16()?,
+                flags: r.u16()?,
+                chain: NONE,
+                before: NONE,
+                behind: NONE,
+                recollection: self.ledger.recent.recollect(id),
+                end: None,
+            };
+            let before = TransferId(r.u128()?);
+            let end = match r.u8()? {
+                0 => None,
+                code => Some(Outcome::from_codes(code, 0).ok_or(SnapshotFault::Field("chain's end"))?),
+            };
+            let slot = self.ledger.pendings.add(pending);
+            if before.0 != 0 {
+                chains.insert(id, (slot, before, end));
+            }
+            Ok(id)
+        })?;
+        self.tie_chains(&chains)
+    }
+
+    /// Every chain begins with the one that has none before it, and goes on with the one that has that before it.
+    fn tie_chains(&mut self, chains: &Chains) -> Result<(), SnapshotFault> {
+        let behind: BTreeMap<TransferId, TransferId> = chains
+            .iter()
+            .filter(|(id, (_, before, _))| before != *id)
+            .map(|(&id, &(_, before, _))| (before, id))
+            .collect();
+        let mut tied = 0_usize;
+        for (&first, &(_, _, end)) in chains.iter().filter(|(id, (_, before, _))| before == *id) {
+            let ids = core::iter::successors(Some(first), |id| behind.get(id).copied());
+            let members: Vec<_> = ids.filter_map(|id| chains.get(&id)).collect();
+            field(members.iter().all(|(.., of)| *of == end), "chain's end")?;
+            let slots: Vec<u32> = members.into_iter().map(|&(slot, ..)| slot).collect();
+            for (&before, &slot) in slots.iter().zip(slots.iter().skip(1)) {
+                self.ledger.pendings.tie(before, slot);
+            }
+            slots.first().into_iter().for_each(|&first| self.ledger.pendings.restore_chain(first, end));
+            tied = tied.saturating_add(slots.len());
+        }
+        // What is in no chain with a first one is in none.
+        field(tied == chains.len(), "chains")
+    }
+}
+
+impl Writer<'_> {
+    fn outcome(&mut self, outcome: Outcome) {
+        let (code, refusal) = outcome.codes();
+        self.u8(code);
+        self.u8(refusal);
+    }
+}
+
+impl Reader<'_> {
+    fn outcome(&mut self, name: &'static str) -> Result<Outcome, SnapshotFault> {
+        let (code, refusal) = (self.u8()?, self.u8()?);
+        Outcome::from_codes(code, refusal).ok_or(SnapshotFault::Field(name))
+    }
+}
