@@ -607,7 +607,8 @@ impl<D: Disk> Journal<D> {
 
     fn begin_block(&mut self, frame_bytes: usize) -> Building {
         let bytes = BLOCK_HEADER_BYTES + frame_bytes;
-        let room = self.active.header.segment_bytes.min(self.options.segment_bytes) - segment::BLOCKS_AT;
+        // One that was made with other options may be too small: it is passed over.
+        let room = self.options.segment_bytes - segment::BLOCKS_AT;
         assert!(
             bytes <= BLOCK_BYTES_LARGE && (bytes + 2 * BLOCK_ALIGN) as u64 <= room,
             "a frame of {frame_bytes} bytes in segments of {}",

@@ -69,8 +69,8 @@ pub(super) struct Tail {
     /// The newest blocks, the last of `blocks`.
     cached: VecDeque<Arc<AlignedBuf>>,
     cached_bytes: usize,
-    /// A buffer to be used again.
-    free: Vec<AlignedBuf>,
+    /// Buffers to be used again.
+    free: VecDeque<AlignedBuf>,
 }
 
 /// Buffers kept for the next blocks: one gathers while another is written.
@@ -88,7 +88,7 @@ impl Tail {
             segments: VecDeque::new(),
             cached: VecDeque::new(),
             cached_bytes: 0,
-            free: Vec::new(),
+            free: VecDeque::new(),
         }
     }
 
@@ -127,16 +127,25 @@ impl Tail {
         while self.cached_bytes > bytes_max && self.cached.len() > 1 {
             let Some(oldest) = self.cached.pop_front() else { break };
             self.cached_bytes -= oldest.capacity();
-            if self.free.len() < FREE_BUFFERS_MAX {
-                // One that a reader still holds is left to it.
-                self.free.extend(Arc::try_unwrap(oldest));
+            // One that a reader still holds is left to it.
+            if let Ok(oldest) = Arc::try_unwrap(oldest) {
+                self.keep_buffer(oldest);
             }
         }
     }
 
+    fn keep_buffer(&mut self, buffer: AlignedBuf) {
+        if self.free.len() == FREE_BUFFERS_MAX {
+            self.free.pop_front();
+        }
+        self.free.push_back(buffer);
+    }
+
+    /// A buffer for so many bytes: a small block does not take the room of a large one.
     pub(super) fn take_buffer(&mut self, bytes: usize) -> AlignedBuf {
-        let fits = self.free.iter().position(|free| free.capacity() >= bytes);
-        fits.map_or_else(|| AlignedBuf::with_capacity(bytes), |at| self.free.swap_remove(at))
+        let fits = self.free.iter().position(|free| (bytes..=2 * bytes).contains(&free.capacity()));
+        let kept = fits.and_then(|at| self.free.remove(at));
+        kept.unwrap_or_else(|| AlignedBuf::with_capacity(bytes))
     }
 
     /// Bytes of the blocks from the one of entry `index` on; a segment's last one counts as the smallest.
