@@ -371,10 +371,11 @@ impl<D: Disk> Replica<D> {
             self.raft.advance_apply_to(index.0);
         }
         for entry in &committed {
-            self.hand_out(entry)?;
+            let frame = frame_of(entry)?;
+            self.hand_out(entry, frame.as_ref())?;
             // The engine may be halted or wait, or have begun again because of this very entry.
             if self.apply.index().next() == self.handed_out && self.outbox_takes() {
-                self.apply_entry(now, entry, events)?;
+                self.apply_entry(now, entry, frame.as_ref(), events)?;
             }
         }
         if !committed.is_empty() {
@@ -384,7 +385,7 @@ impl<D: Disk> Replica<D> {
     }
 
     /// What an entry means for this replica, wherever its engine is: membership, and what operators pass over.
-    fn hand_out(&mut self, entry: &Entry) -> Result<(), ReplicaFault> {
+    fn hand_out(&mut self, entry: &Entry, frame: Option<&Frame<'_>>) -> Result<(), ReplicaFault> {
         self.handed_out = Index(entry.index);
         if entry.get_entry_type() != EntryType::EntryNormal {
             self.paths.take(Path::MembersChanged);
@@ -393,10 +394,7 @@ impl<D: Disk> Replica<D> {
             let conf_state = self.raft.apply_conf_change(&change)?;
             self.raft.mut_store().change_membership(conf_state, &change);
         }
-        match frame_of(entry)? {
-            Some(frame) => self.consider_skip(&frame),
-            None => Ok(()),
-        }
+        frame.map_or(Ok(()), |frame| self.consider_skip(frame))
     }
 
     /// Raft has handed out what it had, and membership in it is in force: it counts as applied, wherever the engine is. A
@@ -426,12 +424,12 @@ impl<D: Disk> Replica<D> {
         &mut self,
         now: Now,
         entry: &Entry,
+        frame: Option<&Frame<'_>>,
         events: &mut Vec<Event>,
     ) -> Result<(), ReplicaFault> {
         let index = Index(entry.index);
-        let frame = frame_of(entry)?;
         let before = events.len();
-        self.apply.apply(index, frame.as_ref(), &mut self.outbox, events)?;
+        self.apply.apply(index, frame, &mut self.outbox, events)?;
         if self.apply.take_checkpoint() {
             self.reach_checkpoint(index, Term(entry.term));
         }
@@ -448,7 +446,7 @@ impl<D: Disk> Replica<D> {
 }
 
 /// The frame of an entry that is one: not of a term's empty entry, nor of a membership change.
-fn frame_of(entry: &Entry) -> Result<Option<Frame<'_>>, ReplicaFault> {
+pub(crate) fn frame_of(entry: &Entry) -> Result<Option<Frame<'_>>, ReplicaFault> {
     if entry.get_entry_type() != EntryType::EntryNormal || entry.data.is_empty() {
         return Ok(None);
     }

@@ -15,7 +15,7 @@ use raft::prelude::Entry;
 use crate::fault::HaltCause;
 use crate::log::frame_without_records;
 use crate::paths::Path;
-use crate::replica::{Now, Replica};
+use crate::replica::{Now, Replica, frame_of};
 use crate::snapshots::Base;
 use crate::{Halt, ReplicaFault};
 
@@ -141,7 +141,8 @@ impl<D: Disk> Replica<D> {
         let from = self.apply.index().next();
         let entries: Vec<Entry> = self.raft.store().entries_from(from, self.handed_out, CATCH_UP_BYTES)?;
         for entry in &entries {
-            self.apply_entry(now, entry, events)?;
+            let frame = frame_of(entry)?;
+            self.apply_entry(now, entry, frame.as_ref(), events)?;
         }
         self.tell_applied();
         Ok(true)
