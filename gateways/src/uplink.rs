@@ -11,9 +11,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::event::Event;
-use protocol::limits::{LINK_BYTES_MAX, LINK_RECORDS_MAX, RECORD_BYTES_MAX};
+use protocol::limits::{LINK_BYTES_MAX, LINK_RECORDS_MAX};
 use protocol::link::{self, Cursor, FromCluster, FromGateway, LinkFault};
-use protocol::record::{Record, RecordHeader};
+use protocol::record::{self, EncodedCommand, Record, RecordFault, RecordHeader};
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{Command, MonoNanos, NodeId, Term};
@@ -290,22 +290,44 @@ impl Uplink {
     }
 }
 
-impl Submit for Uplink {
-    fn submit(&mut self, header: &RecordHeader, _: MonoNanos, command: &Command) -> Result<(), Full> {
+impl Uplink {
+    /// Keeps a record of at most `record_bytes` behind those that wait, if there is room.
+    fn take(
+        &mut self,
+        record_bytes: usize,
+        is_reserved: bool,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), RecordFault>,
+    ) -> Result<(), Full> {
         // As at the sequencer, the last eighth is for what takes risk off the book or administers.
-        let (records_max, bytes_max) = if command.has_reserved_room() {
+        let (records_max, bytes_max) = if is_reserved {
             (LINK_RECORDS_MAX, LINK_BYTES_MAX)
         } else {
             (LINK_RECORDS_MAX / 8 * 7, LINK_BYTES_MAX / 8 * 7)
         };
-        if self.pending.len() >= records_max || self.pending_bytes + RECORD_BYTES_MAX > bytes_max {
+        if self.pending.len() >= records_max || self.pending_bytes + record_bytes > bytes_max {
             return Err(Full);
         }
         let mut record = Vec::new();
-        header.write(command, &mut record).map_err(|_| Full)?;
+        write(&mut record).map_err(|_| Full)?;
         self.pending_bytes += record.len();
         self.pending.push_back(Pending { number: self.next, record });
         self.next += 1;
         Ok(())
+    }
+}
+
+impl Submit for Uplink {
+    fn submit(&mut self, header: &RecordHeader, _: MonoNanos, command: &Command) -> Result<(), Full> {
+        let record_bytes = record::bytes_max(command.kind());
+        self.take(record_bytes, command.has_reserved_room(), |out| header.write(command, out))
+    }
+
+    fn submit_encoded(
+        &mut self,
+        header: &RecordHeader,
+        _: MonoNanos,
+        command: &EncodedCommand<'_>,
+    ) -> Result<(), Full> {
+        self.take(header.encoded_bytes(command), false, |out| header.write_encoded(command, out))
     }
 }

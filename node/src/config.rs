@@ -26,7 +26,8 @@ const FIX_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST),
 const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9882);
 const NODE_ID_DEFAULT: u64 = 1;
 const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
-const SEGMENT_BYTES_MIN: u64 = 1 << 20;
+/// Half of the last segment takes a large block when there is no other, and the second half what refuses more.
+const SEGMENT_BYTES_MIN: u64 = 4 << 20;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// A segment consists of whole blocks.
 const BLOCK_BYTES: u64 = protocol::limits::BLOCK_ALIGN as u64;

@@ -125,6 +125,7 @@ impl Operator {
 mod tests {
     use super::*;
     use protocol::commands::DefineActor;
+    use protocol::record::EncodedCommand;
     use protocol::submit::Full;
     use protocol::{ActorId, RejectReason, Seq, Text, UnixNanos, events};
 
@@ -140,6 +141,15 @@ mod tests {
             self.room = self.room.checked_sub(1).ok_or(Full)?;
             self.taken.push(header.request.0);
             Ok(())
+        }
+
+        fn submit_encoded(
+            &mut self,
+            _: &RecordHeader,
+            _: MonoNanos,
+            _: &EncodedCommand<'_>,
+        ) -> Result<(), Full> {
+            unreachable!("an operator's commands are no bytes yet")
         }
     }
 

@@ -29,7 +29,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use journal::Founders;
-use protocol::limits::PEER_MESSAGE_BYTES_MAX;
+use protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_ENTRIES_MAX, PEER_MESSAGE_BYTES_MAX};
 use protocol::{ClusterId, NodeId};
 use replicas::Lane;
 use tokio::runtime::{Handle, Runtime};
@@ -61,6 +61,8 @@ const GATEWAYS_WAITING_MAX: usize = 16;
 const FAREWELL: Duration = Duration::from_millis(200);
 
 const _: () = assert!(PEER_MESSAGE_BYTES_MAX + MESSAGE_OVERHEAD_BYTES <= QUEUE_BYTES_MAX);
+// What a leader has in flight waits for a peer whole, with what surrounds each entry.
+const _: () = assert!(IN_FLIGHT_BYTES_MAX + IN_FLIGHT_ENTRIES_MAX * 256 <= QUEUE_BYTES_MAX);
 
 /// How soon silence counts as loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@
 
 use crate::bytes::{Field, put};
 use crate::hash::{self, Hash, crc32c};
-use crate::limits::{BLOCK_BYTES_LARGE, FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES};
+use crate::limits::{FRAME_BYTES_LARGE, FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES};
 use crate::record::{self, Record, Unreadable};
 use crate::wire::codes;
 use crate::{Index, Seq, Term, UnixNanos};
@@ -176,7 +176,7 @@ impl<'a> Frame<'a> {
         }
         let length = bytes.u32_at(0);
         let len = usize::try_from(length).map_err(|_| FrameFault::Length(length))?;
-        if !(LEN_MIN..=BLOCK_BYTES_LARGE).contains(&len) || !len.is_multiple_of(8) {
+        if !(LEN_MIN..=FRAME_BYTES_LARGE).contains(&len) || !len.is_multiple_of(8) {
             return Err(FrameFault::Length(length));
         }
         let bytes = bytes.get(..len).ok_or_else(|| short(len))?;

@@ -4,10 +4,12 @@
 pub const BLOCK_BYTES_MAX: usize = 64 << 10;
 /// Unit of a durable write: a block is a multiple of this, on an offset that is a multiple of this.
 pub const BLOCK_ALIGN: usize = 4 << 10;
-/// Bytes of a block that catches up a replica, and of a frame that holds one large record.
+/// Bytes of a block that holds one large frame, and nothing beside it.
 pub const BLOCK_BYTES_LARGE: usize = 1 << 20;
 /// Bytes of a frame: what a block of [`BLOCK_BYTES_MAX`] leaves beside its header.
 pub const FRAME_BYTES_MAX: usize = BLOCK_BYTES_MAX - BLOCK_HEADER_BYTES;
+/// Bytes of a frame that holds one large record: what a block of [`BLOCK_BYTES_LARGE`] leaves beside its header.
+pub const FRAME_BYTES_LARGE: usize = BLOCK_BYTES_LARGE - BLOCK_HEADER_BYTES;
 /// Fixed size of a block's header.
 pub const BLOCK_HEADER_BYTES: usize = 112;
 /// Fixed size of a frame's header.
@@ -16,8 +18,10 @@ pub const FRAME_HEADER_BYTES: usize = 96;
 pub const FRAME_CHAIN_BYTES: usize = 32;
 /// Fixed size of a record's header.
 pub const RECORD_HEADER_BYTES: usize = 32;
-/// Bytes of one record, header and extensions included.
+/// Bytes of one record, header and extensions included, unless it is a client's batch.
 pub const RECORD_BYTES_MAX: usize = 4 << 10;
+/// Bytes of a record that is a client's batch ([`crate::record::bytes_max`]): what a large frame leaves.
+pub const RECORD_BYTES_LARGE: usize = FRAME_BYTES_LARGE - FRAME_HEADER_BYTES - FRAME_CHAIN_BYTES;
 /// Records in one frame.
 pub const BATCH_RECORDS_MAX: usize = 1_024;
 /// Fixed size of an event's header.
@@ -29,6 +33,8 @@ pub const INGRESS_RECORDS_MAX: usize = 16_384;
 pub const INGRESS_BYTES_MAX: usize = 8 << 20;
 /// Raft entries proposed and not yet applied.
 pub const IN_FLIGHT_ENTRIES_MAX: usize = 64;
+/// Bytes of them. Less than may wait for one peer, so that a peer that keeps up misses none.
+pub const IN_FLIGHT_BYTES_MAX: usize = 6 << 20;
 
 /// Bytes of a ClOrdID(11).
 pub const CL_ORD_ID_BYTES_MAX: usize = 64;
@@ -81,12 +87,12 @@ pub const SESSIONS_MAX: usize = 4_096;
 pub const SESSION_CLIENTS_MAX: usize = 256;
 /// Gateway processes: their ids are 1 to this.
 pub const GATEWAYS_MAX: u32 = 256;
-/// Bytes of one message between a gateway process and a node.
-pub const LINK_MESSAGE_BYTES_MAX: usize = 256 << 10;
+/// Bytes of one message between a gateway process and a node: a large record with what surrounds it.
+pub const LINK_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Commands of a gateway process that the cluster has not executed yet; further ones wait at their connections.
 pub const LINK_RECORDS_MAX: usize = 8_192;
 /// Bytes of them.
-pub const LINK_BYTES_MAX: usize = 4 << 20;
+pub const LINK_BYTES_MAX: usize = 8 << 20;
 /// Bytes of events that a node keeps for gateway processes that come back from another leader.
 pub const LINK_HISTORY_BYTES_MAX: usize = 64 << 20;
 /// Resting orders of one market.
@@ -115,8 +121,20 @@ const _: () = {
     // gateway may submit has to be split.
     assert!(RECORD_BYTES_MAX + FRAME_HEADER_BYTES + FRAME_CHAIN_BYTES + 8 <= FRAME_BYTES_MAX);
     assert!(BLOCK_BYTES_MAX.is_multiple_of(BLOCK_ALIGN) && BLOCK_BYTES_LARGE.is_multiple_of(BLOCK_ALIGN));
-    // A large block travels in one message.
+    // A large record fills the payload of a large frame, with nothing left for padding.
+    assert!(RECORD_BYTES_LARGE.is_multiple_of(8) && FRAME_BYTES_LARGE.is_multiple_of(8));
+    // A large block travels in one message, a large record in one of a gateway process: with the kind and its number.
     assert!(PEER_MESSAGE_BYTES_MAX >= 2 * BLOCK_BYTES_LARGE);
-    // The ring holds two batches: one gathers while the other is written.
+    assert!(LINK_MESSAGE_BYTES_MAX >= RECORD_BYTES_LARGE + 9);
+    // The ring holds two batches, small or large, beside the reserved eighth: one gathers while the other is written.
     assert!(INGRESS_RECORDS_MAX >= 2 * BATCH_RECORDS_MAX);
+    assert!(
+        INGRESS_BYTES_MAX / 8 * 7 >= 2 * RECORD_BYTES_LARGE
+            && LINK_BYTES_MAX / 8 * 7 >= 2 * RECORD_BYTES_LARGE
+    );
+    // What a leader has in flight allows a large entry behind a large one, and as many small ones as there may be.
+    assert!(
+        IN_FLIGHT_BYTES_MAX >= 2 * FRAME_BYTES_LARGE
+            && IN_FLIGHT_BYTES_MAX >= IN_FLIGHT_ENTRIES_MAX * FRAME_BYTES_MAX
+    );
 };

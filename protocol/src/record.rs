@@ -9,7 +9,7 @@
 //! the other without padding. The actor follows from the session; seq and time from the place in the frame.
 
 use crate::bytes::{Field, put};
-use crate::limits::{BATCH_RECORDS_MAX, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::limits::{BATCH_RECORDS_MAX, RECORD_BYTES_LARGE, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
 use crate::wire::{self, WireFault};
 use crate::{Command, GatewayId, Generation, RequestNumber, Seq, SessionId};
 
@@ -44,6 +44,35 @@ pub struct GatewayNumber {
     pub number: u64,
 }
 
+/// Kinds of commands that are a client's batch: rows of one size, as many as a frame of its own holds.
+const BATCH_KINDS: [u16; 2] = [68, 69];
+
+/// Bytes of a record of this kind, header and extensions included: [`RECORD_BYTES_LARGE`] if it is a client's batch,
+/// otherwise [`RECORD_BYTES_MAX`].
+#[must_use]
+pub const fn bytes_max(kind: u16) -> usize {
+    let [accounts, transfers] = BATCH_KINDS;
+    if kind == accounts || kind == transfers { RECORD_BYTES_LARGE } else { RECORD_BYTES_MAX }
+}
+
+/// A command whose body is bytes already: a batch whose rows are copied as they came from a socket.
+#[derive(Clone, Copy, Debug)]
+pub struct EncodedCommand<'a> {
+    /// Kind of the body ([`crate::wire::kinds`]).
+    pub kind: u16,
+    /// Version of the body's layout.
+    pub version: u16,
+    /// The body, in parts that are joined. They are what [`wire::encode`] would write, and nothing behind this verifies
+    /// it before an engine does, which halts.
+    pub body: &'a [&'a [u8]],
+}
+
+impl EncodedCommand<'_> {
+    fn body_bytes(&self) -> usize {
+        self.body.iter().fold(0, |bytes, part| bytes.saturating_add(part.len()))
+    }
+}
+
 const HAS_CORRELATION: u32 = 1;
 const HAS_CAUSATION: u32 = 2;
 const HAS_SIGNATURE: u32 = 4;
@@ -75,7 +104,7 @@ pub enum RecordFault {
         /// Bytes found.
         found: usize,
     },
-    /// Length below the header's or above [`RECORD_BYTES_MAX`].
+    /// Length below the header's or above that of its kind ([`bytes_max`]).
     Length(u32),
     /// Flags of a later format.
     Flags(u32),
@@ -87,10 +116,65 @@ impl RecordHeader {
     /// Appends the record of `command` to `out`.
     ///
     /// # Errors
-    /// [`RecordFault::Length`] if the record would be longer than [`RECORD_BYTES_MAX`]; `out` is then as before.
+    /// [`RecordFault::Length`] if the record would be longer than its kind may be; `out` is then as before.
     pub fn write(&self, command: &Command, out: &mut Vec<u8>) -> Result<(), RecordFault> {
+        self.write_around(command.kind(), command.version(), out, |out| wire::encode(command, out))
+    }
+
+    /// Appends the record of a command that is bytes already to `out`.
+    ///
+    /// # Errors
+    /// As [`Self::write`].
+    pub fn write_encoded(&self, command: &EncodedCommand<'_>, out: &mut Vec<u8>) -> Result<(), RecordFault> {
+        self.write_around(command.kind, command.version, out, |out| {
+            command.body.iter().for_each(|part| out.extend_from_slice(part));
+        })
+    }
+
+    /// Bytes of the record that [`Self::write_encoded`] writes.
+    #[must_use]
+    pub fn encoded_bytes(&self, command: &EncodedCommand<'_>) -> usize {
+        let extensions = [
+            (self.correlation.is_some(), 16_usize),
+            (self.causation.is_some(), 8),
+            (self.signature.is_some(), 64),
+            (self.gateway.is_some(), 12),
+        ];
+        let extensions = extensions.iter().filter(|(is_there, _)| *is_there).map(|(_, bytes)| *bytes);
+        RECORD_HEADER_BYTES.saturating_add(extensions.sum()).saturating_add(command.body_bytes())
+    }
+
+    fn write_around(
+        &self,
+        kind: u16,
+        version: u16,
+        out: &mut Vec<u8>,
+        write_body: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), RecordFault> {
         let start = out.len();
         out.resize(start.saturating_add(RECORD_HEADER_BYTES), 0);
+        let flags = self.write_extensions(out);
+        write_body(out);
+        let bytes = out.len().saturating_sub(start);
+        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
+        if bytes > bytes_max(kind) {
+            out.truncate(start);
+            return Err(RecordFault::Length(length));
+        }
+        let header = out.get_mut(start..).unwrap_or_default();
+        put(header, 0, &length.to_le_bytes());
+        put(header, 4, &kind.to_le_bytes());
+        put(header, 6, &version.to_le_bytes());
+        put(header, 8, &self.session.0.to_le_bytes());
+        put(header, 12, &self.generation.0.to_le_bytes());
+        put(header, 16, &self.request.0.to_le_bytes());
+        put(header, GATEWAY_DELAY_AT, &self.gateway_delay_us.to_le_bytes());
+        put(header, 28, &flags.to_le_bytes());
+        Ok(())
+    }
+
+    /// Appends the extensions; which there are.
+    fn write_extensions(&self, out: &mut Vec<u8>) -> u32 {
         let mut flags = 0;
         if let Some(correlation) = self.correlation {
             flags |= HAS_CORRELATION;
@@ -109,23 +193,7 @@ impl RecordHeader {
             out.extend_from_slice(&gateway.0.to_le_bytes());
             out.extend_from_slice(&number.to_le_bytes());
         }
-        wire::encode(command, out);
-        let bytes = out.len().saturating_sub(start);
-        let length = u32::try_from(bytes).unwrap_or(u32::MAX);
-        if bytes > RECORD_BYTES_MAX {
-            out.truncate(start);
-            return Err(RecordFault::Length(length));
-        }
-        let header = out.get_mut(start..).unwrap_or_default();
-        put(header, 0, &length.to_le_bytes());
-        put(header, 4, &command.kind().to_le_bytes());
-        put(header, 6, &command.version().to_le_bytes());
-        put(header, 8, &self.session.0.to_le_bytes());
-        put(header, 12, &self.generation.0.to_le_bytes());
-        put(header, 16, &self.request.0.to_le_bytes());
-        put(header, GATEWAY_DELAY_AT, &self.gateway_delay_us.to_le_bytes());
-        put(header, 28, &flags.to_le_bytes());
-        Ok(())
+        flags
     }
 }
 
@@ -146,7 +214,8 @@ impl<'a> Record<'a> {
         }
         let length = bytes.u32_at(0);
         let len = usize::try_from(length).map_err(|_| RecordFault::Length(length))?;
-        if !(RECORD_HEADER_BYTES..=RECORD_BYTES_MAX).contains(&len) {
+        let kind = bytes.u16_at(4);
+        if !(RECORD_HEADER_BYTES..=bytes_max(kind)).contains(&len) {
             return Err(RecordFault::Length(length));
         }
         let bytes = bytes.get(..len).ok_or_else(|| short(len))?;
@@ -176,7 +245,7 @@ impl<'a> Record<'a> {
             let number = u64::from_le_bytes(take(&mut rest)?);
             header.gateway = Some(GatewayNumber { gateway, number });
         }
-        Ok(Self { header, kind: bytes.u16_at(4), version: bytes.u16_at(6), body: rest, bytes })
+        Ok(Self { header, kind, version: bytes.u16_at(6), body: rest, bytes })
     }
 
     /// Decodes the body.

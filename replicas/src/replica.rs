@@ -7,7 +7,7 @@ use journal::{Disk, Mark, Progress, Space};
 use protocol::commands::{Genesis, Pulse, TermStart};
 use protocol::event::{Event, OutputNumber};
 use protocol::frame::Frame;
-use protocol::limits::IN_FLIGHT_ENTRIES_MAX;
+use protocol::limits::{IN_FLIGHT_BYTES_MAX, IN_FLIGHT_ENTRIES_MAX};
 use protocol::mutant::{Mutant, planted};
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
@@ -109,6 +109,7 @@ pub(crate) struct Persisting {
 /// When a batch of ours reached its stages.
 pub(crate) struct InFlight {
     index: Index,
+    frame_bytes: usize,
     sequenced: MonoNanos,
     durable: Option<MonoNanos>,
 }
@@ -320,8 +321,7 @@ impl<D: Disk> Replica<D> {
             self.paths.take(Path::ProposalsGathered);
         }
         let mut proposed = false;
-        while self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX
-            && (!self.raft.store().is_writing() || self.sequencer.has_full_batch())
+        while self.may_be_in_flight() && (!self.raft.store().is_writing() || self.sequencer.has_full_batch())
         {
             let place = Place {
                 index: Index(self.raft.raft.raft_log.last_index()).next(),
@@ -332,9 +332,10 @@ impl<D: Disk> Replica<D> {
             };
             let Some(batch) = self.sequencer.close_batch(now.mono, now.wall, &place) else { break };
             self.latencies.gateway_to_sequenced_ns.extend(batch.received.iter().map(|r| now.mono.since(*r)));
-            self.in_flight.push_back(InFlight { index: place.index, sequenced: now.mono, durable: None });
+            let (index, frame_bytes) = (place.index, batch.frame.len());
+            self.in_flight.push_back(InFlight { index, frame_bytes, sequenced: now.mono, durable: None });
             // A leader that is applied to its term, transfers to nobody and keeps its uncommitted bytes below the limit
-            // (64 entries of 64 KiB against 32 MiB) drops no proposal.
+            // (IN_FLIGHT_BYTES_MAX against 32 MiB) drops no proposal.
             self.raft.propose(Vec::new(), batch.frame)?;
             proposed = true;
             // On the last segment a batch has to be in the journal before the next one can know that there is room.
@@ -343,6 +344,13 @@ impl<D: Disk> Replica<D> {
             }
         }
         Ok(proposed)
+    }
+
+    /// Whether the next batch may be proposed beside those that are not applied yet.
+    fn may_be_in_flight(&self) -> bool {
+        let frame_bytes: usize = self.in_flight.iter().map(|batch| batch.frame_bytes).sum();
+        let next_bytes = self.sequencer.next_frame_bytes().unwrap_or(0);
+        self.in_flight.len() < IN_FLIGHT_ENTRIES_MAX && frame_bytes + next_bytes <= IN_FLIGHT_BYTES_MAX
     }
 
     pub(crate) fn handle_ready(&mut self, now: Now, events: &mut Vec<Event>) -> Result<(), ReplicaFault> {

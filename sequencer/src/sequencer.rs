@@ -8,7 +8,7 @@ use protocol::limits::{
     BATCH_RECORDS_MAX, FRAME_BYTES_MAX, FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES, INGRESS_BYTES_MAX,
     INGRESS_RECORDS_MAX, RECORD_BYTES_MAX,
 };
-use protocol::record::{RecordHeader, set_gateway_delay_us};
+use protocol::record::{self, EncodedCommand, RecordHeader, set_gateway_delay_us};
 use protocol::submit::{Full, Submit};
 use protocol::{Command, Field, Index, MonoNanos, Seq, Term, UnixNanos};
 
@@ -18,6 +18,9 @@ use crate::Stamper;
 ///
 /// Full means push-back, never loss: [`Submit::submit`] refuses and leaves no trace. The last eighth is kept for what
 /// takes risk off the book or administers ([`Command::has_reserved_room`]).
+///
+/// A record that fits shares a frame of [`FRAME_BYTES_MAX`] with others; a larger one, a client's batch, is alone in a frame
+/// of its size.
 #[derive(Debug)]
 pub struct Sequencer {
     /// Oldest first; only the last one still takes records. Each starts with room for a frame's header.
@@ -61,6 +64,24 @@ pub struct ClosedBatch {
     pub received: Vec<MonoNanos>,
 }
 
+impl Batch {
+    /// With room for a frame's header and so many bytes of records.
+    fn begin(record_bytes: usize) -> Self {
+        let mut buffer = Vec::with_capacity(frame::frame_bytes(record_bytes));
+        frame::begin(&mut buffer);
+        Self { buffer, received: Vec::new() }
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.buffer.len() - FRAME_HEADER_BYTES
+    }
+
+    fn has_room(&self, record_bytes: usize) -> bool {
+        self.received.len() < BATCH_RECORDS_MAX && self.payload_bytes() + record_bytes <= PAYLOAD_BYTES_MAX
+    }
+}
+
+/// Bytes of records in a frame that several share.
 const PAYLOAD_BYTES_MAX: usize = FRAME_BYTES_MAX - FRAME_HEADER_BYTES - FRAME_CHAIN_BYTES;
 
 impl Default for Sequencer {
@@ -92,10 +113,16 @@ impl Sequencer {
         self.records
     }
 
-    /// Whether a whole batch has gathered, so that it need not wait for the disk.
+    /// Whether a whole batch has gathered, so that it need not wait for the disk: nothing is added to the oldest any more.
     #[must_use]
     pub fn has_full_batch(&self) -> bool {
-        self.batches.len() > 1
+        self.batches.len() > 1 || self.next_frame_bytes().is_some_and(|bytes| bytes > FRAME_BYTES_MAX)
+    }
+
+    /// Bytes of the frame that [`Self::close_batch`] would give; `None` if nothing waits.
+    #[must_use]
+    pub fn next_frame_bytes(&self) -> Option<usize> {
+        self.batches.front().map(|batch| frame::frame_bytes(batch.payload_bytes()))
     }
 
     /// Seq of the next record, in a term of ours.
@@ -129,33 +156,60 @@ impl Sequencer {
     }
 }
 
-impl Submit for Sequencer {
-    fn submit(&mut self, header: &RecordHeader, received: MonoNanos, command: &Command) -> Result<(), Full> {
-        let (records_max, bytes_max) = if command.has_reserved_room() {
+impl Sequencer {
+    /// Puts a record of at most `record_bytes` behind those that wait, if there is room: nothing is left of it otherwise.
+    fn take(
+        &mut self,
+        record_bytes: usize,
+        is_reserved: bool,
+        received: MonoNanos,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), record::RecordFault>,
+    ) -> Result<(), Full> {
+        let (records_max, bytes_max) = if is_reserved {
             (INGRESS_RECORDS_MAX, INGRESS_BYTES_MAX)
         } else {
             (INGRESS_RECORDS_MAX / 8 * 7, INGRESS_BYTES_MAX / 8 * 7)
         };
-        if self.records >= records_max || self.bytes + RECORD_BYTES_MAX > bytes_max {
+        if self.records >= records_max || self.bytes + record_bytes > bytes_max {
             return Err(Full);
         }
-        let has_room = self.batches.back().is_some_and(|batch| {
-            batch.received.len() < BATCH_RECORDS_MAX
-                && batch.buffer.len() - FRAME_HEADER_BYTES + RECORD_BYTES_MAX <= PAYLOAD_BYTES_MAX
-        });
-        if !has_room {
-            let mut batch = Batch::default();
-            frame::begin(&mut batch.buffer);
-            self.batches.push_back(batch);
+        if !self.batches.back().is_some_and(|batch| batch.has_room(record_bytes)) {
+            self.batches.push_back(Batch::begin(record_bytes));
         }
         let Some(batch) = self.batches.back_mut() else { return Err(Full) };
         let before = batch.buffer.len();
         // Every command's fields are bounded, so that none exceeds a record (protocol's tests): refused as a last resort.
-        header.write(command, &mut batch.buffer).map_err(|_| Full)?;
+        write(&mut batch.buffer).map_err(|_| Full)?;
         batch.received.push(received);
         self.records += 1;
         self.bytes += batch.buffer.len() - before;
         Ok(())
+    }
+}
+
+impl Submit for Sequencer {
+    fn submit(&mut self, header: &RecordHeader, received: MonoNanos, command: &Command) -> Result<(), Full> {
+        let (kind, version) = (command.kind(), command.version());
+        if record::bytes_max(kind) > RECORD_BYTES_MAX {
+            // How long it is its bytes alone say.
+            let mut body = Vec::new();
+            command.encode(&mut body);
+            return self.submit_encoded(header, received, &EncodedCommand { kind, version, body: &[&body] });
+        }
+        self.take(RECORD_BYTES_MAX, command.has_reserved_room(), received, |out| header.write(command, out))
+    }
+
+    fn submit_encoded(
+        &mut self,
+        header: &RecordHeader,
+        received: MonoNanos,
+        command: &EncodedCommand<'_>,
+    ) -> Result<(), Full> {
+        let record_bytes = header.encoded_bytes(command);
+        if record_bytes > record::bytes_max(command.kind) {
+            return Err(Full);
+        }
+        self.take(record_bytes, false, received, |out| header.write_encoded(command, out))
     }
 }
 
@@ -174,6 +228,7 @@ mod tests {
     use super::*;
     use protocol::commands::{Pulse, Transfer};
     use protocol::frame::Frame;
+    use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE, RECORD_HEADER_BYTES};
     use protocol::{AccountId, Amount, RequestNumber, SessionId, TransferId};
 
     fn transfer(n: u64) -> Command {
@@ -217,6 +272,96 @@ mod tests {
         }
         assert_eq!(next, 5_010);
         assert_eq!((sequencer.waiting(), sequencer.bytes), (0, 0));
+    }
+
+    /// What stands in the frames, record by record, and how long each frame is.
+    fn close_all(sequencer: &mut Sequencer) -> Vec<(usize, Vec<Vec<u8>>)> {
+        let mut frames = Vec::new();
+        while let Some(bytes) = sequencer.next_frame_bytes() {
+            let batch = sequencer.close_batch(MonoNanos(0), UnixNanos(0), &PLACE).unwrap();
+            assert_eq!(batch.frame.len(), bytes);
+            let read = Frame::read(&batch.frame).unwrap();
+            let records = read.records().map(|(_, _, record)| record.unwrap().bytes.to_vec()).collect();
+            frames.push((batch.frame.len(), records));
+        }
+        assert!(sequencer.close_batch(MonoNanos(0), UnixNanos(0), &PLACE).is_none());
+        assert_eq!((sequencer.waiting(), sequencer.bytes), (0, 0));
+        frames
+    }
+
+    #[test]
+    fn a_large_record_is_alone_in_its_frame_and_order_is_kept() {
+        // 0: a small command; else a batch with a body of so many bytes.
+        let fits = PAYLOAD_BYTES_MAX - RECORD_HEADER_BYTES;
+        let longest = RECORD_BYTES_LARGE - RECORD_HEADER_BYTES;
+        let story =
+            [0, 0, 200, 0, longest, 0, 30_000, 20_000, 30_000, fits, 0, fits + 1, fits + 1, longest, 0];
+        let mut sequencer = Sequencer::new();
+        sequencer.begin_term(Seq(9), UnixNanos(77));
+        let mut expected = Vec::new();
+        for bytes in story {
+            if bytes == 0 {
+                sequencer.submit(&header(1), MonoNanos(0), &transfer(1)).unwrap();
+                let mut record = Vec::new();
+                header(1).write(&transfer(1), &mut record).unwrap();
+                expected.push(record);
+            } else {
+                let body = vec![0x3c; bytes];
+                let (rows, end) = body.split_at(bytes - 8);
+                let batch = EncodedCommand { kind: 69, version: 1, body: &[rows, end] };
+                sequencer.submit_encoded(&header(1), MonoNanos(0), &batch).unwrap();
+                let mut record = Vec::new();
+                header(1).write_encoded(&batch, &mut record).unwrap();
+                expected.push(record);
+            }
+        }
+        let frames = close_all(&mut sequencer);
+        for (bytes, records) in &frames {
+            let is_shared = records.len() > 1;
+            assert!(*bytes <= if is_shared { FRAME_BYTES_MAX } else { FRAME_BYTES_LARGE });
+        }
+        let counts: Vec<usize> = frames.iter().map(|(_, records)| records.len()).collect();
+        assert_eq!(counts, [4, 1, 3, 1, 1, 1, 1, 1, 1, 1]);
+        let records: Vec<_> = frames.into_iter().flat_map(|(_, records)| records).collect();
+        assert_eq!(records, expected);
+    }
+
+    #[test]
+    fn a_large_record_need_not_wait_for_the_disk() {
+        let mut sequencer = Sequencer::new();
+        sequencer.begin_term(Seq(9), UnixNanos(77));
+        sequencer.submit(&header(1), MonoNanos(0), &transfer(1)).unwrap();
+        assert!(!sequencer.has_full_batch());
+        let rows = vec![1; FRAME_BYTES_MAX];
+        let batch = EncodedCommand { kind: 69, version: 1, body: &[&rows] };
+        sequencer.submit_encoded(&header(2), MonoNanos(0), &batch).unwrap();
+        for _ in 0..2 {
+            assert!(sequencer.has_full_batch());
+            sequencer.close_batch(MonoNanos(0), UnixNanos(0), &PLACE).unwrap();
+        }
+        assert!(!sequencer.has_full_batch());
+    }
+
+    #[test]
+    fn several_large_batches_wait_and_leave_room_for_cancels() {
+        let mut sequencer = Sequencer::new();
+        let body = vec![1; RECORD_BYTES_LARGE - RECORD_HEADER_BYTES];
+        let batch = EncodedCommand { kind: 68, version: 1, body: &[&body] };
+        let mut taken = 0;
+        while sequencer.submit_encoded(&header(taken), MonoNanos(0), &batch).is_ok() {
+            taken += 1;
+        }
+        assert_eq!(taken, 7);
+        let bytes = sequencer.bytes;
+        assert!(bytes <= INGRESS_BYTES_MAX / 8 * 7);
+        let cancels =
+            (0..100).filter(|n| sequencer.submit(&header(*n), MonoNanos(0), &Pulse {}.into()).is_ok());
+        assert_eq!(cancels.count(), 100);
+        let longer = vec![1; RECORD_BYTES_LARGE];
+        let longer = EncodedCommand { kind: 68, version: 1, body: &[&longer] };
+        let mut empty = Sequencer::new();
+        assert_eq!(empty.submit_encoded(&header(1), MonoNanos(0), &longer), Err(Full));
+        assert_eq!((empty.waiting(), empty.next_frame_bytes()), (0, None), "a refusal leaves no trace");
     }
 
     #[test]

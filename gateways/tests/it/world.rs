@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use gateways::fix::{Acceptor, ConnectionId, Options};
-use protocol::record::RecordHeader;
+use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::submit::{Full, Submit};
 use protocol::{Command, MonoNanos, UnixNanos};
 
@@ -30,6 +30,16 @@ impl Submit for Queue {
         self.room = self.room.checked_sub(1).ok_or(Full)?;
         self.records.push((*header, command.clone()));
         Ok(())
+    }
+
+    fn submit_encoded(
+        &mut self,
+        header: &RecordHeader,
+        received: MonoNanos,
+        command: &EncodedCommand<'_>,
+    ) -> Result<(), Full> {
+        let command = protocol::wire::decode(command.kind, command.version, &command.body.concat());
+        self.submit(header, received, &command.unwrap())
     }
 }
 

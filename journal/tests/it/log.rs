@@ -6,6 +6,7 @@ use journal::{
 };
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
+use protocol::limits::RECORD_BYTES_LARGE;
 use protocol::{ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, UnixNanos};
 
 use crate::mem_disk::MemDisk;
@@ -101,6 +102,57 @@ fn what_was_durable_is_there_after_a_power_loss_across_many_segments() {
     expected.push(next);
     settle(&mut opened.journal);
     check_log(&mut opened.journal, &expected);
+}
+
+/// Bytes of an entry's payload that fills a large block.
+const LARGE: usize = RECORD_BYTES_LARGE;
+
+#[test]
+fn large_entries_go_through_memory_disk_and_many_segments_like_others() {
+    let disk = MemDisk::default();
+    let options = Options { segment_bytes: 4 << 20, ..options() };
+    let mut journal = Journal::create(disk.clone(), IDENTITY, options).unwrap();
+    let mut expected = Vec::new();
+    for index in 1..=40 {
+        let bytes = match index % 4 {
+            0 => 100,
+            1 => LARGE,
+            2 => 70_000 + index as usize * 1_000,
+            _ => 60_000,
+        };
+        let entry = entry(index, 1, bytes, index as u8);
+        journal.append(&entry);
+        // Before it is written, while it is, and behind that.
+        assert_eq!(journal.entry(Index(index)).unwrap().len(), entry.len());
+        expected.push(entry);
+        if index % 7 == 0 {
+            settle(&mut journal);
+        }
+    }
+    settle(&mut journal);
+    assert!(journal.stats().segments > 2);
+    check_log(&mut journal, &expected);
+    let mut opened = Journal::open(MemDisk::of(disk.after_power_loss()), options).unwrap();
+    check_log(&mut opened.journal, &expected);
+    assert_eq!(opened.journal.entries(Index(1), Index(41), 2 << 20).unwrap().len(), 4);
+    assert_eq!(opened.journal.entries(Index(1), Index(41), 1).unwrap().len(), 1, "at least one");
+}
+
+#[test]
+fn a_large_entry_goes_past_segments_that_were_made_too_small_for_it() {
+    let disk = MemDisk::default();
+    let mut journal = create(&disk);
+    journal.append(&entry(1, 1, 100, 1));
+    settle(&mut journal);
+    let options = Options { segment_bytes: 4 << 20, ..options() };
+    let mut opened = Journal::open(MemDisk::of(disk.after_power_loss()), options).unwrap();
+    for index in 2..=5 {
+        opened.journal.append(&entry(index, 1, LARGE, index as u8));
+        settle(&mut opened.journal);
+    }
+    let files = opened.journal.into_disk().after_power_loss();
+    let again = Journal::open(MemDisk::of(files), options).unwrap().journal;
+    assert_eq!(again.last_index(), Index(5));
 }
 
 /// Found by the auditor's tests: while the header of the last spare was being written, the next spare was asked for under

@@ -14,7 +14,7 @@ use journal::{
 };
 use protocol::Index;
 use protocol::hash::Hash;
-use protocol::limits::{BLOCK_ALIGN, BLOCK_HEADER_BYTES};
+use protocol::limits::{BLOCK_ALIGN, BLOCK_BYTES_LARGE, BLOCK_HEADER_BYTES, RECORD_BYTES_LARGE};
 
 use crate::files::header;
 use crate::log::{IDENTITY, entry, open, options, settle};
@@ -149,6 +149,61 @@ fn a_block_torn_at_any_byte_is_cut_or_kept_and_never_what_came_before_it() {
         // Cut inside the last sector, behind which nothing shows that something is missing; the padding may be whole.
         assert!(refused < SECTOR_BYTES as u32, "{refused} refused");
         assert!(kept >= 1);
+    }
+}
+
+/// Where large blocks come from: 1 MiB, the last bytes of the frame in its last sector.
+const LARGE: usize = RECORD_BYTES_LARGE;
+
+#[test]
+fn a_large_block_torn_at_any_sector_is_cut_or_kept_and_never_what_came_before_it() {
+    let history = History::of(&[100, LARGE, 700, LARGE], 4 << 20);
+    let last = history.writes.len() - 1;
+    let write = &history.writes[last];
+    assert_eq!(write.bytes.len(), BLOCK_BYTES_LARGE);
+    let durable = history.durable[last - 1].0;
+    let sectors = write.bytes.len() / SECTOR_BYTES;
+    let sector = |number: usize| &write.bytes[number * SECTOR_BYTES..][..SECTOR_BYTES];
+    let at = |number: usize| write.offset + (number * SECTOR_BYTES) as u64;
+    let mut files = history.files(last);
+    for written in 0..sectors {
+        let findings = history.judge(&files, durable);
+        assert_eq!(history.outcome(&findings, &written), Some(Index(3)), "{written} sectors");
+        store(files.get_mut(&write.file).unwrap(), at(written), sector(written));
+    }
+    assert_eq!(history.outcome(&history.judge(&files, durable), &"whole"), Some(Index(4)));
+    // Any other order of its sectors: one of them has not arrived, then many.
+    let untouched = history.files(last);
+    let before = &untouched[&write.file];
+    let mut random = Random(4);
+    for _ in 0..300 {
+        let missing = random.index(sectors);
+        let mut torn = files.clone();
+        let file = torn.get_mut(&write.file).unwrap();
+        store(file, at(missing), &before[at(missing) as usize..][..SECTOR_BYTES]);
+        for number in (0..sectors).filter(|_| random.below(3) == 0) {
+            store(file, at(number), &before[at(number) as usize..][..SECTOR_BYTES]);
+        }
+        let findings = history.judge(&torn, durable);
+        assert_eq!(history.outcome(&findings, &missing), Some(Index(3)), "{:?}", findings.row);
+    }
+}
+
+#[test]
+fn a_flipped_bit_in_any_sector_of_a_durable_large_block_is_found() {
+    let history = History::of(&[100, LARGE, 700], 4 << 20);
+    let large = history.writes.iter().find(|write| write.bytes.len() == BLOCK_BYTES_LARGE).unwrap();
+    let mut files = history.files(history.writes.len());
+    let durable = history.durable.last().unwrap().0;
+    let mut random = Random(5);
+    for sector in 0..BLOCK_BYTES_LARGE / SECTOR_BYTES {
+        let at = large.offset as usize + sector * SECTOR_BYTES + random.index(SECTOR_BYTES);
+        let bit = 1 << random.below(8);
+        files.get_mut(&large.file).unwrap()[at] ^= bit;
+        let findings = history.judge(&files, durable);
+        assert!(matches!(findings.verdict, Verdict::Repair(_)), "byte {at}: {:?}", findings.verdict);
+        assert_eq!(findings.log.last_index, Index(1));
+        files.get_mut(&large.file).unwrap()[at] ^= bit;
     }
 }
 

@@ -15,9 +15,11 @@ use super::slot::{self, Parcel};
 /// Messages in each of the two queues.
 const QUEUE_MESSAGES_MAX: usize = 64;
 /// Bytes that have come and were not taken.
-const ARRIVED_BYTES_MAX: usize = 1 << 20;
+const ARRIVED_BYTES_MAX: usize = 4 << 20;
 /// Messages are gathered up to here for one write.
 const GATHER_BYTES: usize = 64 << 10;
+
+const _: () = assert!(ARRIVED_BYTES_MAX >= 2 * LINK_MESSAGE_BYTES_MAX);
 
 /// For the last word to be taken, behind everything that was sent before it.
 const LAST_WORD: Duration = Duration::from_secs(1);

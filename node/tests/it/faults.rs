@@ -98,15 +98,13 @@ fn a_snapshot_that_cannot_be_written_is_told_of_and_tried_again() {
 fn recover_says_what_a_start_says() {
     let folder = Folder::new("recover-says");
     let data = folder.data();
-    let small = folder.config(SNAPSHOTS);
-    let text =
-        fs::read_to_string(&small).unwrap().replace("segment_bytes = 4194304", "segment_bytes = 1048576");
-    let config = folder.write("small.toml", &text);
+    let config = folder.config(SNAPSHOTS);
     let node = Node::start(&data, &config);
     let mut client = Client::new("CLIENT1");
     client.log_on(&node, LogonStyle::Reset);
     let mut orders = 0;
-    for _ in 0..3 {
+    // Until the first segment is needed no more.
+    for _ in 0..6 {
         let before = status(&data, &[])["disk"]["snapshot_index"].clone();
         trade_until(&mut client, &mut orders, &data, |disk| disk["snapshot_index"] != before);
     }

@@ -4,8 +4,11 @@ use protocol::commands::{DefineSession, Pulse};
 use protocol::event::{EffectHash, Event, EventFault};
 use protocol::frame::{Frame, FrameFault};
 use protocol::hash::{Hash, blake3, crc32c};
-use protocol::limits::{BLOCK_BYTES_LARGE, RECORD_BYTES_MAX};
-use protocol::record::{Record, RecordFault, RecordHeader, records, set_gateway_delay_us};
+use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE, RECORD_BYTES_MAX};
+use protocol::record::{
+    EncodedCommand, GatewayNumber, Record, RecordFault, RecordHeader, bytes_max, records,
+    set_gateway_delay_us,
+};
 use protocol::wire::WireFault;
 use protocol::*;
 
@@ -55,6 +58,72 @@ fn a_record_that_is_too_long_leaves_nothing_behind() {
     );
 }
 
+/// Kinds of batches.
+const BATCHES: [u16; 2] = [68, 69];
+
+#[test]
+fn only_a_clients_batch_may_be_long() {
+    let plain = bytes_of("record-plain-v1");
+    for kind in 0..=u16::MAX {
+        let longest = if BATCHES.contains(&kind) { RECORD_BYTES_LARGE } else { RECORD_BYTES_MAX };
+        assert_eq!(bytes_max(kind), longest);
+        let length = |length: usize| {
+            let of_kind = with(&plain, 4, &kind.to_le_bytes());
+            Record::read(&with(&of_kind, 0, &u32::try_from(length).unwrap().to_le_bytes())).unwrap_err()
+        };
+        assert_eq!(length(longest), RecordFault::Short { needed: longest, found: 32 }, "kind {kind}");
+        assert!(matches!(length(longest + 1), RecordFault::Length(_)), "kind {kind}");
+    }
+}
+
+#[test]
+fn the_longest_batch_is_written_from_its_parts_and_one_byte_more_leaves_nothing() {
+    let gateway = GatewayNumber { gateway: GatewayId(3), number: 4 };
+    let bare = RecordHeader { session: SessionId(17), request: RequestNumber(9), ..RecordHeader::default() };
+    let full = RecordHeader {
+        correlation: Some(1),
+        causation: Some(Seq(2)),
+        signature: Some([5; 64]),
+        gateway: Some(gateway),
+        ..bare
+    };
+    for (header, extensions) in
+        [(bare, 0), (RecordHeader { gateway: Some(gateway), ..bare }, 12), (full, 100)]
+    {
+        let rows = vec![0x5a; RECORD_BYTES_LARGE - 32 - extensions - 8];
+        let parts: [&[u8]; 2] = [&rows, &[7; 8]];
+        let batch = EncodedCommand { kind: 69, version: 1, body: &parts };
+        assert_eq!(header.encoded_bytes(&batch), RECORD_BYTES_LARGE);
+        let mut out = vec![1; 3];
+        header.write_encoded(&batch, &mut out).unwrap();
+        assert_eq!(out.len(), 3 + RECORD_BYTES_LARGE);
+        let read = Record::read(&out[3..]).unwrap();
+        assert_eq!((read.header, read.kind, read.version), (header, 69, 1));
+        assert_eq!(read.body, parts.concat());
+        let longer = EncodedCommand { body: &[&rows, &[7; 9]], ..batch };
+        assert!(matches!(header.write_encoded(&longer, &mut out), Err(RecordFault::Length(_))));
+        let other_kind = EncodedCommand { kind: 67, ..batch };
+        assert!(matches!(header.write_encoded(&other_kind, &mut out), Err(RecordFault::Length(_))));
+        assert_eq!(out.len(), 3 + RECORD_BYTES_LARGE, "a refusal leaves nothing");
+    }
+}
+
+#[test]
+fn a_command_is_the_same_record_typed_and_as_bytes() {
+    let header = RecordHeader { causation: Some(Seq(8)), ..RecordHeader::default() };
+    for command in crate::examples::commands() {
+        let (mut typed, mut body, mut encoded) = (Vec::new(), Vec::new(), Vec::new());
+        header.write(&command, &mut typed).unwrap();
+        command.encode(&mut body);
+        let (kind, version) = (command.kind(), command.version());
+        let parts = body.split_at(body.len() / 2);
+        let bytes = EncodedCommand { kind, version, body: &[parts.0, parts.1] };
+        header.write_encoded(&bytes, &mut encoded).unwrap();
+        assert_eq!(encoded, typed);
+        assert_eq!(header.encoded_bytes(&bytes), typed.len());
+    }
+}
+
 #[test]
 fn records_end_after_their_count_and_at_the_first_fault() {
     let header = RecordHeader { request: RequestNumber(9), ..RecordHeader::default() };
@@ -78,7 +147,7 @@ fn a_frame_is_refused_by_its_first_fault() {
         with(&changed, 92, &crc32c(&changed[..92]).to_le_bytes())
     };
     assert_eq!(fault(&frame[..127]), FrameFault::Short { needed: 128, found: 127 });
-    for length in [0, 120, 129, u32::try_from(BLOCK_BYTES_LARGE).unwrap() + 8, u32::MAX] {
+    for length in [0, 120, 129, u32::try_from(FRAME_BYTES_LARGE).unwrap() + 8, u32::MAX] {
         assert_eq!(fault(&checked(0, &length.to_le_bytes())), FrameFault::Length(length));
     }
     assert_eq!(fault(&checked(0, &[136, 0, 0, 0])), FrameFault::Short { needed: 136, found: 128 });

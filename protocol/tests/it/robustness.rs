@@ -2,8 +2,10 @@
 
 use protocol::Command;
 use protocol::event::Event;
-use protocol::frame::{self, Frame};
-use protocol::record::{Record, records};
+use protocol::frame::{self, Frame, FrameFault, FrameHeader};
+use protocol::hash::Hash;
+use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE};
+use protocol::record::{EncodedCommand, Record, RecordHeader, records};
 use protocol::wire::{decode, decode_event};
 
 use crate::golden;
@@ -117,7 +119,7 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
         frame::begin(&mut bytes);
         bytes.extend_from_slice(&payload);
         let count = u32::try_from(random.below(4)).unwrap();
-        frame::finish(&mut bytes, &frame::FrameHeader { count, ..header });
+        frame::finish(&mut bytes, &FrameHeader { count, ..header });
         let frame = Frame::read(&bytes).unwrap();
         for (_, _, record) in frame.records() {
             if let Ok(Ok(command)) = record.map(|record| record.command()) {
@@ -127,6 +129,39 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
         }
     });
     assert!(!all || decoded > 1_000, "{decoded}: too little survived the damage to test anything");
+}
+
+/// A frame of the largest size around one record, a batch.
+fn large_frame() -> Vec<u8> {
+    let rows: Vec<u8> = (0..RECORD_BYTES_LARGE - 40).map(|at| (at % 251).to_le_bytes()[0]).collect();
+    let batch = EncodedCommand { kind: 69, version: 1, body: &[&rows, &[9; 8]] };
+    let mut frame = Vec::new();
+    frame::begin(&mut frame);
+    RecordHeader::default().write_encoded(&batch, &mut frame).unwrap();
+    let golden = golden::bytes_of("frame-Entry-v1");
+    let header = FrameHeader { count: 1, ..Frame::read(&golden).unwrap().header };
+    frame::finish(&mut frame, &header);
+    assert_eq!(frame.len(), FRAME_BYTES_LARGE);
+    frame
+}
+
+#[test]
+fn a_flipped_bit_in_any_sector_of_a_large_frame_is_found() {
+    let mut frame = large_frame();
+    let read = Frame::read(&frame).unwrap();
+    let chain = read.chain_after(Hash::ZERO);
+    let records: Vec<_> = read.records().map(|(_, _, record)| record.unwrap().bytes.len()).collect();
+    assert_eq!(records, [RECORD_BYTES_LARGE]);
+    for sector in 0..FRAME_BYTES_LARGE.div_ceil(512) {
+        let at = (sector * 512 + sector * 7 % 512).min(FRAME_BYTES_LARGE - 33);
+        let bit = 1 << (sector % 8);
+        frame[at] ^= bit;
+        assert!(Frame::read(&frame).is_err(), "byte {at}");
+        frame[at] ^= bit;
+        let short = Frame::read(&frame[..at]).unwrap_err();
+        assert!(matches!(short, FrameFault::Short { .. }), "cut at {at}: {short:?}");
+    }
+    assert_eq!(Frame::read(&frame).unwrap().chain_after(Hash::ZERO), chain);
 }
 
 #[test]
@@ -140,7 +175,7 @@ fn a_single_flipped_bit_is_found() {
                 assert!(Event::read(&damaged).is_err(), "{name} bit {at}");
             } else if name.starts_with("frame-") {
                 // The chain stands outside both checksums: it is the next frame's input, and is compared itself.
-                let first = protocol::hash::Hash::ZERO;
+                let first = Hash::ZERO;
                 let broken_link = |frame: &Frame<'_>| match frame.header.kind.is_entry() {
                     true => frame.chain != frame.chain_after(first),
                     false => frame.chain != first,
