@@ -18,8 +18,8 @@ use protocol::commands::Transfer;
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::limits::{
-    BATCH_RECORDS_MAX, BLOCK_ALIGN, BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, FRAME_BYTES_MAX, FRAME_CHAIN_BYTES,
-    FRAME_HEADER_BYTES, RECORD_HEADER_BYTES,
+    BATCH_RECORDS_MAX, BLOCK_ALIGN, BLOCK_BYTES_LARGE, BLOCK_BYTES_MAX, BLOCK_HEADER_BYTES, FRAME_BYTES_MAX,
+    FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES,
 };
 use protocol::record::RecordHeader;
 use protocol::{AccountId, Amount, ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, TransferId, UnixNanos};
@@ -29,8 +29,12 @@ use crate::fault::Fault;
 use crate::floor;
 use crate::quantile::quantile;
 
-/// Writes of one slice.
+mod batches;
+
+/// Writes of one slice, at most …
 const SLICE_WRITES: usize = 200;
+/// … and their bytes: half a segment.
+const SLICE_BYTES: usize = 32 << 20;
 /// Bytes of the bare writes' file: a segment's.
 const BARE_BYTES: u64 = 64 << 20;
 /// How long to sleep for a write at most before looking again.
@@ -45,7 +49,7 @@ pub(crate) struct Args {
     /// Seconds for each writer.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
-    /// Bytes of a block, a multiple of 4,096 up to 65,536.
+    /// Bytes of a block, a multiple of 4,096 up to 1,048,576. Above 65,536 full batches of transfers are measured as well.
     #[arg(long, default_value_t = BLOCK_ALIGN)]
     size: usize,
     /// Stops before more than this is written by the journal and by bare writes together.
@@ -66,9 +70,9 @@ enum Which {
 
 /// Runs the measurement and prints its figures.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
-    let sizes = BLOCK_ALIGN..=BLOCK_BYTES_MAX;
+    let sizes = BLOCK_ALIGN..=BLOCK_BYTES_LARGE;
     if !sizes.contains(&args.size) || !args.size.is_multiple_of(BLOCK_ALIGN) {
-        return Err(Fault::Arguments("--size is a multiple of 4096 up to 65536"));
+        return Err(Fault::Arguments("--size is a multiple of 4096 up to 1048576"));
     }
     let folder = Folder::new(&args.dir)?;
     // The default writer last: its figures are the last line.
@@ -82,7 +86,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let mut lines = Vec::new();
     for kind in kinds {
         let mut bench = Bench::open(&folder.0, *kind)?;
-        let commits = group_commit(&mut bench, bytes_max / 4)?;
+        let commits = if args.size > BLOCK_BYTES_MAX {
+            batches::run(&mut bench, bytes_max / 4)?
+        } else {
+            group_commit(&mut bench, bytes_max / 4)?
+        };
         let figures = in_turn(&mut bench, &folder.0, args, bytes_max - bytes_max / 4)?;
         println!("{kind}: {commits}");
         println!("{kind}: {}", figures.percentiles());
@@ -146,7 +154,8 @@ fn in_turn(bench: &mut Bench, folder: &Path, args: &Args, bytes_max: u64) -> Res
     let limit = Duration::from_secs(u64::from(args.seconds));
     let mut left = bytes_max / (2 * args.size as u64);
     while watch.elapsed() < limit && left > 0 {
-        let writes = SLICE_WRITES.min(usize::try_from(left).unwrap_or(SLICE_WRITES));
+        let slice = SLICE_WRITES.min(SLICE_BYTES / args.size);
+        let writes = slice.min(usize::try_from(left).unwrap_or(slice));
         left -= writes as u64;
         for _ in 0..writes {
             let frame = bench.frame(vec![0x5c; payload], 0);

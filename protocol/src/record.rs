@@ -9,7 +9,11 @@
 //! the other without padding. The actor follows from the session; seq and time from the place in the frame.
 
 use crate::bytes::{Field, put};
-use crate::limits::{BATCH_RECORDS_MAX, RECORD_BYTES_LARGE, RECORD_BYTES_MAX, RECORD_HEADER_BYTES};
+use crate::limits::{
+    BATCH_RECORDS_MAX, LEDGER_ROWS_MAX, RECORD_BYTES_LARGE, RECORD_BYTES_MAX, RECORD_HEADER_BYTES,
+};
+use crate::wire::commands::{CreateAccounts, CreateTransfers};
+use crate::wire::rows::{ROWS_END_BYTES, TRANSFER_ROW_BYTES};
 use crate::wire::{self, WireFault};
 use crate::{Command, GatewayId, Generation, RequestNumber, Seq, SessionId};
 
@@ -44,15 +48,14 @@ pub struct GatewayNumber {
     pub number: u64,
 }
 
-/// Kinds of commands that are a client's batch: rows of one size, as many as a frame of its own holds.
-const BATCH_KINDS: [u16; 2] = [68, 69];
-
 /// Bytes of a record of this kind, header and extensions included: [`RECORD_BYTES_LARGE`] if it is a client's batch,
 /// otherwise [`RECORD_BYTES_MAX`].
 #[must_use]
 pub const fn bytes_max(kind: u16) -> usize {
-    let [accounts, transfers] = BATCH_KINDS;
-    if kind == accounts || kind == transfers { RECORD_BYTES_LARGE } else { RECORD_BYTES_MAX }
+    match kind {
+        CreateAccounts::KIND | CreateTransfers::KIND => RECORD_BYTES_LARGE,
+        _ => RECORD_BYTES_MAX,
+    }
 }
 
 /// A command whose body is bytes already: a batch whose rows are copied as they came from a socket.
@@ -78,6 +81,23 @@ const HAS_CAUSATION: u32 = 2;
 const HAS_SIGNATURE: u32 = 4;
 const HAS_GATEWAY: u32 = 8;
 const GATEWAY_DELAY_AT: usize = 24;
+
+const CORRELATION_BYTES: usize = 16;
+const CAUSATION_BYTES: usize = 8;
+const SIGNATURE_BYTES: usize = 64;
+const GATEWAY_BYTES: usize = 12;
+
+// As many transfers as a batch may have fit a record with every extension.
+const _: () = assert!(
+    RECORD_HEADER_BYTES
+        + CORRELATION_BYTES
+        + CAUSATION_BYTES
+        + SIGNATURE_BYTES
+        + GATEWAY_BYTES
+        + LEDGER_ROWS_MAX * TRANSFER_ROW_BYTES
+        + ROWS_END_BYTES
+        <= RECORD_BYTES_LARGE
+);
 
 /// One record, read in place.
 #[derive(Clone, Copy, Debug)]
@@ -135,10 +155,10 @@ impl RecordHeader {
     #[must_use]
     pub fn encoded_bytes(&self, command: &EncodedCommand<'_>) -> usize {
         let extensions = [
-            (self.correlation.is_some(), 16_usize),
-            (self.causation.is_some(), 8),
-            (self.signature.is_some(), 64),
-            (self.gateway.is_some(), 12),
+            (self.correlation.is_some(), CORRELATION_BYTES),
+            (self.causation.is_some(), CAUSATION_BYTES),
+            (self.signature.is_some(), SIGNATURE_BYTES),
+            (self.gateway.is_some(), GATEWAY_BYTES),
         ];
         let extensions = extensions.iter().filter(|(is_there, _)| *is_there).map(|(_, bytes)| *bytes);
         RECORD_HEADER_BYTES.saturating_add(extensions.sum()).saturating_add(command.body_bytes())

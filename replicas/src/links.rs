@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use journal::Disk;
 use protocol::commands::{GatewayDown, GatewayStart};
 use protocol::event::Event;
-use protocol::limits::RECORD_BYTES_MAX;
+use protocol::limits::{LEDGER_ROWS_MAX, RECORD_BYTES_MAX};
 use protocol::link::{Cursor, FromCluster, FromGateway, LinkFault};
 use protocol::record::{self, EncodedCommand, GatewayNumber, Record, RecordHeader};
 use protocol::submit::{Full, Submit};
@@ -398,6 +398,11 @@ impl Link {
             && GatewayId::of_connection(logon.connection) != self.gateway
         {
             return Err(LinkFault::Field("connection"));
+        }
+        if let Command::CreateAccounts(batch) = &command
+            && batch.accounts.len() > LEDGER_ROWS_MAX
+        {
+            return Err(LinkFault::Field("accounts"));
         }
         let content = if record::bytes_max(record.kind) > RECORD_BYTES_MAX {
             Content::Batch(record.bytes.to_vec())

@@ -226,7 +226,7 @@ fn stamp_delays(mut records: &mut [u8], received: &[MonoNanos], now: MonoNanos) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::commands::{Pulse, Transfer};
+    use protocol::commands::{CreateAccounts, CreateTransfers, Pulse, Transfer};
     use protocol::frame::Frame;
     use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE, RECORD_HEADER_BYTES};
     use protocol::{AccountId, Amount, RequestNumber, SessionId, TransferId};
@@ -308,7 +308,7 @@ mod tests {
             } else {
                 let body = vec![0x3c; bytes];
                 let (rows, end) = body.split_at(bytes - 8);
-                let batch = EncodedCommand { kind: 69, version: 1, body: &[rows, end] };
+                let batch = EncodedCommand { kind: CreateTransfers::KIND, version: 1, body: &[rows, end] };
                 sequencer.submit_encoded(&header(1), MonoNanos(0), &batch).unwrap();
                 let mut record = Vec::new();
                 header(1).write_encoded(&batch, &mut record).unwrap();
@@ -333,7 +333,7 @@ mod tests {
         sequencer.submit(&header(1), MonoNanos(0), &transfer(1)).unwrap();
         assert!(!sequencer.has_full_batch());
         let rows = vec![1; FRAME_BYTES_MAX];
-        let batch = EncodedCommand { kind: 69, version: 1, body: &[&rows] };
+        let batch = EncodedCommand { kind: CreateTransfers::KIND, version: 1, body: &[&rows] };
         sequencer.submit_encoded(&header(2), MonoNanos(0), &batch).unwrap();
         for _ in 0..2 {
             assert!(sequencer.has_full_batch());
@@ -346,7 +346,7 @@ mod tests {
     fn several_large_batches_wait_and_leave_room_for_cancels() {
         let mut sequencer = Sequencer::new();
         let body = vec![1; RECORD_BYTES_LARGE - RECORD_HEADER_BYTES];
-        let batch = EncodedCommand { kind: 68, version: 1, body: &[&body] };
+        let batch = EncodedCommand { kind: CreateAccounts::KIND, version: 1, body: &[&body] };
         let mut taken = 0;
         while sequencer.submit_encoded(&header(taken), MonoNanos(0), &batch).is_ok() {
             taken += 1;
@@ -358,7 +358,7 @@ mod tests {
             (0..100).filter(|n| sequencer.submit(&header(*n), MonoNanos(0), &Pulse {}.into()).is_ok());
         assert_eq!(cancels.count(), 100);
         let longer = vec![1; RECORD_BYTES_LARGE];
-        let longer = EncodedCommand { kind: 68, version: 1, body: &[&longer] };
+        let longer = EncodedCommand { kind: CreateAccounts::KIND, version: 1, body: &[&longer] };
         let mut empty = Sequencer::new();
         assert_eq!(empty.submit_encoded(&header(1), MonoNanos(0), &longer), Err(Full));
         assert_eq!((empty.waiting(), empty.next_frame_bytes()), (0, None), "a refusal leaves no trace");

@@ -1,6 +1,6 @@
 //! Each fault of the fixed headers, one by one, under checksums that are good.
 
-use protocol::commands::{DefineSession, Pulse};
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineSession, Pulse};
 use protocol::event::{EffectHash, Event, EventFault};
 use protocol::frame::{Frame, FrameFault};
 use protocol::hash::{Hash, blake3, crc32c};
@@ -59,7 +59,7 @@ fn a_record_that_is_too_long_leaves_nothing_behind() {
 }
 
 /// Kinds of batches.
-const BATCHES: [u16; 2] = [68, 69];
+const BATCHES: [u16; 2] = [CreateAccounts::KIND, CreateTransfers::KIND];
 
 #[test]
 fn only_a_clients_batch_may_be_long() {
@@ -92,17 +92,17 @@ fn the_longest_batch_is_written_from_its_parts_and_one_byte_more_leaves_nothing(
     {
         let rows = vec![0x5a; RECORD_BYTES_LARGE - 32 - extensions - 8];
         let parts: [&[u8]; 2] = [&rows, &[7; 8]];
-        let batch = EncodedCommand { kind: 69, version: 1, body: &parts };
+        let batch = EncodedCommand { kind: CreateTransfers::KIND, version: 1, body: &parts };
         assert_eq!(header.encoded_bytes(&batch), RECORD_BYTES_LARGE);
         let mut out = vec![1; 3];
         header.write_encoded(&batch, &mut out).unwrap();
         assert_eq!(out.len(), 3 + RECORD_BYTES_LARGE);
         let read = Record::read(&out[3..]).unwrap();
-        assert_eq!((read.header, read.kind, read.version), (header, 69, 1));
+        assert_eq!((read.header, read.kind, read.version), (header, CreateTransfers::KIND, 1));
         assert_eq!(read.body, parts.concat());
         let longer = EncodedCommand { body: &[&rows, &[7; 9]], ..batch };
         assert!(matches!(header.write_encoded(&longer, &mut out), Err(RecordFault::Length(_))));
-        let other_kind = EncodedCommand { kind: 67, ..batch };
+        let other_kind = EncodedCommand { kind: Pulse::KIND, ..batch };
         assert!(matches!(header.write_encoded(&other_kind, &mut out), Err(RecordFault::Length(_))));
         assert_eq!(out.len(), 3 + RECORD_BYTES_LARGE, "a refusal leaves nothing");
     }

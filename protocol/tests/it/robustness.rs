@@ -1,6 +1,7 @@
 //! Damaged and invented bytes: refused with a fault or read as what they say, never a panic.
 
 use protocol::Command;
+use protocol::commands::CreateTransfers;
 use protocol::event::Event;
 use protocol::frame::{self, Frame, FrameFault, FrameHeader};
 use protocol::hash::Hash;
@@ -134,7 +135,7 @@ fn damage_under_a_good_checksum_is_refused_or_means_something() {
 /// A frame of the largest size around one record, a batch.
 fn large_frame() -> Vec<u8> {
     let rows: Vec<u8> = (0..RECORD_BYTES_LARGE - 40).map(|at| (at % 251).to_le_bytes()[0]).collect();
-    let batch = EncodedCommand { kind: 69, version: 1, body: &[&rows, &[9; 8]] };
+    let batch = EncodedCommand { kind: CreateTransfers::KIND, version: 1, body: &[&rows, &[9; 8]] };
     let mut frame = Vec::new();
     frame::begin(&mut frame);
     RecordHeader::default().write_encoded(&batch, &mut frame).unwrap();
