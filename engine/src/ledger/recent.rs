@@ -154,10 +154,12 @@ impl Recent {
     pub(crate) fn advance(&mut self, time: UnixNanos, window_ms: u64, ids_max: u32) {
         let millis = time.0 / NANOS_PER_MS;
         let present = millis / SLICE_MS;
-        let reached = self.slices.range(self.present.saturating_add(1)..=present.max(self.present));
-        let reached = reached.fold(0_usize, |ids, (_, slice)| ids.saturating_add(slice.rows.len()));
-        self.ahead = self.ahead.saturating_sub(reached);
-        self.present = present.max(self.present);
+        if present > self.present {
+            let reached = self.slices.range(self.present.saturating_add(1)..=present);
+            let reached = reached.fold(0_usize, |ids, (_, slice)| ids.saturating_add(slice.rows.len()));
+            self.ahead = self.ahead.saturating_sub(reached);
+            self.present = present;
+        }
         self.floor = self.floor.max(millis.saturating_sub(window_ms) / SLICE_MS);
         self.drop_below_floor();
         while self.len > widen(ids_max) {
