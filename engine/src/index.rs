@@ -23,6 +23,12 @@ pub(crate) struct Index {
 }
 
 impl Index {
+    /// With room for so many rows before it grows.
+    pub(crate) fn for_rows(rows: usize) -> Self {
+        let cells = rows.saturating_mul(2).next_power_of_two();
+        Self { cells: if rows == 0 { Vec::new() } else { vec![EMPTY; cells.max(CELLS_MIN)] }, live: 0 }
+    }
+
     /// The row with this hash that `is` accepts.
     #[inline]
     pub(crate) fn find(&self, hash: u32, is: impl Fn(u32) -> bool) -> Option<u32> {
@@ -36,6 +42,13 @@ impl Index {
             }
             at = at.wrapping_add(1) & mask;
         }
+    }
+
+    /// Has the memory fetched that [`Index::find`] will read first.
+    #[inline]
+    pub(crate) fn fetch(&self, hash: u32) {
+        let home = self.cells.len().checked_sub(1).and_then(|mask| self.cells.get(widen(hash) & mask));
+        core::hint::black_box(home.map(|cell| cell.hash));
     }
 
     /// Adds a row that [`Index::find`] does not find.

@@ -1,22 +1,14 @@
-//! A table that grows by pages: no row is ever moved, so that growing costs no pause and no second copy.
+//! A table that grows by pages: no row is moved once its page is full, so that growing costs no pause and no second copy.
 
-/// Rows of a page, as a power of two.
-const PAGE_BITS: u32 = 14;
-const PAGE_ROWS: usize = 1 << PAGE_BITS;
-const PAGE_MASK: u32 = (1 << PAGE_BITS) - 1;
-
-/// Rows numbered densely from 0 and never removed.
+/// Rows numbered densely from 0, of which only the last is ever removed; 2^`BITS` to a page. The first page grows with its rows, so that
+/// a small table is small.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages<T>(Vec<Vec<T>>);
+pub(crate) struct Pages<T, const BITS: u32>(Vec<Vec<T>>);
 
-impl<T> Default for Pages<T> {
+impl<T, const BITS: u32> Default for Pages<T, BITS> {
     fn default() -> Self {
         Self(Vec::new())
     }
-}
-
-const fn place(row: u32) -> (usize, usize) {
-    (widen(row.unbounded_shr(PAGE_BITS)), widen(row & PAGE_MASK))
 }
 
 #[expect(
@@ -27,10 +19,17 @@ const fn widen(number: u32) -> usize {
     number as usize
 }
 
-impl<T> Pages<T> {
+impl<T, const BITS: u32> Pages<T, BITS> {
+    const PAGE_ROWS: usize = 1 << BITS;
+    const PAGE_MASK: u32 = (1 << BITS) - 1;
+
+    const fn place(row: u32) -> (usize, usize) {
+        (widen(row.unbounded_shr(BITS)), widen(row & Self::PAGE_MASK))
+    }
+
     /// Rows.
     pub(crate) fn len(&self) -> usize {
-        let full = self.0.len().saturating_sub(1).saturating_mul(PAGE_ROWS);
+        let full = self.0.len().saturating_sub(1).saturating_mul(Self::PAGE_ROWS);
         self.0.last().map_or(0, |last| full.saturating_add(last.len()))
     }
 
@@ -43,9 +42,10 @@ impl<T> Pages<T> {
     pub(crate) fn push(&mut self, row: T) -> u32 {
         let number = self.next_row();
         match self.0.last_mut() {
-            Some(last) if last.len() < PAGE_ROWS => last.push(row),
-            _ => {
-                let mut page = Vec::with_capacity(PAGE_ROWS);
+            Some(last) if last.len() < Self::PAGE_ROWS => last.push(row),
+            None => self.0.push(vec![row]),
+            Some(_) => {
+                let mut page = Vec::with_capacity(Self::PAGE_ROWS);
                 page.push(row);
                 self.0.push(page);
             }
@@ -60,7 +60,7 @@ impl<T> Pages<T> {
     )]
     #[inline(always)]
     pub(crate) fn at(&self, row: u32) -> &T {
-        let (page, place) = place(row);
+        let (page, place) = Self::place(row);
         &self.0[page][place]
     }
 
@@ -71,7 +71,7 @@ impl<T> Pages<T> {
     )]
     #[inline(always)]
     pub(crate) fn at_mut(&mut self, row: u32) -> &mut T {
-        let (page, place) = place(row);
+        let (page, place) = Self::place(row);
         &mut self.0[page][place]
     }
 
@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn rows_keep_their_numbers_over_pages() {
-        let mut pages = Pages::default();
+        let mut pages = Pages::<u32, 14>::default();
         for number in 0..40_000_u32 {
             assert_eq!((pages.next_row(), pages.push(number)), (number, number));
         }

@@ -84,11 +84,6 @@ impl<T> Rows<T> {
         }
     }
 
-    /// Takes the row away that was added last.
-    pub(crate) fn pop(&mut self) {
-        self.0.pop();
-    }
-
     /// Keeps the rows that `keep` accepts; the numbers change, so every index over them is built again.
     pub(crate) fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
         self.0.retain(keep);

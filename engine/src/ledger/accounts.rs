@@ -122,7 +122,7 @@ impl Account {
 /// All accounts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts {
-    rows: Pages<Account>,
+    rows: Pages<Account, 14>,
     by_id: IdIndex,
     /// By (owner, ledger), the accounts through which orders settle.
     by_owner: IdIndex,

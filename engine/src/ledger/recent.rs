@@ -15,7 +15,8 @@ use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
 
 use crate::broken::Broken;
 use crate::index::{Index, mix_u128};
-use crate::rows::{Rows, widen};
+use crate::pages::Pages;
+use crate::rows::widen;
 
 /// Milliseconds of a slice: a power of two, at 2,000,000 ids a second 32,000 ids.
 const SLICE_MS: u64 = 16;
@@ -91,7 +92,7 @@ pub(crate) struct Recollection {
 
 #[derive(Clone, Debug, Default)]
 struct Slice {
-    rows: Rows<Remembered>,
+    rows: Pages<Remembered, 8>,
     by_id: Index,
 }
 
@@ -201,6 +202,14 @@ impl Recent {
         Some(slice.rows.at(row))
     }
 
+    /// Has the memory fetched that [`Recent::find`] will read first.
+    #[inline]
+    pub(crate) fn fetch(&self, id: TransferId) {
+        if let Some(slice) = self.slices.get(&slice_of(id)) {
+            slice.by_id.fetch(hash_of(id, self.seed));
+        }
+    }
+
     /// Where a transfer is remembered, if it is.
     pub(crate) fn recollect(&self, id: TransferId) -> Option<Recollection> {
         let number = slice_of(id);
@@ -212,12 +221,20 @@ impl Recent {
     #[inline]
     pub(crate) fn remember(&mut self, transfer: Remembered) -> Recollection {
         let (number, hash) = (slice_of(transfer.row.id), hash_of(transfer.row.id, self.seed));
-        let slice = self.slices.entry(number).or_default();
+        let slice =
+            if let Some(slice) = self.slices.get_mut(&number) { slice } else { self.begin_slice(number) };
         let row = slice.rows.push(transfer);
         slice.by_id.insert(hash, row);
         self.len = self.len.saturating_add(1);
         self.ahead = self.ahead.saturating_add(usize::from(number > self.present));
         Recollection { slice: number, row }
+    }
+
+    /// A slice that will have about as many ids as the one before it has.
+    fn begin_slice(&mut self, number: u64) -> &mut Slice {
+        let before = number.checked_sub(1).and_then(|before| self.slices.get(&before));
+        let ids = before.map_or(0, |before| before.rows.len());
+        self.slices.entry(number).or_insert(Slice { rows: Pages::default(), by_id: Index::for_rows(ids) })
     }
 
     /// Forgets the transfer of that slice that was remembered last: the chain that created it failed.

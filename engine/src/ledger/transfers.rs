@@ -133,13 +133,14 @@ impl Ledger {
         Ok(results)
     }
 
-    /// Finds the accounts of several rows without waiting for one before looking for the next. No transfer creates an account, so what
-    /// is found stays true.
+    /// Finds the accounts of several rows without waiting for one before looking for the next, and has fetched where their ids may be
+    /// remembered. No transfer creates an account, so what is found stays true.
     #[inline]
     fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [(u32, u32); LOOK_AHEAD] {
         let mut found = [(NO_ROW, NO_ROW); LOOK_AHEAD];
         for (row, found) in rows.iter().zip(&mut found) {
-            let TransferRow { debit_account, credit_account, .. } = row.read();
+            let TransferRow { id, debit_account, credit_account, .. } = row.read();
+            self.recent.fetch(id);
             let row = |account| self.accounts.row(account).unwrap_or(NO_ROW);
             *found = (row(debit_account), row(credit_account));
         }
