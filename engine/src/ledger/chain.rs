@@ -22,8 +22,8 @@ pub(super) enum Step {
     Created,
     /// A transfer became pending.
     Reserved { slot: u32 },
-    /// A pending transfer ended.
-    Ended { slot: u32 },
+    /// A pending transfer ended, perhaps as the first of its chain.
+    Ended { slot: u32, is_first: bool },
     /// A transfer was remembered.
     Remembered(Recollection),
 }
@@ -124,10 +124,8 @@ impl Ledger {
                 self.pendings.remove(slot);
                 Ok(())
             }
-            Step::Ended { slot } => {
-                let pending =
-                    self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
-                pending.end = None;
+            Step::Ended { slot, is_first } => {
+                self.pendings.go_on(slot, is_first);
                 Ok(())
             }
             Step::Remembered(recollection) => {

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use protocol::{AssetId, TransferId, UnixNanos};
 
 use super::recent::{Outcome, Recollection};
+use crate::broken::Broken;
 use crate::id_index::IdIndex;
 use crate::index::mix_u128;
 use crate::slab::{NONE, Slab};
@@ -107,6 +108,26 @@ impl Pendings {
         slot
     }
 
+    /// One has ended so, and is removed later; whether it is the first of its chain.
+    pub(crate) fn end(&mut self, slot: u32, end: Outcome) -> Result<bool, Broken> {
+        let pending = self.slots.get_mut(slot).and_then(Option::as_mut);
+        let pending = pending.ok_or(Broken::Index { what: "pending transfers" })?;
+        pending.end = Some(end);
+        let Some(Some(chain)) = self.chains.get_mut(pending.chain) else { return Ok(false) };
+        let is_first = chain.end.is_none();
+        chain.end = chain.end.or(Some(end));
+        Ok(is_first)
+    }
+
+    /// Takes [`Pendings::end`] back.
+    pub(crate) fn go_on(&mut self, slot: u32, was_first: bool) {
+        let Some(pending) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
+        pending.end = None;
+        if was_first && let Some(Some(chain)) = self.chains.get_mut(pending.chain) {
+            chain.end = None;
+        }
+    }
+
     /// Removes one that has ended, or that never was.
     pub(crate) fn remove(&mut self, slot: u32) {
         let Some(pending) = self.slots.at_mut(slot).take() else { return };
@@ -128,7 +149,6 @@ impl Pendings {
         }
         let is_first = gone.before == NONE;
         let Some(Some(chain)) = self.chains.get_mut(gone.chain) else { return };
-        chain.end = chain.end.or(gone.end);
         chain.live = chain.live.saturating_sub(1);
         if is_first {
             chain.first = gone.behind;

@@ -402,10 +402,11 @@ impl Ledger {
 
     /// Releases what a pending transfer reserved, and posts that much of it, if any.
     fn release(&mut self, slot: u32, posted: Option<u128>, chain: &mut Chain) -> Result<(), Broken> {
-        let pending = self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
-        pending.end = Some(if posted.is_some() { Outcome::Posted } else { Outcome::Voided });
-        let &mut Pending { debit, credit, amount, flags, .. } = pending;
-        chain.log(Step::Ended { slot });
+        let end = if posted.is_some() { Outcome::Posted } else { Outcome::Voided };
+        let is_first = self.pendings.end(slot, end)?;
+        chain.log(Step::Ended { slot, is_first });
+        let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+        let &Pending { debit, credit, amount, flags, .. } = pending;
         chain.ended.push(slot);
         self.take(debit, Column::DebitsPending, amount, chain)?;
         self.take(credit, Column::CreditsPending, amount, chain)?;
@@ -435,9 +436,9 @@ impl Ledger {
     /// The pending transfer whose time is over first ends; what it was.
     pub(crate) fn expire_next(&mut self) -> Result<Option<protocol::events::TransferExpired>, Broken> {
         let Some((_, slot)) = self.pendings.next_deadline() else { return Ok(None) };
-        let pending = self.pendings.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
-        pending.end = Some(Outcome::Expired);
-        let &mut Pending { id, debit, credit, amount, flags, .. } = pending;
+        self.pendings.end(slot, Outcome::Expired)?;
+        let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
+        let &Pending { id, debit, credit, amount, flags, .. } = pending;
         let mut alone = Chain::default();
         self.take(debit, Column::DebitsPending, amount, &mut alone)?;
         self.take(credit, Column::CreditsPending, amount, &mut alone)?;
