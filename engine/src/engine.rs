@@ -1,14 +1,20 @@
 //! The entrance: one command in, its events out, and who may send what.
 
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineSession, roles};
+use protocol::commands::{
+    CancelAll, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession,
+    Deposit, OpenAccount, ResetSession, SetActorKey, SetApprovals, SetLedgerLimits, SetMarketStatus,
+    Transfer, Withdraw, roles,
+};
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, TIMERS_PER_RECORD_MAX};
 use protocol::record::{Record, RecordHeader};
 use protocol::{
-    Command, EventBody, GatewayId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos, events, rows,
+    ActorId, Command, EventBody, GatewayId, ProposalId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos,
+    events, rows,
 };
 
+use crate::approvals::Approvals;
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
 use crate::effects::Effects;
 use crate::gateways::Gateways;
@@ -21,6 +27,17 @@ use crate::sessions::requests::{Known, Reply};
 /// Version of the rules. A frame names the one under which it was applied first.
 pub const ENGINE_VERSION: u32 = 1;
 
+/// What happens by itself when its time comes, in the order in which it does at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Due {
+    /// Orders of a session whose connection was lost are cancelled.
+    Cancel(SessionId),
+    /// A proposal expires.
+    Proposal(ProposalId),
+    /// A pending transfer expires.
+    Transfer,
+}
+
 /// The whole state of the exchange at a seq.
 #[derive(Clone, Debug, Default)]
 pub struct Engine {
@@ -28,6 +45,7 @@ pub struct Engine {
     pub(crate) time: UnixNanos,
     pub(crate) trades: u64,
     pub(crate) registry: Registry,
+    pub(crate) approvals: Approvals,
     pub(crate) ledger: Ledger,
     pub(crate) markets: Markets,
     pub(crate) sessions: Sessions,
@@ -101,8 +119,7 @@ impl Engine {
     /// When a timer fires next: a pulse is due then, if nothing else comes.
     #[must_use]
     pub fn next_timer(&self) -> Option<UnixNanos> {
-        let cancels = self.sessions.next_timer().map(|(deadline, _)| deadline);
-        cancels.into_iter().chain(self.ledger.next_expiry()).min()
+        self.next_due().map(|(deadline, _)| deadline)
     }
 
     /// BLAKE3 of the snapshot's bytes: equal states have equal hashes.
@@ -137,31 +154,36 @@ impl Engine {
         assets.chain(markets).chain(sessions).chain(roles.map(EventBody::from)).chain(keys).collect()
     }
 
-    /// Fires what is due in the order of deadlines; at the same time cancels first, in the order of sessions, then what expires, in the
-    /// order of ids. What exceeds the bounds waits for the next record.
+    /// Fires what is due in the order of deadlines; at the same time as [`Due`] orders them, then in the order of ids. What exceeds the
+    /// bounds waits for the next record.
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let (mut cancels, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
-        loop {
-            let is_due = |deadline: &UnixNanos| *deadline <= effects.time;
-            let cancel = self.sessions.next_timer().filter(|(deadline, _)| is_due(deadline));
-            let expiry = self.ledger.next_expiry().filter(is_due);
-            match (cancel, expiry) {
-                (Some((deadline, session)), expiry) if expiry.is_none_or(|expiry| deadline <= expiry) => {
-                    let Some(left) = cancels.checked_sub(1) else { return Ok(()) };
-                    cancels = left;
+        let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
+        while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
+            let bound = if matches!(due, Due::Transfer) { &mut expiries } else { &mut timers };
+            let Some(left) = bound.checked_sub(1) else { break };
+            *bound = left;
+            match due {
+                Due::Cancel(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
                     self.sessions.disarm(row);
                     self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
                 }
-                (_, Some(_)) => {
-                    let Some(left) = expiries.checked_sub(1) else { return Ok(()) };
-                    expiries = left;
+                Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
+                Due::Transfer => {
                     let expired = self.ledger.expire_next()?;
                     expired.into_iter().for_each(|expired| effects.push(expired));
                 }
-                (_, None) => return Ok(()),
             }
         }
+        Ok(())
+    }
+
+    /// The next thing that happens by itself.
+    fn next_due(&self) -> Option<(UnixNanos, Due)> {
+        let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
+        let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
+        let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
+        [cancel, proposal, transfer].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -335,11 +357,30 @@ impl Engine {
     fn execute(&mut self, row: u32, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Stop> {
         let command = record.command().map_err(|_| RejectReason::Malformed)?;
         let actor = self.sessions.rows.at(row).definition.actor;
-        if let Some(role) = role_needed(&command) {
+        if let Some(role) = role_needed(command.kind()) {
             self.registry.entitle(actor, role)?;
+            self.approvals.may_execute(command.kind())?;
         }
-        match &command {
-            Command::DefineActor(define) => self.registry.define_actor(define, effects),
+        self.execute_command(row, actor, &command, effects)
+    }
+
+    /// Executes what the actor is entitled to, or has been approved.
+    pub(crate) fn execute_command(
+        &mut self,
+        row: u32,
+        actor: ActorId,
+        command: &Command,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        match command {
+            Command::Propose(propose) => self.propose(actor, propose, effects),
+            Command::Approve(approve) => self.approve(row, actor, approve, effects),
+            Command::Reject(reject) => self.reject(actor, reject, effects),
+            Command::SetApprovals(set) => self.set_approvals(set, effects),
+            Command::DefineActor(define) => {
+                let administrators_min = if self.approvals.are_in_force() { 2 } else { 1 };
+                self.registry.define_actor(define, administrators_min, effects)
+            }
             Command::SetActorKey(set) => self.registry.set_key(set, effects),
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
             Command::DefineMarket(define) => {
@@ -357,7 +398,7 @@ impl Engine {
             Command::NewOrder(_)
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
-            | Command::RequestOrderStatus(_) => self.apply_order(row, &command, effects),
+            | Command::RequestOrderStatus(_) => self.apply_order(row, command, effects),
             Command::Genesis(_)
             | Command::TermStart(_)
             | Command::Pulse(_)
@@ -403,27 +444,22 @@ impl Engine {
     }
 }
 
-/// The role that a command of a request session takes. Orders are checked where their reports are written.
-fn role_needed(command: &Command) -> Option<u32> {
-    let is_money = matches!(command, Command::Deposit(_) | Command::Withdraw(_) | Command::Transfer(_));
-    let is_administration = matches!(
-        command,
-        Command::DefineActor(_)
-            | Command::SetActorKey(_)
-            | Command::DefineAsset(_)
-            | Command::DefineMarket(_)
-            | Command::SetMarketStatus(_)
-            | Command::DefineSession(_)
-            | Command::OpenAccount(_)
-            | Command::SetLedgerLimits(_)
-            | Command::CancelAll(_)
-            | Command::ResetSession(_)
-    );
-    if is_money {
-        Some(roles::CASHIER)
-    } else if is_administration {
-        Some(roles::ADMIN)
-    } else {
-        None
+/// The role that a command of this kind takes in a request session, where it takes one. Orders are checked where their reports are
+/// written, batches where they are executed.
+pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
+    match kind {
+        Deposit::KIND | Withdraw::KIND | Transfer::KIND => Some(roles::CASHIER),
+        DefineActor::KIND
+        | SetActorKey::KIND
+        | DefineAsset::KIND
+        | DefineMarket::KIND
+        | SetMarketStatus::KIND
+        | DefineSession::KIND
+        | SetApprovals::KIND
+        | OpenAccount::KIND
+        | SetLedgerLimits::KIND
+        | CancelAll::KIND
+        | ResetSession::KIND => Some(roles::ADMIN),
+        _ => None,
     }
 }

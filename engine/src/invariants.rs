@@ -23,6 +23,7 @@ impl Engine {
 
     fn check_all(&self) -> Result<(), Broken> {
         self.ledger.check()?;
+        self.check_approvals()?;
         let mut holds: BTreeMap<u32, u128> = BTreeMap::new();
         let mut live_of_session: BTreeMap<u32, usize> = BTreeMap::new();
         let mut live_of_desk: BTreeMap<u32, u32> = BTreeMap::new();

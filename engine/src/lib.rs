@@ -4,7 +4,7 @@
 //! else. No I/O, no clock, no float, no thread, no randomness, no order of hashing, no unsafe: so every replica, the
 //! simulator and an auditor ten years from now compute the same events, the same state and the same hash.
 //!
-//! In reading order: [`engine`] is the entrance and the dispatch; [`registry`] knows what was configured, [`ledger`]
+//! In reading order: [`engine`] is the entrance and the dispatch; [`registry`] knows what was configured, [`approvals`] what two have to agree on, [`ledger`]
 //! where money is, [`sessions`] who speaks and which of it has been executed, [`markets`] the books and what stands
 //! beside each resting order, [`orders`] the life of an order from admission to settlement. [`matching`] is the book
 //! alone. [`gateways`] tells what a gateway
@@ -19,6 +19,7 @@
     clippy::indexing_slicing
 )]
 
+mod approvals;
 pub mod broken;
 mod effects;
 pub mod engine;

@@ -68,9 +68,16 @@ impl Registry {
         Ok(())
     }
 
+    /// Actors who may configure.
+    pub(crate) fn administrators(&self) -> usize {
+        self.actors.values().filter(|actor| actor.roles & roles::ADMIN != 0).count()
+    }
+
+    /// Creates an actor or changes its roles; so many have to be left who may configure.
     pub(crate) fn define_actor(
         &mut self,
         command: &DefineActor,
+        administrators_min: usize,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         let &DefineActor { actor, roles: granted } = command;
@@ -80,6 +87,10 @@ impl Registry {
         // Without an operator who may configure, nobody could ever repair a mistake.
         let is_operator = self.genesis.as_ref().is_some_and(|genesis| genesis.operator == actor);
         ensure_field(!is_operator || granted & roles::ADMIN != 0, "roles")?;
+        let was = before.is_some_and(|before| before.roles & roles::ADMIN != 0);
+        let others = self.administrators().saturating_sub(usize::from(was));
+        let left = others.saturating_add(usize::from(granted & roles::ADMIN != 0));
+        ensure(left >= administrators_min, RejectReason::TooFewApprovers)?;
         ensure(before.is_some() || self.actors.len() < ACTORS_MAX, RejectReason::TableFull)?;
         self.actors.entry(actor).or_default().roles = granted;
         effects.push(events::ActorDefined { actor, roles: granted });

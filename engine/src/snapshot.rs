@@ -9,6 +9,8 @@
 //! genesis option of command | term u64
 //! actors   list by id:      actor u32 | roles u32 | public key option of 32 bytes
 //! assets   list by id:      command DefineAsset
+//! approvals                 command SetApprovals
+//!   proposals list by id:   proposal u64 | actor u32 | the command | the one before option of one | expires_at_ns u64 | note text
 //! accounts list by id:      id u128 | owner u64 | ledger u32 | created seq u64 | user data u128, u64, u32 | code u16 | flags u16
 //!                           | flags as sent u16 | class u8 | debits pending, posted, credits pending, posted, held u128 each
 //! transfers list by id:     command Deposit, Withdraw or Transfer

@@ -65,6 +65,8 @@ ids! {
     FirmId(u32);
     /// A deposit, withdrawal or transfer; chosen by its submitter and never executed twice.
     TransferId(u128);
+    /// A proposal: the seq of the command that made it.
+    ProposalId(u64);
     /// An order: the seq of the command that created it.
     OrderId(u64);
     /// A trade: counted from 1 over all markets.

@@ -39,4 +39,5 @@ pub use time::{MonoNanos, UnixNanos};
 pub use wire::commands::{self, Command};
 pub use wire::events::{self, EventBody};
 pub use wire::kinds::*;
+pub use wire::proposed::ProposedCommand;
 pub use wire::rows;

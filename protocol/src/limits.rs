@@ -81,6 +81,14 @@ pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
 pub const EXPIRIES_PER_RECORD_MAX: usize = 1_024;
 /// Actors.
 pub const ACTORS_MAX: usize = 4_096;
+/// Proposals that are open.
+pub const PROPOSALS_MAX: usize = 1_024;
+/// Bytes of the body of a proposed command.
+pub const PROPOSED_BYTES_MAX: usize = 3 << 10;
+/// How long a proposal may be open.
+pub const PROPOSAL_EXPIRES_IN_MAX_S: u32 = 31 * 24 * 60 * 60;
+/// Kinds of commands that need approval.
+pub const APPROVAL_KINDS_MAX: usize = 64;
 /// Sessions.
 pub const SESSIONS_MAX: usize = 4_096;
 /// Clients that one session may trade for.

@@ -24,6 +24,18 @@ codes! {
         NotEntitled = 8,
         /// The body does not decode: a kind or version that this engine does not know.
         Malformed = 9,
+        /// The command is executed only when one actor has proposed and another one approved it.
+        ApprovalNeeded = 10,
+        /// No command of this kind can be proposed.
+        NotProposable = 11,
+        /// No such proposal is open.
+        UnknownProposal = 12,
+        /// Nobody approves what they proposed.
+        OwnProposal = 13,
+        /// What the proposal changes has changed since it was made.
+        ProposalStale = 14,
+        /// Fewer than two actors could approve each other's proposals.
+        TooFewApprovers = 15,
 
         /// The id exists with the same fields: done before, nothing changed.
         Exists = 16,

@@ -7,10 +7,12 @@
 //! Layout by hand: docs/FORMAT.md; golden bytes of every version: `protocol/tests/golden/`.
 
 pub mod commands;
+
 pub mod events;
 pub mod fields;
 pub mod kinds;
 mod macros;
+pub mod proposed;
 pub mod rows;
 mod text;
 

@@ -1,6 +1,6 @@
 //! Little-endian fields one behind the other, written and read with every length checked.
 
-use protocol::{Command, Text};
+use protocol::{Command, ProposedCommand, Text};
 
 use crate::broken::InvariantBroken;
 
@@ -90,6 +90,15 @@ impl Writer<'_> {
     }
 }
 
+impl Writer<'_> {
+    /// A command that is kept as its bytes, like [`Writer::command`].
+    pub(super) fn proposed(&mut self, command: &ProposedCommand) {
+        self.u16(command.kind);
+        self.u16(command.version);
+        self.bytes(&command.body);
+    }
+}
+
 /// Takes fields from the front of what is left.
 pub(super) struct Reader<'b>(pub(super) &'b [u8]);
 
@@ -152,6 +161,11 @@ impl<'b> Reader<'b> {
     pub(super) fn bytes(&mut self) -> Result<&'b [u8], SnapshotFault> {
         let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
         self.take(length)
+    }
+
+    /// A command that is kept as its bytes.
+    pub(super) fn proposed(&mut self) -> Result<ProposedCommand, SnapshotFault> {
+        Ok(ProposedCommand { kind: self.u16()?, version: self.u16()?, body: self.bytes()?.to_vec() })
     }
 
     pub(super) fn command(&mut self, name: &'static str) -> Result<Command, SnapshotFault> {

@@ -1,19 +1,20 @@
 //! Reading: every field checked, nothing allocated by a count that was read, the whole state checked at the end.
 
-use protocol::commands::{DefineMarket, DefineSession};
+use protocol::commands::{DefineMarket, DefineSession, SetApprovals};
 use protocol::limits::{
-    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, REQUEST_WINDOW,
+    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX,
 };
 use protocol::sign::PublicKey;
 use protocol::{
     ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketStatus, OrderId, OrderStatus,
-    OrderType, PriceTicks, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce,
-    UnixNanos,
+    OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term,
+    TimeInForce, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
 use super::write::SNAPSHOT_VERSION;
+use crate::approvals::Proposal;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
 use crate::markets::{Order, Place};
@@ -44,6 +45,7 @@ impl Engine {
         engine.time = UnixNanos(r.u64()?);
         engine.trades = r.u64()?;
         engine.read_registry(r)?;
+        engine.read_approvals(r)?;
         engine.read_accounts(r)?;
         engine.read_transfers(r)?;
         engine.read_pendings(r)?;
@@ -87,6 +89,21 @@ impl Engine {
             };
             let id = asset.asset;
             self.registry.assets.insert(id, asset);
+            Ok(id)
+        })
+    }
+
+    fn read_approvals(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        let Command::SetApprovals(SetApprovals { kinds }) = r.command("approvals")? else {
+            return Err(SnapshotFault::Field("approvals"));
+        };
+        self.approvals.kinds = kinds.iter().copied().collect();
+        field(self.approvals.kinds.iter().eq(&kinds), "approvals")?;
+        r.list("proposals", PROPOSALS_MAX, |r| {
+            let (id, actor, command) = (ProposalId(r.u64()?), ActorId(r.u32()?), r.proposed()?);
+            let before = if r.flag("proposals")? { Some(r.proposed()?) } else { None };
+            let (expires_at, note) = (UnixNanos(r.u64()?), r.text("note")?);
+            self.approvals.add(id, Proposal { actor, command, before, expires_at, note });
             Ok(id)
         })
     }

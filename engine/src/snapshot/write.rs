@@ -1,5 +1,6 @@
 //! Writing: every table in the order of its ids.
 
+use protocol::commands::SetApprovals;
 use protocol::hash::{Hash, blake3};
 use protocol::{Command, RejectReason};
 
@@ -16,9 +17,10 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 8] = [
+const PARTS: [Part; 9] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
+    ("approvals", Engine::write_approvals),
     ("accounts", Engine::write_accounts),
     ("transfers", Engine::write_transfers),
     ("pending transfers", Engine::write_pendings),
@@ -108,6 +110,20 @@ impl Engine {
         w.count(registry.assets.len());
         for asset in registry.assets.values() {
             w.command(&Command::DefineAsset(asset.clone()));
+        }
+    }
+
+    fn write_approvals(&self, w: &mut Writer<'_>) {
+        w.command(&SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into());
+        w.count(self.approvals.open.len());
+        for (id, proposal) in &self.approvals.open {
+            w.u64(id.0);
+            w.u32(proposal.actor.0);
+            w.proposed(&proposal.command);
+            w.flag(proposal.before.is_some());
+            proposal.before.iter().for_each(|before| w.proposed(before));
+            w.u64(proposal.expires_at.0);
+            w.text(&proposal.note);
         }
     }
 

@@ -2,6 +2,7 @@
 //! precedence of refusals, snapshots golden and damaged.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod approvals;
 mod definitions;
 mod entrance;
 mod gateways;

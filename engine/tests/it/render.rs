@@ -129,6 +129,14 @@ impl Names {
             EventBody::SessionDefined(session) => {
                 format!("session {}", self.session(session.definition.session))
             }
+            EventBody::Proposed(proposed) => {
+                let before = if proposed.before.is_some() { "a change" } else { "new" };
+                format!("actor {} proposes {} of kind {}", proposed.actor, before, proposed.command.kind)
+            }
+            EventBody::ProposalEnded(ended) => {
+                format!("proposal {} is {} by actor {}", ended.proposal, ended.end.name(), ended.actor)
+            }
+            EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
             EventBody::AccountsCreated(made) => format!("{} of {} accounts", made.created, made.count),
             EventBody::TransfersCreated(made) => format!("{} of {} transfers", made.created, made.count),
             EventBody::TransferExpired(expired) => format!("expired {}", expired.transfer),

@@ -1,12 +1,15 @@
 //! Snapshots as bytes: the layout of version 1 is frozen, and damaged bytes are refused without a panic.
 
 use engine::{Engine, SnapshotFault};
-use protocol::commands::{CreateAccounts, CreateTransfers, Deposit, GatewayStart, TermStart};
+use protocol::commands::{
+    CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals, TermStart,
+    roles,
+};
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, Amount, CancelOnDisconnect, GatewayId, NodeId, SessionId, SessionProtocol, Side,
-    Term, TransferId,
+    AccountClass, AccountId, ActorId, Amount, CancelOnDisconnect, GatewayId, NodeId, ProposedCommand,
+    SessionId, SessionProtocol, Side, Term, Text, TransferId,
 };
 
 use crate::definitions;
@@ -54,6 +57,10 @@ fn example() -> Engine {
     world.system(GatewayStart { gateway, instance: 0x1234 });
     world.through(GatewayNumber { gateway, number: 1 }, (SessionId(18), 0, 0), definitions::logon(1));
     batches(&mut world);
+    world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
+    world.set_up(SetApprovals { kinds: vec![DefineActor::KIND] });
+    let command = ProposedCommand::new(&DefineActor { actor: ActorId(4), roles: roles::CASHIER }.into());
+    world.set_up(Propose { command, expires_in_s: 60, note: Text::truncated("why") });
     world.engine
 }
 

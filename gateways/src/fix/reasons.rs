@@ -36,6 +36,12 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::SameAccount
         | R::AmountOutOfRange
         | R::AccountClosed
+        | R::ApprovalNeeded
+        | R::NotProposable
+        | R::UnknownProposal
+        | R::OwnProposal
+        | R::ProposalStale
+        | R::TooFewApprovers
         | R::OrderMismatch
         | R::ImmediateOrCancel
         | R::FillOrKill
@@ -90,6 +96,12 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::SameAccount => "both accounts are the same",
         R::AmountOutOfRange => "amount out of range",
         R::AccountClosed => "account closed",
+        R::ApprovalNeeded => "needs another actor's approval",
+        R::NotProposable => "cannot be proposed",
+        R::UnknownProposal => "no such proposal",
+        R::OwnProposal => "own proposal",
+        R::ProposalStale => "proposal overtaken by a change",
+        R::TooFewApprovers => "too few approvers",
         R::ClientNotEntitled => "session may not trade for this client",
         R::DuplicateClOrdId => "ClOrdID used before",
         R::MarketClosed => "market does not accept this now",

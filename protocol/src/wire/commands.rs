@@ -3,6 +3,7 @@
 //! Kinds: 1–15 the system, 16–63 configuration, 64–95 money, 96–127 orders, 128–159 sessions.
 
 use super::messages;
+use super::proposed::ProposedCommand;
 use super::rows::{AccountRow, TransferRow};
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX,
@@ -12,7 +13,7 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    FirmId, GatewayId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots,
+    FirmId, GatewayId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots,
     SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce,
     TransferId,
 };
@@ -181,6 +182,32 @@ messages! {
             actor: ActorId,
             /// Its public key; the one before counts no more. `None` = it has none.
             key: Option<PublicKey>,
+        }
+        /// Asks for a command that another actor has to approve. The seq of this command is the proposal's id.
+        Propose = 22 v 1 {
+            /// What is to be executed.
+            command: ProposedCommand,
+            /// How long it may be approved.
+            expires_in_s: u32,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Executes what another actor proposed.
+        Approve = 23 v 1 {
+            /// The proposal.
+            proposal: ProposalId,
+        }
+        /// Ends a proposal without executing it: by whom it was made, or by somebody who could have approved it.
+        Reject = 24 v 1 {
+            /// The proposal.
+            proposal: ProposalId,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Sets which commands are executed only when one actor has proposed and another one approved them.
+        SetApprovals = 25 v 1 {
+            /// Their kinds, ascending. While there are any, this command is one of them.
+            kinds: Vec<u16>,
         }
 
         /// Opens an account. It is never deleted.

@@ -3,6 +3,7 @@
 //! Kinds: 1–31 ledger, 32–63 configuration, 64–95 orders, 96–127 what a session is sent, 128–159 what gateways are told.
 
 use super::messages;
+use super::proposed::ProposedCommand;
 use super::rows::{RowAmount, RowResult};
 use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits};
 use crate::hash::Hash;
@@ -12,9 +13,9 @@ use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
-    Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, QtyLots,
-    RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId, Side, Term, Text, TimeInForce,
-    TradeId, TransferId,
+    Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, ProposalEnd,
+    ProposalId, QtyLots, RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId, Side, Term,
+    Text, TimeInForce, TradeId, TransferId,
 };
 
 messages! {
@@ -195,6 +196,37 @@ messages! {
         }
         /// Behind this entry every replica takes a snapshot.
         CheckpointMarked = 39 v 1 {}
+        /// A command waits for another actor's approval.
+        Proposed = 40 v 1 {
+            /// The proposal.
+            proposal: ProposalId,
+            /// Who made it.
+            actor: ActorId,
+            /// What is to be executed.
+            command: ProposedCommand,
+            /// The command that would set what is in force now: what differs is what the proposal changes. `None` = it is all new.
+            before: Option<ProposedCommand>,
+            /// When it expires, Unix nanoseconds.
+            expires_at_ns: u64,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// A proposal is not open any more.
+        ProposalEnded = 41 v 1 {
+            /// The proposal.
+            proposal: ProposalId,
+            /// How.
+            end: ProposalEnd,
+            /// Who ended it; of one that expired, who made it.
+            actor: ActorId,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Which commands need approval.
+        ApprovalsSet = 42 v 1 {
+            /// Their kinds, ascending.
+            kinds: Vec<u16>,
+        }
 
         /// A command of a session without numbers of its own got its result; of a repetition, the first result again.
         Replied = 64 v 1 {

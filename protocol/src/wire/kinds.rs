@@ -224,3 +224,17 @@ codes! {
         BeginString = 12,
     }
 }
+
+codes! {
+    /// How a proposal ended.
+    pub enum ProposalEnd {
+        /// Another actor approved it, and it was executed.
+        Approved = 1,
+        /// Another actor rejected it.
+        Rejected = 2,
+        /// Who made it took it back.
+        Withdrawn = 3,
+        /// Nobody did in time.
+        Expired = 4,
+    }
+}

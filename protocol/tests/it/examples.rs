@@ -95,6 +95,10 @@ fn configuration() -> Vec<Command> {
         SetMarketStatus { market: MarketId(n4(0)), status: MarketStatus::Halted }.into(),
         define_session().into(),
         SetActorKey { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
+        Propose { command: proposed(), expires_in_s: n4(1), note: text("why") }.into(),
+        Approve { proposal: ProposalId(n8(0)) }.into(),
+        Reject { proposal: ProposalId(n8(0)), note: text("why not") }.into(),
+        SetApprovals { kinds: vec![n2(0), n2(1)] }.into(),
     ]
 }
 
@@ -135,6 +139,10 @@ fn money() -> Vec<Command> {
         CreateTransfers { transfers: vec![transfer_row(), transfer_row()] }.into(),
         ledger_limits().into(),
     ]
+}
+
+fn proposed() -> ProposedCommand {
+    ProposedCommand { kind: n2(0), version: n2(1), body: vec![n1(2), n1(3), n1(4)] }
 }
 
 fn ledger_limits() -> SetLedgerLimits {
@@ -316,6 +324,23 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         LedgerLimitsSet { limits: ledger_limits() }.into(),
+        Proposed {
+            proposal: ProposalId(n8(0)),
+            actor: ActorId(n4(1)),
+            command: proposed(),
+            before: Some(proposed()),
+            expires_at_ns: n8(4),
+            note: text("why"),
+        }
+        .into(),
+        ProposalEnded {
+            proposal: ProposalId(n8(0)),
+            end: ProposalEnd::Withdrawn,
+            actor: ActorId(n4(2)),
+            note: text("why not"),
+        }
+        .into(),
+        ApprovalsSet { kinds: vec![n2(0), n2(1)] }.into(),
     ]
 }
 

@@ -22,6 +22,10 @@ const COMMANDS: &str = "
     heartbeat_s_min u16, heartbeat_s_max u16, strictness code Strictness,
     cancel_on_disconnect code CancelOnDisconnect, cancel_window_ms u32
 21 SetActorKey: actor u32, key option bytes 32
+22 Propose: command ProposedCommand, expires_in_s u32, note text 120
+23 Approve: proposal u64
+24 Reject: proposal u64, note text 120
+25 SetApprovals: kinds list u16
 64 OpenAccount: account u128, client u64, asset u32, class code AccountClass, code u16,
     settlement bool
 65 Deposit: transfer u128, account u128, external u128, amount u128
@@ -78,6 +82,9 @@ const EVENTS: &str = "
 37 ActorKeySet: actor u32, key option bytes 32
 38 RecordSkipped: record_hash bytes 32, reason text 200
 39 CheckpointMarked:
+40 Proposed: proposal u64, actor u32, command ProposedCommand, before option ProposedCommand, expires_at_ns u64, note text 120
+41 ProposalEnded: proposal u64, end code ProposalEnd, actor u32, note text 120
+42 ApprovalsSet: kinds list u16
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 32
 65 Dropped: session u32, request u64, reason code RejectReason
@@ -112,6 +119,7 @@ const ROWS: &str = "
     class u16, reserved u16
 3 RowResult: index u32, refusal code LedgerRefusal, seq u64
 4 RowAmount: index u32, amount u128
+5 ProposedCommand: kind u16, version u16, body list u8
 ";
 
 /// The fixed headers.
@@ -186,7 +194,10 @@ impl Type {
             (number, "") if number.starts_with('u') => {
                 Self::Number(number[1..].parse::<usize>().unwrap() / 8)
             }
-            (row, "") if row.starts_with("Row") || row.ends_with("Row") => {
+            (row, "")
+                if ["TransferRow", "AccountRow", "RowResult", "RowAmount", "ProposedCommand"]
+                    .contains(&row) =>
+            {
                 Self::Nested(row, find(&rows(), row).fields)
             }
             (command, "") => Self::Nested(command, find(&commands(), command).fields),
@@ -311,6 +322,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         CancelRejectTo,
         SessionAction,
         SessionEnd,
+        ProposalEnd,
         RejectReason,
         LedgerRefusal,
         FrameKind,

@@ -1,0 +1,219 @@
+//! Maker and checker: a sensitive command is proposed by one actor, shown as a difference, and executed when another approves it.
+//!
+//! Which commands are sensitive is a command too ([`SetApprovals`]); once any is, it is one of them. A proposal is refused at its
+//! approval when what it changes has changed since: nobody approves a difference that they were not shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use protocol::commands::{Approve, DefineActor, Propose, Reject, SetActorKey, SetApprovals, SetMarketStatus};
+use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
+use protocol::time::NANOS_PER_SECOND;
+use protocol::{
+    ActorId, Command, ProposalEnd, ProposalId, ProposedCommand, RejectReason, Text, UnixNanos, events,
+};
+
+use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::effects::Effects;
+use crate::engine::{Engine, role_needed};
+
+/// A note.
+pub(crate) type Note = Text<{ protocol::limits::NOTE_BYTES_MAX }>;
+
+/// A command that waits for another actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Proposal {
+    pub(crate) actor: ActorId,
+    pub(crate) command: ProposedCommand,
+    /// The command that would set what was in force when it was made.
+    pub(crate) before: Option<ProposedCommand>,
+    pub(crate) expires_at: UnixNanos,
+    pub(crate) note: Note,
+}
+
+/// Open proposals, and what needs one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Approvals {
+    pub(crate) kinds: BTreeSet<u16>,
+    pub(crate) open: BTreeMap<ProposalId, Proposal>,
+    /// They expire in this order.
+    deadlines: BTreeSet<(UnixNanos, ProposalId)>,
+}
+
+impl Approvals {
+    /// Refuses a command of a kind that has to be proposed.
+    pub(crate) fn may_execute(&self, kind: u16) -> Result<(), Stop> {
+        let is_sensitive = self.kinds.contains(&kind) || (self.are_in_force() && kind == SetApprovals::KIND);
+        ensure(!is_sensitive, RejectReason::ApprovalNeeded)
+    }
+
+    /// Whether anything has to be proposed.
+    pub(crate) fn are_in_force(&self) -> bool {
+        !self.kinds.is_empty()
+    }
+
+    /// The next proposal to expire.
+    pub(crate) fn next_deadline(&self) -> Option<(UnixNanos, ProposalId)> {
+        self.deadlines.first().copied()
+    }
+
+    /// Opens a proposal whose id is new.
+    pub(crate) fn add(&mut self, id: ProposalId, proposal: Proposal) {
+        self.deadlines.insert((proposal.expires_at, id));
+        self.open.insert(id, proposal);
+    }
+
+    fn end(
+        &mut self,
+        id: ProposalId,
+        end: ProposalEnd,
+        actor: ActorId,
+        note: Note,
+        effects: &mut Effects<'_>,
+    ) {
+        if let Some(proposal) = self.open.remove(&id) {
+            self.deadlines.remove(&(proposal.expires_at, id));
+            effects.push(events::ProposalEnded { proposal: id, end, actor, note });
+        }
+    }
+
+    /// A proposal that nobody approved in time is open no more.
+    pub(crate) fn expire(&mut self, id: ProposalId, effects: &mut Effects<'_>) {
+        if let Some(proposal) = self.open.get(&id) {
+            self.end(id, ProposalEnd::Expired, proposal.actor, Text::EMPTY, effects);
+        }
+    }
+}
+
+impl Engine {
+    /// Keeps a command for another actor's approval.
+    pub(crate) fn propose(
+        &mut self,
+        actor: ActorId,
+        command: &Propose,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let Propose { command: proposed, expires_in_s, note } = command;
+        ensure_field(proposed.body.len() <= PROPOSED_BYTES_MAX, "command")?;
+        let wanted = proposed.command().map_err(|_| RejectReason::Malformed)?;
+        let role = role_needed(wanted.kind()).ok_or(RejectReason::NotProposable)?;
+        self.registry.entitle(actor, role)?;
+        ensure_field((1..=PROPOSAL_EXPIRES_IN_MAX_S).contains(expires_in_s), "expires_in_s")?;
+        ensure(self.approvals.open.len() < PROPOSALS_MAX, RejectReason::TableFull)?;
+        let expires_at = effects.time.plus(u64::from(*expires_in_s).saturating_mul(NANOS_PER_SECOND));
+        let before = self.in_force(&wanted).map(|before| ProposedCommand::new(&before));
+        let proposal = ProposalId(effects.seq.0);
+        effects.push(events::Proposed {
+            proposal,
+            actor,
+            command: proposed.clone(),
+            before: before.clone(),
+            expires_at_ns: expires_at.0,
+            note: *note,
+        });
+        let proposed = Proposal { actor, command: proposed.clone(), before, expires_at, note: *note };
+        self.approvals.add(proposal, proposed);
+        Ok(())
+    }
+
+    /// Executes what somebody else proposed. If it is refused, the proposal stays open.
+    pub(crate) fn approve(
+        &mut self,
+        session_row: u32,
+        actor: ActorId,
+        command: &Approve,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let Approve { proposal: id } = *command;
+        let proposal = self.approvals.open.get(&id).ok_or(RejectReason::UnknownProposal)?;
+        let (maker, before) = (proposal.actor, proposal.before.clone());
+        let wanted = proposal.command.command().map_err(|_| RejectReason::Malformed)?;
+        let role = role_needed(wanted.kind()).ok_or(RejectReason::NotProposable)?;
+        self.registry.entitle(actor, role)?;
+        ensure(actor != maker, RejectReason::OwnProposal)?;
+        // Who made it may have lost the role since.
+        self.registry.entitle(maker, role)?;
+        let in_force = self.in_force(&wanted).map(|before| ProposedCommand::new(&before));
+        ensure(in_force == before, RejectReason::ProposalStale)?;
+        self.execute_command(session_row, actor, &wanted, effects)?;
+        self.approvals.end(id, ProposalEnd::Approved, actor, Text::EMPTY, effects);
+        Ok(())
+    }
+
+    /// Ends a proposal without executing it.
+    pub(crate) fn reject(
+        &mut self,
+        actor: ActorId,
+        command: &Reject,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let Reject { proposal: id, note } = *command;
+        let proposal = self.approvals.open.get(&id).ok_or(RejectReason::UnknownProposal)?;
+        let end = if proposal.actor == actor {
+            ProposalEnd::Withdrawn
+        } else {
+            let role = role_needed(proposal.command.kind).ok_or(RejectReason::NotProposable)?;
+            self.registry.entitle(actor, role)?;
+            ProposalEnd::Rejected
+        };
+        self.approvals.end(id, end, actor, note, effects);
+        Ok(())
+    }
+
+    /// Sets what has to be proposed.
+    pub(crate) fn set_approvals(
+        &mut self,
+        command: &SetApprovals,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let kinds: BTreeSet<u16> = command.kinds.iter().copied().collect();
+        let is_ascending = kinds.iter().eq(&command.kinds);
+        ensure_field(is_ascending && kinds.len() <= APPROVAL_KINDS_MAX, "kinds")?;
+        ensure_field(kinds.iter().all(|&kind| role_needed(kind).is_some()), "kinds")?;
+        ensure(kinds != self.approvals.kinds, RejectReason::Exists)?;
+        // Otherwise nothing sensitive could ever be changed again, this least of all.
+        ensure(kinds.is_empty() || self.registry.administrators() >= 2, RejectReason::TooFewApprovers)?;
+        self.approvals.kinds = kinds;
+        effects.push(events::ApprovalsSet { kinds: command.kinds.clone() });
+        Ok(())
+    }
+
+    /// The command that would set what is in force where `command` sets something; `None` where it is new, or nothing is set.
+    fn in_force(&self, command: &Command) -> Option<Command> {
+        if let Command::DefineActor(define) = command {
+            let roles = self.registry.actors.get(&define.actor)?.roles;
+            Some(DefineActor { actor: define.actor, roles }.into())
+        } else if let Command::SetActorKey(set) = command {
+            let key = self.registry.actors.get(&set.actor)?.key;
+            Some(SetActorKey { actor: set.actor, key }.into())
+        } else if let Command::DefineMarket(define) = command {
+            let row = self.markets.row(define.market)?;
+            Some(self.markets.rows.at(row).definition.clone().into())
+        } else if let Command::SetMarketStatus(set) = command {
+            let row = self.markets.row(set.market)?;
+            Some(SetMarketStatus { market: set.market, status: self.markets.rows.at(row).status }.into())
+        } else if let Command::DefineSession(define) = command {
+            let row = self.sessions.row(define.session)?;
+            Some(self.sessions.rows.at(row).definition.clone().into())
+        } else if let Command::SetLedgerLimits(_) = command {
+            Some(self.ledger.limits.clone().into())
+        } else if let Command::SetApprovals(_) = command {
+            Some(SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into())
+        } else {
+            None
+        }
+    }
+
+    /// What is open can be read, was made before, and has its deadline.
+    pub(crate) fn check_approvals(&self) -> Result<(), Broken> {
+        let Approvals { open, deadlines, kinds } = &self.approvals;
+        let is_sound = |(id, proposal): (&ProposalId, &Proposal)| {
+            id.0 <= self.seq.0
+                && proposal.command.command().is_ok()
+                && role_needed(proposal.command.kind).is_some()
+                && deadlines.contains(&(proposal.expires_at, *id))
+        };
+        let can_be_approved = kinds.is_empty() || self.registry.administrators() >= 2;
+        let is_sound = open.len() == deadlines.len() && open.iter().all(is_sound) && can_be_approved;
+        if is_sound { Ok(()) } else { Err(Broken::Index { what: "proposals" }) }
+    }
+}

@@ -1,0 +1,176 @@
+//! Maker and checker: what is sensitive is executed once two actors agree, and on what they were shown.
+
+use protocol::commands::{Approve, DefineActor, Propose, Reject, SetApprovals, SetLedgerLimits, roles};
+use protocol::{
+    ActorId, Command, EventBody, ProposalEnd, ProposalId, ProposedCommand, RejectReason, SessionId,
+    SessionProtocol, Text,
+};
+
+use crate::definitions;
+use crate::world::World;
+
+/// Actors 1 (the operator), 4 and 5 may configure, 6 may not; each has a session of its number.
+const CHECKER: SessionId = SessionId(20);
+const OTHER: SessionId = SessionId(21);
+const TRADER: SessionId = SessionId(22);
+
+fn world() -> World {
+    let mut world = World::with_genesis();
+    for (actor, session, roles) in
+        [(4, CHECKER, roles::ADMIN), (5, OTHER, roles::ADMIN), (6, TRADER, roles::TRADER)]
+    {
+        world.set_up(DefineActor { actor: ActorId(actor), roles });
+        let session = definitions::session(session.0, SessionProtocol::Request, 0);
+        world.set_up(protocol::commands::DefineSession {
+            actor: ActorId(actor),
+            clients: Vec::new(),
+            ..session
+        });
+    }
+    world.set_up(SetApprovals { kinds: vec![DefineActor::KIND, SetLedgerLimits::KIND] });
+    world
+}
+
+fn limits(transfer_ids_max: u32) -> Command {
+    let id_window_ms = 60_000;
+    SetLedgerLimits { id_window_ms, id_ahead_ms: 0, transfer_ids_max, pending_transfers_max: 10 }.into()
+}
+
+/// What a session is told of a command; what else followed.
+fn say(
+    world: &mut World,
+    session: SessionId,
+    command: impl Into<Command>,
+) -> (Option<RejectReason>, Vec<EventBody>) {
+    let mut events: Vec<_> = world.next(session, command).into_iter().map(|event| event.body).collect();
+    let Some(EventBody::Replied(reply)) = events.pop() else { panic!("no reply among {events:?}") };
+    (reply.refusal, events)
+}
+
+fn propose(world: &mut World, session: SessionId, command: &Command) -> ProposalId {
+    let propose =
+        Propose { command: ProposedCommand::new(command), expires_in_s: 60, note: Text::truncated("why") };
+    let (refusal, events) = say(world, session, propose);
+    assert_eq!(refusal, None);
+    let Some(EventBody::Proposed(proposed)) = events.first() else { panic!("{events:?}") };
+    proposed.proposal
+}
+
+fn ends(events: &[EventBody]) -> Vec<(ProposalEnd, ActorId)> {
+    let ended = events.iter().filter_map(|event| {
+        if let EventBody::ProposalEnded(ended) = event { Some((ended.end, ended.actor)) } else { None }
+    });
+    ended.collect()
+}
+
+#[test]
+fn what_is_sensitive_takes_another_actor() {
+    let mut world = world();
+    let wanted = limits(10_000);
+    assert_eq!(say(&mut world, CHECKER, wanted.clone()).0, Some(RejectReason::ApprovalNeeded));
+    let proposal = propose(&mut world, CHECKER, &wanted);
+    for (session, reason) in [(CHECKER, RejectReason::OwnProposal), (TRADER, RejectReason::NotEntitled)] {
+        assert_eq!(say(&mut world, session, Approve { proposal }).0, Some(reason));
+    }
+    assert_ne!(Command::from(world.engine.ledger_limits().clone()), wanted);
+    let (refusal, events) = say(&mut world, OTHER, Approve { proposal });
+    assert_eq!((refusal, ends(&events)), (None, vec![(ProposalEnd::Approved, ActorId(5))]));
+    assert!(matches!(events.first(), Some(EventBody::LedgerLimitsSet(_))));
+    assert_eq!(Command::from(world.engine.ledger_limits().clone()), wanted);
+    assert_eq!(say(&mut world, OTHER, Approve { proposal }).0, Some(RejectReason::UnknownProposal));
+}
+
+#[test]
+fn a_proposal_shows_what_it_changes_and_is_stale_when_that_has_changed() {
+    let mut world = world();
+    let [first, second] = [limits(10_000), limits(20_000)];
+    let before = world.engine.ledger_limits().clone();
+    let wanted = Propose { command: ProposedCommand::new(&first), expires_in_s: 60, note: Text::EMPTY };
+    let (_, events) = say(&mut world, CHECKER, wanted);
+    let Some(EventBody::Proposed(proposed)) = events.first() else { panic!("{events:?}") };
+    assert_eq!(proposed.before.as_ref().unwrap().command().unwrap(), before.into());
+    let overtaken = propose(&mut world, CHECKER, &second);
+    assert_eq!(say(&mut world, OTHER, Approve { proposal: proposed.proposal }).0, None);
+    assert_eq!(say(&mut world, OTHER, Approve { proposal: overtaken }).0, Some(RejectReason::ProposalStale));
+    assert_eq!(Command::from(world.engine.ledger_limits().clone()), first);
+}
+
+#[test]
+fn a_proposal_ends_by_its_maker_by_others_or_by_its_time() {
+    let mut world = world();
+    let note = Text::truncated("no");
+    let [mine, theirs, late] = [10_000, 20_000, 30_000].map(|max| propose(&mut world, CHECKER, &limits(max)));
+    let reject = |world: &mut World, session, proposal| {
+        let (refusal, events) = say(world, session, Reject { proposal, note });
+        (refusal, ends(&events))
+    };
+    assert_eq!(reject(&mut world, TRADER, theirs), (Some(RejectReason::NotEntitled), vec![]));
+    assert_eq!(reject(&mut world, CHECKER, mine), (None, vec![(ProposalEnd::Withdrawn, ActorId(4))]));
+    assert_eq!(reject(&mut world, OTHER, theirs), (None, vec![(ProposalEnd::Rejected, ActorId(5))]));
+    assert!(world.engine.next_timer().is_some());
+    world.wait_ns(60_000_000_000);
+    let (refusal, events) = say(&mut world, OTHER, Approve { proposal: late });
+    assert_eq!(refusal, Some(RejectReason::UnknownProposal));
+    assert_eq!(ends(&events), [(ProposalEnd::Expired, ActorId(4))]);
+    assert!(world.engine.next_timer().is_none());
+}
+
+#[test]
+fn what_was_refused_at_its_approval_stays_open_and_so_does_what_its_maker_may_not_any_more() {
+    let mut world = world();
+    let too_many = SetLedgerLimits {
+        id_window_ms: 0,
+        id_ahead_ms: 0,
+        transfer_ids_max: 10_000,
+        pending_transfers_max: 10,
+    };
+    let proposal = propose(&mut world, CHECKER, &too_many.into());
+    assert_eq!(say(&mut world, OTHER, Approve { proposal }).0, Some(RejectReason::FieldOutOfRange));
+    let fewer = DefineActor { actor: ActorId(4), roles: roles::TRADER };
+    let demotion = propose(&mut world, OTHER, &fewer.into());
+    let wanted = propose(&mut world, CHECKER, &limits(10_000));
+    assert_eq!(say(&mut world, SessionId::OPERATOR, Approve { proposal: demotion }).0, None);
+    assert_eq!(say(&mut world, OTHER, Approve { proposal: wanted }).0, Some(RejectReason::NotEntitled));
+    assert_eq!(say(&mut world, OTHER, Reject { proposal, note: Text::EMPTY }).0, None);
+}
+
+#[test]
+fn there_are_always_two_who_can_agree() {
+    let mut world = World::with_genesis();
+    let set = SetApprovals { kinds: vec![DefineActor::KIND] };
+    let alone = say(&mut world, SessionId::OPERATOR, set.clone());
+    assert_eq!(alone.0, Some(RejectReason::TooFewApprovers));
+    let mut world = self::world();
+    for (actor, refusal) in [(4, None), (5, Some(RejectReason::TooFewApprovers))] {
+        let fewer = DefineActor { actor: ActorId(actor), roles: roles::TRADER };
+        let proposal = propose(&mut world, SessionId::OPERATOR, &fewer.into());
+        assert_eq!(say(&mut world, OTHER, Approve { proposal }).0, refusal);
+    }
+    // What needs approval can be changed only so.
+    assert_eq!(say(&mut world, OTHER, set.clone()).0, Some(RejectReason::ApprovalNeeded));
+    let proposal = propose(&mut world, OTHER, &set.into());
+    assert_eq!(say(&mut world, SessionId::OPERATOR, Approve { proposal }).0, None);
+    assert_eq!(say(&mut world, OTHER, limits(10_000)).0, None);
+}
+
+#[test]
+fn only_what_takes_a_role_can_be_proposed() {
+    let mut world = world();
+    let approve: Command = Approve { proposal: ProposalId(1) }.into();
+    let pulse: Command = protocol::commands::Pulse {}.into();
+    for command in [approve, pulse] {
+        let wanted = Propose { command: ProposedCommand::new(&command), expires_in_s: 60, note: Text::EMPTY };
+        assert_eq!(say(&mut world, OTHER, wanted).0, Some(RejectReason::NotProposable));
+    }
+    let unreadable = ProposedCommand { kind: DefineActor::KIND, version: 9, body: Vec::new() };
+    let wanted = Propose { command: unreadable, expires_in_s: 60, note: Text::EMPTY };
+    assert_eq!(say(&mut world, OTHER, wanted).0, Some(RejectReason::Malformed));
+    for expires_in_s in [0, u32::MAX] {
+        let command = ProposedCommand::new(&limits(10_000));
+        let wanted = Propose { command, expires_in_s, note: Text::EMPTY };
+        assert_eq!(say(&mut world, OTHER, wanted).0, Some(RejectReason::FieldOutOfRange));
+    }
+    let kinds = vec![protocol::commands::NewOrder::KIND];
+    let proposal = propose(&mut world, OTHER, &SetApprovals { kinds }.into());
+    assert_eq!(say(&mut world, CHECKER, Approve { proposal }).0, Some(RejectReason::FieldOutOfRange));
+}
