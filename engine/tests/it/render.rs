@@ -32,6 +32,8 @@ pub(crate) struct Names {
     pub(crate) clients: BTreeMap<u64, String>,
     /// Name and asset.
     pub(crate) accounts: BTreeMap<u128, (String, u32)>,
+    /// Name, and the asset of what it moves.
+    pub(crate) transfers: BTreeMap<u128, (String, u32)>,
 }
 
 impl Names {
@@ -137,10 +139,10 @@ impl Names {
                 format!("proposal {} is {} by actor {}", ended.proposal, ended.end.name(), ended.actor)
             }
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
-            EventBody::AccountsCreated(made) => format!("{} of {} accounts", made.created, made.count),
-            EventBody::TransfersCreated(made) => format!("{} of {} transfers", made.created, made.count),
-            EventBody::TransferExpired(expired) => format!("expired {}", expired.transfer),
-            EventBody::LedgerLimitsSet(_) => "ledger limits".to_owned(),
+            EventBody::AccountsCreated(_)
+            | EventBody::TransfersCreated(_)
+            | EventBody::TransferExpired(_)
+            | EventBody::LedgerLimitsSet(_) => self.ledger_event(body),
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
@@ -155,6 +157,28 @@ impl Names {
             | EventBody::SessionRefused(_)
             | EventBody::SessionClosed(_)
             | EventBody::ResendDue(_) => self.session_event(body),
+        }
+    }
+
+    fn ledger_event(&self, body: &EventBody) -> String {
+        if let EventBody::AccountsCreated(made) = body {
+            format!("{} of {} accounts", made.created, made.count)
+        } else if let EventBody::TransfersCreated(made) = body {
+            format!("{} of {} transfers", made.created, made.count)
+        } else if let EventBody::TransferExpired(expired) = body {
+            let (name, ledger) = &self.transfers[&expired.transfer.0];
+            format!("expired {name}: {}", self.amount(expired.amount, *ledger))
+        } else if let EventBody::LedgerLimitsSet(set) = body {
+            let limits = &set.limits;
+            format!(
+                "ids for {} ms and {} ms ahead, at most {}, and {} pending transfers",
+                limits.id_window_ms,
+                limits.id_ahead_ms,
+                limits.transfer_ids_max,
+                limits.pending_transfers_max
+            )
+        } else {
+            body.name().to_owned()
         }
     }
 

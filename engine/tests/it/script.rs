@@ -12,7 +12,9 @@
 //! wait 5s     pulse     term 2      halt BTC-TRY     cancelall [session alice] [client bob] [market BTC-TRY]
 //! ```
 //! `alice#7 …` names the message or request number, `alice/2 …` the generation; without them the next and the current.
-//! `again` is PossResend(97)=Y.
+//! `again` is PossResend(97)=Y. Batches of the ledger have a part of their own: [`ledger`].
+
+mod ledger;
 
 use engine::Engine;
 use protocol::commands::*;
@@ -117,6 +119,10 @@ impl Script {
             "balances" => self.balances(words),
             "book" => self.book(words),
             "session" => self.session(words),
+            "cashier" | "payer" => self.teller(name, words),
+            "account" => self.account(words),
+            "totals" => self.totals(),
+            "floor" => self.floor(),
             "pulse" => self.system(Pulse {}),
             "term" => self.system(TermStart { term: Term(words.next().parse().unwrap()), node: NodeId(1) }),
             "operator" => {
@@ -242,8 +248,7 @@ impl Script {
     }
 
     fn wait(&mut self, words: &mut Words<'_>) -> Vec<String> {
-        let time = words.next();
-        self.world.wait_ns(milliseconds(time) * 1_000_000);
+        self.world.wait_ns(nanoseconds(words.next()));
         Vec::new()
     }
 
@@ -353,6 +358,7 @@ impl Script {
                 }
                 .into()
             }
+            "limits" => Self::limits(words).into(),
             "roles" => {
                 let (actor, roles) = (words.next().parse().unwrap(), words.next().parse().unwrap());
                 DefineActor { actor: ActorId(actor), roles }.into()
@@ -370,6 +376,12 @@ impl Script {
     ) -> Vec<String> {
         let (current, next) = self.world.next_number(session);
         let name = words.next();
+        if name == "accounts" {
+            return self.accounts(session, words);
+        }
+        if name == "transfers" {
+            return self.transfers(session, words);
+        }
         // A Logon comes from a connection that is not bound yet.
         let current = if name == "logon" { 0 } else { current };
         let (generation, number) = (generation.unwrap_or(current), number.unwrap_or(next));
@@ -537,13 +549,18 @@ fn side(name: &str) -> Side {
     }
 }
 
-fn milliseconds(text: &str) -> u64 {
+fn nanoseconds(text: &str) -> u64 {
     let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap());
     let unit = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "h" => 3_600_000,
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "h" => 3_600_000_000_000,
         unit => panic!("no unit {unit}"),
     };
     number.parse::<u64>().unwrap() * unit
+}
+
+fn milliseconds(text: &str) -> u64 {
+    nanoseconds(text) / 1_000_000
 }

@@ -1,0 +1,363 @@
+//! The ledger's part of the scenarios' language: batches, one row behind the other, each followed by what became of its rows.
+//!
+//! ```text
+//! cashier till                       payer app for alice bob         a session of an actor with that role
+//! till accounts cash TRY house [limited | inverse] [closed] [settlement] [linked] ; loan TRY client of alice
+//! till transfers t1 cash loan 10 [pending [5s]] [balancing-debit] [balancing-credit] [closing-debit] [closing-credit] [linked]
+//! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
+//! limits window 10s ahead 1s ids 8189 pending 3
+//! account cash     totals     floor                                  shown, not commanded
+//! ```
+//! A transfer's id has the time of its first mention; `at -5s` moves it, `at floor` makes it the lowest that is taken. `field=value` sets any field of a row.
+
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineActor, SetLedgerLimits, roles};
+use protocol::event::Event;
+use protocol::money::format_decimal;
+use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, SessionId, SessionProtocol,
+    TransferId,
+};
+
+use super::{Script, Words, by_name, decimal, milliseconds};
+use crate::definitions;
+
+/// Ids of accounts made by batches count on from here.
+const ACCOUNTS_FROM: u128 = 100_000;
+
+impl Script {
+    /// A cashier or a payer, with an actor and a session of its own.
+    pub(super) fn teller(&mut self, role: &str, words: &mut Words<'_>) -> Vec<String> {
+        let name = words.next();
+        let id = 200 + u32::try_from(self.names.sessions.len()).unwrap();
+        let role = if role == "cashier" { roles::CASHIER } else { roles::PAYER };
+        self.world.set_up(DefineActor { actor: ActorId(id), roles: role });
+        let mut definition = definitions::session(id, SessionProtocol::Request, 0);
+        definition.actor = ActorId(id);
+        if words.flag("for") {
+            definition.clients = words.words.drain(..).map(|client| self.client_id(client)).collect();
+        }
+        self.world.set_up(definition);
+        self.names.sessions.insert(id, name.to_owned());
+        Vec::new()
+    }
+
+    fn client_id(&self, name: &str) -> ClientId {
+        ClientId(by_name(&self.names.clients, |client| client == name).unwrap_or(77))
+    }
+
+    pub(super) fn limits(words: &mut Words<'_>) -> SetLedgerLimits {
+        let number = |words: &mut Words<'_>, name: &str| words.option(name).unwrap().parse().unwrap();
+        SetLedgerLimits {
+            id_window_ms: milliseconds(words.option("window").unwrap()),
+            id_ahead_ms: milliseconds(words.option("ahead").unwrap()),
+            transfer_ids_max: number(words, "ids"),
+            pending_transfers_max: number(words, "pending"),
+        }
+    }
+
+    /// A batch of accounts; what became of each.
+    pub(super) fn accounts(&mut self, session: SessionId, words: &mut Words<'_>) -> Vec<String> {
+        let rows: Vec<(String, AccountRow)> =
+            rows_of(words).into_iter().map(|mut words| self.account_row(&mut words)).collect();
+        let accounts = rows.iter().map(|(_, row)| *row).collect();
+        let (_, request) = self.world.next_number(session);
+        let events = self.world.submit(session, 0, request, CreateAccounts { accounts });
+        let names = rows.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        self.answers(&events, &names, &[])
+    }
+
+    fn account_row(&mut self, words: &mut Words<'_>) -> (String, AccountRow) {
+        let (name, asset, class) = (words.next(), words.next(), words.next());
+        let ledger = self.asset_id(asset);
+        let known = by_name(&self.names.accounts, |account| account.0 == name);
+        let id = known.unwrap_or_else(|| ACCOUNTS_FROM + u128::try_from(self.names.accounts.len()).unwrap());
+        let class = AccountClass::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(class)).unwrap();
+        let mut row = AccountRow {
+            id: AccountId(id),
+            user_data_128: 0,
+            owner: ClientId(0),
+            user_data_64: 0,
+            user_data_32: 0,
+            ledger: AssetId(ledger),
+            code: 1,
+            flags: 0,
+            class: u16::from(class.code()),
+            reserved: 0,
+        };
+        if let Some(owner) = words.option("of") {
+            row.owner = self.client_id(owner);
+        }
+        for (flag, bit) in [
+            ("linked", account_flags::LINKED),
+            ("limited", account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS),
+            ("inverse", account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS),
+            ("closed", account_flags::CLOSED),
+            ("settlement", account_flags::SETTLEMENT),
+        ] {
+            row.flags |= if words.flag(flag) { bit } else { 0 };
+        }
+        for word in words.words.drain(..) {
+            let (field, value) = word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place));
+            match field {
+                "id" => row.id = AccountId(number(value)),
+                "owner" => row.owner = ClientId(narrow(value)),
+                "ledger" => row.ledger = AssetId(narrow(value)),
+                "code" => row.code = narrow(value),
+                "flags" => row.flags = narrow(value),
+                "class" => row.class = narrow(value),
+                "reserved" => row.reserved = narrow(value),
+                "user_data_128" => row.user_data_128 = number(value),
+                "user_data_64" => row.user_data_64 = narrow(value),
+                "user_data_32" => row.user_data_32 = narrow(value),
+                field => panic!("{}: an account has no field {field}", words.place),
+            }
+        }
+        self.names.accounts.entry(id).or_insert((name.to_owned(), ledger));
+        (name.to_owned(), row)
+    }
+
+    /// A batch of transfers; what became of each.
+    pub(super) fn transfers(&mut self, session: SessionId, words: &mut Words<'_>) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut transfers = Vec::new();
+        for mut words in rows_of(words) {
+            let name = words.next().to_owned();
+            transfers.push(self.transfer_row(&name, &mut words));
+            names.push(name);
+        }
+        let ledgers: Vec<u32> = transfers.iter().map(|row| self.ledger_of(row)).collect();
+        let (_, request) = self.world.next_number(session);
+        let events = self.world.submit(session, 0, request, CreateTransfers { transfers });
+        self.answers(&events, &names, &ledgers)
+    }
+
+    /// For the scale of what was moved.
+    fn ledger_of(&self, row: &TransferRow) -> u32 {
+        let pending = self.names.transfers.get(&row.pending_id.0);
+        pending.map_or(row.ledger.0, |(_, ledger)| *ledger)
+    }
+
+    fn transfer_row(&mut self, name: &str, words: &mut Words<'_>) -> TransferRow {
+        let at = words.option("at");
+        let first = words.next();
+        let settles = match first {
+            "post" => transfer_flags::POST_PENDING_TRANSFER,
+            "void" => transfer_flags::VOID_PENDING_TRANSFER,
+            _ => 0,
+        };
+        let mut row = empty_row();
+        let mut ledger = 0;
+        if settles == 0 {
+            let (debit, credit) = (self.account_named(first), self.account_named(words.next()));
+            ledger = debit.1;
+            (row.debit_account, row.credit_account) = (debit.0, credit.0);
+            (row.ledger, row.code) = (AssetId(ledger), 1);
+            row.amount = self.amount_of(words.next(), ledger);
+        } else {
+            row.pending_id = self.transfer_id(words.next(), None, 0);
+            row.amount = Amount(if first == "post" { u128::MAX } else { 0 });
+            let is_amount = |word: &&&str| **word == "all" || word.starts_with(|c: char| c.is_ascii_digit());
+            if words.words.first().as_ref().is_some_and(is_amount) {
+                ledger = self.ledger_of(&row);
+                row.amount = self.amount_of(words.next(), ledger);
+            }
+        }
+        row.id = self.transfer_id(name, at, ledger);
+        row.flags = settles | transfer_row_flags(words, &mut row.timeout_s);
+        for word in words.words.drain(..) {
+            let (field, value) = word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place));
+            set_field(&mut row, field, value);
+        }
+        row
+    }
+
+    fn amount_of(&self, text: &str, ledger: u32) -> Amount {
+        let scale = self.names.assets.get(&ledger).map_or(0, |asset| asset.scale);
+        Amount(if text == "all" { u128::MAX } else { decimal(text, scale) })
+    }
+
+    /// The account, and its ledger; of a name that nobody has, one that does not exist.
+    fn account_named(&self, name: &str) -> (AccountId, u32) {
+        let found = self.names.accounts.iter().find(|(_, account)| account.0 == name);
+        found.map_or((AccountId(999), 1), |(id, (_, ledger))| (AccountId(*id), *ledger))
+    }
+
+    /// The id by that name; a new one has the time of the next record.
+    fn transfer_id(&mut self, name: &str, at: Option<&str>, ledger: u32) -> TransferId {
+        if let Some(id) = by_name(&self.names.transfers, |transfer| transfer.0 == name) {
+            return TransferId(id);
+        }
+        let now = self.world.time / 1_000_000;
+        let ms = match at {
+            None => now,
+            Some("floor") => self.world.engine.transfer_id_floor_ms(),
+            Some(at) => match at.strip_prefix('-') {
+                Some(before) => now - milliseconds(before),
+                None => now + milliseconds(at.trim_start_matches('+')),
+            },
+        };
+        let id = (u128::from(ms) << 80) | u128::try_from(self.names.transfers.len() + 1).unwrap();
+        self.names.transfers.insert(id, (name.to_owned(), ledger));
+        TransferId(id)
+    }
+
+    /// What became of each row, and what else followed.
+    fn answers(&self, events: &[Event], rows: &[String], ledgers: &[u32]) -> Vec<String> {
+        let mut lines = Vec::new();
+        for event in events {
+            let (exceptions, amounts): (&[RowResult], &[RowAmount]) =
+                if let EventBody::AccountsCreated(made) = &event.body {
+                    (&made.exceptions, &[])
+                } else if let EventBody::TransfersCreated(made) = &event.body {
+                    (&made.exceptions, &made.amounts)
+                } else {
+                    lines.push(self.names.event(event));
+                    continue;
+                };
+            for (index, row) in (0_u32..).zip(rows) {
+                let exception = exceptions.iter().find(|exception| exception.index == index);
+                let amount = amounts.iter().find(|amount| amount.index == index);
+                lines.push(match (exception, amount) {
+                    (Some(exception), _) if exception.seq == event.seq => {
+                        format!("{row}: {}", exception.refusal.name())
+                    }
+                    (Some(exception), _) => {
+                        format!("{row}: {} at {}", exception.refusal.name(), exception.seq)
+                    }
+                    (None, Some(amount)) => {
+                        let ledger = ledgers[usize::try_from(index).unwrap()];
+                        format!("{row}: created, {}", self.names.amount(amount.amount, ledger))
+                    }
+                    (None, None) => format!("{row}: created"),
+                });
+            }
+        }
+        lines
+    }
+
+    /// One account's balances.
+    pub(super) fn account(&self, words: &mut Words<'_>) -> Vec<String> {
+        let (id, ledger) = self.account_named(words.next());
+        let Some(view) = self.world.engine.account(id) else { return vec!["no such account".to_owned()] };
+        let scale = self.names.assets[&ledger].scale;
+        let decimal = |amount: Amount| format_decimal(amount.0, scale);
+        let closed = if view.flags & account_flags::CLOSED == 0 { "" } else { ", closed" };
+        vec![format!(
+            "debits {} pending {}, credits {} pending {}{closed}",
+            decimal(view.debits),
+            decimal(view.debits_pending),
+            decimal(view.credits),
+            decimal(view.credits_pending),
+        )]
+    }
+
+    /// Sums of accounts.
+    pub(super) fn totals(&self) -> Vec<String> {
+        let decimal = |amount: Option<Amount>, ledger: AssetId| {
+            amount.map_or("more".to_owned(), |amount| {
+                format_decimal(amount.0, self.names.assets[&ledger.0].scale)
+            })
+        };
+        let totals = self.world.engine.totals().map(|total| {
+            format!(
+                "{} code {} {}: {} accounts, debits {} pending {}, credits {} pending {}",
+                self.names.assets[&total.ledger.0].code,
+                total.code,
+                total.class.name(),
+                total.accounts,
+                decimal(total.debits_posted, total.ledger),
+                decimal(total.debits_pending, total.ledger),
+                decimal(total.credits_posted, total.ledger),
+                decimal(total.credits_pending, total.ledger),
+            )
+        });
+        totals.collect()
+    }
+
+    /// How far behind the clock the floor lies.
+    pub(super) fn floor(&self) -> Vec<String> {
+        let now = self.world.time / 1_000_000;
+        vec![format!("{} ms before now", now - self.world.engine.transfer_id_floor_ms())]
+    }
+}
+
+/// The rows of a line, between semicolons.
+fn rows_of<'l>(words: &mut Words<'l>) -> Vec<Words<'l>> {
+    let all: Vec<&str> = words.words.drain(..).collect();
+    let rows = all.split(|word| *word == ";");
+    rows.map(|row| Words { words: row.to_vec(), place: words.place.clone() }).collect()
+}
+
+fn empty_row() -> TransferRow {
+    TransferRow {
+        id: TransferId(0),
+        debit_account: AccountId(0),
+        credit_account: AccountId(0),
+        amount: Amount(0),
+        pending_id: TransferId(0),
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: AssetId(0),
+        code: 0,
+        flags: 0,
+        value_date: 0,
+        reason: 0,
+        reserved: 0,
+    }
+}
+
+/// The flags that a row names; `pending` may be followed by a time.
+fn transfer_row_flags(words: &mut Words<'_>, timeout_s: &mut u32) -> u16 {
+    let mut flags = 0;
+    let is_time = |word: &&str| word.starts_with(|c: char| c.is_ascii_digit());
+    if let Some(at) = words.words.iter().position(|word| *word == "pending") {
+        flags |= transfer_flags::PENDING;
+        words.words.remove(at);
+        if words.words.get(at).is_some_and(is_time) {
+            *timeout_s = u32::try_from(milliseconds(words.words.remove(at)) / 1_000).unwrap();
+        }
+    }
+    for (flag, bit) in [
+        ("linked", transfer_flags::LINKED),
+        ("balancing-debit", transfer_flags::BALANCING_DEBIT),
+        ("balancing-credit", transfer_flags::BALANCING_CREDIT),
+        ("closing-debit", transfer_flags::CLOSING_DEBIT),
+        ("closing-credit", transfer_flags::CLOSING_CREDIT),
+        ("chain", transfer_flags::WHOLE_CHAIN),
+    ] {
+        flags |= if words.flag(flag) { bit } else { 0 };
+    }
+    flags
+}
+
+fn set_field(row: &mut TransferRow, field: &str, value: &str) {
+    match field {
+        "id" => row.id = TransferId(number(value)),
+        "debit" => row.debit_account = AccountId(number(value)),
+        "credit" => row.credit_account = AccountId(number(value)),
+        "amount" => row.amount = Amount(number(value)),
+        "pending_id" => row.pending_id = TransferId(number(value)),
+        "user_data_128" => row.user_data_128 = number(value),
+        "user_data_64" => row.user_data_64 = narrow(value),
+        "user_data_32" => row.user_data_32 = narrow(value),
+        "timeout" => row.timeout_s = narrow(value),
+        "ledger" => row.ledger = AssetId(narrow(value)),
+        "code" => row.code = narrow(value),
+        "flags" => row.flags = narrow(value),
+        "value_date" => row.value_date = narrow(value),
+        "reason" => row.reason = narrow(value),
+        "reserved" => row.reserved = narrow(value),
+        field => panic!("a transfer has no field {field}"),
+    }
+}
+
+fn number(text: &str) -> u128 {
+    if text == "max" { u128::MAX } else { text.parse().unwrap() }
+}
+
+fn narrow<N: TryFrom<u128>>(text: &str) -> N {
+    N::try_from(number(text)).unwrap_or_else(|_| panic!("{text} is too much"))
+}
