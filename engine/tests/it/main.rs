@@ -6,6 +6,7 @@ mod approvals;
 mod definitions;
 mod entrance;
 mod gateways;
+mod ledger;
 mod model;
 mod numbers;
 mod precedence;

@@ -274,7 +274,7 @@ fn restored(engine: &Engine, context: &str) -> Engine {
 }
 
 /// Applies to `engine` what `world` has just applied.
-fn apply(
+pub(crate) fn apply(
     engine: &mut Engine,
     world: &World,
     session: SessionId,

@@ -1,0 +1,448 @@
+//! The engine and the model get the same commands and say the same.
+//!
+//! `LEDGER_TRANSFERS=10000000 cargo test --release -p engine ledger` plays so many transfers; `SEED=n` plays one seed alone.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use engine::Engine;
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineActor, Pulse, SetLedgerLimits, roles};
+use protocol::event::Event;
+use protocol::limits::EXPIRIES_PER_RECORD_MAX;
+use protocol::rows::transfer_flags::{PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER};
+use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags};
+use protocol::{
+    AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, RejectReason,
+    RequestNumber, Seq, SessionId, SessionProtocol, TransferId,
+};
+
+use super::coverage::Coverage;
+use super::flow::{Flow, LEDGERS, OWNERS, Sender, Step};
+use super::model::{Limits, Model, Outcome, Payer, Transfer};
+use crate::definitions;
+use crate::world::{START, World};
+
+/// Transfers of one seed.
+const TRANSFERS_A_SEED: usize = 4_000;
+/// Of the test command.
+const TRANSFERS: usize = 100_000;
+/// Batches of accounts before the first transfers.
+const FIRST_ACCOUNTS: u64 = 4;
+/// Of one random batch at most.
+const ROWS_MAX: u64 = 200;
+/// In the year 2135: the longest timeout ends beyond the last time there is.
+const LATE_START: u64 = super::model::TIME_MAX - 4_000_000_000 * 1_000_000_000;
+/// One seed in so many begins late.
+const LATE_EVERY: u64 = 8;
+/// Invariants are checked after so many commands.
+const CHECK_EVERY: u64 = 50;
+
+fn session_of(sender: Sender) -> SessionId {
+    let number = match sender {
+        Sender::Cashier => 0,
+        Sender::Payer => 1,
+        Sender::PayerForTwo => 2,
+        Sender::Trader => 3,
+    };
+    SessionId(SessionId::CLIENTS_FROM.0 + number)
+}
+
+/// Whose money it may move; `None` = nobody's.
+fn payer(sender: Sender) -> Option<Payer> {
+    match sender {
+        Sender::Cashier => Some(Payer::Anyone),
+        Sender::Payer => Some(Payer::Of(OWNERS[..1].iter().copied().collect())),
+        Sender::PayerForTwo => Some(Payer::Of(OWNERS[..2].iter().copied().collect())),
+        Sender::Trader => None,
+    }
+}
+
+/// A world with the senders' sessions and the two ledgers.
+fn prepared(start: u64) -> World {
+    let mut world = World::new();
+    world.checks = false;
+    world.time = start;
+    world.system(definitions::genesis());
+    for (id, code) in LEDGERS.iter().zip(["TRY", "USD"]) {
+        world.set_up(definitions::asset(*id, code, 2));
+    }
+    let senders = [
+        (Sender::Cashier, roles::CASHIER | roles::PAYER, &OWNERS[2..]),
+        (Sender::Payer, roles::PAYER, &OWNERS[..1]),
+        (Sender::PayerForTwo, roles::PAYER | roles::TRADER, &OWNERS[..2]),
+        (Sender::Trader, roles::TRADER, &OWNERS[..2]),
+    ];
+    for (sender, roles, clients) in senders {
+        let session = session_of(sender);
+        let actor = ActorId(session.0);
+        world.set_up(DefineActor { actor, roles });
+        let mut definition = definitions::session(session.0, SessionProtocol::Request, 0);
+        definition.actor = actor;
+        definition.clients = clients.iter().copied().map(ClientId).collect();
+        world.set_up(definition);
+    }
+    world
+}
+
+/// One seed: the engine, the model, and what they are given.
+struct Run {
+    world: World,
+    model: Model,
+    flow: Flow,
+    /// A second engine that goes on from snapshots of the first.
+    shadow: Engine,
+    requests: u64,
+    seed: u64,
+    /// The last one, and how many there were.
+    step: Step,
+    steps: u64,
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SEED={}, step {}: {:?}", self.seed, self.steps, self.step)
+    }
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let start = if seed % LATE_EVERY == LATE_EVERY - 1 { LATE_START } else { START };
+        let world = prepared(start);
+        let shadow = world.engine.clone();
+        let mut model = Model::new(LEDGERS);
+        model.time = world.time;
+        let flow = Flow::new(seed, ROWS_MAX);
+        Self { world, model, flow, shadow, requests: 0, seed, step: Step::Pulse, steps: 0 }
+    }
+
+    fn play(&mut self, coverage: &mut Coverage) -> usize {
+        let mut transfers = 0;
+        for _ in 0..FIRST_ACCOUNTS {
+            let rows = self.flow.account_rows();
+            self.step(Step::Accounts(Sender::Cashier, rows), coverage);
+        }
+        while transfers < TRANSFERS_A_SEED {
+            let pause = self.flow.pause_ns();
+            self.world.wait_ns(pause);
+            let step = self.flow.step(&self.model);
+            transfers += self.step(step, coverage);
+            if self.steps.is_multiple_of(CHECK_EVERY) {
+                self.world.engine.check_invariants().unwrap_or_else(|broken| panic!("{self}: {broken:?}"));
+            }
+            if self.flow.numbers.chance(1) {
+                self.restart();
+            }
+        }
+        assert_eq!(self.shadow.state_hash(), self.world.engine.state_hash(), "{self}");
+        transfers
+    }
+
+    /// The shadow goes on from a snapshot.
+    fn restart(&mut self) {
+        let mut bytes = Vec::new();
+        self.world.engine.snapshot(&mut bytes);
+        self.shadow = Engine::restore(&bytes).unwrap_or_else(|fault| panic!("{self}: {fault}"));
+        assert_eq!(self.shadow.state_hash(), self.world.engine.state_hash(), "{self}");
+    }
+
+    /// Applies a step to all, which must agree; returns how many transfers were asked for.
+    fn step(&mut self, step: Step, coverage: &mut Coverage) -> usize {
+        self.step = step.clone();
+        self.steps += 1;
+        let transfers = match step {
+            Step::Accounts(sender, rows) => {
+                let events = self.submit(session_of(sender), CreateAccounts { accounts: rows.clone() });
+                let may = sender == Sender::Cashier;
+                let outcomes = may.then(|| self.model.create_accounts(&rows));
+                self.agree(&events, sender, outcomes.as_deref());
+                coverage.accounts(&rows, &outcomes.unwrap_or_default(), self.model.seq);
+                0
+            }
+            Step::Transfers(sender, rows) => {
+                let events = self.submit(session_of(sender), CreateTransfers { transfers: rows.clone() });
+                let outcomes = payer(sender).map(|payer| self.model.create_transfers(&rows, &payer));
+                self.agree_on_transfers(&events, sender, &rows, outcomes.as_deref());
+                coverage.transfers(&rows, &outcomes.unwrap_or_default(), self.model.seq);
+                rows.len()
+            }
+            Step::Limits(limits) => {
+                let request = self.world.engine.next_request(SessionId::OPERATOR).unwrap();
+                self.submit_as(SessionId::OPERATOR, request, limits.clone().into());
+                assert_eq!(self.world.engine.ledger_limits(), &limits, "{self}");
+                let SetLedgerLimits { id_window_ms, id_ahead_ms, transfer_ids_max, pending_transfers_max } =
+                    limits;
+                self.model.limits =
+                    Limits { id_window_ms, id_ahead_ms, transfer_ids_max, pending_transfers_max };
+                0
+            }
+            Step::Pulse => {
+                self.submit_as(SessionId::SYSTEM, 0, Pulse {}.into());
+                0
+            }
+        };
+        self.compare();
+        transfers
+    }
+
+    fn submit(&mut self, session: SessionId, command: impl Into<Command>) -> Vec<Event> {
+        // A batch may come again under its number: its ids make it idempotent.
+        if !self.flow.numbers.chance(10) {
+            self.requests += 1;
+        }
+        self.submit_as(session, self.requests, command.into())
+    }
+
+    /// What follows from a command, without the expiries before it, which must be the model's.
+    fn submit_as(&mut self, session: SessionId, request: u64, command: Command) -> Vec<Event> {
+        let events = self.world.submit(session, 0, request, command.clone());
+        let shadow = crate::properties::apply(&mut self.shadow, &self.world, session, 0, request, &command);
+        assert_eq!(events, shadow, "{self}: the restored engine says something else");
+        let seq = self.world.engine.seq_applied().0;
+        let expired = self.model.begin(seq, self.world.time, EXPIRIES_PER_RECORD_MAX);
+        let (expiries, rest): (Vec<_>, Vec<_>) =
+            events.into_iter().partition(|event| matches!(event.body, EventBody::TransferExpired(_)));
+        let expected: Vec<_> = expired.iter().map(expired_event).collect();
+        let found: Vec<_> = expiries.into_iter().map(|event| event.body).collect();
+        assert_eq!(found, expected, "{self}");
+        rest
+    }
+
+    /// The only event is the answer.
+    fn agree(&self, events: &[Event], sender: Sender, outcomes: Option<&[Outcome]>) {
+        let [event] = events else { panic!("{self}: {events:?}") };
+        let Some(outcomes) = outcomes else { return self.agree_on_refusal(event) };
+        let EventBody::AccountsCreated(made) = &event.body else { panic!("{self}: {event:?}") };
+        assert_eq!(
+            (made.session, made.request),
+            (session_of(sender), RequestNumber(self.requests)),
+            "{self}"
+        );
+        assert_eq!(made.exceptions, exceptions(outcomes), "{self}");
+        assert_eq!((made.count, made.created), counts(outcomes), "{self}");
+    }
+
+    fn agree_on_transfers(
+        &self,
+        events: &[Event],
+        sender: Sender,
+        rows: &[TransferRow],
+        outcomes: Option<&[Outcome]>,
+    ) {
+        let [event] = events else { panic!("{self}: {events:?}") };
+        let Some(outcomes) = outcomes else { return self.agree_on_refusal(event) };
+        let EventBody::TransfersCreated(made) = &event.body else { panic!("{self}: {event:?}") };
+        assert_eq!(
+            (made.session, made.request),
+            (session_of(sender), RequestNumber(self.requests)),
+            "{self}"
+        );
+        assert_eq!(made.exceptions, exceptions(outcomes), "{self}");
+        assert_eq!((made.count, made.created), counts(outcomes), "{self}");
+        assert_eq!(made.amounts, amounts(rows, outcomes), "{self}");
+    }
+
+    fn agree_on_refusal(&self, event: &Event) {
+        let EventBody::Replied(reply) = &event.body else { panic!("{self}: {event:?}") };
+        assert_eq!(reply.refusal, Some(RejectReason::NotEntitled), "{self}");
+    }
+
+    /// The state is the model's, and in each ledger debits equal credits.
+    fn compare(&self) {
+        let (engine, model) = (&self.world.engine, &self.model);
+        let accounts: Vec<_> = engine.accounts().collect();
+        let found: Vec<_> = accounts
+            .iter()
+            .map(|view| {
+                let closed = view.flags & account_flags::CLOSED != 0;
+                let balances = [view.debits_pending, view.debits, view.credits_pending, view.credits];
+                (view.account.0, closed, balances.map(|amount| amount.0))
+            })
+            .collect();
+        let expected: Vec<_> = model
+            .accounts
+            .iter()
+            .map(|(id, account)| (*id, account.closed, account.balances.columns()))
+            .collect();
+        assert_eq!(found, expected, "{self}");
+        for ledger in LEDGERS {
+            let of_ledger = accounts.iter().filter(|view| view.asset.0 == ledger);
+            let (debits, credits) = of_ledger.fold(([0_u128; 2], [0_u128; 2]), |(debits, credits), view| {
+                let add = |sums: [u128; 2], pending: Amount, posted: Amount| {
+                    [sums[0].wrapping_add(pending.0), sums[1].wrapping_add(posted.0)]
+                };
+                (
+                    add(debits, view.debits_pending, view.debits),
+                    add(credits, view.credits_pending, view.credits),
+                )
+            });
+            assert_eq!(debits, credits, "{self}: ledger {ledger}");
+        }
+        let totals: BTreeMap<_, _> = engine
+            .totals()
+            .map(|total| {
+                let sums =
+                    [total.debits_pending, total.debits_posted, total.credits_pending, total.credits_posted];
+                let key = (total.ledger.0, total.code, u16::from(total.class.code()));
+                (key, (total.accounts, sums.map(|sum| sum.map(|amount| amount.0))))
+            })
+            .collect();
+        assert_eq!(totals, model.totals(), "{self}");
+        assert_eq!(engine.pending_transfers(), model.pending().count(), "{self}");
+        assert_eq!(engine.transfer_id_floor_ms(), model.floor_ms, "{self}");
+        assert_eq!(engine.next_timer().map(|time| time.0), model.next_deadline(), "{self}");
+    }
+}
+
+fn expired_event(transfer: &Transfer) -> EventBody {
+    let TransferRow { id, debit_account, credit_account, .. } = transfer.row;
+    let amount = Amount(transfer.amount);
+    protocol::events::TransferExpired { transfer: id, debit_account, credit_account, amount }.into()
+}
+
+fn number(index: usize) -> u32 {
+    u32::try_from(index).unwrap()
+}
+
+fn exceptions(outcomes: &[Outcome]) -> Vec<RowResult> {
+    let exception = |(index, outcome): (usize, &Outcome)| match *outcome {
+        Outcome::Created { .. } => None,
+        Outcome::Refused { refusal, seq } => Some(RowResult { index: number(index), refusal, seq: Seq(seq) }),
+    };
+    outcomes.iter().enumerate().filter_map(exception).collect()
+}
+
+/// Rows, and how many of them were created.
+fn counts(outcomes: &[Outcome]) -> (u32, u32) {
+    let created = outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Created { .. })).count();
+    (number(outcomes.len()), number(created))
+}
+
+/// What was moved or reserved where the rows did not say it.
+fn amounts(rows: &[TransferRow], outcomes: &[Outcome]) -> Vec<RowAmount> {
+    let other = |(index, (row, outcome)): (usize, (&TransferRow, &Outcome))| match *outcome {
+        Outcome::Created { amount } if amount != row.amount.0 => {
+            Some(RowAmount { index: number(index), amount: Amount(amount) })
+        }
+        Outcome::Created { .. } | Outcome::Refused { .. } => None,
+    };
+    rows.iter().zip(outcomes).enumerate().filter_map(other).collect()
+}
+
+/// A row of one account that pays another; both may be overdrawn.
+fn plain(id: u128) -> TransferRow {
+    TransferRow {
+        id: TransferId(id),
+        debit_account: AccountId(1),
+        credit_account: AccountId(2),
+        amount: Amount(1),
+        pending_id: TransferId(0),
+        user_data_128: 0,
+        user_data_64: 0,
+        user_data_32: 0,
+        timeout_s: 0,
+        ledger: AssetId(LEDGERS[0]),
+        code: 1,
+        flags: 0,
+        value_date: 0,
+        reason: 0,
+        reserved: 0,
+    }
+}
+
+fn two_accounts() -> Step {
+    let account = |id: u128| AccountRow {
+        id: AccountId(id),
+        user_data_128: 0,
+        owner: ClientId(0),
+        user_data_64: 0,
+        user_data_32: 0,
+        ledger: AssetId(LEDGERS[0]),
+        code: 1,
+        flags: 0,
+        class: 2,
+        reserved: 0,
+    };
+    Step::Accounts(Sender::Cashier, vec![account(1), account(2)])
+}
+
+/// What expires at once and is more than one record may expire waits, in order; nobody can settle it while it waits.
+#[test]
+fn more_expiries_than_a_record_takes_wait_for_the_next() {
+    let (mut run, mut coverage) = (Run::new(0), Coverage::default());
+    run.step(two_accounts(), &mut coverage);
+    let ms = u128::from(run.world.time / 1_000_000) << 80;
+    let count = u128::try_from(2 * EXPIRIES_PER_RECORD_MAX + 50).unwrap();
+    // The batch is not in the order of ids.
+    let reserve =
+        |at: u128| TransferRow { timeout_s: 1, flags: PENDING, ..plain(ms | ((at * 1_009) % count + 1)) };
+    run.step(Step::Transfers(Sender::Cashier, (0..count).map(reserve).collect()), &mut coverage);
+    run.world.wait_ns(1_000_000_000);
+    run.step(Step::Pulse, &mut coverage);
+    assert_eq!(run.model.pending().count(), EXPIRIES_PER_RECORD_MAX + 50);
+    let late = |id: u128, flags: u16| TransferRow {
+        amount: Amount(if flags == POST_PENDING_TRANSFER { u128::MAX } else { 0 }),
+        pending_id: TransferId(ms | count),
+        flags,
+        ..plain(ms | (count + id))
+    };
+    let rows = vec![late(1, POST_PENDING_TRANSFER), late(2, VOID_PENDING_TRANSFER)];
+    run.step(Step::Transfers(Sender::Cashier, rows.clone()), &mut coverage);
+    assert_eq!(run.model.pending().count(), 50);
+    run.restart();
+    run.step(Step::Transfers(Sender::Cashier, rows), &mut coverage);
+    assert_eq!(run.model.pending().count(), 0);
+}
+
+/// Full batches whose ids lie anywhere in the window, and ahead, so that the oldest have to be forgotten; and every one once more.
+#[test]
+fn more_ids_than_may_be_remembered_are_forgotten_oldest_first() {
+    let (mut run, mut coverage) = (Run::new(1), Coverage::default());
+    run.step(two_accounts(), &mut coverage);
+    let limits = SetLedgerLimits {
+        id_window_ms: 60_000,
+        id_ahead_ms: 5_000,
+        transfer_ids_max: 10_000,
+        pending_transfers_max: 1,
+    };
+    run.step(Step::Limits(limits), &mut coverage);
+    let mut sent: Vec<Vec<TransferRow>> = Vec::new();
+    for batch in 0..12_u128 {
+        let now = run.world.time / 1_000_000;
+        let rows = (0..4_000).map(|row| {
+            let ms = now + run.flow.numbers.below(5_100) - run.flow.numbers.below(10_000);
+            plain((u128::from(ms) << 80) | (batch << 32) | row)
+        });
+        sent.push(rows.collect());
+        let before = sent[sent.len() / 2].clone();
+        run.step(Step::Transfers(Sender::Cashier, sent[sent.len() - 1].clone()), &mut coverage);
+        run.step(Step::Transfers(Sender::Cashier, before), &mut coverage);
+        run.world.engine.check_invariants().unwrap();
+        if batch % 5 == 4 {
+            run.restart();
+        }
+        run.world.wait_ns(700_000_000);
+    }
+    assert_eq!(run.shadow.state_hash(), run.world.engine.state_hash());
+    let window_only = run.world.time / 1_000_000 - 60_000;
+    assert!(run.model.floor_ms > window_only, "the window alone has decided");
+    for refusal in [LedgerRefusal::IdTooOld, LedgerRefusal::IdTooFarAhead, LedgerRefusal::Exists] {
+        assert!(coverage.has_seen(refusal), "{refusal:?}");
+    }
+}
+
+#[test]
+fn batches_agree_with_the_model() {
+    let transfers: usize = std::env::var("LEDGER_TRANSFERS").map_or(TRANSFERS, |text| text.parse().unwrap());
+    let one: Option<u64> = std::env::var("SEED").ok().map(|text| text.parse().unwrap());
+    let mut coverage = Coverage::default();
+    let mut played = 0;
+    for seed in one.unwrap_or(0).. {
+        let mut run = Run::new(seed);
+        played += run.play(&mut coverage);
+        if one.is_some() || played >= transfers {
+            break;
+        }
+    }
+    let missing = coverage.missing();
+    assert!(one.is_some() || missing.is_empty(), "{missing}");
+}
