@@ -16,6 +16,8 @@ pub(crate) enum Fault {
     Io { what: String, error: std::io::Error },
     /// The FIX session did not go as it must.
     Fix(String),
+    /// The engine stopped, or answered otherwise than it must.
+    Engine(String),
     /// A node process, or a command to one, did not do what it must.
     Cluster(String),
     /// The work came out other than it must.
@@ -30,7 +32,7 @@ impl fmt::Display for Fault {
             Self::Format { path, line: None, what } => write!(f, "{}: {what}", path.display()),
             Self::Arguments(what) => f.write_str(what),
             Self::Io { what, error } => write!(f, "{what}: {error}"),
-            Self::Fix(what) | Self::Cluster(what) => f.write_str(what),
+            Self::Fix(what) | Self::Engine(what) | Self::Cluster(what) => f.write_str(what),
             Self::Differs { what, expected, found } => {
                 write!(f, "{what} differs: expected {expected}, found {found}")
             }

@@ -5,6 +5,8 @@
 //! not come out right: a fast wrong answer has no figure.
 #![forbid(unsafe_code)]
 
+mod bank;
+mod berka;
 mod clock;
 mod cluster;
 mod draw;
@@ -15,6 +17,7 @@ mod fault;
 mod fix;
 mod floor;
 mod journal;
+mod ledger;
 mod line;
 mod lobster;
 mod matching;
@@ -51,6 +54,10 @@ enum What {
     Failover(failover::Args),
     /// One hour of real order flow (LOBSTER format) through the matching core.
     Lobster(lobster::Args),
+    /// Transfers in batches through the ledger: rate, and time of a batch.
+    Ledger(ledger::Args),
+    /// Six years of a real bank through the ledger, compared with its balances day by day.
+    Berka(berka::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,6 +69,8 @@ fn main() -> ExitCode {
         What::Fix(args) => fix::run(&args),
         What::Failover(args) => failover::run(&args),
         What::Lobster(args) => lobster::run(&args),
+        What::Ledger(args) => ledger::run(&args),
+        What::Berka(args) => berka::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
