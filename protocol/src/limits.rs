@@ -52,6 +52,12 @@ pub const ROUTING_BYTES_MAX: usize = 120;
 pub const NOTE_BYTES_MAX: usize = 120;
 /// Bytes of one FIX message.
 pub const FIX_MESSAGE_BYTES_MAX: usize = 8 << 10;
+/// Bytes of one message of the binary protocol, headers included.
+pub const BINARY_MESSAGE_BYTES_MAX: usize = 1 << 20;
+/// Bytes of a text in a message of the binary protocol.
+pub const BINARY_TEXT_BYTES_MAX: usize = 256;
+/// Accounts or transfers in one answer, and ids in one question.
+pub const READ_ROWS_MAX: usize = 4_096;
 
 /// Decimals of an asset.
 pub const ASSET_SCALE_MAX: u8 = 18;

@@ -62,7 +62,7 @@ pub(crate) fn all() -> Vec<(String, Vec<u8>)> {
 }
 
 /// Compares with the golden files; panics with the hex of everything that differs or is missing.
-fn compare(current: Vec<(String, Vec<u8>)>) {
+pub(crate) fn compare(current: Vec<(String, Vec<u8>)>) {
     let mut faults = String::new();
     for (name, bytes) in current {
         let path = folder().join(format!("{name}.hex"));

@@ -1,0 +1,140 @@
+//! The shapes of the binary protocol: fields at fixed offsets, and messages that begin with such.
+
+/// Implements [`super::Fixed`] for a struct of fixed fields, which stand one behind the other.
+macro_rules! fixed {
+    ($name:ident { $( $field:ident: $type:ty ),* $(,)? }) => {
+        impl $crate::binary::Fixed for $name {
+            const BYTES: usize = 0 $( + <$type as $crate::binary::Fixed>::BYTES )*;
+            const TYPE: &'static str = stringify!($name);
+            const ANY: bool = true $( && <$type as $crate::binary::Fixed>::ANY )*;
+            const FIELDS: $crate::binary::Fields = &[
+                $( (stringify!($field), <$type as $crate::binary::Fixed>::TYPE, <$type as $crate::binary::Fixed>::BYTES), )*
+            ];
+
+            #[inline]
+            fn put(&self, out: &mut Vec<u8>) {
+                $( $crate::binary::Fixed::put(&self.$field, out); )*
+                // A message may have no field.
+                let _ = out;
+            }
+
+            #[inline]
+            fn take(bytes: &mut &[u8]) -> Result<Self, &'static str> {
+                $( let $field = <$type as $crate::binary::Fixed>::take(bytes)?; )*
+                let _ = bytes;
+                Ok(Self { $( $field, )* })
+            }
+        }
+    };
+}
+pub(crate) use fixed;
+
+/// Structs of fixed fields, such as a group's rows.
+macro_rules! rows {
+    ($(
+        $(#[$doc:meta])*
+        pub struct $name:ident { $( $(#[$field_doc:meta])* pub $field:ident: $type:ty, )* }
+    )*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name { $( $(#[$field_doc])* pub $field: $type, )* }
+
+        $crate::binary::macros::fixed!($name { $( $field: $type, )* });
+    )*};
+}
+pub(crate) use rows;
+
+/// Messages with their template ids, and the enum over them: fixed fields, then groups, then texts.
+macro_rules! messages {
+    (
+        $(#[$enum_doc:meta])*
+        pub enum $enum:ident<$enum_life:lifetime> {
+            $(
+                $(#[$doc:meta])*
+                $name:ident $(<$life:lifetime>)? = $template:literal {
+                    $( $(#[$field_doc:meta])* $field:ident: $type:ty, )*
+                    $( .. $( $(#[$tail_doc:meta])* $tail:ident: $tail_type:ty, )* )?
+                }
+            )*
+        }
+    ) => {
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+            pub struct $name $(<$life>)? {
+                $( $(#[$field_doc])* pub $field: $type, )*
+                $( $( $(#[$tail_doc])* pub $tail: $tail_type, )* )?
+            }
+
+            impl $(<$life>)? $name $(<$life>)? {
+                /// Template id.
+                pub const TEMPLATE: u16 = $template;
+                /// Bytes of its fixed fields.
+                pub const BLOCK_BYTES: usize = 0 $( + <$type as $crate::binary::Fixed>::BYTES )*;
+
+                /// Appends the message, framing header included.
+                pub fn write(&self, out: &mut Vec<u8>) {
+                    let start = $crate::binary::messages::begin(Self::TEMPLATE, Self::BLOCK_BYTES, out);
+                    $( $crate::binary::Fixed::put(&self.$field, out); )*
+                    $( $( $crate::binary::Tail::put(&self.$tail, out); )* )?
+                    $crate::binary::messages::finish(start, out);
+                }
+            }
+
+            impl<$enum_life> From<$name $(<$life>)?> for $enum<$enum_life>
+            $( where $life: $enum_life, $enum_life: $life )?
+            {
+                fn from(message: $name $(<$life>)?) -> Self {
+                    Self::$name(message)
+                }
+            }
+        )*
+
+        $(#[$enum_doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $enum<$enum_life> { $( $(#[$doc])* $name($name $(<$life>)?), )* }
+
+        impl<$enum_life> $enum<$enum_life> {
+            /// Every message, as the schema describes it.
+            pub const LAYOUTS: &'static [$crate::binary::MessageLayout] = &[
+                $( $crate::binary::MessageLayout {
+                    name: stringify!($name),
+                    template: $template,
+                    fields: &[ $( (
+                        stringify!($field),
+                        <$type as $crate::binary::Fixed>::TYPE,
+                        <$type as $crate::binary::Fixed>::BYTES,
+                    ), )* ],
+                    tails: &[ $( $( (stringify!($tail), <$tail_type as $crate::binary::Tail>::LAYOUT), )* )? ],
+                }, )*
+            ];
+
+            /// Its template id.
+            #[must_use]
+            pub const fn template(&self) -> u16 {
+                match self { $( Self::$name(_) => $template, )* }
+            }
+
+            /// Appends the message, framing header included.
+            pub fn write(&self, out: &mut Vec<u8>) {
+                match self { $( Self::$name(message) => message.write(out), )* }
+            }
+
+            fn read_body(header: $crate::binary::messages::Header, rest: &mut &$enum_life [u8]) -> Result<Self, $crate::binary::BinaryFault> {
+                match header.template {
+                    $(
+                        $template => {
+                            let mut block = header.block(<$name>::BLOCK_BYTES, rest)?;
+                            $( let $field = header.fixed::<$type>(&mut block)?; )*
+                            $( $( let $tail = header.tail::<$tail_type>(rest)?; )* )?
+                            let _ = block;
+                            Ok(Self::$name($name { $( $field, )* $( $( $tail, )* )? }))
+                        }
+                    )*
+                    template => Err($crate::binary::BinaryFault::Template(template)),
+                }
+            }
+        }
+    };
+}
+pub(crate) use messages;
