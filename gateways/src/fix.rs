@@ -24,12 +24,7 @@ mod validate;
 pub use acceptor::{Acceptor, Options};
 pub use output::OutboxRead;
 
-/// A connection, by the number that the node gave it. Numbers are not used again while the process lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ConnectionId(
-    /// The bare number.
-    pub u64,
-);
+pub use crate::ConnectionId;
 
 /// Between two fields (ASCII SOH).
 const SOH: u8 = 1;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![expect(clippy::wildcard_enum_match_arm, reason = "the naive engine knows only what a session may submit")]
 
+mod binary;
 mod cases;
 mod engine;
 mod noise;

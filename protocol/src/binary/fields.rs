@@ -235,6 +235,12 @@ impl<'a, R: Fixed, const MAX: usize> Rows<'a, R, MAX> {
     }
 }
 
+impl<R, const MAX: usize> Default for Rows<'_, R, MAX> {
+    fn default() -> Self {
+        Self { bytes: &[], rows: PhantomData }
+    }
+}
+
 impl<R, const MAX: usize> PartialEq for Rows<'_, R, MAX> {
     fn eq(&self, other: &Self) -> bool {
         self.bytes == other.bytes
