@@ -24,6 +24,7 @@ mod matching;
 mod mix;
 mod quantile;
 mod traders;
+mod views;
 mod workload;
 mod workload_file;
 
@@ -52,6 +53,8 @@ enum What {
     Fix(fix::Args),
     /// Three node processes whose leader is killed under load: how long clients wait, and what became of each order.
     Failover(failover::Args),
+    /// The ledger's history: fed, and asked.
+    Views(views::Args),
     /// One hour of real order flow (LOBSTER format) through the matching core.
     Lobster(lobster::Args),
     /// Transfers in batches through the ledger: rate, and time of a batch.
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         What::Journal(args) => journal::run(&args),
         What::Fix(args) => fix::run(&args),
         What::Failover(args) => failover::run(&args),
+        What::Views(args) => views::run(&args),
         What::Lobster(args) => lobster::run(&args),
         What::Ledger(args) => ledger::run(&args),
         What::Berka(args) => berka::run(&args),

@@ -13,9 +13,10 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("journal", &["protocol"], "bytes survive without knowing what they mean"),
     ("replicas", &["protocol", "engine", "journal", "sequencer"], "consensus and apply, without sockets"),
     ("gateways", &["protocol"], "no gateway can see the engine's state"),
+    ("views", &["protocol"], "read models follow events: no rule of the engine is known twice"),
     (
         "node",
-        &["protocol", "engine", "sequencer", "journal", "replicas", "gateways", "replay"],
+        &["protocol", "engine", "sequencer", "journal", "replicas", "gateways", "views", "replay"],
         "the real world; `sicil replay` is the auditor's own code",
     ),
     (
@@ -27,7 +28,18 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("tidy", &[], "the rules of the house build before the house does"),
     (
         "perf",
-        &["protocol", "engine", "sequencer", "journal", "replicas", "gateways", "node", "sim", "replay"],
+        &[
+            "protocol",
+            "engine",
+            "sequencer",
+            "journal",
+            "replicas",
+            "gateways",
+            "views",
+            "node",
+            "sim",
+            "replay",
+        ],
         "whatever is measured",
     ),
 ];

@@ -1,0 +1,84 @@
+//! What was fed and is not in the file yet.
+
+use protocol::TransferId;
+use protocol::rows::transfer_flags;
+
+use super::accounts::Definition;
+use super::bodies::BodyWriter;
+use super::leg::Leg;
+use super::movement::{Cause, Change, Closing, Movement, Place, Side};
+use super::transfer_id::{Fate, Stage};
+
+/// Grows until it is written.
+#[derive(Default)]
+pub(crate) struct Buffer {
+    pub(crate) accounts: Vec<Definition>,
+    pub(crate) bodies: BodyWriter,
+    pub(crate) movements: u64,
+    legs: Vec<Leg>,
+    fates: Vec<Fate>,
+}
+
+impl Buffer {
+    /// Empty, in front of what the file goes on with.
+    pub(crate) fn before(bodies: BodyWriter) -> Self {
+        Self { bodies, ..Self::default() }
+    }
+
+    /// Takes a movement, and with it both legs.
+    #[inline]
+    pub(crate) fn movement(&mut self, movement: &Movement, change: Change, closing_flags: u16) {
+        let Movement { place, debit, credit, .. } = *movement;
+        let (code, expiry) = (movement.fields.code, movement.cause == Cause::Expiry);
+        let closing = |flag| match change {
+            _ if closing_flags & flag == 0 => Closing::No,
+            Change::Settled { .. } => Closing::Reopens,
+            Change::Posted(_) | Change::Reserved(_) => Closing::Closes,
+        };
+        for (account, counterparty, side, flag) in [
+            (debit, credit, Side::Debit, transfer_flags::CLOSING_DEBIT),
+            (credit, debit, Side::Credit, transfer_flags::CLOSING_CREDIT),
+        ] {
+            let closing = closing(flag);
+            self.legs.push(Leg { account, counterparty, place, change, code, side, closing, expiry });
+        }
+        self.bodies.push(movement);
+        self.movements += 1;
+    }
+
+    pub(crate) fn stage(&mut self, id: TransferId, place: Place, stage: Stage) {
+        self.fates.push(Fate { id, place, stage });
+    }
+
+    /// The legs by account, each account's in order.
+    pub(crate) fn take_legs(&mut self) -> impl Iterator<Item = Leg> + use<> {
+        let legs = std::mem::take(&mut self.legs);
+        // Legs lie in the order of places: their numbers in the list sort what is left.
+        let mut order: Vec<u64> =
+            (0_u64..).zip(&legs).map(|(at, leg)| (u64::from(leg.account) << 32) | at).collect();
+        order.sort_unstable();
+        const AT: u64 = u32::MAX as u64;
+        order.into_iter().filter_map(move |key| legs.get(usize::try_from(key & AT).ok()?).copied())
+    }
+
+    /// What became of transfers, by id.
+    pub(crate) fn take_fates(&mut self) -> Vec<Fate> {
+        let mut fates = std::mem::take(&mut self.fates);
+        fates.sort_unstable_by_key(|fate| (fate.id, fate.place));
+        fates
+    }
+
+    /// Legs that wait.
+    pub(crate) fn legs(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        let bodies = (self.bodies.full.len() + 1) * super::run::BLOCK_BYTES;
+        self.legs.capacity() * (size_of::<Leg>() + size_of::<u64>())
+            + self.fates.capacity() * size_of::<Fate>()
+            + self.accounts.capacity() * size_of::<Definition>()
+            + bodies
+    }
+}

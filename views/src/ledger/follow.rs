@@ -1,0 +1,356 @@
+//! From a record and its events to what moved.
+
+use protocol::commands::DefineMarket;
+use protocol::event::Event;
+use protocol::events::{AccountOpened, AccountsCreated, Settled, TransferExpired, TransfersCreated};
+use protocol::record::Record;
+use protocol::rows::{TransferRow, account_flags, transfer_flags};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, TransferId,
+    UnixNanos,
+};
+
+use super::accounts::{Accounts, Definition};
+use super::buffer::Buffer;
+use super::fault::ViewFault;
+use super::markets::{Market, Markets};
+use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
+use super::pending::{Chain, Pending, Reservation};
+use super::transfer_id::Stage;
+
+/// What has to be known of the past to read the next record.
+#[derive(Default)]
+pub(crate) struct Known {
+    pub(crate) markets: Markets,
+    pub(crate) pending: Pending,
+}
+
+/// Reads one record.
+pub(crate) struct Follow<'a> {
+    pub(crate) seq: Seq,
+    pub(crate) time: UnixNanos,
+    pub(crate) step: u32,
+    pub(crate) record: &'a Record<'a>,
+    pub(crate) accounts: &'a mut Accounts,
+    pub(crate) known: &'a mut Known,
+    pub(crate) buffer: &'a mut Buffer,
+}
+
+/// One posting, before it has its place.
+struct Posting {
+    cause: Cause,
+    id: TransferId,
+    debit: u32,
+    credit: u32,
+    change: Change,
+    fields: Fields,
+    /// Flags of the transfer that closes accounts, or closed them.
+    closing_flags: u16,
+}
+
+impl Follow<'_> {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "all else moves nothing and defines nothing that money moves by"
+    )]
+    pub(crate) fn event(&mut self, event: &Event) -> Result<(), ViewFault> {
+        match &event.body {
+            EventBody::AccountOpened(opened) => self.open(opened),
+            EventBody::AccountsCreated(created) => self.create_accounts(created),
+            EventBody::MoneyDeposited(e) => {
+                self.plain(Cause::Deposit, e.transfer, (e.external, e.account), e.amount, 0)
+            }
+            EventBody::MoneyWithdrawn(e) => {
+                self.plain(Cause::Withdrawal, e.transfer, (e.account, e.external), e.amount, 0)
+            }
+            EventBody::MoneyTransferred(e) => {
+                let code = self.transfer_code()?;
+                self.plain(Cause::Transfer, e.transfer, (e.debit, e.credit), e.amount, code)
+            }
+            EventBody::Settled(settled) => self.settle_trade(settled),
+            EventBody::TransfersCreated(created) => self.create_transfers(created),
+            EventBody::TransferExpired(expired) => self.expire(expired),
+            EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
+            _ => Ok(()),
+        }
+    }
+
+    fn unexplained(&self, what: &'static str) -> ViewFault {
+        ViewFault::Unexplained { seq: self.seq, what }
+    }
+
+    fn command(&self) -> Result<Command, ViewFault> {
+        self.record.command().map_err(|_| self.unexplained("its record has no command"))
+    }
+
+    fn number(&self, account: AccountId) -> Result<u32, ViewFault> {
+        self.accounts
+            .number(account)
+            .ok_or_else(|| self.unexplained("it names an account that was not created"))
+    }
+
+    fn add_account(&mut self, definition: Definition) -> Result<(), ViewFault> {
+        if self.accounts.number(definition.id).is_some() {
+            return Err(self.unexplained("it creates an account twice"));
+        }
+        self.accounts.add(&definition);
+        self.buffer.accounts.push(definition);
+        Ok(())
+    }
+
+    fn open(&mut self, opened: &AccountOpened) -> Result<(), ViewFault> {
+        // What is free for the bank is in the command alone.
+        let Command::OpenAccount(command) = self.command()? else {
+            return Err(self.unexplained("an account was opened by another command"));
+        };
+        let bounded = !matches!(opened.class, AccountClass::External);
+        let mut flags = if opened.settlement { account_flags::SETTLEMENT } else { 0 };
+        flags |= if bounded { account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS } else { 0 };
+        self.add_account(Definition {
+            id: opened.account,
+            owner: opened.client,
+            ledger: opened.asset,
+            code: command.code,
+            flags,
+            class: opened.class.code().into(),
+            user_data_128: 0,
+            user_data_64: 0,
+            user_data_32: 0,
+            seq: self.seq,
+            time: self.time,
+        })
+    }
+
+    fn create_accounts(&mut self, created: &AccountsCreated) -> Result<(), ViewFault> {
+        if created.created == 0 {
+            return Ok(());
+        }
+        let Command::CreateAccounts(command) = self.command()? else {
+            return Err(self.unexplained("accounts were created by another command"));
+        };
+        let mut exceptions = created.exceptions.iter().peekable();
+        for (index, row) in (0_u32..).zip(&command.accounts) {
+            if exceptions.next_if(|exception| exception.index == index).is_some() {
+                continue;
+            }
+            self.add_account(Definition {
+                id: row.id,
+                owner: row.owner,
+                ledger: row.ledger,
+                code: row.code,
+                flags: row.flags & !account_flags::LINKED,
+                class: row.class,
+                user_data_128: row.user_data_128,
+                user_data_64: row.user_data_64,
+                user_data_32: row.user_data_32,
+                seq: self.seq,
+                time: self.time,
+            })?;
+        }
+        Ok(())
+    }
+
+    fn transfer_code(&self) -> Result<u16, ViewFault> {
+        let Command::Transfer(command) = self.command()? else {
+            return Err(self.unexplained("money was transferred by another command"));
+        };
+        Ok(command.code)
+    }
+
+    fn plain(
+        &mut self,
+        cause: Cause,
+        id: TransferId,
+        (debit, credit): (AccountId, AccountId),
+        amount: Amount,
+        code: u16,
+    ) -> Result<(), ViewFault> {
+        let (debit, credit) = (self.number(debit)?, self.number(credit)?);
+        let fields = Fields { code, ..Fields::default() };
+        self.created(id);
+        self.post(Posting {
+            cause,
+            id,
+            debit,
+            credit,
+            change: Change::Posted(amount),
+            fields,
+            closing_flags: 0,
+        });
+        Ok(())
+    }
+
+    fn define_market(&mut self, definition: &DefineMarket) -> Result<(), ViewFault> {
+        let market = Market {
+            base: definition.base,
+            quote: definition.quote,
+            lot_base_minor: definition.lot_base_minor,
+            fee_account: self.number(definition.fee_account)?,
+        };
+        self.known.markets.define(definition.market, market);
+        Ok(())
+    }
+
+    fn settle_trade(&mut self, settled: &Settled) -> Result<(), ViewFault> {
+        let Settled { trade, market, qty_lots, buyer, seller, notional, buyer_fee, seller_fee, .. } =
+            *settled;
+        let Market { base, quote, lot_base_minor, fee_account } = self.market(market)?;
+        let (buyer_base, buyer_quote) = (self.settlement(buyer, base)?, self.settlement(buyer, quote)?);
+        let (seller_base, seller_quote) = (self.settlement(seller, base)?, self.settlement(seller, quote)?);
+        let moved = u128::from(qty_lots.0)
+            .checked_mul(lot_base_minor.0)
+            .ok_or_else(|| self.unexplained("a trade's base is beyond all numbers"))?;
+        for (part, debit, credit, amount) in [
+            (TradePart::Base, seller_base, buyer_base, Amount(moved)),
+            (TradePart::Quote, buyer_quote, seller_quote, notional),
+            (TradePart::BuyerFee, buyer_quote, fee_account, buyer_fee),
+            (TradePart::SellerFee, seller_quote, fee_account, seller_fee),
+        ] {
+            if amount.0 > 0 {
+                let (id, fields) = (TransferId(0), Fields::default());
+                let (cause, change) = (Cause::Trade { trade, market, part }, Change::Posted(amount));
+                self.post(Posting { cause, id, debit, credit, change, fields, closing_flags: 0 });
+            }
+        }
+        Ok(())
+    }
+
+    fn market(&self, market: MarketId) -> Result<Market, ViewFault> {
+        self.known
+            .markets
+            .find(market)
+            .ok_or_else(|| self.unexplained("a trade in a market that was not defined"))
+    }
+
+    fn settlement(&self, client: ClientId, asset: AssetId) -> Result<u32, ViewFault> {
+        let number = self.accounts.settlement(client, asset);
+        number.ok_or_else(|| self.unexplained("a trade of a client without an account to settle"))
+    }
+
+    fn expire(&mut self, expired: &TransferExpired) -> Result<(), ViewFault> {
+        let id = expired.transfer;
+        let Some(Reservation { debit, credit, amount, code, flags, .. }) = self.known.pending.end(id) else {
+            return Err(self.unexplained("a transfer expired that was not pending"));
+        };
+        let change = Change::Settled { reserved: Amount(amount), posted: Amount(0) };
+        let fields = Fields { code, ..Fields::default() };
+        self.staged(id, Stage::Expired);
+        self.post(Posting { cause: Cause::Expiry, id, debit, credit, change, fields, closing_flags: flags });
+        Ok(())
+    }
+
+    fn create_transfers(&mut self, created: &TransfersCreated) -> Result<(), ViewFault> {
+        if created.created == 0 {
+            return Ok(());
+        }
+        let rows = protocol::rows::transfers(self.record.body)
+            .map_err(|_| self.unexplained("transfers were created by another command"))?;
+        let mut exceptions = created.exceptions.iter().peekable();
+        let mut amounts = created.amounts.iter().peekable();
+        let (mut chain, mut linked) = (0, false);
+        for (index, row) in (0_u32..).zip(rows) {
+            let row = row.read();
+            if !linked {
+                chain = index;
+            }
+            linked = row.flags & transfer_flags::LINKED != 0;
+            let amount = amounts.next_if(|amount| amount.index == index).map(|amount| amount.amount);
+            if exceptions.next_if(|exception| exception.index == index).is_none() {
+                let chain = Chain { seq: self.seq, first: chain };
+                self.create_transfer(&row, index, chain, amount.unwrap_or(row.amount))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn create_transfer(
+        &mut self,
+        row: &TransferRow,
+        index: u32,
+        chain: Chain,
+        amount: Amount,
+    ) -> Result<(), ViewFault> {
+        const SETTLES: u16 = transfer_flags::POST_PENDING_TRANSFER | transfer_flags::VOID_PENDING_TRANSFER;
+        self.created(row.id);
+        if row.flags & SETTLES != 0 {
+            return self.settle(row, index, amount);
+        }
+        let (debit, credit) = (self.number(row.debit_account)?, self.number(row.credit_account)?);
+        let (mut change, mut closing_flags) = (Change::Posted(amount), 0);
+        if row.flags & transfer_flags::PENDING != 0 {
+            change = Change::Reserved(amount);
+            closing_flags = row.flags;
+            let (code, flags, amount) = (row.code, row.flags, amount.0);
+            let reservation = Reservation { debit, credit, amount, code, flags, chain, index };
+            self.known.pending.begin(row.id, reservation);
+        }
+        let (cause, fields) = (Cause::Row { index }, fields_of(row, row.code, row.pending_id));
+        self.post(Posting { cause, id: row.id, debit, credit, change, fields, closing_flags });
+        Ok(())
+    }
+
+    /// Posts or voids what is pending, or all that is pending of a chain.
+    fn settle(&mut self, row: &TransferRow, index: u32, amount: Amount) -> Result<(), ViewFault> {
+        let posts = row.flags & transfer_flags::POST_PENDING_TRANSFER != 0;
+        let whole = row.flags & transfer_flags::WHOLE_CHAIN != 0;
+        let settled = if whole { self.known.pending.chain_of(row.pending_id) } else { vec![row.pending_id] };
+        for id in settled {
+            let Some(Reservation { debit, credit, amount: reserved, code, flags, .. }) =
+                self.known.pending.end(id)
+            else {
+                return Err(self.unexplained("a transfer was settled that was not pending"));
+            };
+            let posted = match (posts, whole) {
+                (false, _) => 0,
+                (true, true) => reserved,
+                (true, false) => amount.0.min(reserved),
+            };
+            let change = Change::Settled { reserved: Amount(reserved), posted: Amount(posted) };
+            self.staged(id, if posts { Stage::Posted } else { Stage::Voided });
+            let (cause, fields) = (Cause::Row { index }, fields_of(row, code, id));
+            let closing_flags = if posts { 0 } else { flags };
+            self.post(Posting { cause, id: row.id, debit, credit, change, fields, closing_flags });
+        }
+        Ok(())
+    }
+
+    const fn place(&self) -> Place {
+        Place { seq: self.seq, step: self.step }
+    }
+
+    fn created(&mut self, id: TransferId) {
+        self.staged(id, Stage::Created);
+    }
+
+    /// The next movement is a stage in the life of the transfer `id`.
+    fn staged(&mut self, id: TransferId, stage: Stage) {
+        self.buffer.stage(id, self.place(), stage);
+    }
+
+    fn post(&mut self, posting: Posting) {
+        let Posting { cause, id, debit, credit, change, fields, closing_flags } = posting;
+        let amount = match change {
+            Change::Posted(amount) | Change::Reserved(amount) => amount.0,
+            Change::Settled { reserved, posted: Amount(0) } => reserved.0,
+            Change::Settled { posted, .. } => posted.0,
+        };
+        let (place, time) = (self.place(), self.time);
+        let movement = Movement { place, time, cause, id, debit, credit, amount, fields };
+        self.buffer.movement(&movement, change, closing_flags);
+        self.step += 1;
+    }
+}
+
+fn fields_of(row: &TransferRow, code: u16, pending_id: TransferId) -> Fields {
+    Fields {
+        code,
+        flags: row.flags,
+        pending_id,
+        user_data_128: row.user_data_128,
+        user_data_64: row.user_data_64,
+        user_data_32: row.user_data_32,
+        timeout_s: row.timeout_s,
+        value_date: row.value_date,
+        reason: row.reason,
+    }
+}

@@ -1,0 +1,152 @@
+//! Runs of about the same size become one, a piece at a time, so that a question asks few of them and no write waits long.
+
+use std::ops::Range;
+
+use redb::{ReadableTable, WriteTransaction};
+
+use super::fault::ViewFault;
+use super::run::{Blocks, Entry, Run, RunCursor, RunWriter, table_name};
+
+/// Runs of one size that become one.
+pub(crate) const FAN_IN: usize = 8;
+/// Merges of one size go on at once with those of the others. Each advances by this much for every entry that was written: it is
+/// done before as many runs as it merges have come again.
+const ENTRIES_FOR_EACH_WRITTEN: u64 = 2;
+/// And by this much at least. Little in tests, so that merges are under way for a while.
+const ENTRIES_AT_LEAST: u64 = if cfg!(test) { 10 } else { 4_096 };
+
+/// Merges under way. What they have written so far is in no catalogue yet.
+pub(crate) struct Merges<E: Entry> {
+    under_way: Vec<Merge<E>>,
+}
+
+struct Merge<E: Entry> {
+    inputs: Vec<RunCursor<E>>,
+    output: u32,
+    writer: RunWriter<E>,
+}
+
+/// Size as a power of eight.
+fn level(run: &Run) -> u32 {
+    run.entries.max(1).ilog2() / 3
+}
+
+/// Neighbours that have become enough to be merged: a run counts as being of the size of the largest behind it, so that levels
+/// only fall from the oldest run to the newest.
+fn due(runs: &[Run], is_busy: impl Fn(u32) -> bool) -> Option<Range<usize>> {
+    let mut group: Option<(Range<usize>, u32)> = None;
+    for (at, run) in runs.iter().enumerate().rev() {
+        let own = if is_busy(run.number) { u32::MAX } else { level(run) };
+        let grown = match group.take() {
+            Some((range, level)) if own <= level => (at..range.end, level),
+            Some((range, _)) if range.len() >= FAN_IN => return Some(range),
+            _ => (at..at + 1, own),
+        };
+        group = Some(grown);
+    }
+    group.filter(|(range, level)| *level != u32::MAX && range.len() >= FAN_IN).map(|(range, _)| range)
+}
+
+impl<E: Entry> Merges<E> {
+    pub(crate) const fn new() -> Self {
+        Self { under_way: Vec::new() }
+    }
+
+    /// Begins what is due, and advances what is under way, behind `written` new entries.
+    pub(crate) fn step(
+        &mut self,
+        transaction: &WriteTransaction,
+        runs: &mut Vec<Run>,
+        next_run: &mut u32,
+        written: u64,
+    ) -> Result<(), ViewFault> {
+        while let Some(range) = due(runs, |number| self.is_busy(number)) {
+            let inputs = runs.get(range).unwrap_or_default().iter().map(|run| RunCursor::new(run.number));
+            self.under_way.push(Merge {
+                inputs: inputs.collect(),
+                output: *next_run,
+                writer: RunWriter::new(),
+            });
+            *next_run += 1;
+        }
+        let budget = written * ENTRIES_FOR_EACH_WRITTEN + ENTRIES_AT_LEAST;
+        let mut under_way = Vec::with_capacity(self.under_way.len());
+        for mut merge in self.under_way.drain(..) {
+            if merge.advance(transaction, budget)? {
+                merge.finish(transaction, runs)?;
+            } else {
+                under_way.push(merge);
+            }
+        }
+        self.under_way = under_way;
+        Ok(())
+    }
+
+    fn is_busy(&self, run: u32) -> bool {
+        self.under_way.iter().any(|merge| merge.inputs.iter().any(|input| input.run == run))
+    }
+}
+
+impl<E: Entry> Merge<E> {
+    /// Returns whether nothing is left to be merged.
+    fn advance(&mut self, transaction: &WriteTransaction, budget: u64) -> Result<bool, ViewFault> {
+        let names: Vec<String> = self.inputs.iter().map(|input| table_name::<E>(input.run)).collect();
+        let tables = names.iter().map(|name| transaction.open_table(Blocks::new(name)));
+        let tables = tables.collect::<Result<Vec<_>, _>>()?;
+        let name = table_name::<E>(self.output);
+        let mut output = transaction.open_table(Blocks::new(&name))?;
+        let mut put = |key: &[u8], block: &[u8]| {
+            output.insert(key, block)?;
+            Ok(())
+        };
+        for _ in 0..budget {
+            let Some((at, entry)) = lowest(&mut self.inputs, &tables)? else { return Ok(true) };
+            self.writer.push(entry, &mut put)?;
+            if let Some(input) = self.inputs.get_mut(at) {
+                input.advance();
+            }
+        }
+        Ok(false)
+    }
+
+    /// The output takes the place of what it was made from.
+    fn finish(mut self, transaction: &WriteTransaction, runs: &mut Vec<Run>) -> Result<(), ViewFault> {
+        let lost = ViewFault::Damaged { what: "the list of runs" };
+        let Some(oldest) = self.inputs.first().map(|input| input.run) else { return Err(lost) };
+        let Some(from) = runs.iter().position(|run| run.number == oldest) else { return Err(lost) };
+        let merged = from..from + self.inputs.len();
+        let Some(first_seq) = runs.get(from).map(|run| run.first_seq) else { return Err(lost) };
+        let name = table_name::<E>(self.output);
+        let mut output = transaction.open_table(Blocks::new(&name))?;
+        let run = self.writer.end(self.output, first_seq, &mut |key, block| {
+            output.insert(key, block)?;
+            Ok(())
+        })?;
+        drop(output);
+        let entries: u64 = runs.get(merged.clone()).unwrap_or_default().iter().map(|run| run.entries).sum();
+        if entries != run.entries {
+            return Err(ViewFault::Damaged { what: "a run" });
+        }
+        runs.splice(merged, [run]);
+        for input in &self.inputs {
+            transaction.delete_table(Blocks::new(&table_name::<E>(input.run)))?;
+        }
+        Ok(())
+    }
+}
+
+/// The lowest of what comes next, and of which input.
+fn lowest<E: Entry>(
+    inputs: &mut [RunCursor<E>],
+    tables: &[impl ReadableTable<&'static [u8], &'static [u8]>],
+) -> Result<Option<(usize, E)>, ViewFault> {
+    let mut lowest: Option<(usize, E)> = None;
+    for (at, (input, table)) in inputs.iter_mut().zip(tables).enumerate() {
+        if let Some(entry) = input.peek(table)?
+            && lowest.is_none_or(|(_, found)| entry.key() < found.key())
+        {
+            lowest = Some((at, entry));
+        }
+    }
+    Ok(lowest)
+}

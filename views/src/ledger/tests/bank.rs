@@ -1,0 +1,572 @@
+//! A small bank and exchange: executes random commands by simple rules, and writes down everything that moved.
+
+use std::collections::BTreeMap;
+
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, Deposit, OpenAccount, Withdraw};
+use protocol::event::Event;
+use protocol::events::{
+    AccountOpened, AccountsCreated, HoldChanged, MarketDefined, MoneyDeposited, MoneyTransferred,
+    MoneyWithdrawn, Settled, TransferExpired, TransfersCreated,
+};
+use protocol::record::{Record, RecordHeader};
+use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
+    MarketStatus, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide, Text,
+    TradeId, TransferId, UnixNanos, commands,
+};
+
+use crate::ledger::{Cause, Change, Place, TradePart};
+
+/// A record with its events.
+pub(in crate::ledger) struct Fed {
+    pub(in crate::ledger) seq: Seq,
+    pub(in crate::ledger) time: UnixNanos,
+    bytes: Vec<u8>,
+    pub(in crate::ledger) events: Vec<Event>,
+}
+
+impl Fed {
+    pub(in crate::ledger) fn record(&self) -> Record<'_> {
+        Record::read(&self.bytes).unwrap()
+    }
+}
+
+/// Something that moved, as the naive model remembers it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moved {
+    pub(super) place: Place,
+    pub(super) time: UnixNanos,
+    pub(super) cause: Cause,
+    pub(super) id: TransferId,
+    pub(super) debit: AccountId,
+    pub(super) credit: AccountId,
+    pub(super) change: Change,
+    pub(super) code: u16,
+    /// What a row said.
+    pub(super) row: Option<TransferRow>,
+    /// The transfer that was settled or expired here.
+    pub(super) settles: Option<TransferId>,
+    /// Added to the closings of debit and credit account.
+    pub(super) closings: (i32, i32),
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    debit: AccountId,
+    credit: AccountId,
+    amount: u128,
+    code: u16,
+    flags: u16,
+    chain: (Seq, u32),
+    index: u32,
+}
+
+pub(super) struct Known {
+    pub(super) row: AccountRow,
+    pub(super) seq: Seq,
+    pub(super) time: UnixNanos,
+}
+
+pub(in crate::ledger) struct Bank {
+    state: u64,
+    pub(in crate::ledger) seq: Seq,
+    time: UnixNanos,
+    pub(in crate::ledger) log: Vec<Fed>,
+    pub(super) accounts: Vec<Known>,
+    pub(super) moved: Vec<Moved>,
+    pub(super) ids: Vec<TransferId>,
+    open: BTreeMap<TransferId, Open>,
+    market: Option<(AccountId, u128)>,
+    trades: u64,
+    step: u32,
+    events: Vec<EventBody>,
+}
+
+const BASE: AssetId = AssetId(1);
+const QUOTE: AssetId = AssetId(2);
+const MARKET: MarketId = MarketId(7);
+
+impl Bank {
+    pub(in crate::ledger) fn new(seed: u64) -> Self {
+        Self {
+            state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            seq: Seq::ZERO,
+            time: UnixNanos(1_700_000_000_000_000_000),
+            log: Vec::new(),
+            accounts: Vec::new(),
+            moved: Vec::new(),
+            ids: Vec::new(),
+            open: BTreeMap::new(),
+            market: None,
+            trades: 0,
+            step: 0,
+            events: Vec::new(),
+        }
+    }
+
+    pub(in crate::ledger) fn below(&mut self, below: u64) -> u64 {
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % below
+    }
+
+    fn one_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+
+    pub(super) fn one_of<T: Copy>(&mut self, list: &[T]) -> Option<T> {
+        let at = self.below(list.len().max(1).try_into().unwrap());
+        list.get(usize::try_from(at).unwrap()).copied()
+    }
+
+    /// One record.
+    pub(in crate::ledger) fn step(&mut self) {
+        self.seq = self.seq.next();
+        self.time = self.time.plus(1 + self.below(1_000_000));
+        self.step = 0;
+        while self.one_in(4) && self.expire() {}
+        let command = match self.below(20) {
+            _ if self.accounts.len() < 6 => self.create_accounts(),
+            0 => self.create_accounts(),
+            1 => self.open_account(),
+            2 => self.define_market(),
+            3 => self.deposit(),
+            4 => self.withdraw(),
+            5 => self.transfer(),
+            6..9 => self.trade(),
+            9 => commands::Pulse {}.into(),
+            _ => self.create_transfers(),
+        };
+        let mut bytes = Vec::new();
+        RecordHeader::default().write(&command, &mut bytes).unwrap();
+        let (seq, time) = (self.seq, self.time);
+        let bodies = std::mem::take(&mut self.events);
+        let events = bodies.into_iter().map(|body| Event { output: None, seq, time, body }).collect();
+        self.log.push(Fed { seq, time, bytes, events });
+    }
+
+    fn account(&mut self) -> AccountId {
+        let ids: Vec<AccountId> = self.accounts.iter().map(|known| known.row.id).collect();
+        self.one_of(&ids).unwrap()
+    }
+
+    fn two_accounts(&mut self) -> (AccountId, AccountId) {
+        // Some accounts have long histories, most have short ones.
+        let first = if self.one_in(3) { self.accounts[0].row.id } else { self.account() };
+        loop {
+            let second = self.account();
+            if second != first {
+                return if self.one_in(2) { (first, second) } else { (second, first) };
+            }
+        }
+    }
+
+    fn new_id(&mut self) -> TransferId {
+        let millis = self.time.0 / 1_000_000 - self.below(600_000);
+        let id = TransferId(
+            (u128::from(millis) << 80)
+                | (u128::from(self.below(1 << 30)) << 40)
+                | u128::from(self.below(1 << 30)),
+        );
+        self.ids.push(id);
+        id
+    }
+
+    fn amount(&mut self) -> u128 {
+        match self.below(8) {
+            0 => u128::from(self.below(1 << 30)) << 70,
+            1 => 0,
+            _ => u128::from(self.below(100_000)),
+        }
+    }
+
+    fn learn(&mut self, row: AccountRow) {
+        self.accounts.push(Known { row, seq: self.seq, time: self.time });
+    }
+
+    fn create_accounts(&mut self) -> Command {
+        let (mut rows, mut exceptions, mut created) = (Vec::new(), Vec::new(), 0);
+        for index in 0..1 + u32::try_from(self.below(5)).unwrap() {
+            let number = u128::try_from(self.accounts.len()).unwrap();
+            let refused = self.one_in(6);
+            let id = if self.one_in(2) {
+                number + 1
+            } else {
+                ((number + 1) << 80) | u128::from(self.below(1 << 20))
+            };
+            let flags = if self.one_in(20) {
+                account_flags::CLOSED
+            } else {
+                account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS
+            };
+            let row = AccountRow {
+                id: if refused { AccountId(0) } else { AccountId(id) },
+                user_data_128: u128::from(self.below(3)),
+                owner: ClientId(self.below(5)),
+                user_data_64: self.below(3),
+                user_data_32: 9,
+                ledger: AssetId(1 + u32::try_from(self.below(2)).unwrap()),
+                code: 1 + u16::try_from(self.below(4)).unwrap(),
+                flags: flags | if self.one_in(2) { account_flags::LINKED } else { 0 },
+                class: 1,
+                reserved: 0,
+            };
+            rows.push(row);
+            if refused {
+                exceptions.push(RowResult { index, refusal: LedgerRefusal::IdMustNotBeZero, seq: self.seq });
+            } else {
+                created += 1;
+                self.learn(AccountRow { flags: row.flags & !account_flags::LINKED, ..row });
+            }
+        }
+        let count = u32::try_from(rows.len()).unwrap();
+        let (session, request) = (SessionId(20), RequestNumber(1));
+        self.events.push(AccountsCreated { session, request, count, created, exceptions }.into());
+        CreateAccounts { accounts: rows }.into()
+    }
+
+    fn open_account(&mut self) -> Command {
+        let account = AccountId(u128::MAX - u128::try_from(self.accounts.len()).unwrap());
+        let client = ClientId(1 + self.below(4));
+        let asset = if self.one_in(2) { BASE } else { QUOTE };
+        let settles = |known: &Known| {
+            known.row.flags & account_flags::SETTLEMENT != 0
+                && (known.row.owner, known.row.ledger) == (client, asset)
+        };
+        let settlement = !self.accounts.iter().any(settles);
+        let (class, code) = (AccountClass::Client, 77);
+        let mut flags = account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS;
+        flags |= if settlement { account_flags::SETTLEMENT } else { 0 };
+        self.learn(AccountRow {
+            id: account,
+            user_data_128: 0,
+            owner: client,
+            user_data_64: 0,
+            user_data_32: 0,
+            ledger: asset,
+            code,
+            flags,
+            class: class.code().into(),
+            reserved: 0,
+        });
+        self.events.push(AccountOpened { account, client, asset, class, settlement }.into());
+        OpenAccount { account, client, asset, class, code, settlement }.into()
+    }
+
+    fn define_market(&mut self) -> Command {
+        let fee_account = self.account();
+        let lot = 1 + u128::from(self.below(50));
+        self.market = Some((fee_account, lot));
+        let definition = DefineMarket {
+            market: MARKET,
+            symbol: Text::new("A-B").unwrap(),
+            base: BASE,
+            quote: QUOTE,
+            lot_base_minor: Amount(lot),
+            tick_quote_minor: Amount(1),
+            price_ticks_min: PriceTicks(1),
+            price_ticks_max: PriceTicks(2),
+            qty_lots_min: QtyLots(1),
+            qty_lots_max: QtyLots(2),
+            market_qty_lots_max: QtyLots(2),
+            notional_min: Amount(1),
+            notional_max: Amount(2),
+            client_orders_max: 3,
+            maker_fee_ppm: 4,
+            taker_fee_ppm: 5,
+            fee_account,
+        };
+        self.events.push(MarketDefined { definition: definition.clone(), status: MarketStatus::Open }.into());
+        definition.into()
+    }
+
+    fn moves(&mut self, cause: Cause, id: TransferId, (debit, credit): (AccountId, AccountId), amount: u128) {
+        self.push(Moved {
+            place: Place::default(),
+            time: self.time,
+            cause,
+            id,
+            debit,
+            credit,
+            change: Change::Posted(Amount(amount)),
+            code: 0,
+            row: None,
+            settles: None,
+            closings: (0, 0),
+        });
+    }
+
+    fn push(&mut self, moved: Moved) {
+        self.moved.push(Moved { place: Place { seq: self.seq, step: self.step }, ..moved });
+        self.step += 1;
+    }
+
+    fn deposit(&mut self) -> Command {
+        let (external, account) = self.two_accounts();
+        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
+        self.moves(Cause::Deposit, transfer, (external, account), amount.0);
+        self.events.push(MoneyDeposited { transfer, external, account, amount }.into());
+        Deposit { transfer, account, external, amount }.into()
+    }
+
+    fn withdraw(&mut self) -> Command {
+        let (account, external) = self.two_accounts();
+        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
+        self.moves(Cause::Withdrawal, transfer, (account, external), amount.0);
+        self.events.push(MoneyWithdrawn { transfer, account, external, amount }.into());
+        Withdraw { transfer, account, external, amount }.into()
+    }
+
+    fn transfer(&mut self) -> Command {
+        let (debit, credit) = self.two_accounts();
+        let (transfer, amount, code) = (self.new_id(), Amount(self.amount()), 5);
+        self.moves(Cause::Transfer, transfer, (debit, credit), amount.0);
+        self.moved.last_mut().unwrap().code = code;
+        self.events.push(MoneyTransferred { transfer, debit, credit, amount }.into());
+        commands::Transfer { transfer, debit, credit, amount, code }.into()
+    }
+
+    fn settles(&self, client: ClientId, asset: AssetId) -> Option<AccountId> {
+        let settles = |known: &&Known| {
+            known.row.flags & account_flags::SETTLEMENT != 0
+                && (known.row.owner, known.row.ledger) == (client, asset)
+        };
+        self.accounts.iter().find(settles).map(|known| known.row.id)
+    }
+
+    /// Some fills of one order: also of clients who trade with themselves.
+    fn trade(&mut self) -> Command {
+        for _ in 0..self.below(4) {
+            let (buyer, seller) = (ClientId(1 + self.below(4)), ClientId(1 + self.below(4)));
+            let accounts = [(buyer, BASE), (buyer, QUOTE), (seller, BASE), (seller, QUOTE)];
+            let accounts = accounts.map(|(client, asset)| self.settles(client, asset));
+            let (
+                [Some(buyer_base), Some(buyer_quote), Some(seller_base), Some(seller_quote)],
+                Some((fees, lot)),
+            ) = (accounts, self.market)
+            else {
+                break;
+            };
+            self.trades += 1;
+            let trade = TradeId(self.trades);
+            let (qty, notional) = (1 + self.below(1_000), 1 + self.amount());
+            let (buyer_fee, seller_fee) = (u128::from(self.below(3)), u128::from(self.below(3)));
+            for (part, debit, credit, amount) in [
+                (TradePart::Base, seller_base, buyer_base, u128::from(qty) * lot),
+                (TradePart::Quote, buyer_quote, seller_quote, notional),
+                (TradePart::BuyerFee, buyer_quote, fees, buyer_fee),
+                (TradePart::SellerFee, seller_quote, fees, seller_fee),
+            ] {
+                if amount > 0 {
+                    let cause = Cause::Trade { trade, market: MARKET, part };
+                    self.moves(cause, TransferId(0), (debit, credit), amount);
+                }
+            }
+            self.events.push(
+                Settled {
+                    trade,
+                    market: MARKET,
+                    price_ticks: PriceTicks(3),
+                    qty_lots: QtyLots(qty),
+                    notional: Amount(notional),
+                    maker_order: OrderId(1),
+                    taker_order: OrderId(2),
+                    taker_side: OrderSide::Buy,
+                    buyer,
+                    seller,
+                    buyer_fee: Amount(buyer_fee),
+                    seller_fee: Amount(seller_fee),
+                }
+                .into(),
+            );
+            self.events
+                .push(HoldChanged { order: OrderId(1), account: buyer_quote, held: Amount(12) }.into());
+        }
+        commands::Pulse {}.into()
+    }
+
+    fn expire(&mut self) -> bool {
+        let pending: Vec<TransferId> = self.open.keys().copied().collect();
+        let Some(id) = self.one_of(&pending) else { return false };
+        let ended = self.open.remove(&id).unwrap();
+        let change = Change::Settled { reserved: Amount(ended.amount), posted: Amount(0) };
+        self.push(Moved {
+            place: Place::default(),
+            time: self.time,
+            cause: Cause::Expiry,
+            id,
+            debit: ended.debit,
+            credit: ended.credit,
+            change,
+            code: ended.code,
+            row: None,
+            settles: Some(id),
+            closings: closings(ended.flags, -1),
+        });
+        let (debit_account, credit_account, amount) = (ended.debit, ended.credit, Amount(ended.amount));
+        self.events.push(TransferExpired { transfer: id, debit_account, credit_account, amount }.into());
+        true
+    }
+
+    fn create_transfers(&mut self) -> Command {
+        let count = 1 + u32::try_from(self.below(24)).unwrap();
+        let (mut rows, mut exceptions, mut amounts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut created = 0;
+        while u32::try_from(rows.len()).unwrap() < count {
+            let first = u32::try_from(rows.len()).unwrap();
+            let legs = if self.one_in(3) { 2 + u32::try_from(self.below(3)).unwrap() } else { 1 };
+            let refused = self.one_in(7);
+            for index in first..first + legs {
+                let linked = if index + 1 < first + legs { flag::LINKED } else { 0 };
+                let seq = self.seq;
+                if refused {
+                    let row = self.plain_row(linked);
+                    self.ids.pop();
+                    rows.push(row);
+                    exceptions.push(RowResult { index, refusal: LedgerRefusal::ExceedsCredits, seq });
+                    continue;
+                }
+                created += 1;
+                let row = self.execute((seq, first), index, linked, &mut amounts);
+                rows.push(row);
+            }
+        }
+        let count = u32::try_from(rows.len()).unwrap();
+        let (session, request) = (SessionId(20), RequestNumber(0));
+        self.events.push(
+            TransfersCreated { session, request, count, created, exceptions, amounts, balances: 1 }.into(),
+        );
+        CreateTransfers { transfers: rows }.into()
+    }
+
+    fn plain_row(&mut self, linked: u16) -> TransferRow {
+        let (debit_account, credit_account) = self.two_accounts();
+        let user_data = self.one_in(4);
+        TransferRow {
+            id: self.new_id(),
+            debit_account,
+            credit_account,
+            amount: Amount(self.amount()),
+            pending_id: TransferId(0),
+            user_data_128: if user_data { u128::from(self.below(9)) << 90 } else { 0 },
+            user_data_64: if user_data { self.below(9) } else { 0 },
+            user_data_32: if user_data { 4 } else { 0 },
+            timeout_s: 0,
+            ledger: AssetId(1),
+            code: 1 + u16::try_from(self.below(3)).unwrap(),
+            flags: linked,
+            value_date: 0,
+            reason: 0,
+            reserved: 0,
+        }
+    }
+
+    fn execute(
+        &mut self,
+        chain: (Seq, u32),
+        index: u32,
+        linked: u16,
+        amounts: &mut Vec<RowAmount>,
+    ) -> TransferRow {
+        let mut row = self.plain_row(linked);
+        let pending: Vec<TransferId> = self.open.keys().copied().collect();
+        let pending = if self.one_in(3) { self.one_of(&pending) } else { None };
+        if let Some(pending) = pending {
+            self.settle(&mut row, pending, index, amounts);
+            return row;
+        }
+        let mut amount = row.amount.0;
+        let (mut change, mut closes) = (Change::Posted(row.amount), (0, 0));
+        if self.one_in(3) {
+            row.flags |= flag::PENDING;
+            row.timeout_s = u32::try_from(self.below(3)).unwrap();
+            row.flags |= if self.one_in(6) { flag::CLOSING_DEBIT } else { 0 };
+            row.flags |= if self.one_in(6) { flag::CLOSING_CREDIT } else { 0 };
+            closes = closings(row.flags, 1);
+        } else if self.one_in(20) {
+            (row.value_date, row.reason) = (20_000, 3);
+        }
+        if self.one_in(5) {
+            row.flags |= flag::BALANCING_DEBIT;
+            amount /= 2;
+            amounts.push(RowAmount { index, amount: Amount(amount) });
+            change = Change::Posted(Amount(amount));
+        }
+        if row.flags & flag::PENDING != 0 {
+            change = Change::Reserved(Amount(amount));
+            let (debit, credit) = (row.debit_account, row.credit_account);
+            let open = Open { debit, credit, amount, code: row.code, flags: row.flags, chain, index };
+            self.open.insert(row.id, open);
+        }
+        self.push_row(&row, (row.debit_account, row.credit_account), change, row.code, index, None, closes);
+        row
+    }
+
+    fn settle(&mut self, row: &mut TransferRow, id: TransferId, index: u32, amounts: &mut Vec<RowAmount>) {
+        let posts = self.one_in(2);
+        row.flags |= if posts { flag::POST_PENDING_TRANSFER } else { flag::VOID_PENDING_TRANSFER };
+        let named = self.one_in(2);
+        let first = self.open[&id];
+        (row.pending_id, row.code, row.ledger) = (id, if named { first.code } else { 0 }, AssetId(0));
+        row.debit_account = if named { first.debit } else { AccountId(0) };
+        row.credit_account = if named { first.credit } else { AccountId(0) };
+        let chain = self.open.iter().filter(|(_, open)| open.chain == first.chain);
+        let mut settled: Vec<(u32, TransferId)> = chain.map(|(id, open)| (open.index, *id)).collect();
+        settled.sort_unstable();
+        let whole = self.one_in(3);
+        if whole {
+            row.flags |= flag::WHOLE_CHAIN;
+        } else {
+            settled = vec![(0, id)];
+        }
+        let part = if posts && !whole && self.one_in(2) { first.amount / 3 } else { first.amount };
+        row.amount = Amount(if posts && part == first.amount {
+            u128::MAX
+        } else if posts {
+            part
+        } else {
+            0
+        });
+        if row.amount.0 != part {
+            amounts.push(RowAmount { index, amount: Amount(part) });
+        }
+        for (_, id) in settled {
+            let ended = self.open.remove(&id).unwrap();
+            let posted = if !posts {
+                0
+            } else if whole {
+                ended.amount
+            } else {
+                part
+            };
+            let change = Change::Settled { reserved: Amount(ended.amount), posted: Amount(posted) };
+            let closes = if posts { (0, 0) } else { closings(ended.flags, -1) };
+            let mut of_it = *row;
+            of_it.pending_id = id;
+            let accounts = (ended.debit, ended.credit);
+            self.push_row(&of_it, accounts, change, ended.code, index, Some(id), closes);
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a test's own list of what a movement is")]
+    fn push_row(
+        &mut self,
+        row: &TransferRow,
+        (debit, credit): (AccountId, AccountId),
+        change: Change,
+        code: u16,
+        index: u32,
+        settles: Option<TransferId>,
+        closings: (i32, i32),
+    ) {
+        let (place, time, cause, id) = (Place::default(), self.time, Cause::Row { index }, row.id);
+        let row = Some(*row);
+        self.push(Moved { place, time, cause, id, debit, credit, change, code, row, settles, closings });
+    }
+}
+
+fn closings(flags: u16, by: i32) -> (i32, i32) {
+    let of = |which| if flags & which == 0 { 0 } else { by };
+    (of(flag::CLOSING_DEBIT), of(flag::CLOSING_CREDIT))
+}

@@ -1,0 +1,305 @@
+//! The engine under random commands: batches with every flag, deposits, orders that trade.
+
+use engine::Engine;
+use protocol::commands::{
+    ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit,
+    Genesis, NewOrder, OpenAccount, Pulse, SessionLogon, Withdraw, roles,
+};
+use protocol::event::Event;
+use protocol::record::{Record, RecordHeader};
+use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
+use protocol::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
+    EventBody, FirmId, Generation, MarketId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionId,
+    SessionProtocol, Side, Strictness, Text, TimeInForce, TransferId, UnixNanos,
+};
+
+const BASE: AssetId = AssetId(1);
+const QUOTE: AssetId = AssetId(2);
+const FEES: AccountId = AccountId(3);
+const CLIENTS: u64 = 5;
+const TRADERS: SessionId = SessionId::CLIENTS_FROM;
+
+pub(crate) struct Exchange {
+    pub(crate) engine: Engine,
+    pub(crate) log: Vec<(Seq, UnixNanos, Vec<u8>, Vec<Event>)>,
+    pub(crate) expired: usize,
+    state: u64,
+    time: u64,
+    requests: u64,
+    next_in: u64,
+    accounts: Vec<AccountId>,
+    pending: Vec<TransferId>,
+}
+
+impl Exchange {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut exchange = Self {
+            engine: Engine::new(),
+            log: Vec::new(),
+            expired: 0,
+            state: seed,
+            time: 1_700_000_000_000_000_000,
+            requests: 0,
+            next_in: 1,
+            accounts: Vec::new(),
+            pending: Vec::new(),
+        };
+        exchange.provision();
+        exchange
+    }
+
+    /// The seq before the log's first record.
+    pub(crate) fn first_seq(&self) -> u64 {
+        self.log[0].0.0 - 1
+    }
+
+    pub(crate) fn below(&mut self, below: u64) -> u64 {
+        self.state =
+            self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % below
+    }
+
+    fn provision(&mut self) {
+        let genesis = Genesis { cluster: ClusterId(1), operator: ActorId(1), operator_uid: 0, demo: true };
+        self.apply(RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() }, genesis);
+        self.operate(DefineActor { actor: ActorId(2), roles: roles::TRADER });
+        for (asset, code) in [(BASE, "BASE"), (QUOTE, "QUOTE")] {
+            self.operate(DefineAsset { asset, code: Text::truncated(code), scale: 0 });
+            self.open(AccountId(asset.0.into()), 0, asset, AccountClass::External);
+        }
+        self.open(FEES, 0, QUOTE, AccountClass::Fee);
+        self.operate(market());
+        for client in 1..=CLIENTS {
+            for asset in [BASE, QUOTE] {
+                let account = AccountId(u128::from(client * 10 + u64::from(asset.0)));
+                self.open(account, client, asset, AccountClass::Client);
+                let (transfer, external) = (TransferId(account.0), AccountId(asset.0.into()));
+                self.operate(Deposit { transfer, account, external, amount: Amount(1 << 40) });
+            }
+        }
+        self.operate(DefineSession {
+            session: TRADERS,
+            actor: ActorId(2),
+            firm: FirmId(1),
+            protocol: SessionProtocol::Fix,
+            client_comp_id: Text::truncated("CLIENT"),
+            our_comp_id: Text::truncated("SICIL"),
+            clients: (1..=CLIENTS).map(ClientId).collect(),
+            reset_on_logon: false,
+            heartbeat_s_min: 1,
+            heartbeat_s_max: 3_600,
+            strictness: Strictness::Strict,
+            cancel_on_disconnect: CancelOnDisconnect::Never,
+            cancel_window_ms: 0,
+        });
+        let logon =
+            SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
+        self.apply(RecordHeader { session: TRADERS, ..RecordHeader::default() }, logon);
+        self.next_in = 2;
+    }
+
+    fn open(&mut self, account: AccountId, client: u64, asset: AssetId, class: AccountClass) {
+        let settlement = class == AccountClass::Client;
+        self.accounts.push(account);
+        self.operate(OpenAccount { account, client: ClientId(client), asset, class, code: 7, settlement });
+    }
+
+    fn operate(&mut self, command: impl Into<Command>) {
+        self.requests += 1;
+        let request = RequestNumber(self.requests);
+        self.apply(
+            RecordHeader { session: SessionId::OPERATOR, request, ..RecordHeader::default() },
+            command,
+        );
+    }
+
+    fn apply(&mut self, header: RecordHeader, command: impl Into<Command>) {
+        let mut bytes = Vec::new();
+        header.write(&command.into(), &mut bytes).unwrap();
+        let (seq, time) = (self.engine.seq_applied().next(), UnixNanos(self.time));
+        let mut events = Vec::new();
+        self.engine.apply(seq, time, &Record::read(&bytes).unwrap(), &mut events).unwrap();
+        self.time += 1;
+        let expired = events.iter().filter(|event| matches!(event.body, EventBody::TransferExpired(_)));
+        self.expired += expired.count();
+        self.log.push((seq, time, bytes, events));
+    }
+
+    /// One random command.
+    pub(crate) fn step(&mut self) {
+        self.time += self.below(200_000_000);
+        match self.below(10) {
+            0 => self.create_accounts(),
+            1 => {
+                let account = self.account();
+                let transfer = self.id();
+                let (external, amount) =
+                    (AccountId(1 + u128::from(self.below(2))), Amount(self.below(1_000).into()));
+                if self.below(2) == 0 {
+                    self.operate(Deposit { transfer, account, external, amount });
+                } else {
+                    self.operate(Withdraw { transfer, account, external, amount });
+                }
+            }
+            2 => self.apply(RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() }, Pulse {}),
+            3..6 => self.order(),
+            _ => self.create_transfers(),
+        }
+    }
+
+    fn account(&mut self) -> AccountId {
+        let at = self.below(self.accounts.len().try_into().unwrap());
+        self.accounts[usize::try_from(at).unwrap()]
+    }
+
+    fn id(&mut self) -> TransferId {
+        TransferId((u128::from(self.time / 1_000_000) << 80) | u128::from(self.below(1 << 30)))
+    }
+
+    fn create_accounts(&mut self) {
+        let mut accounts = Vec::new();
+        for _ in 0..1 + self.below(3) {
+            // Sometimes one that exists.
+            let id = if self.below(4) == 0 {
+                self.account()
+            } else {
+                AccountId(100 + u128::from(self.below(1 << 20)))
+            };
+            let owner = ClientId(1 + self.below(CLIENTS));
+            let row = AccountRow {
+                id,
+                user_data_128: 0,
+                owner,
+                user_data_64: 0,
+                user_data_32: 0,
+                ledger: QUOTE,
+                code: 4,
+                flags: if self.below(3) == 0 { flag::LINKED } else { 0 }
+                    | u16::try_from(2 * self.below(2)).unwrap(),
+                class: 1,
+                reserved: 0,
+            };
+            self.accounts.push(id);
+            accounts.push(row);
+        }
+        self.operate(CreateAccounts { accounts });
+    }
+
+    fn create_transfers(&mut self) {
+        let mut transfers = Vec::new();
+        for _ in 0..1 + self.below(12) {
+            let mut row = TransferRow {
+                id: self.id(),
+                debit_account: self.account(),
+                credit_account: self.account(),
+                amount: Amount(self.below(5_000).into()),
+                pending_id: TransferId(0),
+                user_data_128: 0,
+                user_data_64: 0,
+                user_data_32: 0,
+                timeout_s: 0,
+                ledger: QUOTE,
+                code: 1,
+                flags: if self.below(3) == 0 { flag::LINKED } else { 0 },
+                value_date: 0,
+                reason: 0,
+                reserved: 0,
+            };
+            match self.below(6) {
+                0 | 1 => self.settle(&mut row),
+                2 | 3 => self.reserve(&mut row),
+                4 => {
+                    row.flags |=
+                        if self.below(2) == 0 { flag::BALANCING_DEBIT } else { flag::BALANCING_CREDIT }
+                }
+                _ => {}
+            }
+            transfers.push(row);
+        }
+        if self.below(8) == 0 {
+            // The same rows again, in the same record: they exist.
+            let again: Vec<TransferRow> = transfers.clone();
+            transfers.extend(again);
+        }
+        self.operate(CreateTransfers { transfers });
+    }
+
+    fn reserve(&mut self, row: &mut TransferRow) {
+        row.flags |= flag::PENDING;
+        row.timeout_s = u32::try_from(self.below(4)).unwrap();
+        row.flags |= if self.below(8) == 0 { flag::CLOSING_DEBIT } else { 0 };
+        row.flags |= if self.below(8) == 0 { flag::CLOSING_CREDIT } else { 0 };
+        self.pending.push(row.id);
+    }
+
+    fn settle(&mut self, row: &mut TransferRow) {
+        // One of the last: most of the others have ended.
+        let recent = self.pending.len().min(12);
+        let Some(back) = u64::try_from(recent).ok().filter(|recent| *recent > 0) else { return };
+        let back = usize::try_from(self.below(back)).unwrap();
+        row.pending_id = self.pending[self.pending.len() - 1 - back];
+        (row.debit_account, row.credit_account) = (AccountId(0), AccountId(0));
+        (row.ledger, row.code) = (AssetId(0), 0);
+        if self.below(2) == 0 {
+            row.flags |= flag::VOID_PENDING_TRANSFER;
+            row.amount = Amount(0);
+        } else {
+            row.flags |= flag::POST_PENDING_TRANSFER;
+            row.amount =
+                if self.below(2) == 0 { Amount(u128::MAX) } else { Amount(self.below(3_000).into()) };
+        }
+        if self.below(3) == 0 {
+            row.flags |= flag::WHOLE_CHAIN;
+            row.amount = Amount(if row.flags & flag::VOID_PENDING_TRANSFER == 0 { u128::MAX } else { 0 });
+        }
+    }
+
+    fn order(&mut self) {
+        let request = RequestNumber(self.next_in);
+        self.next_in += 1;
+        let header =
+            RecordHeader { session: TRADERS, generation: Generation(1), request, ..RecordHeader::default() };
+        let cl_ord_id: ClOrdId = Text::truncated(&format!("c{}", self.next_in));
+        let order = NewOrder {
+            cl_ord_id,
+            client: Some(ClientId(1 + self.below(CLIENTS))),
+            market: MarketId(1),
+            side: if self.below(2) == 0 { Side::Buy } else { Side::Sell },
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::GoodTillCancel,
+            price_ticks: PriceTicks(100 + self.below(4)),
+            qty_lots: QtyLots(1 + self.below(20)),
+            budget: Amount::ZERO,
+            capacity: None,
+            firm: None,
+            investment_decision: None,
+            execution_decision: None,
+            decision_flags: 0,
+            poss_resend: false,
+        };
+        self.apply(header, order);
+    }
+}
+
+fn market() -> DefineMarket {
+    DefineMarket {
+        market: MarketId(1),
+        symbol: Text::truncated("BASE-QUOTE"),
+        base: BASE,
+        quote: QUOTE,
+        lot_base_minor: Amount(3),
+        tick_quote_minor: Amount(5),
+        price_ticks_min: PriceTicks(1),
+        price_ticks_max: PriceTicks(1_000),
+        qty_lots_min: QtyLots(1),
+        qty_lots_max: QtyLots(1_000),
+        market_qty_lots_max: QtyLots(1_000),
+        notional_min: Amount(0),
+        notional_max: Amount(1 << 40),
+        client_orders_max: 1_000,
+        maker_fee_ppm: 1_000,
+        taker_fee_ppm: 2_000,
+        fee_account: FEES,
+    }
+}
