@@ -58,7 +58,7 @@ fn payer(sender: Sender) -> Option<Payer> {
 }
 
 /// A world with the senders' sessions and the two ledgers.
-fn prepared(start: u64) -> World {
+pub(crate) fn prepared(start: u64) -> World {
     let mut world = World::new();
     world.checks = false;
     world.time = start;
@@ -329,7 +329,7 @@ fn amounts(rows: &[TransferRow], outcomes: &[Outcome]) -> Vec<RowAmount> {
 }
 
 /// A row of one account that pays another; both may be overdrawn.
-fn plain(id: u128) -> TransferRow {
+pub(crate) fn plain(id: u128) -> TransferRow {
     TransferRow {
         id: TransferId(id),
         debit_account: AccountId(1),
@@ -349,7 +349,7 @@ fn plain(id: u128) -> TransferRow {
     }
 }
 
-fn two_accounts() -> Step {
+pub(crate) fn two_accounts() -> Vec<AccountRow> {
     let account = |id: u128| AccountRow {
         id: AccountId(id),
         user_data_128: 0,
@@ -362,14 +362,14 @@ fn two_accounts() -> Step {
         class: 2,
         reserved: 0,
     };
-    Step::Accounts(Sender::Cashier, vec![account(1), account(2)])
+    vec![account(1), account(2)]
 }
 
 /// What expires at once and is more than one record may expire waits, in order; nobody can settle it while it waits.
 #[test]
 fn more_expiries_than_a_record_takes_wait_for_the_next() {
     let (mut run, mut coverage) = (Run::new(0), Coverage::default());
-    run.step(two_accounts(), &mut coverage);
+    run.step(Step::Accounts(Sender::Cashier, two_accounts()), &mut coverage);
     let ms = u128::from(run.world.time / 1_000_000) << 80;
     let count = u128::try_from(2 * EXPIRIES_PER_RECORD_MAX + 50).unwrap();
     // The batch is not in the order of ids.
@@ -397,7 +397,7 @@ fn more_expiries_than_a_record_takes_wait_for_the_next() {
 #[test]
 fn more_ids_than_may_be_remembered_are_forgotten_oldest_first() {
     let (mut run, mut coverage) = (Run::new(1), Coverage::default());
-    run.step(two_accounts(), &mut coverage);
+    run.step(Step::Accounts(Sender::Cashier, two_accounts()), &mut coverage);
     let limits = SetLedgerLimits {
         id_window_ms: 60_000,
         id_ahead_ms: 5_000,
