@@ -162,9 +162,9 @@ impl Pendings {
     /// Ties `slot`, which is alone, to the one that became pending before it in the same linked chain.
     pub(crate) fn tie(&mut self, before: u32, slot: u32) {
         let Some(last) = self.at(before) else { return };
-        let mut chain = last.chain;
+        let (mut chain, end) = (last.chain, last.end);
         if chain == NONE {
-            chain = self.chains.insert(Some(Reserved { first: before, live: 1, end: None }));
+            chain = self.chains.insert(Some(Reserved { first: before, live: 1, end }));
         }
         if let Some(last) = self.at_mut(before) {
             (last.chain, last.behind) = (chain, slot);
