@@ -131,13 +131,8 @@ impl Names {
             EventBody::SessionDefined(session) => {
                 format!("session {}", self.session(session.definition.session))
             }
-            EventBody::Proposed(proposed) => {
-                let before = if proposed.before.is_some() { "a change" } else { "new" };
-                format!("actor {} proposes {} of kind {}", proposed.actor, before, proposed.command.kind)
-            }
-            EventBody::ProposalEnded(ended) => {
-                format!("proposal {} is {} by actor {}", ended.proposal, ended.end.name(), ended.actor)
-            }
+            EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
+            EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
             EventBody::AccountsCreated(_)
             | EventBody::TransfersCreated(_)
