@@ -154,14 +154,17 @@ impl<D: Disk> Replica<D> {
         Ok(())
     }
 
-    /// Without room a leader takes no commands, where another may have all that it needs.
+    /// Without room a leader takes no commands, where another may have all that it needs. For a segment that is being made it
+    /// waits as long as for a write that does not end: a disk that hangs in it gives no other sign, as nothing is written.
     fn watch_room(&mut self, now: MonoNanos) {
-        if !self.is_full() {
+        if self.has_room() {
             self.handover.full_since = None;
             return;
         }
         let since = *self.handover.full_since.get_or_insert(now);
-        if now.since(since) >= FULL_NANOS && now >= self.handover.next_offer {
+        let patience_nanos =
+            if self.is_full() { FULL_NANOS } else { self.timing.stall_abort_ms * NANOS_PER_MILLI };
+        if now.since(since) >= patience_nanos && now >= self.handover.next_offer {
             self.handover.next_offer = now.plus(OFFER_NANOS);
             self.give_lead_away(LeadEnd::NoRoom);
         }

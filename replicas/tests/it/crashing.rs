@@ -25,6 +25,8 @@ pub(crate) enum Mood {
     Full,
     /// Blocks that are submitted are not answered.
     Hangs,
+    /// A segment that is being made is never done.
+    MakesNoSegment,
     /// What is read of the journal is not what was written.
     Garbles,
 }
@@ -130,6 +132,9 @@ impl Disk for Crashing {
     }
 
     fn poll_spare(&mut self) -> Option<SpareDone> {
+        if self.mood.get() == Mood::MakesNoSegment {
+            return None;
+        }
         let done = self.inner.poll_spare()?;
         if self.mood.get() != Mood::Full {
             return Some(done);

@@ -16,10 +16,10 @@ fn ended(cluster: &Cluster, node: u64) -> Option<LeadEnd> {
     Some(cluster.running[&node].status().elections.last_end?.1)
 }
 
-/// The leader takes definitions, one batch after the other, until there is no room for more.
-fn fill(cluster: &mut Cluster, leader: u64) {
+/// The leader takes definitions, one batch after the other, until it is full.
+fn fill(cluster: &mut Cluster, leader: u64, is_full: impl Fn(&Cluster) -> bool) {
     let (mut next, deadline) = (11, cluster.millis + 30_000);
-    while cluster.running[&leader].status().read_only.is_none() {
+    while !is_full(cluster) {
         let status = cluster.running[&leader].status();
         if status.serving && status.index_applied == status.index_last {
             define_assets(cluster.running.get_mut(&leader).unwrap(), next, next + 9);
@@ -39,8 +39,28 @@ fn a_leader_without_room_gives_the_lead_to_one_that_has_some() {
     for node in [1, 2] {
         cluster.besides[&node].set_mood(Mood::Full);
     }
-    fill(&mut cluster, 1);
+    fill(&mut cluster, 1, |cluster| cluster.running[&1].status().read_only.is_some());
     cluster.until("another leads", |cluster| cluster.serving() == Some(3));
+    assert_eq!(ended(&cluster, 1), Some(LeadEnd::NoRoom));
+    cluster.define(50_001, 50_010);
+}
+
+/// Found by worlds with long segments: a leader waited for one for ever, on a disk that had hung while it was made. It wrote nothing,
+/// so that no write was late, and its heartbeats went on.
+#[test]
+fn a_leader_that_waits_too_long_for_a_segment_gives_the_lead_away() {
+    let mut cluster = Cluster::new("no-segment", &[1, 2, 3]);
+    cluster.define(1, 10);
+    assert_eq!(cluster.leader(), 1);
+    cluster.besides[&1].set_mood(Mood::MakesNoSegment);
+    fill(&mut cluster, 1, |cluster| {
+        let status = cluster.running[&1].status();
+        !status.serving && status.spares_ready == 0
+    });
+    assert!(cluster.running[&1].status().read_only.is_none(), "nothing has failed");
+    let since = cluster.millis;
+    cluster.until("another leads", |cluster| cluster.serving().is_some_and(|leader| leader != 1));
+    assert!(cluster.millis - since >= Timing::LAN.stall_abort_ms, "a moment is no reason");
     assert_eq!(ended(&cluster, 1), Some(LeadEnd::NoRoom));
     cluster.define(50_001, 50_010);
 }
