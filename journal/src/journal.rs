@@ -359,6 +359,11 @@ impl<D: Disk> Journal<D> {
         }
     }
 
+    /// Writes what is committed, though nothing else may come for long: for what must not be forgotten by a restart.
+    pub fn write_commit(&mut self) {
+        self.push_mark(&LocalMark::HardState(self.hard_state), None);
+    }
+
     /// Takes what the disk has finished and gives it what has gathered. Never blocks, except for a new term or vote,
     /// whose two syncs of `meta` are rare.
     ///

@@ -83,8 +83,10 @@ impl<D: Disk> Log<D> {
         }
     }
 
-    /// Raft has come to `conf_state` by `change`.
+    /// Raft has come to `conf_state` by `change`, which is committed. That is not forgotten by a restart: who still counted a member
+    /// that has left could miss the majority that the others are.
     pub(crate) fn change_membership(&mut self, conf_state: ConfState, change: &ConfChangeV2) {
+        self.journal.get_mut().write_commit();
         self.membership.apply(conf_state, change);
         self.membership_changes += 1;
     }

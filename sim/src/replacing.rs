@@ -34,6 +34,13 @@ impl Replacing {
         self.next_at
     }
 
+    /// Whether a replica knows that the new machine has the seat, and the lost one none, and will not forget it.
+    pub(crate) fn is_known_to(&self, replica: &Replica<SimDisk>) -> bool {
+        let members = replica.members();
+        let is_member = |node| members.iter().any(|member| member.node == node);
+        is_member(self.new) && !is_member(self.lost) && replica.status().writing_since.is_none()
+    }
+
     /// What the operator asks of who leads. Returns whether the new machine has the seat, and the lost one none.
     pub(crate) fn act(&mut self, now: MonoNanos, leader: &mut Replica<SimDisk>) -> bool {
         self.next_at = now.plus(self.rng.within(1..=LOOK_MS_MAX) * MILLI_NS);

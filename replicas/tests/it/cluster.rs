@@ -21,6 +21,7 @@ pub(crate) struct Cluster {
     /// Of the folders to be made, and who is asked in a repair.
     pub(crate) founders: Founders,
     pub(crate) options: Options,
+    pub(crate) journal: journal::Options,
     pub(crate) running: BTreeMap<u64, Replica<Crashing>>,
     /// Handles for snapshots.
     pub(crate) besides: BTreeMap<u64, Crashing>,
@@ -64,9 +65,14 @@ fn at(millis: u64) -> Now {
 }
 
 impl Cluster {
+    /// Of the three founders, nobody is there yet.
+    pub(crate) fn empty(name: &'static str) -> Self {
+        Self::founded(name, identity_of(1).founders, cluster_options())
+    }
+
     /// Of the three founders, these are there.
     pub(crate) fn new(name: &'static str, nodes: &[u64]) -> Self {
-        let mut cluster = Self::founded(name, identity_of(1).founders, cluster_options());
+        let mut cluster = Self::empty(name);
         nodes.iter().for_each(|node| cluster.create(*node));
         cluster
     }
@@ -84,6 +90,7 @@ impl Cluster {
             name,
             founders,
             options,
+            journal: journal_options(),
             running: BTreeMap::new(),
             besides: BTreeMap::new(),
             events: BTreeMap::new(),
@@ -108,8 +115,7 @@ impl Cluster {
         let disk = Crashing::new(open_disk(&folder(&format!("{}-{node}", self.name))), u64::MAX);
         let identity = Identity { founders: self.founders, ..identity_of(node) };
         self.besides.insert(node, disk.beside());
-        let replica =
-            Replica::create(disk.beside(), disk, identity, journal_options(), &self.options).unwrap();
+        let replica = Replica::create(disk.beside(), disk, identity, self.journal, &self.options).unwrap();
         self.running.insert(node, replica);
     }
 
@@ -121,7 +127,7 @@ impl Cluster {
     pub(crate) fn open_for(&mut self, node: u64, operations: u64) -> Result<(), StartFault> {
         let disk = Crashing::new(open_disk(&self.folder(node)), operations);
         let beside = disk.beside();
-        let replica = Replica::open(disk.beside(), disk, journal_options(), &self.options)?;
+        let replica = Replica::open(disk.beside(), disk, self.journal, &self.options)?;
         self.besides.insert(node, beside);
         self.running.insert(node, replica);
         Ok(())
@@ -135,7 +141,7 @@ impl Cluster {
     pub(crate) fn open_or_repair_for(&mut self, node: u64, operations: u64) -> Result<(), StartFault> {
         let disk = Crashing::new(open_disk(&self.folder(node)), operations);
         let beside = disk.beside();
-        match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
+        match Replica::open(disk.beside(), disk.beside(), self.journal, &self.options) {
             Ok(replica) => drop(self.running.insert(node, replica)),
             Err(fault) if fault.is_damage() => {
                 self.repair(node, disk)?;
@@ -149,7 +155,7 @@ impl Cluster {
     /// Repairs `node` with those whom a file names, which are the founders.
     fn repair(&mut self, node: u64, disk: Crashing) -> Result<(), StartFault> {
         let peers = self.founders.nodes().iter().copied().filter(|voter| voter.0 != node).collect();
-        let repair = Repair::open(disk, journal_options(), Timing::LAN, peers)?;
+        let repair = Repair::open(disk, self.journal, Timing::LAN, peers)?;
         self.repairing.insert(node, repair);
         Ok(())
     }
@@ -188,7 +194,7 @@ impl Cluster {
             let Some(repair) = self.repairing.remove(&node) else { continue };
             self.repaired_to.insert(node, repair.status().log.last_index);
             let disk = repair.into_disk();
-            match Replica::open(disk.beside(), disk.beside(), journal_options(), &self.options) {
+            match Replica::open(disk.beside(), disk.beside(), self.journal, &self.options) {
                 Ok(replica) => drop(self.running.insert(node, replica)),
                 // Entries first, then the state.
                 Err(fault) if fault.is_damage() && !disk.has_failed() => {
@@ -529,6 +535,28 @@ fn what_cannot_be_a_change_is_refused_with_the_reason() {
     }
     let refusal = cluster.change(&MemberChange::Remove(NodeId(2)));
     assert_eq!(refusal, Err(ClusterRefusal::TooFewReachable { reachable: 1, voters: 2 }));
+}
+
+/// Found by a world in which the leader was lost as well: the others had heard of the removal, forgot it when they were started again,
+/// and waited for a majority of four, of whom two were gone.
+#[test]
+fn who_has_left_is_not_forgotten_by_a_restart() {
+    let mut cluster = Cluster::new("has-left", &[1, 2, 3]);
+    cluster.define(1, 10);
+    cluster.agree(10);
+    cluster.change(&MemberChange::Remove(NodeId(3))).unwrap();
+    // Nothing comes behind it that would tell.
+    cluster.until("both know", |cluster| {
+        [1, 2].iter().all(|node| {
+            cluster.members(*node).len() == 2 && cluster.running[node].status().writing_since.is_none()
+        })
+    });
+    [1, 2, 3].iter().for_each(|node| cluster.stop(*node));
+    for node in [1, 2] {
+        cluster.open(node);
+        cluster.until("it knows by itself", |cluster| cluster.members(node).len() == 2);
+        cluster.stop(node);
+    }
 }
 
 /// The leader ends so many milliseconds after it was told to put four in the place of three.
