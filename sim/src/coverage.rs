@@ -11,7 +11,7 @@ pub type Counts = BTreeMap<&'static str, u64>;
 /// Worlds from which on something that was never seen is a failure.
 pub const SEEDS_MIN: u64 = 1_000;
 
-const ALONE: [&str; 12] = [
+const ALONE: [&str; 13] = [
     "process killed",
     "power lost",
     "started on a torn tail",
@@ -24,9 +24,10 @@ const ALONE: [&str; 12] = [
     "bit rot in the outbox",
     "read failed",
     "trade",
+    "full batch sent",
 ];
 
-const CLUSTER: [&str; 24] = [
+const CLUSTER: [&str; 25] = [
     "began to reign",
     "leadership lost by a living process",
     "log truncated on conflict",
@@ -51,6 +52,7 @@ const CLUSTER: [&str; 24] = [
     "read answered by another",
     "lead given away",
     "trade",
+    "full batch sent",
 ];
 
 /// Seen in one of some hundred worlds: fewer than [`SEEDS_MIN`] may leave them out.

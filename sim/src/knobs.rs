@@ -56,6 +56,8 @@ pub struct Knobs {
     pub actions_max: u64,
     /// Bytes of journal between two snapshots; small ones make many.
     pub snapshot_bytes: u64,
+    /// Whether a client sends batches of up to 1 MiB. Segments are as long then as a node's at least.
+    pub large_batches: bool,
 }
 
 /// What happens between replicas, and to processes as a whole.
@@ -84,6 +86,8 @@ pub struct NetworkKnobs {
 const MILLI_NS: u64 = 1_000_000;
 /// Longer than any world: a day.
 const NEVER_US: u64 = 86_400_000_000;
+/// The smallest segment that a node is configured with.
+const LARGE_SEGMENT_BYTES: u64 = 4 << 20;
 /// No world writes so much: none is taken.
 const NO_SNAPSHOTS_BYTES: u64 = 1 << 30;
 /// So many times more is done in a world that lasts.
@@ -176,13 +180,24 @@ impl Knobs {
             burst_max: rng.pick(&[1, 4, 20]),
             actions_max: rng.pick(&[100, 400, 1_500]),
             snapshot_bytes: rng.pick(&[20_000, 100_000, NO_SNAPSHOTS_BYTES]),
+            large_batches: false,
         };
+        let drawn = if rng.fork("large batches").below(4) == 0 { drawn.with_large_batches() } else { drawn };
         if !cluster {
             return drawn;
         }
         let rots_journal = enabled(6, 4, rng);
         let corrupts = !quiet && !single && rng.below(6) == 0;
         drawn.with_damage(rots_journal, rots_journal && rng.below(4) == 0, corrupts)
+    }
+
+    /// A process that is killed sooner than a segment is made would never have one.
+    fn with_large_batches(self) -> Self {
+        let crash_operations_max = match self.crash_operations_max {
+            0 => 0,
+            operations => operations.max(1_000),
+        };
+        Self { large_batches: true, segment_bytes: LARGE_SEGMENT_BYTES, crash_operations_max, ..self }
     }
 
     /// A cluster in which journals may rot, on more machines than it survives, or the memory of a replica go wrong, as far as that goes
@@ -262,6 +277,7 @@ impl Knobs {
             burst_max: 4,
             actions_max: 60,
             snapshot_bytes: 100_000,
+            large_batches: false,
         }
     }
 }

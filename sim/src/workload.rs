@@ -1,5 +1,6 @@
-//! Everybody outside: the operator and the FIX clients.
+//! Everybody outside: the operator, the FIX clients, and one that sends batches.
 
+pub mod batches;
 pub mod operator;
 pub mod reader;
 pub mod setup;
@@ -8,6 +9,7 @@ pub mod trader;
 use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
+use batches::Batches;
 use operator::Operator;
 use reader::Reader;
 use trader::Trader;
@@ -17,6 +19,7 @@ pub struct Workload {
     pub(crate) operator: Operator,
     pub(crate) traders: Vec<Trader>,
     pub(crate) reader: Reader,
+    pub(crate) batches: Batches,
 }
 
 impl Workload {
@@ -27,6 +30,7 @@ impl Workload {
             operator: Operator::new(rng.fork("operator"), knobs, trace.clone()),
             traders: (0..knobs.traders).map(trader).collect(),
             reader: Reader::new(rng.fork("reader"), knobs, trace.clone()),
+            batches: Batches::new(rng.fork("batches"), knobs, trace.clone()),
         }
     }
 
@@ -40,6 +44,7 @@ impl Workload {
     pub(crate) fn stop(&mut self) {
         self.operator.stop();
         self.reader.stop();
+        self.batches.stop();
         self.traders.iter_mut().for_each(Trader::stop);
     }
 

@@ -420,6 +420,7 @@ impl World {
         self.workload.traders.iter().for_each(|trader| due(trader.next_at()));
         due(self.workload.operator.next_at());
         self.workload.reader.next_at().into_iter().for_each(&mut due);
+        self.workload.batches.next_at().into_iter().for_each(&mut due);
         self.replacing.iter().for_each(|replacing| due(replacing.next_at()));
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
@@ -630,6 +631,7 @@ impl World {
             && let Some(process) = host.machine.process()
         {
             host.busy |= operator.act(self.now, reign, process.replica().sequencer());
+            self.workload.batches.act(self.now, process.replica().sequencer());
         }
         Ok(())
     }
