@@ -1,6 +1,7 @@
 //! One replica on a real disk: what it acknowledged is there after a restart, with the same hash.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod batches;
 mod clock;
 mod cluster;
 mod crashing;
