@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use bytes::Bytes;
 use engine::skip::bytes_at;
 use engine::{Engine, Skips};
 use journal::Disk;
@@ -14,6 +15,7 @@ use protocol::{EventBody, Index, Seq, UnixNanos, events};
 
 use crate::fault::HaltCause;
 use crate::history::History;
+use crate::tap::Tap;
 use crate::{Halt, ReplicaFault};
 
 /// What two replicas can have differently.
@@ -72,6 +74,8 @@ pub(crate) struct Apply {
     has_checkpoint: bool,
     /// What gateway processes were told.
     history: History,
+    /// For a view beside.
+    tap: Tap,
     produced: Vec<Event>,
     encoded: Vec<u8>,
 }
@@ -99,6 +103,7 @@ impl Apply {
             outputs_kept_to: Seq::ZERO,
             has_checkpoint: false,
             history,
+            tap: Tap::default(),
             produced: Vec::new(),
             encoded: Vec::new(),
         }
@@ -107,7 +112,8 @@ impl Apply {
     /// Goes on from a state that came from elsewhere.
     pub(crate) fn begin_at(&mut self, engine: Engine, index: Index, effect_hash: Hash) {
         let outvoted = std::mem::take(&mut self.outvoted);
-        *self = Self { outvoted, ..Self::new(engine, index, effect_hash) };
+        let tap = std::mem::take(&mut self.tap);
+        *self = Self { outvoted, tap, ..Self::new(engine, index, effect_hash) };
     }
 
     /// Remembers a decision. Returns whether this run has taken the record without it, or stopped in front of it, so that
@@ -126,7 +132,9 @@ impl Apply {
         let kept_to = self.taken_to().max(self.outputs_kept_to);
         let outputs_kept_to = kept_to.min(Seq(seq.0.saturating_sub(1)));
         let outvoted = std::mem::take(&mut self.outvoted);
-        *self = Self { skips, outvoted, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
+        let mut tap = std::mem::take(&mut self.tap);
+        tap.again(engine.seq_applied().next());
+        *self = Self { skips, outvoted, tap, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
     }
 
     /// The last seq whose record was taken.
@@ -142,10 +150,12 @@ impl Apply {
         self.halted.as_ref().map_or(Seq::ZERO, |halt| halt.seq)
     }
 
-    /// Applies the entry at `index`: `frame`, or none for an entry without records. Events are appended to `events`.
+    /// Applies the entry at `index`: `frame`, which is read in `data`, or none for an entry without records. Events are appended to
+    /// `events`.
     pub(crate) fn apply<D: Disk>(
         &mut self,
         index: Index,
+        data: &Bytes,
         frame: Option<&Frame<'_>>,
         outbox: &mut Outbox<D>,
         events: &mut Vec<Event>,
@@ -166,7 +176,7 @@ impl Apply {
                     return Ok(());
                 }
                 self.run(frame);
-                self.hash_and_keep(outbox);
+                self.hash_and_keep(data, outbox);
                 events.append(&mut self.produced);
             }
         }
@@ -188,7 +198,7 @@ impl Apply {
         }
     }
 
-    fn hash_and_keep<D: Disk>(&mut self, outbox: &mut Outbox<D>) {
+    fn hash_and_keep<D: Disk>(&mut self, data: &Bytes, outbox: &mut Outbox<D>) {
         self.encoded.clear();
         for event in &self.produced {
             let start = self.encoded.len();
@@ -209,6 +219,9 @@ impl Apply {
             }
         }
         self.effects.fold(&self.encoded);
+        if self.halted.is_none() {
+            self.tap.applied(data, &self.produced, self.effects.0);
+        }
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
@@ -281,13 +294,19 @@ impl Apply {
         self.skips = skips;
     }
 
-    /// Applies an entry for the state's sake alone: nothing is compared or kept.
-    pub(crate) fn run_alone(&mut self, index: Index, frame: Option<&Frame<'_>>) {
+    /// Applies an entry for the state's sake alone: nothing is compared or kept, but shown.
+    pub(crate) fn run_alone(
+        &mut self,
+        index: Index,
+        frame: Option<&Frame<'_>>,
+        show: &mut dyn FnMut(&[Event]),
+    ) {
         if let Some(frame) = frame.filter(|frame| frame.header.kind == FrameKind::Entry) {
             self.run(frame);
             self.encoded.clear();
             self.produced.iter().for_each(|event| event.write(&mut self.encoded));
             self.effects.fold(&self.encoded);
+            show(&self.produced);
             self.produced.clear();
         }
         self.index = index;
@@ -320,6 +339,10 @@ impl Apply {
 
     pub(crate) fn effect_hash(&self) -> Hash {
         self.effects.0
+    }
+
+    pub(crate) fn tap(&mut self) -> &mut Tap {
+        &mut self.tap
     }
 
     pub(crate) fn history(&self) -> &History {

@@ -83,7 +83,9 @@ impl SnapshotJob {
         let to = EntryAt { index: self.header.index, chain: self.header.chain };
         let mut again = Apply::new(base.engine, base.index, base.effect_hash);
         again.know_skips(self.skips.clone());
-        reread(disk, from, to, &mut |frame| again.run_alone(frame.header.index, Some(frame)))?;
+        reread(disk, from, to, &mut |frame| {
+            again.run_alone(frame.header.index, Some(frame), &mut |_| {});
+        })?;
         let (seq, ours) = (last_seq(&self.header), self.header.effect_hash);
         if (again.seq(), again.time(), again.effect_hash()) != (seq, self.header.last_time, ours) {
             return Err(SnapshotFault::Effects { seq, again: again.effect_hash(), ours });

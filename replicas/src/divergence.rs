@@ -281,7 +281,7 @@ impl<D: Disk> Replica<D> {
             let entries = self.raft.store().entries_from(again.index().next(), to, AGAIN_BYTES).ok()?;
             for entry in &entries {
                 let frame = if entry.data.is_empty() { None } else { Frame::read(&entry.data).ok() };
-                again.run_alone(Index(entry.index), frame.as_ref());
+                again.run_alone(Index(entry.index), frame.as_ref(), &mut |_| {});
             }
         }
         let (ours, again) = (self.apply.engine().part_hashes(), again.engine().part_hashes());

@@ -32,6 +32,7 @@ mod snapshots;
 mod start;
 mod states;
 mod status;
+mod tap;
 mod transfer;
 
 pub use checkpoint::{SnapshotJob, SnapshotWritten};
@@ -51,3 +52,4 @@ pub use skip::SkipNotProposed;
 pub use snapshots::SnapshotPolicy;
 pub use start::Options;
 pub use status::{Role, StageLatencies, Status};
+pub use tap::{CatchUp, CatchUpFault, Tapped, Wants};

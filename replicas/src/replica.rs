@@ -437,7 +437,7 @@ impl<D: Disk> Replica<D> {
     ) -> Result<(), ReplicaFault> {
         let index = Index(entry.index);
         let before = events.len();
-        self.apply.apply(index, frame, &mut self.outbox, events)?;
+        self.apply.apply(index, &entry.data, frame, &mut self.outbox, events)?;
         if self.apply.take_checkpoint() {
             self.reach_checkpoint(index, Term(entry.term));
         }

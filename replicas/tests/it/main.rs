@@ -14,6 +14,7 @@ mod repair_snapshot;
 mod skip;
 mod start;
 mod strangers;
+mod tap;
 mod transfer;
 
 use std::path::{Path, PathBuf};
