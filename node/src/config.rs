@@ -31,6 +31,7 @@ const SEGMENT_BYTES_MIN: u64 = 4 << 20;
 const SEGMENT_BYTES_MAX: u64 = 4 << 30;
 /// A segment consists of whole blocks.
 const BLOCK_BYTES: u64 = protocol::limits::BLOCK_ALIGN as u64;
+const HISTORY_CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 const CONNECTIONS_DEFAULT: u64 = 1_024;
 const CONNECTIONS_MAX: u64 = 4_096;
 /// Other nodes of a cluster.
@@ -124,6 +125,8 @@ pub(crate) struct Config {
     pub(crate) snapshot_journal_bytes: Setting<u64>,
     /// `snapshots.interval_ms`
     pub(crate) snapshot_interval_ms: Setting<u64>,
+    /// `history.cache_bytes`
+    pub(crate) history_cache_bytes: Setting<u64>,
     /// `fix.connections_max`
     pub(crate) connections_max: Setting<u64>,
     /// `fix.relay`: clients of a follower are served through it.
@@ -155,6 +158,8 @@ struct File {
     journal: JournalTable,
     #[serde(default)]
     snapshots: SnapshotsTable,
+    #[serde(default)]
+    history: HistoryTable,
     #[serde(default)]
     fix: FixTable,
     #[serde(default)]
@@ -192,6 +197,12 @@ struct JournalTable {
 struct SnapshotsTable {
     journal_bytes: Option<Spanned<u64>>,
     interval_ms: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HistoryTable {
+    cache_bytes: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -248,6 +259,7 @@ impl Config {
             segment_bytes: default(SEGMENT_BYTES_DEFAULT),
             snapshot_journal_bytes: default(SnapshotPolicy::default().journal_bytes),
             snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
+            history_cache_bytes: default(HISTORY_CACHE_BYTES_DEFAULT),
             connections_max: default(CONNECTIONS_DEFAULT),
             relay: default(true),
             cluster: None,
@@ -299,6 +311,7 @@ impl Config {
                 100,
                 7 * 86_400_000,
             )?,
+            history_cache_bytes: history_cache_bytes(&file.history)?,
             connections_max: number(
                 file.fix.connections_max.as_ref(),
                 CONNECTIONS_DEFAULT,
@@ -403,6 +416,8 @@ impl fmt::Display for Config {
         let (bytes, interval) = (self.snapshot_journal_bytes, self.snapshot_interval_ms);
         writeln!(f, "\n[snapshots]\njournal_bytes = {}  # {}", bytes.value, origin(bytes.origin))?;
         writeln!(f, "interval_ms = {}  # {}", interval.value, origin(interval.origin))?;
+        let cache = self.history_cache_bytes;
+        writeln!(f, "\n[history]\ncache_bytes = {}  # {}", cache.value, origin(cache.origin))?;
         let connections = self.connections_max;
         writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
         writeln!(f, "relay = {}  # {}", self.relay.value, origin(self.relay.origin))?;
@@ -443,6 +458,10 @@ fn number(
         return Ok(Setting { value, origin: Origin::File });
     }
     Err(WrongValue { offset: found.span().start, reason: format!("{value} is outside {min} to {max}") })
+}
+
+fn history_cache_bytes(table: &HistoryTable) -> Result<Setting<u64>, WrongValue> {
+    number(table.cache_bytes.as_ref(), HISTORY_CACHE_BYTES_DEFAULT, 1 << 20, 1 << 40)
 }
 
 fn segment_bytes(found: Option<&Spanned<u64>>) -> Result<Setting<u64>, WrongValue> {

@@ -24,6 +24,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::definitions;
 use crate::gateway_lines::GatewayLines;
+use crate::history::Historian;
 use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
@@ -75,6 +76,8 @@ pub(crate) struct Core {
     bell: Bell,
     publisher: Publisher,
     snapshots: Snapshots,
+    /// Feeds the ledger's history.
+    historian: Option<Historian>,
     /// To the other nodes of the cluster, if there are any.
     peers: Option<Peers>,
     /// Changes of the membership that the connections to peers have followed.
@@ -126,6 +129,7 @@ impl Core {
             bell,
             publisher,
             snapshots,
+            historian: None,
             demo: Vec::new(),
             demo_applied: None,
             is_open: false,
@@ -137,6 +141,11 @@ impl Core {
     pub(crate) fn connect(&mut self, peers: Peers, relays: bool) {
         self.peers = Some(peers);
         self.relays = relays;
+    }
+
+    /// What is applied goes into the ledger's history, too.
+    pub(crate) fn keep_history(&mut self, historian: Historian) {
+        self.historian = Some(historian);
     }
 
     /// The state at the last applied entry.
@@ -271,6 +280,9 @@ impl Core {
         }
         worked |= self.replica.step(own, &mut self.events)?;
         self.reads.answer(&mut self.replica, now.mono);
+        if let Some(historian) = &mut self.historian {
+            historian.step(&mut self.replica);
+        }
         self.tell_peers();
         self.mind_the_lead();
         worked |= self.gateways.step(now.mono, &mut self.replica);

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::fault::NodeFault;
 
 /// What a folder may hold before it has a `meta`: what a first start that was killed has left.
-const OURS: [&str; 5] = ["lock", "j", "snap", "outbox", "admin.sock"];
+const OURS: [&str; 6] = ["lock", "j", "snap", "outbox", "views", "admin.sock"];
 
 /// What a folder is to a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

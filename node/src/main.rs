@@ -22,6 +22,7 @@ mod folder;
 mod gateway;
 mod gateway_lines;
 mod gateway_status;
+mod history;
 mod http;
 mod init;
 mod introduction;

@@ -28,6 +28,7 @@ use crate::definitions::{self, Assets, Item};
 use crate::descriptors;
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
+use crate::history::{Historian, History};
 use crate::metrics::Latencies;
 use crate::outside::{Outside, Recovered};
 use crate::peers::{Credentials, PeerSettings, Peers};
@@ -161,12 +162,14 @@ fn assemble(
         },
         writer: disk.writer(),
         repairs: Vec::new(),
+        history: History::default(),
     });
     let sockets = Sockets::new(fix, connections_max);
     let (mut sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
+    let beside = disk.beside();
     let (again, mut peers, mut repairs) = (disk.beside(), None, Vec::new());
     let mut opened = open_replica(disk, config, dir, folder, demo);
     // Entries may be missing, and then the state that they go on from.
@@ -198,6 +201,8 @@ fn assemble(
     let wake = Box::new(ringer(&bell));
     outside.recovered(Recovered { admin, desk, status, stopping: Arc::clone(stopping), wake })?;
     let mut core = Core::new(replica, sockets, bell, questions, clock, publisher, snapshots);
+    let cache_bytes = usize::try_from(config.history_cache_bytes.value).unwrap_or(usize::MAX);
+    core.keep_history(Historian::start(fixed.history.clone(), dir, cache_bytes, beside, clock)?);
     if let Some(peers) = peers {
         core.connect(peers, config.relay.value);
     }

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use crate::fault::NodeFault;
+use crate::history::History;
 use crate::members::{ElectionCounts, Members, REMOVED, REMOVED_LINE};
 use crate::metrics::{Counters, Latencies, Stage};
 
@@ -58,6 +59,8 @@ pub(crate) struct Fixed {
     pub(crate) writer: WriterKind,
     /// What this start had to have brought back from others, in order.
     pub(crate) repairs: Vec<String>,
+    /// The ledger's history.
+    pub(crate) history: History,
 }
 
 /// Answer of `/ready`.
@@ -187,6 +190,7 @@ impl Published {
             seq_committed: replica.seq_committed.0,
             seq_applied: replica.seq_applied.0,
             seq_verified: replica.seq_verified.0,
+            seq_history: self.fixed.history.seq().map(|seq| seq.0),
             effect_hash: replica.effect_hash.to_string(),
             halted: replica.halted.as_ref().map(ToString::to_string),
             clock: replica.clock.into(),
@@ -251,6 +255,8 @@ pub(crate) struct Report {
     seq_committed: u64,
     seq_applied: u64,
     seq_verified: u64,
+    /// Up to here the ledger's history is answered; `None` while its file is opened or built anew.
+    seq_history: Option<u64>,
     effect_hash: String,
     halted: Option<String>,
     clock: ClockReport,
@@ -444,6 +450,10 @@ impl fmt::Display for Shown {
             "seq       {} committed, {} applied, {} verified by a majority",
             report.seq_committed, report.seq_applied, report.seq_verified
         )?;
+        match report.seq_history {
+            Some(seq) => writeln!(f, "history   answers as of seq {seq}")?,
+            None => writeln!(f, "history   opens its file, or builds it anew")?,
+        }
         writeln!(
             f,
             "log       {} entries, {} committed, {} applied, lag {}",

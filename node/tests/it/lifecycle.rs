@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
 
@@ -275,4 +275,45 @@ fn connections_from_outside_leave_the_node_its_descriptors() {
     drop(http);
     assert_eq!(node.get("/ready").0, 200);
     assert_eq!(node.stop().code(), Some(0));
+}
+
+/// Until the ledger's history answers as of everything that is applied.
+fn history_catches_up(data: &Path) {
+    loop {
+        let seen = status(data, &[]);
+        if seen["seq_history"] == seen["seq_applied"] {
+            return;
+        }
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn the_history_follows_the_log_over_kills_and_is_built_anew_where_its_file_is_lost_or_damaged() {
+    let folder = Folder::new("history");
+    let (data, config) = (folder.data(), folder.config("demo = true"));
+    let file = data.join("views/ledger.redb");
+    let node = Node::start(&data, &config);
+    history_catches_up(&data);
+    node.kill();
+    let node = Node::start(&data, &config);
+    history_catches_up(&data);
+    assert_eq!(node.stop().code(), Some(0));
+    let inode = fs::metadata(&file).unwrap().ino();
+    let node = Node::start(&data, &config);
+    history_catches_up(&data);
+    assert_eq!(fs::metadata(&file).unwrap().ino(), inode, "what is whole is gone on with");
+    assert_eq!(node.stop().code(), Some(0));
+    let bytes = fs::read(&file).unwrap();
+    for cut in [bytes.len() / 2, 100, 0] {
+        fs::write(&file, &bytes[..cut]).unwrap();
+        let node = Node::start(&data, &config);
+        history_catches_up(&data);
+        assert_eq!(node.stop().code(), Some(0));
+    }
+    fs::remove_file(&file).unwrap();
+    let node = Node::start(&data, &config);
+    history_catches_up(&data);
+    assert_eq!(node.stop().code(), Some(0));
+    assert!(file.exists());
 }
