@@ -1,7 +1,7 @@
 //! How Raft is set up: ticks, elections without hidden randomness, limits.
 
 use protocol::NodeId;
-use protocol::limits::FRAME_BYTES_MAX;
+use protocol::limits::{FRAME_BYTES_MAX, IN_FLIGHT_ENTRIES_MAX};
 use protocol::mutant::{Mutant, planted};
 
 use crate::membership::MEMBERS_MAX;
@@ -75,7 +75,8 @@ pub(crate) fn raft_config(node: NodeId, timing: Timing, applied: u64) -> raft::C
         min_election_tick: timing.election_timeout_ticks(0),
         max_election_tick: timing.election_timeout_ticks(LAST_RANK) + 1,
         max_size_per_msg: 4 * FRAME_BYTES_MAX as u64,
-        max_inflight_msgs: 128,
+        // As many as a leader has entries in flight. A follower with a slow disk holds no more than these in memory, of up to 1 MiB each.
+        max_inflight_msgs: IN_FLIGHT_ENTRIES_MAX,
         max_uncommitted_size: 32 << 20,
         max_committed_size_per_ready: 4 << 20,
         // raft-rs 0.7 merges entries into an empty message that probes another index: the follower then acknowledges
