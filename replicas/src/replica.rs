@@ -60,6 +60,8 @@ pub struct Replica<D: Disk> {
     pub(crate) snapshots: snapshots::Progress,
     pub(crate) timing: Timing,
     pub(crate) next_tick: MonoNanos,
+    /// The only voter, who has not stood for election in this life.
+    pub(crate) stands_alone: bool,
     /// The first record of a log that has none.
     pub(crate) genesis: Genesis,
     /// Readies whose bytes are on their way to the disk, oldest first.
@@ -144,6 +146,7 @@ impl<D: Disk> Replica<D> {
         self.handover.turn(now.mono, self.writing_since.is_some());
         let mut worked = self.finish_writes(now)? | self.has_clock_waiting();
         worked |= self.catch_up(now, events)?;
+        self.stand_alone()?;
         self.tick(now.mono);
         self.watch_elections();
         self.lead(now);
@@ -227,6 +230,22 @@ impl<D: Disk> Replica<D> {
         Ok(())
     }
 
+    /// Whether Raft has handed out everything that it knows to be committed. Who stands for election before looks through all the
+    /// rest for changes of the membership, in one piece: after a start that is the log behind the newest snapshot.
+    fn has_handed_out(&self) -> bool {
+        let log = &self.raft.raft.raft_log;
+        log.applied >= log.committed
+    }
+
+    /// Where nobody else could be leading there is no silence to wait for.
+    fn stand_alone(&mut self) -> Result<(), ReplicaFault> {
+        if self.stands_alone && self.has_handed_out() {
+            self.stands_alone = false;
+            self.raft.campaign()?;
+        }
+        Ok(())
+    }
+
     fn tick(&mut self, now: MonoNanos) {
         let tick_nanos = self.timing.tick_ms * NANOS_PER_MILLI;
         for _ in 0..CATCH_UP_TICKS_MAX {
@@ -235,7 +254,7 @@ impl<D: Disk> Replica<D> {
             }
             // Raft draws a timeout at every change of its role; what it has drawn counts here alone, and is not what counts.
             self.raft.raft.set_randomized_election_timeout(self.election_timeout_ticks());
-            if self.raft.raft.state != StateRole::Leader && !self.clock.is_fit() {
+            if self.raft.raft.state != StateRole::Leader && !(self.has_handed_out() && self.clock.is_fit()) {
                 // It waits where the lease of a leader is over, so that it votes, and nobody's time to stand has come.
                 let elapsed = &mut self.raft.raft.election_elapsed;
                 *elapsed = self.timing.election_ticks.min(*elapsed);

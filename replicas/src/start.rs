@@ -96,12 +96,8 @@ impl<D: Disk> Replica<D> {
         let raft_log = RaftLog::default();
         let next_seq = base.engine.seq_applied().next();
         let log = Log::new(journal, membership, base.index, next_seq);
-        let mut raft = RawNode::new(&config, log, &raft_log.logger())?;
+        let raft = RawNode::new(&config, log, &raft_log.logger())?;
         let term_at_start = Term(raft.raft.term);
-        if is_alone {
-            // Nobody else could be leading: no need to wait for silence.
-            raft.campaign()?;
-        }
         Ok(Self {
             raft,
             sequencer: sequencer::Sequencer::new(),
@@ -122,6 +118,7 @@ impl<D: Disk> Replica<D> {
             },
             timing: options.timing,
             next_tick: MonoNanos(0),
+            stands_alone: is_alone,
             genesis,
             persisting: std::collections::VecDeque::new(),
             messages: Vec::new(),

@@ -125,6 +125,27 @@ fn define_assets<D: Disk>(replica: &mut Replica<D>, from: u32, to: u32) {
     }
 }
 
+/// Who stands for election looks through all that was not handed out: a second reading of the log, all of it in memory.
+#[test]
+fn a_start_reads_each_entry_once_before_it_leads() {
+    let folder = folder("reads-once");
+    let mut replica = create(&folder, &options());
+    let (mut turn, mut events) = (0, Vec::new());
+    run(&mut replica, &mut turn, &mut events, |replica, _| replica.serving());
+    for n in 1..=100 {
+        define_assets(&mut replica, n, n);
+        let expected = usize::try_from(n).unwrap();
+        run(&mut replica, &mut turn, &mut events, |_, events| replies(events) == expected);
+    }
+    let last = replica.status().index_last;
+    assert!(last > Index(100));
+    drop(replica);
+    let mut replica = open(&folder, &options());
+    run(&mut replica, &mut turn, &mut events, |replica, _| replica.serving());
+    let read = replica.status().journal.entries_read_from_disk;
+    assert!((last.0 - 1..=last.0 + 2).contains(&read), "{read} of {last}");
+}
+
 #[test]
 fn what_was_acknowledged_is_there_after_a_restart() {
     let folder = folder("restart");
