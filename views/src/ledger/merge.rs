@@ -36,15 +36,14 @@ fn level(run: &Run) -> u32 {
 fn due(runs: &[Run], is_busy: impl Fn(u32) -> bool) -> Option<Range<usize>> {
     let mut group: Option<(Range<usize>, u32)> = None;
     for (at, run) in runs.iter().enumerate().rev() {
-        let own = if is_busy(run.number) { u32::MAX } else { level(run) };
-        let grown = match group.take() {
-            Some((range, level)) if own <= level => (at..range.end, level),
+        let own = level(run);
+        group = match group.take() {
+            Some((range, level)) if own <= level && !is_busy(run.number) => Some((at..range.end, level)),
             Some((range, _)) if range.len() >= FAN_IN => return Some(range),
-            _ => (at..at + 1, own),
+            _ => (!is_busy(run.number)).then_some((at..at + 1, own)),
         };
-        group = Some(grown);
     }
-    group.filter(|(range, level)| *level != u32::MAX && range.len() >= FAN_IN).map(|(range, _)| range)
+    group.filter(|(range, _)| range.len() >= FAN_IN).map(|(range, _)| range)
 }
 
 impl<E: Entry> Merges<E> {
@@ -149,4 +148,56 @@ fn lowest<E: Entry>(
         }
     }
     Ok(lowest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_stay_few_and_no_entry_is_written_often() {
+        for seed in 1..200_u64 {
+            let (mut runs, mut number, mut entries, mut rewritten): (Vec<Run>, _, _, _) =
+                (Vec::new(), 0, 0_u64, 0_u64);
+            let mut state = seed;
+            for _ in 0..500 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                // Of one size, of all sizes, or mostly small.
+                let size = match seed % 3 {
+                    0 => 100,
+                    1 => 1 << (state >> 60),
+                    _ if (state >> 33).is_multiple_of(50) => 100_000,
+                    _ => 1,
+                };
+                let run = |number, entries| Run { number, entries, low: 0, high: 0, first_seq: 1 };
+                runs.push(run(number, size));
+                number += 1;
+                entries += size;
+                while let Some(range) = due(&runs, |_| false) {
+                    assert!(range.len() >= FAN_IN);
+                    let merged: u64 = runs[range.clone()].iter().map(|run| run.entries).sum();
+                    rewritten += merged;
+                    runs.splice(range, [run(number, merged)]);
+                    number += 1;
+                }
+                let levels = usize::try_from(entries.ilog2() / 3 + 1).unwrap();
+                assert!(runs.len() <= levels * (FAN_IN - 1), "seed {seed}: {} runs", runs.len());
+            }
+            let levels = u64::from(entries.ilog2() / 3 + 1);
+            let times = rewritten / entries;
+            assert!(times <= levels * if seed % 3 == 0 { 1 } else { 4 }, "seed {seed}: {times} times");
+            assert_eq!(runs.iter().map(|run| run.entries).sum::<u64>(), entries);
+        }
+    }
+
+    #[test]
+    fn what_is_being_merged_is_left_alone() {
+        let run = |number| Run { number, entries: 1, low: 0, high: 0, first_seq: 1 };
+        let runs: Vec<Run> = (0..20).map(run).collect();
+        assert_eq!(due(&runs, |_| false), Some(0..20));
+        assert_eq!(due(&runs, |number| number < 9), Some(9..20));
+        assert_eq!(due(&runs, |number| number < 14), None);
+        assert_eq!(due(&runs, |number| (10..12).contains(&number)), Some(12..20));
+        assert_eq!(due(&runs, |number| number >= 10), Some(0..10));
+    }
 }
