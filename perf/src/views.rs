@@ -94,13 +94,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     load.create_accounts()?;
     load.feed.write(Persist::Now).map_err(fault)?;
     let empty = std::fs::metadata(&path).map_err(Fault::io("the file"))?.len();
-    let begin = load.busy;
+    let before = stored(&reader)?;
+    (load.busy, load.taking) = (Duration::ZERO, Duration::ZERO);
     load.run()?;
-    let busy = load.busy - begin;
     let file = std::fs::metadata(&path).map_err(Fault::io("the file"))?.len();
     let snapshot =
         reader.snapshot(load.feed.seq()).map_err(|_| Fault::Arguments("the view is behind itself"))?;
-    let stored = snapshot.stored_bytes().map_err(fault)?;
+    let after = stored(&reader)?;
     load.writes_ms.sort_unstable();
     println!("file_bytes={file} before_transfers={empty} runs={:?}", snapshot.runs());
     let questions = ask(&mut load, &reader)?;
@@ -108,17 +108,25 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let memory = load.feed.memory_bytes() / usize::try_from(args.accounts).unwrap_or(1);
     let transfers = load.args.transfers;
     drop(load.feed);
+    let watch = Stopwatch::start();
+    drop(Feed::open(&path, args.cache).map_err(fault)?);
+    let open_ms = watch.elapsed().as_millis();
     std::fs::remove_file(&path).map_err(Fault::io("cannot remove the file"))?;
     println!(
-        "tps={:.0} take_ns={} write_p50_ms={} write_p100_ms={} bytes_per_transfer={} file_bytes_per_transfer={} memory_bytes_per_account={memory} {questions}",
-        transfers as f64 / busy.as_secs_f64(),
+        "tps={:.0} take_ns={} write_p50_ms={} write_p100_ms={} bytes_per_account={} bytes_per_transfer={} file_bytes_per_transfer={} memory_bytes_per_account={memory} open_ms={open_ms} {questions}",
+        transfers as f64 / load.busy.as_secs_f64(),
         load.taking.as_nanos() / u128::from(transfers.max(1)),
         quantile(&load.writes_ms, 500),
         quantile(&load.writes_ms, 1_000),
-        stored / transfers.max(1),
+        before / u64::from(args.accounts),
+        after.saturating_sub(before) / transfers.max(1),
         file.saturating_sub(empty) / transfers.max(1),
     );
     Ok(())
+}
+
+fn stored(reader: &Reader) -> Result<u64, Fault> {
+    reader.snapshot(Seq::ZERO).map_err(fault)?.stored_bytes().map_err(fault)
 }
 
 fn fault(fault: impl std::fmt::Display) -> Fault {

@@ -22,7 +22,7 @@ const HEAD_BYTES: usize = 14;
 const BLOCK_MOVEMENTS_MAX: u16 = 4_096;
 
 const CAUSE: u8 = 7;
-/// The row before has the same code and flags, and the place in the batch before this.
+/// What stands before is a row with the same code and flags, and one place less in its batch.
 const LIKE_BEFORE: u8 = 8;
 const NEW_RECORD: u8 = 16;
 const HAS_PENDING_ID: u8 = 32;
@@ -186,13 +186,11 @@ fn pack(movement: &Movement, before: Option<&Movement>, out: &mut Vec<u8>) {
 }
 
 fn is_like(movement: &Movement, before: &Movement) -> bool {
-    let follows = match (movement.cause, before.cause) {
-        (Cause::Row { index }, Cause::Row { index: last }) => {
-            movement.place.seq == before.place.seq && index == last.wrapping_add(1)
-        }
-        _ => false,
+    let (Cause::Row { index }, Cause::Row { index: last }) = (movement.cause, before.cause) else {
+        return false;
     };
-    follows && (movement.fields.code, movement.fields.flags) == (before.fields.code, before.fields.flags)
+    index == last.wrapping_add(1)
+        && (movement.fields.code, movement.fields.flags) == (before.fields.code, before.fields.flags)
 }
 
 const fn cause_bits(cause: Cause) -> u8 {

@@ -4,7 +4,7 @@ use protocol::commands::DefineMarket;
 use protocol::event::Event;
 use protocol::events::{AccountOpened, AccountsCreated, Settled, TransferExpired, TransfersCreated};
 use protocol::record::Record;
-use protocol::rows::{TransferRow, account_flags, transfer_flags};
+use protocol::rows::{ArchivedTransferRow, TransferRow, account_flags, transfer_flags};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, TransferId,
     UnixNanos,
@@ -17,6 +17,9 @@ use super::markets::{Market, Markets};
 use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
 use super::pending::{Chain, Pending, Reservation};
 use super::transfer_id::Stage;
+
+/// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
+const LOOK_AHEAD: usize = 16;
 
 /// What has to be known of the past to read the next record.
 #[derive(Default)]
@@ -247,25 +250,41 @@ impl Follow<'_> {
             .map_err(|_| self.unexplained("transfers were created by another command"))?;
         let mut exceptions = created.exceptions.iter().peekable();
         let mut amounts = created.amounts.iter().peekable();
-        let (mut chain, mut linked) = (0, false);
-        for (index, row) in (0_u32..).zip(rows) {
-            let row = row.read();
-            if !linked {
-                chain = index;
-            }
-            linked = row.flags & transfer_flags::LINKED != 0;
-            let amount = amounts.next_if(|amount| amount.index == index).map(|amount| amount.amount);
-            if exceptions.next_if(|exception| exception.index == index).is_none() {
-                let chain = Chain { seq: self.seq, first: chain };
-                self.create_transfer(&row, index, chain, amount.unwrap_or(row.amount))?;
+        let (mut chain, mut linked, mut index) = (0, false, 0);
+        for rows in rows.chunks(LOOK_AHEAD) {
+            let found = self.look_ahead(rows);
+            for (row, accounts) in rows.iter().zip(found) {
+                let row = row.read();
+                if !linked {
+                    chain = index;
+                }
+                linked = row.flags & transfer_flags::LINKED != 0;
+                let amount = amounts.next_if(|amount| amount.index == index).map(|amount| amount.amount);
+                if exceptions.next_if(|exception| exception.index == index).is_none() {
+                    let chain = Chain { seq: self.seq, first: chain };
+                    self.create_transfer(&row, accounts, index, chain, amount.unwrap_or(row.amount))?;
+                }
+                index += 1;
             }
         }
         Ok(())
     }
 
+    /// Finds the accounts of several rows without waiting for one before looking for the next.
+    fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [Option<(u32, u32)>; LOOK_AHEAD] {
+        let mut found = [None; LOOK_AHEAD];
+        for (row, found) in rows.iter().zip(&mut found) {
+            let TransferRow { debit_account, credit_account, .. } = row.read();
+            let (debit, credit) = (self.accounts.number(debit_account), self.accounts.number(credit_account));
+            *found = debit.zip(credit);
+        }
+        found
+    }
+
     fn create_transfer(
         &mut self,
         row: &TransferRow,
+        accounts: Option<(u32, u32)>,
         index: u32,
         chain: Chain,
         amount: Amount,
@@ -275,7 +294,8 @@ impl Follow<'_> {
         if row.flags & SETTLES != 0 {
             return self.settle(row, index, amount);
         }
-        let (debit, credit) = (self.number(row.debit_account)?, self.number(row.credit_account)?);
+        let missing = || self.unexplained("it names an account that was not created");
+        let (debit, credit) = accounts.ok_or_else(missing)?;
         let (mut change, mut closing_flags) = (Change::Posted(amount), 0);
         if row.flags & transfer_flags::PENDING != 0 {
             change = Change::Reserved(amount);
