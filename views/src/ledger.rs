@@ -20,6 +20,7 @@ mod merge;
 mod movement;
 mod page;
 mod pending;
+mod proposals;
 mod read;
 mod run;
 #[cfg(test)]

@@ -21,6 +21,7 @@ use super::leg::Leg;
 use super::markets::{MARKETS, Market};
 use super::merge::Merges;
 use super::pending::{PENDING, Reservation};
+use super::proposals::PROPOSALS;
 use super::read::Reader;
 use super::run::{Blocks, Entry, RunWriter, run_of, table_name};
 use super::transfer_id::Fate;
@@ -157,6 +158,8 @@ impl Feed {
                 | EventBody::TransfersCreated(_)
                 | EventBody::TransferExpired(_)
                 | EventBody::MarketDefined(_)
+                | EventBody::Proposed(_)
+                | EventBody::ProposalEnded(_)
         )
     }
 
@@ -297,6 +300,13 @@ impl Feed {
         for (id, market) in self.known.markets.take_changed() {
             markets.insert(id.0, market.write().as_slice())?;
         }
+        let mut proposals = transaction.open_table(PROPOSALS)?;
+        for (id, now) in self.known.proposals.take_changed() {
+            match now {
+                Some(code) => proposals.insert(id.0, code.as_slice())?,
+                None => proposals.remove(id.0)?,
+            };
+        }
         let mut pending = transaction.open_table(PENDING)?;
         for (id, now) in self.known.pending.take_changed() {
             match now {
@@ -365,6 +375,10 @@ fn restore_tables(
     for row in transaction.open_table(MARKETS)?.iter()? {
         let (id, market) = row?;
         known.markets.restore(protocol::MarketId(id.value()), Market::read(market.value())?);
+    }
+    for row in transaction.open_table(PROPOSALS)?.iter()? {
+        let (id, code) = row?;
+        known.proposals.restore(protocol::ProposalId(id.value()), code.value())?;
     }
     for row in transaction.open_table(PENDING)?.iter()? {
         let (id, reservation) = row?;

@@ -16,6 +16,7 @@ use super::fault::ViewFault;
 use super::markets::{Market, Markets};
 use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
 use super::pending::{Chain, Pending, Reservation};
+use super::proposals::{Proposals, code_of};
 use super::transfer_id::Stage;
 
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
@@ -26,6 +27,7 @@ const LOOK_AHEAD: usize = 16;
 pub(crate) struct Known {
     pub(crate) markets: Markets,
     pub(crate) pending: Pending,
+    pub(crate) proposals: Proposals,
 }
 
 /// Reads one record.
@@ -67,13 +69,21 @@ impl Follow<'_> {
                 self.plain(Cause::Withdrawal, e.transfer, (e.account, e.external), e.amount, 0)
             }
             EventBody::MoneyTransferred(e) => {
-                let code = self.transfer_code()?;
+                let code = self.code()?;
                 self.plain(Cause::Transfer, e.transfer, (e.debit, e.credit), e.amount, code)
             }
             EventBody::Settled(settled) => self.settle_trade(settled),
             EventBody::TransfersCreated(created) => self.create_transfers(created),
             EventBody::TransferExpired(expired) => self.expire(expired),
             EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
+            EventBody::Proposed(proposed) => {
+                self.known.proposals.begin(proposed.proposal, &proposed.command);
+                Ok(())
+            }
+            EventBody::ProposalEnded(ended) => {
+                self.known.proposals.end(ended.proposal);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -102,10 +112,7 @@ impl Follow<'_> {
     }
 
     fn open(&mut self, opened: &AccountOpened) -> Result<(), ViewFault> {
-        // What is free for the bank is in the command alone.
-        let Command::OpenAccount(command) = self.command()? else {
-            return Err(self.unexplained("an account was opened by another command"));
-        };
+        let code = self.code()?;
         let bounded = !matches!(opened.class, AccountClass::External);
         let mut flags = if opened.settlement { account_flags::SETTLEMENT } else { 0 };
         flags |= if bounded { account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS } else { 0 };
@@ -113,7 +120,7 @@ impl Follow<'_> {
             id: opened.account,
             owner: opened.client,
             ledger: opened.asset,
-            code: command.code,
+            code,
             flags,
             class: opened.class.code().into(),
             user_data_128: 0,
@@ -153,11 +160,15 @@ impl Follow<'_> {
         Ok(())
     }
 
-    fn transfer_code(&self) -> Result<u16, ViewFault> {
-        let Command::Transfer(command) = self.command()? else {
-            return Err(self.unexplained("money was transferred by another command"));
+    /// What is free for the bank is in the command alone, or in the one that was proposed before.
+    fn code(&self) -> Result<u16, ViewFault> {
+        let command = self.command()?;
+        let code = if let Command::Approve(approve) = &command {
+            self.known.proposals.code(approve.proposal)
+        } else {
+            code_of(&command)
         };
-        Ok(command.code)
+        code.ok_or_else(|| self.unexplained("its command has no code"))
     }
 
     fn plain(

@@ -6,14 +6,14 @@ use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, Deposit,
 use protocol::event::Event;
 use protocol::events::{
     AccountOpened, AccountsCreated, HoldChanged, MarketDefined, MoneyDeposited, MoneyTransferred,
-    MoneyWithdrawn, Settled, TransferExpired, TransfersCreated,
+    MoneyWithdrawn, ProposalEnded, Proposed, Settled, TransferExpired, TransfersCreated,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
-    MarketStatus, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide, Text,
-    TradeId, TransferId, UnixNanos, commands,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
+    MarketStatus, OrderId, PriceTicks, ProposalEnd, ProposalId, ProposedCommand, QtyLots, RequestNumber, Seq,
+    SessionId, Side as OrderSide, Text, TradeId, TransferId, UnixNanos, commands,
 };
 
 use crate::ledger::{Cause, Change, Place, TradePart};
@@ -79,6 +79,7 @@ pub(in crate::ledger) struct Bank {
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
+    proposed: Vec<(ProposalId, commands::Transfer)>,
     step: u32,
     events: Vec<EventBody>,
 }
@@ -100,6 +101,7 @@ impl Bank {
             open: BTreeMap::new(),
             market: None,
             trades: 0,
+            proposed: Vec::new(),
             step: 0,
             events: Vec::new(),
         }
@@ -133,7 +135,9 @@ impl Bank {
             2 => self.define_market(),
             3 => self.deposit(),
             4 => self.withdraw(),
-            5 => self.transfer(),
+            5 => self.transfer().into(),
+            10 => self.propose(),
+            11 => self.approve(),
             6..9 => self.trade(),
             9 => commands::Pulse {}.into(),
             _ => self.create_transfers(),
@@ -318,13 +322,55 @@ impl Bank {
         Withdraw { transfer, account, external, amount }.into()
     }
 
-    fn transfer(&mut self) -> Command {
+    fn propose(&mut self) -> Command {
+        let (debit, credit) = self.two_accounts();
+        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
+        let code = 1 + u16::try_from(self.below(4)).unwrap();
+        let wanted = commands::Transfer { transfer, debit, credit, amount, code };
+        let command = ProposedCommand::new(&wanted.clone().into());
+        let proposal = ProposalId(self.seq.0);
+        self.proposed.push((proposal, wanted));
+        let (actor, note) = (ActorId(1), Text::EMPTY);
+        let event =
+            Proposed { proposal, actor, command: command.clone(), before: None, expires_at_ns: 1, note };
+        self.events.push(event.into());
+        commands::Propose { command, expires_in_s: 1, note }.into()
+    }
+
+    fn approve(&mut self) -> Command {
+        let at = self.below(u64::try_from(self.proposed.len()).unwrap() + 1);
+        let at = usize::try_from(at).unwrap();
+        if at == self.proposed.len() {
+            return commands::Pulse {}.into();
+        }
+        let (proposal, wanted) = self.proposed.swap_remove(at);
+        let end = if self.one_in(4) { ProposalEnd::Rejected } else { ProposalEnd::Approved };
+        let note = Text::EMPTY;
+        if end == ProposalEnd::Approved {
+            self.execute_transfer(&wanted);
+        }
+        self.events.push(ProposalEnded { proposal, end, actor: ActorId(2), note }.into());
+        match end {
+            ProposalEnd::Approved => commands::Approve { proposal }.into(),
+            ProposalEnd::Rejected | ProposalEnd::Withdrawn | ProposalEnd::Expired => {
+                commands::Reject { proposal, note }.into()
+            }
+        }
+    }
+
+    fn transfer(&mut self) -> commands::Transfer {
         let (debit, credit) = self.two_accounts();
         let (transfer, amount, code) = (self.new_id(), Amount(self.amount()), 5);
+        let command = commands::Transfer { transfer, debit, credit, amount, code };
+        self.execute_transfer(&command);
+        command
+    }
+
+    fn execute_transfer(&mut self, command: &commands::Transfer) {
+        let &commands::Transfer { transfer, debit, credit, amount, code } = command;
         self.moves(Cause::Transfer, transfer, (debit, credit), amount.0);
         self.moved.last_mut().unwrap().code = code;
         self.events.push(MoneyTransferred { transfer, debit, credit, amount }.into());
-        commands::Transfer { transfer, debit, credit, amount, code }.into()
     }
 
     fn settles(&self, client: ClientId, asset: AssetId) -> Option<AccountId> {
