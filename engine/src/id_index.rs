@@ -70,6 +70,13 @@ impl IdIndex {
         }
     }
 
+    /// The slot that [`IdIndex::get`] will look at first, without looking at it: nothing waits for what is fetched.
+    #[inline]
+    pub(crate) fn guess(&self, id: u64) -> u32 {
+        let hash = hash(id);
+        slot_of(self.table.cell(self.table.home(hash)))
+    }
+
     /// Adds `id`, or returns false where it is there already.
     #[inline]
     pub(crate) fn insert(&mut self, id: u64, slot: u32, is_id: impl Fn(u32) -> bool) -> bool {

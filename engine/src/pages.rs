@@ -53,6 +53,13 @@ impl<T, const BITS: u32> Pages<T, BITS> {
         number
     }
 
+    /// The row of any number, if there is one.
+    #[inline]
+    pub(crate) fn get(&self, row: u32) -> Option<&T> {
+        let (page, place) = Self::place(row);
+        self.0.get(page)?.get(place)
+    }
+
     /// The row of a number that [`Pages::push`] gave: another one is our bug, and stops the engine.
     #[expect(
         clippy::indexing_slicing,
