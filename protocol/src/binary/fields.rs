@@ -4,7 +4,7 @@ use core::marker::PhantomData;
 
 use super::BinaryFault;
 use super::messages::{
-    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode,
+    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode, TransferStatus,
 };
 use crate::bytes::Field;
 use crate::hash::Hash;
@@ -172,7 +172,7 @@ macro_rules! code_fields {
     )*};
 }
 code_fields! {
-    FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal
+    FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
 }
 
 /// A code, or 0 = none: no list has a code 0 of its own where it may be absent.

@@ -89,8 +89,24 @@ codes! {
         UnknownAccount = 6,
         /// The seq or instant has not come yet.
         InTheFuture = 7,
-        /// The answer would lie further back than history is kept.
+        /// This node keeps no history from which it could be answered.
         NotKept = 8,
+    }
+}
+
+codes! {
+    /// What became of a transfer.
+    pub enum TransferStatus {
+        /// It is final: it moved money, or settled a pending transfer.
+        Final = 1,
+        /// It is pending.
+        Pending = 2,
+        /// It was pending, and was posted.
+        Posted = 3,
+        /// It was pending, and was voided.
+        Voided = 4,
+        /// It was pending, and its time was over.
+        Expired = 5,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Rows of groups: those of the ledger's batches, which stand in the journal as they came, and those of reads.
 
 use super::macros::{fixed, rows};
+use super::messages::TransferStatus;
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos};
 
@@ -76,6 +77,10 @@ rows! {
         pub index: u32,
         /// When that was.
         pub time: UnixNanos,
+        /// What became of it.
+        pub status: TransferStatus,
+        /// Where, if it was pending and is not any more; else 0.
+        pub settled_seq: Seq,
     }
 }
 

@@ -136,7 +136,14 @@ fn reads(each: &mut dyn FnMut(Message<'_>)) {
     each(Accounts { client_seq_no, journal_seq, accounts: group(&bytes(&[state])) }.into());
     let ids = bytes(&[TransferKey { id: TransferId(ID) }]);
     each(LookupTransfers { seq_no, min_seq, linearizable: false, ids: group(&ids) }.into());
-    let state = TransferState { transfer: transfer(), seq: SEQ, index: 0x5352_5150, time: TIME };
+    let state = TransferState {
+        transfer: transfer(),
+        seq: SEQ,
+        index: 0x5352_5150,
+        time: TIME,
+        status: TransferStatus::Voided,
+        settled_seq: Seq(VERSION),
+    };
     let (next_seq, next_index) = (Seq(VERSION), 0x6362_6160);
     let transfers = bytes(&[state]);
     let transfers = group(&transfers);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use protocol::binary::{
     BusinessRejectReason, EstablishRejectCode, Fields, Fixed, FlowType, Message, NegotiateRejectCode,
-    SCHEMA_ID, SCHEMA_VERSION, TailLayout, TerminationCode,
+    SCHEMA_ID, SCHEMA_VERSION, TailLayout, TerminationCode, TransferStatus,
 };
 use protocol::limits::BINARY_TEXT_BYTES_MAX;
 use protocol::rows::AccountRow;
@@ -209,7 +209,7 @@ fn the_schema_lists_every_code() {
             check(stringify!($list), $list::ALL.iter().map(|code| (code.name().to_owned(), code.code())).collect());
         )*};
     }
-    check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal);
+    check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus);
     let refusals = RejectReason::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
     assert_eq!(
         lists["RejectReason"],
