@@ -18,7 +18,11 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("io-uring", &["journal"], "one of the ways to a durable write"),
     ("zstd", &["journal"], "archives and snapshot files"),
     ("redb", &["views"], "what outgrows memory and can be built anew: pages, transactions, checksums"),
-    ("rustix", &["journal", "node"], "direct writes; locks, signals and sockets of the process"),
+    (
+        "rustix",
+        &["journal", "node", "client"],
+        "direct writes; locks, signals and sockets of the process; a client waits for one socket",
+    ),
     ("raft", &["replicas"], "consensus"),
     ("protobuf", &["replicas"], "the types of raft's messages; never parsed from the network"),
     ("bytes", &["replicas"], "the types of raft's entries"),
@@ -43,7 +47,7 @@ const HOMES: &[(&str, &[&str], &str)] = &[
     ("serde_json", &["node", "replay", "perf"], "JSON for people and their tools"),
     (
         "thiserror",
-        &["journal", "replicas", "gateways", "views", "node", "replay", "perf"],
+        &["journal", "replicas", "gateways", "views", "client", "node", "replay", "perf"],
         "typed errors; the words and the rules have reject reasons instead",
     ),
     ("proptest", &[], "tests only, so in dev-dependencies of any crate"),

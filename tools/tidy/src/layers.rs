@@ -14,9 +14,10 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
     ("replicas", &["protocol", "engine", "journal", "sequencer"], "consensus and apply, without sockets"),
     ("gateways", &["protocol"], "no gateway can see the engine's state"),
     ("views", &["protocol"], "read models follow events: no rule of the engine is known twice"),
+    ("client", &["protocol"], "who speaks to a node needs nothing of it"),
     (
         "node",
-        &["protocol", "engine", "sequencer", "journal", "replicas", "gateways", "views", "replay"],
+        &["protocol", "engine", "sequencer", "journal", "replicas", "gateways", "views", "client", "replay"],
         "the real world; `sicil replay` is the auditor's own code",
     ),
     (
@@ -36,6 +37,7 @@ const MAY_NAME: &[(&str, &[&str], &str)] = &[
             "replicas",
             "gateways",
             "views",
+            "client",
             "node",
             "sim",
             "replay",

@@ -1,0 +1,189 @@
+//! The asynchronous face: a [`Client`] on a thread of its own, and futures that any executor may wait for.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::os::fd::{AsFd, OwnedFd};
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread::{Builder, JoinHandle};
+
+use protocol::MonoNanos;
+use rustix::event::{EventfdFlags, eventfd};
+
+use crate::blocking::{Client, ClientFault, Options};
+use crate::conversation::Ticket;
+use crate::request::{Reply, Request};
+
+/// Several requests under way, from any number of tasks and threads. When it is dropped, those that are unanswered are given up.
+pub struct AsyncClient {
+    requests: Option<Sender<(Request, Answer)>>,
+    bell: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// An answer to come. Dropping it withdraws nothing: the request is executed all the same.
+#[must_use = "a request is under way, and its answer is wanted"]
+pub struct Pending(Answer);
+
+/// Where an answer is put.
+#[derive(Clone, Default)]
+struct Answer(Arc<Mutex<Slot>>);
+
+#[derive(Default)]
+struct Slot {
+    reply: Option<Result<Reply, ClientFault>>,
+    waker: Option<Waker>,
+}
+
+impl Answer {
+    fn slot(&self) -> MutexGuard<'_, Slot> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, reply: Result<Reply, ClientFault>) {
+        let mut slot = self.slot();
+        slot.reply = Some(reply);
+        let waker = slot.waker.take();
+        drop(slot);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Reply, ClientFault>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut slot = self.0.slot();
+        if let Some(reply) = slot.reply.take() {
+            return Poll::Ready(reply);
+        }
+        slot.waker = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl AsyncClient {
+    /// Starts the thread, which connects as soon as there is a request. A request that finds no leader in time is answered
+    /// [`ClientFault::Patience`], and given up.
+    ///
+    /// # Errors
+    /// [`ClientFault::System`].
+    pub fn start(options: Options) -> Result<Self, ClientFault> {
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let bell = Arc::new(eventfd(0, flags).map_err(|errno| ClientFault::System(errno.into()))?);
+        let (requests, taken) = channel();
+        let mut driver = Driver {
+            client: Client::unconnected(options),
+            requests: taken,
+            bell: Arc::clone(&bell),
+            answers: BTreeMap::new(),
+            until: MonoNanos(0),
+        };
+        let thread = Builder::new().name("ledger client".to_owned());
+        let thread = thread.spawn(move || driver.run()).map_err(ClientFault::System)?;
+        Ok(Self { requests: Some(requests), bell, thread: Some(thread) })
+    }
+
+    /// Sends a request. The future is its answer.
+    pub fn call(&self, request: Request) -> Pending {
+        let answer = Answer::default();
+        let sent = self.requests.as_ref().map(|requests| requests.send((request, answer.clone())));
+        if matches!(sent, Some(Ok(()))) {
+            self.ring();
+        } else {
+            answer.put(Err(ClientFault::Unknown));
+        }
+        Pending(answer)
+    }
+
+    fn ring(&self) {
+        // Full = it has been rung more often than anybody counts.
+        rustix::io::write(&self.bell, &1_u64.to_ne_bytes()).ok();
+    }
+}
+
+impl Drop for AsyncClient {
+    fn drop(&mut self) {
+        self.requests = None;
+        self.ring();
+        if let Some(thread) = self.thread.take() {
+            // Whoever waits for answers hears of a thread that panicked by their faults.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The thread's side.
+struct Driver {
+    client: Client,
+    requests: Receiver<(Request, Answer)>,
+    bell: Arc<OwnedFd>,
+    answers: BTreeMap<Ticket, Answer>,
+    /// When patience is over.
+    until: MonoNanos,
+}
+
+impl Driver {
+    fn run(&mut self) {
+        while self.take_requests() {
+            self.turn();
+        }
+        self.give_up(&ClientFault::Unknown);
+    }
+
+    /// Takes what is asked, waiting for it if there is nothing else to do. Returns false once nobody can ask any more.
+    fn take_requests(&mut self) -> bool {
+        if self.answers.is_empty() && !self.client.is_connected() {
+            let Ok(first) = self.requests.recv() else { return false };
+            self.submit(first);
+        }
+        loop {
+            match self.requests.try_recv() {
+                Ok(next) => self.submit(next),
+                Err(TryRecvError::Empty) => return true,
+                Err(TryRecvError::Disconnected) => return false,
+            }
+        }
+    }
+
+    fn submit(&mut self, (request, answer): (Request, Answer)) {
+        if self.answers.is_empty() {
+            self.until = self.client.until();
+        }
+        match self.client.submit(request) {
+            Ok(ticket) => {
+                self.answers.insert(ticket, answer);
+            }
+            Err(fault) => answer.put(Err(fault)),
+        }
+    }
+
+    fn turn(&mut self) {
+        // Who waits for nothing has patience.
+        let until = if self.answers.is_empty() { self.client.until() } else { self.until };
+        let turned = self.client.turn(until, Some(self.bell.as_fd()));
+        let mut rung = [0; 8];
+        // Nothing to read = it was not rung.
+        rustix::io::read(&self.bell, &mut rung).ok();
+        while let Some((ticket, reply)) = self.client.take_reply() {
+            self.until = self.client.until();
+            if let Some(answer) = self.answers.remove(&ticket) {
+                answer.put(Ok(reply));
+            }
+        }
+        if let Err(fault) = turned {
+            self.give_up(&fault);
+        }
+    }
+
+    fn give_up(&mut self, fault: &ClientFault) {
+        for (ticket, answer) in std::mem::take(&mut self.answers) {
+            self.client.forget(ticket);
+            answer.put(Err(fault.again()));
+        }
+    }
+}
