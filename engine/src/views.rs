@@ -29,6 +29,12 @@ pub struct AccountView {
     pub settlement: bool,
     /// Bits of [`protocol::rows::account_flags`].
     pub flags: u16,
+    /// Free for the client.
+    pub user_data_128: u128,
+    /// Free for the client.
+    pub user_data_64: u64,
+    /// Free for the client.
+    pub user_data_32: u32,
     /// What may go out, by pending transfers.
     pub debits_pending: Amount,
     /// What may come in, by pending transfers.
@@ -58,6 +64,9 @@ fn account_view(account: &Account) -> AccountView {
         code: account.code,
         settlement: account.has(account_flags::SETTLEMENT),
         flags: account.flags,
+        user_data_128: account.user_data_128,
+        user_data_64: account.user_data_64,
+        user_data_32: account.user_data_32,
         debits_pending: Amount(account.debits_pending),
         credits_pending: Amount(account.credits_pending),
         debits: Amount(account.debits_posted),

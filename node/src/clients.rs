@@ -1,27 +1,31 @@
-//! The FIX clients of this process: their sockets, and the acceptor between these and whoever takes commands. The same for
-//! a node and for a gateway process of its own.
+//! The clients of this process: their sockets, and the acceptors between these and whoever takes commands. FIX is the same for
+//! a node and for a gateway process of its own; the ledger's clients (`ledger_clients`) come to nodes alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::time::Duration;
 
+use gateways::binary::Leadership;
 use gateways::fix::{Acceptor, ConnectionId, Options, OutboxRead};
+use journal::FileDisk;
 use protocol::event::Event;
 use protocol::submit::Submit;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{EventBody, MonoNanos, SessionId};
-use replicas::Now;
+use replicas::{Now, Replica};
 
 use crate::introduction::Introductions;
+use crate::ledger_clients::LedgerClients;
 use crate::relay::{Relay, Target};
-use crate::sockets::{READ_BYTES, ReadResult, Sockets};
+use crate::sockets::{Door, READ_BYTES, ReadResult, Sockets};
 
 /// Between two looks at all connections; in between only those are looked at where something has happened.
 const SWEEP_NANOS: u64 = 10 * NANOS_PER_MILLI;
 
-/// Sockets and acceptor.
+/// Sockets and acceptors.
 pub(crate) struct Clients {
     acceptor: Acceptor,
+    ledger: LedgerClients,
     sockets: Sockets,
     attention: Attention,
     /// Whose connections those are that were passed on.
@@ -74,10 +78,11 @@ impl Attention {
 }
 
 impl Clients {
-    /// Who connects to `sockets`.
-    pub(crate) fn new(sockets: Sockets) -> Self {
+    /// Who connects to `sockets`. `secret`: drawn at random.
+    pub(crate) fn new(sockets: Sockets, secret: [u8; 32]) -> Self {
         Self {
             acceptor: Acceptor::new(Options::default()),
+            ledger: LedgerClients::new(secret),
             sockets,
             attention: Attention::default(),
             introductions: Introductions::default(),
@@ -95,7 +100,7 @@ impl Clients {
 
     /// Open connections.
     pub(crate) fn open(&self) -> usize {
-        self.sockets.open().len()
+        self.sockets.open()
     }
 
     /// Connections taken, and closed at once because there were too many.
@@ -105,12 +110,38 @@ impl Clients {
 
     /// When something is due to a client.
     pub(crate) fn next_deadline(&self) -> Option<MonoNanos> {
-        self.acceptor.next_deadline()
+        self.acceptor.next_deadline().into_iter().chain(self.ledger.next_deadline()).min()
     }
 
     /// Takes a definition.
-    pub(crate) fn define(&mut self, definition: &EventBody) {
+    pub(crate) fn define(&mut self, definition: &EventBody, now: MonoNanos) {
         self.acceptor.define(definition);
+        self.ledger.define(definition, now);
+    }
+
+    /// Who leads from now on, for the ledger's clients.
+    pub(crate) fn set_leadership(&mut self, leadership: Leadership, now: MonoNanos) {
+        self.ledger.set_leadership(leadership, now);
+    }
+
+    /// Accepts the ledger's clients and reads one bite from each; here or elsewhere, they are told who leads.
+    pub(crate) fn read_ledger(&mut self, now: MonoNanos, submit: &mut impl Submit) -> bool {
+        let read = self.ledger.read(&mut self.sockets, now, submit);
+        self.bytes_received += read.unwrap_or(0);
+        self.ledger.tick(now, submit);
+        read.is_some()
+    }
+
+    /// Answers the questions of the ledger's clients.
+    pub(crate) fn answer(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) -> bool {
+        self.ledger.answer(replica, now)
+    }
+
+    /// Writes what waits for the ledger's clients, and closes what has ended. Returns whether anything was written.
+    pub(crate) fn write_ledger(&mut self, now: MonoNanos) -> bool {
+        let sent = self.ledger.write(&mut self.sockets, now);
+        self.bytes_sent += sent;
+        sent > 0
     }
 
     /// Does what is due by the clock.
@@ -122,14 +153,14 @@ impl Clients {
     pub(crate) fn read(&mut self, now: Now, submit: &mut impl Submit) -> bool {
         let Self { sockets, acceptor, read_buffer, attention, introductions, bytes_received, .. } = self;
         let mut worked = false;
-        sockets.accept(now.mono, |connection| {
+        sockets.accept(Door::Fix, now.mono, |connection| {
             acceptor.connect(connection, now.mono);
             introductions.expect(connection);
             worked = true;
         });
         let mut last = None;
         let mut ended = Vec::new();
-        while let Some(connection) = sockets.next_readable(last) {
+        while let Some(connection) = sockets.next_readable(Door::Fix, last) {
             last = Some(connection);
             if !acceptor.wants_read(connection) {
                 continue;
@@ -170,6 +201,7 @@ impl Clients {
             self.acceptor.deliver(event, now.mono, now.wall);
         }
         self.acceptor.resume(now.mono, now.wall, submit);
+        self.ledger.deliver(events, now.mono, submit);
     }
 
     /// The next wish for outputs that are no longer at hand.
@@ -194,9 +226,9 @@ impl Clients {
         let mut sent = 0;
         if now >= self.attention.next_sweep {
             self.attention.next_sweep = now.plus(SWEEP_NANOS);
-            self.attention.connections.extend(self.sockets.open());
+            self.attention.connections.extend(self.sockets.of(Door::Fix));
         }
-        self.attention.connections.extend(self.sockets.writable_again.drain(..));
+        self.attention.connections.extend(self.sockets.take_writable_again(Door::Fix));
         while let Some(connection) = self.attention.connections.pop_first() {
             let output = self.acceptor.output(connection);
             let mut lost = false;
@@ -234,14 +266,14 @@ impl Clients {
     pub(crate) fn turn_away(&mut self, now: MonoNanos) -> bool {
         self.relay.close(&mut self.sockets);
         let mut strangers = Vec::new();
-        self.sockets.accept(now, |connection| strangers.push(connection));
+        self.sockets.accept(Door::Fix, now, |connection| strangers.push(connection));
         strangers.iter().for_each(|connection| self.sockets.close(*connection));
         !strangers.is_empty()
     }
 
-    /// Closes every connection, and begins anew as if none had been. Returns how many there were.
+    /// Closes every FIX connection, and begins anew as if none had been. Returns how many there were.
     pub(crate) fn drop_all(&mut self) -> usize {
-        let open: Vec<_> = self.sockets.open().collect();
+        let open: Vec<_> = self.sockets.of(Door::Fix).collect();
         open.iter().for_each(|connection| self.sockets.close(*connection));
         self.acceptor = Acceptor::new(Options::default());
         self.attention = Attention::default();
@@ -249,10 +281,11 @@ impl Clients {
         open.len()
     }
 
-    /// Every session is ended with a Logout, and no new connection is taken.
+    /// Every session is ended, with a Logout in FIX, and no new connection is taken.
     pub(crate) fn stop(&mut self, now: MonoNanos, submit: &mut impl Submit) {
         self.sockets.stop_accepting();
         self.relay.close(&mut self.sockets);
         self.acceptor.stop(now, submit);
+        self.ledger.stop(now);
     }
 }

@@ -22,6 +22,8 @@ use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 
 /// Where FIX clients connect unless the file says otherwise.
 const FIX_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9880);
+/// Where clients of the ledger connect where there is no file.
+const BINARY_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9881);
 /// Where health and metrics are served unless the file says otherwise.
 const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9882);
 const NODE_ID_DEFAULT: u64 = 1;
@@ -115,6 +117,8 @@ pub(crate) struct Config {
     pub(crate) node_id: Setting<u64>,
     /// `listen.fix`
     pub(crate) listen_fix: Setting<SocketAddr>,
+    /// `listen.binary`
+    pub(crate) listen_binary: Setting<Option<SocketAddr>>,
     /// `listen.http`
     pub(crate) listen_http: Setting<SocketAddr>,
     /// `journal.writer`
@@ -129,6 +133,8 @@ pub(crate) struct Config {
     pub(crate) history_cache_bytes: Setting<u64>,
     /// `fix.connections_max`
     pub(crate) connections_max: Setting<u64>,
+    /// `binary.connections_max`
+    pub(crate) binary_connections_max: Setting<u64>,
     /// `fix.relay`: clients of a follower are served through it.
     pub(crate) relay: Setting<bool>,
     /// `cluster.id`: of the cluster that a new folder becomes a part of, and that certificates have to name.
@@ -163,6 +169,8 @@ struct File {
     #[serde(default)]
     fix: FixTable,
     #[serde(default)]
+    binary: BinaryTable,
+    #[serde(default)]
     cluster: ClusterTable,
     #[serde(default)]
     peer: Vec<Spanned<PeerTable>>,
@@ -181,6 +189,7 @@ struct NodeTable {
 #[serde(deny_unknown_fields)]
 struct ListenTable {
     fix: Option<Spanned<String>>,
+    binary: Option<Spanned<String>>,
     http: Option<Spanned<String>>,
     peers: Option<Spanned<String>>,
 }
@@ -210,6 +219,12 @@ struct HistoryTable {
 struct FixTable {
     connections_max: Option<Spanned<u64>>,
     relay: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct BinaryTable {
+    connections_max: Option<Spanned<u64>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -254,6 +269,7 @@ impl Config {
             from_file: false,
             node_id: default(NODE_ID_DEFAULT),
             listen_fix: default(FIX_DEFAULT),
+            listen_binary: default(Some(BINARY_DEFAULT)),
             listen_http: default(HTTP_DEFAULT),
             writer: default(WriterKind::Direct),
             segment_bytes: default(SEGMENT_BYTES_DEFAULT),
@@ -261,6 +277,7 @@ impl Config {
             snapshot_interval_ms: default(SnapshotPolicy::default().interval_ms),
             history_cache_bytes: default(HISTORY_CACHE_BYTES_DEFAULT),
             connections_max: default(CONNECTIONS_DEFAULT),
+            binary_connections_max: default(CONNECTIONS_DEFAULT),
             relay: default(true),
             cluster: None,
             founders: None,
@@ -296,6 +313,7 @@ impl Config {
             from_file: true,
             node_id,
             listen_fix: address(file.listen.fix.as_ref(), FIX_DEFAULT)?,
+            listen_binary: binary_address(file.listen.binary.as_ref())?,
             listen_http: address(file.listen.http.as_ref(), HTTP_DEFAULT)?,
             writer: writer(file.journal.writer.as_ref())?,
             segment_bytes: segment_bytes(file.journal.segment_bytes.as_ref())?,
@@ -318,6 +336,12 @@ impl Config {
                 1,
                 CONNECTIONS_MAX,
             )?,
+            binary_connections_max: number(
+                file.binary.connections_max.as_ref(),
+                CONNECTIONS_DEFAULT,
+                1,
+                CONNECTIONS_MAX,
+            )?,
             relay: file.fix.relay.map_or(default(true), |value| Setting { value, origin: Origin::File }),
             cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
             founders: file.cluster.founders.as_ref().map(founders).transpose()?,
@@ -332,6 +356,7 @@ impl Config {
         {
             let spanned = match key {
                 "listen.fix" => &file.listen.fix,
+                "listen.binary" => &file.listen.binary,
                 "listen.http" => &file.listen.http,
                 _ => &file.listen.peers,
             };
@@ -348,6 +373,7 @@ impl Config {
     pub(crate) fn public_listener(&self) -> Option<(&'static str, SocketAddr)> {
         [
             ("listen.fix", Some(self.listen_fix.value)),
+            ("listen.binary", self.listen_binary.value),
             ("listen.http", Some(self.listen_http.value)),
             ("listen.peers", self.listen_peers),
         ]
@@ -406,6 +432,9 @@ impl fmt::Display for Config {
         writeln!(f, "\n[node]\nid = {}  # {}", self.node_id.value, origin(self.node_id.origin))?;
         let (fix, http) = (self.listen_fix, self.listen_http);
         writeln!(f, "\n[listen]\nfix = \"{}\"  # {}", fix.value, origin(fix.origin))?;
+        if let Setting { value: Some(binary), origin: from } = self.listen_binary {
+            writeln!(f, "binary = \"{binary}\"  # {}", origin(from))?;
+        }
         writeln!(f, "http = \"{}\"  # {}", http.value, origin(http.origin))?;
         if let Some(peers) = self.listen_peers {
             writeln!(f, "peers = \"{peers}\"  # file")?;
@@ -421,6 +450,8 @@ impl fmt::Display for Config {
         let connections = self.connections_max;
         writeln!(f, "\n[fix]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
         writeln!(f, "relay = {}  # {}", self.relay.value, origin(self.relay.origin))?;
+        let connections = self.binary_connections_max;
+        writeln!(f, "\n[binary]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
         let profile = self.profile;
         writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
         if let Some(cluster) = self.cluster {
@@ -479,6 +510,12 @@ fn address(
 ) -> Result<Setting<SocketAddr>, WrongValue> {
     let Some(found) = found else { return Ok(default(otherwise)) };
     Ok(Setting { value: socket_address(found)?, origin: Origin::File })
+}
+
+fn binary_address(found: Option<&Spanned<String>>) -> Result<Setting<Option<SocketAddr>>, WrongValue> {
+    // Who writes a file says which doors are open.
+    let Some(found) = found else { return Ok(default(None)) };
+    Ok(Setting { value: Some(socket_address(found)?), origin: Origin::File })
 }
 
 fn socket_address(found: &Spanned<String>) -> Result<SocketAddr, WrongValue> {
@@ -599,9 +636,12 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_the_defaults() {
+    fn an_empty_file_is_the_defaults_without_the_door_for_the_ledgers_clients() {
         let config = parse("").unwrap();
-        assert_eq!(config, Config { from_file: true, ..Config::defaults() });
+        let shut = default(None);
+        assert_eq!(config, Config { from_file: true, listen_binary: shut, ..Config::defaults() });
+        let open = parse("[listen]\nbinary = \"127.0.0.1:7\"").unwrap().listen_binary;
+        assert_eq!(open, Setting { value: Some("127.0.0.1:7".parse().unwrap()), origin: Origin::File });
     }
 
     #[test]
@@ -622,7 +662,10 @@ mod tests {
     #[test]
     fn a_fault_names_its_line_and_column() {
         for (text, place, reason) in [
-            ("[listen]\nfix = \"127.0.0.1:0\"\nbinary = \"127.0.0.1:0\"\n", "n.toml:3:1:", "unknown field"),
+            ("[listen]\nfix = \"127.0.0.1:0\"\nbinry = \"127.0.0.1:0\"\n", "n.toml:3:1:", "unknown field"),
+            ("[listen]\nbinary = \"localhost\"\n", "n.toml:2:10:", "is not an address"),
+            ("demo = true\n[listen]\nbinary = \"0.0.0.0:1\"", "n.toml:3:10:", "loopback only"),
+            ("[binary]\nconnections_max = 0", "n.toml:2:19:", "outside"),
             ("[listen]\nhttp = \"localhost\"\n", "n.toml:2:8:", "is not an address"),
             ("[journal]\nwriter = \"async\"", "n.toml:2:10:", "is not one of"),
             ("\n[journal]\nsegment_bytes = 5", "n.toml:3:17:", "outside"),

@@ -9,11 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use engine::Engine;
+use gateways::binary::Leadership;
 use gateways::fix::OutboxRead;
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{Command, EventBody, MonoNanos, SessionId, Term};
+use protocol::{Command, EventBody, MonoNanos, SessionId, SessionProtocol, Term};
 use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, Status};
 use tokio::sync::oneshot;
 
@@ -33,7 +34,6 @@ use crate::plan::{Outcome, Standing};
 use crate::publisher::Publisher;
 use crate::reads::Reads;
 use crate::snapshots::Snapshots;
-use crate::sockets::Sockets;
 use crate::status::SessionReport;
 
 /// How long an idle thread looks before it parks.
@@ -107,7 +107,7 @@ impl Core {
     /// Around a recovered replica; clients are not let in yet.
     pub(crate) fn new(
         replica: Replica<FileDisk>,
-        sockets: Sockets,
+        clients: Clients,
         bell: Bell,
         questions: Questions,
         clock: Clock,
@@ -120,7 +120,7 @@ impl Core {
             relays: false,
             serves_term: None,
             replica,
-            clients: Clients::new(sockets),
+            clients,
             gateways: GatewayLines::default(),
             operator: Operator::default(),
             reads: Reads::default(),
@@ -273,6 +273,7 @@ impl Core {
             }
             if self.is_open {
                 worked |= self.clients.read(now, self.replica.sequencer());
+                worked |= self.clients.read_ledger(now.mono, self.replica.sequencer());
             }
             self.clients.tick(now, self.replica.sequencer());
         } else if self.is_open && !self.serves() {
@@ -283,8 +284,9 @@ impl Core {
         if let Some(historian) = &mut self.historian {
             historian.step(&mut self.replica);
         }
+        worked |= self.clients.answer(&mut self.replica, now.mono);
         self.tell_peers();
-        self.mind_the_lead();
+        self.mind_the_lead(now.mono);
         worked |= self.gateways.step(now.mono, &mut self.replica);
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
@@ -341,11 +343,12 @@ impl Core {
 
     /// Clients are served by the leader, in its term: who begins one learns what was defined meanwhile, and who has lost
     /// the lead closes its connections, so that clients look for the next.
-    fn mind_the_lead(&mut self) {
+    fn mind_the_lead(&mut self, now: MonoNanos) {
         let leads = self.replica.leading_term();
         if self.serves_term.is_some() && self.serves_term != leads {
             self.serves_term = None;
             let connections = self.clients.drop_all();
+            self.clients.set_leadership(Leadership::Elsewhere(String::new()), now);
             tracing::warn!(connections, "this node does not lead any more: clients have to look elsewhere");
             // Whoever asked is told that nothing is known; a file can be applied again.
             self.operator = Operator::default();
@@ -356,8 +359,10 @@ impl Core {
             self.serves_term = leads;
             let engine = self.replica.engine();
             for definition in engine.definitions() {
-                self.clients.define(&definition);
+                self.clients.define(&definition, now);
             }
+            let term = leads.unwrap_or_default();
+            self.clients.set_leadership(Leadership::Here(term, engine.seq_applied()), now);
             self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
             if !self.demo.is_empty() && !definitions::is_applied(engine, &self.demo) {
                 let (answer, applied) = oneshot::channel();
@@ -370,13 +375,14 @@ impl Core {
     /// Clients of a follower are served through it. Where the leader is not reached from here, a client finds the line
     /// closed at once, and tries the next node.
     fn serve_through_leader(&mut self, now: Now) -> bool {
+        let told = self.clients.read_ledger(now.mono, self.replica.sequencer());
         let leader = self.replica.leader();
         let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
         let leads_elsewhere = leader.is_some_and(|leader| leader != self.replica.node());
         if self.relays && (fix.is_some() || !leads_elsewhere) {
-            return self.clients.relay(leader.zip(fix), now.mono);
+            return self.clients.relay(leader.zip(fix), now.mono) | told;
         }
-        self.clients.turn_away(now.mono)
+        self.clients.turn_away(now.mono) | told
     }
 
     /// Who belongs to the cluster, as this node knows it.
@@ -424,10 +430,11 @@ impl Core {
 
     /// Writes what waits for clients.
     fn write_clients(&mut self, now: Now) {
+        let mut wrote = self.clients.write_ledger(now.mono);
         if !self.serves() {
             return;
         }
-        let wrote = self.clients.write(now.mono, self.replica.sequencer());
+        wrote |= self.clients.write(now.mono, self.replica.sequencer());
         if let Some(applied) = self.publisher.applied_at.take().filter(|_| wrote) {
             let nanos = self.clock.mono().since(applied);
             self.publisher.latencies.record(Stage::AppliedToSent, nanos, 1);
@@ -551,8 +558,9 @@ fn assets(engine: &Engine) -> Vec<AssetLine> {
 }
 
 fn sessions(engine: &Engine) -> Vec<SessionReport> {
-    let clients = engine.sessions().filter(|session| session.session >= SessionId::CLIENTS_FROM);
-    let reports = clients.map(|session| SessionReport {
+    // Those of the ledger's clients have no numbers, and any number of connections.
+    let fix = engine.sessions().filter(|session| session.definition.protocol == SessionProtocol::Fix);
+    let reports = fix.map(|session| SessionReport {
         session: session.session.0,
         client_comp_id: session.definition.client_comp_id.to_string(),
         our_comp_id: session.definition.our_comp_id.to_string(),

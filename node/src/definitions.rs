@@ -127,12 +127,19 @@ struct SessionEntry {
     actor: u32,
     #[serde(default)]
     firm: u32,
+    #[serde(default = "fix")]
+    protocol: String,
+    #[serde(default)]
     client_comp_id: String,
+    #[serde(default)]
     our_comp_id: String,
+    #[serde(default)]
     clients: Vec<u64>,
     #[serde(default)]
     reset_on_logon: bool,
+    #[serde(default)]
     heartbeat_s_min: u16,
+    #[serde(default)]
     heartbeat_s_max: u16,
     #[serde(default = "strict")]
     strictness: String,
@@ -149,6 +156,10 @@ struct DepositEntry {
     account: u64,
     external: u64,
     amount: String,
+}
+
+fn fix() -> String {
+    "fix".to_owned()
 }
 
 fn strict() -> String {
@@ -222,7 +233,8 @@ fn actor(entry: &ActorEntry) -> Result<Vec<Item>, EntryFault> {
             "admin" => roles::ADMIN,
             "cashier" => roles::CASHIER,
             "trader" => roles::TRADER,
-            other => return Err(format!("roles: {other:?} is not one of admin, cashier, trader")),
+            "payer" => roles::PAYER,
+            other => return Err(format!("roles: {other:?} is not one of admin, cashier, trader, payer")),
         };
     }
     let actor = ActorId(entry.id);
@@ -309,6 +321,11 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
 
 fn session(entry: &SessionEntry) -> Result<Item, EntryFault> {
     let session = SessionId(entry.id);
+    let protocol = match entry.protocol.as_str() {
+        "fix" => SessionProtocol::Fix,
+        "request" => SessionProtocol::Request,
+        other => return Err(format!("protocol: {other:?} is not one of fix, request")),
+    };
     let strictness = match entry.strictness.as_str() {
         "strict" => Strictness::Strict,
         "lenient" => Strictness::Lenient,
@@ -324,13 +341,18 @@ fn session(entry: &SessionEntry) -> Result<Item, EntryFault> {
             ));
         }
     };
+    // Only FIX has CompIDs.
+    let comp_id = |field, id: &str| match protocol {
+        SessionProtocol::Request if id.is_empty() => Ok(Text::EMPTY),
+        SessionProtocol::Request | SessionProtocol::Fix => text(field, id),
+    };
     let command = DefineSession {
         session,
         actor: ActorId(entry.actor),
         firm: FirmId(entry.firm),
-        protocol: SessionProtocol::Fix,
-        client_comp_id: text("client_comp_id", &entry.client_comp_id)?,
-        our_comp_id: text("our_comp_id", &entry.our_comp_id)?,
+        protocol,
+        client_comp_id: comp_id("client_comp_id", &entry.client_comp_id)?,
+        our_comp_id: comp_id("our_comp_id", &entry.our_comp_id)?,
         clients: entry.clients.iter().copied().map(ClientId).collect(),
         reset_on_logon: entry.reset_on_logon,
         heartbeat_s_min: entry.heartbeat_s_min,
@@ -459,7 +481,18 @@ mod tests {
                 if let Command::DefineSession(session) = &item.command { Some(session) } else { None }
             })
             .collect();
-        assert_eq!(sessions.len(), 8);
+        let (ledger, sessions): (Vec<_>, Vec<_>) =
+            sessions.into_iter().partition(|session| session.protocol == SessionProtocol::Request);
+        assert_eq!((ledger.len(), sessions.len()), (1, 8));
+        let key = items.iter().find_map(|item| {
+            if let Command::SetActorKey(set) = &item.command {
+                set.key.map(|key| (set.actor, key))
+            } else {
+                None
+            }
+        });
+        let demo = client::Credentials::demo();
+        assert_eq!((ledger[0].session, key), (demo.session, Some((ledger[0].actor, demo.key.public()))));
         for (n, session) in (1..).zip(sessions) {
             assert_eq!(session.client_comp_id.to_string(), format!("CLIENT{n}"));
             assert_eq!(session.our_comp_id.to_string(), "SICIL");

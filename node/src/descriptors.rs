@@ -11,20 +11,29 @@ use crate::fault::NodeFault;
 
 /// HTTP connections at once.
 pub(crate) const HTTP_MAX: usize = 64;
-/// For everything but FIX clients: twice 128 for the files of journal and outbox (64 at a time, each opened in up to
+/// For everything but clients: twice 128 for the files of journal and outbox (64 at a time, each opened in up to
 /// two ways), [`HTTP_MAX`], operators, the snapshot that is written, listeners, pollers and a margin.
 const RESERVE: u64 = 384;
 
-/// Raises the limit as far as it goes, and returns how many FIX connections there is room for, at most `asked`.
+/// Connections of clients, by protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Connections {
+    /// FIX.
+    pub(crate) fix: u64,
+    /// The binary protocol.
+    pub(crate) binary: u64,
+}
+
+/// Raises the limit as far as it goes, and returns how many connections there is room for, of either protocol at most as asked.
 ///
 /// # Errors
 /// [`NodeFault::Descriptors`] if there is room for none.
-pub(crate) fn fix_connections(asked: u64) -> Result<u64, NodeFault> {
+pub(crate) fn connections(asked: Connections) -> Result<Connections, NodeFault> {
     let limit = raise();
     let room =
         room(limit, asked).ok_or(NodeFault::Descriptors { limit: limit.unwrap_or(0), reserve: RESERVE })?;
-    if room < asked {
-        tracing::warn!(asked, room, "fewer FIX connections than configured: raise the limit of open files");
+    if room != asked {
+        tracing::warn!(?asked, ?room, "fewer connections than configured: raise the limit of open files");
     }
     Ok(room)
 }
@@ -44,9 +53,13 @@ fn raise() -> Option<u64> {
     }
 }
 
-fn room(limit: Option<u64>, asked: u64) -> Option<u64> {
-    let room = limit.map_or(asked, |limit| limit.saturating_sub(RESERVE).min(asked));
-    (room > 0).then_some(room)
+/// Where there is not room for all, either protocol that is asked for gets half of it, or what the other leaves.
+fn room(limit: Option<u64>, asked: Connections) -> Option<Connections> {
+    let Some(room) = limit.map(|limit| limit.saturating_sub(RESERVE)) else { return Some(asked) };
+    let fix = asked.fix.min(room.saturating_sub(asked.binary.min(room / 2)));
+    let binary = asked.binary.min(room - fix);
+    let all_have_some = fix > 0 && (binary > 0 || asked.binary == 0);
+    all_have_some.then_some(Connections { fix, binary })
 }
 
 #[cfg(test)]
@@ -55,11 +68,19 @@ mod tests {
 
     #[test]
     fn clients_get_what_the_node_does_not_need() {
-        assert_eq!(room(None, 1_024), Some(1_024));
-        assert_eq!(room(Some(1 << 20), 1_024), Some(1_024));
-        assert_eq!(room(Some(RESERVE + 1_024), 1_024), Some(1_024));
-        assert_eq!(room(Some(RESERVE + 1), 1_024), Some(1));
-        assert_eq!(room(Some(RESERVE), 1_024), None);
-        assert_eq!(room(Some(40), 1), None);
+        let room = |limit, fix, binary| {
+            let room = room(limit, Connections { fix, binary })?;
+            Some((room.fix, room.binary))
+        };
+        assert_eq!(room(None, 1_024, 64), Some((1_024, 64)));
+        assert_eq!(room(Some(1 << 20), 1_024, 1_024), Some((1_024, 1_024)));
+        assert_eq!(room(Some(RESERVE + 1_088), 1_024, 64), Some((1_024, 64)));
+        assert_eq!(room(Some(RESERVE + 1_000), 1_024, 1_024), Some((500, 500)));
+        assert_eq!(room(Some(RESERVE + 1_000), 100, 1_024), Some((100, 900)));
+        assert_eq!(room(Some(RESERVE + 1_000), 1_024, 100), Some((900, 100)));
+        assert_eq!(room(Some(RESERVE + 1), 1_024, 0), Some((1, 0)));
+        assert_eq!(room(Some(RESERVE + 1), 1_024, 1), None);
+        assert_eq!(room(Some(RESERVE), 1_024, 0), None);
+        assert_eq!(room(Some(40), 1, 0), None);
     }
 }

@@ -19,6 +19,17 @@ pub(crate) enum NodeFault {
         /// Items in the file.
         total: usize,
     },
+    /// Some of what was asked for does not exist.
+    #[error("{missing} of {asked} do not exist")]
+    NotFound {
+        /// How many.
+        missing: usize,
+        /// Ids that were asked for.
+        asked: usize,
+    },
+    /// The ledger gave no answer.
+    #[error("{0}")]
+    Ledger(#[from] client::ClientFault),
     /// A configuration or a definitions file is wrong.
     #[error("{0}")]
     File(#[from] FileFault),
@@ -43,7 +54,7 @@ pub(crate) enum NodeFault {
     },
     /// The operating system's limit of open files leaves none to clients.
     #[error(
-        "a limit of {limit} open files (ulimit -n) leaves none to FIX clients: the node itself needs {reserve}"
+        "a limit of {limit} open files (ulimit -n) leaves none to clients: the node itself needs {reserve}"
     )]
     Descriptors {
         /// In effect.
@@ -114,14 +125,14 @@ impl NodeFault {
     /// The process's exit code.
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Refused { .. } => 1,
+            Self::Refused { .. } | Self::NotFound { .. } => 1,
             Self::File(_) | Self::Usage(_) => 2,
             Self::Locked(_) => 3,
             Self::Listen { .. } => 4,
             Self::Foreign(_) => 5,
             Self::Recovery { .. } | Self::Damaged { .. } => 6,
             Self::NotRunning { .. } => 7,
-            Self::Admin(_) | Self::Unanswered(_) => 8,
+            Self::Admin(_) | Self::Unanswered(_) | Self::Ledger(_) => 8,
             Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,
             Self::Internal(_) => 70,
         })

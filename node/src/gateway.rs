@@ -22,11 +22,12 @@ use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::gateway::GatewayConfig;
+use crate::descriptors::Connections;
 use crate::fault::NodeFault;
 use crate::gateway_status::{self, GatewayStatus};
 use crate::peers::identity::Party;
 use crate::peers::{ClusterLine, Credentials, Dialer, Identity, Line, PeerAddress};
-use crate::sockets::Sockets;
+use crate::sockets::{Door, Sockets};
 use crate::start::{listen, ringer};
 use crate::{descriptors, folder, print};
 
@@ -86,12 +87,14 @@ impl Ready<'_> {
 pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
     let clock = Clock::start();
     let config = GatewayConfig::load(&args.cluster)?;
-    let connections_max = descriptors::fix_connections(config.connections_max)?;
+    let connections_max =
+        descriptors::connections(Connections { fix: config.connections_max, binary: 0 })?.fix;
     let tls = &config.tls;
     let credentials = Credentials::load(&tls.authority, &tls.certificate, &tls.key)?;
     let fix = listen("fix", config.listen_fix)?;
     let address = fix.local_addr().map_err(NodeFault::io("address"))?;
-    let (mut sockets, bell) = Sockets::new(fix, connections_max).map_err(NodeFault::io("FIX listener"))?;
+    let (mut sockets, bell) = Sockets::new().map_err(NodeFault::io("poll"))?;
+    sockets.open_door(Door::Fix, fix, connections_max).map_err(NodeFault::io("FIX listener"))?;
     sockets.number_from(config.id.connections_from());
     let stopping = Arc::new(AtomicBool::new(false));
     let identity = Identity {
@@ -108,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
     let dialer = Dialer::start(&identity, config.nodes, reload, Arc::clone(&stopping), wake, beside)?;
     let mut gateway = Gateway {
         id: config.id,
-        clients: Clients::new(sockets),
+        clients: Clients::new(sockets, folder::random()?),
         uplink: Uplink::new(instance()?),
         dialer,
         lines: BTreeMap::new(),
@@ -347,7 +350,7 @@ impl Gateway {
                 self.lines.clear();
             }
             Heard::Definitions(events) => {
-                events.iter().for_each(|event| self.clients.define(&event.body));
+                events.iter().for_each(|event| self.clients.define(&event.body, now.mono));
             }
             Heard::Events(events) => {
                 // They come behind the definitions.

@@ -25,7 +25,10 @@ mod gateway_status;
 mod history;
 mod http;
 mod init;
+mod instant;
 mod introduction;
+mod ledger;
+mod ledger_clients;
 mod logging;
 mod members;
 mod metrics;
@@ -100,6 +103,9 @@ enum Command {
     Key(KeyArgs),
     /// Pass over the record at which the engine halted, by an operator's signature.
     Skip(SkipArgs),
+    /// Ask the ledger, or move money, as a client.
+    #[command(subcommand)]
+    Ledger(ledger::LedgerCommand),
     /// Make certificates for the nodes and gateways of a cluster.
     #[command(subcommand)]
     Pki(pki::PkiCommand),
@@ -319,6 +325,7 @@ fn main() -> ExitCode {
         Command::RemoveMember(args) => members::remove(&args),
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
+        Command::Ledger(command) => ledger::run(command),
         Command::Pki(command) => pki::run(&command),
         Command::Replay { arguments } => {
             let program = OsString::from("sicil replay");

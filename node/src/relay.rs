@@ -13,7 +13,7 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{MonoNanos, NodeId};
 
 use crate::introduction;
-use crate::sockets::{ReadResult, Sockets};
+use crate::sockets::{Door, ReadResult, Sockets};
 
 /// For the first word of a client, for a leader to be found, and for the line to it; and for the last bytes at the end.
 const PATIENCE_NANOS: u64 = 10 * NANOS_PER_SECOND;
@@ -71,12 +71,12 @@ impl Relay {
         buffer: &mut [u8],
     ) -> bool {
         let mut worked = self.follow(sockets, target);
-        sockets.accept(now, |client| {
+        sockets.accept(Door::Fix, now, |client| {
             self.lines.insert(client, Line::new(now));
             worked = true;
         });
         worked |= self.read(sockets, now, buffer);
-        let written_again = std::mem::take(&mut sockets.writable_again);
+        let written_again = sockets.take_writable_again(Door::Fix);
         let clients = written_again.into_iter().map(|end| self.clients.get(&end).copied().unwrap_or(end));
         self.touched.extend(clients);
         if now >= self.next_sweep {
@@ -103,7 +103,7 @@ impl Relay {
     /// Reads one bite of each connection whose other end has taken the bite before.
     fn read(&mut self, sockets: &mut Sockets, now: MonoNanos, buffer: &mut [u8]) -> bool {
         let (mut last, mut worked) = (None, false);
-        while let Some(end) = sockets.next_readable(last) {
+        while let Some(end) = sockets.next_readable(Door::Fix, last) {
             last = Some(end);
             let client = self.clients.get(&end).copied().unwrap_or(end);
             let Some(line) = self.lines.get_mut(&client) else { continue };

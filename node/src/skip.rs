@@ -95,7 +95,8 @@ fn halt_of(client: &mut Client) -> Result<(Option<HaltLine>, u64), NodeFault> {
     }
 }
 
-fn read_key(path: &Path) -> Result<PrivateKey, NodeFault> {
+/// Reads a key file.
+pub(crate) fn read_key(path: &Path) -> Result<PrivateKey, NodeFault> {
     let text = read_secret(path, KEY_FILE_BYTES_MAX)?;
     let seed = parse_hex(text.trim()).map_err(|NotAHash| {
         NodeFault::Usage(format!("{}: not a key: 64 hexadecimal digits are expected", path.display()))

@@ -1,4 +1,4 @@
-//! The FIX clients' sockets, and those of a relay to the leader: up to a limit, read and written without ever blocking, in bounded bites.
+//! Clients' sockets, FIX and binary, and those of a relay to the leader: up to a limit, read and written without ever blocking, in bounded bites.
 //!
 //! Readiness is edge-triggered: a socket stays readable or writable here until a call says that it would block. So a
 //! connection that the gateway does not want to read from now costs nothing, and is found again when it does.
@@ -8,7 +8,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use gateways::fix::ConnectionId;
+use gateways::ConnectionId;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Registry, Token};
 use protocol::MonoNanos;
@@ -16,10 +16,9 @@ use protocol::time::NANOS_PER_MILLI;
 
 use crate::bell::Bell;
 
-const LISTENER: Token = Token(0);
-const BELL: Token = Token(1);
-/// Tokens of connections are their numbers, which start here.
-const CONNECTIONS_FROM: u64 = 2;
+const BELL: Token = Token(0);
+/// Tokens of connections are their numbers, which start here, behind those of the doors.
+const CONNECTIONS_FROM: u64 = 3;
 const EVENTS_MAX: usize = 256;
 /// Connections accepted in one turn.
 const ACCEPTS_PER_TURN: usize = 16;
@@ -39,7 +38,42 @@ pub(crate) enum ReadResult {
     Closed,
 }
 
+/// Which protocol is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// FIX, here or by way of the leader.
+    Fix,
+    /// The binary protocol.
+    Binary,
+}
+
+impl Door {
+    const ALL: [Self; 2] = [Self::Fix, Self::Binary];
+
+    const fn token(self) -> Token {
+        match self {
+            Self::Fix => Token(1),
+            Self::Binary => Token(2),
+        }
+    }
+}
+
+/// What comes through a door.
+#[derive(Default)]
+struct Traffic {
+    /// None: the door is shut.
+    listener: Option<TcpListener>,
+    /// Whether connections may wait at the listener.
+    acceptable: bool,
+    connections_max: usize,
+    open: usize,
+    readable: BTreeSet<ConnectionId>,
+    /// Since the caller took them last.
+    writable_again: Vec<ConnectionId>,
+}
+
 struct Connection {
+    door: Door,
     stream: TcpStream,
     /// The peer's end was announced together with its last bytes: no other edge will tell of it.
     ending: bool,
@@ -67,17 +101,12 @@ impl Pause {
 pub(crate) struct Sockets {
     poll: Poll,
     events: Events,
-    listener: Option<TcpListener>,
-    /// Whether connections may wait at the listener.
-    acceptable: bool,
+    fix: Traffic,
+    binary: Traffic,
     connections: BTreeMap<ConnectionId, Connection>,
-    readable: BTreeSet<ConnectionId>,
     writable: BTreeSet<ConnectionId>,
     next: u64,
-    connections_max: usize,
     pause: Pause,
-    /// Since the caller took them last.
-    pub(crate) writable_again: Vec<ConnectionId>,
     /// Connections closed at once because there were too many.
     pub(crate) refused: u64,
     /// Connections taken.
@@ -85,29 +114,44 @@ pub(crate) struct Sockets {
 }
 
 impl Sockets {
-    /// Takes over a bound listener.
-    pub(crate) fn new(listener: std::net::TcpListener, connections_max: u64) -> io::Result<(Self, Bell)> {
-        listener.set_nonblocking(true)?;
+    /// Without a door.
+    pub(crate) fn new() -> io::Result<(Self, Bell)> {
         let poll = Poll::new()?;
         let bell = Bell::new(&poll, BELL)?;
-        let mut listener = TcpListener::from_std(listener);
-        poll.registry().register(&mut listener, LISTENER, Interest::READABLE)?;
         let sockets = Self {
             poll,
             events: Events::with_capacity(EVENTS_MAX),
-            listener: Some(listener),
-            acceptable: true,
+            fix: Traffic::default(),
+            binary: Traffic::default(),
             connections: BTreeMap::new(),
-            readable: BTreeSet::new(),
             writable: BTreeSet::new(),
             next: CONNECTIONS_FROM,
-            connections_max: usize::try_from(connections_max).unwrap_or(usize::MAX),
             pause: Pause::default(),
-            writable_again: Vec::new(),
             refused: 0,
             accepted: 0,
         };
         Ok((sockets, bell))
+    }
+
+    /// Takes over a bound listener.
+    pub(crate) fn open_door(
+        &mut self,
+        door: Door,
+        listener: std::net::TcpListener,
+        connections_max: u64,
+    ) -> io::Result<()> {
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        self.poll.registry().register(&mut listener, door.token(), Interest::READABLE)?;
+        let traffic = self.traffic(door);
+        traffic.listener = Some(listener);
+        traffic.acceptable = true;
+        traffic.connections_max = usize::try_from(connections_max).unwrap_or(usize::MAX);
+        Ok(())
+    }
+
+    const fn traffic(&mut self, door: Door) -> &mut Traffic {
+        traffic_of(door, &mut self.fix, &mut self.binary)
     }
 
     /// Connections are numbered from `base` on; before the first.
@@ -121,70 +165,76 @@ impl Sockets {
             Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(()),
             done => done?,
         }
-        for event in &self.events {
+        let Self { events, connections, writable, fix, binary, .. } = self;
+        for event in &*events {
             let id = connection_of(event.token());
-            if event.token() == LISTENER {
-                self.acceptable = true;
-            } else if let Some(connection) = self.connections.get_mut(&id) {
+            let opening = Door::ALL.into_iter().find(|door| door.token() == event.token());
+            if let Some(door) = opening {
+                traffic_of(door, fix, binary).acceptable = true;
+            } else if let Some(connection) = connections.get_mut(&id) {
+                let traffic = traffic_of(connection.door, fix, binary);
                 connection.ending |= event.is_read_closed();
                 // An error is found by the read or write that meets it.
                 if event.is_readable() || event.is_read_closed() || event.is_error() {
-                    self.readable.insert(id);
+                    traffic.readable.insert(id);
                 }
                 if event.is_writable() {
-                    self.writable.insert(id);
-                    self.writable_again.push(id);
+                    writable.insert(id);
+                    traffic.writable_again.push(id);
                 }
             }
         }
         Ok(())
     }
 
-    /// Takes connections that wait, a few at a time.
-    pub(crate) fn accept(&mut self, now: MonoNanos, mut opened: impl FnMut(ConnectionId)) {
+    /// Takes connections that wait at a door, a few at a time.
+    pub(crate) fn accept(&mut self, door: Door, now: MonoNanos, mut opened: impl FnMut(ConnectionId)) {
         if now < self.pause.until {
             return;
         }
         for _ in 0..ACCEPTS_PER_TURN {
-            let Some(listener) = self.listener.as_ref().filter(|_| self.acceptable) else { return };
+            let traffic = self.traffic(door);
+            let is_full = traffic.open >= traffic.connections_max;
+            let Some(listener) = traffic.listener.as_ref().filter(|_| traffic.acceptable) else { return };
             match listener.accept() {
-                Ok((stream, _)) if self.connections.len() >= self.connections_max => {
+                Ok((stream, _)) if is_full => {
                     self.refused += 1;
                     drop(stream);
                 }
-                Ok((stream, _)) => match self.take(stream) {
+                Ok((stream, _)) => match self.take(door, stream) {
                     Ok(id) => {
                         self.pause.fault = None;
                         opened(id);
                     }
                     Err(error) => return self.pause.after(&error, now),
                 },
-                Err(error) if error.kind() == ErrorKind::WouldBlock => self.acceptable = false,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => traffic.acceptable = false,
                 Err(error) => return self.pause.after(&error, now),
             }
         }
     }
 
-    fn take(&mut self, stream: TcpStream) -> io::Result<ConnectionId> {
-        let id = self.register(stream)?;
+    fn take(&mut self, door: Door, stream: TcpStream) -> io::Result<ConnectionId> {
+        let id = self.register(door, stream)?;
         self.accepted += 1;
         Ok(id)
     }
 
-    /// Begins a connection, which becomes writable when it is there. It counts towards the limit.
+    /// Begins a connection to another node's FIX listener, which becomes writable when it is there. It counts towards the limit.
     pub(crate) fn dial(&mut self, address: SocketAddr) -> io::Result<ConnectionId> {
-        if self.connections.len() >= self.connections_max {
+        if self.fix.open >= self.fix.connections_max {
             return Err(io::Error::other("as many connections as are allowed"));
         }
-        self.register(TcpStream::connect(address)?)
+        self.register(Door::Fix, TcpStream::connect(address)?)
     }
 
-    fn register(&mut self, mut stream: TcpStream) -> io::Result<ConnectionId> {
+    fn register(&mut self, door: Door, mut stream: TcpStream) -> io::Result<ConnectionId> {
         stream.set_nodelay(true)?;
         let id = ConnectionId(self.next);
         self.poll.registry().register(&mut stream, token_of(id), Interest::READABLE | Interest::WRITABLE)?;
         self.next += 1;
-        self.connections.insert(id, Connection { stream, ending: false });
+        self.traffic(door).open += 1;
+        self.connections.insert(id, Connection { door, stream, ending: false });
         Ok(id)
     }
 
@@ -196,18 +246,29 @@ impl Sockets {
 
     /// Takes no more connections.
     pub(crate) fn stop_accepting(&mut self) {
-        self.listener = None;
+        self.fix.listener = None;
+        self.binary.listener = None;
     }
 
-    /// Open connections.
-    pub(crate) fn open(&self) -> impl ExactSizeIterator<Item = ConnectionId> {
-        self.connections.keys().copied()
+    /// How many connections are open.
+    pub(crate) const fn open(&self) -> usize {
+        self.fix.open + self.binary.open
     }
 
-    /// Connections with something to read, after `id`, in turn.
-    pub(crate) fn next_readable(&self, after: Option<ConnectionId>) -> Option<ConnectionId> {
+    /// Open connections that came through a door.
+    pub(crate) fn of(&self, door: Door) -> impl Iterator<Item = ConnectionId> {
+        self.connections.iter().filter(move |(_, connection)| connection.door == door).map(|(id, _)| *id)
+    }
+
+    /// Connections of a door with something to read, after `id`, in turn.
+    pub(crate) fn next_readable(&mut self, door: Door, after: Option<ConnectionId>) -> Option<ConnectionId> {
         let from = after.map_or(ConnectionId(0), |id| ConnectionId(id.0 + 1));
-        self.readable.range(from..).next().copied()
+        self.traffic(door).readable.range(from..).next().copied()
+    }
+
+    /// Connections of a door whose sockets take bytes again, since this was asked last.
+    pub(crate) fn take_writable_again(&mut self, door: Door) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.traffic(door).writable_again)
     }
 
     /// Whether the socket of `id` would take bytes.
@@ -217,19 +278,21 @@ impl Sockets {
 
     /// Reads once.
     pub(crate) fn read(&mut self, id: ConnectionId, buffer: &mut [u8]) -> ReadResult {
-        let Some(connection) = self.connections.get_mut(&id) else { return ReadResult::Closed };
+        let Self { connections, fix, binary, .. } = self;
+        let Some(connection) = connections.get_mut(&id) else { return ReadResult::Closed };
+        let readable = &mut traffic_of(connection.door, fix, binary).readable;
         match connection.stream.read(buffer) {
             Ok(0) => ReadResult::Closed,
             Ok(bytes) => {
                 // A short read has emptied the socket: the next byte brings a new edge.
                 if bytes < buffer.len() && !connection.ending {
-                    self.readable.remove(&id);
+                    readable.remove(&id);
                 }
                 ReadResult::Bytes(bytes)
             }
             Err(error) if error.kind() == ErrorKind::Interrupted => ReadResult::Bytes(0),
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                self.readable.remove(&id);
+                readable.remove(&id);
                 ReadResult::WouldBlock
             }
             Err(_) => ReadResult::Closed,
@@ -260,11 +323,20 @@ impl Sockets {
 
     /// Closes a connection, after what was written to it.
     pub(crate) fn close(&mut self, id: ConnectionId) {
-        self.readable.remove(&id);
         self.writable.remove(&id);
         if let Some(mut connection) = self.connections.remove(&id) {
+            let traffic = self.traffic(connection.door);
+            traffic.readable.remove(&id);
+            traffic.open -= 1;
             deregister(self.poll.registry(), &mut connection.stream);
         }
+    }
+}
+
+const fn traffic_of<'a>(door: Door, fix: &'a mut Traffic, binary: &'a mut Traffic) -> &'a mut Traffic {
+    match door {
+        Door::Fix => fix,
+        Door::Binary => binary,
     }
 }
 

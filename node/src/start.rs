@@ -21,11 +21,12 @@ use serde::Serialize;
 use crate::admin::SocketPath;
 use crate::admin::server::{self, Desk};
 use crate::bell::Bell;
+use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, CoreFault};
 use crate::definitions::{self, Assets, Item};
-use crate::descriptors;
+use crate::descriptors::{self, Connections};
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
 use crate::history::{Historian, History};
@@ -35,7 +36,7 @@ use crate::peers::{Credentials, PeerSettings, Peers};
 use crate::publisher::Publisher;
 use crate::repair;
 use crate::snapshots::Snapshots;
-use crate::sockets::Sockets;
+use crate::sockets::{Door, Sockets};
 use crate::status::Fixed;
 use crate::{StartArgs, print};
 
@@ -47,6 +48,9 @@ const OPERATOR: ActorId = ActorId(1);
 struct Ready<'a> {
     event: &'static str,
     fix: &'a str,
+    /// Where clients of the ledger connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    binary: Option<&'a str>,
     http: &'a str,
     /// Where the other nodes of the cluster connect.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,9 +72,10 @@ impl Ready<'_> {
             return Ok(line + "\n");
         }
         let Self { fix, http, data, seq, recovered_commands, recovery_ms, .. } = self;
+        let binary = self.binary.map_or(String::new(), |binary| format!("binary {binary}, "));
         let demo = if self.demo { " DEMO" } else { "" };
         Ok(format!(
-            "ready{demo}: fix {fix}, http {http}, data {data}, seq {seq}, {recovered_commands} commands recovered in {recovery_ms} ms\n"
+            "ready{demo}: fix {fix}, {binary}http {http}, data {data}, seq {seq}, {recovered_commands} commands recovered in {recovery_ms} ms\n"
         ))
     }
 }
@@ -86,7 +91,10 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     if folder::look_at(&args.data)? == Folder::Blank && demo {
         refuse_public_demo(&config)?;
     }
-    let connections_max = descriptors::fix_connections(config.connections_max.value)?;
+    let connections = descriptors::connections(Connections {
+        fix: config.connections_max.value,
+        binary: config.listen_binary.value.map_or(0, |_| config.binary_connections_max.value),
+    })?;
     let mut disk = folder::open_disk(&args.data, config.writer.value)?;
     let folder = folder::look_inside(&mut disk)?;
     refuse_other_node(&mut disk, &config, &args.data)?;
@@ -95,7 +103,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     }
     let stopping = Arc::new(AtomicBool::new(false));
     let (mut core, fixed) =
-        assemble(disk, &config, connections_max, &args.data, (folder, demo), clock, &stopping)?;
+        assemble(disk, &config, connections, &args.data, (folder, demo), clock, &stopping)?;
     if folder == Folder::Replica && !config.from_file && core.has_no_log() {
         return Err(never_begun(&args.data));
     }
@@ -117,6 +125,7 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let ready = Ready {
         event: "ready",
         fix: &fixed.fix,
+        binary: fixed.binary.as_deref(),
         http: &fixed.http,
         peers: fixed.peers.as_deref(),
         role,
@@ -143,18 +152,18 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
 fn assemble(
     mut disk: FileDisk,
     config: &Config,
-    connections_max: u64,
+    connections: Connections,
     dir: &Path,
     (folder, demo): (Folder, bool),
     clock: Clock,
     stopping: &Arc<AtomicBool>,
 ) -> Result<(Core, Arc<Fixed>), NodeFault> {
-    let fix = listen("fix", config.listen_fix.value)?;
     let http = listen("http", config.listen_http.value)?;
-    let fix_address = fix.local_addr().map_err(NodeFault::io("address"))?;
+    let Doors { mut sockets, bell, fix: fix_address, binary } = open_doors(config, connections)?;
     let mut peer_socket = config.listen_peers.map(bind_peers).transpose()?;
     let fixed = Arc::new(Fixed {
         fix: fix_address.to_string(),
+        binary,
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
         peers: match &peer_socket {
             Some(socket) => Some(socket.local_addr().map_err(NodeFault::io("address"))?.to_string()),
@@ -164,8 +173,6 @@ fn assemble(
         repairs: Vec::new(),
         history: History::default(),
     });
-    let sockets = Sockets::new(fix, connections_max);
-    let (mut sockets, bell) = sockets.map_err(NodeFault::io("FIX listener"))?;
     disk.set_waker(Arc::new(ringer(&bell)));
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
@@ -200,13 +207,39 @@ fn assemble(
     let admin = server::bind(dir).map_err(NodeFault::io("admin socket"))?;
     let wake = Box::new(ringer(&bell));
     outside.recovered(Recovered { admin, desk, status, stopping: Arc::clone(stopping), wake })?;
-    let mut core = Core::new(replica, sockets, bell, questions, clock, publisher, snapshots);
+    let clients = Clients::new(sockets, folder::random()?);
+    let mut core = Core::new(replica, clients, bell, questions, clock, publisher, snapshots);
     let cache_bytes = usize::try_from(config.history_cache_bytes.value).unwrap_or(usize::MAX);
     core.keep_history(Historian::start(fixed.history.clone(), dir, cache_bytes, beside, clock)?);
     if let Some(peers) = peers {
         core.connect(peers, config.relay.value);
     }
     Ok((core, fixed))
+}
+
+/// Where clients come in.
+struct Doors {
+    sockets: Sockets,
+    bell: Bell,
+    fix: SocketAddr,
+    binary: Option<String>,
+}
+
+/// Takes the ports of clients; nobody is let in before the hot thread looks.
+fn open_doors(config: &Config, connections: Connections) -> Result<Doors, NodeFault> {
+    let (mut sockets, bell) = Sockets::new().map_err(NodeFault::io("poll"))?;
+    let mut open = |door, name, address, connections_max| {
+        let listener = listen(name, address)?;
+        let address = listener.local_addr().map_err(NodeFault::io("address"))?;
+        sockets.open_door(door, listener, connections_max).map_err(NodeFault::io(name))?;
+        Ok::<_, NodeFault>(address)
+    };
+    let fix = open(Door::Fix, "fix", config.listen_fix.value, connections.fix)?;
+    let binary = match config.listen_binary.value {
+        Some(address) => Some(open(Door::Binary, "binary", address, connections.binary)?.to_string()),
+        None => None,
+    };
+    Ok(Doors { sockets, bell, fix, binary })
 }
 
 /// Wakes the thread of `bell`.

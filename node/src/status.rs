@@ -51,6 +51,8 @@ pub(crate) struct Published {
 pub(crate) struct Fixed {
     /// Where FIX clients connect.
     pub(crate) fix: String,
+    /// Where clients of the ledger connect.
+    pub(crate) binary: Option<String>,
     /// Where HTTP is served.
     pub(crate) http: String,
     /// Where the other nodes of the cluster connect.

@@ -7,6 +7,7 @@ mod faults;
 mod folder;
 mod founders;
 mod gateway;
+mod ledger;
 mod lifecycle;
 mod operator;
 mod peers;

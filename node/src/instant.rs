@@ -1,0 +1,113 @@
+//! Instants as people write them: RFC 3339 in UTC.
+
+use protocol::UnixNanos;
+use protocol::time::NANOS_PER_SECOND;
+
+const DAY_S: u64 = 86_400;
+/// Days from 0000-03-01 to 1970-01-01, in the calendar that starts its years in March.
+const EPOCH_DAYS: u64 = 719_468;
+
+/// `2026-03-01T12:00:00Z`, with a fraction of up to nine digits where there is one.
+pub(crate) fn write(time: UnixNanos) -> String {
+    let (seconds, nanos) = (time.0 / NANOS_PER_SECOND, time.0 % NANOS_PER_SECOND);
+    let (year, month, day) = date(seconds / DAY_S);
+    let of_day = seconds % DAY_S;
+    let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
+    let fraction = format!("{nanos:09}");
+    let fraction = fraction.trim_end_matches('0');
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{point}{fraction}Z")
+}
+
+/// Reads what [`write`] writes. `None`: it is no instant, or lies before 1970 or after 2554.
+pub(crate) fn read(text: &str) -> Option<UnixNanos> {
+    let (date, time) = text.strip_suffix('Z')?.split_once('T')?;
+    let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let [hour, minute, second] = numbers(time, ':', [2, 2, 2])?;
+    let is_fraction = (1..=9).contains(&fraction.len()) && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    if hour > 23 || minute > 59 || second > 59 || !is_fraction {
+        return None;
+    }
+    let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
+    let seconds = days(year, month, day)? * DAY_S + hour * 3_600 + minute * 60 + second;
+    seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos).map(UnixNanos)
+}
+
+fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
+    let mut parts = text.split(between);
+    let mut numbers = [0; 3];
+    for (number, digits) in numbers.iter_mut().zip(digits) {
+        let part =
+            parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+        *number = part.parse().ok()?;
+    }
+    parts.next().is_none().then_some(numbers)
+}
+
+/// Days since 1970-01-01, by counting years from March so that the leap day is the last of its year.
+fn days(year: u64, month: u64, day: u64) -> Option<u64> {
+    if year < 1970 || !(1..=12).contains(&month) {
+        return None;
+    }
+    let (of, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
+    let days = of * 365 + of / 4 - of / 100 + of / 400 + of_year - EPOCH_DAYS;
+    // A day that its month does not have is one of the next.
+    (date(days) == (year, month, day)).then_some(days)
+}
+
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + EPOCH_DAYS;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let from_march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * from_march + 2) / 5 + 1;
+    let (month, next) = if from_march < 10 { (from_march + 3, 0) } else { (from_march - 9, 1) };
+    (era * 400 + year + next, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_day_is_written_and_read_again() {
+        let mut before = String::new();
+        for day in 0..213_000 {
+            let time = UnixNanos(day * DAY_S * NANOS_PER_SECOND + day);
+            let text = write(time);
+            assert!(text > before, "{text} behind {before}");
+            assert_eq!(read(&text), Some(time), "{text}");
+            before = text;
+        }
+        assert_eq!(write(UnixNanos(951_782_400 * NANOS_PER_SECOND)), "2000-02-29T00:00:00Z");
+        assert_eq!(read("2026-11-30T02:10:07.5Z"), Some(UnixNanos(1_796_004_607_500_000_000)));
+    }
+
+    #[test]
+    fn what_is_no_instant_is_not_read() {
+        for text in [
+            "",
+            "Z",
+            "2026-02-29T00:00:00Z",
+            "1969-12-31T23:59:59Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-00T00:00:00Z",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:60:00Z",
+            "2026-01-01T00:00:60Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00Z",
+            "2026-1-01T00:00:00Z",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00.1234567890Z",
+            "2026-01-01T00:00:00+00Z",
+            "9999-01-01T00:00:00Z",
+            "2026-01-01-01T00:00:00Z",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
