@@ -18,6 +18,8 @@ pub(crate) enum Fault {
     Fix(String),
     /// The engine stopped, or answered otherwise than it must.
     Engine(String),
+    /// The client of the binary protocol has no answer.
+    Client(client::ClientFault),
     /// A node process, or a command to one, did not do what it must.
     Cluster(String),
     /// The work came out other than it must.
@@ -33,10 +35,17 @@ impl fmt::Display for Fault {
             Self::Arguments(what) => f.write_str(what),
             Self::Io { what, error } => write!(f, "{what}: {error}"),
             Self::Fix(what) | Self::Engine(what) | Self::Cluster(what) => f.write_str(what),
+            Self::Client(fault) => write!(f, "{fault}"),
             Self::Differs { what, expected, found } => {
                 write!(f, "{what} differs: expected {expected}, found {found}")
             }
         }
+    }
+}
+
+impl From<client::ClientFault> for Fault {
+    fn from(fault: client::ClientFault) -> Self {
+        Self::Client(fault)
     }
 }
 

@@ -1,7 +1,12 @@
 //! `perf ledger`: transfers in batches between random accounts.
 //!
 //! In process, the engine runs alone on one thread: timed is each batch from its record's bytes to its events; the batch is made and
-//! encoded before. Every transfer must be created and the books must add up at the end.
+//! encoded before. Every transfer must be created and the books must add up at the end. With `--addr` they go through TCP and a node:
+//! [`remote`].
+
+mod remote;
+
+use std::time::Duration;
 
 use protocol::commands::SetLedgerLimits;
 use protocol::limits::{ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, LEDGER_ROWS_MAX, TRANSFER_IDS_DEFAULT};
@@ -36,8 +41,23 @@ enum Ids {
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The engine alone, without a node.
-    #[arg(long, required = true)]
+    #[arg(long, required_unless_present = "addr", conflicts_with = "addr")]
     in_process: bool,
+    /// Where the node listens for the binary protocol.
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: Option<String>,
+    /// Batches in flight, of all connections together.
+    #[arg(long, requires = "addr", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    inflight: u32,
+    /// Connections among which they are dealt.
+    #[arg(long, requires = "addr", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    connections: u32,
+    /// Asset of the accounts. The default fits the built-in demo.
+    #[arg(long, requires = "addr", default_value_t = 4)]
+    ledger: u32,
+    /// Where the bare disk is measured, for single transfers one by one: a folder on the node's disk.
+    #[arg(long, requires = "addr", default_value = ".")]
+    disk: std::path::PathBuf,
     /// Accounts.
     #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(2..=16_000_000))]
     accounts: u32,
@@ -60,9 +80,16 @@ pub(crate) struct Args {
 
 /// Runs the measurement and prints its figures.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
+    match &args.addr {
+        Some(addr) => remote::run(args, addr),
+        None => run_in_process(args),
+    }
+}
+
+fn run_in_process(args: &Args) -> Result<(), Fault> {
     let mut bank = Bank::new(TIME_START, "TRY", 2)?;
     let accounts: Vec<_> = (0..u64::from(args.accounts))
-        .map(|at| account(AccountId((ACCOUNTS_FROM + at).into()), AccountClass::House, ClientId(0)))
+        .map(|at| account(account_id(at), AccountClass::House, ClientId(0)))
         .collect();
     bank.create_accounts(&accounts)?;
     drop(accounts);
@@ -74,10 +101,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
             pending_transfers_max: u32::try_from(LEDGER_ROWS_MAX).unwrap_or(u32::MAX),
         })?;
     }
-    let mut load =
-        Load { draw: Draw::new(args.seed), ids: args.ids, accounts: args.accounts, next_id: 0, sum: 0 };
+    let mut load = Load::new(args);
     let mut laps = Vec::new();
-    let (mut transfers, mut seconds) = (0, 0.0);
+    let (mut transfers, mut timed) = (0, Duration::ZERO);
     let mut reserved: Option<Vec<TransferRow>> = None;
     while transfers < args.transfers || reserved.is_some() {
         let rows = match reserved.take() {
@@ -89,22 +115,32 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
         }
         transfers += u64::from(args.batch);
         let took = bank.create_transfers(rows)?;
-        seconds += took.as_secs_f64();
+        timed += took;
         laps.push(u32::try_from(took.as_nanos()).unwrap_or(u32::MAX));
         bank.time = bank.time.plus(u64::from(args.batch) * 1_000_000_000 / TRANSFERS_A_SECOND);
     }
     check(&bank, &load)?;
-    laps.sort_unstable();
-    let ms = |per_mille: usize| f64::from(quantile(&laps, per_mille)) / 1e6;
-    println!("{} batches of {}, {} accounts", laps.len(), args.batch, args.accounts);
+    print_figures(args, transfers, timed, &mut laps);
+    Ok(())
+}
+
+/// Rate, and how long batches took; `laps_ns` is sorted afterwards.
+fn print_figures(args: &Args, transfers: u64, timed: Duration, laps_ns: &mut [u32]) {
+    laps_ns.sort_unstable();
+    let ms = |per_mille: usize| f64::from(quantile(laps_ns, per_mille)) / 1e6;
+    println!("{} batches of {}, {} accounts", laps_ns.len(), args.batch, args.accounts);
     println!(
         "tps={:.0} p50_ms={:.3} p99_ms={:.3} p100_ms={:.3}",
-        transfers as f64 / seconds,
+        transfers as f64 / timed.as_secs_f64(),
         ms(500),
         ms(990),
         ms(1_000)
     );
-    Ok(())
+}
+
+/// The account of this number.
+fn account_id(at: u64) -> AccountId {
+    AccountId((ACCOUNTS_FROM + at).into())
 }
 
 /// What was moved arrived.
@@ -125,6 +161,10 @@ struct Load {
 }
 
 impl Load {
+    fn new(args: &Args) -> Self {
+        Self { draw: Draw::new(args.seed), ids: args.ids, accounts: args.accounts, next_id: 0, sum: 0 }
+    }
+
     fn id(&mut self, time: UnixNanos) -> TransferId {
         let ms = time.0 / NANOS_PER_MILLI;
         self.next_id += 1;
@@ -152,9 +192,8 @@ impl Load {
             let amount = 1 + self.draw.below(AMOUNT_MAX);
             self.sum += amount;
             let id = self.id(time);
-            let account = |at: u64| AccountId((ACCOUNTS_FROM + at).into());
             let flags = if pending { transfer_flags::PENDING } else { 0 };
-            TransferRow { flags, ..transfer(id, account(debit), account(credit), amount.into()) }
+            TransferRow { flags, ..transfer(id, account_id(debit), account_id(credit), amount.into()) }
         };
         (0..rows).map(row).collect()
     }
