@@ -16,7 +16,7 @@ use crate::floor;
 use crate::quantile::quantile;
 
 /// Accounts of one question.
-const ACCOUNTS_A_QUESTION: usize = READ_ROWS_MAX as usize;
+const ACCOUNTS_A_QUESTION: usize = READ_ROWS_MAX;
 
 /// A client with its batches.
 struct Connection {
