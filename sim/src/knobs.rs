@@ -182,7 +182,7 @@ impl Knobs {
             snapshot_bytes: rng.pick(&[20_000, 100_000, NO_SNAPSHOTS_BYTES]),
             large_batches: false,
         };
-        let drawn = if rng.fork("large batches").below(4) == 0 { drawn.with_large_batches() } else { drawn };
+        let drawn = if rng.fork("large batches").below(16) == 0 { drawn.with_large_batches() } else { drawn };
         if !cluster {
             return drawn;
         }
