@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "HOST:PORT")]
     addr: Option<String>,
     /// Batches in flight, of all connections together.
-    #[arg(long, requires = "addr", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=4_096))]
+    #[arg(long, requires = "addr", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4_096))]
     inflight: u32,
     /// Connections among which they are dealt.
     #[arg(long, requires = "addr", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]

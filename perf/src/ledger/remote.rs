@@ -1,12 +1,12 @@
 //! The same batches through the client library, TCP and a node. Timed is each batch from its sending to its answer, which says that it
-//! is durable and applied; batches are made before, and what they moved is asked for at the end.
+//! is durable and applied. Each is made right before, because its ids bear the time; what all have moved is asked for at the end.
 
 use std::collections::BTreeMap;
 
 use client::{BatchResult, Client, Credentials, Freshness, Options, Reply, Request, Ticket};
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
-use protocol::rows::{AccountRow, TransferRow};
-use protocol::{AccountId, AssetId, UnixNanos};
+use protocol::rows::{AccountRow, TransferRow, transfer_flags};
+use protocol::{AccountId, AssetId};
 
 use super::{Args, Load, account_id, print_figures};
 use crate::bank::account;
@@ -15,13 +15,19 @@ use crate::fault::{Fault, agree};
 use crate::floor;
 use crate::quantile::quantile;
 
+/// Connections count the ids of their transfers apart from each other, in so many bits.
+const CONNECTION_ID_BITS: u32 = 32;
 /// Accounts of one question.
 const ACCOUNTS_A_QUESTION: usize = READ_ROWS_MAX;
 
-/// A client with its batches.
-struct Connection {
+/// A client and what it has to send.
+struct Connection<'a> {
     client: Client,
-    batches: Vec<Request>,
+    args: &'a Args,
+    load: Load,
+    batches_left: u64,
+    /// Of two phases, what is to be posted next.
+    reserved: Option<Vec<TransferRow>>,
     laps_ns: Vec<u32>,
 }
 
@@ -40,13 +46,28 @@ pub(super) fn run(args: &Args, addr: &str) -> Result<(), Fault> {
         agree("accounts", made.count.into(), made.standing().into())?;
     }
     let before = debits_posted(&mut client, args)?;
-    let mut load = Load::new(args);
-    let (connections, transfers) = make(args, addr, &mut load, client.now(), ledger)?;
+    let batches = args.transfers.div_ceil(args.batch.into());
+    let mut connections = Vec::new();
+    for at in 0..u64::from(args.connections) {
+        let batches_left = (batches + at) / u64::from(args.connections);
+        let load = Load { next_id: at << CONNECTION_ID_BITS, ..Load::new(args) };
+        let client = connect(addr)?;
+        connections.push(Connection {
+            client,
+            args,
+            load,
+            batches_left,
+            reserved: None,
+            laps_ns: Vec::new(),
+        });
+    }
     let watch = Stopwatch::start();
     let connections = drive(connections, args.inflight)?;
     let timed = watch.elapsed();
-    agree("money moved", load.sum, debits_posted(&mut client, args)?.wrapping_sub(before))?;
+    let sum = connections.iter().map(|connection| connection.load.sum).sum();
+    agree("money moved", sum, debits_posted(&mut client, args)?.wrapping_sub(before))?;
     let mut laps: Vec<u32> = connections.into_iter().flat_map(|connection| connection.laps_ns).collect();
+    let transfers = laps.len() as u64 * u64::from(args.batch);
     print_figures(args, transfers, timed, &mut laps);
     if args.batch == 1 && args.inflight == 1 {
         print_floor(args, &laps)?;
@@ -58,41 +79,8 @@ fn connect(addr: &str) -> Result<Client, Fault> {
     Ok(Client::connect(Options::new(vec![addr.to_owned()], Credentials::demo()))?)
 }
 
-/// All batches, dealt to the connections in turn. Of two phases, a connection posts what it has reserved itself.
-fn make(
-    args: &Args,
-    addr: &str,
-    load: &mut Load,
-    now: UnixNanos,
-    ledger: AssetId,
-) -> Result<(Vec<Connection>, u64), Fault> {
-    let mut connections = Vec::new();
-    for _ in 0..args.connections {
-        connections.push(Connection { client: connect(addr)?, batches: Vec::new(), laps_ns: Vec::new() });
-    }
-    let mut transfers = 0;
-    let request = |rows: &[TransferRow]| {
-        let rows: Vec<TransferRow> = rows.iter().map(|row| TransferRow { ledger, ..*row }).collect();
-        Request::create_transfers(&rows).ok_or_else(|| Fault::Engine("a batch of too many rows".to_owned()))
-    };
-    for connection in (0..connections.len()).cycle() {
-        if transfers >= args.transfers {
-            break;
-        }
-        let rows = load.batch(args.batch, now, args.two_phase);
-        let batches = &mut connections[connection].batches;
-        batches.push(request(&rows)?);
-        transfers += u64::from(args.batch);
-        if args.two_phase {
-            batches.push(request(&load.posts(&rows, now))?);
-            transfers += u64::from(args.batch);
-        }
-    }
-    Ok((connections, transfers))
-}
-
 /// Each connection on a thread of its own, with so many batches in flight together.
-fn drive(connections: Vec<Connection>, inflight: u32) -> Result<Vec<Connection>, Fault> {
+fn drive(connections: Vec<Connection<'_>>, inflight: u32) -> Result<Vec<Connection<'_>>, Fault> {
     let each = inflight.div_ceil(u32::try_from(connections.len()).unwrap_or(1)).max(1);
     std::thread::scope(|scope| {
         let threads: Vec<_> =
@@ -106,13 +94,12 @@ fn drive(connections: Vec<Connection>, inflight: u32) -> Result<Vec<Connection>,
     })
 }
 
-impl Connection {
+impl Connection<'_> {
     fn run(mut self, inflight: u32) -> Result<Self, Fault> {
         let mut sent: BTreeMap<Ticket, Stopwatch> = BTreeMap::new();
-        let mut batches = core::mem::take(&mut self.batches).into_iter();
         loop {
             while sent.len() < inflight as usize
-                && let Some(batch) = batches.next()
+                && let Some(batch) = self.next_batch()?
             {
                 let watch = Stopwatch::start();
                 sent.insert(self.client.submit(batch)?, watch);
@@ -126,6 +113,25 @@ impl Connection {
             }
             check(&reply)?;
         }
+    }
+
+    /// The next batch. What a batch reserves, the next one posts, so that the number of them may come out odd by one.
+    fn next_batch(&mut self) -> Result<Option<Request>, Fault> {
+        let now = self.client.now();
+        let rows = if let Some(reserved) = self.reserved.take() {
+            self.load.posts(&reserved, now)
+        } else if self.batches_left > 0 {
+            self.load.batch(self.args.batch, now, self.args.two_phase)
+        } else {
+            return Ok(None);
+        };
+        self.batches_left = self.batches_left.saturating_sub(1);
+        let ledger = AssetId(self.args.ledger);
+        let rows: Vec<TransferRow> = rows.iter().map(|row| TransferRow { ledger, ..*row }).collect();
+        let is_pending = |row: &TransferRow| row.flags & transfer_flags::PENDING != 0;
+        let request = Request::create_transfers(&rows);
+        self.reserved = rows.first().is_some_and(is_pending).then_some(rows);
+        request.map(Some).ok_or_else(|| Fault::Engine("a batch of too many rows".to_owned()))
     }
 }
 
