@@ -16,6 +16,9 @@ use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::{Engine, role_needed};
 
+/// Actors who may configure, at least, while anything needs approval: one proposes, another approves.
+pub(crate) const ADMINISTRATORS_MIN: usize = 2;
+
 /// A note.
 pub(crate) type Note = Text<{ protocol::limits::NOTE_BYTES_MAX }>;
 
@@ -28,6 +31,13 @@ pub(crate) struct Proposal {
     pub(crate) before: Option<ProposedCommand>,
     pub(crate) expires_at: UnixNanos,
     pub(crate) note: Note,
+}
+
+impl Proposal {
+    /// The role that its command takes.
+    fn role(&self) -> Result<u32, Stop> {
+        role_needed(self.command.kind).ok_or_else(|| RejectReason::NotProposable.into())
+    }
 }
 
 /// Open proposals, and what needs one.
@@ -100,7 +110,7 @@ impl Engine {
         ensure_field((1..=PROPOSAL_EXPIRES_IN_MAX_S).contains(expires_in_s), "expires_in_s")?;
         ensure(self.approvals.open.len() < PROPOSALS_MAX, RejectReason::TableFull)?;
         let expires_at = effects.time.plus(u64::from(*expires_in_s).saturating_mul(NANOS_PER_SECOND));
-        let before = self.in_force(&wanted).map(|before| ProposedCommand::new(&before));
+        let before = self.in_force(&wanted);
         let proposal = ProposalId(effects.seq.0);
         effects.push(events::Proposed {
             proposal,
@@ -125,15 +135,13 @@ impl Engine {
     ) -> Result<(), Stop> {
         let Approve { proposal: id } = *command;
         let proposal = self.approvals.open.get(&id).ok_or(RejectReason::UnknownProposal)?;
-        let (maker, before) = (proposal.actor, proposal.before.clone());
         let wanted = proposal.command.command().map_err(|_| RejectReason::Malformed)?;
-        let role = role_needed(wanted.kind()).ok_or(RejectReason::NotProposable)?;
+        let role = proposal.role()?;
         self.registry.entitle(actor, role)?;
-        ensure(actor != maker, RejectReason::OwnProposal)?;
+        ensure(actor != proposal.actor, RejectReason::OwnProposal)?;
         // Who made it may have lost the role since.
-        self.registry.entitle(maker, role)?;
-        let in_force = self.in_force(&wanted).map(|before| ProposedCommand::new(&before));
-        ensure(in_force == before, RejectReason::ProposalStale)?;
+        self.registry.entitle(proposal.actor, role)?;
+        ensure(self.in_force(&wanted) == proposal.before, RejectReason::ProposalStale)?;
         self.execute_command(session_row, actor, &wanted, effects)?;
         self.approvals.end(id, ProposalEnd::Approved, actor, Text::EMPTY, effects);
         Ok(())
@@ -151,8 +159,7 @@ impl Engine {
         let end = if proposal.actor == actor {
             ProposalEnd::Withdrawn
         } else {
-            let role = role_needed(proposal.command.kind).ok_or(RejectReason::NotProposable)?;
-            self.registry.entitle(actor, role)?;
+            self.registry.entitle(actor, proposal.role()?)?;
             ProposalEnd::Rejected
         };
         self.approvals.end(id, end, actor, note, effects);
@@ -171,36 +178,40 @@ impl Engine {
         ensure_field(kinds.iter().all(|&kind| role_needed(kind).is_some()), "kinds")?;
         ensure(kinds != self.approvals.kinds, RejectReason::Exists)?;
         // Otherwise nothing sensitive could ever be changed again, this least of all.
-        ensure(kinds.is_empty() || self.registry.administrators() >= 2, RejectReason::TooFewApprovers)?;
+        ensure(
+            kinds.is_empty() || self.registry.administrators() >= ADMINISTRATORS_MIN,
+            RejectReason::TooFewApprovers,
+        )?;
         self.approvals.kinds = kinds;
         effects.push(events::ApprovalsSet { kinds: command.kinds.clone() });
         Ok(())
     }
 
     /// The command that would set what is in force where `command` sets something; `None` where it is new, or nothing is set.
-    fn in_force(&self, command: &Command) -> Option<Command> {
-        if let Command::DefineActor(define) = command {
+    fn in_force(&self, command: &Command) -> Option<ProposedCommand> {
+        let before: Command = if let Command::DefineActor(define) = command {
             let roles = self.registry.actors.get(&define.actor)?.roles;
-            Some(DefineActor { actor: define.actor, roles }.into())
+            DefineActor { actor: define.actor, roles }.into()
         } else if let Command::SetActorKey(set) = command {
             let key = self.registry.actors.get(&set.actor)?.key;
-            Some(SetActorKey { actor: set.actor, key }.into())
+            SetActorKey { actor: set.actor, key }.into()
         } else if let Command::DefineMarket(define) = command {
             let row = self.markets.row(define.market)?;
-            Some(self.markets.rows.at(row).definition.clone().into())
+            self.markets.rows.at(row).definition.clone().into()
         } else if let Command::SetMarketStatus(set) = command {
             let row = self.markets.row(set.market)?;
-            Some(SetMarketStatus { market: set.market, status: self.markets.rows.at(row).status }.into())
+            SetMarketStatus { market: set.market, status: self.markets.rows.at(row).status }.into()
         } else if let Command::DefineSession(define) = command {
             let row = self.sessions.row(define.session)?;
-            Some(self.sessions.rows.at(row).definition.clone().into())
+            self.sessions.rows.at(row).definition.clone().into()
         } else if let Command::SetLedgerLimits(_) = command {
-            Some(self.ledger.limits.clone().into())
+            self.ledger.limits.clone().into()
         } else if let Command::SetApprovals(_) = command {
-            Some(SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into())
+            SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into()
         } else {
-            None
-        }
+            return None;
+        };
+        Some(ProposedCommand::new(&before))
     }
 
     /// What is open can be read, was made before, and has its deadline.
@@ -209,10 +220,10 @@ impl Engine {
         let is_sound = |(id, proposal): (&ProposalId, &Proposal)| {
             id.0 <= self.seq.0
                 && proposal.command.command().is_ok()
-                && role_needed(proposal.command.kind).is_some()
+                && proposal.role().is_ok()
                 && deadlines.contains(&(proposal.expires_at, *id))
         };
-        let can_be_approved = kinds.is_empty() || self.registry.administrators() >= 2;
+        let can_be_approved = kinds.is_empty() || self.registry.administrators() >= ADMINISTRATORS_MIN;
         let is_sound = open.len() == deadlines.len() && open.iter().all(is_sound) && can_be_approved;
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "proposals" }) }
     }

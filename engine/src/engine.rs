@@ -14,7 +14,7 @@ use protocol::{
     events, rows,
 };
 
-use crate::approvals::Approvals;
+use crate::approvals::{ADMINISTRATORS_MIN, Approvals};
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
 use crate::effects::Effects;
 use crate::gateways::Gateways;
@@ -378,7 +378,7 @@ impl Engine {
             Command::Reject(reject) => self.reject(actor, reject, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
             Command::DefineActor(define) => {
-                let administrators_min = if self.approvals.are_in_force() { 2 } else { 1 };
+                let administrators_min = if self.approvals.are_in_force() { ADMINISTRATORS_MIN } else { 1 };
                 self.registry.define_actor(define, administrators_min, effects)
             }
             Command::SetActorKey(set) => self.registry.set_key(set, effects),

@@ -160,6 +160,12 @@ pub(crate) const fn mix_u128(key: u128, seed: u64) -> u64 {
     fold(key as u64, fold((key >> 64) as u64, seed))
 }
 
+/// Hash of a wide number that a client chose, under a seed that it does not know.
+#[inline]
+pub(crate) const fn hash_seeded(key: u128, seed: u64) -> u32 {
+    upper(mix_u128(key, seed))
+}
+
 /// Hash of text that a client chose, under a seed that it does not know: so it cannot choose texts that collide.
 /// Texts that differ only in the last byte get hashes that differ as these bytes do, and neighbouring cells: clients
 /// count, and so most of their ids are found in a cache line that the one before has brought.

@@ -1,5 +1,7 @@
 //! A table that grows by pages: no row is moved once its page is full, so that growing costs no pause and no second copy.
 
+use crate::rows::widen;
+
 /// Rows numbered densely from 0, of which only the last is ever removed; 2^`BITS` to a page. The first page grows with its rows, so that
 /// a small table is small.
 #[derive(Clone, Debug)]
@@ -11,19 +13,11 @@ impl<T, const BITS: u32> Default for Pages<T, BITS> {
     }
 }
 
-#[expect(
-    clippy::as_conversions,
-    reason = "lossless on every target that can hold the table; `try_from` is not const"
-)]
-const fn widen(number: u32) -> usize {
-    number as usize
-}
-
 impl<T, const BITS: u32> Pages<T, BITS> {
     const PAGE_ROWS: usize = 1 << BITS;
     const PAGE_MASK: u32 = (1 << BITS) - 1;
 
-    const fn place(row: u32) -> (usize, usize) {
+    fn place(row: u32) -> (usize, usize) {
         (widen(row.unbounded_shr(BITS)), widen(row & Self::PAGE_MASK))
     }
 

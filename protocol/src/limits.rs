@@ -75,7 +75,7 @@ pub const TRANSFER_IDS_DEFAULT: u32 = 1 << 22;
 pub const ID_WINDOW_DEFAULT_MS: u64 = 10 * 60 * 1_000;
 /// The longest that may be said.
 pub const ID_WINDOW_MAX_MS: u64 = 31 * 24 * 60 * 60 * 1_000;
-/// How far ahead of its record the time in an id may lie, unless it is said otherwise, and the most that may be said.
+/// How far ahead of its record the time in an id may lie, unless it is said otherwise.
 pub const ID_AHEAD_DEFAULT_MS: u64 = 60 * 1_000;
 /// The most that may be said.
 pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;

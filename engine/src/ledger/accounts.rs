@@ -109,6 +109,15 @@ impl Account {
         }
     }
 
+    pub(crate) const fn balances(&self) -> [(Column, u128); 4] {
+        [
+            (Column::DebitsPending, self.debits_pending),
+            (Column::DebitsPosted, self.debits_posted),
+            (Column::CreditsPending, self.credits_pending),
+            (Column::CreditsPosted, self.credits_posted),
+        ]
+    }
+
     fn column(&mut self, column: Column) -> &mut u128 {
         match column {
             Column::DebitsPending => &mut self.debits_pending,
@@ -174,16 +183,7 @@ impl Accounts {
 
     /// Adds an account whose id, and owner and ledger if it settles, are not taken. Its balances count in the totals.
     pub(crate) fn add(&mut self, mut account: Account) {
-        account.slice = self.totals.join(account.ledger, account.code, account.class);
-        let balances = [
-            (Column::DebitsPending, account.debits_pending),
-            (Column::DebitsPosted, account.debits_posted),
-            (Column::CreditsPending, account.credits_pending),
-            (Column::CreditsPosted, account.credits_posted),
-        ];
-        for (column, amount) in balances {
-            self.totals.add(account.slice, column, amount);
-        }
+        account.slice = self.totals.join(&account);
         let (id, owner, ledger) = (account.id, account.owner, account.ledger);
         let settles = account.has(account_flags::SETTLEMENT);
         let row = self.rows.push(account);
@@ -200,15 +200,14 @@ impl Accounts {
     /// Takes the account away that was added last and has not moved anything.
     pub(crate) fn remove_last(&mut self) {
         let Some(row) = self.rows.next_row().checked_sub(1) else { return };
-        let (id, owner, ledger, slice) = {
-            let account = self.rows.at(row);
-            (account.id, account.owner, account.ledger, account.slice)
-        };
-        if self.rows.at(row).has(account_flags::SETTLEMENT) {
-            self.by_owner.remove(self.owner_key(owner, ledger), |other| other == row);
+        let account = self.rows.at(row);
+        let (id_key, owner_key) =
+            (mix_u128(account.id.0, self.seed), self.owner_key(account.owner, account.ledger));
+        if account.has(account_flags::SETTLEMENT) {
+            self.by_owner.remove(owner_key, |other| other == row);
         }
-        self.by_id.remove(mix_u128(id.0, self.seed), |other| other == row);
-        self.totals.leave(slice);
+        self.by_id.remove(id_key, |other| other == row);
+        self.totals.leave(account.slice);
         self.rows.pop();
     }
 
@@ -269,11 +268,7 @@ impl Accounts {
             if self.row(account.id) != Some(row) || settles != account.has(account_flags::SETTLEMENT) {
                 return Err(Broken::Index { what: "accounts" });
             }
-            let slice = again.join(account.ledger, account.code, account.class);
-            again.add(slice, Column::DebitsPending, account.debits_pending);
-            again.add(slice, Column::DebitsPosted, account.debits_posted);
-            again.add(slice, Column::CreditsPending, account.credits_pending);
-            again.add(slice, Column::CreditsPosted, account.credits_posted);
+            again.join(account);
         }
         self.totals.check(&again)
     }

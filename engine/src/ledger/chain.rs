@@ -1,7 +1,7 @@
 //! What the rows of a linked chain did, so that all of it can be taken back.
 
-use protocol::LedgerRefusal;
 use protocol::rows::RowResult;
+use protocol::{LedgerRefusal, Seq};
 
 use super::Ledger;
 use super::accounts::Column;
@@ -85,13 +85,27 @@ impl Chain {
 }
 
 impl Ledger {
-    /// The row of `index` has failed: what its chain did is taken back, and its rows before fail with it.
-    pub(super) fn fail_row(
+    /// A row has been created, or refused with the seq at which it was before, if it was. Its chain goes on, is done, or is taken back.
+    pub(super) fn end_row(
         &mut self,
         chain: &mut Chain,
         index: u32,
+        refused: Option<(LedgerRefusal, Option<Seq>)>,
+        goes_on: bool,
         results: &mut Results,
     ) -> Result<(), Broken> {
+        if let Some((refusal, before)) = refused {
+            self.fail_row(chain, index, results)?;
+            results.exceptions.push(RowResult { index, refusal, seq: before.unwrap_or(results.seq) });
+        }
+        if !goes_on {
+            self.end_chain(chain);
+        }
+        Ok(())
+    }
+
+    /// The row of `index` has failed: what its chain did is taken back, and its rows before fail with it.
+    fn fail_row(&mut self, chain: &mut Chain, index: u32, results: &mut Results) -> Result<(), Broken> {
         let Some((first, mark)) = chain.open.filter(|_| !chain.broken) else { return Ok(()) };
         chain.broken = true;
         chain.last_reserved = None;
@@ -135,11 +149,8 @@ impl Ledger {
         }
     }
 
-    /// A row is done, and with it its chain unless that goes on: what it ended is removed.
-    pub(super) fn end_row(&mut self, chain: &mut Chain, goes_on: bool) {
-        if goes_on {
-            return;
-        }
+    /// The last row of a chain is done, or one that is in none: what it ended is removed.
+    fn end_chain(&mut self, chain: &mut Chain) {
         chain.last_reserved = None;
         for slot in chain.ended.drain(..) {
             self.remove_ended(slot);

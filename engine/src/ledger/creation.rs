@@ -1,10 +1,10 @@
 //! Batches of accounts: linked chains, and one row after the other through its checks.
 
 use protocol::limits::ACCOUNTS_MAX;
+use protocol::rows::AccountRow;
 use protocol::rows::account_flags::{
     ALL, CREDITS_MUST_NOT_EXCEED_DEBITS, DEBITS_MUST_NOT_EXCEED_CREDITS, LINKED, SETTLEMENT,
 };
-use protocol::rows::{AccountRow, RowResult};
 use protocol::{AccountClass, LedgerRefusal, Seq};
 
 use super::accounts::Account;
@@ -27,19 +27,17 @@ impl Ledger {
             left = left.saturating_sub(1);
             let is_linked = row.flags & LINKED != 0;
             let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
-            match may.and_then(|()| self.check_account(row, registry)) {
+            let refused = match may.and_then(|()| self.check_account(row, registry)) {
                 Ok(class) => {
                     self.add_account(row, class, seq);
                     chain.log(Step::Created);
                     results.created = results.created.saturating_add(1);
+                    None
                 }
-                Err(RowStop::Refused(refusal, before)) => {
-                    self.fail_row(&mut chain, index, &mut results)?;
-                    results.exceptions.push(RowResult { index, refusal, seq: before.unwrap_or(seq) });
-                }
+                Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
                 Err(RowStop::Broken(what)) => return Err(what),
-            }
-            self.end_row(&mut chain, is_linked && left > 0);
+            };
+            self.end_row(&mut chain, index, refused, is_linked && left > 0, &mut results)?;
         }
         Ok(results)
     }

@@ -93,7 +93,7 @@ impl Pendings {
         self.slots.get(slot)?.as_ref()
     }
 
-    pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut Pending> {
+    fn at_mut(&mut self, slot: u32) -> Option<&mut Pending> {
         self.slots.get_mut(slot)?.as_mut()
     }
 
@@ -110,10 +110,10 @@ impl Pendings {
 
     /// One has ended so, and is removed later; whether it is the first of its chain.
     pub(crate) fn end(&mut self, slot: u32, end: Outcome) -> Result<bool, Broken> {
-        let pending = self.slots.get_mut(slot).and_then(Option::as_mut);
-        let pending = pending.ok_or(Broken::Index { what: "pending transfers" })?;
+        let pending = self.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
         pending.end = Some(end);
-        let Some(Some(chain)) = self.chains.get_mut(pending.chain) else { return Ok(false) };
+        let chain = pending.chain;
+        let Some(chain) = self.chain_mut(chain) else { return Ok(false) };
         let is_first = chain.end.is_none();
         chain.end = chain.end.or(Some(end));
         Ok(is_first)
@@ -121,9 +121,10 @@ impl Pendings {
 
     /// Takes [`Pendings::end`] back.
     pub(crate) fn go_on(&mut self, slot: u32, was_first: bool) {
-        let Some(pending) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
+        let Some(pending) = self.at_mut(slot) else { return };
         pending.end = None;
-        if was_first && let Some(Some(chain)) = self.chains.get_mut(pending.chain) {
+        let chain = pending.chain;
+        if was_first && let Some(chain) = self.chain_mut(chain) {
             chain.end = None;
         }
     }
@@ -148,7 +149,7 @@ impl Pendings {
             behind.before = gone.before;
         }
         let is_first = gone.before == NONE;
-        let Some(Some(chain)) = self.chains.get_mut(gone.chain) else { return };
+        let Some(chain) = self.chain_mut(gone.chain) else { return };
         chain.live = chain.live.saturating_sub(1);
         if is_first {
             chain.first = gone.behind;
@@ -172,19 +173,26 @@ impl Pendings {
         if let Some(pending) = self.at_mut(slot) {
             (pending.chain, pending.before) = (chain, before);
         }
-        if let Some(Some(chain)) = self.chains.get_mut(chain) {
+        if let Some(chain) = self.chain_mut(chain) {
             chain.live = chain.live.saturating_add(1);
         }
     }
 
     /// One of the chain of `slot` has ended so: of a state that is read.
     pub(crate) fn restore_chain(&mut self, slot: u32, end: Option<Outcome>) {
-        let Some(pending) = self.slots.get_mut(slot).and_then(Option::as_mut) else { return };
-        if pending.chain == NONE {
-            pending.chain = self.chains.insert(Some(Reserved { first: slot, live: 1, end }));
-        } else if let Some(Some(chain)) = self.chains.get_mut(pending.chain) {
+        let Some(chain) = self.at(slot).map(|pending| pending.chain) else { return };
+        if let Some(chain) = self.chain_mut(chain) {
             chain.end = end;
+            return;
         }
+        let chain = self.chains.insert(Some(Reserved { first: slot, live: 1, end }));
+        if let Some(pending) = self.at_mut(slot) {
+            pending.chain = chain;
+        }
+    }
+
+    fn chain_mut(&mut self, chain: u32) -> Option<&mut Reserved> {
+        self.chains.get_mut(chain)?.as_mut()
     }
 
     /// What became pending together with this one.

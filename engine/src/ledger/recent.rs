@@ -11,16 +11,16 @@ use std::collections::BTreeMap;
 
 use protocol::commands::SetLedgerLimits;
 use protocol::rows::TransferRow;
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
 
 use crate::broken::Broken;
-use crate::index::{Index, mix_u128};
+use crate::index::{Index, hash_seeded};
 use crate::pages::Pages;
 use crate::rows::widen;
 
 /// Milliseconds of a slice: a power of two, at 2,000,000 ids a second 32,000 ids.
 const SLICE_MS: u64 = 16;
-const NANOS_PER_MS: u64 = 1_000_000;
 /// Bits of an id below its milliseconds.
 const BELOW_MS_BITS: u32 = 80;
 
@@ -99,7 +99,7 @@ struct Slice {
 impl Slice {
     #[inline]
     fn find(&self, id: TransferId, seed: u64) -> Option<u32> {
-        self.by_id.find(hash_of(id, seed), |row| self.rows.at(row).row.id == id)
+        self.by_id.find(hash_seeded(id.0, seed), |row| self.rows.at(row).row.id == id)
     }
 }
 
@@ -127,10 +127,6 @@ fn slice_of(id: TransferId) -> u64 {
     u64::try_from(millis(id)).unwrap_or(u64::MAX) / SLICE_MS
 }
 
-fn hash_of(id: TransferId, seed: u64) -> u32 {
-    u32::try_from(mix_u128(id.0, seed) >> 32).unwrap_or_default()
-}
-
 impl Recent {
     pub(crate) const fn seed(&mut self, seed: u64) {
         self.seed = seed;
@@ -153,7 +149,7 @@ impl Recent {
 
     /// The present is this time: raises the floor to where it has to be.
     pub(crate) fn advance(&mut self, time: UnixNanos, window_ms: u64, ids_max: u32) {
-        let millis = time.0 / NANOS_PER_MS;
+        let millis = time.0 / NANOS_PER_MILLI;
         let present = millis / SLICE_MS;
         if present > self.present {
             let reached = self.slices.range(self.present.saturating_add(1)..=present);
@@ -189,7 +185,7 @@ impl Recent {
         if slice < self.floor {
             return Err(LedgerRefusal::IdTooOld);
         }
-        let far = millis(id) > u128::from((time.0 / NANOS_PER_MS).saturating_add(limits.id_ahead_ms));
+        let far = millis(id) > u128::from((time.0 / NANOS_PER_MILLI).saturating_add(limits.id_ahead_ms));
         let no_room = slice > self.present && self.ahead >= widen(limits.transfer_ids_max / AHEAD_PART);
         // A retry of what was executed is no new id.
         if far || (no_room && self.find(id).is_none()) { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
@@ -206,7 +202,7 @@ impl Recent {
     #[inline]
     pub(crate) fn fetch(&self, id: TransferId) {
         if let Some(slice) = self.slices.get(&slice_of(id)) {
-            slice.by_id.fetch(hash_of(id, self.seed));
+            slice.by_id.fetch(hash_seeded(id.0, self.seed));
         }
     }
 
@@ -220,7 +216,7 @@ impl Recent {
     /// Remembers a transfer that [`Recent::find`] does not find.
     #[inline]
     pub(crate) fn remember(&mut self, transfer: Remembered) -> Recollection {
-        let (number, hash) = (slice_of(transfer.row.id), hash_of(transfer.row.id, self.seed));
+        let (number, hash) = (slice_of(transfer.row.id), hash_seeded(transfer.row.id.0, self.seed));
         let slice =
             if let Some(slice) = self.slices.get_mut(&number) { slice } else { self.begin_slice(number) };
         let row = slice.rows.push(transfer);
@@ -241,7 +237,7 @@ impl Recent {
     pub(crate) fn forget(&mut self, last: Recollection) {
         let Some(slice) = self.slices.get_mut(&last.slice) else { return };
         let id = slice.rows.at(last.row).row.id;
-        slice.by_id.remove(hash_of(id, self.seed), last.row);
+        slice.by_id.remove(hash_seeded(id.0, self.seed), last.row);
         slice.rows.pop();
         self.len = self.len.saturating_sub(1);
         self.ahead = self.ahead.saturating_sub(usize::from(last.slice > self.present));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::{AccountClass, AssetId};
 
-use super::accounts::Column;
+use super::accounts::{Account, Column};
 use crate::broken::Broken;
 use crate::rows::Rows;
 
@@ -76,8 +76,9 @@ pub(crate) struct Totals {
 }
 
 impl Totals {
-    /// The slice that a new account belongs to.
-    pub(crate) fn join(&mut self, ledger: AssetId, code: u16, class: AccountClass) -> u32 {
+    /// Counts an account and its balances in; the slice that it belongs to.
+    pub(crate) fn join(&mut self, account: &Account) -> u32 {
+        let &Account { ledger, code, class, .. } = account;
         let (slices, ledgers) = (&mut self.slices, &mut self.ledgers);
         let row = *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
             let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
@@ -85,6 +86,7 @@ impl Totals {
         });
         let slice = self.slices.at_mut(row);
         slice.accounts = slice.accounts.saturating_add(1);
+        account.balances().into_iter().for_each(|(column, amount)| self.add(row, column, amount));
         row
     }
 

@@ -6,6 +6,7 @@ use protocol::rows::transfer_flags::{
     POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 use protocol::rows::{ArchivedTransferRow, RowAmount, RowResult, TransferRow, account_flags};
+use protocol::time::NANOS_PER_SECOND;
 use protocol::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos};
 
 use super::Ledger;
@@ -18,7 +19,6 @@ use crate::index::mix_u128;
 use crate::rows::{NO_ROW, widen};
 use crate::slab::NONE;
 
-const NANOS_PER_S: u64 = 1_000_000_000;
 /// The last time at which anything may expire.
 const TIME_MAX: u64 = u64::MAX / 2;
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
@@ -113,20 +113,20 @@ impl Ledger {
                 let row = row.read();
                 let is_linked = row.flags & LINKED != 0;
                 let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
-                match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain)) {
-                    Ok(done) => self.note(&row, index, done, &mut results),
-                    Err(RowStop::Refused(refusal, before)) => {
-                        self.fail_row(&mut chain, index, &mut results)?;
-                        let seq = before.unwrap_or(batch.seq);
-                        results.exceptions.push(RowResult { index, refusal, seq });
-                        if refusal.is_transient() && before.is_none() {
-                            let outcome = Outcome::Refused(refusal);
-                            self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
-                        }
+                let refused = match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain))
+                {
+                    Ok(done) => {
+                        self.note(&row, index, done, &mut results);
+                        None
                     }
+                    Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
                     Err(RowStop::Broken(what)) => return Err(what),
+                };
+                self.end_row(&mut chain, index, refused, is_linked && left > 0, &mut results)?;
+                if let Some((refusal, None)) = refused.filter(|(refusal, _)| refusal.is_transient()) {
+                    let outcome = Outcome::Refused(refusal);
+                    self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
                 }
-                self.end_row(&mut chain, is_linked && left > 0);
                 index = index.saturating_add(1);
             }
         }
@@ -605,7 +605,7 @@ fn expiry(t: &TransferRow, time: UnixNanos) -> Result<Option<UnixNanos>, RowStop
     if t.timeout_s == 0 {
         return Ok(None);
     }
-    let deadline = u64::from(t.timeout_s).saturating_mul(NANOS_PER_S).saturating_add(time.0);
+    let deadline = u64::from(t.timeout_s).saturating_mul(NANOS_PER_SECOND).saturating_add(time.0);
     ensure(deadline <= TIME_MAX, LedgerRefusal::OverflowsTimeout)?;
     Ok(Some(UnixNanos(deadline)))
 }
