@@ -1,16 +1,15 @@
 //! Instants as people write them: RFC 3339 in UTC.
 
 use protocol::UnixNanos;
+use protocol::calendar::{date_of, days_since_1970};
 use protocol::time::NANOS_PER_SECOND;
 
 const DAY_S: u64 = 86_400;
-/// Days from 0000-03-01 to 1970-01-01, in the calendar that starts its years in March.
-const EPOCH_DAYS: u64 = 719_468;
 
 /// `2026-03-01T12:00:00Z`, with a fraction of up to nine digits where there is one.
 pub(crate) fn write(time: UnixNanos) -> String {
     let (seconds, nanos) = (time.0 / NANOS_PER_SECOND, time.0 % NANOS_PER_SECOND);
-    let (year, month, day) = date(seconds / DAY_S);
+    let (year, month, day) = date_of(time);
     let of_day = seconds % DAY_S;
     let (hour, minute, second) = (of_day / 3_600, of_day / 60 % 60, of_day % 60);
     let fraction = format!("{nanos:09}");
@@ -30,7 +29,7 @@ pub(crate) fn read(text: &str) -> Option<UnixNanos> {
         return None;
     }
     let nanos: u64 = format!("{fraction:0<9}").parse().ok()?;
-    let seconds = days(year, month, day)? * DAY_S + hour * 3_600 + minute * 60 + second;
+    let seconds = days_since_1970(year, month, day)? * DAY_S + hour * 3_600 + minute * 60 + second;
     seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos).map(UnixNanos)
 }
 
@@ -43,29 +42,6 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
         *number = part.parse().ok()?;
     }
     parts.next().is_none().then_some(numbers)
-}
-
-/// Days since 1970-01-01, by counting years from March so that the leap day is the last of its year.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    if year < 1970 || !(1..=12).contains(&month) {
-        return None;
-    }
-    let (of, from_march) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let of_year = (153 * from_march + 2) / 5 + day.checked_sub(1)?;
-    let days = of * 365 + of / 4 - of / 100 + of / 400 + of_year - EPOCH_DAYS;
-    // A day that its month does not have is one of the next.
-    (date(days) == (year, month, day)).then_some(days)
-}
-
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + EPOCH_DAYS;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let from_march = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * from_march + 2) / 5 + 1;
-    let (month, next) = if from_march < 10 { (from_march + 3, 0) } else { (from_march - 9, 1) };
-    (era * 400 + year + next, month, day)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use protocol::calendar::days_since_1970;
 use protocol::money::parse_decimal;
 use protocol::rows::TransferRow;
 use protocol::time::{NANOS_PER_DAY, NANOS_PER_MILLI};
@@ -145,16 +146,7 @@ fn parse(line: &str) -> Option<Row> {
 /// Days since 1970-01-01 of a YYMMDD of the last century.
 fn day_of(date: &str) -> Option<u64> {
     let number: u64 = date.parse().ok().filter(|_| date.len() == 6)?;
-    let (year, month, day) = (1_900 + number / 10_000, number / 100 % 100, number % 100);
-    if year < 1_970 || !(1..=12).contains(&month) || !(1..=31).contains(&day) {
-        return None;
-    }
-    let is_leap = |year: u64| year.is_multiple_of(4);
-    let years: u64 = (1_970..year).map(|year| 365 + u64::from(is_leap(year))).sum();
-    let february = 28 + u64::from(is_leap(year));
-    let lengths = [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let months: u64 = lengths.iter().take(usize::try_from(month - 1).ok()?).sum();
-    Some(years + months + day - 1)
+    days_since_1970(1_900 + number / 10_000, number / 100 % 100, number % 100)
 }
 
 #[cfg(test)]

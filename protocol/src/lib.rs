@@ -2,7 +2,7 @@
 //! Rule: no I/O and no state. Every crate may name this one, it names no other; what is written here is a promise
 //! to auditors who read journals years later, so a published layout is never edited, only followed by a version.
 //!
-//! In reading order: [`ids`], [`money`], [`time`], [`text`], then the layers of the journal from the inside out:
+//! In reading order: [`ids`], [`money`], [`time`], [`calendar`], [`text`], then the layers of the journal from the inside out:
 //! [`wire`] (bodies of commands and events), [`record`] (one command), [`event`] (one effect), [`frame`] (one Raft
 //! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`ledger_refusal`] those of the rows of a batch, [`limits`] every maximum, [`submit`] is where gateways
 //! hand over, and [`link`] how a gateway process does. [`binary`] is what clients of the ledger and nodes say to each other.
@@ -10,6 +10,7 @@
 #![deny(missing_docs, clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
 pub mod binary;
+pub mod calendar;
 pub mod event;
 pub mod frame;
 pub mod hash;

@@ -1,12 +1,10 @@
 //! UTCTimestamp: `YYYYMMDD-HH:MM:SS` with up to nine decimals. We write three, as FIX 4.4 has it.
 
 use protocol::UnixNanos;
+use protocol::calendar::{date_of, days_since_1970};
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 
 const DAY_S: u64 = 86_400;
-/// Days from 0000-03-01 to 1970-01-01, in the calendar that starts its years in March.
-const EPOCH_DAYS: u64 = 719_468;
-const DAYS_PER_400_YEARS: u64 = 146_097;
 
 /// Bytes of a timestamp with milliseconds.
 pub(crate) const MILLIS_BYTES: usize = 21;
@@ -19,7 +17,7 @@ pub(crate) fn parse(text: &[u8]) -> Option<UnixNanos> {
     if separators.iter().any(|&(at, byte)| whole[at] != byte) {
         return None;
     }
-    let date = days(number(0, 4)?, number(4, 6)?, number(6, 8)?)?;
+    let date = days_since_1970(number(0, 4)?, number(4, 6)?, number(6, 8)?)?;
     let (hour, minute, second) = (number(9, 11)?, number(12, 14)?, number(15, 17)?);
     if hour > 23 || minute > 59 || second > 60 {
         return None;
@@ -39,15 +37,15 @@ pub(crate) fn parse(text: &[u8]) -> Option<UnixNanos> {
 /// Whether the text is a date, `YYYYMMDD`.
 pub(crate) fn is_date(text: &[u8]) -> bool {
     let number = |from: usize, to: usize| super::message::number(text.get(from..to)?);
-    let date = || days(number(0, 4)?, number(4, 6)?, number(6, 8)?);
+    let date = || days_since_1970(number(0, 4)?, number(4, 6)?, number(6, 8)?);
     text.len() == 8 && date().is_some()
 }
 
 /// Writes a timestamp with milliseconds.
 pub(crate) fn format(time: UnixNanos) -> [u8; MILLIS_BYTES] {
     let millis = time.0 / NANOS_PER_MILLI;
-    let (days, millis_of_day) = (millis / (DAY_S * 1_000), millis % (DAY_S * 1_000));
-    let (year, month, day) = date(days);
+    let millis_of_day = millis % (DAY_S * 1_000);
+    let (year, month, day) = date_of(time);
     let second = millis_of_day / 1_000;
     let mut text = *b"00000000-00:00:00.000";
     let mut put = |at: usize, width: usize, mut value: u64| {
@@ -67,37 +65,11 @@ pub(crate) fn format(time: UnixNanos) -> [u8; MILLIS_BYTES] {
     text
 }
 
-/// Days since 1970-01-01, by counting years from March so that the leap day is the last of its year.
-fn days(year: u64, month: u64, day: u64) -> Option<u64> {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
-    let in_month = match month {
-        2 => 28 + u64::from(leap),
-        4 | 6 | 9 | 11 => 30,
-        1..=12 => 31,
-        _ => return None,
-    };
-    if year < 1970 || day < 1 || day > in_month {
-        return None;
-    }
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let of_year = (153 * month + 2) / 5 + day - 1;
-    Some(year * 365 + year / 4 - year / 100 + year / 400 + of_year - EPOCH_DAYS)
-}
-
-fn date(days: u64) -> (u64, u64, u64) {
-    let days = days + EPOCH_DAYS;
-    let (era, of_era) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
-    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
-    (era * 400 + year + next, month, day)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const DAYS_PER_400_YEARS: u64 = 146_097;
 
     fn read(text: &str) -> Option<u64> {
         parse(text.as_bytes()).map(|time| time.0)
