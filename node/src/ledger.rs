@@ -231,15 +231,12 @@ fn open(args: &OpenArgs) -> Result<(), NodeFault> {
     let flags = if args.never_overdrawn { account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS } else { 0 };
     let row = AccountRow {
         id: AccountId(args.id),
-        user_data_128: 0,
         owner: ClientId(args.owner),
-        user_data_64: 0,
-        user_data_32: 0,
         ledger: AssetId(args.ledger),
         code: args.code,
         flags,
         class: u16::from(class.code()),
-        reserved: 0,
+        ..AccountRow::default()
     };
     let result = args.access.client()?.create_accounts(&[row])?;
     outcome(&args.access, args.id, &result)
@@ -256,17 +253,11 @@ fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
         debit_account: AccountId(args.debit),
         credit_account: AccountId(args.credit),
         amount: Amount(args.amount),
-        pending_id: TransferId(0),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
         timeout_s: args.pending.unwrap_or(0),
         ledger: AssetId(args.ledger),
         code: args.code,
         flags: if args.pending.is_some() { transfer_flags::PENDING } else { 0 },
-        value_date: 0,
-        reason: 0,
-        reserved: 0,
+        ..TransferRow::default()
     };
     let result = client.create_transfers(&[row])?;
     outcome(&args.access, id.0, &result)

@@ -35,18 +35,7 @@ pub(crate) struct Bank {
 
 /// An account of the house.
 pub(crate) fn account(id: AccountId, class: AccountClass, owner: ClientId) -> AccountRow {
-    AccountRow {
-        id,
-        user_data_128: 0,
-        owner,
-        user_data_64: 0,
-        user_data_32: 0,
-        ledger: LEDGER,
-        code: 1,
-        flags: 0,
-        class: u16::from(class.code()),
-        reserved: 0,
-    }
+    AccountRow { id, owner, ledger: LEDGER, code: 1, class: u16::from(class.code()), ..AccountRow::default() }
 }
 
 /// A transfer that moves `amount` at once.
@@ -56,17 +45,9 @@ pub(crate) fn transfer(id: TransferId, debit: AccountId, credit: AccountId, amou
         debit_account: debit,
         credit_account: credit,
         amount: Amount(amount),
-        pending_id: TransferId(0),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
         ledger: LEDGER,
         code: 1,
-        flags: 0,
-        value_date: 0,
-        reason: 0,
-        reserved: 0,
+        ..TransferRow::default()
     }
 }
 

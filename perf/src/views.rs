@@ -11,11 +11,12 @@ use protocol::events::{AccountsCreated, TransfersCreated};
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
-    AccountId, Amount, AssetId, ClientId, Command, EventBody, RequestNumber, Seq, SessionId, TransferId,
+    AccountClass, AccountId, Amount, ClientId, Command, EventBody, RequestNumber, Seq, SessionId, TransferId,
     UnixNanos,
 };
 use views::ledger::{At, Feed, Filter, Opened, Order, Persist, Reader, Snapshot};
 
+use crate::bank;
 use crate::clock::Stopwatch;
 use crate::draw::Draw;
 use crate::fault::{Fault, agree};
@@ -214,24 +215,11 @@ impl Load<'_> {
             None if self.args.two_phase => (transfer_flags::PENDING, TransferId(0)),
             None => (0, TransferId(0)),
         };
-        TransferRow {
-            id,
-            debit_account: AccountId(if posts.is_some() { 0 } else { from.into() }),
-            credit_account: AccountId(if posts.is_some() { 0 } else { to.into() }),
-            amount: posts
-                .map_or_else(|| Amount(1 + u128::from(self.draw.below(10_000))), |pending| pending.amount),
-            pending_id,
-            user_data_128: 0,
-            user_data_64: 0,
-            user_data_32: 0,
-            timeout_s: 0,
-            ledger: AssetId(1),
-            code: 1,
-            flags,
-            value_date: 0,
-            reason: 0,
-            reserved: 0,
-        }
+        let [debit, credit] =
+            [from, to].map(|account| AccountId(if posts.is_some() { 0 } else { account.into() }));
+        let amount =
+            posts.map_or_else(|| 1 + u128::from(self.draw.below(10_000)), |pending| pending.amount.0);
+        TransferRow { pending_id, flags, ..bank::transfer(id, debit, credit, amount) }
     }
 
     fn take(&mut self, command: &Command, body: EventBody) -> Result<(), Fault> {
@@ -253,18 +241,7 @@ impl Load<'_> {
 }
 
 fn account(number: u64) -> AccountRow {
-    AccountRow {
-        id: AccountId(number.into()),
-        user_data_128: 0,
-        owner: ClientId(number),
-        user_data_64: 0,
-        user_data_32: 0,
-        ledger: AssetId(1),
-        code: 1,
-        flags: 0,
-        class: 1,
-        reserved: 0,
-    }
+    bank::account(AccountId(number.into()), AccountClass::Client, ClientId(number))
 }
 
 /// Asks, and checks what can be checked.

@@ -114,15 +114,11 @@ pub(crate) fn replace(cl_ord_id: &str, orig: &str, side: Side, qty: u64, price: 
 pub(crate) fn account_row(id: u128, ledger: u32) -> AccountRow {
     AccountRow {
         id: AccountId(id),
-        user_data_128: 0,
-        owner: ClientId(0),
-        user_data_64: 0,
-        user_data_32: 0,
         ledger: AssetId(ledger),
         code: 1,
         flags: account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS,
         class: AccountClass::House.code().into(),
-        reserved: 0,
+        ..AccountRow::default()
     }
 }
 
@@ -138,16 +134,8 @@ pub(crate) fn transfer_row(id: TransferId, debit: u128, credit: u128, amount: u1
         debit_account: AccountId(debit),
         credit_account: AccountId(credit),
         amount: Amount(amount),
-        pending_id: TransferId(0),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
         ledger: AssetId(2),
         code: 1,
-        flags: 0,
-        value_date: 0,
-        reason: 0,
-        reserved: 0,
+        ..TransferRow::default()
     }
 }

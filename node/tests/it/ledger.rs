@@ -20,14 +20,12 @@ fn account(id: u128) -> AccountRow {
     AccountRow {
         id: AccountId(id),
         user_data_128: 5,
-        owner: ClientId(0),
         user_data_64: 6,
         user_data_32: 7,
         ledger: TRY,
         code: 10,
-        flags: 0,
         class: u16::from(AccountClass::House.code()),
-        reserved: 0,
+        ..AccountRow::default()
     }
 }
 
@@ -37,17 +35,9 @@ fn transfer(id: TransferId, debit: u128, credit: u128, amount: u128) -> Transfer
         debit_account: AccountId(debit),
         credit_account: AccountId(credit),
         amount: Amount(amount),
-        pending_id: TransferId(0),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
         ledger: TRY,
         code: 1,
-        flags: 0,
-        value_date: 0,
-        reason: 0,
-        reserved: 0,
+        ..TransferRow::default()
     }
 }
 

@@ -28,6 +28,7 @@ macro_rules! rows {
 
 rows! {
     /// A transfer to be created.
+    #[derive(Default)]
     pub struct TransferRow {
         /// Never executed twice: Unix milliseconds in the upper 48 bits (RFC 9562, version 7), the rest as the client likes.
         pub id: TransferId,
@@ -62,6 +63,7 @@ rows! {
     }
 
     /// An account to be created.
+    #[derive(Default)]
     pub struct AccountRow {
         /// The account.
         pub id: AccountId,

@@ -78,17 +78,10 @@ impl Batches {
                 debit_account: AccountId(1),
                 credit_account: AccountId(1),
                 amount: Amount(1),
-                pending_id: TransferId(0),
-                user_data_128: 0,
                 user_data_64: fill,
-                user_data_32: 0,
-                timeout_s: 0,
                 ledger: AssetId(1),
                 code: 1,
-                flags: 0,
-                value_date: 0,
-                reason: 0,
-                reserved: 0,
+                ..TransferRow::default()
             }
         });
         CreateTransfers { transfers: transfers.collect() }.into()

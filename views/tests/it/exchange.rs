@@ -169,16 +169,13 @@ impl Exchange {
             let owner = ClientId(1 + self.below(CLIENTS));
             let row = AccountRow {
                 id,
-                user_data_128: 0,
                 owner,
-                user_data_64: 0,
-                user_data_32: 0,
                 ledger: QUOTE,
                 code: 4,
                 flags: if self.below(3) == 0 { flag::LINKED } else { 0 }
                     | u16::try_from(2 * self.below(2)).unwrap(),
                 class: 1,
-                reserved: 0,
+                ..AccountRow::default()
             };
             self.accounts.push(id);
             accounts.push(row);
@@ -194,17 +191,10 @@ impl Exchange {
                 debit_account: self.account(),
                 credit_account: self.account(),
                 amount: Amount(self.below(5_000).into()),
-                pending_id: TransferId(0),
-                user_data_128: 0,
-                user_data_64: 0,
-                user_data_32: 0,
-                timeout_s: 0,
                 ledger: QUOTE,
                 code: 1,
                 flags: if self.below(3) == 0 { flag::LINKED } else { 0 },
-                value_date: 0,
-                reason: 0,
-                reserved: 0,
+                ..TransferRow::default()
             };
             match self.below(6) {
                 0 | 1 => self.settle(&mut row),

@@ -214,7 +214,7 @@ impl Bank {
                 code: 1 + u16::try_from(self.below(4)).unwrap(),
                 flags: flags | if self.one_in(2) { account_flags::LINKED } else { 0 },
                 class: 1,
-                reserved: 0,
+                ..AccountRow::default()
             };
             rows.push(row);
             if refused {
@@ -244,15 +244,12 @@ impl Bank {
         flags |= if settlement { account_flags::SETTLEMENT } else { 0 };
         self.learn(AccountRow {
             id: account,
-            user_data_128: 0,
             owner: client,
-            user_data_64: 0,
-            user_data_32: 0,
             ledger: asset,
             code,
             flags,
             class: class.code().into(),
-            reserved: 0,
+            ..AccountRow::default()
         });
         self.events.push(AccountOpened { account, client, asset, class, settlement }.into());
         OpenAccount { account, client, asset, class, code, settlement }.into()
@@ -494,17 +491,13 @@ impl Bank {
             debit_account,
             credit_account,
             amount: Amount(self.amount()),
-            pending_id: TransferId(0),
             user_data_128: if user_data { u128::from(self.below(9)) << 90 } else { 0 },
             user_data_64: if user_data { self.below(9) } else { 0 },
             user_data_32: if user_data { 4 } else { 0 },
-            timeout_s: 0,
             ledger: AssetId(1),
             code: 1 + u16::try_from(self.below(3)).unwrap(),
             flags: linked,
-            value_date: 0,
-            reason: 0,
-            reserved: 0,
+            ..TransferRow::default()
         }
     }
 
