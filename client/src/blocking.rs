@@ -355,8 +355,7 @@ impl Client {
             match stream.write(self.conversation.output()) {
                 Ok(count) if count > 0 => self.conversation.sent(count),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return,
-                // Whatever was said before it ended is still to be read: that tells why.
+                // It takes no more now; or it ended, and whatever was said before that is still to be read: that tells why.
                 Ok(_) | Err(_) => return,
             }
         }

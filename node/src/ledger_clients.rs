@@ -26,8 +26,8 @@ const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// What a question waits for.
 #[derive(Clone, Copy)]
 enum Waits {
-    /// The engine has come to this seq, by this time.
-    ForSeq(Seq, MonoNanos),
+    /// The engine has come to the seq that it asks for, by this time.
+    ForSeq(MonoNanos),
     /// A quorum has confirmed that nothing newer was acknowledged elsewhere. Questions of one turn share a ticket.
     ForQuorum(ReadTicket),
 }
@@ -125,7 +125,7 @@ impl LedgerClients {
         {
             taken += 1;
             if !read.linearizable {
-                self.waiting.push((Waits::ForSeq(read.min_seq, now.plus(SEQ_NANOS)), read));
+                self.waiting.push((Waits::ForSeq(now.plus(SEQ_NANOS)), read));
                 continue;
             }
             match *ticket.get_or_insert_with(|| replica.ask_read()) {
@@ -155,33 +155,28 @@ impl LedgerClients {
         replica: &mut Replica<FileDisk>,
         now: MonoNanos,
     ) -> bool {
-        if let Waits::ForQuorum(ticket) = *waits {
-            match self.confirmation(ticket, replica) {
+        let until = match *waits {
+            Waits::ForSeq(until) => until,
+            Waits::ForQuorum(ticket) => match self.confirmation(ticket, replica) {
                 None => return false,
+                Some(Ok(())) => now.plus(SEQ_NANOS),
                 Some(Err(refusal)) => {
                     reject_unconfirmed(&mut self.acceptor, read, refusal, now);
                     return true;
                 }
-                Some(Ok(())) => *waits = Waits::ForSeq(read.min_seq, now.plus(SEQ_NANOS)),
-            }
-        }
+            },
+        };
+        *waits = Waits::ForSeq(until);
         let applied = replica.engine().seq_applied();
-        match *waits {
-            Waits::ForSeq(seq, until) if applied < seq && now >= until => {
-                let text = format!("{applied} is applied here");
-                reject(
-                    &mut self.acceptor,
-                    read,
-                    BusinessRejectReason::SeqNotReached,
-                    RETRY_NANOS,
-                    &text,
-                    now,
-                );
-            }
-            Waits::ForSeq(seq, _) if applied < seq => return false,
-            Waits::ForSeq(..) => answer_from(&mut self.acceptor, replica.engine(), read, now),
-            Waits::ForQuorum(_) => return false,
+        if applied >= read.min_seq {
+            answer_from(&mut self.acceptor, replica.engine(), read, now);
+            return true;
         }
+        if now < until {
+            return false;
+        }
+        let (reason, text) = (BusinessRejectReason::SeqNotReached, format!("{applied} is applied here"));
+        reject(&mut self.acceptor, read, reason, RETRY_NANOS, &text, now);
         true
     }
 

@@ -15,6 +15,7 @@ use protocol::{EventBody, Index, Seq, UnixNanos, events};
 
 use crate::fault::HaltCause;
 use crate::history::History;
+use crate::snapshots::Base;
 use crate::tap::Tap;
 use crate::{Halt, ReplicaFault};
 
@@ -85,6 +86,11 @@ pub(crate) struct Apply {
 const RECENT_MAX: usize = 65_536;
 
 impl Apply {
+    /// Another run behind `base`, which passes over the same records.
+    pub(crate) fn again(base: Base, skips: &Skips) -> Self {
+        Self { skips: skips.clone(), ..Self::new(base.engine, base.index, base.effect_hash) }
+    }
+
     pub(crate) fn new(engine: Engine, index: Index, effect_hash: Hash) -> Self {
         let base_seq = engine.seq_applied();
         let recent = VecDeque::from([(base_seq, effect_hash)]);
@@ -287,11 +293,6 @@ impl Apply {
     /// What operators decided to pass over, as far as it is known.
     pub(crate) fn skips(&self) -> &Skips {
         &self.skips
-    }
-
-    /// Passes over the same records as another run.
-    pub(crate) fn know_skips(&mut self, skips: Skips) {
-        self.skips = skips;
     }
 
     /// Applies an entry for the state's sake alone: nothing is compared or kept, but shown.

@@ -81,8 +81,7 @@ impl SnapshotJob {
     fn run_behind<D: Disk>(&self, base: Base, disk: &mut D) -> Result<Engine, SnapshotFault> {
         let from = EntryAt { index: base.index, chain: base.chain };
         let to = EntryAt { index: self.header.index, chain: self.header.chain };
-        let mut again = Apply::new(base.engine, base.index, base.effect_hash);
-        again.know_skips(self.skips.clone());
+        let mut again = Apply::again(base, &self.skips);
         reread(disk, from, to, &mut |frame| {
             again.run_alone(frame.header.index, Some(frame), &mut |_| {});
         })?;

@@ -275,8 +275,7 @@ impl<D: Disk> Replica<D> {
 
     fn part_that_differs(&self, base: Base) -> Option<&'static str> {
         let to = self.apply.index();
-        let mut again = Apply::new(base.engine, base.index, base.effect_hash);
-        again.know_skips(self.apply.skips().clone());
+        let mut again = Apply::again(base, self.apply.skips());
         while again.index() < to {
             let entries = self.raft.store().entries_from(again.index().next(), to, AGAIN_BYTES).ok()?;
             for entry in &entries {

@@ -131,8 +131,7 @@ impl CatchUp {
         let base = self.base(disk, from.0)?;
         let (seq, effects) = (base.engine.seq_applied(), base.effect_hash);
         let begin = EntryAt { index: base.index, chain: base.chain };
-        let mut again = Apply::new(base.engine, base.index, base.effect_hash);
-        again.know_skips(self.skips.clone());
+        let mut again = Apply::again(base, &self.skips);
         let mut fault = (seq == from.0 && effects != from.1).then_some(CatchUpFault::Effects { seq });
         if self.to.index > begin.index {
             reread(disk, begin, self.to, &mut |frame| {

@@ -97,8 +97,6 @@ pub(crate) struct Connection {
     spoke: MonoNanos,
     /// The queue had no room for its first message.
     pub(crate) is_full: bool,
-    /// The socket is gone.
-    pub(crate) gone: bool,
 }
 
 /// The lower half of a number.
@@ -124,7 +122,6 @@ impl Connection {
             heard: now,
             spoke: now,
             is_full: false,
-            gone: false,
         }
     }
 
@@ -145,7 +142,6 @@ impl Connection {
             State::Draining(_) | State::Closing { .. } => false,
         };
         reads
-            && !self.gone
             && self.unanswered.len() < options.unanswered_max
             && self.unanswered_bytes < options.unanswered_bytes_max
             && self.pending().len() < options.output_bytes_max
@@ -175,9 +171,6 @@ impl Connection {
 
     /// Writes a message.
     pub(crate) fn say<'a>(&mut self, message: impl Into<Message<'a>>, now: MonoNanos) {
-        if self.gone {
-            return;
-        }
         if self.written > BINARY_MESSAGE_BYTES_MAX {
             self.output.drain(..self.written);
             self.written = 0;

@@ -107,12 +107,12 @@ struct Search {
     code: Option<u16>,
     counterparty: Option<u32>,
     side: Option<Side>,
-    expiries: bool,
+    balances: bool,
 }
 
 impl Search {
     fn wants(&self, leg: &Leg) -> bool {
-        (self.expiries || !leg.expiry)
+        (self.balances || !leg.expiry)
             && self.code.is_none_or(|code| code == leg.code)
             && self.counterparty.is_none_or(|account| account == leg.counterparty)
             && self.side.is_none_or(|side| side == leg.side)
@@ -141,7 +141,7 @@ impl Snapshot {
         entries: usize,
     ) -> Result<Option<Page<Transfer>>, ReadFault> {
         let Some(mut search) = self.search(account, filter, order, cursor)? else { return Ok(None) };
-        search.expiries = false;
+        search.balances = false;
         let found = self.find(&search, entries)?;
         let transfers = found.legs.iter().map(|(leg, _)| self.transfer_of(&self.movement(leg.place)?));
         let entries = transfers.collect::<Result<_, ViewFault>>()?;
@@ -208,7 +208,7 @@ impl Snapshot {
         // Nobody trades with an account that is not there.
         let counterparty = filter.counterparty.map(|account| self.number(account).unwrap_or(u32::MAX));
         let (code, side) = (filter.code, filter.side);
-        Ok(Some(Search { account, low, high, order, code, counterparty, side, expiries: true }))
+        Ok(Some(Search { account, low, high, order, code, counterparty, side, balances: true }))
     }
 
     fn find(&self, search: &Search, entries: usize) -> Result<Found, ViewFault> {
@@ -221,7 +221,9 @@ impl Snapshot {
         let mut runs: Vec<(&Run, Sums)> = Vec::new();
         for run in &self.catalogue.legs {
             runs.push((run, before));
-            before = before.plus(self.sums_of_run(run, search.account, self.seq())?);
+            if search.balances {
+                before = before.plus(self.sums_of_run(run, search.account, self.seq())?);
+            }
         }
         if search.order == Order::Backwards {
             runs.reverse();
