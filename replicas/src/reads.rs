@@ -155,6 +155,12 @@ impl<D: Disk> Replica<D> {
         Ok(ticket)
     }
 
+    /// Whether a question that comes now may share this ticket: no round has begun for it.
+    #[must_use]
+    pub fn may_share(&self, ticket: ReadTicket) -> bool {
+        self.reads.questions.get(&ticket).is_some_and(|question| matches!(question.stage, Stage::Asked))
+    }
+
     /// The answer, once: the last entry that the read may not miss. The engine has applied it, and the state in this turn
     /// is the answer. `None` while it is open.
     pub fn take_read(&mut self, ticket: ReadTicket) -> Option<Result<Index, ReadRefusal>> {

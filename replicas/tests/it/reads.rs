@@ -56,6 +56,27 @@ fn what_was_acknowledged_is_read_on_every_replica() {
 }
 
 #[test]
+fn a_ticket_is_shared_until_its_round_begins() {
+    let mut cluster = Cluster::new("shared", &[1, 2, 3]);
+    cluster.define(1, 1);
+    for node in [1, 2] {
+        let first = ask(&mut cluster, node).unwrap();
+        assert!(cluster.running[&node].may_share(first));
+        // Nobody hears of the round that begins now.
+        cluster.network = |_, _, _| None;
+        cluster.tick();
+        assert!(!cluster.running[&node].may_share(first), "who asks now is not in that round");
+        let second = ask(&mut cluster, node).unwrap();
+        cluster.tick();
+        assert!(cluster.running[&node].may_share(second), "a round is under way still");
+        cluster.network = |_, _, outbound| Some(outbound);
+        answer(&mut cluster, node, first).unwrap();
+        answer(&mut cluster, node, second).unwrap();
+        assert!(!cluster.running[&node].may_share(second), "it was answered");
+    }
+}
+
+#[test]
 fn a_leader_that_was_cut_off_answers_nothing_that_others_have_overtaken() {
     let mut cluster = Cluster::new("cut-off", &[1, 2, 3]);
     cluster.define(1, 10);
