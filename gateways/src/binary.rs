@@ -28,8 +28,10 @@ pub struct Options {
     pub unanswered_max: usize,
     /// Bytes of them.
     pub unanswered_bytes_max: usize,
-    /// Questions of all connections that wait; further ones are refused as busy.
+    /// Questions of all connections that were not taken yet; further ones are refused as busy.
     pub reads_max: usize,
+    /// Questions of one connection that were taken and are not answered: so many answers may come at once, on top of what waits for it.
+    pub reads_taken_max: usize,
     /// Bytes of answers that wait for one peer; above, nothing is read from it, and no question of it is answered.
     pub output_bytes_max: usize,
     /// Connections of one session.
@@ -45,6 +47,7 @@ impl Default for Options {
             unanswered_max: 4_096,
             unanswered_bytes_max: 4 << 20,
             reads_max: 8_192,
+            reads_taken_max: 32,
             output_bytes_max: 1 << 20,
             connections_per_session_max: 256,
             linger_nanos: 2_000 * NANOS_PER_MILLI,

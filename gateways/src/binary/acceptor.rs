@@ -37,7 +37,10 @@ pub struct Acceptor {
     waiting: BTreeSet<ConnectionId>,
     /// Where something may have to be written or closed, since the caller asked last.
     touched: BTreeSet<ConnectionId>,
-    reads: VecDeque<Read>,
+    /// Connections whose next question may be taken, each once: they take turns.
+    asking: VecDeque<ConnectionId>,
+    /// Questions of all connections that were not taken yet.
+    reads_waiting: usize,
     /// Challenges follow from it.
     secret: [u8; 32],
     /// Nothing is due by the clock before this; it may be too early, never too late.
@@ -69,7 +72,8 @@ impl Acceptor {
             last_serial: 0,
             waiting: BTreeSet::new(),
             touched: BTreeSet::new(),
-            reads: VecDeque::new(),
+            asking: VecDeque::new(),
+            reads_waiting: 0,
             secret,
             deadline: None,
             stopping: false,
@@ -90,8 +94,11 @@ impl Acceptor {
         if let Leadership::Elsewhere(address) = &leadership
             && matches!(self.leadership, Leadership::Here(..))
         {
-            self.reads.clear();
+            self.asking.clear();
+            self.reads_waiting = 0;
             for (id, connection) in &mut self.connections {
+                connection.reads.clear();
+                connection.is_asking = false;
                 if let State::Established | State::Draining(_) = connection.state {
                     connection.terminate(TerminationCode::LeaderChange, address, &self.options, now);
                     self.touched.insert(*id);
@@ -162,7 +169,7 @@ impl Acceptor {
             if self.serials.get(&found.serial) == Some(&connection) {
                 self.serials.remove(&found.serial);
             }
-            self.reads.retain(|read| read.connection != connection);
+            self.reads_waiting -= found.reads.len();
             self.waiting.remove(&connection);
             self.touched.remove(&connection);
         }
@@ -193,10 +200,25 @@ impl Acceptor {
 
     /// The next question. Answer each with [`Self::answer`], in any order.
     pub fn take_read(&mut self) -> Option<Read> {
-        // Who has answers to take first gets no other one before.
-        let is_behind = |id| self.output(id).len() >= self.options.output_bytes_max;
-        let at = self.reads.iter().position(|read| !is_behind(read.connection))?;
-        self.reads.remove(at)
+        loop {
+            let id = self.asking.pop_front()?;
+            let Some(found) = self.connections.get_mut(&id) else { continue };
+            found.is_asking = false;
+            if let Some(read) = found.take_read(&self.options) {
+                self.reads_waiting -= 1;
+                self.ask(id);
+                return Some(read);
+            }
+        }
+    }
+
+    /// The connection takes its turn, if it has a question that may be taken.
+    fn ask(&mut self, id: ConnectionId) {
+        let Some(found) = self.connections.get_mut(&id) else { return };
+        if !found.is_asking && found.may_ask(&self.options) {
+            found.is_asking = true;
+            self.asking.push_back(id);
+        }
     }
 
     /// What is known about a question, as it is behind `journal_seq`.
@@ -206,6 +228,7 @@ impl Acceptor {
         if found.answered(super::connection::lower_half(read.seq_no)).is_none() {
             return;
         }
+        found.reads_taken -= 1;
         let client_seq_no = read.seq_no;
         match *answer {
             Answer::Accounts(accounts) => {
@@ -226,6 +249,7 @@ impl Acceptor {
                 found.reply(BusinessReject { retry_after_ns, ..reject }, options, now);
             }
         }
+        self.ask(read.connection);
         self.answered(read.connection);
     }
 
@@ -244,6 +268,7 @@ impl Acceptor {
             // Nothing else can be heard from it meanwhile.
             found.heard(now);
             self.waiting.insert(connection);
+            self.ask(connection);
         }
     }
 
@@ -411,7 +436,7 @@ impl Acceptor {
         now: MonoNanos,
         submit: &mut impl Submit,
     ) -> Step {
-        let Self { connections, options, reads, .. } = self;
+        let Self { connections, options, reads_waiting, .. } = self;
         let Some(found) = connections.get_mut(&id) else { return Step::Taken };
         match message {
             Message::Sequence(sequence) => {
@@ -429,13 +454,15 @@ impl Acceptor {
             other => match Read::of(id, other) {
                 None => found.violation("only requests are expected here", options, now),
                 Some(Ok(read)) if !found.count_on(read.seq_no, options, now) => {}
-                Some(Ok(read)) if reads.len() >= options.reads_max => {
+                Some(Ok(read)) if *reads_waiting >= options.reads_max => {
                     let reject = refusal(read.template, read.seq_no, BusinessRejectReason::Busy, "");
                     found.reject(BusinessReject { retry_after_ns: BUSY_NANOS, ..reject }, now);
                 }
                 Some(Ok(read)) => {
                     found.expect_answer(read.seq_no, read.template, bytes);
-                    reads.push_back(read);
+                    found.reads.push_back(read);
+                    *reads_waiting += 1;
+                    self.ask(id);
                 }
                 Some(Err((seq_no, _))) if !found.count_on(seq_no, options, now) => {}
                 Some(Err((seq_no, field))) => {

@@ -1,6 +1,6 @@
 //! One connection: from its Negotiate through its requests to its Terminate.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use protocol::binary::{
     BinaryFault, BusinessReject, Establish, EstablishAck, EstablishReject, EstablishRejectCode, FlowType,
@@ -14,6 +14,7 @@ use protocol::{ActorId, MonoNanos, RequestNumber, Seq, SessionId, Term};
 
 use super::directory::Directory;
 use super::input::Input;
+use super::read::Read;
 use super::{KEEP_ALIVE_MS, Options};
 
 /// Longest message of a peer that has not proved who it is.
@@ -92,6 +93,12 @@ pub(crate) struct Connection {
     /// By the lower half of their numbers.
     unanswered: BTreeMap<u32, Unanswered>,
     unanswered_bytes: usize,
+    /// Questions that were not taken yet.
+    pub(crate) reads: VecDeque<Read>,
+    /// Questions that were taken and are not answered.
+    pub(crate) reads_taken: usize,
+    /// It waits for its turn to have a question taken.
+    pub(crate) is_asking: bool,
     keep_alive_nanos: u64,
     heard: MonoNanos,
     spoke: MonoNanos,
@@ -118,6 +125,9 @@ impl Connection {
             next: RequestNumber(0),
             unanswered: BTreeMap::new(),
             unanswered_bytes: 0,
+            reads: VecDeque::new(),
+            reads_taken: 0,
+            is_asking: false,
             keep_alive_nanos: 0,
             heard: now,
             spoke: now,
@@ -145,6 +155,24 @@ impl Connection {
             && self.unanswered.len() < options.unanswered_max
             && self.unanswered_bytes < options.unanswered_bytes_max
             && self.pending().len() < options.output_bytes_max
+    }
+
+    /// Whether its next question may be taken. Who has answers to take first gets no other one before.
+    pub(crate) fn may_ask(&self, options: &Options) -> bool {
+        let is_heard = matches!(self.state, State::Established | State::Draining(_));
+        is_heard
+            && !self.reads.is_empty()
+            && self.reads_taken < options.reads_taken_max
+            && self.pending().len() < options.output_bytes_max
+    }
+
+    /// Its next question, if it may be taken.
+    pub(crate) fn take_read(&mut self, options: &Options) -> Option<Read> {
+        if !self.may_ask(options) {
+            return None;
+        }
+        self.reads_taken += 1;
+        self.reads.pop_front()
     }
 
     /// The peer gave a sign of life.

@@ -134,6 +134,9 @@ fn check_page(read: &GetAccountTransfers) -> Result<(), &'static str> {
     if !read.debits && !read.credits {
         return Err("debits");
     }
+    if read.from_seq == Seq(0) && read.from_index != 0 {
+        return Err("from_index");
+    }
     if read.time_to != UnixNanos(0) && read.time_to < read.time_from {
         return Err("time_to");
     }

@@ -695,6 +695,44 @@ fn questions_are_handed_out_and_answered_under_their_numbers() {
 }
 
 #[test]
+fn connections_take_turns_and_have_so_many_questions_taken_each() {
+    let mut world = World::new(Options { reads_taken_max: 2, ..Options::default() });
+    world.open(1);
+    world.open(2);
+    (1..=4).for_each(|n| world.send(1, balance(n)));
+    (1..=2).for_each(|n| world.send(2, balance(n)));
+    let mut taken = Vec::new();
+    while let Some(read) = world.acceptor.take_read() {
+        taken.push(read);
+    }
+    let asked: Vec<_> = taken.iter().map(|read| (read.connection.0, read.seq_no.0)).collect();
+    assert_eq!(asked, [(1, 1), (2, 1), (1, 2), (2, 2)]);
+    let answer = Answer::Balance { time: UnixNanos(9), sums: [1, 2, 3, 4].map(Amount) };
+    world.acceptor.answer(&taken[2], Seq(44), &answer, world.now);
+    let next = world.acceptor.take_read().unwrap();
+    assert_eq!((next.connection.0, next.seq_no.0), (1, 3));
+    assert_eq!(world.acceptor.take_read(), None);
+    // What a connection that has gone had asked is nobody's question any more, and fills no queue.
+    world.acceptor.closed(ConnectionId(1));
+    world.acceptor.answer(&next, Seq(44), &answer, world.now);
+    assert_eq!(world.acceptor.take_read(), None);
+    assert_eq!(names(&world.heard(2)), [""; 0]);
+}
+
+#[test]
+fn who_takes_no_answers_gets_no_other_question_taken() {
+    let mut world = World::new(Options { output_bytes_max: 64, ..Options::default() });
+    world.open(1);
+    (1..=2).for_each(|n| world.send(1, balance(n)));
+    let answer = Answer::Balance { time: UnixNanos(9), sums: [1, 2, 3, 4].map(Amount) };
+    let first = world.acceptor.take_read().unwrap();
+    world.acceptor.answer(&first, Seq(44), &answer, world.now);
+    assert_eq!(world.acceptor.take_read(), None);
+    assert_eq!(names(&world.heard(1)), ["Balance 1"]);
+    assert_eq!(world.acceptor.take_read().unwrap().seq_no, RequestNumber(2));
+}
+
+#[test]
 fn a_page_that_means_nothing_is_refused_by_its_field() {
     let good = GetAccountTransfers {
         seq_no: RequestNumber(1),
@@ -721,6 +759,7 @@ fn a_page_that_means_nothing_is_refused_by_its_field() {
         GetAccountTransfers { limit: 4_097, ..good },
         GetAccountTransfers { debits: false, credits: false, ..good },
         GetAccountTransfers { time_from: UnixNanos(2), time_to: UnixNanos(1), ..good },
+        GetAccountTransfers { from_seq: Seq(0), from_index: 1, ..good },
     ];
     for (n, page) in (2..).zip(wrong) {
         world.send(1, GetAccountTransfers { seq_no: RequestNumber(n), ..page });
