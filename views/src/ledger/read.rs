@@ -288,6 +288,27 @@ impl Snapshot {
         }
     }
 
+    /// The seq that is meant, and its time: of one before the snapshot's, the time of the last record until then with which money moved,
+    /// 0 if there is none.
+    ///
+    /// # Errors
+    /// As [`Self::seq_at`].
+    pub fn moment(&self, at: At) -> Result<(Seq, UnixNanos), ReadFault> {
+        let seq = self.seq_at(at)?;
+        if seq == self.seq() {
+            return Ok((seq, self.time()));
+        }
+        let bodies = self.transaction.open_table(BODIES).map_err(ViewFault::from)?;
+        let mut until = bodies.range(..=(seq.0, u32::MAX)).map_err(ViewFault::from)?;
+        let Some(row) = until.next_back() else { return Ok((seq, UnixNanos(0))) };
+        let (key, block) = row.map_err(ViewFault::from)?;
+        let (first_seq, step) = key.value();
+        let movements = bodies::read_block(Place { seq: Seq(first_seq), step }, block.value());
+        let movements = movements.map_err(ViewFault::from)?;
+        let last = movements.iter().rev().find(|movement| movement.place.seq <= seq);
+        Ok((seq, last.map_or(UnixNanos(0), |movement| movement.time)))
+    }
+
     /// The last seq at or before `time` with which money moved; 0 = none.
     pub(crate) fn last_moved(&self, time: UnixNanos) -> Result<Seq, ViewFault> {
         let times = self.transaction.open_table(TIMES)?;

@@ -21,6 +21,7 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         for at in [At::Now, At::Seq(at), At::Instant(time)] {
             let found = snapshot.account(account, at).unwrap();
             assert_eq!(found, model_account(bank, seq, account, at), "{context}, account {account}, {at:?}");
+            assert_eq!(snapshot.moment(at).unwrap(), model_moment(bank, seq, at), "{context}, {at:?}");
         }
         page_by_page(bank, snapshot, account, context);
     }
@@ -52,6 +53,28 @@ fn through(bank: &Bank, seq: Seq, at: At) -> Seq {
     };
     let fed = bank.log.iter().filter(|fed| fed.seq <= seq && fed.time <= time);
     fed.map(|fed| fed.seq).max().unwrap_or_default()
+}
+
+fn model_moment(bank: &Bank, seq: Seq, at: At) -> (Seq, UnixNanos) {
+    let time_of = |seq: Seq| bank.log.iter().find(|fed| fed.seq == seq).map_or(UnixNanos(0), |fed| fed.time);
+    let newest = (seq, time_of(seq));
+    let moved = |through: &dyn Fn(&Moved) -> bool| {
+        bank.moved
+            .iter()
+            .filter(|moved| moved.place.seq <= seq && through(moved))
+            .map(|moved| moved.place.seq)
+            .max()
+    };
+    match at {
+        At::Now => newest,
+        At::Seq(at) if at == seq => newest,
+        At::Instant(time) if time >= newest.1 => newest,
+        At::Seq(at) => (at, moved(&|moved| moved.place.seq <= at).map_or(UnixNanos(0), time_of)),
+        At::Instant(time) => {
+            let last = moved(&|moved| moved.time <= time).unwrap_or_default();
+            (last, time_of(last))
+        }
+    }
 }
 
 fn sides(moved: &Moved, account: AccountId) -> impl Iterator<Item = Side> {
