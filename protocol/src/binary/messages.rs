@@ -89,7 +89,7 @@ codes! {
         UnknownAccount = 6,
         /// The seq or instant has not come yet.
         InTheFuture = 7,
-        /// This node keeps no history from which it could be answered.
+        /// There is no history from which it could be answered; the text says why.
         NotKept = 8,
     }
 }
@@ -293,7 +293,7 @@ messages! {
         LookupAccounts<'a> = 610 {
             /// Number of the request.
             seq_no: RequestNumber,
-            /// The answer is not given before this seq is applied; 0 = any state will do.
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
             min_seq: Seq,
             /// It misses nothing that was acknowledged anywhere before the question.
             linearizable: bool,
@@ -315,7 +315,7 @@ messages! {
         LookupTransfers<'a> = 612 {
             /// Number of the request.
             seq_no: RequestNumber,
-            /// The answer is not given before this seq is applied; 0 = any state will do.
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
             min_seq: Seq,
             /// It misses nothing that was acknowledged anywhere before the question.
             linearizable: bool,
@@ -331,7 +331,7 @@ messages! {
             journal_seq: Seq,
             /// Where the next page goes on: the seq …
             next_seq: Seq,
-            /// … and the place in its batch. Both 0 = there is no more.
+            /// … and a place in it, to be handed back as it is. Both 0 = there is no more.
             next_index: u32,
             ..
             /// What was found.
@@ -341,7 +341,7 @@ messages! {
         GetAccountTransfers = 614 {
             /// Number of the request.
             seq_no: RequestNumber,
-            /// The answer is not given before this seq is applied; 0 = any state will do.
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
             min_seq: Seq,
             /// It misses nothing that was acknowledged anywhere before the question.
             linearizable: bool,
@@ -355,7 +355,7 @@ messages! {
             time_to: UnixNanos,
             /// As the page before said: the seq …
             from_seq: Seq,
-            /// … and the place in its batch. Both 0 = the first page.
+            /// … and the place in it. Both 0 = the first page.
             from_index: u32,
             /// Rows at most; 1 to [`READ_ROWS_MAX`].
             limit: u32,
@@ -372,7 +372,7 @@ messages! {
         BalanceAt = 616 {
             /// Number of the request.
             seq_no: RequestNumber,
-            /// The answer is not given before this seq is applied; 0 = any state will do.
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
             min_seq: Seq,
             /// It misses nothing that was acknowledged anywhere before the question.
             linearizable: bool,
@@ -391,7 +391,7 @@ messages! {
             account: AccountId,
             /// As they are behind this seq.
             journal_seq: Seq,
-            /// Its time.
+            /// Its time; of an earlier one, when money had last moved until then.
             transact_time: UnixNanos,
             /// Sums in minor units: reserved by pending transfers that debit it.
             debits_pending: Amount,
