@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 
-use protocol::MonoNanos;
+use protocol::binary::{AccountState, Balance, TransferState};
+use protocol::rows::{AccountRow, TransferRow};
+use protocol::{AccountId, MonoNanos, Seq, TransferId};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
-use crate::request::{Reply, Request};
+use crate::pages::{AccountPages, Pages};
+use crate::request::{At, BatchResult, Freshness, Page, Reply, Request};
 
 /// Several requests under way, from any number of tasks and threads. When it is dropped, those that are unanswered are given up.
 pub struct AsyncClient {
@@ -98,6 +101,65 @@ impl AsyncClient {
             answer.put(Err(ClientFault::Unknown));
         }
         Pending(answer)
+    }
+
+    /// Creates accounts.
+    ///
+    /// # Errors
+    /// [`ClientFault`]. Rows that were not created are no error: [`BatchResult::exceptions`].
+    pub async fn create_accounts(&self, accounts: &[AccountRow]) -> Result<BatchResult, ClientFault> {
+        self.call(Request::create_accounts(accounts).ok_or(ClientFault::Rows)?).await?.created()
+    }
+
+    /// Creates transfers.
+    ///
+    /// # Errors
+    /// [`ClientFault`]. Rows that were not created are no error: [`BatchResult::exceptions`].
+    pub async fn create_transfers(&self, transfers: &[TransferRow]) -> Result<BatchResult, ClientFault> {
+        self.call(Request::create_transfers(transfers).ok_or(ClientFault::Rows)?).await?.created()
+    }
+
+    /// Accounts that exist of those asked for, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn lookup_accounts(
+        &self,
+        ids: &[AccountId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<AccountState>), ClientFault> {
+        self.call(Request::lookup_accounts(ids, freshness).ok_or(ClientFault::Rows)?).await?.accounts()
+    }
+
+    /// Transfers that exist of those asked for, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn lookup_transfers(
+        &self,
+        ids: &[TransferId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<TransferState>), ClientFault> {
+        let request = Request::lookup_transfers(ids, freshness).ok_or(ClientFault::Rows)?;
+        self.call(request).await?.transfers().map(|page| (page.seq, page.transfers))
+    }
+
+    /// An account's transfers from `page` on, page by page.
+    pub const fn account_transfers(&self, page: Page, freshness: Freshness) -> AccountPages<'_> {
+        AccountPages { client: self, pages: Pages::new(page, freshness) }
+    }
+
+    /// An account's sums.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn balance_at(
+        &self,
+        account: AccountId,
+        at: At,
+        freshness: Freshness,
+    ) -> Result<Balance, ClientFault> {
+        self.call(Request::balance_at(account, at, freshness)).await?.balance()
     }
 
     fn ring(&self) {

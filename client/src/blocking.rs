@@ -13,6 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
+use crate::pages::{AccountTransfers, Pages, TransferPage};
 use crate::request::{At, BatchResult, Freshness, Page, Reply, Request};
 
 /// Bytes read at once.
@@ -98,9 +99,6 @@ impl ClientFault {
     }
 }
 
-/// Transfers, and where the next page goes on.
-pub type TransferPage = (Vec<TransferState>, Option<(Seq, u32)>);
-
 /// A connection to whoever leads, made anew where it is lost.
 pub struct Client {
     conversation: Conversation,
@@ -167,8 +165,7 @@ impl Client {
     }
 
     fn batch(&mut self, request: Option<Request>) -> Result<BatchResult, ClientFault> {
-        let reply = self.call(request.ok_or(ClientFault::Rows)?)?;
-        if let Reply::Created(result) = reply { Ok(result) } else { Err(unexpected(reply)) }
+        self.call(request.ok_or(ClientFault::Rows)?)?.created()
     }
 
     /// Accounts that exist of those asked for, in that order, and behind which seq they are so.
@@ -180,12 +177,7 @@ impl Client {
         ids: &[AccountId],
         freshness: Freshness,
     ) -> Result<(Seq, Vec<AccountState>), ClientFault> {
-        let reply = self.call(Request::lookup_accounts(ids, freshness).ok_or(ClientFault::Rows)?)?;
-        if let Reply::Accounts { seq, accounts } = reply {
-            Ok((seq, accounts))
-        } else {
-            Err(unexpected(reply))
-        }
+        self.call(Request::lookup_accounts(ids, freshness).ok_or(ClientFault::Rows)?)?.accounts()
     }
 
     /// Transfers that exist of those asked for, in that order, and behind which seq they are so.
@@ -198,11 +190,7 @@ impl Client {
         freshness: Freshness,
     ) -> Result<(Seq, Vec<TransferState>), ClientFault> {
         let reply = self.call(Request::lookup_transfers(ids, freshness).ok_or(ClientFault::Rows)?)?;
-        if let Reply::Transfers { seq, transfers, .. } = reply {
-            Ok((seq, transfers))
-        } else {
-            Err(unexpected(reply))
-        }
+        reply.transfers().map(|page| (page.seq, page.transfers))
     }
 
     /// A page of an account's transfers, and where the next one goes on.
@@ -214,11 +202,16 @@ impl Client {
         page: &Page,
         freshness: Freshness,
     ) -> Result<TransferPage, ClientFault> {
-        let reply = self.call(Request::account_transfers(page, freshness))?;
-        if let Reply::Transfers { transfers, next, .. } = reply {
-            Ok((transfers, next))
-        } else {
-            Err(unexpected(reply))
+        self.call(Request::account_transfers(page, freshness))?.transfers()
+    }
+
+    /// An account's transfers from `page` on, however many pages that are. Each page is as new as `freshness` asks for; what comes while
+    /// they are read is listed, too, in its place.
+    pub fn all_account_transfers(&mut self, page: Page, freshness: Freshness) -> AccountTransfers<'_> {
+        AccountTransfers {
+            client: self,
+            pages: Pages::new(page, freshness),
+            transfers: Vec::new().into_iter(),
         }
     }
 
@@ -232,8 +225,7 @@ impl Client {
         at: At,
         freshness: Freshness,
     ) -> Result<Balance, ClientFault> {
-        let reply = self.call(Request::balance_at(account, at, freshness))?;
-        if let Reply::Balance(balance) = reply { Ok(balance) } else { Err(unexpected(reply)) }
+        self.call(Request::balance_at(account, at, freshness))?.balance()
     }
 
     /// Sends a request and waits for its answer.
@@ -444,18 +436,6 @@ fn waits(waiting: usize) -> String {
         0 => "no node took the session in time.".to_owned(),
         1 => "no answer in time: the request may have been executed.".to_owned(),
         more => format!("no answer in time: {more} requests may have been executed."),
-    }
-}
-
-/// What should have been another answer.
-fn unexpected(reply: Reply) -> ClientFault {
-    match reply {
-        Reply::Rejected { reason, refusal, retry_after_ns, text } => {
-            ClientFault::Rejected { reason, refusal, retry_after_ns, text }
-        }
-        Reply::Created(_) | Reply::Accounts { .. } | Reply::Transfers { .. } | Reply::Balance(_) => {
-            ClientFault::Crossed
-        }
     }
 }
 

@@ -24,10 +24,12 @@ mod blocking;
 mod clock;
 mod conversation;
 mod ids;
+mod pages;
 mod request;
 
 pub use asynchronous::{AsyncClient, Pending};
-pub use blocking::{Client, ClientFault, Options, TransferPage};
+pub use blocking::{Client, ClientFault, Options};
 pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
+pub use pages::{AccountPages, AccountTransfers, TransferPage};
 pub use request::{At, BatchResult, Freshness, Page, Reply, Request};

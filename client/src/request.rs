@@ -18,14 +18,15 @@ pub struct Request {
 /// How new the state has to be from which a question is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Freshness {
-    /// It holds the effects of this seq; 0 = any will do.
+    /// It holds the effects of this seq; 0 = of what the leader has applied when it takes the question. Where the past is asked for, 1 =
+    /// whatever the history has come to.
     pub min_seq: Seq,
     /// It misses nothing that was acknowledged anywhere before the question.
     pub linearizable: bool,
 }
 
 impl Freshness {
-    /// Whatever the leader has applied.
+    /// Whatever the leader has applied when it takes the question.
     pub const ANY: Self = Self { min_seq: Seq(0), linearizable: false };
     /// It misses nothing that was acknowledged anywhere before the question.
     pub const LINEARIZABLE: Self = Self { min_seq: Seq(0), linearizable: true };

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use client::{At, BatchResult, Client, Credentials, Freshness, Options, Page, TransferIds};
+use client::{At, BatchResult, Client, ClientFault, Credentials, Freshness, Options, Page, TransferIds};
 use protocol::binary::{AccountState, Balance, TransferState};
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, Seq, SessionId, TransferId, UnixNanos};
@@ -14,6 +14,9 @@ use crate::{folder, instant, print, skip};
 
 /// Where a node of this host takes clients of the ledger, unless it is said otherwise.
 const NODE_DEFAULT: &str = "127.0.0.1:9881";
+
+/// Transfers that are asked for at once.
+const PAGE_ROWS: u32 = 1_000;
 
 /// As whom, where, and how the answer is shown.
 #[derive(Args)]
@@ -196,7 +199,8 @@ fn transfers(args: &TransfersArgs) -> Result<(), NodeFault> {
         access.show(&found.iter().map(TransferLine::of).collect::<Vec<_>>(), TransferLine::HEAD)?;
         return all_found(missing, ids.len());
     };
-    let mut page = Page {
+    let page = Page {
+        limit: args.limit.clamp(1, PAGE_ROWS),
         counterparty: args.counterparty.map(AccountId),
         time_from: instant(&args.from)?,
         time_to: instant(&args.to)?,
@@ -204,17 +208,9 @@ fn transfers(args: &TransfersArgs) -> Result<(), NodeFault> {
         backwards: args.backwards,
         ..Page::of(AccountId(account))
     };
-    let (mut lines, limit) = (Vec::new(), usize::try_from(args.limit).unwrap_or(usize::MAX));
-    while lines.len() < limit {
-        let left = u32::try_from(limit - lines.len()).unwrap_or(u32::MAX);
-        page.limit = left.min(1_000);
-        let (found, next) = client.account_transfers(&page, access.freshness())?;
-        lines.extend(found.iter().map(TransferLine::of));
-        page.from = next;
-        if next.is_none() {
-            break;
-        }
-    }
+    let limit = usize::try_from(args.limit).unwrap_or(usize::MAX);
+    let found = client.all_account_transfers(page, access.freshness()).take(limit);
+    let lines = found.map(|found| Ok(TransferLine::of(&found?))).collect::<Result<Vec<_>, ClientFault>>()?;
     access.show(&lines, TransferLine::HEAD)
 }
 
