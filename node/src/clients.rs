@@ -25,7 +25,8 @@ const SWEEP_NANOS: u64 = 10 * NANOS_PER_MILLI;
 /// Sockets and acceptors.
 pub(crate) struct Clients {
     acceptor: Acceptor,
-    ledger: LedgerClients,
+    /// Of a node.
+    ledger: Option<LedgerClients>,
     sockets: Sockets,
     attention: Attention,
     /// Whose connections those are that were passed on.
@@ -78,11 +79,11 @@ impl Attention {
 }
 
 impl Clients {
-    /// Who connects to `sockets`. `secret`: drawn at random.
-    pub(crate) fn new(sockets: Sockets, secret: [u8; 32]) -> Self {
+    /// Who connects to `sockets`.
+    pub(crate) fn new(sockets: Sockets) -> Self {
         Self {
             acceptor: Acceptor::new(Options::default()),
-            ledger: LedgerClients::new(secret),
+            ledger: None,
             sockets,
             attention: Attention::default(),
             introductions: Introductions::default(),
@@ -91,6 +92,11 @@ impl Clients {
             bytes_received: 0,
             bytes_sent: 0,
         }
+    }
+
+    /// Those of the ledger come here, too.
+    pub(crate) fn serve_ledger(&mut self, ledger: LedgerClients) {
+        self.ledger = Some(ledger);
     }
 
     /// Waits for a socket or the bell, no longer than `timeout`.
@@ -110,36 +116,43 @@ impl Clients {
 
     /// When something is due to a client.
     pub(crate) fn next_deadline(&self) -> Option<MonoNanos> {
-        self.acceptor.next_deadline().into_iter().chain(self.ledger.next_deadline()).min()
+        let ledger = self.ledger.as_ref().and_then(LedgerClients::next_deadline);
+        self.acceptor.next_deadline().into_iter().chain(ledger).min()
     }
 
     /// Takes a definition.
     pub(crate) fn define(&mut self, definition: &EventBody, now: MonoNanos) {
         self.acceptor.define(definition);
-        self.ledger.define(definition, now);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.define(definition, now);
+        }
     }
 
     /// Who leads from now on, for the ledger's clients.
     pub(crate) fn set_leadership(&mut self, leadership: Leadership, now: MonoNanos) {
-        self.ledger.set_leadership(leadership, now);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.set_leadership(leadership, now);
+        }
     }
 
     /// Accepts the ledger's clients and reads one bite from each; here or elsewhere, they are told who leads.
     pub(crate) fn read_ledger(&mut self, now: MonoNanos, submit: &mut impl Submit) -> bool {
-        let read = self.ledger.read(&mut self.sockets, now, submit);
+        let Some(ledger) = &mut self.ledger else { return false };
+        let read = ledger.read(&mut self.sockets, now, submit);
         self.bytes_received += read.unwrap_or(0);
-        self.ledger.tick(now, submit);
+        ledger.tick(now, submit);
         read.is_some()
     }
 
     /// Answers the questions of the ledger's clients.
-    pub(crate) fn answer(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) -> bool {
-        self.ledger.answer(replica, now)
+    pub(crate) fn answer(&mut self, replica: &mut Replica<FileDisk>, now: Now) -> bool {
+        self.ledger.as_mut().is_some_and(|ledger| ledger.answer(replica, now))
     }
 
     /// Writes what waits for the ledger's clients, and closes what has ended. Returns whether anything was written.
     pub(crate) fn write_ledger(&mut self, now: MonoNanos) -> bool {
-        let sent = self.ledger.write(&mut self.sockets, now);
+        let Some(ledger) = &mut self.ledger else { return false };
+        let sent = ledger.write(&mut self.sockets, now);
         self.bytes_sent += sent;
         sent > 0
     }
@@ -201,7 +214,9 @@ impl Clients {
             self.acceptor.deliver(event, now.mono, now.wall);
         }
         self.acceptor.resume(now.mono, now.wall, submit);
-        self.ledger.deliver(events, now.mono, submit);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.deliver(events, now.mono, submit);
+        }
     }
 
     /// The next wish for outputs that are no longer at hand.
@@ -286,6 +301,8 @@ impl Clients {
         self.sockets.stop_accepting();
         self.relay.close(&mut self.sockets);
         self.acceptor.stop(now, submit);
-        self.ledger.stop(now);
+        if let Some(ledger) = &mut self.ledger {
+            ledger.stop(now);
+        }
     }
 }

@@ -284,7 +284,7 @@ impl Core {
         if let Some(historian) = &mut self.historian {
             historian.step(&mut self.replica);
         }
-        worked |= self.clients.answer(&mut self.replica, now.mono);
+        worked |= self.clients.answer(&mut self.replica, now);
         self.tell_peers();
         self.mind_the_lead(now.mono);
         worked |= self.gateways.step(now.mono, &mut self.replica);

@@ -111,7 +111,7 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
     let dialer = Dialer::start(&identity, config.nodes, reload, Arc::clone(&stopping), wake, beside)?;
     let mut gateway = Gateway {
         id: config.id,
-        clients: Clients::new(sockets, folder::random()?),
+        clients: Clients::new(sockets),
         uplink: Uplink::new(instance()?),
         dialer,
         lines: BTreeMap::new(),

@@ -66,6 +66,20 @@ pub(crate) struct History {
     shared: Arc<Shared>,
 }
 
+/// Why nothing is answered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Absence {
+    /// It is not known yet whether the file belongs to this log.
+    #[error("the history is being opened")]
+    Opening,
+    /// It was given up, and begins again in a while.
+    #[error("there is no history: {0}")]
+    Broken(
+        /// Why.
+        String,
+    ),
+}
+
 /// The view, from the hot thread's side.
 pub(crate) struct Historian {
     shared: Arc<Shared>,
@@ -95,6 +109,10 @@ struct Queue {
     catch_up: Option<CatchUp>,
     asleep: bool,
     reader: Option<Reader>,
+    /// Why the view has stumbled, until it stands again.
+    stumbled: Option<String>,
+    /// What somebody who asked has found.
+    found: Option<ViewFault>,
 }
 
 impl Shared {
@@ -123,14 +141,30 @@ impl Shared {
 }
 
 impl History {
-    /// Answers from the file; `None` while it is opened or built anew. For threads that may wait for a disk.
-    pub(crate) fn reader(&self) -> Option<Reader> {
-        self.shared.queue().reader.clone()
+    /// Answers from the file. For threads that may wait for a disk, and not for long: the file is not closed before.
+    ///
+    /// # Errors
+    /// [`Absence`].
+    pub(crate) fn reader(&self) -> Result<Reader, Absence> {
+        let queue = self.shared.queue();
+        let absence = || queue.stumbled.clone().map_or(Absence::Opening, Absence::Broken);
+        queue.reader.clone().ok_or_else(absence)
+    }
+
+    /// The file is not what was written: it is built anew.
+    pub(crate) fn report(&self, fault: ViewFault) {
+        if fault.is_in_the_file() {
+            let mut queue = self.shared.queue();
+            queue.reader = None;
+            queue.found = Some(fault);
+            drop(queue);
+            self.shared.filled.notify_one();
+        }
     }
 
     /// As of which seq it would answer.
     pub(crate) fn seq(&self) -> Option<Seq> {
-        self.reader()?.snapshot(Seq::ZERO).ok().map(|snapshot| snapshot.seq())
+        self.reader().ok()?.snapshot(Seq::ZERO).ok().map(|snapshot| snapshot.seq())
     }
 }
 
@@ -262,6 +296,7 @@ impl Writer {
             // Who still asks holds the file open for a moment.
             self.shared.queue().reader = None;
             let Err(stumble) = ended else { return };
+            self.shared.queue().stumbled = Some(stumble.to_string());
             tracing::error!(fault = %stumble, "the ledger's history begins again from its file");
             let is_void = match &stumble {
                 Stumble::View(fault) => fault.is_in_the_file(),
@@ -337,6 +372,9 @@ impl Writer {
                 return Ok(false);
             }
             let mut queue = self.shared.queue();
+            if let Some(fault) = queue.found.take() {
+                return Err(fault.into());
+            }
             if queue.has_gap {
                 return Ok(true);
             }
@@ -391,7 +429,8 @@ impl Writer {
     /// The file belongs to the log: it may be answered from.
     fn confirm(&mut self) {
         if let Some(reader) = self.unconfirmed.take() {
-            self.shared.queue().reader = Some(reader);
+            let mut queue = self.shared.queue();
+            (queue.reader, queue.stumbled) = (Some(reader), None);
         }
     }
 

@@ -1,7 +1,8 @@
 //! Clients of the ledger: the binary protocol's acceptor behind its door, and their questions, which wait until the state here is as new as
 //! they ask for.
 
-use engine::Engine;
+use std::collections::{BTreeMap, VecDeque};
+
 use engine::views::AccountView;
 use gateways::ConnectionId;
 use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read};
@@ -11,46 +12,123 @@ use protocol::event::Event;
 use protocol::rows::AccountRow;
 use protocol::submit::Submit;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{AccountId, EventBody, MonoNanos, Seq, UnixNanos};
-use replicas::{ReadRefusal, ReadTicket, Replica};
+use protocol::{EventBody, MonoNanos, Seq, UnixNanos};
+use replicas::{Now, ReadRefusal, ReadTicket, Replica};
 
+use crate::history_reads::HistoryReads;
 use crate::sockets::{Door, ReadResult, Sockets};
 
 /// A seq that has not come in this time is not waited for any more.
 const SEQ_NANOS: u64 = 5 * NANOS_PER_SECOND;
-/// Questions that are taken in one turn.
-const READS_PER_TURN: usize = 64;
 /// After how long a question may be asked again for which the state here was not new enough.
 const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// Questions that were taken and are not answered; further ones wait in the acceptor, and are refused there in the end.
+const OPEN_MAX: usize = 8_192;
+/// Of one turn: questions that are taken …
+const TAKEN_PER_TURN: usize = 256;
+/// … and rows that are looked up, and those that are handed on: the question that reaches this is the last one.
+const ROWS_PER_TURN: usize = 4_096;
 
-/// What a question waits for.
-#[derive(Clone, Copy)]
-enum Waits {
-    /// The engine has come to the seq that it asks for, by this time.
-    ForSeq(MonoNanos),
-    /// A quorum has confirmed that nothing newer was acknowledged elsewhere. Questions of one turn share a ticket.
-    ForQuorum(ReadTicket),
-}
-
-/// Acceptor and questions.
+/// The ledger's clients and their questions.
 pub(crate) struct LedgerClients {
     acceptor: Acceptor,
-    waiting: Vec<(Waits, Read)>,
-    /// Tickets that were answered in this turn.
-    confirmed: Vec<(ReadTicket, Result<(), ReadRefusal>)>,
+    questions: Questions,
+}
+
+/// Questions that were taken and are not answered, by what they wait for.
+struct Questions {
+    /// A quorum has to confirm that nothing newer was acknowledged elsewhere: those of one round share a ticket.
+    rounds: VecDeque<(ReadTicket, Vec<Read>)>,
+    /// The engine has to come to a seq; in order of that seq.
+    ahead: BTreeMap<(Seq, u64), Read>,
+    /// When they are given up, in the order in which they came.
+    late: VecDeque<(MonoNanos, (Seq, u64))>,
+    /// Told apart by numbers.
+    next: u64,
+    /// Answered from the state as it is.
+    ready: VecDeque<Read>,
+    /// Answered from the past.
+    history: HistoryReads,
+}
+
+impl Questions {
+    fn open(&self) -> usize {
+        let in_rounds: usize = self.rounds.iter().map(|(_, reads)| reads.len()).sum();
+        in_rounds + self.ahead.len() + self.ready.len() + self.history.open()
+    }
+
+    /// Nobody waits for answers any more. What the history was asked is answered to nobody.
+    fn forget(&mut self) {
+        self.rounds.clear();
+        self.ahead.clear();
+        self.late.clear();
+        self.ready.clear();
+    }
+
+    /// A question that is answered as soon as the engine is there.
+    fn wait(&mut self, read: Read, applied: Seq, now: MonoNanos) {
+        if read.min_seq <= applied {
+            self.ready.push_back(read);
+            return;
+        }
+        let place = (read.min_seq, self.next);
+        self.next += 1;
+        self.late.push_back((now.plus(SEQ_NANOS), place));
+        self.ahead.insert(place, read);
+    }
+
+    /// A round that begins from now on: what joins it is answered as soon as a quorum has confirmed the lead.
+    fn open_round(&mut self, replica: &mut Replica<FileDisk>) -> Result<(), ReadRefusal> {
+        let is_open = self.rounds.back().is_some_and(|(ticket, _)| replica.may_share(*ticket));
+        if !is_open {
+            self.rounds.push_back((replica.ask_read()?, Vec::new()));
+        }
+        Ok(())
+    }
+
+    fn join_round(&mut self, read: Read) {
+        if let Some((_, reads)) = self.rounds.back_mut() {
+            reads.push(read);
+        }
+    }
+
+    /// What the engine has come to goes on.
+    fn catch_up(&mut self, applied: Seq) {
+        while let Some(first) = self.ahead.first_entry().filter(|first| first.key().0 <= applied) {
+            self.ready.push_back(first.remove());
+        }
+    }
+
+    /// A question that has waited too long for a seq.
+    fn take_late(&mut self, now: MonoNanos) -> Option<Read> {
+        while let Some((_, place)) = self.late.pop_front_if(|(until, _)| *until <= now) {
+            // Most have been answered meanwhile.
+            if let Some(read) = self.ahead.remove(&place) {
+                return Some(read);
+            }
+        }
+        None
+    }
 }
 
 impl LedgerClients {
-    /// `secret`: drawn at random; challenges follow from it.
-    pub(crate) fn new(secret: [u8; 32]) -> Self {
-        let acceptor = Acceptor::new(Options::default(), secret);
-        Self { acceptor, waiting: Vec::new(), confirmed: Vec::new() }
+    /// `secret`: drawn at random; challenges follow from it. Questions about the past are asked of `history`.
+    pub(crate) fn new(secret: [u8; 32], history: HistoryReads) -> Self {
+        let questions = Questions {
+            rounds: VecDeque::new(),
+            ahead: BTreeMap::new(),
+            late: VecDeque::new(),
+            next: 0,
+            ready: VecDeque::new(),
+            history,
+        };
+        Self { acceptor: Acceptor::new(Options::default(), secret), questions }
     }
 
     /// Who leads from now on.
     pub(crate) fn set_leadership(&mut self, leadership: Leadership, now: MonoNanos) {
         if let Leadership::Elsewhere(_) = leadership {
-            self.waiting.clear();
+            self.questions.forget();
         }
         self.acceptor.set_leadership(leadership, now);
     }
@@ -106,8 +184,8 @@ impl LedgerClients {
 
     fn close(&mut self, sockets: &mut Sockets, connection: ConnectionId) {
         sockets.close(connection);
+        // What it had asked is answered to nobody.
         self.acceptor.closed(connection);
-        self.waiting.retain(|(_, read)| read.connection != connection);
     }
 
     /// Hands out what followed from committed commands.
@@ -116,83 +194,119 @@ impl LedgerClients {
         self.acceptor.resume(now, submit);
     }
 
-    /// Takes questions, and answers those that have waited long enough. Returns whether there was anything to do.
-    pub(crate) fn answer(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) -> bool {
-        let mut taken = 0;
-        let mut ticket = None;
-        while taken < READS_PER_TURN
+    /// Takes questions, and answers those that have waited long enough: a bounded bite. Returns whether there was anything to do.
+    pub(crate) fn answer(&mut self, replica: &mut Replica<FileDisk>, now: Now) -> bool {
+        let mut worked = self.take_questions(replica, now.mono);
+        worked |= self.take_confirmations(replica, now.mono);
+        self.questions.catch_up(replica.engine().seq_applied());
+        let mut rows = 0;
+        while rows < ROWS_PER_TURN
+            && let Some(read) = self.questions.ready.pop_front()
+        {
+            rows += self.answer_ready(read, replica, now);
+        }
+        worked |= rows > 0;
+        rows = 0;
+        while rows < ROWS_PER_TURN
+            && let Some(answered) = self.questions.history.take()
+        {
+            let answer = answered.answer();
+            rows += rows_of(&answer);
+            self.acceptor.answer(&answered.read, answered.seq, &answer, now.mono);
+            worked = true;
+        }
+        while let Some(read) = self.questions.take_late(now.mono) {
+            let text = format!("{} is applied here", replica.engine().seq_applied());
+            let reason = BusinessRejectReason::SeqNotReached;
+            reject(&mut self.acceptor, &read, reason, RETRY_NANOS, &text, now.mono);
+            worked = true;
+        }
+        if worked {
+            self.acceptor.resume(now.mono, replica.sequencer());
+        }
+        worked
+    }
+
+    fn take_questions(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) -> bool {
+        let mut left = OPEN_MAX.saturating_sub(self.questions.open()).min(TAKEN_PER_TURN);
+        let before = left;
+        while left > 0
             && let Some(read) = self.acceptor.take_read()
         {
-            taken += 1;
+            left -= 1;
             if !read.linearizable {
-                self.waiting.push((Waits::ForSeq(now.plus(SEQ_NANOS)), read));
+                self.questions.wait(read, replica.engine().seq_applied(), now);
                 continue;
             }
-            match *ticket.get_or_insert_with(|| replica.ask_read()) {
-                Ok(ticket) => self.waiting.push((Waits::ForQuorum(ticket), read)),
+            match self.questions.open_round(replica) {
+                Ok(()) => self.questions.join_round(read),
                 Err(refusal) => reject_unconfirmed(&mut self.acceptor, &read, refusal, now),
             }
         }
-        if self.waiting.is_empty() {
-            return taken > 0;
-        }
-        let before = self.waiting.len();
-        self.confirmed.clear();
-        let mut waiting = std::mem::take(&mut self.waiting);
-        waiting.retain_mut(|(waits, read)| !self.settle(waits, read, replica, now));
-        self.waiting = waiting;
-        if self.waiting.len() < before {
-            self.acceptor.resume(now, replica.sequencer());
-        }
-        taken > 0 || self.waiting.len() < before
+        left < before
     }
 
-    /// Whether a question was answered, or will not be.
-    fn settle(
-        &mut self,
-        waits: &mut Waits,
-        read: &Read,
-        replica: &mut Replica<FileDisk>,
-        now: MonoNanos,
-    ) -> bool {
-        let until = match *waits {
-            Waits::ForSeq(until) => until,
-            Waits::ForQuorum(ticket) => match self.confirmation(ticket, replica) {
-                None => return false,
-                Some(Ok(())) => now.plus(SEQ_NANOS),
-                Some(Err(refusal)) => {
-                    reject_unconfirmed(&mut self.acceptor, read, refusal, now);
-                    return true;
+    /// The state here is that of confirmed questions, from this turn on.
+    fn take_confirmations(&mut self, replica: &mut Replica<FileDisk>, now: MonoNanos) -> bool {
+        let mut worked = false;
+        while let Some((ticket, _)) = self.questions.rounds.front()
+            && let Some(confirmed) = replica.take_read(*ticket)
+            && let Some((_, reads)) = self.questions.rounds.pop_front()
+        {
+            worked = true;
+            let applied = replica.engine().seq_applied();
+            for read in reads {
+                match confirmed {
+                    Ok(_) => self.questions.wait(read, applied, now),
+                    Err(refusal) => reject_unconfirmed(&mut self.acceptor, &read, refusal, now),
                 }
-            },
-        };
-        *waits = Waits::ForSeq(until);
-        let applied = replica.engine().seq_applied();
-        if applied >= read.min_seq {
-            answer_from(&mut self.acceptor, replica.engine(), read, now);
-            return true;
+            }
         }
-        if now < until {
-            return false;
-        }
-        let (reason, text) = (BusinessRejectReason::SeqNotReached, format!("{applied} is applied here"));
-        reject(&mut self.acceptor, read, reason, RETRY_NANOS, &text, now);
-        true
+        worked
     }
 
-    fn confirmation(
-        &mut self,
-        ticket: ReadTicket,
-        replica: &mut Replica<FileDisk>,
-    ) -> Option<Result<(), ReadRefusal>> {
-        let known = self.confirmed.iter().find(|(confirmed, _)| *confirmed == ticket);
-        if let Some((_, answer)) = known {
-            return Some(*answer);
-        }
-        // A ticket is answered once; the questions that share it follow in this turn.
-        let answer = replica.take_read(ticket)?.map(|_| ());
-        self.confirmed.push((ticket, answer));
-        Some(answer)
+    /// Answers from the state behind the last command that was applied, or asks the history. Returns how many rows that was.
+    fn answer_ready(&mut self, read: Read, replica: &mut Replica<FileDisk>, now: Now) -> usize {
+        // Everything that has its time already, applied or not.
+        let stamped = replica.sequencer().next_seq().map_or(Seq(0), |next| Seq(next.0.saturating_sub(1)));
+        let engine = replica.engine();
+        let (seq, time) = (engine.seq_applied(), engine.time());
+        // Without a word about it, an answer is as new as the state here.
+        let needs = if read.linearizable || read.min_seq == Seq(0) { seq } else { read.min_seq };
+        let answer = match &read.query {
+            Query::Accounts(ids) => {
+                let found: Vec<AccountState> = ids
+                    .iter()
+                    .filter_map(|id| engine.account(*id))
+                    .map(|account| state_of(&account))
+                    .collect();
+                self.acceptor.answer(&read, seq, &Answer::Accounts(&found), now.mono);
+                return 1 + ids.len();
+            }
+            &Query::BalanceAt { account, at_seq: Seq(0), at_time: UnixNanos(0) } => engine
+                .account(account)
+                .map_or(refused(BusinessRejectReason::UnknownAccount, "account"), |found| {
+                    let sums = [found.debits_pending, found.debits, found.credits_pending, found.credits];
+                    Answer::Balance { time, sums }
+                }),
+            &Query::BalanceAt { at_seq, .. } if at_seq > seq => {
+                refused(BusinessRejectReason::InTheFuture, "at_seq")
+            }
+            &Query::BalanceAt { at_seq: Seq(0), at_time, .. } if at_time > time.max(now.wall) => {
+                refused(BusinessRejectReason::InTheFuture, "at_time")
+            }
+            &Query::BalanceAt { at_seq, .. } => {
+                let needs = needs.max(if at_seq == Seq(0) { seq.max(stamped) } else { at_seq });
+                self.questions.history.ask(read, needs, now.mono);
+                return 1;
+            }
+            Query::Transfers(_) | Query::AccountTransfers(_) => {
+                self.questions.history.ask(read, needs, now.mono);
+                return 1;
+            }
+        };
+        self.acceptor.answer(&read, seq, &answer, now.mono);
+        1
     }
 
     /// Writes what waits and closes what has ended. Returns how many bytes were written.
@@ -238,31 +352,17 @@ fn reject_unconfirmed(acceptor: &mut Acceptor, read: &Read, refusal: ReadRefusal
     reject(acceptor, read, BusinessRejectReason::NoQuorum, RETRY_NANOS, &text, now);
 }
 
-/// Answers from the state behind the last command that was applied.
-fn answer_from(acceptor: &mut Acceptor, engine: &Engine, read: &Read, now: MonoNanos) {
-    let seq = engine.seq_applied();
-    let refused = |reason, text| Answer::Rejected { reason, retry_after_ns: 0, text };
-    match &read.query {
-        Query::Accounts(ids) => {
-            let found: Vec<AccountState> =
-                ids.iter().filter_map(|id| engine.account(*id)).map(|account| state_of(&account)).collect();
-            acceptor.answer(read, seq, &Answer::Accounts(&found), now);
-        }
-        Query::BalanceAt { account, at_seq: Seq(0), at_time: UnixNanos(0) } => {
-            let answer =
-                balance(engine, *account).unwrap_or(refused(BusinessRejectReason::UnknownAccount, "account"));
-            acceptor.answer(read, seq, &answer, now);
-        }
-        Query::BalanceAt { .. } | Query::Transfers(_) | Query::AccountTransfers(_) => {
-            acceptor.answer(read, seq, &refused(BusinessRejectReason::NotKept, ""), now);
-        }
-    }
+const fn refused(reason: BusinessRejectReason, text: &str) -> Answer<'_> {
+    Answer::Rejected { reason, retry_after_ns: 0, text }
 }
 
-fn balance(engine: &Engine, account: AccountId) -> Option<Answer<'static>> {
-    let account = engine.account(account)?;
-    let sums = [account.debits_pending, account.debits, account.credits_pending, account.credits];
-    Some(Answer::Balance { time: engine.time(), sums })
+fn rows_of(answer: &Answer<'_>) -> usize {
+    let rows = match answer {
+        Answer::Accounts(accounts) => accounts.len(),
+        Answer::Transfers { transfers, .. } => transfers.len(),
+        Answer::Balance { .. } | Answer::Rejected { .. } => 0,
+    };
+    1 + rows
 }
 
 fn state_of(view: &AccountView) -> AccountState {

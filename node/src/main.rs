@@ -23,6 +23,7 @@ mod gateway;
 mod gateway_lines;
 mod gateway_status;
 mod history;
+mod history_reads;
 mod http;
 mod init;
 mod instant;

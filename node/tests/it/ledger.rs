@@ -16,7 +16,7 @@ use crate::process::{Node, run, sicil};
 
 const TRY: AssetId = AssetId(4);
 
-fn account(id: u128) -> AccountRow {
+pub(crate) fn account(id: u128) -> AccountRow {
     AccountRow {
         id: AccountId(id),
         user_data_128: 5,
@@ -29,7 +29,7 @@ fn account(id: u128) -> AccountRow {
     }
 }
 
-fn transfer(id: TransferId, debit: u128, credit: u128, amount: u128) -> TransferRow {
+pub(crate) fn transfer(id: TransferId, debit: u128, credit: u128, amount: u128) -> TransferRow {
     TransferRow {
         id,
         debit_account: AccountId(debit),
@@ -42,18 +42,18 @@ fn transfer(id: TransferId, debit: u128, credit: u128, amount: u128) -> Transfer
 }
 
 /// A port that was free a moment ago, for a node that comes back under the same address.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn config(folder: &Folder, binary: u16) -> std::path::PathBuf {
+pub(crate) fn config(folder: &Folder, binary: u16) -> std::path::PathBuf {
     let text = format!(
         "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nbinary = \"127.0.0.1:{binary}\"\n"
     );
     folder.write("node.toml", &text)
 }
 
-fn options(node: &Node) -> Options {
+pub(crate) fn options(node: &Node) -> Options {
     Options::new(vec![node.ready["binary"].as_str().unwrap().to_owned()], Credentials::demo())
 }
 
@@ -166,7 +166,7 @@ fn futures_are_answered_and_a_stranger_is_refused() {
 }
 
 /// An executor that polls again when it is woken.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {

@@ -1,0 +1,317 @@
+//! Questions to the ledger's history, on a thread of their own: the hot thread never waits for a disk.
+//!
+//! What the hot thread knows it says with the question: how far the history has to have come. The history follows at its own pace, so
+//! that a question may have to wait for it; meanwhile others are answered. A reader of the history is held for one look only: while it
+//! is, nothing of the file can be used again.
+
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use gateways::binary::{Answer, Query, Read};
+use protocol::binary::{BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus};
+use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use protocol::{AccountId, Amount, MonoNanos, Seq, TransferId, UnixNanos};
+use views::ledger::{At, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer};
+
+use crate::clock::Clock;
+use crate::fault::NodeFault;
+use crate::history::{Absence, History};
+use crate::threads;
+
+/// A history that has not come so far in this time is not waited for any more.
+const WAIT_NANOS: u64 = 5 * NANOS_PER_SECOND;
+/// Between two looks at a history that has to come further.
+const LOOK_NANOS: u64 = NANOS_PER_MILLI;
+/// After how long a question may be asked again that the history was not ready for.
+const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// Answers that wait for the hot thread; each is a message at most.
+const ANSWERS_MAX: usize = 16;
+
+/// The hot thread's end.
+pub(crate) struct HistoryReads {
+    questions: Option<Sender<Question>>,
+    answers: Option<Receiver<Answered>>,
+    /// Questions that are not answered.
+    open: usize,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A question, and how far the history has to have come.
+struct Question {
+    read: Read,
+    needs: Seq,
+    until: MonoNanos,
+}
+
+/// What came of a question.
+pub(crate) struct Answered {
+    pub(crate) read: Read,
+    /// As it is behind this seq.
+    pub(crate) seq: Seq,
+    found: Found,
+}
+
+enum Found {
+    Transfers { transfers: Vec<TransferState>, next: Option<Cursor> },
+    Balance { time: UnixNanos, sums: [Amount; 4] },
+    Rejected { reason: BusinessRejectReason, retry_after_ns: u64, text: String },
+}
+
+impl Answered {
+    /// As the acceptor says it.
+    pub(crate) fn answer(&self) -> Answer<'_> {
+        match &self.found {
+            Found::Transfers { transfers, next } => {
+                Answer::Transfers { transfers, next: next.map(|next| (next.seq, next.entry)) }
+            }
+            &Found::Balance { time, sums } => Answer::Balance { time, sums },
+            Found::Rejected { reason, retry_after_ns, text } => {
+                Answer::Rejected { reason: *reason, retry_after_ns: *retry_after_ns, text }
+            }
+        }
+    }
+}
+
+impl HistoryReads {
+    /// Starts the thread. `ring`: wakes the hot thread.
+    ///
+    /// # Errors
+    /// If there is no thread to be had.
+    pub(crate) fn start(
+        history: History,
+        clock: Clock,
+        ring: impl Fn() + Send + 'static,
+    ) -> Result<Self, NodeFault> {
+        let (questions, asked) = channel();
+        let (answers, answered) = sync_channel(ANSWERS_MAX);
+        let mut reader = HistoryReader { history, clock, asked, answers, behind: Vec::new(), ring };
+        let thread =
+            threads::start("history reads", move || reader.run()).map_err(NodeFault::io("a thread"))?;
+        Ok(Self { questions: Some(questions), answers: Some(answered), open: 0, thread: Some(thread) })
+    }
+
+    /// Asks. The answer is as of `needs` or later, and comes in time.
+    pub(crate) fn ask(&mut self, read: Read, needs: Seq, now: MonoNanos) {
+        let question = Question { read, needs, until: now.plus(WAIT_NANOS) };
+        // In the release build a panic of the thread has ended the process.
+        let is_sent = self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok());
+        self.open += usize::from(is_sent);
+    }
+
+    /// Questions that are not answered.
+    pub(crate) const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// The next answer.
+    pub(crate) fn take(&mut self) -> Option<Answered> {
+        if self.open == 0 {
+            return None;
+        }
+        let answered = self.answers.as_ref()?.try_recv().ok()?;
+        self.open -= 1;
+        Some(answered)
+    }
+}
+
+impl Drop for HistoryReads {
+    fn drop(&mut self) {
+        // Nobody asks any more, and nobody listens: the thread ends behind what it is at.
+        (self.questions, self.answers) = (None, None);
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+/// The thread's end.
+struct HistoryReader<R> {
+    history: History,
+    clock: Clock,
+    asked: Receiver<Question>,
+    answers: SyncSender<Answered>,
+    /// What the history has not come to yet.
+    behind: Vec<Question>,
+    ring: R,
+}
+
+/// Nobody asks or listens any more.
+struct Left;
+
+impl<R: Fn()> HistoryReader<R> {
+    fn run(&mut self) {
+        while let Ok(()) = self.turn() {}
+    }
+
+    /// Answers what is asked, and, each time it has waited a little, what the history has come to meanwhile.
+    fn turn(&mut self) -> Result<(), Left> {
+        if self.behind.is_empty() {
+            let question = self.asked.recv().map_err(|_| Left)?;
+            return self.settle(question);
+        }
+        let look = self.clock.mono().plus(LOOK_NANOS);
+        loop {
+            let nanos = look.since(self.clock.mono());
+            if nanos == 0 {
+                break;
+            }
+            match self.asked.recv_timeout(Duration::from_nanos(nanos)) {
+                Ok(question) => self.settle(question)?,
+                Err(RecvTimeoutError::Timeout) => break,
+                Err(RecvTimeoutError::Disconnected) => return Err(Left),
+            }
+        }
+        self.look()
+    }
+
+    /// Answers what the history has come to, and what has waited too long.
+    fn look(&mut self) -> Result<(), Left> {
+        let (now, seq) = (self.clock.mono(), self.history.seq());
+        for question in std::mem::take(&mut self.behind) {
+            if now < question.until && seq.is_none_or(|seq| seq < question.needs) {
+                self.behind.push(question);
+            } else {
+                self.settle(question)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Answers a question, or keeps it for later.
+    fn settle(&mut self, question: Question) -> Result<(), Left> {
+        let is_late = self.clock.mono() >= question.until;
+        let refused = |reason, retry_after_ns, text| Found::Rejected { reason, retry_after_ns, text };
+        let (seq, found) = match self.find(&question) {
+            Ok(answer) => answer,
+            Err(Stops::Behind(_) | Stops::Absent(Absence::Opening)) if !is_late => {
+                self.behind.push(question);
+                return Ok(());
+            }
+            Err(Stops::Behind(seq)) => {
+                let text = format!("the history has come to {seq}");
+                (Seq(0), refused(BusinessRejectReason::SeqNotReached, RETRY_NANOS, text))
+            }
+            Err(Stops::Absent(absence)) => {
+                (Seq(0), refused(BusinessRejectReason::NotKept, RETRY_NANOS, absence.to_string()))
+            }
+        };
+        let Question { read, .. } = question;
+        self.answers.send(Answered { read, seq, found }).map_err(|_| Left)?;
+        (self.ring)();
+        Ok(())
+    }
+
+    fn find(&self, question: &Question) -> Result<(Seq, Found), Stops> {
+        let reader = self.history.reader().map_err(Stops::Absent)?;
+        let found =
+            reader.snapshot(question.needs).and_then(|snapshot| find(&snapshot, &question.read.query));
+        found.map_err(|fault| match fault {
+            ReadFault::Behind { seq } => Stops::Behind(seq),
+            ReadFault::View(fault) => {
+                tracing::error!(%fault, "the ledger's history cannot be read");
+                let why = fault.to_string();
+                self.history.report(fault);
+                Stops::Absent(Absence::Broken(why))
+            }
+        })
+    }
+}
+
+/// Why there is no answer yet.
+enum Stops {
+    /// The history has come to this seq only.
+    Behind(Seq),
+    Absent(Absence),
+}
+
+/// Looks the answer up, and as of which seq it is.
+fn find(snapshot: &Snapshot, query: &Query) -> Result<(Seq, Found), ReadFault> {
+    let unknown = || Found::Rejected {
+        reason: BusinessRejectReason::UnknownAccount,
+        retry_after_ns: 0,
+        text: "account".to_owned(),
+    };
+    match query {
+        Query::Transfers(ids) => Ok((snapshot.seq(), transfers(snapshot, ids)?)),
+        Query::AccountTransfers(page) => {
+            Ok((snapshot.seq(), account_transfers(snapshot, page)?.unwrap_or_else(unknown)))
+        }
+        &Query::BalanceAt { account, at_seq, at_time } => {
+            let at = match (at_seq, at_time) {
+                (Seq(0), UnixNanos(0)) => At::Now,
+                (Seq(0), time) => At::Instant(time),
+                (seq, _) => At::Seq(seq),
+            };
+            let (seq, time) = snapshot.moment(at)?;
+            let found = balance(snapshot, account, at)?;
+            Ok((seq, found.map_or_else(unknown, |sums| Found::Balance { time, sums })))
+        }
+        // The engine knows them as they are now.
+        Query::Accounts(_) => Ok((
+            snapshot.seq(),
+            Found::Rejected {
+                reason: BusinessRejectReason::NotKept,
+                retry_after_ns: 0,
+                text: "accounts".to_owned(),
+            },
+        )),
+    }
+}
+
+fn transfers(snapshot: &Snapshot, ids: &[TransferId]) -> Result<Found, ReadFault> {
+    let mut transfers = Vec::new();
+    for id in ids {
+        transfers.extend(snapshot.transfer(*id)?.map(|transfer| state_of(&transfer)));
+    }
+    Ok(Found::Transfers { transfers, next: None })
+}
+
+fn account_transfers(snapshot: &Snapshot, page: &GetAccountTransfers) -> Result<Option<Found>, ReadFault> {
+    let side = match (page.debits, page.credits) {
+        (true, false) => Some(Side::Debit),
+        (false, true) => Some(Side::Credit),
+        (true, true) | (false, false) => None,
+    };
+    let filter = Filter {
+        from: page.time_from,
+        to: (page.time_to != UnixNanos(0)).then_some(page.time_to),
+        code: (page.code != 0).then_some(page.code),
+        counterparty: (page.counterparty != AccountId(0)).then_some(page.counterparty),
+        side,
+    };
+    let order = if page.backwards { Order::Backwards } else { Order::Forwards };
+    let cursor = (page.from_seq != Seq(0)).then_some(Cursor { seq: page.from_seq, entry: page.from_index });
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let found = snapshot.transfers(page.account, &filter, order, cursor, limit)?;
+    Ok(found.map(|Page { entries, next, .. }| Found::Transfers {
+        transfers: entries.iter().map(state_of).collect(),
+        next,
+    }))
+}
+
+fn balance(snapshot: &Snapshot, account: AccountId, at: At) -> Result<Option<[Amount; 4]>, ReadFault> {
+    let found = snapshot.account(account, at)?;
+    Ok(found.map(|account| {
+        let sums = account.balances;
+        [sums.debits_pending, sums.debits_posted, sums.credits_pending, sums.credits_posted]
+    }))
+}
+
+fn state_of(transfer: &Transfer) -> TransferState {
+    let (status, settled_seq) = match transfer.status {
+        Status::Final => (TransferStatus::Final, Seq(0)),
+        Status::Pending => (TransferStatus::Pending, Seq(0)),
+        Status::Posted { at, .. } => (TransferStatus::Posted, at.seq),
+        Status::Voided { at } => (TransferStatus::Voided, at.seq),
+        Status::Expired { at } => (TransferStatus::Expired, at.seq),
+    };
+    TransferState {
+        transfer: transfer.row(),
+        seq: transfer.place.seq,
+        index: transfer.index(),
+        time: transfer.time,
+        status,
+        settled_seq,
+    }
+}
