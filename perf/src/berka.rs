@@ -3,6 +3,10 @@
 //! A row is one transfer: a credit comes from outside, everything else goes there. The file rounds amounts to 0.10 and does not say
 //! in which order the rows of a day happened; so at the end of each day the balance of each account that moved must stand within
 //! 1.00 of the balance that one of its rows of that day names.
+//!
+//! The engine alone is asked after each day. A node is asked when all is done, for the balances of the past.
+
+mod remote;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,6 +33,39 @@ const ACCOUNTS_FROM: u64 = 1_000;
 pub(crate) struct Args {
     /// Transactions: trans_id;account_id;date;type;operation;amount;balance;…
     file: PathBuf,
+    /// Through a node, where it listens for the binary protocol; without it, the engine alone.
+    #[arg(long, value_name = "HOST:PORT")]
+    addr: Option<String>,
+    /// Asset of the accounts. The default fits the built-in demo.
+    #[arg(long, requires = "addr", default_value_t = 4)]
+    ledger: u32,
+}
+
+/// How far balances are from what the bank says.
+#[derive(Default)]
+struct Tally {
+    /// Days on which an account moved.
+    days: u64,
+    largest: u128,
+}
+
+impl Tally {
+    /// Compares the balances at the end of a day: each account that moved with the nearest that its rows of the day name.
+    fn compare(&mut self, of_day: &[Row], balances: &BTreeMap<u64, i128>) {
+        let mut nearest = BTreeMap::new();
+        for row in of_day {
+            let difference = balances[&row.account].abs_diff(row.balance);
+            let known = nearest.entry(row.account).or_insert(difference);
+            *known = difference.min(*known);
+        }
+        for (owner, difference) in nearest {
+            self.days += 1;
+            if difference > DIFFERENCE_MAX {
+                println!("account {owner}, day {}: {}", of_day[0].day, crowns(difference));
+            }
+            self.largest = self.largest.max(difference);
+        }
+    }
 }
 
 /// A transaction.
@@ -48,32 +85,37 @@ struct Row {
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let mut rows = read(&args.file)?;
     rows.sort_by_key(|row| row.day);
-    let first = rows.first().ok_or(Fault::Arguments("a file without transactions"))?;
-    let mut bank = Bank::new(start_of(first.day), "CZK", SCALE)?;
     let owners: BTreeSet<u64> = rows.iter().map(|row| row.account).collect();
-    let mut accounts = vec![account(OUTSIDE, AccountClass::External, ClientId(0))];
-    accounts
-        .extend(owners.iter().map(|owner| account(id_of(*owner), AccountClass::Client, ClientId(*owner))));
-    bank.create_accounts(&accounts)?;
-    let (mut days, mut largest) = (0_u64, 0);
-    for of_day in rows.chunk_by(|one, next| one.day == next.day) {
-        bank.time = bank.time.max(start_of(of_day[0].day));
-        bank.create_transfers(of_day.iter().map(movement).collect())?;
-        for (owner, difference) in differences(&bank, of_day) {
-            days += 1;
-            if difference > DIFFERENCE_MAX {
-                println!("account {owner}, day {}: {}", of_day[0].day, crowns(difference));
-            }
-            largest = largest.max(difference);
-        }
-    }
-    bank.check()?;
+    let Tally { days, largest } = match &args.addr {
+        Some(addr) => remote::run(args, addr, &rows, &owners)?,
+        None => run_in_process(&rows, &owners)?,
+    };
     println!("{} accounts, {} transactions", owners.len(), rows.len());
     println!("days={days} largest_difference={}", crowns(largest));
     if largest > DIFFERENCE_MAX {
         return Err(Fault::Engine(format!("a balance is {} from what the bank says", crowns(largest))));
     }
     Ok(())
+}
+
+fn run_in_process(rows: &[Row], owners: &BTreeSet<u64>) -> Result<Tally, Fault> {
+    let first = rows.first().ok_or(Fault::Arguments("a file without transactions"))?;
+    let mut bank = Bank::new(start_of(first.day), "CZK", SCALE)?;
+    let mut accounts = vec![account(OUTSIDE, AccountClass::External, ClientId(0))];
+    accounts
+        .extend(owners.iter().map(|owner| account(id_of(*owner), AccountClass::Client, ClientId(*owner))));
+    bank.create_accounts(&accounts)?;
+    let mut tally = Tally::default();
+    for of_day in rows.chunk_by(|one, next| one.day == next.day) {
+        bank.time = bank.time.max(start_of(of_day[0].day));
+        bank.create_transfers(of_day.iter().map(movement).collect())?;
+        let accounts = bank.engine.accounts().filter(|view| view.account != OUTSIDE);
+        let balances =
+            accounts.map(|view| (view.client.0, signed(view.credits.0) - signed(view.debits.0))).collect();
+        tally.compare(of_day, &balances);
+    }
+    bank.check()?;
+    Ok(tally)
 }
 
 fn id_of(account: u64) -> AccountId {
@@ -90,22 +132,6 @@ fn movement(row: &Row) -> TransferRow {
     let (debit, credit) =
         if row.is_credit { (OUTSIDE, id_of(row.account)) } else { (id_of(row.account), OUTSIDE) };
     TransferRow { user_data_64: row.trans, ..transfer(id, debit, credit, row.amount) }
-}
-
-/// How far each account that moved is from the nearest balance that its rows of the day name.
-fn differences(bank: &Bank, of_day: &[Row]) -> BTreeMap<u64, u128> {
-    let balances: BTreeMap<AccountId, i128> = bank
-        .engine
-        .accounts()
-        .map(|view| (view.account, signed(view.credits.0) - signed(view.debits.0)))
-        .collect();
-    let mut nearest = BTreeMap::new();
-    for row in of_day {
-        let difference = balances[&id_of(row.account)].abs_diff(row.balance);
-        let known = nearest.entry(row.account).or_insert(difference);
-        *known = difference.min(*known);
-    }
-    nearest
 }
 
 fn signed(amount: u128) -> i128 {
