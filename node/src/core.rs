@@ -5,6 +5,7 @@
 //! as much, and then parks in the poller until a socket, the journal's writer, an operator or the next deadline.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -84,6 +85,8 @@ pub(crate) struct Core {
     followed_changes: Option<u64>,
     /// Clients of a follower are served through it.
     relays: bool,
+    /// Where clients of the ledger were told that another node leads.
+    told_binary: Option<SocketAddr>,
     /// The term in which clients are served here: gateways belong to the leader.
     serves_term: Option<Term>,
     /// What a demo begins with: whoever leads applies it where it is missing.
@@ -118,6 +121,7 @@ impl Core {
             peers: None,
             followed_changes: None,
             relays: false,
+            told_binary: None,
             serves_term: None,
             replica,
             clients,
@@ -348,6 +352,7 @@ impl Core {
         if self.serves_term.is_some() && self.serves_term != leads {
             self.serves_term = None;
             let connections = self.clients.drop_all();
+            self.told_binary = None;
             self.clients.set_leadership(Leadership::Elsewhere(String::new()), now);
             tracing::warn!(connections, "this node does not lead any more: clients have to look elsewhere");
             // Whoever asked is told that nothing is known; a file can be applied again.
@@ -375,9 +380,15 @@ impl Core {
     /// Clients of a follower are served through it. Where the leader is not reached from here, a client finds the line
     /// closed at once, and tries the next node.
     fn serve_through_leader(&mut self, now: Now) -> bool {
-        let told = self.clients.read_ledger(now.mono, self.replica.sequencer());
         let leader = self.replica.leader();
-        let fix = leader.and_then(|leader| self.peers.as_ref()?.fix_of(leader));
+        let reached =
+            leader.and_then(|leader| Some(self.peers.as_ref()?.reached(leader))).unwrap_or_default();
+        if std::mem::replace(&mut self.told_binary, reached.binary) != reached.binary {
+            let address = reached.binary.map_or(String::new(), |address| address.to_string());
+            self.clients.set_leadership(Leadership::Elsewhere(address), now.mono);
+        }
+        let told = self.clients.read_ledger(now.mono, self.replica.sequencer());
+        let fix = reached.fix;
         let leads_elsewhere = leader.is_some_and(|leader| leader != self.replica.node());
         if self.relays && (fix.is_some() || !leads_elsewhere) {
             return self.clients.relay(leader.zip(fix), now.mono) | told;

@@ -38,7 +38,8 @@ use tokio::task::AbortHandle;
 
 pub(crate) use self::credentials::Credentials;
 use self::endpoint::Endpoints;
-use self::greeting::Greeting;
+pub(crate) use self::greeting::Listeners;
+use self::greeting::{Greeting, Reached};
 use self::identity::Party;
 pub(crate) use self::line::{GatewayLine, Line};
 use self::roster::Roster;
@@ -101,8 +102,8 @@ pub(crate) struct PeerSettings {
     pub(crate) peers: Vec<PeerAddress>,
     /// With whom the cluster began, which peers have to know as well.
     pub(crate) founders: Founders,
-    /// Where this node takes FIX clients, for peers to hear.
-    pub(crate) fix: SocketAddr,
+    /// Where this node takes clients, for peers to hear.
+    pub(crate) listeners: Listeners,
     /// This node's certificate and key, and the authority of all.
     pub(crate) credentials: Credentials,
     /// How soon silence counts as loss.
@@ -208,7 +209,7 @@ impl Peers {
             .build()
             .map_err(NodeFault::io("tokio runtime"))?;
         let instance = u64::from_le_bytes(folder::random()?);
-        let greeting = Greeting { instance, fix: settings.fix, founders: settings.founders };
+        let greeting = Greeting { instance, listeners: settings.listeners, founders: settings.founders };
         let endpoints = {
             let _entered = runtime.enter();
             Arc::new(Endpoints::new(&settings.identity(), socket, Arc::new(wake))?)
@@ -333,9 +334,9 @@ impl Peers {
         lost.map(|peer| peer.slot.node).collect()
     }
 
-    /// Where a peer takes FIX clients, by its last word, if that is reached from here.
-    pub(crate) fn fix_of(&self, node: NodeId) -> Option<SocketAddr> {
-        self.peer(node)?.slot.fix()
+    /// Where a peer takes clients, by its last word, as far as that is reached from here.
+    pub(crate) fn reached(&self, node: NodeId) -> Reached {
+        self.peer(node).map(|peer| peer.slot.reached()).unwrap_or_default()
     }
 
     /// Where this node listens.

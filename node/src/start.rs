@@ -34,7 +34,7 @@ use crate::history_reads::HistoryReads;
 use crate::ledger_clients::LedgerClients;
 use crate::metrics::Latencies;
 use crate::outside::{Outside, Recovered};
-use crate::peers::{Credentials, PeerSettings, Peers};
+use crate::peers::{Credentials, Listeners, PeerSettings, Peers};
 use crate::publisher::Publisher;
 use crate::repair;
 use crate::snapshots::Snapshots;
@@ -161,11 +161,11 @@ fn assemble(
     stopping: &Arc<AtomicBool>,
 ) -> Result<(Core, Arc<Fixed>), NodeFault> {
     let http = listen("http", config.listen_http.value)?;
-    let Doors { mut sockets, bell, fix: fix_address, binary } = open_doors(config, connections)?;
+    let Doors { mut sockets, bell, listeners } = open_doors(config, connections)?;
     let mut peer_socket = config.listen_peers.map(bind_peers).transpose()?;
     let fixed = Arc::new(Fixed {
-        fix: fix_address.to_string(),
-        binary,
+        fix: listeners.fix.to_string(),
+        binary: listeners.binary.map(|binary| binary.to_string()),
         http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
         peers: match &peer_socket {
             Some(socket) => Some(socket.local_addr().map_err(NodeFault::io("address"))?.to_string()),
@@ -184,7 +184,7 @@ fn assemble(
     // Entries may be missing, and then the state that they go on from.
     while let Err(NodeFault::Damaged { .. }) = &opened {
         if let Some(socket) = peer_socket.take_if(|_| config.is_clustered()) {
-            peers = Some(start_peers(socket, config, fix_address, &bell)?);
+            peers = Some(start_peers(socket, config, listeners, &bell)?);
         }
         let Some(peers) = &mut peers else { break };
         let network = (peers, &mut sockets);
@@ -201,7 +201,7 @@ fn assemble(
     let latencies =
         Latencies::new().ok_or_else(|| NodeFault::Internal("bounds of a histogram".to_owned()))?;
     if let Some(socket) = peer_socket {
-        peers = Some(start_peers(socket, config, fix_address, &bell)?);
+        peers = Some(start_peers(socket, config, listeners, &bell)?);
     }
     let fixed = Arc::new(Fixed { repairs, ..Fixed::clone(&fixed) });
     let (publisher, status) = Publisher::new(clock.mono(), Arc::clone(&fixed), replica.status(), latencies);
@@ -225,8 +225,7 @@ fn assemble(
 struct Doors {
     sockets: Sockets,
     bell: Bell,
-    fix: SocketAddr,
-    binary: Option<String>,
+    listeners: Listeners,
 }
 
 /// Takes the ports of clients; nobody is let in before the hot thread looks.
@@ -240,10 +239,10 @@ fn open_doors(config: &Config, connections: Connections) -> Result<Doors, NodeFa
     };
     let fix = open(Door::Fix, "fix", config.listen_fix.value, connections.fix)?;
     let binary = match config.listen_binary.value {
-        Some(address) => Some(open(Door::Binary, "binary", address, connections.binary)?.to_string()),
+        Some(address) => Some(open(Door::Binary, "binary", address, connections.binary)?),
         None => None,
     };
-    Ok(Doors { sockets, bell, fix, binary })
+    Ok(Doors { sockets, bell, listeners: Listeners { fix, binary } })
 }
 
 /// Wakes the thread of `bell`.
@@ -263,7 +262,12 @@ fn bind_peers(address: SocketAddr) -> Result<UdpSocket, NodeFault> {
 }
 
 /// Connects to the other nodes of the cluster.
-fn start_peers(socket: UdpSocket, config: &Config, fix: SocketAddr, bell: &Bell) -> Result<Peers, NodeFault> {
+fn start_peers(
+    socket: UdpSocket,
+    config: &Config,
+    listeners: Listeners,
+    bell: &Bell,
+) -> Result<Peers, NodeFault> {
     let (Some(cluster), Some(tls)) = (config.cluster, &config.tls) else {
         return Err(NodeFault::Usage("peers without a cluster or certificates".to_owned()));
     };
@@ -272,7 +276,7 @@ fn start_peers(socket: UdpSocket, config: &Config, fix: SocketAddr, bell: &Bell)
         node: NodeId(config.node_id.value),
         peers: config.peers.clone(),
         founders: config.founders(),
-        fix,
+        listeners,
         credentials: Credentials::load(&tls.authority, &tls.certificate, &tls.key)?,
         timing: config.profile.value.peers(),
     };

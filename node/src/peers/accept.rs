@@ -161,7 +161,7 @@ async fn let_in(endpoints: &Endpoints, own: Greeting, incoming: Incoming) -> Res
     if welcomed.is_err() || answer.finish().is_err() {
         return Err(connection.close_reason().map_or(Breach::Leaving, Breach::Connection));
     }
-    slot.set_fix(greeting.reachable_fix(connection.remote_address().ip()));
+    slot.set_reached(greeting.listeners.reached_at(connection.remote_address().ip()));
     slot.seen.send_modify(|seen| {
         seen.instance = greeting.instance;
         seen.hellos += 1;

@@ -59,7 +59,7 @@ pub(super) async fn keep_connected(
                 let state = slot.lane(lane);
                 slot.set_fault(None);
                 slot.has_removed_us.store(false, Ordering::Release);
-                slot.set_fix(link.greeting.reachable_fix(link.connection.remote_address().ip()));
+                slot.set_reached(link.greeting.listeners.reached_at(link.connection.remote_address().ip()));
                 note_instance(&slot, link.greeting.instance);
                 // What was left over from the connection before is too old to be of use.
                 discard(&mut queue, state);

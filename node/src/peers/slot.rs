@@ -1,6 +1,5 @@
 //! What the hot thread and the two halves of the transport share about one peer.
 
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,6 +8,7 @@ use protocol::NodeId;
 use quinn::Connection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 
+use super::greeting::Reached;
 use super::{Lane, MESSAGE_OVERHEAD_BYTES, PeerReport, QUEUE_BYTES_MAX};
 
 /// A message in a queue, and the room that it takes, which is given back when it leaves.
@@ -38,8 +38,8 @@ pub(super) struct Slot {
     /// Tells who dials that the peer is alive, and whether it is another process than before.
     pub(super) seen: watch::Sender<Seen>,
     fault: Mutex<Option<String>>,
-    /// Where the peer takes FIX clients, by its last word, if we reach that.
-    fix: Mutex<Option<SocketAddr>>,
+    /// Where the peer takes clients, by its last word, as far as we reach that.
+    reached: Mutex<Reached>,
 }
 
 /// One lane of it.
@@ -69,7 +69,7 @@ impl Slot {
             has_removed_us: AtomicBool::new(false),
             seen: watch::Sender::new(Seen::default()),
             fault: Mutex::new(None),
-            fix: Mutex::new(None),
+            reached: Mutex::new(Reached::default()),
         }
     }
 
@@ -82,14 +82,14 @@ impl Slot {
         *lock(&self.fault) = fault;
     }
 
-    /// Keeps what the peer said of its FIX listener.
-    pub(super) fn set_fix(&self, fix: Option<SocketAddr>) {
-        *lock(&self.fix) = fix;
+    /// Keeps what the peer said of its listeners.
+    pub(super) fn set_reached(&self, reached: Reached) {
+        *lock(&self.reached) = reached;
     }
 
     /// What it said.
-    pub(super) fn fix(&self) -> Option<SocketAddr> {
-        *lock(&self.fix)
+    pub(super) fn reached(&self) -> Reached {
+        *lock(&self.reached)
     }
 
     /// Ends what the peer dialled.
@@ -119,7 +119,7 @@ impl Slot {
             dropped: sum(|lane| &lane.dropped),
             fault: lock(&self.fault).clone(),
             has_removed_us: self.has_removed_us.load(Ordering::Acquire),
-            fix: self.fix(),
+            fix: self.reached().fix,
         }
     }
 }

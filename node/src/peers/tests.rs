@@ -47,7 +47,7 @@ impl Authority {
             node: NodeId(node),
             peers: peers.iter().map(address).collect(),
             founders: Founders::alone(NodeId(1)),
-            fix: fix_of(node),
+            listeners: listeners_of(node),
             credentials: self.credentials(node),
             // The machine may be busy: silence is not what these tests are about.
             timing: PeerTiming::CI,
@@ -116,18 +116,22 @@ fn send(node: &mut Peers, to: u64, lane: Lane, bytes: &[u8]) {
     until(|| node.send(NodeId(to), lane, bytes.to_vec()));
 }
 
-/// Where node `node` says that it takes FIX clients.
-fn fix_of(node: u64) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], u16::try_from(node).unwrap()))
+/// Where node `node` says that it takes clients: node 3 those of FIX alone.
+fn listeners_of(node: u64) -> Listeners {
+    let at = |port: u64| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+    Listeners { fix: at(node), binary: (node != 3).then_some(at(100 + node)) }
 }
 
 #[test]
 fn peers_tell_each_other_where_they_take_clients() {
     let authority = Authority::new(1);
-    let nodes = authority.cluster(2);
-    assert_eq!(nodes[0].fix_of(NodeId(2)), Some(fix_of(2)));
-    assert_eq!(nodes[1].fix_of(NodeId(1)), Some(fix_of(1)));
-    assert_eq!(nodes[0].fix_of(NodeId(1)), None, "its own is not a peer's");
+    let nodes = authority.cluster(3);
+    for (node, peer) in [(1, 2), (2, 1), (1, 3), (3, 2)] {
+        let Listeners { fix, binary } = listeners_of(peer);
+        let reached = nodes[node - 1].reached(NodeId(peer));
+        assert_eq!(reached, Reached { fix: Some(fix), binary }, "node {node} of {peer}");
+    }
+    assert_eq!(nodes[0].reached(NodeId(1)), Reached::default(), "its own is not a peer's");
 }
 
 #[test]
@@ -632,7 +636,7 @@ fn rogue(authority: &Authority, to: SocketAddr, says: &[u8]) -> quinn::Connectio
 fn a_breach_of_the_protocol_ends_the_connection() {
     let authority = Authority::new(1);
     let mut node = authority.start(1, socket(), &[(2, socket().local_addr().unwrap())]);
-    let greeting = Greeting { instance: 9, fix: fix_of(2), founders: Founders::alone(NodeId(1)) };
+    let greeting = Greeting { instance: 9, listeners: listeners_of(2), founders: Founders::alone(NodeId(1)) };
     let hello = |lane: u8| greeting.hello(lane).to_vec();
     let longer = u32::try_from(PEER_MESSAGE_BYTES_MAX + 1).unwrap();
     for (says, code) in [

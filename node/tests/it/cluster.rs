@@ -41,7 +41,7 @@ impl Cluster {
             assert_eq!(issued.0, 0, "{}", issued.2);
             let text = format!(
                 "demo = true\n[node]\nid = {node}\n[cluster]\nid = \"{}\"\nfounders = [1, 2, 3]\n\
-                 [listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\npeers = \"{address}\"\n\
+                 [listen]\nfix = \"127.0.0.1:0\"\nbinary = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\npeers = \"{address}\"\n\
                  [tls]\nca = \"pki/ca.pem\"\ncertificate = \"pki/node{node}.pem\"\nkey = \"pki/node{node}.key\"\n\
                  [timing]\nprofile = \"ci\"\n[journal]\nsegment_bytes = 4194304\n{peers}{more}",
                 cluster.trim(),

@@ -8,6 +8,7 @@ mod folder;
 mod founders;
 mod gateway;
 mod ledger;
+mod ledger_cluster;
 mod ledger_reads;
 mod lifecycle;
 mod operator;
