@@ -227,6 +227,17 @@ fn all_pages_together_are_what_was_sent_also_behind_a_kill() {
     assert_eq!((empty.debits_posted, empty.credits_posted), (Amount(0), Amount(0)));
     let stranger = client.account_transfers(&Page::of(AccountId(9)), Freshness::ANY);
     assert_eq!(reason(stranger), (BusinessRejectReason::UnknownAccount, false));
+    // Whatever is said to be the place where a page goes on: it is one, or there is nothing behind it.
+    let all = sent.wanted(&Page::of(one));
+    for from in [(1, 0), (1, u32::MAX), (u64::MAX, 0), (u64::MAX, u32::MAX), (1 << 63, 7)] {
+        for backwards in [false, true] {
+            let page = Page { from: Some((Seq(from.0), from.1)), backwards, limit: 4_096, ..Page::of(one) };
+            let found = client.account_transfers(&page, Freshness::ANY).unwrap();
+            let is_all = backwards != (from.0 == 1);
+            let expected = if is_all { all.len() } else { 0 };
+            assert_eq!((found.transfers.len(), found.next), (expected, None), "{from:?}, {backwards}");
+        }
+    }
     node.kill();
     let node = Node::start(&data, &config);
     sent.compare(&mut client, Freshness::LINEARIZABLE);
