@@ -65,6 +65,10 @@ codes! {
         AmountOutOfRange = 28,
         /// One of the accounts is closed.
         AccountClosed = 29,
+        /// A transfer that the command consists of was refused: which one, and the [`crate::LedgerRefusal`], are named.
+        TransferRefused = 30,
+        /// A transfer of a correction was refused: its place, from 0, and the [`crate::LedgerRefusal`] are named.
+        CorrectionRefused = 31,
 
         /// The session may not trade for this client.
         ClientNotEntitled = 40,

@@ -137,7 +137,8 @@ impl Names {
             EventBody::AccountsCreated(_)
             | EventBody::TransfersCreated(_)
             | EventBody::TransferExpired(_)
-            | EventBody::LedgerLimitsSet(_) => self.ledger_event(body),
+            | EventBody::LedgerLimitsSet(_)
+            | EventBody::TransfersEntered(_) => self.ledger_event(body),
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
@@ -163,6 +164,12 @@ impl Names {
         } else if let EventBody::TransferExpired(expired) = body {
             let (name, ledger) = &self.transfers[&expired.transfer.0];
             format!("expired {name}: {}", self.amount(expired.amount, *ledger))
+        } else if let EventBody::TransfersEntered(entered) = body {
+            let lines = entered.transfers.iter().map(|row| {
+                let to = &self.accounts[&row.credit_account.0].0;
+                format!("{to} from {}", self.account_amount(row.debit_account, row.amount))
+            });
+            format!("entered: {}", lines.collect::<Vec<_>>().join(", "))
         } else if let EventBody::LedgerLimitsSet(set) = body {
             let limits = &set.limits;
             format!(

@@ -36,6 +36,8 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::SameAccount
         | R::AmountOutOfRange
         | R::AccountClosed
+        | R::TransferRefused
+        | R::CorrectionRefused
         | R::ApprovalNeeded
         | R::NotProposable
         | R::UnknownProposal
@@ -96,6 +98,8 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::SameAccount => "both accounts are the same",
         R::AmountOutOfRange => "amount out of range",
         R::AccountClosed => "account closed",
+        R::TransferRefused => "a transfer was refused",
+        R::CorrectionRefused => "a transfer of the correction was refused",
         R::ApprovalNeeded => "needs another actor's approval",
         R::NotProposable => "cannot be proposed",
         R::UnknownProposal => "no such proposal",

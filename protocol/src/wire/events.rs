@@ -4,7 +4,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{RowAmount, RowResult};
+use super::rows::{RowAmount, RowResult, TransferRow};
 use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits};
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -148,6 +148,11 @@ messages! {
         LedgerLimitsSet = 10 v 1 {
             /// As commanded.
             limits: SetLedgerLimits,
+        }
+        /// Transfers were created by a command that is no batch of them, or by themselves, in this order.
+        TransfersEntered = 16 v 1 {
+            /// Each as a client would have sent it; `amount` is what was moved.
+            transfers: Vec<TransferRow>,
         }
 
         /// An actor's roles.

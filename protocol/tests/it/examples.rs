@@ -324,6 +324,7 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         LedgerLimitsSet { limits: ledger_limits() }.into(),
+        TransfersEntered { transfers: vec![transfer_row()] }.into(),
         Proposed {
             proposal: ProposalId(n8(0)),
             actor: ActorId(n4(1)),

@@ -74,6 +74,7 @@ const EVENTS: &str = "
     balances u64
 9 TransferExpired: transfer u128, debit_account u128, credit_account u128, amount u128
 10 LedgerLimitsSet: limits SetLedgerLimits
+16 TransfersEntered: transfers list TransferRow
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
 34 MarketDefined: definition DefineMarket, status code MarketStatus
