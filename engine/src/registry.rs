@@ -36,10 +36,10 @@ impl Registry {
         self.assets.get(&asset)
     }
 
-    /// Refuses what the actor has no role for.
-    pub(crate) fn entitle(&self, actor: ActorId, role: u32) -> Result<(), Stop> {
+    /// Refuses an actor who has none of these roles.
+    pub(crate) fn entitle(&self, actor: ActorId, roles: u32) -> Result<(), Stop> {
         let granted = self.actors.get(&actor).map_or(0, |actor| actor.roles);
-        ensure(granted & role == role, RejectReason::NotEntitled)
+        ensure(granted & roles != 0, RejectReason::NotEntitled)
     }
 
     /// Sets an actor's key.

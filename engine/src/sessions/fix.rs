@@ -106,59 +106,30 @@ impl Sessions {
             session.send(effects, business_reject(number, BUSINESS_OTHER, note));
             return None;
         };
-        match command {
-            Command::NewOrder(_)
-            | Command::CancelOrder(_)
-            | Command::ReplaceOrder(_)
-            | Command::RequestOrderStatus(_) => return Some(command),
-            Command::SessionHeartbeat(_) | Command::SessionRejectReceived(_) => {}
-            Command::SessionTestRequest(request) => {
-                session.send(effects, events::HeartbeatSent { test_req_id: request.test_req_id });
-            }
-            Command::SessionResendRequest(request) => session.resend(request, effects),
-            Command::SessionSequenceReset(reset) if reset.new_seq_no > number => {
+        if let Command::NewOrder(_)
+        | Command::CancelOrder(_)
+        | Command::ReplaceOrder(_)
+        | Command::RequestOrderStatus(_) = command
+        {
+            return Some(command);
+        }
+        if let Command::SessionTestRequest(request) = command {
+            session.send(effects, events::HeartbeatSent { test_req_id: request.test_req_id });
+        } else if let Command::SessionResendRequest(request) = command {
+            session.resend(request, effects);
+        } else if let Command::SessionSequenceReset(reset) = command {
+            if reset.new_seq_no > number {
                 session.expect(reset.new_seq_no);
-            }
-            Command::SessionSequenceReset(_) => {
+            } else {
                 session.send(effects, sequence_reset_reject(number));
             }
-            Command::SessionLogout(_) => {
-                session.send(effects, logout(SessionEnd::Logout, 0, 0));
-                self.close(row, SessionEnd::Logout, effects);
-            }
-            Command::SessionRefuse(refuse) => session.refuse(refuse, effects),
-            Command::Genesis(_)
-            | Command::TermStart(_)
-            | Command::Pulse(_)
-            | Command::GatewayStart(_)
-            | Command::GatewayDown(_)
-            | Command::Checkpoint(_)
-            | Command::DefineActor(_)
-            | Command::SetActorKey(_)
-            | Command::Propose(_)
-            | Command::Approve(_)
-            | Command::Reject(_)
-            | Command::SetApprovals(_)
-            | Command::DefineAsset(_)
-            | Command::DefineMarket(_)
-            | Command::SetMarketStatus(_)
-            | Command::DefineSession(_)
-            | Command::OpenAccount(_)
-            | Command::Deposit(_)
-            | Command::Withdraw(_)
-            | Command::Transfer(_)
-            | Command::CreateAccounts(_)
-            | Command::CreateTransfers(_)
-            | Command::SetLedgerLimits(_)
-            | Command::CancelAll(_)
-            | Command::ResetSession(_)
-            | Command::SessionLogon(_)
-            | Command::SessionGap(_)
-            | Command::SessionDown(_)
-            | Command::SessionTick(_)
-            | Command::SessionTooLow(_) => {
-                session.send(effects, business_reject(number, BUSINESS_UNSUPPORTED, command.name()));
-            }
+        } else if let Command::SessionLogout(_) = command {
+            session.send(effects, logout(SessionEnd::Logout, 0, 0));
+            self.close(row, SessionEnd::Logout, effects);
+        } else if let Command::SessionRefuse(refuse) = command {
+            session.refuse(refuse, effects);
+        } else if !matches!(command, Command::SessionHeartbeat(_) | Command::SessionRejectReceived(_)) {
+            session.send(effects, business_reject(number, BUSINESS_UNSUPPORTED, command.name()));
         }
         None
     }
