@@ -34,7 +34,7 @@ pub(crate) struct Proposal {
 }
 
 impl Proposal {
-    /// The role that its command takes.
+    /// The roles of which its command takes one.
     fn role(&self) -> Result<u32, Stop> {
         role_needed(self.command.kind).ok_or_else(|| RejectReason::NotProposable.into())
     }
@@ -206,6 +206,12 @@ impl Engine {
             self.sessions.rows.at(row).definition.clone().into()
         } else if let Command::SetLedgerLimits(_) = command {
             self.ledger.limits.clone().into()
+        } else if let Command::SetOverdraft(set) = command {
+            self.ledger.row(set.account)?;
+            self.ledger.overdrafts.get(set.account).into()
+        } else if let Command::UpdateAccount(update) = command {
+            let row = self.ledger.row(update.account)?;
+            self.ledger.accounts.at(row).as_updated().into()
         } else if let Command::SetApprovals(_) = command {
             SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into()
         } else {

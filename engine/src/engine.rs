@@ -3,15 +3,15 @@
 use protocol::commands::{
     CancelAll, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession,
     Deposit, OpenAccount, ResetSession, SetActorKey, SetApprovals, SetLedgerLimits, SetMarketStatus,
-    Transfer, Withdraw, roles,
+    SetOverdraft, Transfer, UpdateAccount, Withdraw, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, TIMERS_PER_RECORD_MAX};
 use protocol::record::{Record, RecordHeader};
 use protocol::{
-    ActorId, Command, EventBody, GatewayId, ProposalId, RejectReason, Seq, SessionEnd, SessionId, UnixNanos,
-    events, rows,
+    AccountId, ActorId, Command, EventBody, GatewayId, ProposalId, RejectReason, Seq, SessionEnd, SessionId,
+    UnixNanos, events, rows,
 };
 
 use crate::approvals::{ADMINISTRATORS_MIN, Approvals};
@@ -34,6 +34,8 @@ enum Due {
     Cancel(SessionId),
     /// A proposal expires.
     Proposal(ProposalId),
+    /// An account's temporary line ends.
+    Overdraft(AccountId),
     /// A pending transfer expires.
     Transfer,
 }
@@ -169,6 +171,7 @@ impl Engine {
                     self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
                 }
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
+                Due::Overdraft(account) => self.ledger.end_line(account, effects)?,
                 Due::Transfer => {
                     let expired = self.ledger.expire_next()?;
                     expired.into_iter().for_each(|expired| effects.push(expired));
@@ -182,8 +185,10 @@ impl Engine {
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
         let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
         let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
+        let line = self.ledger.overdrafts.next_deadline();
+        let line = line.map(|(deadline, account)| (deadline, Due::Overdraft(account)));
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
-        [cancel, proposal, transfer].into_iter().flatten().min()
+        [cancel, proposal, line, transfer].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -339,9 +344,7 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         let actor = self.sessions.rows.at(row).definition.actor;
-        if self.registry.entitle(actor, roles::CASHIER).is_err() {
-            self.registry.entitle(actor, roles::ADMIN)?;
-        }
+        self.registry.entitle(actor, roles::CASHIER | roles::ADMIN)?;
         let Ok(Command::CreateAccounts(CreateAccounts { accounts })) = record.command() else {
             return Err(RejectReason::Malformed.into());
         };
@@ -392,7 +395,9 @@ impl Engine {
             Command::Deposit(deposit) => self.ledger.deposit(deposit, effects),
             Command::Withdraw(withdraw) => self.ledger.withdraw(withdraw, effects),
             Command::Transfer(transfer) => self.ledger.transfer(transfer, effects),
-            Command::SetLedgerLimits(set) => self.ledger.set_limits(set, effects),
+            Command::SetLedgerLimits(_) | Command::SetOverdraft(_) | Command::UpdateAccount(_) => {
+                self.execute_on_ledger(command, effects)
+            }
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -422,6 +427,19 @@ impl Engine {
         }
     }
 
+    /// What is set in the ledger, beside batches.
+    fn execute_on_ledger(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        if let Command::SetLedgerLimits(set) = command {
+            self.ledger.set_limits(set, effects)
+        } else if let Command::SetOverdraft(set) = command {
+            self.ledger.set_overdraft(set, effects)
+        } else if let Command::UpdateAccount(update) = command {
+            self.ledger.update_account(update, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
+        }
+    }
+
     /// An order command of either kind of session; its report is an output of the session.
     pub(crate) fn apply_order(
         &mut self,
@@ -444,11 +462,12 @@ impl Engine {
     }
 }
 
-/// The role that a command of this kind takes in a request session, where it takes one. Orders are checked where their reports are
+/// The roles of which a command of this kind takes one in a request session, where it takes any. Orders are checked where their reports are
 /// written, batches where they are executed.
 pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
     match kind {
         Deposit::KIND | Withdraw::KIND | Transfer::KIND => Some(roles::CASHIER),
+        UpdateAccount::KIND => Some(roles::CASHIER | roles::ADMIN),
         DefineActor::KIND
         | SetActorKey::KIND
         | DefineAsset::KIND
@@ -458,6 +477,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | SetApprovals::KIND
         | OpenAccount::KIND
         | SetLedgerLimits::KIND
+        | SetOverdraft::KIND
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),
         _ => None,

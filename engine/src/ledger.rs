@@ -2,11 +2,13 @@
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
 //! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`pending`] is what
-//! has not been posted yet, [`recent`] the ids that are remembered, [`accounts`] the balances and [`totals`] their sums.
+//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`accounts`]
+//! the balances and [`totals`] their sums.
 
 mod accounts;
 mod chain;
 mod creation;
+mod overdraft;
 mod pending;
 mod recent;
 mod totals;
@@ -14,7 +16,7 @@ mod transfers;
 
 use std::collections::BTreeMap;
 
-use protocol::commands::{Command, Deposit, OpenAccount, SetLedgerLimits, Transfer, Withdraw};
+use protocol::commands::{Command, Deposit, OpenAccount, SetLedgerLimits, Transfer, UpdateAccount, Withdraw};
 use protocol::limits::{
     ACCOUNTS_MAX, ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS,
     LEDGER_ROWS_MAX, LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT, TRANSFER_IDS_MAX,
@@ -29,6 +31,7 @@ use crate::registry::Registry;
 use crate::rows::Rows;
 
 pub(crate) use accounts::{Account, Accounts, Column, TRADING_TURNOVER_MAX};
+pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
 pub(crate) use transfers::{Batch, Payers, Results};
@@ -47,6 +50,7 @@ pub(crate) struct Ledger {
     pub(crate) pendings: Pendings,
     pub(crate) recent: Recent,
     pub(crate) limits: SetLedgerLimits,
+    pub(crate) overdrafts: Overdrafts,
     pub(crate) executed: Rows<Executed>,
     by_transfer: Index,
 }
@@ -64,6 +68,7 @@ impl Default for Ledger {
             pendings: Pendings::default(),
             recent: Recent::default(),
             limits,
+            overdrafts: Overdrafts::default(),
             executed: Rows::default(),
             by_transfer: Index::default(),
         }
@@ -101,6 +106,21 @@ impl Ledger {
         ensure(self.limits != *command, RejectReason::Exists)?;
         self.limits = command.clone();
         effects.push(events::LedgerLimitsSet { limits: command.clone() });
+        Ok(())
+    }
+
+    /// Changes what may change of an account.
+    pub(crate) fn update_account(
+        &mut self,
+        command: &UpdateAccount,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let row = self.row(command.account).ok_or(RejectReason::UnknownAccount)?;
+        ensure_field(command.code != 0, "code")?;
+        ensure(self.accounts.at(row).as_updated() != *command, RejectReason::Exists)?;
+        self.accounts.update(row, command);
+        let &UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 } = command;
+        effects.push(events::AccountUpdated { account, code, user_data_128, user_data_64, user_data_32 });
         Ok(())
     }
 
@@ -240,7 +260,7 @@ impl Ledger {
         if payer.ledger != payee.ledger {
             return Err(Broken::PostingAcrossAssets { debit: payer.id, credit: payee.id });
         }
-        if !payer.may_stand_below_zero() && payer.available().is_none() {
+        if !payer.may_be_below_zero() && payer.available().is_none() {
             return Err(Broken::BelowZero { account: payer.id });
         }
         self.accounts.balanced(debit)
@@ -273,6 +293,7 @@ impl Ledger {
     pub(crate) fn check(&self) -> Result<(), Broken> {
         self.accounts.check()?;
         self.check_pendings()?;
+        self.check_overdrafts()?;
         self.recent.check()?;
         let found = |(row, executed): (u32, &Executed)| self.executed_row(executed.id) == Some(row);
         if !self.executed.numbers().zip(self.executed.iter()).all(found) {

@@ -1,6 +1,6 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
-use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis, SetLedgerLimits};
+use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis, SetLedgerLimits, SetOverdraft};
 use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId, MarketStatus,
@@ -206,6 +206,12 @@ impl Engine {
     #[must_use]
     pub fn account(&self, account: AccountId) -> Option<AccountView> {
         self.ledger.row(account).map(|row| account_view(self.ledger.accounts.at(row)))
+    }
+
+    /// How far below zero an account may stand; all 0 = not at all.
+    #[must_use]
+    pub fn overdraft(&self, account: AccountId) -> SetOverdraft {
+        self.ledger.overdrafts.get(account)
     }
 
     /// Totals by ledger, code and class, in this order.

@@ -83,6 +83,8 @@ pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;
 pub const PENDING_TRANSFERS_DEFAULT: u32 = 1 << 20;
 /// The most that may be said of either.
 pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
+/// Accounts that may have, or had, an overdraft.
+pub const OVERDRAFTS_MAX: usize = 1 << 20;
 /// Pending transfers that expire before one record.
 pub const EXPIRIES_PER_RECORD_MAX: usize = 1_024;
 /// Actors.

@@ -1,6 +1,6 @@
 //! Accounts: what each is, what went in and out of it, and where it is found.
 
-use protocol::commands::OpenAccount;
+use protocol::commands::{OpenAccount, UpdateAccount};
 use protocol::rows::account_flags;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
 
@@ -48,6 +48,8 @@ pub(crate) struct Account {
     /// As they were sent: a retry is told by them.
     pub(crate) sent_flags: u16,
     pub(crate) class: AccountClass,
+    /// Whether [`super::overdraft`] knows it.
+    pub(crate) has_overdraft: bool,
 }
 
 // 256 bytes an account are promised: the row, 8 to 26 of the index, and what a last page leaves empty.
@@ -74,6 +76,7 @@ impl Account {
             flags: 0,
             sent_flags: 0,
             class: AccountClass::House,
+            has_overdraft: false,
         }
     }
 
@@ -85,10 +88,19 @@ impl Account {
         !self.has(account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS)
     }
 
+    /// Whether its debits may exceed its credits now, by its flags or by what an overdraft allows or allowed.
+    pub(crate) const fn may_be_below_zero(&self) -> bool {
+        self.may_stand_below_zero() || self.has_overdraft
+    }
+
+    /// Debits posted, pending and held for.
+    pub(crate) fn spent(&self) -> Option<u128> {
+        self.debits_posted.checked_add(self.debits_pending)?.checked_add(self.held)
+    }
+
     /// What may be spent or held; `None` below zero.
     pub(crate) fn available(&self) -> Option<u128> {
-        let spent = self.debits_posted.checked_add(self.debits_pending)?.checked_add(self.held)?;
-        self.credits_posted.checked_sub(spent)
+        self.credits_posted.checked_sub(self.spent()?)
     }
 
     /// The most that its debits, or its credits, may come to.
@@ -107,6 +119,12 @@ impl Account {
             code: self.code,
             settlement: self.has(account_flags::SETTLEMENT),
         }
+    }
+
+    /// As the command that changes it would say what it is.
+    pub(crate) const fn as_updated(&self) -> UpdateAccount {
+        let &Self { id, code, user_data_128, user_data_64, user_data_32, .. } = self;
+        UpdateAccount { account: id, code, user_data_128, user_data_64, user_data_32 }
     }
 
     pub(crate) const fn balances(&self) -> [(Column, u128); 4] {
@@ -207,7 +225,7 @@ impl Accounts {
             self.by_owner.remove(owner_key, |other| other == row);
         }
         self.by_id.remove(id_key, |other| other == row);
-        self.totals.leave(account.slice);
+        self.totals.leave(account);
         self.rows.pop();
     }
 
@@ -239,6 +257,23 @@ impl Accounts {
         self.rows.at_mut(row).held = held;
     }
 
+    pub(crate) fn set_overdraft(&mut self, row: u32, has_overdraft: bool) {
+        self.rows.at_mut(row).has_overdraft = has_overdraft;
+    }
+
+    /// Sets what may change of an account. With another code its balances count in another slice of the totals.
+    pub(crate) fn update(&mut self, row: u32, update: &UpdateAccount) {
+        let account = self.rows.at_mut(row);
+        account.user_data_128 = update.user_data_128;
+        account.user_data_64 = update.user_data_64;
+        account.user_data_32 = update.user_data_32;
+        if account.code != update.code {
+            self.totals.leave(account);
+            account.code = update.code;
+            account.slice = self.totals.join(account);
+        }
+    }
+
     pub(crate) fn set_closed(&mut self, row: u32, closed: bool) {
         let flags = &mut self.rows.at_mut(row).flags;
         *flags = if closed { *flags | account_flags::CLOSED } else { *flags & !account_flags::CLOSED };
@@ -260,7 +295,7 @@ impl Accounts {
     pub(crate) fn check(&self) -> Result<(), Broken> {
         let mut again = Totals::default();
         for (row, account) in self.numbered() {
-            let below_zero = !account.may_stand_below_zero() && account.available().is_none();
+            let below_zero = !account.may_be_below_zero() && account.available().is_none();
             if below_zero || (account.may_stand_below_zero() && account.held != 0) {
                 return Err(Broken::BelowZero { account: account.id });
             }

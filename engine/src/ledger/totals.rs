@@ -90,9 +90,10 @@ impl Totals {
         row
     }
 
-    /// An account that joined last leaves: the chain that created it failed.
-    pub(crate) fn leave(&mut self, slice: u32) {
-        let slice = self.slices.at_mut(slice);
+    /// Counts an account and its balances out: it has another code, or the chain that created it failed.
+    pub(crate) fn leave(&mut self, account: &Account) {
+        account.balances().into_iter().for_each(|(column, amount)| self.take(account.slice, column, amount));
+        let slice = self.slices.at_mut(account.slice);
         slice.accounts = slice.accounts.saturating_sub(1);
     }
 

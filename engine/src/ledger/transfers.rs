@@ -299,7 +299,9 @@ impl Ledger {
         ensure(within(credits, credit.turnover_max()), LedgerRefusal::OverflowsCredits)?;
         let expires_at = expiry(t, time)?;
         let spent = debits.and_then(|debits| debits.checked_add(debit.held));
-        let covered = debit.may_stand_below_zero() || within(spent, debit.credits_posted);
+        let covered = debit.may_stand_below_zero()
+            || within(spent, debit.credits_posted)
+            || (debit.has_overdraft && self.covered_by_lines(debit, spent, time));
         ensure(covered, LedgerRefusal::ExceedsCredits)?;
         let is_bound = credit.has(account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS);
         ensure(!is_bound || within(credits, credit.debits_posted), LedgerRefusal::ExceedsDebits)?;

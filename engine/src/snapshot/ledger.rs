@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, TRANSFER_IDS_MAX};
+use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, OVERDRAFTS_MAX, TRANSFER_IDS_MAX};
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
 
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
-use crate::ledger::{Account, Executed, Outcome, Pending, Remembered};
+use crate::ledger::{Account, Executed, Outcome, Overdraft, Pending, Remembered};
 use crate::slab::NONE;
 
 /// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
@@ -36,6 +36,14 @@ impl Engine {
             w.u128(account.credits_pending);
             w.u128(account.credits_posted);
             w.u128(account.held);
+        }
+    }
+
+    pub(super) fn write_overdrafts(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.overdrafts.len());
+        for Overdraft { lines, most } in self.ledger.overdrafts.iter() {
+            w.command(&Command::SetOverdraft(lines.clone()));
+            w.u128(*most);
         }
     }
 
@@ -97,6 +105,19 @@ impl Engine {
             account.held = r.u128()?;
             self.ledger.accounts.add(account);
             Ok(id)
+        })
+    }
+
+    pub(super) fn read_overdrafts(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("overdrafts", OVERDRAFTS_MAX, |r| {
+            let Command::SetOverdraft(lines) = r.command("overdrafts")? else {
+                return Err(SnapshotFault::Field("overdrafts"));
+            };
+            let (account, most) = (lines.account, r.u128()?);
+            let row = self.ledger.row(account).ok_or(SnapshotFault::Field("overdraft's account"))?;
+            self.ledger.accounts.set_overdraft(row, true);
+            self.ledger.overdrafts.insert(Overdraft { lines, most });
+            Ok(account)
         })
     }
 

@@ -9,6 +9,7 @@ mod gateways;
 mod ledger;
 mod model;
 mod numbers;
+mod overdrafts;
 mod precedence;
 mod properties;
 mod render;

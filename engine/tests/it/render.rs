@@ -138,6 +138,9 @@ impl Names {
             | EventBody::TransfersCreated(_)
             | EventBody::TransferExpired(_)
             | EventBody::LedgerLimitsSet(_)
+            | EventBody::OverdraftSet(_)
+            | EventBody::OverdraftLineEnded(_)
+            | EventBody::AccountUpdated(_)
             | EventBody::TransfersEntered(_) => self.ledger_event(body),
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
@@ -164,6 +167,19 @@ impl Names {
         } else if let EventBody::TransferExpired(expired) = body {
             let (name, ledger) = &self.transfers[&expired.transfer.0];
             format!("expired {name}: {}", self.amount(expired.amount, *ledger))
+        } else if let EventBody::OverdraftSet(set) = body {
+            let lines = &set.overdraft;
+            let (_, ledger) = &self.accounts[&lines.account.0];
+            let temporary = self.amount(lines.temporary, *ledger);
+            format!("overdraft of {} and {temporary}", self.account_amount(lines.account, lines.agreed))
+        } else if let EventBody::OverdraftLineEnded(ended) = body {
+            let (_, ledger) = &self.accounts[&ended.account.0];
+            let left = self.amount(ended.agreed, *ledger);
+            format!("line ended: {}, {left} is left", self.account_amount(ended.account, ended.temporary))
+        } else if let EventBody::AccountUpdated(updated) = body {
+            let name = &self.accounts[&updated.account.0].0;
+            let (one, two, three) = (updated.user_data_128, updated.user_data_64, updated.user_data_32);
+            format!("updated {name}: code {}, user data {one} {two} {three}", updated.code)
         } else if let EventBody::TransfersEntered(entered) = body {
             let lines = entered.transfers.iter().map(|row| {
                 let to = &self.accounts[&row.credit_account.0].0;

@@ -311,7 +311,7 @@ impl Script {
         AccountId(by_name(&self.names.accounts, is).unwrap_or(999))
     }
 
-    fn operator_command(&self, name: &str, words: &mut Words<'_>) -> Command {
+    fn operator_command(&mut self, name: &str, words: &mut Words<'_>) -> Command {
         match name {
             "deposit" | "withdraw" => {
                 let transfer = TransferId(words.next().trim_start_matches('t').parse().unwrap());
@@ -359,6 +359,7 @@ impl Script {
                 .into()
             }
             "limits" => Self::limits(words).into(),
+            "overdraft" | "update" => self.ledger_command(name, words),
             "roles" => {
                 let (actor, roles) = (words.next().parse().unwrap(), words.next().parse().unwrap());
                 DefineActor { actor: ActorId(actor), roles }.into()
@@ -381,6 +382,10 @@ impl Script {
         }
         if name == "transfers" {
             return self.transfers(session, words);
+        }
+        if ["overdraft", "update"].contains(&name) {
+            let command = self.ledger_command(name, words);
+            return self.submit(session, 0, number.unwrap_or(next), command);
         }
         // A Logon comes from a connection that is not bound yet.
         let current = if name == "logon" { 0 } else { current };

@@ -2,8 +2,8 @@
 
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
-    CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals, TermStart,
-    roles,
+    CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals, SetOverdraft,
+    TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
@@ -68,6 +68,13 @@ fn example() -> Engine {
 fn batches(world: &mut World) {
     let account = |id| AccountRow { user_data_128: 7, user_data_32: 9, ..definitions::account_row(id, 2) };
     world.operator(CreateAccounts { accounts: [301, 302].map(account).into() });
+    world.set_up(SetOverdraft {
+        account: AccountId(302),
+        agreed: Amount(0),
+        temporary: Amount(3),
+        temporary_until_ns: world.time + 90_000_000_000,
+        interest_code: 4,
+    });
     let ms = world.time / 1_000_000;
     let row = |n, flags, timeout_s| TransferRow {
         flags,

@@ -282,6 +282,32 @@ messages! {
             /// Transfers that may be pending at a time.
             pending_transfers_max: u32,
         }
+        /// Sets how far the debits of an account may exceed its credits. All 0 = not at all.
+        SetOverdraft = 71 v 1 {
+            /// Its debits must not exceed its credits, unless it is said here.
+            account: AccountId,
+            /// For ever.
+            agreed: Amount,
+            /// Beside it, until `temporary_until_ns`.
+            temporary: Amount,
+            /// Unix nanoseconds; 0 = there is none.
+            temporary_until_ns: u64,
+            /// How what is used of it bears interest: free for the bank.
+            interest_code: u16,
+        }
+        /// Changes what may change of an account: all of these fields are set.
+        UpdateAccount = 72 v 1 {
+            /// The account.
+            account: AccountId,
+            /// Its place in the chart of accounts; not 0. Its balances move with it.
+            code: u16,
+            /// Free for the client.
+            user_data_128: u128,
+            /// Free for the client.
+            user_data_64: u64,
+            /// Free for the client.
+            user_data_32: u32,
+        }
 
         /// NewOrderSingle(D).
         NewOrder = 96 v 1 {
@@ -475,6 +501,7 @@ impl Command {
                 | Self::Transfer(_)
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)
+                | Self::UpdateAccount(_)
         )
     }
 }

@@ -5,7 +5,7 @@
 use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{RowAmount, RowResult, TransferRow};
-use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits};
+use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits, SetOverdraft};
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::sign::PublicKey;
@@ -148,6 +148,33 @@ messages! {
         LedgerLimitsSet = 10 v 1 {
             /// As commanded.
             limits: SetLedgerLimits,
+        }
+        /// How far an account's debits may exceed its credits from now on.
+        OverdraftSet = 11 v 1 {
+            /// As commanded.
+            overdraft: SetOverdraft,
+        }
+        /// The time of an account's temporary line is over: new debits are judged by what is left.
+        OverdraftLineEnded = 12 v 1 {
+            /// The account.
+            account: AccountId,
+            /// The line that ended.
+            temporary: Amount,
+            /// The line that is left.
+            agreed: Amount,
+        }
+        /// What may change of an account was changed.
+        AccountUpdated = 13 v 1 {
+            /// The account.
+            account: AccountId,
+            /// Its place in the chart of accounts from now on.
+            code: u16,
+            /// Free for the client.
+            user_data_128: u128,
+            /// Free for the client.
+            user_data_64: u64,
+            /// Free for the client.
+            user_data_32: u32,
         }
         /// Transfers were created by a command that is no batch of them, or by themselves, in this order.
         TransfersEntered = 16 v 1 {

@@ -138,6 +138,15 @@ fn money() -> Vec<Command> {
         CreateAccounts { accounts: vec![account_row(), account_row()] }.into(),
         CreateTransfers { transfers: vec![transfer_row(), transfer_row()] }.into(),
         ledger_limits().into(),
+        set_overdraft().into(),
+        UpdateAccount {
+            account: AccountId(n16(0)),
+            code: n2(1),
+            user_data_128: n16(2),
+            user_data_64: n8(3),
+            user_data_32: n4(4),
+        }
+        .into(),
     ]
 }
 
@@ -151,6 +160,16 @@ fn ledger_limits() -> SetLedgerLimits {
         id_ahead_ms: n8(1),
         transfer_ids_max: n4(2),
         pending_transfers_max: n4(3),
+    }
+}
+
+fn set_overdraft() -> SetOverdraft {
+    SetOverdraft {
+        account: AccountId(n16(0)),
+        agreed: Amount(n16(1)),
+        temporary: Amount(n16(2)),
+        temporary_until_ns: n8(3),
+        interest_code: n2(4),
     }
 }
 
@@ -324,6 +343,17 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         LedgerLimitsSet { limits: ledger_limits() }.into(),
+        OverdraftSet { overdraft: set_overdraft() }.into(),
+        OverdraftLineEnded { account: AccountId(n16(0)), temporary: Amount(n16(1)), agreed: Amount(n16(2)) }
+            .into(),
+        AccountUpdated {
+            account: AccountId(n16(0)),
+            code: n2(1),
+            user_data_128: n16(2),
+            user_data_64: n8(3),
+            user_data_32: n4(4),
+        }
+        .into(),
         TransfersEntered { transfers: vec![transfer_row()] }.into(),
         Proposed {
             proposal: ProposalId(n8(0)),

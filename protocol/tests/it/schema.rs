@@ -34,6 +34,8 @@ const COMMANDS: &str = "
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
 70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
+71 SetOverdraft: account u128, agreed u128, temporary u128, temporary_until_ns u64, interest_code u16
+72 UpdateAccount: account u128, code u16, user_data_128 u128, user_data_64 u64, user_data_32 u32
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
@@ -74,6 +76,9 @@ const EVENTS: &str = "
     balances u64
 9 TransferExpired: transfer u128, debit_account u128, credit_account u128, amount u128
 10 LedgerLimitsSet: limits SetLedgerLimits
+11 OverdraftSet: overdraft SetOverdraft
+12 OverdraftLineEnded: account u128, temporary u128, agreed u128
+13 AccountUpdated: account u128, code u16, user_data_128 u128, user_data_64 u64, user_data_32 u32
 16 TransfersEntered: transfers list TransferRow
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset

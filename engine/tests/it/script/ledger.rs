@@ -6,20 +6,24 @@
 //! till transfers t1 cash loan 10 [pending [5s]] [balancing-debit] [balancing-credit] [closing-debit] [closing-credit] [linked]
 //! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
 //! limits window 10s ahead 1s ids 8189 pending 3
+//! overdraft loan 100 [temporary 50 for 10s] [interest 7]
+//! till update loan code 2 [user_data_128 3] [user_data_64 3] [user_data_32 3]
 //! account cash     totals     floor                                  shown, not commanded
 //! ```
 //! A transfer's id has the time of its first mention; `at -5s` moves it, `at floor` makes it the lowest that is taken. `field=value` sets any field of a row.
 
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineActor, SetLedgerLimits, roles};
+use protocol::commands::{
+    CreateAccounts, CreateTransfers, DefineActor, SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
+};
 use protocol::event::Event;
 use protocol::money::format_decimal;
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, SessionId, SessionProtocol,
-    TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, SessionId,
+    SessionProtocol, TransferId,
 };
 
-use super::{Script, Words, by_name, decimal, milliseconds};
+use super::{Script, Words, by_name, decimal, milliseconds, nanoseconds};
 use crate::definitions;
 
 /// Ids of accounts made by batches count on from here.
@@ -53,6 +57,39 @@ impl Script {
             id_ahead_ms: milliseconds(words.option("ahead").unwrap()),
             transfer_ids_max: number(words, "ids"),
             pending_transfers_max: number(words, "pending"),
+        }
+    }
+
+    /// What is set in the ledger beside its limits.
+    pub(super) fn ledger_command(&mut self, name: &str, words: &mut Words<'_>) -> Command {
+        match name {
+            "overdraft" => {
+                let (account, ledger) = self.account_named(words.next());
+                let temporary = words.option("temporary").map(|text| self.amount_of(text, ledger));
+                let lasts = words.option("for").map(nanoseconds);
+                let until = lasts.map_or(0, |ns| self.world.time + ns);
+                SetOverdraft {
+                    account,
+                    agreed: self.amount_of(words.next(), ledger),
+                    temporary: temporary.unwrap_or_default(),
+                    temporary_until_ns: until,
+                    interest_code: words.option("interest").map_or(0, narrow),
+                }
+                .into()
+            }
+            "update" => {
+                let (account, _) = self.account_named(words.next());
+                let mut field = |name: &str| words.option(name).map_or(0, number);
+                UpdateAccount {
+                    account,
+                    code: u16::try_from(field("code")).unwrap(),
+                    user_data_128: field("user_data_128"),
+                    user_data_64: u64::try_from(field("user_data_64")).unwrap(),
+                    user_data_32: u32::try_from(field("user_data_32")).unwrap(),
+                }
+                .into()
+            }
+            name => panic!("{}: no command {name}", words.place),
         }
     }
 
