@@ -209,6 +209,8 @@ impl Engine {
         } else if let Command::SetOverdraft(set) = command {
             self.ledger.row(set.account)?;
             self.ledger.overdrafts.get(set.account).into()
+        } else if let Command::SetCalendar(_) = command {
+            self.ledger.calendar.definition()?.clone().into()
         } else if let Command::UpdateAccount(update) = command {
             let row = self.ledger.row(update.account)?;
             self.ledger.accounts.at(row).as_updated().into()

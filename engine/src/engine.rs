@@ -1,9 +1,9 @@
 //! The entrance: one command in, its events out, and who may send what.
 
 use protocol::commands::{
-    CancelAll, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession,
-    Deposit, OpenAccount, ResetSession, SetActorKey, SetApprovals, SetLedgerLimits, SetMarketStatus,
-    SetOverdraft, Transfer, UpdateAccount, Withdraw, roles,
+    CancelAll, CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
+    DefineSession, Deposit, OpenAccount, ResetSession, SetActorKey, SetApprovals, SetCalendar,
+    SetLedgerLimits, SetMarketStatus, SetOverdraft, Transfer, UpdateAccount, Withdraw, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -395,9 +395,11 @@ impl Engine {
             Command::Deposit(deposit) => self.ledger.deposit(deposit, effects),
             Command::Withdraw(withdraw) => self.ledger.withdraw(withdraw, effects),
             Command::Transfer(transfer) => self.ledger.transfer(transfer, effects),
-            Command::SetLedgerLimits(_) | Command::SetOverdraft(_) | Command::UpdateAccount(_) => {
-                self.execute_on_ledger(command, effects)
-            }
+            Command::SetLedgerLimits(_)
+            | Command::SetOverdraft(_)
+            | Command::UpdateAccount(_)
+            | Command::SetCalendar(_)
+            | Command::CloseDay(_) => self.execute_on_ledger(command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -435,6 +437,10 @@ impl Engine {
             self.ledger.set_overdraft(set, effects)
         } else if let Command::UpdateAccount(update) = command {
             self.ledger.update_account(update, effects)
+        } else if let Command::SetCalendar(set) = command {
+            self.ledger.set_calendar(set, effects)
+        } else if let Command::CloseDay(close) = command {
+            self.ledger.close_day(close, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
@@ -478,6 +484,8 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | OpenAccount::KIND
         | SetLedgerLimits::KIND
         | SetOverdraft::KIND
+        | SetCalendar::KIND
+        | CloseDay::KIND
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),
         _ => None,

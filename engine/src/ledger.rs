@@ -2,10 +2,11 @@
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
 //! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`pending`] is what
-//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`accounts`]
+//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date, [`accounts`]
 //! the balances and [`totals`] their sums.
 
 mod accounts;
+mod calendar;
 mod chain;
 mod creation;
 mod overdraft;
@@ -31,6 +32,7 @@ use crate::registry::Registry;
 use crate::rows::Rows;
 
 pub(crate) use accounts::{Account, Accounts, Column, TRADING_TURNOVER_MAX};
+pub(crate) use calendar::BankCalendar;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
@@ -50,6 +52,7 @@ pub(crate) struct Ledger {
     pub(crate) pendings: Pendings,
     pub(crate) recent: Recent,
     pub(crate) limits: SetLedgerLimits,
+    pub(crate) calendar: BankCalendar,
     pub(crate) overdrafts: Overdrafts,
     pub(crate) executed: Rows<Executed>,
     by_transfer: Index,
@@ -68,6 +71,7 @@ impl Default for Ledger {
             pendings: Pendings::default(),
             recent: Recent::default(),
             limits,
+            calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
             executed: Rows::default(),
             by_transfer: Index::default(),
@@ -294,6 +298,7 @@ impl Ledger {
         self.accounts.check()?;
         self.check_pendings()?;
         self.check_overdrafts()?;
+        self.check_calendar()?;
         self.recent.check()?;
         let found = |(row, executed): (u32, &Executed)| self.executed_row(executed.id) == Some(row);
         if !self.executed.numbers().zip(self.executed.iter()).all(found) {

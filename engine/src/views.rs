@@ -1,6 +1,8 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
-use protocol::commands::{ClOrdId, DefineMarket, DefineSession, Genesis, SetLedgerLimits, SetOverdraft};
+use protocol::commands::{
+    ClOrdId, DefineMarket, DefineSession, Genesis, SetCalendar, SetLedgerLimits, SetOverdraft,
+};
 use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId, MarketStatus,
@@ -206,6 +208,12 @@ impl Engine {
     #[must_use]
     pub fn account(&self, account: AccountId) -> Option<AccountView> {
         self.ledger.row(account).map(|row| account_view(self.ledger.accounts.at(row)))
+    }
+
+    /// The bank's calendar with its present business date; `None` before it is set.
+    #[must_use]
+    pub const fn calendar(&self) -> Option<&SetCalendar> {
+        self.ledger.calendar.definition()
     }
 
     /// How far below zero an account may stand; all 0 = not at all.

@@ -8,6 +8,14 @@ const EPOCH_DAYS: u64 = 719_468;
 const DAYS_PER_400_YEARS: u64 = 146_097;
 /// The last year of four digits.
 const YEAR_MAX: u64 = 9_999;
+/// The last day that has a date, counted from 1970-01-01: the end of the year 9999.
+pub const DAY_MAX: u32 = 2_932_896;
+
+/// The day of the week of a day counted from 1970-01-01, which was a Thursday: 0 = Monday.
+#[must_use]
+pub const fn weekday(day: u32) -> u32 {
+    day.wrapping_rem(7).wrapping_add(3).wrapping_rem(7)
+}
 
 /// Days from 1970-01-01 to a date; `None` if there is no such day, or it is earlier or later than the year 9999.
 #[must_use]

@@ -51,10 +51,12 @@ codes! {
         ExistsWithDifferentCode = 28,
         /// The id exists with the same fields: created before, at the seq that is named.
         Exists = 29,
+        /// The id exists with another `value_date`.
+        ExistsWithDifferentValueDate = 30,
 
         /// The flags contradict each other.
         FlagsAreMutuallyExclusive = 32,
-        /// `value_date` is not 0.
+        /// `value_date` is not 0, and further from the business date than it may be, or there is no business date.
         ValueDateOutOfRange = 33,
         /// `reason` is not 0, and nothing is corrected.
         ReasonReservedForCorrection = 34,

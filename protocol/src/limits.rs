@@ -83,6 +83,10 @@ pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;
 pub const PENDING_TRANSFERS_DEFAULT: u32 = 1 << 20;
 /// The most that may be said of either.
 pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
+/// Holidays of a calendar: those of thirty years fit, and a record holds them.
+pub const HOLIDAYS_MAX: usize = 512;
+/// Seconds between local time and UTC.
+pub const UTC_OFFSET_MAX_S: u32 = 14 * 60 * 60;
 /// Accounts that may have, or had, an overdraft.
 pub const OVERDRAFTS_MAX: usize = 1 << 20;
 /// Pending transfers that expire before one record.

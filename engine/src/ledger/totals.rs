@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{AccountClass, AssetId};
+use protocol::rows::LedgerTotals;
+use protocol::{AccountClass, Amount, AssetId};
 
 use super::accounts::{Account, Column};
 use crate::broken::Broken;
@@ -126,6 +127,29 @@ impl Totals {
     /// All slices that have an account, by ledger, code and class.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Slice> {
         self.by_key.values().map(|&row| self.slices.at(row)).filter(|slice| slice.accounts > 0)
+    }
+
+    /// The sums of every ledger that has an account, by ledger.
+    pub(crate) fn of_ledgers(&self) -> Vec<LedgerTotals> {
+        let mut accounts: BTreeMap<AssetId, u64> = BTreeMap::new();
+        for slice in self.iter() {
+            let of_ledger = accounts.entry(slice.ledger).or_default();
+            *of_ledger = of_ledger.saturating_add(slice.accounts);
+        }
+        let sums = |ledger| self.by_ledger.get(&ledger).map(|&row| self.ledgers.at(row));
+        let or_the_largest = |sum: WideSum| Amount(sum.get().unwrap_or(u128::MAX));
+        let totals = accounts.into_iter().filter_map(|(ledger, accounts)| {
+            let sums = sums(ledger)?;
+            Some(LedgerTotals {
+                ledger,
+                debits_pending: or_the_largest(sums.debits_pending),
+                debits_posted: or_the_largest(sums.debits_posted),
+                credits_pending: or_the_largest(sums.credits_pending),
+                credits_posted: or_the_largest(sums.credits_posted),
+                accounts,
+            })
+        });
+        totals.collect()
     }
 
     /// The sums are those of `again`, which were made from the accounts.

@@ -11,6 +11,7 @@ use protocol::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, Transfe
 
 use super::Ledger;
 use super::accounts::{Account, Column};
+use super::calendar::BankCalendar;
 use super::chain::{Chain, Step};
 use super::pending::Pending;
 use super::recent::{Outcome, Remembered};
@@ -181,7 +182,7 @@ impl Ledger {
         if t.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0 {
             return self.end_pending(t, batch, chain);
         }
-        check_shape(t)?;
+        check_shape(t, &self.calendar)?;
         let (debit, credit) = self.check_accounts(t, accounts)?;
         self.check_payer(debit, batch)?;
         self.check_open(debit, credit)?;
@@ -315,7 +316,7 @@ impl Ledger {
         batch: &Batch<'_>,
         chain: &mut Chain,
     ) -> Result<Done, RowStop> {
-        check_end_shape(t)?;
+        check_end_shape(t, &self.calendar)?;
         let known = self.known(t.pending_id)?;
         let amount = check_against(t, &known)?;
         let ended = match known.outcome {
@@ -508,7 +509,7 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
         (t.user_data_32 != e.user_data_32, LedgerRefusal::ExistsWithDifferentUserData32),
         (t.ledger != e.ledger, LedgerRefusal::ExistsWithDifferentLedger),
         (t.code != e.code, LedgerRefusal::ExistsWithDifferentCode),
-        (t.value_date != e.value_date, LedgerRefusal::ValueDateOutOfRange),
+        (t.value_date != e.value_date, LedgerRefusal::ExistsWithDifferentValueDate),
         (t.reason != e.reason, LedgerRefusal::ReasonReservedForCorrection),
     ];
     if let Some((_, refusal)) = differs.into_iter().find(|(differs, _)| *differs) {
@@ -524,9 +525,9 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
 
 /// What a row that moves or reserves money must look like.
 #[inline]
-fn check_shape(t: &TransferRow) -> Result<(), RowStop> {
+fn check_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
     ensure(t.flags & WHOLE_CHAIN == 0, LedgerRefusal::FlagsAreMutuallyExclusive)?;
-    check_dates(t)?;
+    check_dates(t, calendar)?;
     ensure(t.debit_account.0 != 0, LedgerRefusal::DebitAccountIdMustNotBeZero)?;
     ensure(t.debit_account.0 != u128::MAX, LedgerRefusal::DebitAccountIdMustNotBeIntMax)?;
     ensure(t.credit_account.0 != 0, LedgerRefusal::CreditAccountIdMustNotBeZero)?;
@@ -543,12 +544,12 @@ fn check_shape(t: &TransferRow) -> Result<(), RowStop> {
 }
 
 /// What a row that posts or voids must look like.
-fn check_end_shape(t: &TransferRow) -> Result<(), RowStop> {
+fn check_end_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
     const OTHERS: u16 = PENDING | BALANCING_DEBIT | BALANCING_CREDIT | CLOSING_DEBIT | CLOSING_CREDIT;
     let both = POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER;
     let excludes = t.flags & both == both || t.flags & OTHERS != 0;
     ensure(!excludes, LedgerRefusal::FlagsAreMutuallyExclusive)?;
-    check_dates(t)?;
+    check_dates(t, calendar)?;
     ensure(t.pending_id.0 != 0, LedgerRefusal::PendingIdMustNotBeZero)?;
     ensure(t.pending_id.0 != u128::MAX, LedgerRefusal::PendingIdMustNotBeIntMax)?;
     ensure(t.pending_id != t.id, LedgerRefusal::PendingIdMustBeDifferent)?;
@@ -558,8 +559,8 @@ fn check_end_shape(t: &TransferRow) -> Result<(), RowStop> {
     ensure(in_full, LedgerRefusal::WholeChainMustBeInFull)
 }
 
-fn check_dates(t: &TransferRow) -> Result<(), RowStop> {
-    ensure(t.value_date == 0, LedgerRefusal::ValueDateOutOfRange)?;
+fn check_dates(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
+    ensure(t.value_date == 0 || calendar.admits(t.value_date), LedgerRefusal::ValueDateOutOfRange)?;
     ensure(t.reason == 0, LedgerRefusal::ReasonReservedForCorrection)
 }
 

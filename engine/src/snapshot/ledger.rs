@@ -9,7 +9,7 @@ use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, Transfe
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
-use crate::ledger::{Account, Executed, Outcome, Overdraft, Pending, Remembered};
+use crate::ledger::{Account, BankCalendar, Executed, Outcome, Overdraft, Pending, Remembered};
 use crate::slab::NONE;
 
 /// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
@@ -37,6 +37,15 @@ impl Engine {
             w.u128(account.credits_posted);
             w.u128(account.held);
         }
+    }
+
+    pub(super) fn write_calendar(&self, w: &mut Writer<'_>) {
+        let BankCalendar { definition, closed } = &self.ledger.calendar;
+        w.flag(definition.is_some());
+        if let Some(calendar) = definition {
+            w.command(&Command::SetCalendar(calendar.clone()));
+        }
+        w.u32(*closed);
     }
 
     pub(super) fn write_overdrafts(&self, w: &mut Writer<'_>) {
@@ -106,6 +115,17 @@ impl Engine {
             self.ledger.accounts.add(account);
             Ok(id)
         })
+    }
+
+    pub(super) fn read_calendar(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        if r.flag("calendar")? {
+            let Command::SetCalendar(calendar) = r.command("calendar")? else {
+                return Err(SnapshotFault::Field("calendar"));
+            };
+            self.ledger.calendar.definition = Some(calendar);
+        }
+        self.ledger.calendar.closed = r.u32()?;
+        Ok(())
     }
 
     pub(super) fn read_overdrafts(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {

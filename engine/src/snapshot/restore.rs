@@ -47,6 +47,7 @@ impl Engine {
         engine.read_registry(r)?;
         engine.read_approvals(r)?;
         engine.read_accounts(r)?;
+        engine.read_calendar(r)?;
         engine.read_overdrafts(r)?;
         engine.read_transfers(r)?;
         engine.read_pendings(r)?;

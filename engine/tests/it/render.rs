@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use protocol::calendar::date_of;
 use protocol::event::Event;
 use protocol::events::{CancelRejected, ExecutionReport, Settled};
 use protocol::money::format_decimal;
-use protocol::{AccountId, Amount, ClientId, EventBody, ExecType, MarketId, PriceTicks, QtyLots, SessionId};
+use protocol::time::NANOS_PER_DAY;
+use protocol::{
+    AccountId, Amount, ClientId, EventBody, ExecType, MarketId, PriceTicks, QtyLots, SessionId, UnixNanos,
+};
 
 pub(crate) const PRICE_SCALE: u8 = 12;
 
@@ -21,6 +25,12 @@ pub(crate) struct MarketName {
     pub(crate) lot: u128,
     pub(crate) base_scale: u8,
     pub(crate) quote: u32,
+}
+
+/// A day as `2026-01-05`.
+pub(crate) fn date(day: u32) -> String {
+    let (year, month, day) = date_of(UnixNanos(u64::from(day) * NANOS_PER_DAY));
+    format!("{year}-{month:02}-{day:02}")
 }
 
 /// What things are called.
@@ -88,6 +98,10 @@ impl Names {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the ledger's and the sessions' are told further down"
+    )]
     fn body(&self, body: &EventBody) -> String {
         match body {
             EventBody::ExecutionReport(report) => self.report(report),
@@ -134,28 +148,10 @@ impl Names {
             EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
             EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
-            EventBody::AccountsCreated(_)
-            | EventBody::TransfersCreated(_)
-            | EventBody::TransferExpired(_)
-            | EventBody::LedgerLimitsSet(_)
-            | EventBody::OverdraftSet(_)
-            | EventBody::OverdraftLineEnded(_)
-            | EventBody::AccountUpdated(_)
-            | EventBody::TransfersEntered(_) => self.ledger_event(body),
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
-            EventBody::BusinessRejected(_)
-            | EventBody::LogonSent(_)
-            | EventBody::HeartbeatSent(_)
-            | EventBody::TestRequestSent(_)
-            | EventBody::ResendRequestSent(_)
-            | EventBody::RejectSent(_)
-            | EventBody::LogoutSent(_)
-            | EventBody::SessionOpened(_)
-            | EventBody::SessionRefused(_)
-            | EventBody::SessionClosed(_)
-            | EventBody::ResendDue(_) => self.session_event(body),
+            _ => self.ledger_event(body),
         }
     }
 
@@ -180,6 +176,20 @@ impl Names {
             let name = &self.accounts[&updated.account.0].0;
             let (one, two, three) = (updated.user_data_128, updated.user_data_64, updated.user_data_32);
             format!("updated {name}: code {}, user data {one} {two} {three}", updated.code)
+        } else if let EventBody::CalendarSet(set) = body {
+            let calendar = &set.calendar;
+            let days = (calendar.value_back_days_max, calendar.value_ahead_days_max);
+            format!("business date {}, {} days back, {} ahead", date(calendar.business_date), days.0, days.1)
+        } else if let EventBody::DayClosed(closed) = body {
+            let totals = closed.totals.iter().map(|total| {
+                let ledger = total.ledger.0;
+                let [debits, credits, pending] =
+                    [total.debits_posted, total.credits_posted, total.debits_pending]
+                        .map(|sum| self.amount(sum, ledger));
+                format!("{} accounts, debits {debits}, credits {credits}, pending {pending}", total.accounts)
+            });
+            let totals = totals.collect::<Vec<_>>().join("; ");
+            format!("closed {}, next is {}: {totals}", date(closed.business_date), date(closed.next))
         } else if let EventBody::TransfersEntered(entered) = body {
             let lines = entered.transfers.iter().map(|row| {
                 let to = &self.accounts[&row.credit_account.0].0;
@@ -196,7 +206,7 @@ impl Names {
                 limits.pending_transfers_max
             )
         } else {
-            body.name().to_owned()
+            self.session_event(body)
         }
     }
 

@@ -359,7 +359,7 @@ impl Script {
                 .into()
             }
             "limits" => Self::limits(words).into(),
-            "overdraft" | "update" => self.ledger_command(name, words),
+            "overdraft" | "update" | "calendar" | "close" => self.ledger_command(name, words),
             "roles" => {
                 let (actor, roles) = (words.next().parse().unwrap(), words.next().parse().unwrap());
                 DefineActor { actor: ActorId(actor), roles }.into()
@@ -383,7 +383,7 @@ impl Script {
         if name == "transfers" {
             return self.transfers(session, words);
         }
-        if ["overdraft", "update"].contains(&name) {
+        if ["overdraft", "update", "calendar", "close"].contains(&name) {
             let command = self.ledger_command(name, words);
             return self.submit(session, 0, number.unwrap_or(next), command);
         }

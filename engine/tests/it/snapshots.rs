@@ -2,8 +2,8 @@
 
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
-    CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals, SetOverdraft,
-    TermStart, roles,
+    CloseDay, CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals,
+    SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
@@ -68,6 +68,17 @@ fn example() -> Engine {
 fn batches(world: &mut World) {
     let account = |id| AccountRow { user_data_128: 7, user_data_32: 9, ..definitions::account_row(id, 2) };
     world.operator(CreateAccounts { accounts: [301, 302].map(account).into() });
+    let calendar = SetCalendar {
+        business_date: 20_454,
+        weekend_days: 0x60,
+        holidays: vec![20_455, 20_500],
+        value_back_days_max: 5,
+        value_ahead_days_max: 6,
+        utc_offset_s: 10_800,
+        behind_utc: false,
+    };
+    world.set_up(calendar);
+    world.set_up(CloseDay { business_date: 20_454, next: 20_458 });
     world.set_up(SetOverdraft {
         account: AccountId(302),
         agreed: Amount(0),

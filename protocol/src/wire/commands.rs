@@ -308,6 +308,30 @@ messages! {
             /// Free for the client.
             user_data_32: u32,
         }
+        /// Sets the bank's calendar. Days are counted from 1970-01-01.
+        SetCalendar = 73 v 1 {
+            /// The day that is booked on: settable while there is none, then the present one.
+            business_date: u32,
+            /// Days of the week that are no business days: bit 0 = Monday.
+            weekend_days: u8,
+            /// Other days that are none, ascending; at most [`crate::limits::HOLIDAYS_MAX`].
+            holidays: Vec<u32>,
+            /// How many days before the business date a transfer may take value.
+            value_back_days_max: u16,
+            /// How many days behind it.
+            value_ahead_days_max: u16,
+            /// How far local time is from UTC; at most [`crate::limits::UTC_OFFSET_MAX_S`].
+            utc_offset_s: u32,
+            /// Whether it is behind UTC, as in America, and not ahead of it.
+            behind_utc: bool,
+        }
+        /// Closes the business date: what comes behind this record is booked on the next one.
+        CloseDay = 74 v 1 {
+            /// The day that is closed: the present one.
+            business_date: u32,
+            /// The day that is booked on then: later, and a business day.
+            next: u32,
+        }
 
         /// NewOrderSingle(D).
         NewOrder = 96 v 1 {

@@ -4,8 +4,10 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{RowAmount, RowResult, TransferRow};
-use crate::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, SetLedgerLimits, SetOverdraft};
+use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
+use crate::commands::{
+    ClOrdId, DefineAsset, DefineMarket, DefineSession, SetCalendar, SetLedgerLimits, SetOverdraft,
+};
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::sign::PublicKey;
@@ -175,6 +177,20 @@ messages! {
             user_data_64: u64,
             /// Free for the client.
             user_data_32: u32,
+        }
+        /// The bank's calendar.
+        CalendarSet = 14 v 1 {
+            /// As commanded.
+            calendar: SetCalendar,
+        }
+        /// A business date was closed: everything up to the record before is booked on it or an earlier one.
+        DayClosed = 15 v 1 {
+            /// The day that was closed.
+            business_date: u32,
+            /// The one that is booked on from the next record on.
+            next: u32,
+            /// Of every ledger that has an account.
+            totals: Vec<LedgerTotals>,
         }
         /// Transfers were created by a command that is no batch of them, or by themselves, in this order.
         TransfersEntered = 16 v 1 {

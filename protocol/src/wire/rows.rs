@@ -104,6 +104,22 @@ rows! {
         /// How much.
         pub amount: Amount,
     }
+
+    /// Sums over the accounts of a ledger; the largest number = that or more.
+    pub struct LedgerTotals {
+        /// Their asset.
+        pub ledger: AssetId,
+        /// Pending debits.
+        pub debits_pending: Amount,
+        /// Posted debits.
+        pub debits_posted: Amount,
+        /// Pending credits.
+        pub credits_pending: Amount,
+        /// Posted credits.
+        pub credits_posted: Amount,
+        /// How many.
+        pub accounts: u64,
+    }
 }
 
 /// Bits of [`TransferRow::flags`].

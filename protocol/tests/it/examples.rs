@@ -6,7 +6,7 @@
 use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
-use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
+use protocol::rows::{AccountRow, LedgerTotals, RowAmount, RowResult, TransferRow};
 use protocol::sign::PublicKey;
 use protocol::*;
 
@@ -138,6 +138,8 @@ fn money() -> Vec<Command> {
         CreateAccounts { accounts: vec![account_row(), account_row()] }.into(),
         CreateTransfers { transfers: vec![transfer_row(), transfer_row()] }.into(),
         ledger_limits().into(),
+        set_calendar().into(),
+        CloseDay { business_date: n4(0), next: n4(1) }.into(),
         set_overdraft().into(),
         UpdateAccount {
             account: AccountId(n16(0)),
@@ -160,6 +162,29 @@ fn ledger_limits() -> SetLedgerLimits {
         id_ahead_ms: n8(1),
         transfer_ids_max: n4(2),
         pending_transfers_max: n4(3),
+    }
+}
+
+fn set_calendar() -> SetCalendar {
+    SetCalendar {
+        business_date: n4(0),
+        weekend_days: n1(1),
+        holidays: vec![n4(2), n4(3)],
+        value_back_days_max: n2(3),
+        value_ahead_days_max: n2(4),
+        utc_offset_s: n4(5),
+        behind_utc: true,
+    }
+}
+
+fn ledger_totals() -> LedgerTotals {
+    LedgerTotals {
+        ledger: AssetId(n4(0)),
+        debits_pending: Amount(n16(1)),
+        debits_posted: Amount(n16(2)),
+        credits_pending: Amount(n16(3)),
+        credits_posted: Amount(n16(4)),
+        accounts: n8(5),
     }
 }
 
@@ -343,6 +368,9 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         LedgerLimitsSet { limits: ledger_limits() }.into(),
+        CalendarSet { calendar: set_calendar() }.into(),
+        DayClosed { business_date: n4(0), next: n4(1), totals: vec![ledger_totals(), ledger_totals()] }
+            .into(),
         OverdraftSet { overdraft: set_overdraft() }.into(),
         OverdraftLineEnded { account: AccountId(n16(0)), temporary: Amount(n16(1)), agreed: Amount(n16(2)) }
             .into(),

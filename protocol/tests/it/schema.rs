@@ -36,6 +36,9 @@ const COMMANDS: &str = "
 70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
 71 SetOverdraft: account u128, agreed u128, temporary u128, temporary_until_ns u64, interest_code u16
 72 UpdateAccount: account u128, code u16, user_data_128 u128, user_data_64 u64, user_data_32 u32
+73 SetCalendar: business_date u32, weekend_days u8, holidays list u32, value_back_days_max u16, value_ahead_days_max u16,
+    utc_offset_s u32, behind_utc bool
+74 CloseDay: business_date u32, next u32
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
@@ -79,6 +82,8 @@ const EVENTS: &str = "
 11 OverdraftSet: overdraft SetOverdraft
 12 OverdraftLineEnded: account u128, temporary u128, agreed u128
 13 AccountUpdated: account u128, code u16, user_data_128 u128, user_data_64 u64, user_data_32 u32
+14 CalendarSet: calendar SetCalendar
+15 DayClosed: business_date u32, next u32, totals list LedgerTotals
 16 TransfersEntered: transfers list TransferRow
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
@@ -125,6 +130,7 @@ const ROWS: &str = "
     class u16, reserved u16
 3 RowResult: index u32, refusal code LedgerRefusal, seq u64
 4 RowAmount: index u32, amount u128
+6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
 5 ProposedCommand: kind u16, version u16, body list u8
 ";
 
@@ -201,8 +207,15 @@ impl Type {
                 Self::Number(number[1..].parse::<usize>().unwrap() / 8)
             }
             (row, "")
-                if ["TransferRow", "AccountRow", "RowResult", "RowAmount", "ProposedCommand"]
-                    .contains(&row) =>
+                if [
+                    "TransferRow",
+                    "AccountRow",
+                    "RowResult",
+                    "RowAmount",
+                    "LedgerTotals",
+                    "ProposedCommand",
+                ]
+                .contains(&row) =>
             {
                 Self::Nested(row, find(&rows(), row).fields)
             }

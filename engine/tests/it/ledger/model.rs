@@ -620,7 +620,7 @@ fn compare_transfers(row: &TransferRow, there: &TransferRow) -> LedgerRefusal {
         (row.ledger != there.ledger, R::ExistsWithDifferentLedger),
         (row.code != there.code, R::ExistsWithDifferentCode),
         // What is remembered has neither.
-        (row.value_date != there.value_date, R::ValueDateOutOfRange),
+        (row.value_date != there.value_date, R::ExistsWithDifferentValueDate),
         (row.reason != there.reason, R::ReasonReservedForCorrection),
     ])
     .unwrap_or(R::Exists)

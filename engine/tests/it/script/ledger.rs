@@ -7,13 +7,17 @@
 //! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
 //! limits window 10s ahead 1s ids 8189 pending 3
 //! overdraft loan 100 [temporary 50 for 10s] [interest 7]
+//! calendar 2026-01-05 [weekend 6,7] [holidays 2026-01-06,2026-04-23] [back 5] [ahead 10] [utc +3h]
+//! close 2026-01-05 then 2026-01-07
 //! till update loan code 2 [user_data_128 3] [user_data_64 3] [user_data_32 3]
 //! account cash     totals     floor                                  shown, not commanded
 //! ```
 //! A transfer's id has the time of its first mention; `at -5s` moves it, `at floor` makes it the lowest that is taken. `field=value` sets any field of a row.
 
+use protocol::calendar::days_since_1970;
 use protocol::commands::{
-    CreateAccounts, CreateTransfers, DefineActor, SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
+    CloseDay, CreateAccounts, CreateTransfers, DefineActor, SetCalendar, SetLedgerLimits, SetOverdraft,
+    UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::money::format_decimal;
@@ -88,6 +92,26 @@ impl Script {
                     user_data_32: u32::try_from(field("user_data_32")).unwrap(),
                 }
                 .into()
+            }
+            "calendar" => {
+                let holidays =
+                    words.option("holidays").map_or(Vec::new(), |days| days.split(',').map(day).collect());
+                let offset =
+                    words.option("utc").map(|text| (text.starts_with('-'), milliseconds(&text[1..]) / 1_000));
+                SetCalendar {
+                    weekend_days: words.option("weekend").map_or(0, weekend),
+                    holidays,
+                    value_back_days_max: words.option("back").map_or(0, narrow),
+                    value_ahead_days_max: words.option("ahead").map_or(0, narrow),
+                    utc_offset_s: offset.map_or(0, |(_, seconds)| u32::try_from(seconds).unwrap()),
+                    behind_utc: offset.is_some_and(|(behind, _)| behind),
+                    business_date: day(words.next()),
+                }
+                .into()
+            }
+            "close" => {
+                let (business_date, _next) = (day(words.next()), words.next());
+                CloseDay { business_date, next: day(words.next()) }.into()
             }
             name => panic!("{}: no command {name}", words.place),
         }
@@ -384,11 +408,27 @@ fn set_field(row: &mut TransferRow, field: &str, value: &str) {
         "ledger" => row.ledger = AssetId(narrow(value)),
         "code" => row.code = narrow(value),
         "flags" => row.flags = narrow(value),
-        "value_date" => row.value_date = narrow(value),
+        "value_date" => row.value_date = day(value),
         "reason" => row.reason = narrow(value),
         "reserved" => row.reserved = narrow(value),
         field => panic!("a transfer has no field {field}"),
     }
+}
+
+/// `2026-01-05`, or a number of days since 1970-01-01.
+fn day(text: &str) -> u32 {
+    let mut parts = text.split('-').map(|part| part.parse::<u64>().unwrap());
+    let first = parts.next().unwrap();
+    let days = match (parts.next(), parts.next()) {
+        (Some(month), Some(day)) => days_since_1970(first, month, day).unwrap(),
+        _ => first,
+    };
+    u32::try_from(days).unwrap()
+}
+
+/// `6,7`: Saturday and Sunday.
+fn weekend(days: &str) -> u8 {
+    days.split(',').fold(0, |bits, day| bits | 1 << (day.parse::<u8>().unwrap() - 1))
 }
 
 fn number(text: &str) -> u128 {
