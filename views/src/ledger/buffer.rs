@@ -1,6 +1,7 @@
 //! What was fed and is not in the file yet.
 
 use protocol::TransferId;
+use protocol::events::AccountUpdated;
 use protocol::rows::transfer_flags;
 
 use super::accounts::Definition;
@@ -13,6 +14,8 @@ use super::transfer_id::{Fate, Stage};
 #[derive(Default)]
 pub(crate) struct Buffer {
     pub(crate) accounts: Vec<Definition>,
+    /// What was changed of accounts, by number, in order.
+    pub(crate) updates: Vec<(u32, AccountUpdated)>,
     pub(crate) bodies: BodyWriter,
     pub(crate) movements: u64,
     legs: Vec<Leg>,
@@ -79,6 +82,7 @@ impl Buffer {
         self.legs.capacity() * (size_of::<Leg>() + size_of::<u64>())
             + self.fates.capacity() * size_of::<Fate>()
             + self.accounts.capacity() * size_of::<Definition>()
+            + self.updates.capacity() * size_of::<(u32, AccountUpdated)>()
             + bodies
     }
 }

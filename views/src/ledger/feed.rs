@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use protocol::event::Event;
+use protocol::events::AccountUpdated;
 use protocol::frame::{Frame, FrameHeader};
 use protocol::hash::Hash;
 use protocol::record::Record;
@@ -155,7 +156,9 @@ impl Feed {
                 | EventBody::MoneyTransferred(_)
                 | EventBody::Settled(_)
                 | EventBody::AccountsCreated(_)
+                | EventBody::AccountUpdated(_)
                 | EventBody::TransfersCreated(_)
+                | EventBody::TransfersEntered(_)
                 | EventBody::TransferExpired(_)
                 | EventBody::MarketDefined(_)
                 | EventBody::Proposed(_)
@@ -295,6 +298,13 @@ impl Feed {
         for definition in self.buffer.accounts.drain(..) {
             accounts.insert(self.catalogue.accounts, definition.write().as_slice())?;
             self.catalogue.accounts += 1;
+        }
+        for (number, update) in self.buffer.updates.drain(..) {
+            let found = accounts.get(number)?.map(|found| Definition::read(found.value())).transpose()?;
+            let definition = found.ok_or(ViewFault::Damaged { what: "the list of accounts" })?;
+            let AccountUpdated { code, user_data_128, user_data_64, user_data_32, .. } = update;
+            let updated = Definition { code, user_data_128, user_data_64, user_data_32, ..definition };
+            accounts.insert(number, updated.write().as_slice())?;
         }
         let mut markets = transaction.open_table(MARKETS)?;
         for (id, market) in self.known.markets.take_changed() {

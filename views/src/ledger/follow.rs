@@ -22,6 +22,11 @@ use super::transfer_id::Stage;
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
 const LOOK_AHEAD: usize = 16;
 
+/// Flags of a row whose `pending_id` is what it settles; in any other it is what is corrected.
+pub(crate) const SETTLES: u16 = transfer_flags::POST_PENDING_TRANSFER | transfer_flags::VOID_PENDING_TRANSFER;
+/// Tells chains that came to be without a batch, which are numbered by their first movement, from those of a batch's rows.
+const ENTERED: u32 = 1 << 31;
+
 /// What has to be known of the past to read the next record.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -73,7 +78,13 @@ impl Follow<'_> {
                 self.plain(Cause::Transfer, e.transfer, (e.debit, e.credit), e.amount, code)
             }
             EventBody::Settled(settled) => self.settle_trade(settled),
+            EventBody::AccountUpdated(updated) => {
+                let number = self.number(updated.account)?;
+                self.buffer.updates.push((number, updated.clone()));
+                Ok(())
+            }
             EventBody::TransfersCreated(created) => self.create_transfers(created),
+            EventBody::TransfersEntered(entered) => self.enter_transfers(&entered.transfers),
             EventBody::TransferExpired(expired) => self.expire(expired),
             EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
             EventBody::Proposed(proposed) => {
@@ -281,6 +292,22 @@ impl Follow<'_> {
         Ok(())
     }
 
+    /// Transfers that came to be without a batch. One may stand in the same record, and several lists of these.
+    fn enter_transfers(&mut self, rows: &[TransferRow]) -> Result<(), ViewFault> {
+        let (mut chain, mut linked) = (0, false);
+        for (index, row) in (0_u32..).zip(rows) {
+            if !linked {
+                chain = ENTERED | self.step;
+            }
+            linked = row.flags & transfer_flags::LINKED != 0;
+            let (debit, credit) =
+                (self.accounts.number(row.debit_account), self.accounts.number(row.credit_account));
+            let chain = Chain { seq: self.seq, first: chain };
+            self.create_transfer(row, debit.zip(credit), index, chain, row.amount)?;
+        }
+        Ok(())
+    }
+
     /// Finds the accounts of several rows without waiting for one before looking for the next.
     fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [Option<(u32, u32)>; LOOK_AHEAD] {
         let mut found = [None; LOOK_AHEAD];
@@ -300,10 +327,12 @@ impl Follow<'_> {
         chain: Chain,
         amount: Amount,
     ) -> Result<(), ViewFault> {
-        const SETTLES: u16 = transfer_flags::POST_PENDING_TRANSFER | transfer_flags::VOID_PENDING_TRANSFER;
         self.created(row.id);
         if row.flags & SETTLES != 0 {
             return self.settle(row, index, amount);
+        }
+        if row.pending_id.0 != 0 {
+            self.staged(row.pending_id, Stage::Corrected);
         }
         let missing = || self.unexplained("it names an account that was not created");
         let (debit, credit) = accounts.ok_or_else(missing)?;

@@ -12,6 +12,7 @@ use super::accounts::{ACCOUNTS, Accounts, Definition};
 use super::bodies::{self, BODIES, TIMES};
 use super::catalogue::{CATALOGUE, Catalogue};
 use super::fault::ViewFault;
+use super::follow::SETTLES;
 use super::leg::Leg;
 use super::movement::{Balances, Cause, Movement, Place, Side, Sums};
 use super::run::{BlockReader, Blocks, Entry, Run, read_block, table_name};
@@ -106,7 +107,7 @@ pub struct Transfer {
     pub credit_account: AccountId,
     /// What was moved or reserved; of a void, what was released. Of a whole chain, all of it.
     pub amount: Amount,
-    /// What it settled; of a whole chain, the first.
+    /// What it settled; of a whole chain, the first. Of a correction, what it corrected.
     pub pending_id: TransferId,
     /// Of a transfer that settled another and said nothing, that of the other.
     pub user_data_128: u128,
@@ -378,10 +379,24 @@ impl Snapshot {
         Ok(Some(transfer))
     }
 
+    /// What corrected a transfer, in order.
+    ///
+    /// # Errors
+    /// [`ReadFault::View`].
+    pub fn corrections(&self, id: TransferId) -> Result<Vec<Transfer>, ReadFault> {
+        let mut corrections = Vec::new();
+        for fate in self.fates(id)?.iter().filter(|fate| fate.stage == Stage::Corrected) {
+            corrections.push(self.transfer_of(&self.movement(fate.place)?)?);
+        }
+        Ok(corrections)
+    }
+
     /// What a row moved that settled a whole chain: its movements stand one behind the other.
     fn amount_of_chain(&self, first: &Movement) -> Result<Amount, ViewFault> {
         let (mut amount, mut place) = (0_u128, first.place);
-        while let Some(movement) = self.find_movement(place)?.filter(|next| next.cause == first.cause) {
+        while let Some(movement) =
+            self.find_movement(place)?.filter(|next| (next.id, next.cause) == (first.id, first.cause))
+        {
             amount = amount.saturating_add(movement.amount);
             place.step = place.step.saturating_add(1);
         }
@@ -508,7 +523,7 @@ impl Snapshot {
         if fields.flags & transfer_flags::PENDING != 0 {
             transfer.status = self.status(movement.id)?;
         }
-        if fields.pending_id.0 != 0 {
+        if fields.flags & SETTLES != 0 {
             self.inherit(&mut transfer)?;
         }
         Ok(transfer)
@@ -536,7 +551,7 @@ impl Snapshot {
         for fate in self.fates(id)? {
             let at = fate.place;
             match fate.stage {
-                Stage::Created => {}
+                Stage::Created | Stage::Corrected => {}
                 Stage::Posted => {
                     let amount = Amount(self.movement(at)?.amount);
                     return Ok(Status::Posted { at, amount });

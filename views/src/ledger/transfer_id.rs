@@ -21,6 +21,8 @@ pub(crate) enum Stage {
     Posted,
     Voided,
     Expired,
+    /// Another transfer corrected it.
+    Corrected,
 }
 
 impl Entry for Fate {
@@ -61,8 +63,9 @@ impl Entry for Fate {
             Stage::Posted => 1,
             Stage::Voided => 2,
             Stage::Expired => 3,
+            Stage::Corrected => 4,
         };
-        put_u64(out, (u64::from(self.place.step) << 2) | stage);
+        put_u64(out, (u64::from(self.place.step) << 3) | stage);
     }
 
     fn unpack(before: Option<&Self>, from: &mut Unpack<'_>) -> Result<Self, Damaged> {
@@ -70,13 +73,15 @@ impl Entry for Fate {
         let id = TransferId(id.wrapping_add(from.u128()?));
         let seq = Seq(seq.wrapping_add(unfold_u64(from.u64()?)));
         let last = from.u64()?;
-        let stage = match last & 3 {
+        let stage = match last & 7 {
             0 => Stage::Created,
             1 => Stage::Posted,
             2 => Stage::Voided,
-            _ => Stage::Expired,
+            3 => Stage::Expired,
+            4 => Stage::Corrected,
+            _ => return Err(Damaged),
         };
-        let step = u32::try_from(last >> 2).map_err(|_| Damaged)?;
+        let step = u32::try_from(last >> 3).map_err(|_| Damaged)?;
         Ok(Self { id, place: Place { seq, step }, stage })
     }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, Deposit, OpenAccount, Withdraw};
 use protocol::event::Event;
 use protocol::events::{
-    AccountOpened, AccountsCreated, HoldChanged, MarketDefined, MoneyDeposited, MoneyTransferred,
-    MoneyWithdrawn, ProposalEnded, Proposed, Settled, TransferExpired, TransfersCreated,
+    AccountOpened, AccountUpdated, AccountsCreated, HoldChanged, MarketDefined, MoneyDeposited,
+    MoneyTransferred, MoneyWithdrawn, ProposalEnded, Proposed, Settled, TransferExpired, TransfersCreated,
+    TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
@@ -66,6 +67,8 @@ pub(super) struct Known {
     pub(super) row: AccountRow,
     pub(super) seq: Seq,
     pub(super) time: UnixNanos,
+    /// What it was from which seq on.
+    pub(super) updates: Vec<(Seq, AccountRow)>,
 }
 
 pub(in crate::ledger) struct Bank {
@@ -128,6 +131,9 @@ impl Bank {
         self.time = self.time.plus(1 + self.below(1_000_000));
         self.step = 0;
         while self.one_in(4) && self.expire() {}
+        while self.accounts.len() >= 6 && self.one_in(6) {
+            self.enter();
+        }
         let command = match self.below(20) {
             _ if self.accounts.len() < 6 => self.create_accounts(),
             0 => self.create_accounts(),
@@ -140,6 +146,7 @@ impl Bank {
             11 => self.approve(),
             6..9 => self.trade(),
             9 => commands::Pulse {}.into(),
+            12 => self.update_account(),
             _ => self.create_transfers(),
         };
         let mut bytes = Vec::new();
@@ -186,7 +193,7 @@ impl Bank {
     }
 
     fn learn(&mut self, row: AccountRow) {
-        self.accounts.push(Known { row, seq: self.seq, time: self.time });
+        self.accounts.push(Known { row, seq: self.seq, time: self.time, updates: vec![(self.seq, row)] });
     }
 
     fn create_accounts(&mut self) -> Command {
@@ -481,6 +488,41 @@ impl Bank {
             TransfersCreated { session, request, count, created, exceptions, amounts, balances: 1 }.into(),
         );
         CreateTransfers { transfers: rows }.into()
+    }
+
+    /// Transfers that come to be without a batch.
+    fn enter(&mut self) {
+        let (mut transfers, mut amounts) = (Vec::new(), Vec::new());
+        let chain = (self.seq, 1 << 31 | self.step);
+        let count = 1 + u32::try_from(self.below(3)).unwrap();
+        for index in 0..count {
+            let linked = if index + 1 < count { flag::LINKED } else { 0 };
+            if self.one_in(2) {
+                let mut row = self.execute(chain, index, linked, &mut amounts);
+                let moved = amounts.iter().find(|amount| amount.index == index);
+                row.amount = moved.map_or(row.amount, |moved| moved.amount);
+                transfers.push(row);
+                continue;
+            }
+            let ids = self.ids.clone();
+            let corrected = self.one_of(&ids).filter(|_| !self.one_in(9)).unwrap_or(TransferId(99));
+            let row = TransferRow { reason: 3, pending_id: corrected, ..self.plain_row(linked | 1 << 8) };
+            let (accounts, change) = ((row.debit_account, row.credit_account), Change::Posted(row.amount));
+            self.push_row(&row, accounts, change, row.code, index, None, (0, 0));
+            transfers.push(row);
+        }
+        self.events.push(TransfersEntered { transfers }.into());
+    }
+
+    fn update_account(&mut self) -> Command {
+        let at = usize::try_from(self.below(self.accounts.len().try_into().unwrap())).unwrap();
+        let (code, user_data_64) = (1 + u16::try_from(self.below(9)).unwrap(), self.below(99));
+        let row =
+            AccountRow { code, user_data_128: 5, user_data_64, user_data_32: 6, ..self.accounts[at].row };
+        let AccountRow { id: account, user_data_128, user_data_32, .. } = row;
+        self.accounts[at].updates.push((self.seq, row));
+        self.events.push(AccountUpdated { account, code, user_data_128, user_data_64, user_data_32 }.into());
+        commands::Pulse {}.into()
     }
 
     fn plain_row(&mut self, linked: u16) -> TransferRow {

@@ -4,6 +4,7 @@ use protocol::rows::{account_flags, transfer_flags};
 use protocol::{AccountId, Amount, Seq, TransferId, UnixNanos};
 
 use super::bank::{Bank, Moved};
+use crate::ledger::follow::SETTLES;
 use crate::ledger::{
     Account, At, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot, Status,
     Transfer,
@@ -34,6 +35,13 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         let id = if bank.below(20) == 0 { TransferId(id.0 + 1) } else { id };
         let found = snapshot.transfer(id).unwrap();
         assert_eq!(found, model_transfer(bank, seq, id), "{context}, transfer {id}");
+        let corrects = |moved: &&Moved| {
+            let row = moved.row.filter(|row| row.flags & SETTLES == 0);
+            moved.place.seq <= seq && row.is_some_and(|row| row.pending_id == id)
+        };
+        let corrections: Vec<Transfer> =
+            bank.moved.iter().filter(corrects).map(|moved| transfer_of(bank, seq, moved)).collect();
+        assert_eq!(snapshot.corrections(id).unwrap(), corrections, "{context}, transfer {id}");
     }
     let moved = bank.moved.iter().filter(|moved| moved.place.seq <= seq).count();
     assert_eq!(snapshot.movements(), u64::try_from(moved).unwrap(), "{context}");
@@ -108,16 +116,18 @@ fn model_account(bank: &Bank, seq: Seq, account: AccountId, at: At) -> Option<Ac
         }
     }
     let closed = if closings == 0 { 0 } else { account_flags::CLOSED };
+    // What may change is told as it is now.
+    let row = known.updates.iter().rfind(|(since, _)| *since <= seq)?.1;
     Some(Account {
         id: account,
         owner: known.row.owner,
         ledger: known.row.ledger,
-        code: known.row.code,
+        code: row.code,
         flags: known.row.flags | closed,
         class: known.row.class,
-        user_data_128: known.row.user_data_128,
-        user_data_64: known.row.user_data_64,
-        user_data_32: known.row.user_data_32,
+        user_data_128: row.user_data_128,
+        user_data_64: row.user_data_64,
+        user_data_32: row.user_data_32,
         created_seq: known.seq,
         created: known.time,
         balances,
@@ -146,7 +156,7 @@ fn transfer_of(bank: &Bank, seq: Seq, moved: &Moved) -> Transfer {
     let ledger = bank.accounts.iter().find(|known| known.row.id == moved.debit).unwrap().row.ledger;
     let pending = row.and_then(|row| bank.moved.iter().find(|before| before.id == row.pending_id));
     let pending =
-        pending.filter(|_| row.is_some_and(|row| row.pending_id.0 != 0)).and_then(|moved| moved.row);
+        pending.filter(|_| row.is_some_and(|row| row.flags & SETTLES != 0)).and_then(|moved| moved.row);
     let of = |row: Option<protocol::rows::TransferRow>| {
         row.map_or((0, 0, 0), |row| (row.user_data_128, row.user_data_64, row.user_data_32))
     };
