@@ -424,7 +424,7 @@ pub(super) fn walk_as<D: Disk>(
     let mut segments = 0;
     let (mut headerless, mut unlinked) = (Vec::new(), Vec::new());
     for name in names {
-        read_segment(disk, *name, buffer)?;
+        read_segment(disk, *name, buffer, usize::MAX)?;
         change(*name, buffer);
         let mut entered = false;
         survey.segment(*name, buffer, &mut |visit| match visit {
@@ -490,10 +490,12 @@ fn as_spare(name: SegmentName, bytes: &[u8]) -> Option<ReadySpare> {
     (usable && !is_begun && is_prefill(blocks, nonce)).then_some(ReadySpare { name, bytes: len, nonce })
 }
 
+/// Reads a whole segment, `step_bytes` at a time.
 pub(super) fn read_segment<D: Disk>(
     disk: &mut D,
     name: SegmentName,
     buffer: &mut AlignedBuf,
+    step_bytes: usize,
 ) -> Result<(), DiskFault> {
     let len = disk.len(&name.file())?.unwrap_or(0) as usize;
     let aligned = len.next_multiple_of(BLOCK_ALIGN);
@@ -501,7 +503,16 @@ pub(super) fn read_segment<D: Disk>(
         *buffer = AlignedBuf::with_capacity(aligned);
     }
     buffer.resize(aligned);
-    let read = disk.read(&name.file(), 0, buffer, ReadFrom::Device)?;
+    let mut read = 0;
+    while read < len {
+        let step = buffer.get_mut(read..aligned.min(read.saturating_add(step_bytes))).unwrap_or_default();
+        let step_bytes = step.len();
+        let done = disk.read(&name.file(), read as u64, step, ReadFrom::Device)?;
+        read += done;
+        if done < step_bytes {
+            break;
+        }
+    }
     buffer.resize(read.min(len));
     Ok(())
 }

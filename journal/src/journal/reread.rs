@@ -16,6 +16,9 @@ use crate::disk::{Disk, DiskFault};
 use crate::marks::LocalMark;
 use crate::survey::{Damage, Survey, Visit};
 
+/// Bytes that are read at a time: a commit block that comes in between waits for one of these, and not for a whole segment.
+const STEP_BYTES: usize = 256 << 10;
+
 /// An entry at its place in the history: no other has this chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EntryAt {
@@ -64,7 +67,7 @@ pub fn reread<D: Disk>(
     let (mut survey, mut buffer) = (Survey::new(), AlignedBuf::with_capacity(0));
     let mut walk = Walk::new(from, to);
     for name in names.iter().skip(first) {
-        read_segment(disk, *name, &mut buffer)?;
+        read_segment(disk, *name, &mut buffer, STEP_BYTES)?;
         survey.segment(*name, &buffer, &mut |visited| walk.take(&visited, visit));
         if let Some(end) = walk.end.take() {
             return end;

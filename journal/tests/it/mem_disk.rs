@@ -29,6 +29,8 @@ struct State {
     writes: Vec<BlockWrite>,
     /// Bytes that were read of each file since the last look.
     reads: BTreeMap<FileRef, usize>,
+    /// The longest read of all.
+    longest_read: usize,
     /// Fails with this from now on.
     broken: Option<DiskCause>,
     no_space: bool,
@@ -67,6 +69,11 @@ impl MemDisk {
     /// Bytes that were read of each file since the last call.
     pub(crate) fn take_reads(&self) -> BTreeMap<FileRef, usize> {
         std::mem::take(&mut self.0.borrow_mut().reads)
+    }
+
+    /// Bytes of the longest read so far.
+    pub(crate) fn longest_read(&self) -> usize {
+        self.0.borrow().longest_read
     }
 
     pub(crate) fn in_flight(&self) -> Option<BlockWrite> {
@@ -152,7 +159,8 @@ impl Disk for MemDisk {
 
     fn read(&mut self, file: &FileRef, offset: u64, buf: &mut [u8], _: ReadFrom) -> Result<usize, DiskFault> {
         let mut state = self.0.borrow_mut();
-        let State { live, reads, .. } = &mut *state;
+        let State { live, reads, longest_read, .. } = &mut *state;
+        *longest_read = buf.len().max(*longest_read);
         let missing =
             DiskFault { operation: DiskOperation::Read, file: file.clone(), cause: DiskCause::NotFound };
         let bytes = live.get(file).ok_or(missing)?.get(offset as usize..).unwrap_or_default();

@@ -102,3 +102,21 @@ fn damage_on_the_way_is_a_fault_and_damage_elsewhere_is_none() {
     assert_eq!((to, damage.index), (Index(80), Index(50)));
     assert_eq!(indices_and_bytes(&mut disk, sixty, eighty).unwrap().len(), 20);
 }
+
+#[test]
+fn a_segment_is_read_in_steps_that_a_write_can_wait_for() {
+    const STEP_BYTES: usize = 256 << 10;
+    let disk = MemDisk::default();
+    let options = Options { segment_bytes: 5 * (STEP_BYTES as u64) / 2, ..options() };
+    let mut journal = Journal::create(disk.clone(), IDENTITY, options).unwrap();
+    for index in 1..=200 {
+        journal.append(&entry(index, 1, 7_000, index as u8));
+        journal.set_commit(Index(index));
+        settle(&mut journal);
+    }
+    let mut at = |index: u64| EntryAt { index: Index(index), chain: journal.chain(Index(index)).unwrap() };
+    let (first, last) = (at(1), at(200));
+    let mut beside = MemDisk::of(disk.after_kill());
+    assert_eq!(indices_and_bytes(&mut beside, first, last).unwrap().len(), 199);
+    assert_eq!(beside.longest_read(), STEP_BYTES);
+}
