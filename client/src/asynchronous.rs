@@ -216,7 +216,7 @@ impl Driver {
         if self.answers.is_empty() {
             self.until = self.client.until();
         }
-        match self.client.submit(request) {
+        match self.client.enqueue(request) {
             Ok(ticket) => {
                 self.answers.insert(ticket, answer);
             }

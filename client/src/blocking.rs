@@ -22,6 +22,8 @@ const READ_BYTES: usize = 256 << 10;
 const CONNECT: Duration = Duration::from_secs(1);
 /// Between two attempts, from the first to the later ones.
 const PAUSE_MS: [u64; 5] = [0, 10, 20, 50, 100];
+/// What was gathered is written once it is so much.
+const GATHERED_BYTES_MAX: usize = 32 << 10;
 /// Requests wait before more than this waits to be written.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
@@ -242,12 +244,25 @@ impl Client {
     /// # Errors
     /// [`ClientFault::Refused`] or [`ClientFault::Patience`].
     pub fn submit(&mut self, request: Request) -> Result<Ticket, ClientFault> {
+        let ticket = self.enqueue(request)?;
+        self.write();
+        Ok(ticket)
+    }
+
+    /// As [`Self::submit`], but the request may stay here until another one is sent or an answer is waited for, so that many small
+    /// ones leave in one call of the operating system.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn enqueue(&mut self, request: Request) -> Result<Ticket, ClientFault> {
         let until = self.until();
         while self.conversation.output().len() >= OUTPUT_BYTES_MAX {
             self.turn(until, None)?;
         }
         let ticket = self.conversation.submit(request, self.clock.mono());
-        self.write();
+        if self.conversation.output().len() >= GATHERED_BYTES_MAX {
+            self.write();
+        }
         Ok(ticket)
     }
 

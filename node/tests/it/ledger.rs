@@ -75,7 +75,7 @@ fn batches_and_questions_over_tcp() {
     let tickets: Vec<_> = (0..500)
         .map(|_| {
             let row = transfer(ids.next(client.now()), 70_002, 70_001, 1);
-            client.submit(Request::create_transfers(&[row]).unwrap()).unwrap()
+            client.enqueue(Request::create_transfers(&[row]).unwrap()).unwrap()
         })
         .collect();
     for ticket in tickets {

@@ -102,7 +102,7 @@ impl Connection<'_> {
                 && let Some(batch) = self.next_batch()?
             {
                 let watch = Stopwatch::start();
-                sent.insert(self.client.submit(batch)?, watch);
+                sent.insert(self.client.enqueue(batch)?, watch);
             }
             if sent.is_empty() {
                 return Ok(self);
