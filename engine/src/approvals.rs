@@ -214,6 +214,8 @@ impl Engine {
         } else if let Command::UpdateAccount(update) = command {
             let row = self.ledger.row(update.account)?;
             self.ledger.accounts.at(row).as_updated().into()
+        } else if let Command::RemoveMonitor(remove) = command {
+            self.ledger.monitors.get(remove.monitor)?.clone().into()
         } else if let Command::SetApprovals(_) = command {
             SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into()
         } else {

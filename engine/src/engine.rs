@@ -2,8 +2,9 @@
 
 use protocol::commands::{
     CancelAll, CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
-    DefineSession, Deposit, OpenAccount, ResetSession, SetActorKey, SetApprovals, SetCalendar,
-    SetLedgerLimits, SetMarketStatus, SetOverdraft, Transfer, UpdateAccount, Withdraw, roles,
+    DefineMonitor, DefineSession, Deposit, OpenAccount, RemoveMonitor, ResetSession, SetActorKey,
+    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, Transfer, UpdateAccount,
+    Withdraw, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -86,6 +87,7 @@ impl Engine {
         let before = events.len();
         let mut effects = Effects::new(seq, time, events);
         let outcome = self.fire_timers(&mut effects).and_then(|()| self.dispatch(record, &mut effects));
+        self.ledger.trigger_monitors(&mut effects);
         outcome.map_err(|what| {
             events.truncate(before);
             let broken = InvariantBroken { seq, what };
@@ -177,6 +179,7 @@ impl Engine {
                     expired.into_iter().for_each(|expired| effects.push(expired));
                 }
             }
+            self.ledger.trigger_monitors(effects);
         }
         Ok(())
     }
@@ -399,7 +402,9 @@ impl Engine {
             | Command::SetOverdraft(_)
             | Command::UpdateAccount(_)
             | Command::SetCalendar(_)
-            | Command::CloseDay(_) => self.execute_on_ledger(command, effects),
+            | Command::CloseDay(_)
+            | Command::DefineMonitor(_)
+            | Command::RemoveMonitor(_) => self.execute_on_ledger(command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -441,6 +446,10 @@ impl Engine {
             self.ledger.set_calendar(set, effects)
         } else if let Command::CloseDay(close) = command {
             self.ledger.close_day(close, effects)
+        } else if let Command::DefineMonitor(define) = command {
+            self.ledger.define_monitor(define, &self.registry, effects)
+        } else if let Command::RemoveMonitor(remove) = command {
+            self.ledger.remove_monitor(remove, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
@@ -473,7 +482,9 @@ impl Engine {
 pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
     match kind {
         Deposit::KIND | Withdraw::KIND | Transfer::KIND => Some(roles::CASHIER),
-        UpdateAccount::KIND => Some(roles::CASHIER | roles::ADMIN),
+        UpdateAccount::KIND | DefineMonitor::KIND | RemoveMonitor::KIND => {
+            Some(roles::CASHIER | roles::ADMIN)
+        }
         DefineActor::KIND
         | SetActorKey::KIND
         | DefineAsset::KIND

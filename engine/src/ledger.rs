@@ -2,13 +2,14 @@
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
 //! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`pending`] is what
-//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date, [`accounts`]
-//! the balances and [`totals`] their sums.
+//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`]
+//! the business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
 
 mod accounts;
 mod calendar;
 mod chain;
 mod creation;
+mod monitors;
 mod overdraft;
 mod pending;
 mod recent;
@@ -33,6 +34,7 @@ use crate::rows::Rows;
 
 pub(crate) use accounts::{Account, Accounts, Column, TRADING_TURNOVER_MAX};
 pub(crate) use calendar::BankCalendar;
+pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
@@ -54,6 +56,7 @@ pub(crate) struct Ledger {
     pub(crate) limits: SetLedgerLimits,
     pub(crate) calendar: BankCalendar,
     pub(crate) overdrafts: Overdrafts,
+    pub(crate) monitors: Monitors,
     pub(crate) executed: Rows<Executed>,
     by_transfer: Index,
 }
@@ -73,6 +76,7 @@ impl Default for Ledger {
             limits,
             calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
+            monitors: Monitors::default(),
             executed: Rows::default(),
             by_transfer: Index::default(),
         }
@@ -299,6 +303,7 @@ impl Ledger {
         self.check_pendings()?;
         self.check_overdrafts()?;
         self.check_calendar()?;
+        self.check_monitors()?;
         self.recent.check()?;
         let found = |(row, executed): (u32, &Executed)| self.executed_row(executed.id) == Some(row);
         if !self.executed.numbers().zip(self.executed.iter()).all(found) {

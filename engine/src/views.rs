@@ -1,7 +1,7 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
 use protocol::commands::{
-    ClOrdId, DefineMarket, DefineSession, Genesis, SetCalendar, SetLedgerLimits, SetOverdraft,
+    ClOrdId, DefineMarket, DefineMonitor, DefineSession, Genesis, SetCalendar, SetLedgerLimits, SetOverdraft,
 };
 use protocol::rows::account_flags;
 use protocol::{
@@ -252,6 +252,11 @@ impl Engine {
     #[must_use]
     pub const fn ledger_limits(&self) -> &SetLedgerLimits {
         &self.ledger.limits
+    }
+
+    /// All balance monitors, by id.
+    pub fn monitors(&self) -> impl Iterator<Item = &DefineMonitor> {
+        self.ledger.monitors.iter()
     }
 
     /// All markets, by id.

@@ -91,6 +91,10 @@ pub const UTC_OFFSET_MAX_S: u32 = 14 * 60 * 60;
 pub const OVERDRAFTS_MAX: usize = 1 << 20;
 /// Pending transfers that expire before one record.
 pub const EXPIRIES_PER_RECORD_MAX: usize = 1_024;
+/// Balance monitors.
+pub const MONITORS_MAX: usize = 1 << 16;
+/// Those that watch the same account, or the same ledger, code and class.
+pub const MONITORS_PER_ACCOUNT_MAX: usize = 16;
 /// Actors.
 pub const ACTORS_MAX: usize = 4_096;
 /// Proposals that are open.

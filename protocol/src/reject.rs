@@ -69,6 +69,8 @@ codes! {
         TransferRefused = 30,
         /// A transfer of a correction was refused: its place, from 0, and the [`crate::LedgerRefusal`] are named.
         CorrectionRefused = 31,
+        /// The monitor does not exist.
+        UnknownMonitor = 32,
 
         /// The session may not trade for this client.
         ClientNotEntitled = 40,

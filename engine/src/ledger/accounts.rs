@@ -4,6 +4,7 @@ use protocol::commands::{OpenAccount, UpdateAccount};
 use protocol::rows::account_flags;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
 
+use super::monitors::{Standing, Watched};
 use super::totals::Totals;
 use crate::broken::{Broken, difference, sum};
 use crate::id_index::IdIndex;
@@ -50,6 +51,8 @@ pub(crate) struct Account {
     pub(crate) class: AccountClass,
     /// Whether [`super::overdraft`] knows it.
     pub(crate) has_overdraft: bool,
+    /// Whether a monitor watches it.
+    pub(crate) is_watched: bool,
 }
 
 // 256 bytes an account are promised: the row, 8 to 26 of the index, and what a last page leaves empty.
@@ -77,6 +80,7 @@ impl Account {
             sent_flags: 0,
             class: AccountClass::House,
             has_overdraft: false,
+            is_watched: false,
         }
     }
 
@@ -154,6 +158,8 @@ pub(crate) struct Accounts {
     /// By (owner, ledger), the accounts through which orders settle.
     by_owner: IdIndex,
     pub(crate) totals: Totals,
+    /// Accounts that are watched and have moved.
+    noted: Watched,
     /// Clients choose ids, and do not know this.
     seed: u64,
 }
@@ -232,6 +238,9 @@ impl Accounts {
     #[inline]
     pub(crate) fn add_to(&mut self, row: u32, column: Column, amount: u128) -> Result<(), Broken> {
         let account = self.rows.at_mut(row);
+        if account.is_watched {
+            self.noted.note(row, || Standing::of_account(account));
+        }
         let balance = account.column(column);
         *balance = sum(*balance, amount, "a balance of an account")?;
         self.totals.add(account.slice, column, amount);
@@ -241,6 +250,9 @@ impl Accounts {
     #[inline]
     pub(crate) fn take_from(&mut self, row: u32, column: Column, amount: u128) -> Result<(), Broken> {
         let account = self.rows.at_mut(row);
+        if account.is_watched {
+            self.noted.note(row, || Standing::of_account(account));
+        }
         let balance = account.column(column);
         *balance = difference(*balance, amount, "a balance of an account")?;
         self.totals.take(account.slice, column, amount);
@@ -254,7 +266,26 @@ impl Accounts {
     }
 
     pub(crate) fn set_held(&mut self, row: u32, held: u128) {
-        self.rows.at_mut(row).held = held;
+        let account = self.rows.at_mut(row);
+        if account.is_watched {
+            self.noted.note(row, || Standing::of_account(account));
+        }
+        account.held = held;
+    }
+
+    pub(super) fn set_watched(&mut self, row: u32, is_watched: bool) {
+        self.rows.at_mut(row).is_watched = is_watched;
+    }
+
+    /// Whether anything that is watched has moved since it was asked last.
+    #[inline]
+    pub(super) fn has_noted(&self) -> bool {
+        !self.noted.is_empty() || !self.totals.noted.is_empty()
+    }
+
+    /// What has: accounts, and slices of the totals.
+    pub(super) fn take_noted(&mut self) -> (Watched, Watched) {
+        (core::mem::take(&mut self.noted), core::mem::take(&mut self.totals.noted))
     }
 
     pub(crate) fn set_overdraft(&mut self, row: u32, has_overdraft: bool) {

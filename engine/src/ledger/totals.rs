@@ -6,6 +6,7 @@ use protocol::rows::LedgerTotals;
 use protocol::{AccountClass, Amount, AssetId};
 
 use super::accounts::{Account, Column};
+use super::monitors::{Standing, Watched};
 use crate::broken::Broken;
 use crate::rows::Rows;
 
@@ -17,6 +18,27 @@ pub(crate) struct WideSum {
 }
 
 impl WideSum {
+    pub(super) const ZERO: Self = Self { low: 0, high: 0 };
+
+    pub(super) const fn of(amount: u128) -> Self {
+        Self { low: amount, high: 0 }
+    }
+
+    pub(super) fn plus(mut self, other: Self) -> Self {
+        self.add(other.low);
+        self.high = self.high.wrapping_add(other.high);
+        self
+    }
+
+    /// Whether it lies below the other one, and by how much they differ: at most by the largest number.
+    pub(super) fn minus(self, other: Self) -> (bool, u128) {
+        let is_below = (self.high, self.low) < (other.high, other.low);
+        let (mut more, less) = if is_below { (other, self) } else { (self, other) };
+        more.take(less.low);
+        more.high = more.high.wrapping_sub(less.high);
+        (is_below, more.get().unwrap_or(u128::MAX))
+    }
+
     fn add(&mut self, amount: u128) {
         let (low, carries) = self.low.overflowing_add(amount);
         self.low = low;
@@ -45,6 +67,15 @@ pub(crate) struct Sums {
 }
 
 impl Sums {
+    pub(super) const fn of(account: &Account) -> Self {
+        Self {
+            debits_pending: WideSum::of(account.debits_pending),
+            debits_posted: WideSum::of(account.debits_posted),
+            credits_pending: WideSum::of(account.credits_pending),
+            credits_posted: WideSum::of(account.credits_posted),
+        }
+    }
+
     fn column(&mut self, column: Column) -> &mut WideSum {
         match column {
             Column::DebitsPending => &mut self.debits_pending,
@@ -65,6 +96,8 @@ pub(crate) struct Slice {
     pub(crate) sums: Sums,
     /// Of the ledger's own sums.
     ledger_row: u32,
+    /// Whether a monitor watches it.
+    pub(crate) is_watched: bool,
 }
 
 /// All sums.
@@ -74,21 +107,28 @@ pub(crate) struct Totals {
     by_key: BTreeMap<(AssetId, u16, AccountClass), u32>,
     ledgers: Rows<Sums>,
     by_ledger: BTreeMap<AssetId, u32>,
+    /// Slices that are watched and have moved.
+    pub(super) noted: Watched,
 }
 
 impl Totals {
     /// Counts an account and its balances in; the slice that it belongs to.
     pub(crate) fn join(&mut self, account: &Account) -> u32 {
-        let &Account { ledger, code, class, .. } = account;
-        let (slices, ledgers) = (&mut self.slices, &mut self.ledgers);
-        let row = *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
-            let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
-            slices.push(Slice { ledger, code, class, accounts: 0, sums: Sums::default(), ledger_row })
-        });
+        let row = self.slice(account.ledger, account.code, account.class);
         let slice = self.slices.at_mut(row);
         slice.accounts = slice.accounts.saturating_add(1);
         account.balances().into_iter().for_each(|(column, amount)| self.add(row, column, amount));
         row
+    }
+
+    /// The row of a slice; where there was none, it has no accounts.
+    pub(super) fn slice(&mut self, ledger: AssetId, code: u16, class: AccountClass) -> u32 {
+        let (slices, ledgers) = (&mut self.slices, &mut self.ledgers);
+        *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
+            let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
+            let sums = Sums::default();
+            slices.push(Slice { ledger, code, class, accounts: 0, sums, ledger_row, is_watched: false })
+        })
     }
 
     /// Counts an account and its balances out: it has another code, or the chain that created it failed.
@@ -99,15 +139,21 @@ impl Totals {
     }
 
     #[inline]
-    pub(crate) fn add(&mut self, slice: u32, column: Column, amount: u128) {
-        let slice = self.slices.at_mut(slice);
+    pub(crate) fn add(&mut self, row: u32, column: Column, amount: u128) {
+        let slice = self.slices.at_mut(row);
+        if slice.is_watched {
+            self.noted.note(row, || Standing::of_slice(slice));
+        }
         slice.sums.column(column).add(amount);
         self.ledgers.at_mut(slice.ledger_row).column(column).add(amount);
     }
 
     #[inline]
-    pub(crate) fn take(&mut self, slice: u32, column: Column, amount: u128) {
-        let slice = self.slices.at_mut(slice);
+    pub(crate) fn take(&mut self, row: u32, column: Column, amount: u128) {
+        let slice = self.slices.at_mut(row);
+        if slice.is_watched {
+            self.noted.note(row, || Standing::of_slice(slice));
+        }
         slice.sums.column(column).take(amount);
         self.ledgers.at_mut(slice.ledger_row).column(column).take(amount);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, OVERDRAFTS_MAX, TRANSFER_IDS_MAX};
+use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, TRANSFER_IDS_MAX};
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
 
@@ -206,6 +206,26 @@ impl Engine {
             Ok(id)
         })?;
         self.tie_chains(&chains)
+    }
+
+    pub(super) fn write_monitors(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.monitors.len());
+        for monitor in self.ledger.monitors.iter() {
+            w.command(&monitor.clone().into());
+        }
+    }
+
+    pub(super) fn read_monitors(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("monitors", MONITORS_MAX, |r| {
+            let Command::DefineMonitor(monitor) = r.command("monitors")? else {
+                return Err(SnapshotFault::Field("monitors"));
+            };
+            let id = monitor.monitor;
+            let is_known = monitor.account.0 != 0 || self.registry.asset(monitor.ledger).is_some();
+            field(is_known, "monitored ledger")?;
+            field(self.ledger.restore_monitor(monitor), "monitors")?;
+            Ok(id)
+        })
     }
 
     /// Every chain begins with the one that has none before it, and goes on with the one that has that before it.

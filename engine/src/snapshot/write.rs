@@ -17,7 +17,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 11] = [
+const PARTS: [Part; 12] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -26,6 +26,7 @@ const PARTS: [Part; 11] = [
     ("overdrafts", Engine::write_overdrafts),
     ("transfers", Engine::write_transfers),
     ("pending transfers", Engine::write_pendings),
+    ("monitors", Engine::write_monitors),
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),
     ("orders", Engine::write_markets),

@@ -6,4 +6,5 @@ mod damage;
 mod differential;
 mod flow;
 mod model;
+mod monitors;
 mod refusals;

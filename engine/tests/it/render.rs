@@ -148,6 +148,9 @@ impl Names {
             EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
             EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
+            EventBody::MonitorDefined(_) | EventBody::MonitorTriggered(_) | EventBody::MonitorRemoved(_) => {
+                self.service_event(body)
+            }
             EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
@@ -207,6 +210,24 @@ impl Names {
             )
         } else {
             self.session_event(body)
+        }
+    }
+
+    fn service_event(&self, body: &EventBody) -> String {
+        if let EventBody::MonitorDefined(defined) = body {
+            format!("monitor m{}", defined.definition.monitor)
+        } else if let EventBody::MonitorTriggered(triggered) = body {
+            let sign = if triggered.negative { "-" } else { "" };
+            let value = self.amount(triggered.value, triggered.ledger.0);
+            let of = match self.accounts.get(&triggered.account.0) {
+                Some((name, _)) => name.clone(),
+                None => format!("code {} {}", triggered.code, triggered.class.name()),
+            };
+            format!("m{} triggered by {of}: {sign}{value}", triggered.monitor)
+        } else if let EventBody::MonitorRemoved(removed) = body {
+            format!("no monitor m{}", removed.monitor)
+        } else {
+            body.name().to_owned()
         }
     }
 

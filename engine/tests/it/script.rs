@@ -12,9 +12,11 @@
 //! wait 5s     pulse     term 2      halt BTC-TRY     cancelall [session alice] [client bob] [market BTC-TRY]
 //! ```
 //! `alice#7 …` names the message or request number, `alice/2 …` the generation; without them the next and the current.
-//! `again` is PossResend(97)=Y. Batches of the ledger have a part of their own: [`ledger`].
+//! `again` is PossResend(97)=Y. Batches of the ledger have a part of their own: [`ledger`];
+//! what it does beside them, too: [`services`].
 
 mod ledger;
+mod services;
 
 use engine::Engine;
 use protocol::commands::*;
@@ -390,6 +392,9 @@ impl Script {
         // A Logon comes from a connection that is not bound yet.
         let current = if name == "logon" { 0 } else { current };
         let (generation, number) = (generation.unwrap_or(current), number.unwrap_or(next));
+        if let Some(command) = self.service(name, words) {
+            return self.submit(session, generation, number, command);
+        }
         let (command, is_numbered) = self.message_command(name, number, words);
         self.submit(session, generation, if is_numbered { number } else { 0 }, command)
     }

@@ -2,14 +2,15 @@
 
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
-    CloseDay, CreateAccounts, CreateTransfers, DefineActor, Deposit, GatewayStart, Propose, SetApprovals,
-    SetCalendar, SetOverdraft, TermStart, roles,
+    CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor, Deposit, GatewayStart, Propose,
+    SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, CancelOnDisconnect, GatewayId, NodeId, ProposedCommand,
-    SessionId, SessionProtocol, Side, Term, Text, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, GatewayId, MonitorField,
+    MonitorId, MonitorOperator, NodeId, ProposedCommand, SessionId, SessionProtocol, Side, Term, Text,
+    TransferId,
 };
 
 use crate::definitions;
@@ -57,6 +58,7 @@ fn example() -> Engine {
     world.system(GatewayStart { gateway, instance: 0x1234 });
     world.through(GatewayNumber { gateway, number: 1 }, (SessionId(18), 0, 0), definitions::logon(1));
     batches(&mut world);
+    monitors(&mut world);
     world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
     world.set_up(SetApprovals { kinds: vec![DefineActor::KIND] });
     let command = ProposedCommand::new(&DefineActor { actor: ActorId(4), roles: roles::CASHIER }.into());
@@ -107,6 +109,32 @@ fn batches(world: &mut World) {
             TransferRow { debit_account: AccountId(302), ..row(7, 0, 0) },
         ],
     });
+}
+
+/// Of an account, and of a slice that has no account yet.
+fn monitors(world: &mut World) {
+    let of_account = DefineMonitor {
+        monitor: MonitorId(7),
+        account: AccountId(301),
+        ledger: AssetId(0),
+        code: 0,
+        class: None,
+        field: MonitorField::Available,
+        operator: MonitorOperator::AtMost,
+        value: Amount(5),
+        negative: true,
+    };
+    let of_slice = DefineMonitor {
+        monitor: MonitorId(9),
+        account: AccountId(0),
+        ledger: AssetId(2),
+        code: 3,
+        class: Some(AccountClass::Suspense),
+        field: MonitorField::Inflow,
+        ..of_account.clone()
+    };
+    world.set_up(of_account);
+    world.set_up(of_slice);
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -38,6 +38,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::AccountClosed
         | R::TransferRefused
         | R::CorrectionRefused
+        | R::UnknownMonitor
         | R::ApprovalNeeded
         | R::NotProposable
         | R::UnknownProposal
@@ -100,6 +101,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::AccountClosed => "account closed",
         R::TransferRefused => "a transfer was refused",
         R::CorrectionRefused => "a transfer of the correction was refused",
+        R::UnknownMonitor => "unknown monitor",
         R::ApprovalNeeded => "needs another actor's approval",
         R::NotProposable => "cannot be proposed",
         R::UnknownProposal => "no such proposal",

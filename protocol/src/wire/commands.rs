@@ -13,9 +13,9 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    FirmId, GatewayId, MarketId, MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots,
-    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce,
-    TransferId,
+    FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId,
+    OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
+    Strictness, Term, Text, TimeInForce, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -331,6 +331,32 @@ messages! {
             business_date: u32,
             /// The day that is booked on then: later, and a business day.
             next: u32,
+        }
+        /// Has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
+        DefineMonitor = 80 v 1 {
+            /// Not 0.
+            monitor: MonitorId,
+            /// What it watches; 0 = all accounts of `ledger`, `code` and `class`.
+            account: AccountId,
+            /// 0 where it watches an account.
+            ledger: AssetId,
+            /// 0 where it watches an account.
+            code: u16,
+            /// `None` where it watches an account.
+            class: Option<AccountClass>,
+            /// What of it.
+            field: MonitorField,
+            /// Which side of `value` is meant.
+            operator: MonitorOperator,
+            /// In minor units.
+            value: Amount,
+            /// Whether `value` is below zero.
+            negative: bool,
+        }
+        /// Removes a monitor.
+        RemoveMonitor = 81 v 1 {
+            /// The monitor.
+            monitor: MonitorId,
         }
 
         /// NewOrderSingle(D).

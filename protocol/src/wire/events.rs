@@ -6,7 +6,8 @@ use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
 use crate::commands::{
-    ClOrdId, DefineAsset, DefineMarket, DefineSession, SetCalendar, SetLedgerLimits, SetOverdraft,
+    ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, SetCalendar, SetLedgerLimits,
+    SetOverdraft,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -15,9 +16,9 @@ use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
-    Liquidity, MarketId, MarketStatus, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks, ProposalEnd,
-    ProposalId, QtyLots, RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId, Side, Term,
-    Text, TimeInForce, TradeId, TransferId,
+    Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks,
+    ProposalEnd, ProposalId, QtyLots, RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId,
+    Side, Term, Text, TimeInForce, TradeId, TransferId,
 };
 
 messages! {
@@ -196,6 +197,33 @@ messages! {
         TransfersEntered = 16 v 1 {
             /// Each as a client would have sent it; `amount` is what was moved.
             transfers: Vec<TransferRow>,
+        }
+        /// A balance monitor exists.
+        MonitorDefined = 23 v 1 {
+            /// As commanded.
+            definition: DefineMonitor,
+        }
+        /// The condition of a monitor has become true.
+        MonitorTriggered = 24 v 1 {
+            /// The monitor.
+            monitor: MonitorId,
+            /// What it watches; 0 = all accounts of `ledger`, `code` and `class`.
+            account: AccountId,
+            /// Their asset.
+            ledger: AssetId,
+            /// Their code, or that of the account.
+            code: u16,
+            /// Their class, or that of the account.
+            class: AccountClass,
+            /// What was found; what exceeds the largest number counts as that.
+            value: Amount,
+            /// Whether `value` is below zero.
+            negative: bool,
+        }
+        /// A balance monitor is no more.
+        MonitorRemoved = 25 v 1 {
+            /// The monitor.
+            monitor: MonitorId,
         }
 
         /// An actor's roles.

@@ -238,3 +238,39 @@ codes! {
         Expired = 4,
     }
 }
+
+codes! {
+    /// What a monitor watches, of an account or of the accounts of one ledger, code and class.
+    pub enum MonitorField {
+        /// Posted debits.
+        DebitsPosted = 1,
+        /// Posted credits.
+        CreditsPosted = 2,
+        /// Pending debits.
+        DebitsPending = 3,
+        /// Pending credits.
+        CreditsPending = 4,
+        /// Posted credits − posted debits.
+        Balance = 5,
+        /// Posted credits − debits, posted and pending − what is held for orders; of an account alone.
+        Available = 6,
+        /// By how much one record raised posted credits.
+        Inflow = 7,
+        /// By how much one record raised posted debits.
+        Outflow = 8,
+    }
+}
+
+codes! {
+    /// How a monitor compares what it watches with its value.
+    pub enum MonitorOperator {
+        /// Less.
+        Below = 1,
+        /// Less, or as much.
+        AtMost = 2,
+        /// More, or as much.
+        AtLeast = 3,
+        /// More.
+        Above = 4,
+    }
+}

@@ -149,7 +149,23 @@ fn money() -> Vec<Command> {
             user_data_32: n4(4),
         }
         .into(),
+        define_monitor().into(),
+        RemoveMonitor { monitor: MonitorId(n8(0)) }.into(),
     ]
+}
+
+fn define_monitor() -> DefineMonitor {
+    DefineMonitor {
+        monitor: MonitorId(n8(0)),
+        account: AccountId(n16(1)),
+        ledger: AssetId(n4(2)),
+        code: n2(3),
+        class: Some(AccountClass::Liquidity),
+        field: MonitorField::Available,
+        operator: MonitorOperator::AtLeast,
+        value: Amount(n16(7)),
+        negative: true,
+    }
 }
 
 fn proposed() -> ProposedCommand {
@@ -403,6 +419,23 @@ fn batches() -> Vec<EventBody> {
     ]
 }
 
+fn monitors() -> Vec<EventBody> {
+    vec![
+        MonitorDefined { definition: define_monitor() }.into(),
+        MonitorTriggered {
+            monitor: MonitorId(n8(0)),
+            account: AccountId(n16(1)),
+            ledger: AssetId(n4(2)),
+            code: n2(3),
+            class: AccountClass::Liquidity,
+            value: Amount(n16(5)),
+            negative: true,
+        }
+        .into(),
+        MonitorRemoved { monitor: MonitorId(n8(0)) }.into(),
+    ]
+}
+
 fn ledger() -> Vec<EventBody> {
     vec![
         AccountOpened {
@@ -569,5 +602,5 @@ fn told_gateways() -> Vec<EventBody> {
 
 /// One of every event.
 pub(crate) fn events() -> Vec<EventBody> {
-    [ledger(), batches(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
+    [ledger(), batches(), monitors(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
 }

@@ -39,6 +39,9 @@ const COMMANDS: &str = "
 73 SetCalendar: business_date u32, weekend_days u8, holidays list u32, value_back_days_max u16, value_ahead_days_max u16,
     utc_offset_s u32, behind_utc bool
 74 CloseDay: business_date u32, next u32
+80 DefineMonitor: monitor u64, account u128, ledger u32, code u16, class option code AccountClass,
+    field code MonitorField, operator code MonitorOperator, value u128, negative bool
+81 RemoveMonitor: monitor u64
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
@@ -85,6 +88,10 @@ const EVENTS: &str = "
 14 CalendarSet: calendar SetCalendar
 15 DayClosed: business_date u32, next u32, totals list LedgerTotals
 16 TransfersEntered: transfers list TransferRow
+23 MonitorDefined: definition DefineMonitor
+24 MonitorTriggered: monitor u64, account u128, ledger u32, code u16, class code AccountClass,
+    value u128, negative bool
+25 MonitorRemoved: monitor u64
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
 34 MarketDefined: definition DefineMarket, status code MarketStatus
@@ -342,6 +349,8 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         SessionAction,
         SessionEnd,
         ProposalEnd,
+        MonitorField,
+        MonitorOperator,
         RejectReason,
         LedgerRefusal,
         FrameKind,

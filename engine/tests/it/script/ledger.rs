@@ -239,7 +239,7 @@ impl Script {
     }
 
     /// The account, and its ledger; of a name that nobody has, one that does not exist.
-    fn account_named(&self, name: &str) -> (AccountId, u32) {
+    pub(super) fn account_named(&self, name: &str) -> (AccountId, u32) {
         let found = self.names.accounts.iter().find(|(_, account)| account.0 == name);
         found.map_or((AccountId(999), 1), |(id, (_, ledger))| (AccountId(*id), *ledger))
     }
@@ -431,10 +431,10 @@ fn weekend(days: &str) -> u8 {
     days.split(',').fold(0, |bits, day| bits | 1 << (day.parse::<u8>().unwrap() - 1))
 }
 
-fn number(text: &str) -> u128 {
+pub(super) fn number(text: &str) -> u128 {
     if text == "max" { u128::MAX } else { text.parse().unwrap() }
 }
 
-fn narrow<N: TryFrom<u128>>(text: &str) -> N {
+pub(super) fn narrow<N: TryFrom<u128>>(text: &str) -> N {
     N::try_from(number(text)).unwrap_or_else(|_| panic!("{text} is too much"))
 }
