@@ -13,20 +13,17 @@ use std::path::{Path, PathBuf};
 
 use protocol::calendar::days_since_1970;
 use protocol::money::parse_decimal;
-use protocol::rows::TransferRow;
+use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::{NANOS_PER_DAY, NANOS_PER_MILLI};
-use protocol::{AccountClass, AccountId, ClientId, TransferId, UnixNanos};
+use protocol::{AccountClass, AccountId, AssetId, ClientId, TransferId, UnixNanos};
 
-use crate::bank::{Bank, account, transfer};
+use crate::bank::{Bank, LEDGER, account, transfer};
 use crate::fault::Fault;
 
 /// Crowns have two decimals.
 const SCALE: u8 = 2;
 /// The most, in hundredths, by which a balance may differ.
 const DIFFERENCE_MAX: u128 = 100;
-const OUTSIDE: AccountId = AccountId(1);
-/// Ids of accounts count on from here.
-const ACCOUNTS_FROM: u64 = 1_000;
 
 /// Which bank.
 #[derive(clap::Args)]
@@ -81,6 +78,37 @@ struct Row {
     balance: i128,
 }
 
+/// Which accounts of the ledger are the bank's.
+struct Chart {
+    ledger: AssetId,
+    /// The world outside.
+    outside: AccountId,
+    /// Ids of the others count on from here.
+    accounts_from: u128,
+}
+
+impl Chart {
+    fn id_of(&self, owner: u64) -> AccountId {
+        AccountId(self.accounts_from + u128::from(owner))
+    }
+
+    /// The world outside, and each owner's.
+    fn accounts(&self, owners: &BTreeSet<u64>) -> Vec<AccountRow> {
+        let outside = account(self.outside, AccountClass::External, ClientId(0));
+        let of_clients =
+            owners.iter().map(|owner| account(self.id_of(*owner), AccountClass::Client, ClientId(*owner)));
+        let rows = [outside].into_iter().chain(of_clients);
+        rows.map(|row| AccountRow { ledger: self.ledger, ..row }).collect()
+    }
+
+    fn movement(&self, row: &Row, id: TransferId) -> TransferRow {
+        let account = self.id_of(row.account);
+        let (debit, credit) = if row.is_credit { (self.outside, account) } else { (account, self.outside) };
+        let moved = transfer(id, debit, credit, row.amount);
+        TransferRow { ledger: self.ledger, user_data_64: row.trans, ..moved }
+    }
+}
+
 /// Replays the file and prints how far the ledger is from it.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let mut rows = read(&args.file)?;
@@ -101,15 +129,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
 fn run_in_process(rows: &[Row], owners: &BTreeSet<u64>) -> Result<Tally, Fault> {
     let first = rows.first().ok_or(Fault::Arguments("a file without transactions"))?;
     let mut bank = Bank::new(start_of(first.day), "CZK", SCALE)?;
-    let mut accounts = vec![account(OUTSIDE, AccountClass::External, ClientId(0))];
-    accounts
-        .extend(owners.iter().map(|owner| account(id_of(*owner), AccountClass::Client, ClientId(*owner))));
-    bank.create_accounts(&accounts)?;
+    let chart = Chart { ledger: LEDGER, outside: AccountId(1), accounts_from: 1_000 };
+    bank.create_accounts(&chart.accounts(owners))?;
     let mut tally = Tally::default();
     for of_day in rows.chunk_by(|one, next| one.day == next.day) {
         bank.time = bank.time.max(start_of(of_day[0].day));
-        bank.create_transfers(of_day.iter().map(movement).collect())?;
-        let accounts = bank.engine.accounts().filter(|view| view.account != OUTSIDE);
+        bank.create_transfers(of_day.iter().map(|row| chart.movement(row, transfer_id(row))).collect())?;
+        let accounts = bank.engine.accounts().filter(|view| view.account != chart.outside);
         let balances =
             accounts.map(|view| (view.client.0, signed(view.credits.0) - signed(view.debits.0))).collect();
         tally.compare(of_day, &balances);
@@ -118,20 +144,14 @@ fn run_in_process(rows: &[Row], owners: &BTreeSet<u64>) -> Result<Tally, Fault> 
     Ok(tally)
 }
 
-fn id_of(account: u64) -> AccountId {
-    AccountId((ACCOUNTS_FROM + account).into())
-}
-
 /// Midnight.
 fn start_of(day: u64) -> UnixNanos {
     UnixNanos(day * NANOS_PER_DAY)
 }
 
-fn movement(row: &Row) -> TransferRow {
-    let id = TransferId((u128::from(start_of(row.day).0 / NANOS_PER_MILLI) << 80) | u128::from(row.trans));
-    let (debit, credit) =
-        if row.is_credit { (OUTSIDE, id_of(row.account)) } else { (id_of(row.account), OUTSIDE) };
-    TransferRow { user_data_64: row.trans, ..transfer(id, debit, credit, row.amount) }
+/// Of the day on which it happened.
+fn transfer_id(row: &Row) -> TransferId {
+    TransferId((u128::from(start_of(row.day).0 / NANOS_PER_MILLI) << 80) | u128::from(row.trans))
 }
 
 fn signed(amount: u128) -> i128 {

@@ -7,12 +7,11 @@ use client::{
     At, BatchResult, Client, Credentials, Freshness, Options, Page, Reply, Request, Ticket, TransferIds,
 };
 use protocol::limits::LEDGER_ROWS_MAX;
-use protocol::rows::{AccountRow, TransferRow};
+use protocol::rows::TransferRow;
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
+use protocol::{AccountId, AssetId, Seq};
 
-use super::{Args, Row, Tally, signed};
-use crate::bank::{account, transfer};
+use super::{Args, Chart, Row, Tally, signed};
 use crate::fault::{Fault, agree};
 
 /// Questions under way.
@@ -23,18 +22,19 @@ const PAGE_ROWS: u32 = 100;
 /// A node, and the accounts of this run: further runs have others.
 struct Remote {
     client: Client,
-    ledger: AssetId,
-    accounts_from: u128,
+    chart: Chart,
 }
 
 /// Sends everything, and asks for what became of it.
 pub(super) fn run(args: &Args, addr: &str, rows: &[Row], owners: &BTreeSet<u64>) -> Result<Tally, Fault> {
     let client = Client::connect(Options::new(vec![addr.to_owned()], Credentials::demo()))?;
-    let accounts_from = u128::from(client.now().0 / NANOS_PER_MILLI) << 64;
-    let mut remote = Remote { client, ledger: AssetId(args.ledger), accounts_from };
+    let outside = u128::from(client.now().0 / NANOS_PER_MILLI) << 64;
+    let chart =
+        Chart { ledger: AssetId(args.ledger), outside: AccountId(outside), accounts_from: outside + 1 };
+    let mut remote = Remote { client, chart };
     remote.create_accounts(owners)?;
     let days: Vec<&[Row]> = rows.chunk_by(|one, next| one.day == next.day).collect();
-    let mut ids = TransferIds::new(accounts_from.try_into().unwrap_or(u64::MAX));
+    let mut ids = TransferIds::new(outside.try_into().unwrap_or(u64::MAX));
     let mut ends = Vec::new();
     for of_day in &days {
         let mut end = Seq(0);
@@ -63,38 +63,15 @@ fn all_stand(made: &BatchResult) -> Result<(), Fault> {
 }
 
 impl Remote {
-    fn outside(&self) -> AccountId {
-        AccountId(self.accounts_from)
-    }
-
-    fn id_of(&self, owner: u64) -> AccountId {
-        AccountId(self.accounts_from + 1 + u128::from(owner))
-    }
-
     fn create_accounts(&mut self, owners: &BTreeSet<u64>) -> Result<(), Fault> {
-        let outside = account(self.outside(), AccountClass::External, ClientId(0));
-        let of_clients =
-            owners.iter().map(|owner| account(self.id_of(*owner), AccountClass::Client, ClientId(*owner)));
-        let rows: Vec<AccountRow> = [outside]
-            .into_iter()
-            .chain(of_clients)
-            .map(|row| AccountRow { ledger: self.ledger, ..row })
-            .collect();
-        for rows in rows.chunks(LEDGER_ROWS_MAX) {
+        for rows in self.chart.accounts(owners).chunks(LEDGER_ROWS_MAX) {
             all_stand(&self.client.create_accounts(rows)?)?;
         }
         Ok(())
     }
 
     fn movement(&self, row: &Row, ids: &mut TransferIds) -> TransferRow {
-        let (outside, account) = (self.outside(), self.id_of(row.account));
-        let (debit, credit) = if row.is_credit { (outside, account) } else { (account, outside) };
-        let id = ids.next(self.client.now());
-        TransferRow {
-            ledger: self.ledger,
-            user_data_64: row.trans,
-            ..transfer(id, debit, credit, row.amount)
-        }
+        self.chart.movement(row, ids.next(self.client.now()))
     }
 
     /// Of each account that moved on a day, by the seq of that day's end.
@@ -114,7 +91,7 @@ impl Remote {
             while asked.len() < ASKED_MAX
                 && let Some((end, owner)) = wanted.next()
             {
-                let question = Request::balance_at(self.id_of(owner), At::Seq(end), freshness);
+                let question = Request::balance_at(self.chart.id_of(owner), At::Seq(end), freshness);
                 asked.insert(self.client.submit(question)?, (end, owner));
             }
             if asked.is_empty() {
@@ -135,7 +112,7 @@ impl Remote {
         let freshness = Freshness { min_seq: last, linearizable: false };
         let mut listed = 0;
         for owner in owners {
-            let page = Page { limit: PAGE_ROWS, ..Page::of(self.id_of(*owner)) };
+            let page = Page { limit: PAGE_ROWS, ..Page::of(self.chart.id_of(*owner)) };
             let sent = rows.iter().filter(|row| row.account == *owner);
             let mut found = self.client.all_account_transfers(page, freshness);
             for row in sent {
