@@ -10,21 +10,20 @@ use std::time::Duration;
 
 use gateways::binary::{Answer, Query, Read};
 use protocol::binary::{BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus};
-use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountId, Amount, MonoNanos, Seq, TransferId, UnixNanos};
 use views::ledger::{At, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer};
 
 use crate::clock::Clock;
 use crate::fault::NodeFault;
 use crate::history::{Absence, History};
+use crate::reads::SEQ_NANOS;
 use crate::threads;
 
-/// A history that has not come so far in this time is not waited for any more.
-const WAIT_NANOS: u64 = 5 * NANOS_PER_SECOND;
 /// Between two looks at a history that has to come further.
 const LOOK_NANOS: u64 = NANOS_PER_MILLI;
-/// After how long a question may be asked again that the history was not ready for.
-const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
+/// After how long a question may be asked again that the state here was not ready for.
+pub(crate) const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Answers that wait for the hot thread; each is a message at most.
 const ANSWERS_MAX: usize = 16;
 
@@ -93,7 +92,7 @@ impl HistoryReads {
 
     /// Asks. The answer is as of `needs` or later, and comes in time.
     pub(crate) fn ask(&mut self, read: Read, needs: Seq, now: MonoNanos) {
-        let question = Question { read, needs, until: now.plus(WAIT_NANOS) };
+        let question = Question { read, needs, until: now.plus(SEQ_NANOS) };
         // In the release build a panic of the thread has ended the process.
         let is_sent = self.questions.as_ref().is_some_and(|questions| questions.send(question).is_ok());
         self.open += usize::from(is_sent);

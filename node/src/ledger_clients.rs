@@ -11,17 +11,13 @@ use protocol::binary::{AccountState, BusinessRejectReason};
 use protocol::event::Event;
 use protocol::rows::AccountRow;
 use protocol::submit::Submit;
-use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{EventBody, MonoNanos, Seq, UnixNanos};
 use replicas::{Now, ReadRefusal, ReadTicket, Replica};
 
-use crate::history_reads::HistoryReads;
+use crate::history_reads::{HistoryReads, RETRY_NANOS};
+use crate::reads::SEQ_NANOS;
 use crate::sockets::{Door, ReadResult, Sockets};
 
-/// A seq that has not come in this time is not waited for any more.
-const SEQ_NANOS: u64 = 5 * NANOS_PER_SECOND;
-/// After how long a question may be asked again for which the state here was not new enough.
-const RETRY_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Questions that were taken and are not answered; further ones wait in the acceptor, and are refused there in the end.
 const OPEN_MAX: usize = 8_192;
 /// Of one turn: questions that are taken …

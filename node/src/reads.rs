@@ -13,7 +13,7 @@ use crate::admin::{Answer, Request};
 use crate::fault::NodeFault;
 
 /// A seq that has not come in this time is not waited for any more.
-const SEQ_NANOS: u64 = 5 * NANOS_PER_SECOND;
+pub(crate) const SEQ_NANOS: u64 = 5 * NANOS_PER_SECOND;
 
 /// How new a state has to be.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]

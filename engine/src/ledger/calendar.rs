@@ -9,7 +9,7 @@ use protocol::limits::{HOLIDAYS_MAX, UTC_OFFSET_MAX_S};
 use protocol::{RejectReason, events};
 
 use super::Ledger;
-use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 
 /// Days of the week, as bits.
@@ -69,8 +69,9 @@ impl Ledger {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         ensure(self.calendar.definition() != Some(command), RejectReason::Exists)?;
-        let wrong = wrong_field(command);
-        ensure_field(wrong.is_none(), wrong.unwrap_or_default())?;
+        if let Some(field) = wrong_field(command) {
+            return Err(refuse_field(RejectReason::FieldOutOfRange, field));
+        }
         let present = self.calendar.definition().map(|calendar| calendar.business_date);
         ensure_field(present.is_none_or(|present| present == command.business_date), "business_date")?;
         self.calendar.definition = Some(command.clone());

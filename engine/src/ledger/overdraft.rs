@@ -11,7 +11,7 @@ use protocol::{AccountId, Amount, RejectReason, UnixNanos, events};
 
 use super::Ledger;
 use super::accounts::Account;
-use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 
 /// The lines of one account.
@@ -100,23 +100,29 @@ impl Ledger {
         ensure(self.overdrafts.get(account) != *command, RejectReason::Exists)?;
         ensure_field(!found.may_stand_below_zero(), "account")?;
         let most = agreed.0.checked_add(temporary.0);
-        ensure_field(most.is_some(), "temporary")?;
-        let most = most.unwrap_or(u128::MAX);
+        let most = most.ok_or(refuse_field(RejectReason::FieldOutOfRange, "temporary"))?;
         let ends =
             if temporary.0 > 0 { temporary_until_ns > effects.time.0 } else { temporary_until_ns == 0 };
         ensure_field(ends, "temporary_until_ns")?;
         ensure_field(most > 0 || interest_code == 0, "interest_code")?;
         ensure(found.has_overdraft || self.overdrafts.len() < OVERDRAFTS_MAX, RejectReason::TableFull)?;
-        if most == 0 && found.available().is_some() {
-            self.overdrafts.remove(account);
-            self.accounts.set_overdraft(row, false);
-        } else {
-            let before = self.overdrafts.by_account.get(&account).map_or(0, |before| before.most);
-            self.overdrafts.insert(Overdraft { lines: command.clone(), most: most.max(before) });
-            self.accounts.set_overdraft(row, true);
-        }
+        let before = self.overdrafts.by_account.get(&account).map_or(0, |before| before.most);
+        self.keep_lines(row, Overdraft { lines: command.clone(), most: most.max(before) });
         effects.push(events::OverdraftSet { overdraft: command.clone() });
         Ok(())
+    }
+
+    /// Keeps an account's lines as long as it has any, or stands below zero by those that it had.
+    fn keep_lines(&mut self, row: u32, overdraft: Overdraft) {
+        let SetOverdraft { account, agreed, temporary, .. } = overdraft.lines;
+        let has_lines = agreed.0 > 0 || temporary.0 > 0;
+        let is_kept = has_lines || self.accounts.at(row).available().is_none();
+        if is_kept {
+            self.overdrafts.insert(overdraft);
+        } else {
+            self.overdrafts.remove(account);
+        }
+        self.accounts.set_overdraft(row, is_kept);
     }
 
     /// A temporary line's time is over.
@@ -127,12 +133,7 @@ impl Ledger {
             self.overdrafts.by_account.get(&account).cloned().ok_or(missing)?;
         let (temporary, agreed) = (lines.temporary, lines.agreed);
         (lines.temporary, lines.temporary_until_ns) = (Amount::ZERO, 0);
-        if agreed.0 == 0 && self.accounts.at(row).available().is_some() {
-            self.overdrafts.remove(account);
-            self.accounts.set_overdraft(row, false);
-        } else {
-            self.overdrafts.insert(Overdraft { lines, most });
-        }
+        self.keep_lines(row, Overdraft { lines, most });
         effects.push(events::OverdraftLineEnded { account, temporary, agreed });
         Ok(())
     }
