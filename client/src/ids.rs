@@ -3,8 +3,7 @@
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{TransferId, UnixNanos};
 
-/// Bits of a number that counts, and of the number that tells one generator from another.
-const COUNT_BITS: u32 = 32;
+/// Bits of the number that tells one generator from another.
 const ORIGIN_BITS: u32 = 48;
 
 /// Makes ids that no other generator makes, as far as their origins are drawn at random.
@@ -37,8 +36,7 @@ impl TransferIds {
             // They would begin anew within one millisecond.
             self.last_ms += 1;
         }
-        let high = u128::from(ms) << (COUNT_BITS + ORIGIN_BITS);
-        TransferId(high | u128::from(count) << ORIGIN_BITS | u128::from(self.origin))
+        TransferId::at_ms(ms, u128::from(count) << ORIGIN_BITS | u128::from(self.origin))
     }
 }
 
@@ -57,7 +55,7 @@ mod tests {
             for ids in [&mut one, &mut two] {
                 let id = ids.next(now);
                 assert!(seen.insert(id));
-                assert!(u64::try_from(id.0 >> 80).unwrap() >= now.0 / NANOS_PER_MILLI);
+                assert!(id.ms() >= now.0 / NANOS_PER_MILLI);
             }
         }
         let id = TransferIds::new(7).next(UnixNanos(0x1234 * NANOS_PER_MILLI + 999));

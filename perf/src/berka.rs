@@ -151,7 +151,7 @@ fn start_of(day: u64) -> UnixNanos {
 
 /// Of the day on which it happened.
 fn transfer_id(row: &Row) -> TransferId {
-    TransferId((u128::from(start_of(row.day).0 / NANOS_PER_MILLI) << 80) | u128::from(row.trans))
+    TransferId::at_ms(start_of(row.day).0 / NANOS_PER_MILLI, row.trans.into())
 }
 
 fn signed(amount: u128) -> i128 {

@@ -176,7 +176,7 @@ impl Load {
                 (ms - self.draw.below(RANDOM_IDS_MS), (drawn << 40) | u128::from(self.next_id))
             }
         };
-        TransferId((u128::from(ms) << 80) | low)
+        TransferId::at_ms(ms, low)
     }
 
     fn account(&mut self) -> u64 {

@@ -199,13 +199,12 @@ impl Load<'_> {
     }
 
     fn row(&mut self, posts: Option<TransferRow>) -> TransferRow {
-        let millis = u128::from(self.time.0 / 1_000_000);
         let low = if self.args.random_ids {
             u128::from(self.draw.below(u64::MAX)) << 10
         } else {
             u128::try_from(self.ids.len()).unwrap_or(0)
         };
-        let id = TransferId((millis << 80) | low);
+        let id = TransferId::at_ms(self.time.0 / 1_000_000, low);
         self.ids.push(id);
         let accounts = u64::from(self.args.accounts);
         let from = 1 + self.draw.below(accounts);

@@ -63,7 +63,7 @@ ids! {
     ClientId(u64);
     /// A member firm.
     FirmId(u32);
-    /// A deposit, withdrawal or transfer; chosen by its submitter and never executed twice.
+    /// A transfer; chosen by its submitter and never executed twice. Unix milliseconds stand in the upper 48 bits.
     TransferId(u128);
     /// A proposal: the seq of the command that made it.
     ProposalId(u64);
@@ -107,6 +107,23 @@ impl SessionId {
     pub const OPERATOR: Self = Self(1);
     /// The first number free for clients' sessions.
     pub const CLIENTS_FROM: Self = Self(16);
+}
+
+impl TransferId {
+    const TIME_BITS: u32 = 48;
+    const REST_BITS: u32 = 128 - Self::TIME_BITS;
+
+    /// The id of this time in Unix milliseconds; of `rest` the lower 80 bits count.
+    #[must_use]
+    pub fn at_ms(ms: u64, rest: u128) -> Self {
+        Self((u128::from(ms) << Self::REST_BITS) | (rest & (u128::MAX >> Self::TIME_BITS)))
+    }
+
+    /// Its time in Unix milliseconds.
+    #[must_use]
+    pub fn ms(self) -> u64 {
+        u64::try_from(self.0 >> Self::REST_BITS).unwrap_or(u64::MAX)
+    }
 }
 
 impl Seq {

@@ -21,8 +21,6 @@ use crate::rows::widen;
 
 /// Milliseconds of a slice: a power of two, at 2,000,000 ids a second 32,000 ids.
 const SLICE_MS: u64 = 16;
-/// Bits of an id below its milliseconds.
-const BELOW_MS_BITS: u32 = 80;
 
 /// Ids ahead of the present may be one in so many.
 const AHEAD_PART: u32 = 4;
@@ -117,14 +115,8 @@ pub(crate) struct Recent {
     seed: u64,
 }
 
-/// Milliseconds in an id.
-const fn millis(id: TransferId) -> u128 {
-    id.0 >> BELOW_MS_BITS
-}
-
 fn slice_of(id: TransferId) -> u64 {
-    // 48 bits are left.
-    u64::try_from(millis(id)).unwrap_or(u64::MAX) / SLICE_MS
+    id.ms() / SLICE_MS
 }
 
 impl Recent {
@@ -185,7 +177,7 @@ impl Recent {
         if slice < self.floor {
             return Err(LedgerRefusal::IdTooOld);
         }
-        let far = millis(id) > u128::from((time.0 / NANOS_PER_MILLI).saturating_add(limits.id_ahead_ms));
+        let far = id.ms() > (time.0 / NANOS_PER_MILLI).saturating_add(limits.id_ahead_ms);
         let no_room = slice > self.present && self.ahead >= widen(limits.transfer_ids_max / AHEAD_PART);
         // A retry of what was executed is no new id.
         if far || (no_room && self.find(id).is_none()) { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
