@@ -16,6 +16,7 @@ mod time_not_ahead;
 
 use protocol::MonoNanos;
 use protocol::event::Event;
+use protocol::rows::RowResult;
 use replicas::{Replica, Status};
 
 use crate::disk::SimDisk;
@@ -46,6 +47,13 @@ pub(crate) fn ensure(
     what: impl FnOnce() -> String,
 ) -> Result<(), Violation> {
     if holds { Ok(()) } else { Err(Violation { invariant, what: what() }) }
+}
+
+/// The rows of a batch that were created.
+pub(crate) fn created<'a, R>(rows: &'a [R], exceptions: &'a [RowResult]) -> impl Iterator<Item = &'a R> {
+    let mut exceptions = exceptions.iter().peekable();
+    let mut is_created = move |index| exceptions.next_if(|exception| exception.index == index).is_none();
+    (0..).zip(rows).filter_map(move |(index, row)| is_created(index).then_some(row))
 }
 
 /// A process that has everything, and what the outside knows about it.

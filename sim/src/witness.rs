@@ -8,7 +8,7 @@ use journal::FileRef;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::{Hash, blake3};
-use protocol::{Index, Seq, SessionEpoch, SessionId, Term};
+use protocol::{Command, EventBody, Index, Seq, SessionEpoch, SessionId, Term};
 
 use crate::checkers::{Violation, ensure};
 use crate::mirror::{Beginning, Entry, Mirror};
@@ -24,6 +24,8 @@ pub struct Witness {
     effects: EffectHash,
     hashes: BTreeMap<Seq, Hash>,
     events: BTreeMap<Seq, Vec<Event>>,
+    /// Batches of which something was created: their events do not repeat what the rows say.
+    batches: BTreeMap<Seq, Command>,
     /// Terms of a leader whose effects' hash was wrong: what it has recorded is outvoted.
     distrusted: BTreeSet<Term>,
     outputs: BTreeMap<(SessionId, SessionEpoch), Vec<Event>>,
@@ -144,6 +146,10 @@ impl Witness {
             let mut events = Vec::new();
             self.engine.apply(seq, time, &record, &mut events).map_err(|broken| fault(broken.to_string()))?;
             for event in &events {
+                if creates(&event.body) {
+                    let command = record.command().map_err(|found| fault(format!("seq {seq}: {found:?}")))?;
+                    self.batches.insert(seq, command);
+                }
                 event.write(&mut encoded);
                 if let Some(number) = event.output {
                     self.outputs.entry((number.session, number.epoch)).or_default().push(event.clone());
@@ -198,6 +204,12 @@ impl Witness {
         self.events.get(&seq).map_or(&[], Vec::as_slice)
     }
 
+    /// The command at `seq`, if it is a batch that created something.
+    #[must_use]
+    pub fn batch_at(&self, seq: Seq) -> Option<&Command> {
+        self.batches.get(&seq)
+    }
+
     /// What followed from `from` on.
     pub fn events_from(&self, from: Seq) -> impl Iterator<Item = &Event> {
         self.events.range(from..).flat_map(|(_, events)| events)
@@ -207,5 +219,15 @@ impl Witness {
     #[must_use]
     pub fn outputs(&self) -> &BTreeMap<(SessionId, SessionEpoch), Vec<Event>> {
         &self.outputs
+    }
+}
+
+fn creates(body: &EventBody) -> bool {
+    if let EventBody::AccountsCreated(made) = body {
+        made.created > 0
+    } else if let EventBody::TransfersCreated(made) = body {
+        made.created > 0
+    } else {
+        false
     }
 }

@@ -8,7 +8,7 @@
 
 use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{EventBody, MonoNanos, SessionId, Term};
+use protocol::{MonoNanos, Term};
 use replicas::{ReplicaFault, Role, StartFault};
 
 use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
@@ -691,11 +691,7 @@ impl World {
             for checker in &mut self.checkers {
                 checker.sent(event)?;
             }
-            if let EventBody::Replied(reply) = &event.body
-                && reply.session == SessionId::OPERATOR
-            {
-                self.workload.operator.replied(reply)?;
-            }
+            self.workload.operator.take(event)?;
             if let Some((connection, epoch)) = opened_epoch(event) {
                 self.workload.traders.iter_mut().for_each(|trader| trader.opened(connection, epoch));
             }

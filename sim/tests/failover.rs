@@ -156,9 +156,9 @@ impl World {
     fn set_up(&mut self) {
         self.until("a leader", |world| world.leader().is_some());
         let leader = self.leader().unwrap();
-        let now = self.now().mono;
+        let Now { mono: now, wall } = self.now();
         let replica = &mut self.processes[leader].as_mut().unwrap().replica;
-        for (request, command) in (1..).zip(setup::commands(CLIENTS)) {
+        for (request, command) in (1..).zip(setup::commands(CLIENTS, wall)) {
             let request = RequestNumber(request);
             let header = RecordHeader { session: SessionId::OPERATOR, request, ..RecordHeader::default() };
             replica.sequencer().submit(&header, now, &command).unwrap();

@@ -1,13 +1,13 @@
-//! A command takes effect once, however often it was sent: a deposit's or transfer's money moves once, a ClOrdID becomes
-//! one order, a request has one result.
+//! A command takes effect once, however often it was sent: a transfer's money moves once, a ClOrdID becomes one order, a
+//! request has one result.
 
 use std::collections::BTreeMap;
 
 use protocol::commands::ClOrdId;
 use protocol::event::Event;
-use protocol::{EventBody, ExecType, RequestNumber, Seq, SessionId, TransferId};
+use protocol::{Command, EventBody, ExecType, RequestNumber, Seq, SessionId, TransferId};
 
-use super::{Checker, Served, Violation, ensure};
+use super::{Checker, Served, Violation, created, ensure};
 
 const NAME: &str = "at_most_once";
 
@@ -23,7 +23,7 @@ impl Checker for AtMostOnce {
     fn served(&mut self, served: &mut Served<'_>) -> Result<(), Violation> {
         let from = self.checked.next();
         for event in served.witness.events_from(from) {
-            self.take(event)?;
+            self.take(event, served.witness.batch_at(event.seq))?;
         }
         self.checked = served.witness.engine().seq_applied();
         Ok(())
@@ -31,21 +31,16 @@ impl Checker for AtMostOnce {
 }
 
 impl AtMostOnce {
-    fn take(&mut self, event: &Event) -> Result<(), Violation> {
-        let transfer = if let EventBody::MoneyDeposited(money) = &event.body {
-            Some(money.transfer)
-        } else if let EventBody::MoneyWithdrawn(money) = &event.body {
-            Some(money.transfer)
-        } else if let EventBody::MoneyTransferred(money) = &event.body {
-            Some(money.transfer)
-        } else {
-            None
-        };
-        if let Some(transfer) = transfer {
-            let before = self.transfers.insert(transfer, event.seq);
-            ensure(before.is_none(), NAME, || {
-                format!("transfer {transfer} moved money at {before:?} and again at {}", event.seq)
-            })?;
+    fn take(&mut self, event: &Event, batch: Option<&Command>) -> Result<(), Violation> {
+        if let (EventBody::TransfersCreated(made), Some(Command::CreateTransfers(batch))) =
+            (&event.body, batch)
+        {
+            for row in created(&batch.transfers, &made.exceptions) {
+                let before = self.transfers.insert(row.id, event.seq);
+                ensure(before.is_none(), NAME, || {
+                    format!("transfer {} moved money at {before:?} and again at {}", row.id, event.seq)
+                })?;
+            }
         }
         if let (EventBody::ExecutionReport(report), Some(number)) = (&event.body, event.output)
             && report.exec_type == ExecType::New

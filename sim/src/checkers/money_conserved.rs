@@ -1,13 +1,16 @@
 //! Nothing is created and nothing disappears: the engine's own invariants hold, and in every asset what came in and has
-//! not gone out is what clients, house and fees have together, counted from the events by a ledger that knows nothing of
-//! the engine's.
+//! not gone out is what clients, house and fees have together, counted from batches and events by a ledger that knows
+//! nothing of the engine's.
 
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
-use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, EventBody, MarketId, Seq, events};
+use protocol::rows::{TransferRow, account_flags};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, events,
+};
 
-use super::{Checker, Served, Violation, ensure};
+use super::{Checker, Served, Violation, created, ensure};
 
 const NAME: &str = "money_conserved";
 
@@ -17,7 +20,7 @@ pub(super) struct MoneyConserved {
     ledger: NaiveLedger,
 }
 
-/// Balances as the events tell them.
+/// Balances as batches and events tell them.
 #[derive(Default)]
 struct NaiveLedger {
     balances: BTreeMap<AccountId, (AssetId, AccountClass, i128)>,
@@ -33,7 +36,7 @@ impl Checker for MoneyConserved {
                 .map_err(|broken| Violation { invariant: NAME, what: broken.to_string() })?;
         }
         for event in served.witness.events_from(self.counted.next()) {
-            self.ledger.take(event)?;
+            self.ledger.take(event, served.witness.batch_at(event.seq))?;
         }
         self.counted = served.witness.engine().seq_applied();
         self.ledger.check()?;
@@ -42,22 +45,51 @@ impl Checker for MoneyConserved {
 }
 
 impl NaiveLedger {
-    fn take(&mut self, event: &Event) -> Result<(), Violation> {
-        if let EventBody::AccountOpened(opened) = &event.body {
-            self.balances.insert(opened.account, (opened.asset, opened.class, 0));
-            if opened.settlement {
-                self.settlement.insert((opened.client, opened.asset), opened.account);
-            }
+    fn take(&mut self, event: &Event, batch: Option<&Command>) -> Result<(), Violation> {
+        if let EventBody::AccountsCreated(made) = &event.body {
+            self.create_accounts(made, batch)
+        } else if let EventBody::TransfersCreated(made) = &event.body {
+            self.create_transfers(made, batch)
         } else if let EventBody::MarketDefined(defined) = &event.body {
             self.markets.insert(defined.definition.market, defined.clone());
-        } else if let EventBody::MoneyDeposited(money) = &event.body {
-            self.move_money(money.external, money.account, money.amount)?;
-        } else if let EventBody::MoneyWithdrawn(money) = &event.body {
-            self.move_money(money.account, money.external, money.amount)?;
-        } else if let EventBody::MoneyTransferred(money) = &event.body {
-            self.move_money(money.debit, money.credit, money.amount)?;
+            Ok(())
         } else if let EventBody::Settled(settled) = &event.body {
-            self.settle(settled)?;
+            self.settle(settled)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn create_accounts(
+        &mut self,
+        made: &events::AccountsCreated,
+        batch: Option<&Command>,
+    ) -> Result<(), Violation> {
+        let Some(Command::CreateAccounts(batch)) = batch else { return nothing(made.created) };
+        for row in created(&batch.accounts, &made.exceptions) {
+            let class = u8::try_from(row.class).ok().and_then(AccountClass::from_code);
+            let class = class.ok_or_else(|| unknown(format!("class {}", row.class)))?;
+            let before = self.balances.insert(row.id, (row.ledger, class, 0));
+            ensure(before.is_none(), NAME, || format!("account {} was created twice", row.id))?;
+            if row.flags & account_flags::SETTLEMENT != 0 {
+                self.settlement.insert((row.owner, row.ledger), row.id);
+            }
+        }
+        Ok(())
+    }
+
+    fn create_transfers(
+        &mut self,
+        made: &events::TransfersCreated,
+        batch: Option<&Command>,
+    ) -> Result<(), Violation> {
+        let Some(Command::CreateTransfers(batch)) = batch else { return nothing(made.created) };
+        // Nobody sends any but plain ones here: they move what they say.
+        ensure(made.amounts.is_empty(), NAME, || format!("{made:?}"))?;
+        for row in created(&batch.transfers, &made.exceptions) {
+            let &TransferRow { debit_account, credit_account, amount, flags, .. } = row;
+            ensure(flags == 0, NAME, || format!("{row:?}"))?;
+            self.move_money(debit_account, credit_account, amount)?;
         }
         Ok(())
     }
@@ -124,6 +156,11 @@ impl NaiveLedger {
     }
 }
 
+/// A batch that nobody has kept created nothing.
+fn nothing(created: u32) -> Result<(), Violation> {
+    ensure(created == 0, NAME, || format!("{created} rows were created by another command"))
+}
+
 fn unknown(what: String) -> Violation {
-    Violation { invariant: NAME, what: format!("{what} is not known from the events") }
+    Violation { invariant: NAME, what: format!("{what} is not known from batches and events") }
 }

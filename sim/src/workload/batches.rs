@@ -6,14 +6,18 @@ use protocol::limits::LEDGER_ROWS_MAX;
 use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::rows::{TRANSFER_ROW_BYTES, TransferRow};
 use protocol::submit::Submit;
-use protocol::{AccountId, Amount, AssetId, Command, MonoNanos, SessionId, TransferId};
+use protocol::{AccountId, Amount, AssetId, Command, MonoNanos, SessionId, UnixNanos};
 
+use super::setup;
+use crate::clock::clients_now;
 use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
 
 /// Batches of a world, at most.
 const BATCHES_MAX: u64 = 24;
+/// Numbers in its ids: nobody else counts so far.
+const TRANSFERS_FROM: u64 = 1 << 63;
 /// Batches sent at once, at most.
 const BURST_MAX: u64 = 4;
 /// Rows of a batch: within a usual record, within a usual frame, just above it, and as many as there may be.
@@ -25,7 +29,7 @@ pub struct Batches {
     trace: Trace,
     pause_us_max: u64,
     left: u64,
-    next_transfer: u128,
+    next_transfer: u64,
     next_at: MonoNanos,
 }
 
@@ -33,7 +37,7 @@ impl Batches {
     pub(crate) fn new(mut rng: Rng, knobs: Knobs, trace: Trace) -> Self {
         let left = if knobs.large_batches { rng.within(1..=BATCHES_MAX) } else { 0 };
         let pause_us_max = 2 * knobs.faults_ns / 1_000 / left.max(1);
-        Self { rng, trace, pause_us_max, left, next_transfer: 1, next_at: MonoNanos(0) }
+        Self { rng, trace, pause_us_max, left, next_transfer: TRANSFERS_FROM, next_at: MonoNanos(0) }
     }
 
     pub(crate) fn stop(&mut self) {
@@ -53,7 +57,7 @@ impl Batches {
         for _ in 0..self.rng.within(1..=BURST_MAX).min(self.left) {
             self.left -= 1;
             let rows = self.rng.pick(&ROWS);
-            let command = self.batch(rows);
+            let command = self.batch(rows, clients_now(now).wall);
             let mut body = Vec::new();
             command.encode(&mut body);
             let (in_rows, end) = body.split_at(rows * TRANSFER_ROW_BYTES);
@@ -69,20 +73,13 @@ impl Batches {
         }
     }
 
-    fn batch(&mut self, rows: usize) -> Command {
+    fn batch(&mut self, rows: usize, at: UnixNanos) -> Command {
         let fill = self.rng.draw();
         let transfers = (0..rows).map(|_| {
             self.next_transfer += 1;
-            TransferRow {
-                id: TransferId(self.next_transfer),
-                debit_account: AccountId(1),
-                credit_account: AccountId(1),
-                amount: Amount(1),
-                user_data_64: fill,
-                ledger: AssetId(1),
-                code: 1,
-                ..TransferRow::default()
-            }
+            let id = setup::transfer_id(at, self.next_transfer);
+            let itself = (AccountId(1), AccountId(1));
+            TransferRow { user_data_64: fill, ..setup::transfer(id, itself, Amount(1), AssetId(1)) }
         });
         CreateTransfers { transfers: transfers.collect() }.into()
     }

@@ -1,25 +1,38 @@
-//! The operator: numbered requests with unknown outcomes. What was not answered is sent again under its number, now and
-//! then what was answered too, and now and then another command under a number that is taken.
+//! The operator: requests with unknown outcomes, definitions that their numbers tell and batches that the ids of their rows
+//! tell. What was not answered is sent again, now and then what was answered too, and now and then something else under a
+//! number or ids that are taken.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use protocol::commands::{Deposit, Transfer, Withdraw};
+use protocol::commands::{CreateTransfers, DefineActor, roles};
+use protocol::event::Event;
 use protocol::events::Replied;
 use protocol::limits::REQUEST_WINDOW;
 use protocol::record::RecordHeader;
+use protocol::rows::{RowResult, TransferRow};
 use protocol::submit::Submit;
-use protocol::{Amount, AssetId, Command, MonoNanos, RejectReason, RequestNumber, SessionId, TransferId};
+use protocol::{
+    ActorId, Amount, AssetId, Command, EventBody, LedgerRefusal, MonoNanos, RejectReason, RequestNumber, Seq,
+    SessionId,
+};
 
 use super::setup;
 use crate::checkers::{Violation, ensure};
+use crate::clock::clients_now;
 use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
 
 /// Requests under way at once.
 const WINDOW: usize = 8;
-/// Transfers of the workload have ids from here on.
-const TRANSFERS_FROM: u128 = 1_000;
+/// Rows of a batch, at most.
+const ROWS_MAX: u64 = 3;
+/// Numbers in the ids of the workload's transfers begin here.
+const TRANSFERS_FROM: u64 = 1_000;
+/// Actors that are defined again and again; nobody acts as one.
+const ACTORS_FROM: u32 = 500;
+const ACTORS: u64 = 4;
+const NAME: &str = "at_most_once";
 
 /// An answer that does not come for so long is not waited for any more: the request is sent again.
 const TIMEOUT_NS: u64 = 400_000_000;
@@ -32,6 +45,33 @@ struct Pending {
     sent_at: MonoNanos,
 }
 
+/// What became of a request.
+#[derive(Debug, PartialEq, Eq)]
+enum Outcome {
+    Replied(Replied),
+    Rows(Vec<Fate>),
+}
+
+/// What became of a row, however often it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Created(Seq),
+    /// A refusal that its id is remembered with.
+    Refused(LedgerRefusal, Seq),
+    /// One that is found anew each time.
+    Wrong(LedgerRefusal),
+}
+
+impl Fate {
+    /// What another row under the same id is told.
+    fn of_another(self) -> Self {
+        match self {
+            Self::Created(_) | Self::Refused(..) => Self::Wrong(LedgerRefusal::ExistsWithDifferentAmount),
+            Self::Wrong(_) => self,
+        }
+    }
+}
+
 /// The operator's side of its session.
 pub struct Operator {
     rng: Rng,
@@ -39,11 +79,13 @@ pub struct Operator {
     knobs: Knobs,
     script: VecDeque<Command>,
     next_request: u64,
-    next_transfer: u128,
+    next_transfer: u64,
+    /// Requests that define what clients need: the first ones.
+    setup: u64,
     /// Sent, without an answer yet.
     pending: BTreeMap<u64, Pending>,
-    answered: BTreeMap<u64, (Command, Replied)>,
-    /// Numbers under which another command was tried.
+    answered: BTreeMap<u64, (Command, Outcome)>,
+    /// Numbers under which, or under whose ids, something else was tried.
     altered: BTreeSet<u64>,
     next_at: MonoNanos,
     wants_more: bool,
@@ -51,10 +93,12 @@ pub struct Operator {
 
 impl Operator {
     pub(crate) fn new(rng: Rng, knobs: Knobs, trace: Trace) -> Self {
+        let script: VecDeque<Command> = setup::commands(knobs.traders, clients_now(MonoNanos(0)).wall).into();
         Self {
             rng,
             trace,
-            script: setup::commands(knobs.traders).into(),
+            setup: script.len() as u64,
+            script,
             knobs,
             next_request: 1,
             next_transfer: TRANSFERS_FROM,
@@ -69,8 +113,7 @@ impl Operator {
     /// Whether everything that clients need is defined.
     #[must_use]
     pub fn set_up(&self) -> bool {
-        self.script.is_empty() && self.pending.is_empty()
-            || self.answered.len() >= setup::commands(self.knobs.traders).len()
+        self.script.is_empty() && self.pending.is_empty() || self.answered.len() as u64 >= self.setup
     }
 
     /// No new requests; what is open still gets its answer.
@@ -108,7 +151,7 @@ impl Operator {
             if self.pending.len() >= WINDOW {
                 break;
             }
-            let Some(command) = self.next_command() else { break };
+            let Some(command) = self.next_command(now) else { break };
             self.pending.insert(self.next_request, Pending { command, reign: 0, sent_at: now });
             self.send(now, reign, self.next_request, submit);
             self.next_request += 1;
@@ -128,7 +171,7 @@ impl Operator {
         }
     }
 
-    /// Sends something that is under way or answered once more, or something else under its number.
+    /// Sends something that is under way or answered once more, or something else under its number or ids.
     fn repeat(&mut self, now: MonoNanos, reign: u64, submit: &mut impl Submit) {
         if self.rng.below(8) == 0
             && let Some((&request, pending)) = self.pending.first_key_value()
@@ -142,84 +185,157 @@ impl Operator {
         let newest = self.next_request;
         let request = newest.saturating_sub(self.rng.within(1..=20)).max(1);
         let Some((command, _)) = self.answered.get(&request) else { return };
-        let command = if self.rng.coin() {
-            command.clone()
-        } else {
+        let other = if self.rng.coin() { None } else { another(command) };
+        if other.is_some() {
             self.altered.insert(request);
-            self.trace.sometimes("number used for another command");
-            Transfer {
-                transfer: TransferId(u128::MAX - u128::from(request)),
-                debit: setup::account(0, AssetId(2)),
-                credit: setup::external(AssetId(2)),
-                amount: Amount(1),
-                code: 9,
-            }
-            .into()
-        };
-        if submit.submit(&header(request), now, &command).is_ok() {
+            self.trace.sometimes("number or ids used for something else");
+        }
+        if submit.submit(&header(request), now, other.as_ref().unwrap_or(command)).is_ok() {
             self.trace.sometimes("answered request sent again");
             self.trace.note("again", request, reign);
         }
     }
 
-    fn next_command(&mut self) -> Option<Command> {
+    fn next_command(&mut self, now: MonoNanos) -> Option<Command> {
         if let Some(next) = self.script.pop_front() {
             return Some(next);
         }
         if !self.wants_more || self.next_request > self.knobs.actions_max {
             return None;
         }
+        if self.rng.below(4) == 0 {
+            let actor = ActorId(ACTORS_FROM + self.rng.below(ACTORS) as u32);
+            let roles = self.rng.pick(&[0, roles::TRADER, roles::CASHIER]);
+            return Some(DefineActor { actor, roles }.into());
+        }
+        let transfers = (0..self.rng.within(1..=ROWS_MAX)).map(|_| self.next_row(now)).collect();
+        Some(CreateTransfers { transfers }.into())
+    }
+
+    /// Money goes out, from one client to another, or comes in.
+    fn next_row(&mut self, now: MonoNanos) -> TransferRow {
         let trader = self.rng.below(self.knobs.traders as u64) as usize;
         let other = self.rng.below(self.knobs.traders as u64) as usize;
         let asset = AssetId(self.rng.within(1..=2) as u32);
-        let transfer = TransferId(self.next_transfer);
+        let id = setup::transfer_id(clients_now(now).wall, self.next_transfer);
         self.next_transfer += 1;
         let amount = Amount(u128::from(self.rng.within(1..=50_000)));
         let (account, external) = (setup::account(trader, asset), setup::external(asset));
-        Some(match self.rng.below(4) {
-            0 => Withdraw { transfer, account, external, amount }.into(),
-            1 => {
-                let credit = setup::account(other, asset);
-                Transfer { transfer, debit: account, credit, amount, code: 1 }.into()
-            }
-            _ => Deposit { transfer, account, external, amount }.into(),
-        })
+        let accounts = match self.rng.below(4) {
+            0 => (account, external),
+            1 => (account, setup::account(other, asset)),
+            _ => (external, account),
+        };
+        setup::transfer(id, accounts, amount, asset)
     }
 
-    /// A result came.
+    /// Something left a process: perhaps a result.
     ///
     /// # Errors
-    /// [`Violation`] if it differs from the one before, or if another command under a used number did something.
-    pub(crate) fn replied(&mut self, reply: &Replied) -> Result<(), Violation> {
-        let request = reply.request.0;
-        if request == 0 {
-            // A batch's, which nobody waits for.
+    /// [`Violation`] if it differs from the one before, or if something else under a used number or id did something.
+    pub(crate) fn take(&mut self, event: &Event) -> Result<(), Violation> {
+        if let EventBody::Replied(reply) = &event.body {
+            self.answer(reply.session, reply.request, Outcome::Replied(reply.clone()))
+        } else if let EventBody::AccountsCreated(made) = &event.body {
+            let fates = fates(event.seq, made.count, &made.exceptions);
+            self.answer(made.session, made.request, Outcome::Rows(fates))
+        } else if let EventBody::TransfersCreated(made) = &event.body {
+            let fates = fates(event.seq, made.count, &made.exceptions);
+            self.answer(made.session, made.request, Outcome::Rows(fates))
+        } else {
+            Ok(())
+        }
+    }
+
+    fn answer(
+        &mut self,
+        session: SessionId,
+        RequestNumber(request): RequestNumber,
+        outcome: Outcome,
+    ) -> Result<(), Violation> {
+        // 0 is a batch's that nobody waits for.
+        if session != SessionId::OPERATOR || request == 0 {
             return Ok(());
         }
-        let what = |text: &str| format!("request {request}: {text}: {reply:?}");
+        let what = |text: &str| format!("request {request}: {text}: {outcome:?}");
         if let Some(Pending { command, .. }) = self.pending.remove(&request) {
-            // A transfer is refused when the money is not there; a definition of the setup is not.
-            let is_setup = request <= setup::commands(self.knobs.traders).len() as u64;
-            let known = reply.refusal != Some(RejectReason::KeyReused);
-            ensure(known && (!is_setup || reply.refusal.is_none()), "at_most_once", || what("unexpected"))?;
-            self.answered.insert(request, (command, reply.clone()));
+            let is_expected = is_expected(&command, &outcome, request <= self.setup);
+            ensure(is_expected, NAME, || what("unexpected"))?;
+            self.answered.insert(request, (command, outcome));
             return Ok(());
         }
         let Some((_, first)) = self.answered.get(&request) else {
-            return Err(Violation { invariant: "at_most_once", what: what("never sent") });
+            return Err(Violation { invariant: NAME, what: what("never sent") });
         };
-        if reply.refusal == Some(RejectReason::KeyReused) && self.altered.contains(&request) {
+        if self.altered.contains(&request) && is_of_another(first, &outcome) {
             self.trace.sometimes("altered request refused");
             return Ok(());
         }
-        if reply.refusal == Some(RejectReason::BelowRequestWindow)
+        if let Outcome::Replied(reply) = &outcome
+            && reply.refusal == Some(RejectReason::BelowRequestWindow)
             && request + REQUEST_WINDOW <= self.next_request
         {
             return Ok(());
         }
-        self.trace.sometimes("first reply given again");
-        ensure(first == reply, "at_most_once", || what(&format!("answered before by {first:?}")))
+        self.trace.sometimes("first result given again");
+        ensure(*first == outcome, NAME, || what(&format!("answered before by {first:?}")))
     }
+}
+
+/// Something else under the same number, or the same ids.
+fn another(command: &Command) -> Option<Command> {
+    if let Command::DefineActor(define) = command {
+        Some(DefineActor { roles: define.roles ^ roles::PAYER, ..define.clone() }.into())
+    } else if let Command::CreateTransfers(batch) = command {
+        let mut batch = batch.clone();
+        batch.transfers.iter_mut().for_each(|row| row.amount.0 += 1);
+        Some(batch.into())
+    } else {
+        None
+    }
+}
+
+/// Definitions of the setup are done and its rows are created; later a transfer is refused when the money is not there, or when it
+/// would come back to where it is from, and a definition when it is so already.
+fn is_expected(command: &Command, outcome: &Outcome, is_setup: bool) -> bool {
+    let is_batch = matches!(command, Command::CreateAccounts(_) | Command::CreateTransfers(_));
+    match outcome {
+        Outcome::Replied(reply) => {
+            let is_known = reply.refusal == Some(RejectReason::Exists);
+            !is_batch && (reply.refusal.is_none() || (is_known && !is_setup))
+        }
+        Outcome::Rows(fates) => {
+            is_batch
+                && fates.iter().all(|fate| match fate {
+                    Fate::Created(_) => true,
+                    Fate::Refused(refusal, _) => *refusal == LedgerRefusal::ExceedsCredits && !is_setup,
+                    Fate::Wrong(refusal) => *refusal == LedgerRefusal::AccountsMustBeDifferent && !is_setup,
+                })
+        }
+    }
+}
+
+/// Whether something else is told so, where the first was told `first`.
+fn is_of_another(first: &Outcome, outcome: &Outcome) -> bool {
+    match (first, outcome) {
+        (Outcome::Replied(_), Outcome::Replied(reply)) => reply.refusal == Some(RejectReason::KeyReused),
+        (Outcome::Rows(first), Outcome::Rows(fates)) => {
+            first.iter().map(|fate| fate.of_another()).eq(fates.iter().copied())
+        }
+        (Outcome::Replied(_), Outcome::Rows(_)) | (Outcome::Rows(_), Outcome::Replied(_)) => false,
+    }
+}
+
+/// What became of each row of a batch at `seq`.
+fn fates(seq: Seq, count: u32, exceptions: &[RowResult]) -> Vec<Fate> {
+    let mut exceptions = exceptions.iter().peekable();
+    let fate = |index| match exceptions.next_if(|exception| exception.index == index) {
+        None => Fate::Created(seq),
+        Some(RowResult { refusal: LedgerRefusal::Exists, seq, .. }) => Fate::Created(*seq),
+        Some(RowResult { refusal, seq, .. }) if refusal.is_transient() => Fate::Refused(*refusal, *seq),
+        Some(RowResult { refusal, .. }) => Fate::Wrong(*refusal),
+    };
+    (0..count).map(fate).collect()
 }
 
 fn header(request: u64) -> RecordHeader {

@@ -1,11 +1,17 @@
 //! What an operator defines before anybody trades: two assets, a market, accounts, a session for each client, money.
 
 use protocol::commands::{
-    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, OpenAccount, roles,
+    CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Genesis,
+    SetLedgerLimits, roles,
 };
+use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT};
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::rows::{AccountRow, TransferRow};
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
     FirmId, MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+    UnixNanos,
 };
 
 /// Symbol of the one market.
@@ -47,10 +53,27 @@ pub fn comp_id(trader: usize) -> String {
     format!("CLIENT{trader}")
 }
 
-/// Everything, in an order in which each command finds what it names.
+/// The id of a transfer that is made at this time.
 #[must_use]
-pub fn commands(traders: usize) -> Vec<Command> {
-    let mut commands = Vec::new();
+pub fn transfer_id(at: UnixNanos, number: u64) -> TransferId {
+    TransferId::at_ms(at.0 / NANOS_PER_MILLI, number.into())
+}
+
+/// A plain transfer.
+#[must_use]
+pub fn transfer(
+    id: TransferId,
+    (debit_account, credit_account): (AccountId, AccountId),
+    amount: Amount,
+    ledger: AssetId,
+) -> TransferRow {
+    TransferRow { id, debit_account, credit_account, amount, ledger, code: 1, ..TransferRow::default() }
+}
+
+/// Everything, in an order in which each command finds what it names, begun `at` this time.
+#[must_use]
+pub fn commands(traders: usize, at: UnixNanos) -> Vec<Command> {
+    let mut commands = vec![ledger_limits().into()];
     for (asset, code) in [(BASE, "AAA"), (QUOTE, "BBB")] {
         // Whole units, so that prices and quantities read the same in FIX and in events.
         commands.push(DefineAsset { asset, code: Text::truncated(code), scale: 0 }.into());
@@ -64,9 +87,10 @@ pub fn commands(traders: usize) -> Vec<Command> {
         commands.push(DefineActor { actor, roles: roles::TRADER }.into());
         for asset in [BASE, QUOTE] {
             commands.push(open(account(trader, asset), client, asset, AccountClass::Client));
-            let transfer = TransferId(trader as u128 * 10 + u128::from(asset.0));
-            let (account, external) = (account(trader, asset), external(asset));
-            commands.push(Deposit { transfer, account, external, amount: Amount(1_000_000) }.into());
+            let id = transfer_id(at, trader as u64 * 10 + u64::from(asset.0));
+            let from_outside = (external(asset), account(trader, asset));
+            let row = transfer(id, from_outside, Amount(1_000_000), asset);
+            commands.push(CreateTransfers { transfers: vec![row] }.into());
         }
         commands.push(trading_session(trader, actor, client).into());
     }
@@ -74,8 +98,28 @@ pub fn commands(traders: usize) -> Vec<Command> {
 }
 
 fn open(account: AccountId, client: ClientId, asset: AssetId, class: AccountClass) -> Command {
-    let settlement = class == AccountClass::Client;
-    OpenAccount { account, client, asset, class, code: 0, settlement }.into()
+    let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+    let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
+    let row = AccountRow {
+        id: account,
+        owner: client,
+        ledger: asset,
+        code: 1,
+        flags: limited | settles,
+        class: class.code().into(),
+        ..AccountRow::default()
+    };
+    CreateAccounts { accounts: vec![row] }.into()
+}
+
+/// Wide enough for wall clocks that are set: what is tried again is still remembered, and nothing lies too far ahead.
+fn ledger_limits() -> SetLedgerLimits {
+    SetLedgerLimits {
+        id_window_ms: ID_WINDOW_MAX_MS,
+        id_ahead_ms: ID_AHEAD_MAX_MS,
+        transfer_ids_max: TRANSFER_IDS_DEFAULT,
+        pending_transfers_max: PENDING_TRANSFERS_DEFAULT,
+    }
 }
 
 fn market() -> DefineMarket {
