@@ -1,12 +1,13 @@
 //! `sicil apply`: asks the running node what a definitions file would change, shows it, and submits what differs.
 //!
-//! Idempotent twice over: a definition that is so already is not submitted at all, and an account or a deposit that
-//! exists is recognised by its id when it is executed.
+//! Idempotent twice over: what is so already is not submitted at all, and an account or an opening balance that came
+//! to be meanwhile is recognised by its id when it is executed.
 
 use serde::Serialize;
 
 use crate::admin::client::Client;
 use crate::admin::{Answer, Body, COMMANDS_PER_LINE_MAX, Request};
+use crate::clock::Clock;
 use crate::definitions::{self, Asset, Assets, Item};
 use crate::fault::NodeFault;
 use crate::plan::{Change, Effect, Outcome};
@@ -21,7 +22,6 @@ enum Fate {
     Unchanged,
     WouldCreate,
     WouldChange { changes: Vec<Change> },
-    WouldCreateUnlessKnown,
     Refused { reason: String, field: String },
 }
 
@@ -76,7 +76,8 @@ fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
 fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Vec<Fate>, NodeFault> {
     let differs = |effect: &Effect| *effect != Effect::Unchanged;
     let due = items.iter().zip(&effects).filter(|(_, effect)| differs(effect));
-    let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command)).collect();
+    let now = Clock::start().now().wall;
+    let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command_at(now))).collect();
     let submitted = commands.len();
     let Answer::Submitted { outcomes } = client.ask(&Request::Submit { commands })? else {
         return Err(NodeFault::crossed());
@@ -87,7 +88,7 @@ fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Ve
     let mut outcomes = outcomes.into_iter();
     let mut fate = |effect: Effect| match effect {
         Effect::Unchanged => Some(Fate::Unchanged),
-        Effect::Create | Effect::OnceById => Some(happened(outcomes.next()?, None)),
+        Effect::Create => Some(happened(outcomes.next()?, None)),
         Effect::Change { changes } => Some(happened(outcomes.next()?, Some(changes))),
     };
     effects.into_iter().map(|effect| fate(effect).ok_or_else(NodeFault::crossed)).collect()
@@ -109,7 +110,6 @@ fn foreseen(effect: Effect) -> Fate {
         Effect::Create => Fate::WouldCreate,
         Effect::Change { changes } => Fate::WouldChange { changes },
         Effect::Unchanged => Fate::Unchanged,
-        Effect::OnceById => Fate::WouldCreateUnlessKnown,
     }
 }
 
@@ -128,7 +128,6 @@ impl Line<'_> {
             }
             Fate::Unchanged => format!("unchanged     {item}\n"),
             Fate::WouldCreate => format!("would create  {item}\n"),
-            Fate::WouldCreateUnlessKnown => format!("would create  {item}, unless its id is known\n"),
             Fate::WouldChange { changes } => format!("would change  {item}:{}\n", list(changes)),
             Fate::Refused { reason, field } if field.is_empty() => {
                 format!("refused       {item}: {reason}\n")

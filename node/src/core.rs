@@ -15,7 +15,7 @@ use gateways::fix::OutboxRead;
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{Command, EventBody, MonoNanos, SessionId, SessionProtocol, Term};
+use protocol::{EventBody, MonoNanos, SessionId, SessionProtocol, Term};
 use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, Status};
 use tokio::sync::oneshot;
 
@@ -24,7 +24,7 @@ use crate::admin::{AssetLine, HaltLine};
 use crate::bell::Bell;
 use crate::clients::Clients;
 use crate::clock::Clock;
-use crate::definitions;
+use crate::definitions::{self, Item};
 use crate::gateway_lines::GatewayLines;
 use crate::history::Historian;
 use crate::members::Members;
@@ -90,7 +90,7 @@ pub(crate) struct Core {
     /// The term in which clients are served here: gateways belong to the leader.
     serves_term: Option<Term>,
     /// What a demo begins with: whoever leads applies it where it is missing.
-    demo: Vec<Command>,
+    demo: Vec<Item>,
     /// Kept until it comes: nobody has left.
     demo_applied: Option<oneshot::Receiver<Vec<Outcome>>>,
     /// Clients are let in.
@@ -194,19 +194,19 @@ impl Core {
         self.serves_term.is_some()
     }
 
-    /// From here on this node, whenever it begins to lead, applies what a demo begins with and nobody has applied: the lead may move while
-    /// the first leader does.
-    pub(crate) fn see_to_demo(&mut self, commands: Vec<Command>) {
-        self.demo = commands;
-    }
-
-    /// Executes commands as the operator and waits for their outcomes.
+    /// Applies what a demo begins with and nobody has applied, if this node leads, and waits for the outcomes. From here on it does so
+    /// whenever it begins to lead: the lead may move while the first leader does.
     ///
     /// # Errors
     /// [`CoreFault`]: the process must end.
-    pub(crate) fn execute(&mut self, commands: Vec<Command>) -> Result<Vec<Outcome>, CoreFault> {
+    pub(crate) fn see_to_demo(&mut self, items: Vec<Item>) -> Result<Vec<Outcome>, CoreFault> {
+        self.demo = items;
+        if !self.serves() {
+            return Ok(Vec::new());
+        }
+        let missing = definitions::missing(&self.demo, self.replica.engine(), self.clock.now().wall);
         let (answer, mut answered) = oneshot::channel();
-        self.operator.take(commands, answer);
+        self.operator.take(missing, answer);
         while !self.operator.is_idle() {
             self.turn_or_park()?;
         }
@@ -290,7 +290,7 @@ impl Core {
         }
         worked |= self.clients.answer(&mut self.replica, now);
         self.tell_peers();
-        self.mind_the_lead(now.mono);
+        self.mind_the_lead(now);
         worked |= self.gateways.step(now.mono, &mut self.replica);
         worked |= self.deliver(now);
         worked |= self.read_outbox(now);
@@ -347,7 +347,7 @@ impl Core {
 
     /// Clients are served by the leader, in its term: who begins one learns what was defined meanwhile, and who has lost
     /// the lead closes its connections, so that clients look for the next.
-    fn mind_the_lead(&mut self, now: MonoNanos) {
+    fn mind_the_lead(&mut self, Now { mono: now, wall }: Now) {
         let leads = self.replica.leading_term();
         if self.serves_term.is_some() && self.serves_term != leads {
             self.serves_term = None;
@@ -369,9 +369,10 @@ impl Core {
             let term = leads.unwrap_or_default();
             self.clients.set_leadership(Leadership::Here(term, engine.seq_applied()), now);
             self.operator = Operator::starting_at(engine.next_request(SessionId::OPERATOR).unwrap_or(1));
-            if !self.demo.is_empty() && !definitions::is_applied(engine, &self.demo) {
+            let missing = definitions::missing(&self.demo, engine, wall);
+            if !missing.is_empty() {
                 let (answer, applied) = oneshot::channel();
-                self.operator.take(self.demo.clone(), answer);
+                self.operator.take(missing, answer);
                 self.demo_applied = Some(applied);
             }
         }

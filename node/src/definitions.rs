@@ -9,13 +9,17 @@ use std::path::Path;
 
 use engine::Engine;
 use protocol::commands::{
-    DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, OpenAccount, SetActorKey,
+    CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, SetActorKey,
     SetMarketStatus, roles,
 };
 use protocol::money::{DecimalFault, parse_decimal};
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::rows::{AccountRow, TransferRow};
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
     MarketId, MarketStatus, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+    UnixNanos,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -25,6 +29,10 @@ use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 /// The file of the demonstration, part of the program.
 pub(crate) const DEMO: &str = include_str!("demo_definitions.toml");
 
+/// Code of the transfers that open balances.
+const OPENING_CODE: u16 = 1;
+/// The ids of opening balances count in steps of so many milliseconds.
+const OPENING_STEP_MS: u64 = 60_000;
 /// Longest file that is read.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -35,6 +43,31 @@ pub(crate) struct Item {
     pub(crate) label: String,
     /// What makes it so.
     pub(crate) command: Command,
+}
+
+impl Item {
+    /// The command as it is submitted now. An opening balance gets its id, in which two who apply a file at the same time agree.
+    pub(crate) fn command_at(&self, now: UnixNanos) -> Command {
+        let mut command = self.command.clone();
+        if let Command::CreateTransfers(batch) = &mut command {
+            let now_ms = now.0 / NANOS_PER_MILLI;
+            for row in &mut batch.transfers {
+                row.id = TransferId::at_ms(now_ms - now_ms % OPENING_STEP_MS, row.credit_account.0);
+            }
+        }
+        command
+    }
+
+    /// Whether it is an opening balance of an account that has one: money has come in, however much, and once is enough.
+    pub(crate) fn is_opened(&self, engine: &Engine) -> bool {
+        let Command::CreateTransfers(batch) = &self.command else { return false };
+        batch.transfers.iter().all(|row| has_money(engine, row.credit_account))
+    }
+}
+
+/// Whether anything has ever come into an account, or is about to.
+pub(crate) fn has_money(engine: &Engine, account: AccountId) -> bool {
+    engine.account(account).is_some_and(|view| (view.credits.0, view.credits_pending.0) != (0, 0))
 }
 
 /// Assets by code: those of the node, and those that the file adds.
@@ -63,7 +96,7 @@ struct File {
     #[serde(default)]
     session: Vec<Spanned<SessionEntry>>,
     #[serde(default)]
-    deposit: Vec<Spanned<DepositEntry>>,
+    opening_balance: Vec<Spanned<OpeningBalanceEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -91,7 +124,6 @@ struct AccountEntry {
     client: u64,
     asset: String,
     class: String,
-    #[serde(default)]
     code: u16,
     #[serde(default)]
     settlement: bool,
@@ -151,10 +183,9 @@ struct SessionEntry {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct DepositEntry {
-    id: u64,
+struct OpeningBalanceEntry {
     account: u64,
-    external: u64,
+    from: u64,
     amount: String,
 }
 
@@ -193,7 +224,7 @@ pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<It
     out.each(&file.account, |assets, entry| Ok(vec![account(assets, entry)?]))?;
     out.each(&file.market, |assets, entry| market(assets, entry))?;
     out.each(&file.session, |_, entry| Ok(vec![session(entry)?]))?;
-    out.each(&file.deposit, |assets, entry| Ok(vec![deposit(assets, entry)?]))?;
+    out.each(&file.opening_balance, |assets, entry| Ok(vec![opening_balance(assets, entry)?]))?;
     Ok(out.items)
 }
 
@@ -266,18 +297,27 @@ fn account(assets: &Assets, entry: &AccountEntry) -> Result<Item, EntryFault> {
         "house" => AccountClass::House,
         "fee" => AccountClass::Fee,
         "external" => AccountClass::External,
-        other => return Err(format!("class: {other:?} is not one of client, house, fee, external")),
+        "liquidity" => AccountClass::Liquidity,
+        "suspense" => AccountClass::Suspense,
+        other => {
+            return Err(format!(
+                "class: {other:?} is not one of client, house, fee, external, liquidity, suspense"
+            ));
+        }
     };
-    let account = AccountId(u128::from(entry.id));
-    let command = OpenAccount {
-        account,
-        client: ClientId(entry.client),
-        asset: find("asset", assets, &entry.asset)?.id,
-        class,
+    // The world outside owes what has come in from it; nobody else may be overdrawn.
+    let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+    let settles = if entry.settlement { SETTLEMENT } else { 0 };
+    let row = AccountRow {
+        id: AccountId(u128::from(entry.id)),
+        owner: ClientId(entry.client),
+        ledger: find("asset", assets, &entry.asset)?.id,
         code: entry.code,
-        settlement: entry.settlement,
+        flags: limited | settles,
+        class: class.code().into(),
+        ..AccountRow::default()
     };
-    Ok(item(format!("account {account}"), command))
+    Ok(item(format!("account {}", row.id), CreateAccounts { accounts: vec![row] }))
 }
 
 fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault> {
@@ -364,18 +404,21 @@ fn session(entry: &SessionEntry) -> Result<Item, EntryFault> {
     Ok(item(format!("session {session}"), command))
 }
 
-fn deposit(assets: &Assets, entry: &DepositEntry) -> Result<Item, EntryFault> {
+fn opening_balance(assets: &Assets, entry: &OpeningBalanceEntry) -> Result<Item, EntryFault> {
     let (number, code) = entry.amount.split_once(' ').ok_or_else(|| {
         format!("amount: {:?} is not a number and an asset, as \"100.00 TRY\"", entry.amount)
     })?;
-    let transfer = TransferId(u128::from(entry.id));
-    let command = Deposit {
-        transfer,
-        account: AccountId(u128::from(entry.account)),
-        external: AccountId(u128::from(entry.external)),
-        amount: decimal("amount", number, find("amount", assets, code)?.scale)?,
+    let asset = find("amount", assets, code)?;
+    let row = TransferRow {
+        debit_account: AccountId(u128::from(entry.from)),
+        credit_account: AccountId(u128::from(entry.account)),
+        amount: decimal("amount", number, asset.scale)?,
+        ledger: asset.id,
+        code: OPENING_CODE,
+        ..TransferRow::default()
     };
-    Ok(item(format!("deposit {transfer}"), command))
+    let label = format!("opening balance of account {}", row.credit_account);
+    Ok(item(label, CreateTransfers { transfers: vec![row] }))
 }
 
 fn find(field: &str, assets: &Assets, code: &str) -> Result<Asset, EntryFault> {
@@ -444,11 +487,14 @@ fn decimals(number: &str) -> u8 {
     u8::try_from(written.len()).unwrap_or(u8::MAX).min(19)
 }
 
-/// Whether what a demo begins with is in force. Commands are executed in order, so the last deposit tells of all; what operators changed
-/// since stays as it is.
-pub(crate) fn is_applied(engine: &Engine, demo: &[Command]) -> bool {
-    let Some(Command::Deposit(last)) = demo.last() else { return false };
-    engine.accounts().any(|account| account.account == last.account && account.credits.0 > 0)
+/// What a demo begins with and has not got yet, as it is submitted now. Commands are executed in order, so the last opening balance
+/// tells of all; what operators changed since stays as it is.
+pub(crate) fn missing(demo: &[Item], engine: &Engine, now: UnixNanos) -> Vec<Command> {
+    if demo.last().is_none_or(|last| last.is_opened(engine)) {
+        return Vec::new();
+    }
+    // A start that was killed in between has applied a part.
+    demo.iter().filter(|item| !item.is_opened(engine)).map(|item| item.command_at(now)).collect()
 }
 
 #[cfg(test)]
@@ -507,7 +553,11 @@ mod tests {
             .unwrap()
             .iter()
             .filter_map(|item| {
-                if let Command::OpenAccount(open) = &item.command { Some(open.account) } else { None }
+                if let Command::CreateAccounts(batch) = &item.command {
+                    Some(batch.accounts[0].id)
+                } else {
+                    None
+                }
             })
             .collect();
         let all = accounts.len();
@@ -522,12 +572,12 @@ mod tests {
         for (text, place, reason) in [
             (format!("{assets}colour = 1"), "d.toml:5:1:", "unknown field"),
             (
-                format!("{assets}[[deposit]]\nid=1\naccount=1\nexternal=2\namount=\"1.001 A\""),
+                format!("{assets}[[opening_balance]]\naccount=1\nfrom=2\namount=\"1.001 A\""),
                 "d.toml:5:1:",
                 "more decimals",
             ),
             (
-                format!("{assets}[[deposit]]\nid=1\naccount=1\nexternal=2\namount=\"1 B\""),
+                format!("{assets}[[opening_balance]]\naccount=1\nfrom=2\namount=\"1 B\""),
                 "d.toml:5:1:",
                 "no asset \"B\"",
             ),

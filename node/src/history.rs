@@ -466,8 +466,9 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use journal::{Founders, Identity, WriterKind};
-    use protocol::commands::{DefineAsset, Deposit, Genesis, OpenAccount};
+    use protocol::commands::{CreateAccounts, CreateTransfers, DefineAsset, Genesis};
     use protocol::record::RecordHeader;
+    use protocol::rows::{AccountRow, TransferRow};
     use protocol::submit::Submit;
     use protocol::{
         AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, ClusterEpoch, ClusterId, Command,
@@ -506,8 +507,16 @@ mod tests {
         fn deposit(&mut self) {
             let number = u128::from(self.requests);
             let account = AccountId(1 + number % u128::from(ACCOUNTS - 1));
-            let (transfer, external, amount) = (TransferId(1 + number), AccountId(0xe), Amount(number));
-            self.submit(Deposit { transfer, account, external, amount });
+            let row = TransferRow {
+                id: TransferId::at_ms(0, 1 + number),
+                debit_account: AccountId(0xe),
+                credit_account: account,
+                amount: Amount(number),
+                ledger: AssetId(1),
+                code: 1,
+                ..TransferRow::default()
+            };
+            self.submit(CreateTransfers { transfers: vec![row] });
         }
 
         /// Until the history answers as of all that was submitted; then its balances are the engine's.
@@ -554,9 +563,10 @@ mod tests {
         }
         let asset = AssetId(1);
         world.submit(DefineAsset { asset, code: Text::new("TRY").unwrap(), scale: 2 });
-        let mut open = |account: u128, client: u64, class| {
-            let (account, client) = (AccountId(account), ClientId(client));
-            world.submit(OpenAccount { account, client, asset, class, code: 0, settlement: false });
+        let mut open = |id: u128, owner: u64, class: AccountClass| {
+            let (id, owner, class) = (AccountId(id), ClientId(owner), class.code().into());
+            let row = AccountRow { id, owner, ledger: asset, code: 1, class, ..AccountRow::default() };
+            world.submit(CreateAccounts { accounts: vec![row] });
         };
         open(0xe << 100, 0, AccountClass::External);
         open(0xe, 0, AccountClass::External);

@@ -2,14 +2,15 @@
 //! its request numbers, in order, and each question is answered when its last command has been.
 //!
 //! A request number belongs to one command for ever. When a term ends before a command is answered, it is submitted
-//! again under its number: if it had been executed after all, the engine gives the first reply again.
+//! again under its number: if it had been executed after all, the engine gives the first reply again, or says that the rows
+//! exist.
 
 use std::collections::VecDeque;
 
 use protocol::event::Event;
 use protocol::record::RecordHeader;
 use protocol::submit::Submit;
-use protocol::{Command, EventBody, MonoNanos, RequestNumber, SessionId, Term};
+use protocol::{Command, MonoNanos, RequestNumber, SessionId, Term};
 use tokio::sync::oneshot;
 
 use crate::plan::Outcome;
@@ -99,15 +100,12 @@ impl Operator {
         any
     }
 
-    /// Takes the engine's replies out of what followed from committed commands.
+    /// Takes the engine's answers out of what followed from committed commands.
     pub(crate) fn deliver(&mut self, event: &Event) {
-        let EventBody::Replied(reply) = &event.body else { return };
-        if reply.session != SessionId::OPERATOR {
-            return;
-        }
+        let Some((SessionId::OPERATOR, request, outcome)) = Outcome::of(event) else { return };
         let Some(batch) = self.batches.front_mut() else { return };
-        if reply.request.0 == batch.unanswered() {
-            batch.outcomes.push(Outcome::of(reply));
+        if request.0 == batch.unanswered() {
+            batch.outcomes.push(outcome);
             self.finish();
         }
     }

@@ -2,10 +2,15 @@
 
 use engine::Engine;
 use protocol::commands::{DefineMarket, DefineSession};
-use protocol::events::Replied;
+use protocol::event::Event;
+use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
-use protocol::{ActorId, Command, EventBody, MarketId, MarketStatus, SessionId};
+use protocol::{
+    ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketStatus, RequestNumber, SessionId,
+};
 use serde::{Deserialize, Serialize};
+
+use crate::definitions::has_money;
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +25,6 @@ pub(crate) enum Effect {
     },
     /// It is so already.
     Unchanged,
-    /// Done once for each id; whether this id is new is known when it is executed.
-    OnceById,
 }
 
 /// One field.
@@ -47,44 +50,60 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Of a reply.
-    pub(crate) fn of(reply: &Replied) -> Self {
+    /// If the event answers a request: whose, and how.
+    pub(crate) fn of(event: &Event) -> Option<(SessionId, RequestNumber, Self)> {
+        if let EventBody::Replied(reply) = &event.body {
+            let refusal = reply.refusal.map(|reason| reason.name().to_owned());
+            let outcome = Self { refusal, field: reply.field.to_string(), seq: reply.effective_seq.0 };
+            Some((reply.session, reply.request, outcome))
+        } else if let EventBody::AccountsCreated(made) = &event.body {
+            Some((made.session, made.request, Self::of_rows(event, &made.exceptions)))
+        } else if let EventBody::TransfersCreated(made) = &event.body {
+            Some((made.session, made.request, Self::of_rows(event, &made.exceptions)))
+        } else {
+            None
+        }
+    }
+
+    /// Of a batch, whose first row that is refused counts; one that exists is refused least.
+    fn of_rows(event: &Event, exceptions: &[RowResult]) -> Self {
+        let worst = exceptions.iter().find(|row| row.refusal != LedgerRefusal::Exists).or(exceptions.first());
         Self {
-            refusal: reply.refusal.map(|reason| reason.name().to_owned()),
-            field: reply.field.to_string(),
-            seq: reply.effective_seq.0,
+            refusal: worst.map(|row| row.refusal.name().to_owned()),
+            field: String::new(),
+            seq: worst.map_or(event.seq, |row| row.seq).0,
         }
     }
 }
 
-/// Definitions in force at one moment. Accounts and transfers are not among them: there may be millions.
-pub(crate) struct Standing(Vec<EventBody>);
+/// What is in force at one moment.
+pub(crate) struct Standing<'a> {
+    definitions: Vec<EventBody>,
+    engine: &'a Engine,
+}
 
-impl Standing {
+impl<'a> Standing<'a> {
     /// Of the engine now.
-    pub(crate) fn of(engine: &Engine) -> Self {
-        Self(engine.definitions())
+    pub(crate) fn of(engine: &'a Engine) -> Self {
+        Self { definitions: engine.definitions(), engine }
     }
 
     /// What `command` would do.
-    #[expect(
-        clippy::wildcard_enum_match_arm,
-        reason = "only definitions are compared, whatever else is added"
-    )]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what defines nothing is always new")]
     pub(crate) fn effect(&self, command: &Command) -> Effect {
         match command {
             Command::DefineActor(new) => {
                 compare(self.actor(new.actor).map(roles_field), roles_field(new.roles))
             }
             Command::SetActorKey(new) => {
-                let standing = self.0.iter().find_map(|event| match event {
+                let standing = self.definitions.iter().find_map(|event| match event {
                     EventBody::ActorKeySet(set) if set.actor == new.actor => set.key,
                     _ => None,
                 });
                 compare(Some(key_field(standing)), key_field(new.key))
             }
             Command::DefineAsset(new) => {
-                let standing = self.0.iter().find_map(|event| match event {
+                let standing = self.definitions.iter().find_map(|event| match event {
                     EventBody::AssetDefined(asset) if asset.definition.asset == new.asset => {
                         Some(&asset.definition)
                     }
@@ -105,13 +124,26 @@ impl Standing {
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))
             }
-            _ => Effect::OnceById,
+            Command::CreateAccounts(batch) => all_unchanged(&batch.accounts, |row| self.has_account(row)),
+            Command::CreateTransfers(batch) => {
+                all_unchanged(&batch.transfers, |row| has_money(self.engine, row.credit_account))
+            }
+            _ => Effect::Create,
         }
+    }
+
+    /// One that differs is refused when it is executed, and the refusal names what differs.
+    fn has_account(&self, row: &AccountRow) -> bool {
+        self.engine.account(row.id).is_some_and(|view| {
+            (view.client, view.asset, view.class.code().into(), view.code)
+                == (row.owner, row.ledger, row.class, row.code)
+                && view.flags == row.flags
+        })
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
     fn actor(&self, actor: ActorId) -> Option<u32> {
-        self.0.iter().find_map(|event| match event {
+        self.definitions.iter().find_map(|event| match event {
             EventBody::ActorDefined(defined) if defined.actor == actor => Some(defined.roles),
             _ => None,
         })
@@ -119,7 +151,7 @@ impl Standing {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
     fn market(&self, market: MarketId) -> Option<(&DefineMarket, MarketStatus)> {
-        self.0.iter().find_map(|event| match event {
+        self.definitions.iter().find_map(|event| match event {
             EventBody::MarketDefined(m) if m.definition.market == market => Some((&m.definition, m.status)),
             _ => None,
         })
@@ -127,11 +159,15 @@ impl Standing {
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
     fn session(&self, session: SessionId) -> Option<&DefineSession> {
-        self.0.iter().find_map(|event| match event {
+        self.definitions.iter().find_map(|event| match event {
             EventBody::SessionDefined(s) if s.definition.session == session => Some(&s.definition),
             _ => None,
         })
     }
+}
+
+fn all_unchanged<R>(rows: &[R], is_so: impl Fn(&R) -> bool) -> Effect {
+    if rows.iter().all(is_so) { Effect::Unchanged } else { Effect::Create }
 }
 
 fn compare(standing: Option<Vec<Field>>, new: Vec<Field>) -> Effect {

@@ -14,7 +14,7 @@ use std::sync::atomic::AtomicBool;
 use journal::{FileDisk, Founders, Identity};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{ActorId, ClusterEpoch, ClusterId, Command, NodeId, RejectReason};
+use protocol::{ActorId, ClusterEpoch, ClusterId, NodeId, RejectReason};
 use replicas::{Replica, SnapshotPolicy, StartFault};
 use serde::Serialize;
 
@@ -25,7 +25,7 @@ use crate::clients::Clients;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::core::{Core, CoreFault};
-use crate::definitions::{self, Assets, Item};
+use crate::definitions::{self, Assets};
 use crate::descriptors::{self, Connections};
 use crate::fault::NodeFault;
 use crate::folder::{self, Folder};
@@ -390,18 +390,12 @@ fn settle_demo(core: &mut Core, config: &Config, demo: bool, dir: &Path) -> Resu
     }
     refuse_public_demo(config)?;
     let items = definitions::translate(Path::new("built-in demo"), definitions::DEMO, Assets::new())?;
-    let commands: Vec<Command> = items.iter().map(|item| item.command.clone()).collect();
-    core.see_to_demo(commands.clone());
-    if !core.serves() || definitions::is_applied(core.engine(), &commands) {
-        return Ok(());
-    }
     // Where the lead is lost meanwhile, the next leader sees to it.
-    let outcomes = core.execute(commands).unwrap_or_else(|fault| abort(&fault));
-    for (item, outcome) in items.iter().zip(outcomes) {
+    let outcomes = core.see_to_demo(items).unwrap_or_else(|fault| abort(&fault));
+    for outcome in outcomes {
         // A start that was killed in between has applied a part.
         if let Some(reason) = outcome.refusal.filter(|reason| reason != RejectReason::Exists.name()) {
-            let Item { label, .. } = item;
-            return Err(NodeFault::Internal(format!("built-in demo: {label}: {reason} ({})", outcome.field)));
+            return Err(NodeFault::Internal(format!("built-in demo: {reason} ({})", outcome.field)));
         }
     }
     Ok(())

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ::journal::{AlignedBuf, FileDisk, Founders, Identity, Journal, Options, WriterKind};
-use protocol::commands::Transfer;
+use protocol::commands::CreateTransfers;
 use protocol::frame::{self, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::limits::{
@@ -22,6 +22,7 @@ use protocol::limits::{
     FRAME_CHAIN_BYTES, FRAME_HEADER_BYTES, RECORD_HEADER_BYTES,
 };
 use protocol::record::RecordHeader;
+use protocol::rows::TransferRow;
 use protocol::{AccountId, Amount, ClusterEpoch, ClusterId, Index, NodeId, Seq, Term, TransferId, UnixNanos};
 
 use crate::clock::Stopwatch;
@@ -178,13 +179,14 @@ fn in_turn(bench: &mut Bench, folder: &Path, args: &Args, bytes_max: u64) -> Res
 /// Full batches of transfers as fast as they go, the next gathering while one is written.
 fn group_commit(bench: &mut Bench, bytes_max: u64) -> Result<String, Fault> {
     let mut record = Vec::new();
-    let transfer = Transfer {
-        transfer: TransferId(7),
-        debit: AccountId(1),
-        credit: AccountId(2),
+    let row = TransferRow {
+        id: TransferId(7),
+        debit_account: AccountId(1),
+        credit_account: AccountId(2),
         amount: Amount(100),
-        code: 0,
+        ..TransferRow::default()
     };
+    let transfer = CreateTransfers { transfers: vec![row] };
     let written = RecordHeader::default().write(&transfer.into(), &mut record);
     written.map_err(|_| Fault::Arguments("a transfer is a record"))?;
     let room = FRAME_BYTES_MAX - FRAME_HEADER_BYTES - FRAME_CHAIN_BYTES;

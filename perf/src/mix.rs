@@ -8,11 +8,14 @@
 
 use engine::Engine;
 use protocol::commands::{
-    CancelOrder, ClOrdId, DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, NewOrder,
-    OpenAccount, ReplaceOrder, SessionLogon, roles,
+    CancelOrder, ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
+    DefineSession, Genesis, NewOrder, ReplaceOrder, SessionLogon, roles,
 };
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::rows::{AccountRow, RowResult, TransferRow};
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
     EventBody, ExecType, FirmId, Generation, MarketId, OrderId, OrderType, PriceTicks, QtyLots,
@@ -139,6 +142,19 @@ fn text<const N: usize>(text: &str) -> Text<N> {
     Text::truncated(text)
 }
 
+fn refusal_of(body: &EventBody) -> Option<&'static str> {
+    let first = |exceptions: &[RowResult]| exceptions.first().map(|row| row.refusal.name());
+    if let EventBody::Replied(replied) = body {
+        replied.refusal.map(protocol::RejectReason::name)
+    } else if let EventBody::AccountsCreated(made) = body {
+        first(&made.exceptions)
+    } else if let EventBody::TransfersCreated(made) = body {
+        first(&made.exceptions)
+    } else {
+        None
+    }
+}
+
 impl Flow {
     fn new(seed: u64) -> Self {
         Self {
@@ -170,9 +186,7 @@ impl Flow {
             for asset in [BASE, QUOTE] {
                 let account = AccountId(u128::from(1_000 + client * 10 + u64::from(asset.0)));
                 self.open(account, client + 1, asset, AccountClass::Client)?;
-                let external = AccountId(u128::from(asset.0));
-                let transfer = TransferId(account.0);
-                self.operate(Deposit { transfer, account, external, amount: Amount(1 << 60) })?;
+                self.fund(account, asset)?;
             }
         }
         for place in 0..self.next_in.len() {
@@ -212,8 +226,31 @@ impl Flow {
         asset: AssetId,
         class: AccountClass,
     ) -> Result<(), Fault> {
-        let settlement = class == AccountClass::Client;
-        self.operate(OpenAccount { account, client: ClientId(client), asset, class, code: 0, settlement })
+        let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+        let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
+        let row = AccountRow {
+            id: account,
+            owner: ClientId(client),
+            ledger: asset,
+            code: 1,
+            flags: limited | settles,
+            class: class.code().into(),
+            ..AccountRow::default()
+        };
+        self.operate(CreateAccounts { accounts: vec![row] })
+    }
+
+    fn fund(&mut self, account: AccountId, asset: AssetId) -> Result<(), Fault> {
+        let row = TransferRow {
+            id: TransferId::at_ms(TIME_START / NANOS_PER_MILLI, account.0),
+            debit_account: AccountId(u128::from(asset.0)),
+            credit_account: account,
+            amount: Amount(1 << 60),
+            ledger: asset,
+            code: 1,
+            ..TransferRow::default()
+        };
+        self.operate(CreateTransfers { transfers: vec![row] })
     }
 
     fn operate(&mut self, command: impl Into<Command>) -> Result<(), Fault> {
@@ -221,12 +258,8 @@ impl Flow {
         self.requests += 1;
         let header = RecordHeader { session: SessionId::OPERATOR, request, ..RecordHeader::default() };
         self.apply(header, command.into())?;
-        let refusal = self.events.iter().find_map(|event| {
-            let EventBody::Replied(replied) = &event.body else { return None };
-            replied.refusal
-        });
-        match refusal {
-            Some(reason) => Err(Fault::Fix(format!("the engine refused a definition: {reason:?}"))),
+        match self.events.iter().find_map(|event| refusal_of(&event.body)) {
+            Some(refusal) => Err(Fault::Fix(format!("the engine refused a definition: {refusal}"))),
             None => Ok(()),
         }
     }
