@@ -226,14 +226,15 @@ fn stamp_delays(mut records: &mut [u8], received: &[MonoNanos], now: MonoNanos) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::commands::{CreateAccounts, CreateTransfers, Pulse, Transfer};
+    use protocol::commands::{CreateAccounts, CreateTransfers, Pulse};
     use protocol::frame::Frame;
     use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE, RECORD_HEADER_BYTES};
-    use protocol::{AccountId, Amount, RequestNumber, SessionId, TransferId};
+    use protocol::rows::TransferRow;
+    use protocol::{RequestNumber, SessionId, TransferId};
 
     fn transfer(n: u64) -> Command {
-        let transfer = TransferId(u128::from(n));
-        Transfer { transfer, debit: AccountId(1), credit: AccountId(2), amount: Amount(5), code: 0 }.into()
+        let row = TransferRow { id: TransferId(n.into()), ..TransferRow::default() };
+        CreateTransfers { transfers: vec![row] }.into()
     }
 
     fn header(n: u64) -> RecordHeader {

@@ -6,10 +6,10 @@ use protocol::commands::{CancelAll, SessionHeartbeat};
 use protocol::limits::LINK_RECORDS_MAX;
 use protocol::link::{Cursor, FromCluster, FromGateway, LinkFault};
 use protocol::record::RecordHeader;
+use protocol::rows::TransferRow;
 use protocol::submit::{Full, Submit};
 use protocol::{
-    Command, MonoNanos, NodeId, OutSeq, RequestNumber, Seq, SessionEpoch, SessionId, Term, TransferId,
-    commands,
+    Command, MonoNanos, NodeId, OutSeq, RequestNumber, Seq, SessionEpoch, SessionId, Term, commands,
 };
 
 const ONE: NodeId = NodeId(1);
@@ -102,11 +102,7 @@ fn who_has_not_heard_all_definitions_begins_with_them_at_the_next_leader() {
 fn a_full_link_refuses_and_takes_again_when_commands_were_executed() {
     let mut uplink = Uplink::new(7);
     greet(&mut uplink, 0, HERE);
-    let transfer = || {
-        let (debit, credit) = (protocol::AccountId(1), protocol::AccountId(2));
-        let amount = protocol::Amount(1);
-        commands::Transfer { transfer: TransferId(1), debit, credit, amount, code: 0 }
-    };
+    let transfer = || commands::CreateTransfers { transfers: vec![TransferRow::default()] };
     let mut taken = 0;
     while submit(&mut uplink, 1, transfer()).is_ok() {
         taken += 1;

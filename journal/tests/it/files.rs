@@ -4,7 +4,7 @@ use journal::outbox::{self, Outbox, OutputsRead};
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use journal::{Dir, Disk, DiskCause, FileRef, ReadFrom};
 use protocol::event::{Event, OutputNumber};
-use protocol::events::{EventBody, MoneyDeposited};
+use protocol::events::{EventBody, TransferExpired};
 use protocol::hash::Hash;
 use protocol::{AccountId, Amount, OutSeq, SessionEpoch, SessionId, TransferId};
 use protocol::{ClusterEpoch, ClusterId, Index, Seq, Term, UnixNanos};
@@ -115,10 +115,10 @@ pub(crate) fn output(session: u32, out_seq: u64, seq: u64) -> Vec<u8> {
 fn output_in(session: u32, epoch: u32, out_seq: u64, seq: u64) -> Vec<u8> {
     let number =
         OutputNumber { session: SessionId(session), epoch: SessionEpoch(epoch), out_seq: OutSeq(out_seq) };
-    let body = EventBody::MoneyDeposited(MoneyDeposited {
+    let body = EventBody::TransferExpired(TransferExpired {
         transfer: TransferId(u128::from(seq)),
-        external: AccountId(1),
-        account: AccountId(2),
+        debit_account: AccountId(1),
+        credit_account: AccountId(2),
         amount: Amount(u128::from(seq)),
     });
     let mut bytes = Vec::new();

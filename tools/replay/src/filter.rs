@@ -35,10 +35,10 @@ impl<'a> Filter<'a> {
         Self { args, account }
     }
 
-    /// Learns from what happened; every command, printed or not.
-    pub(crate) fn learn(&mut self, events: &[Event]) {
+    /// Learns from what happened; every command, printed or not. `engine` is behind it.
+    pub(crate) fn learn(&mut self, events: &[Event], engine: &Engine) {
         if let Some(scope) = &mut self.account {
-            events.iter().for_each(|event| scope.learn(&event.body));
+            events.iter().for_each(|event| scope.learn(&event.body, engine));
         }
     }
 
@@ -115,20 +115,22 @@ impl AccountScope {
     fn new(account: AccountId, engine: Option<&Engine>) -> Self {
         let mut scope = Self { account, settles: None, markets: BTreeMap::new() };
         let Some(engine) = engine else { return scope };
-        let view = engine.accounts().find(|view| view.account == account);
-        scope.settles = view.filter(|view| view.settlement).map(|view| (view.client, view.asset));
+        scope.learn_account(engine);
         engine.markets().for_each(|market| scope.learn_market(&market.definition));
         scope
     }
 
-    fn learn(&mut self, body: &EventBody) {
-        if let EventBody::AccountOpened(opened) = body {
-            if opened.account == self.account && opened.settlement {
-                self.settles = Some((opened.client, opened.asset));
-            }
+    fn learn(&mut self, body: &EventBody, engine: &Engine) {
+        if let EventBody::AccountsCreated(_) = body {
+            self.learn_account(engine);
         } else if let EventBody::MarketDefined(defined) = body {
             self.learn_market(&defined.definition);
         }
+    }
+
+    fn learn_account(&mut self, engine: &Engine) {
+        let view = engine.account(self.account).filter(|view| view.settlement);
+        self.settles = view.map(|view| (view.client, view.asset));
     }
 
     fn learn_market(&mut self, market: &DefineMarket) {

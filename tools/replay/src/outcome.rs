@@ -1,7 +1,8 @@
 //! How a command ended, told from what followed it: nothing that was refused is invisible.
 
 use protocol::event::Event;
-use protocol::{EventBody, ExecType, RejectReason, Seq};
+use protocol::rows::RowResult;
+use protocol::{EventBody, ExecType, LedgerRefusal, RejectReason, Seq};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +54,10 @@ fn of_event(seq: Seq, body: &EventBody) -> Option<Outcome> {
         } else {
             Some(Outcome::Repeated)
         }
+    } else if let EventBody::AccountsCreated(made) = body {
+        of_rows(made.created, &made.exceptions)
+    } else if let EventBody::TransfersCreated(made) = body {
+        of_rows(made.created, &made.exceptions)
     } else if let EventBody::ExecutionReport(report) = body {
         let reason = report.reason.map_or("Rejected", RejectReason::name);
         (report.exec_type == ExecType::Rejected).then_some(Outcome::Refused(reason))
@@ -66,5 +71,13 @@ fn of_event(seq: Seq, body: &EventBody) -> Option<Outcome> {
         Some(Outcome::Refused(refused.end.name()))
     } else {
         None
+    }
+}
+
+/// Of a batch: the first row that was refused, even if others were not.
+fn of_rows(created: u32, exceptions: &[RowResult]) -> Option<Outcome> {
+    match exceptions.iter().find(|row| row.refusal != LedgerRefusal::Exists) {
+        Some(row) => Some(Outcome::Refused(row.refusal.name())),
+        None => (created == 0 && !exceptions.is_empty()).then_some(Outcome::Repeated),
     }
 }

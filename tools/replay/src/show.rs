@@ -128,7 +128,7 @@ impl<'a> Show<'a> {
     }
 
     fn learn(&mut self, applied: &Applied<'_>, engine: &Engine) {
-        self.filter.learn(applied.events);
+        self.filter.learn(applied.events, engine);
         for event in applied.events {
             if let EventBody::SessionDefined(defined) = &event.body {
                 self.actors.insert(defined.definition.session, defined.definition.actor);

@@ -30,9 +30,9 @@ fn every_command_is_shown_with_who_when_and_what_followed() {
         all.iter().map(|line| line["events"].as_array().unwrap().len() as u64).sum::<u64>(),
         world.events
     );
-    let deposit = all.iter().find(|line| line["kind"] == "Deposit").unwrap();
+    let deposit = all.iter().find(|line| line["kind"] == "CreateTransfers").unwrap();
     assert_eq!((&deposit["session"], &deposit["actor"]), (&1.into(), &1.into()));
-    assert_eq!(deposit["fields"]["amount"], 1_000_000_000);
+    assert_eq!(deposit["fields"]["transfers"][0]["amount"], 1_000_000_000);
     let (at, came): (u64, u64) = (
         deposit["time_ns"].as_str().unwrap().parse().unwrap(),
         deposit["gateway_in_ns"].as_str().unwrap().parse().unwrap(),
@@ -68,6 +68,7 @@ fn filters_find_exactly_what_they_mean() {
     let has =
         |line: &Value, means: &dyn Fn(&Value) -> bool| line["events"].as_array().unwrap().iter().any(means);
     expect(&["--outcome", "refused"], &|line| line["outcome"] == "refused" && line["reason"].is_string());
+    expect(&["--outcome", "repeated"], &|line| line["outcome"] == "repeated");
     expect(&["--kind", "CancelOrder"], &|line| line["kind"] == "CancelOrder");
     expect(&["--kind", "Settled"], &|line| has(line, &|event| event["kind"] == "Settled"));
     expect(&["--correlation", &WORKFLOW.to_string()], &|line| line["correlation"] == WORKFLOW.to_string());
@@ -78,7 +79,9 @@ fn filters_find_exactly_what_they_mean() {
             || line["fields"]["session"] == 17
     });
     expect(&["--client", "2"], &|line| {
-        line.to_string().contains("\"client\":2") || {
+        let rows = line["fields"]["accounts"].as_array();
+        let owns = rows.is_some_and(|rows| rows.iter().any(|row| row["owner"] == 2));
+        owns || line.to_string().contains("\"client\":2") || {
             let names = |event: &Value| {
                 event["fields"]["buyer"] == 2
                     || event["fields"]["seller"] == 2
@@ -108,7 +111,13 @@ fn filters_find_exactly_what_they_mean() {
                 || event["fields"]["buyer"] == 1
                 || event["fields"]["seller"] == 1
         };
-        line["fields"]["account"] == 101 || has(line, &moves)
+        let names = |list: &str, fields: &[&str]| {
+            let rows = line["fields"][list].as_array();
+            rows.is_some_and(|rows| rows.iter().any(|row| fields.iter().any(|field| row[field] == 101)))
+        };
+        names("accounts", &["id"])
+            || names("transfers", &["debit_account", "credit_account"])
+            || has(line, &moves)
     });
 }
 

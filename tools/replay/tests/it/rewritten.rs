@@ -10,6 +10,7 @@ use journal::segment::{BLOCKS_AT, SegmentHeader};
 use protocol::frame::{self, Frame, FrameHeader, FrameKind};
 use protocol::hash::Hash;
 use protocol::limits::{BLOCK_HEADER_BYTES, FRAME_HEADER_BYTES};
+use protocol::rows::{ROWS_END_BYTES, TRANSFER_ROW_BYTES};
 use protocol::{Field, Index, Seq, Term, UnixNanos};
 
 use crate::program::{Folder, path, run, verify};
@@ -91,18 +92,18 @@ fn forge(bytes: &mut [u8], forgery: Forgery, chain: &mut Hash, edit: &mut dyn Fn
     }
 }
 
-/// Raises the first amount of money that comes in: the last 16 bytes of the first Deposit.
+/// Raises the amount of the first transfer: bytes 48 to 64 of the first row, which is behind everything but the end of the rows.
 fn raise_a_deposit(done: &mut bool, bytes: &mut [u8]) {
     let frame = Frame::read(bytes).unwrap();
     let mut end = FRAME_HEADER_BYTES;
     let deposit = frame.records().find_map(|(_, _, record)| {
         let record = record.unwrap();
         end += record.bytes.len();
-        (record.kind == protocol::commands::Deposit::KIND).then_some(end)
+        (record.kind == protocol::commands::CreateTransfers::KIND).then_some(end)
     });
     if let Some(end) = deposit.filter(|_| !*done) {
         *done = true;
-        bytes[end - 16] ^= 1;
+        bytes[end - ROWS_END_BYTES - TRANSFER_ROW_BYTES + 48] ^= 1;
     }
 }
 

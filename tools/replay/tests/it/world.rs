@@ -7,13 +7,15 @@ use engine::{ENGINE_VERSION, Engine};
 use journal::snapshot_file::{self, SnapshotHeader};
 use journal::{FileDisk, Founders, Identity, Journal, Options, WriterKind};
 use protocol::commands::{
-    CancelOrder, ClOrdId, DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit, Genesis, NewOrder,
-    OpenAccount, SessionLogon, TermStart, roles,
+    CancelOrder, ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
+    DefineSession, Genesis, NewOrder, SessionLogon, TermStart, roles,
 };
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{self, Frame, FrameHeader, FrameKind};
 use protocol::hash::{Hash, blake3};
 use protocol::record::RecordHeader;
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::rows::{AccountRow, TransferRow};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterEpoch, ClusterId,
     Command, FirmId, Generation, Index, MarketId, NodeId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq,
@@ -357,22 +359,43 @@ fn definitions(deposit: u128) -> Vec<Command> {
         for asset in [AssetId(1), AssetId(2)] {
             let id = u128::from(client) * 100 + u128::from(asset.0);
             commands.push(account(id, client, asset, AccountClass::Client));
-            let external = AccountId(20 + u128::from(asset.0));
-            let amount = Amount(deposit);
-            commands
-                .push(Deposit { transfer: TransferId(id), account: AccountId(id), external, amount }.into());
+            commands.push(transfer(id, 20 + u128::from(asset.0), id, asset, deposit));
         }
         commands.push(session(client));
     }
-    // Refused: the fee account may not be deposited to, nor may an asset be defined again with another scale.
+    // A repetition; then refused: a client pays what it does not have, and an asset is defined again with another scale.
+    commands.push(transfer(101, 21, 101, AssetId(1), deposit));
+    commands.push(transfer(1, 102, 202, AssetId(2), deposit + 1));
     commands.push(DefineAsset { asset: AssetId(1), code: Text::truncated("BTC"), scale: 3 }.into());
     commands
 }
 
 fn account(account: u128, client: u64, asset: AssetId, class: AccountClass) -> Command {
-    let settlement = class == AccountClass::Client;
-    OpenAccount { account: AccountId(account), client: ClientId(client), asset, class, code: 0, settlement }
-        .into()
+    let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+    let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
+    let row = AccountRow {
+        id: AccountId(account),
+        owner: ClientId(client),
+        ledger: asset,
+        code: 1,
+        flags: limited | settles,
+        class: class.code().into(),
+        ..AccountRow::default()
+    };
+    CreateAccounts { accounts: vec![row] }.into()
+}
+
+fn transfer(number: u128, debit: u128, credit: u128, ledger: AssetId, amount: u128) -> Command {
+    let row = TransferRow {
+        id: TransferId::at_ms(START / 1_000_000, number),
+        debit_account: AccountId(debit),
+        credit_account: AccountId(credit),
+        amount: Amount(amount),
+        ledger,
+        code: 1,
+        ..TransferRow::default()
+    };
+    CreateTransfers { transfers: vec![row] }.into()
 }
 
 fn market() -> Command {
