@@ -2,9 +2,8 @@
 
 use protocol::commands::{
     CancelAll, CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
-    DefineMonitor, DefineSession, Deposit, OpenAccount, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, Transfer, UpdateAccount,
-    Withdraw, roles,
+    DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey,
+    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -394,10 +393,6 @@ impl Engine {
             }
             Command::SetMarketStatus(set) => self.markets.set_status(set, effects),
             Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
-            Command::OpenAccount(open) => self.ledger.open(open, &self.registry, effects),
-            Command::Deposit(deposit) => self.ledger.deposit(deposit, effects),
-            Command::Withdraw(withdraw) => self.ledger.withdraw(withdraw, effects),
-            Command::Transfer(transfer) => self.ledger.transfer(transfer, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
             | Command::UpdateAccount(_)
@@ -481,7 +476,6 @@ impl Engine {
 /// written, batches where they are executed.
 pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
     match kind {
-        Deposit::KIND | Withdraw::KIND | Transfer::KIND => Some(roles::CASHIER),
         UpdateAccount::KIND | DefineMonitor::KIND | RemoveMonitor::KIND => {
             Some(roles::CASHIER | roles::ADMIN)
         }
@@ -492,7 +486,6 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | SetMarketStatus::KIND
         | DefineSession::KIND
         | SetApprovals::KIND
-        | OpenAccount::KIND
         | SetLedgerLimits::KIND
         | SetOverdraft::KIND
         | SetCalendar::KIND

@@ -147,12 +147,6 @@ pub(crate) const fn hash_pair(one: u64, two: u64) -> u32 {
     upper(fold(two, fold(one, 0x1319_8A2E_0370_7344)))
 }
 
-/// Hash of a wide number.
-#[expect(clippy::as_conversions, reason = "takes the two halves")]
-pub(crate) const fn hash_u128(key: u128) -> u32 {
-    hash_pair(key as u64, (key >> 64) as u64)
-}
-
 /// Mixes a wide number that a client chose under a seed that it does not know.
 #[expect(clippy::as_conversions, reason = "takes the two halves")]
 #[inline]

@@ -18,34 +18,25 @@ mod transfers;
 
 use std::collections::BTreeMap;
 
-use protocol::commands::{Command, Deposit, OpenAccount, SetLedgerLimits, Transfer, UpdateAccount, Withdraw};
+use protocol::commands::{SetLedgerLimits, UpdateAccount};
 use protocol::limits::{
-    ACCOUNTS_MAX, ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS,
-    LEDGER_ROWS_MAX, LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT, TRANSFER_IDS_MAX,
+    ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS, LEDGER_ROWS_MAX,
+    LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
 };
-use protocol::rows::account_flags::{CLOSED, DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
-use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, RejectReason, TransferId, events};
+use protocol::rows::account_flags::CLOSED;
+use protocol::{AccountId, AssetId, ClientId, RejectReason, events};
 
-use crate::broken::{Broken, Stop, difference, ensure, ensure_field, refuse_field, sum};
+use crate::broken::{Broken, Stop, difference, ensure, ensure_field, sum};
 use crate::effects::Effects;
-use crate::index::{Index, hash_u128};
 use crate::registry::Registry;
-use crate::rows::Rows;
 
-pub(crate) use accounts::{Account, Accounts, Column, TRADING_TURNOVER_MAX};
+pub(crate) use accounts::{Account, Accounts, Column};
 pub(crate) use calendar::BankCalendar;
 pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
 pub(crate) use transfers::{Batch, Payers, Results};
-
-/// A deposit, withdrawal or transfer that was executed.
-#[derive(Clone, Debug)]
-pub(crate) struct Executed {
-    pub(crate) id: TransferId,
-    pub(crate) command: Command,
-}
 
 /// All accounts, the transfers that are pending, and those that will not be executed again.
 #[derive(Clone, Debug)]
@@ -57,8 +48,6 @@ pub(crate) struct Ledger {
     pub(crate) calendar: BankCalendar,
     pub(crate) overdrafts: Overdrafts,
     pub(crate) monitors: Monitors,
-    pub(crate) executed: Rows<Executed>,
-    by_transfer: Index,
 }
 
 impl Default for Ledger {
@@ -77,8 +66,6 @@ impl Default for Ledger {
             calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
             monitors: Monitors::default(),
-            executed: Rows::default(),
-            by_transfer: Index::default(),
         }
     }
 }
@@ -132,131 +119,6 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn open(
-        &mut self,
-        command: &OpenAccount,
-        registry: &Registry,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), Stop> {
-        if let Some(row) = self.row(command.account) {
-            return Err(match self.accounts.at(row).definition().first_difference(command) {
-                Some(field) => refuse_field(RejectReason::ExistsWithDifferent, field),
-                None => RejectReason::Exists.into(),
-            });
-        }
-        let OpenAccount { account, client, asset, class, code, settlement } = *command;
-        let of_client = matches!(class, AccountClass::Client);
-        ensure_field(account.0 != 0, "account")?;
-        ensure_field(of_client == (client.0 != 0), "client")?;
-        ensure_field(!settlement || of_client || matches!(class, AccountClass::House), "settlement")?;
-        ensure_field(!settlement || self.settlement(client, asset).is_none(), "settlement")?;
-        ensure(self.accounts.len() < ACCOUNTS_MAX, RejectReason::TableFull)?;
-        ensure(registry.asset(asset).is_some(), RejectReason::UnknownAsset)?;
-        let bound = if matches!(class, AccountClass::External) { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
-        let flags = if settlement { bound | SETTLEMENT } else { bound };
-        self.accounts.add(Account {
-            class,
-            code,
-            flags,
-            sent_flags: flags,
-            ..Account::new(account, client, asset, effects.seq)
-        });
-        effects.push(events::AccountOpened { account, client, asset, class, settlement });
-        Ok(())
-    }
-
-    pub(crate) fn deposit(&mut self, command: &Deposit, effects: &mut Effects<'_>) -> Result<(), Stop> {
-        let &Deposit { transfer, account, external, amount } = command;
-        self.once(transfer, || command.clone().into())?;
-        self.at_the_border(account, external)?;
-        self.move_once(transfer, external, account, amount, || command.clone().into())?;
-        effects.push(events::MoneyDeposited { transfer, external, account, amount });
-        Ok(())
-    }
-
-    pub(crate) fn withdraw(&mut self, command: &Withdraw, effects: &mut Effects<'_>) -> Result<(), Stop> {
-        let &Withdraw { transfer, account, external, amount } = command;
-        self.once(transfer, || command.clone().into())?;
-        self.at_the_border(account, external)?;
-        self.move_once(transfer, account, external, amount, || command.clone().into())?;
-        effects.push(events::MoneyWithdrawn { transfer, account, external, amount });
-        Ok(())
-    }
-
-    pub(crate) fn transfer(&mut self, command: &Transfer, effects: &mut Effects<'_>) -> Result<(), Stop> {
-        let &Transfer { transfer, debit, credit, amount, code: _ } = command;
-        self.once(transfer, || command.clone().into())?;
-        for account in [debit, credit] {
-            ensure(self.row(account).is_some(), RejectReason::UnknownAccount)?;
-        }
-        self.move_once(transfer, debit, credit, amount, || command.clone().into())?;
-        effects.push(events::MoneyTransferred { transfer, debit, credit, amount });
-        Ok(())
-    }
-
-    /// Refuses a transfer id that was executed, or for which there is no room.
-    fn once(&self, transfer: TransferId, command: impl Fn() -> Command) -> Result<(), Stop> {
-        if let Some(row) = self.executed_row(transfer) {
-            return Err(match self.executed.at(row).command.first_difference(&command()) {
-                Some(field) => refuse_field(RejectReason::ExistsWithDifferent, field),
-                None => RejectReason::Exists.into(),
-            });
-        }
-        ensure_field(transfer.0 != 0, "transfer")?;
-        ensure(self.executed.len() < TRANSFER_IDS_MAX, RejectReason::TableFull)
-    }
-
-    fn executed_row(&self, transfer: TransferId) -> Option<u32> {
-        self.by_transfer.find(hash_u128(transfer.0), |row| self.executed.at(row).id == transfer)
-    }
-
-    /// Money enters and leaves through an external account, to and from one of a client or the house.
-    fn at_the_border(&self, account: AccountId, external: AccountId) -> Result<(), Stop> {
-        let class = |id| self.row(id).map(|row| self.accounts.at(row).class);
-        let inside = class(account).ok_or(RejectReason::UnknownAccount)?;
-        let outside = class(external).ok_or(RejectReason::UnknownAccount)?;
-        ensure(
-            matches!(inside, AccountClass::Client | AccountClass::House) && outside == AccountClass::External,
-            RejectReason::WrongAccountClass,
-        )
-    }
-
-    fn move_once(
-        &mut self,
-        transfer: TransferId,
-        debit: AccountId,
-        credit: AccountId,
-        amount: Amount,
-        command: impl Fn() -> Command,
-    ) -> Result<(), Stop> {
-        let from = self.row(debit).ok_or(RejectReason::UnknownAccount)?;
-        let to = self.row(credit).ok_or(RejectReason::UnknownAccount)?;
-        let (payer, payee) = (self.accounts.at(from), self.accounts.at(to));
-        ensure(payer.ledger == payee.ledger, RejectReason::AssetMismatch)?;
-        ensure(from != to, RejectReason::SameAccount)?;
-        let is_open = |account: &Account| !account.has(CLOSED);
-        ensure(is_open(payer) && is_open(payee), RejectReason::AccountClosed)?;
-        let in_range = |before: u128| {
-            amount.0 > 0 && before.checked_add(amount.0).is_some_and(|after| after <= TRADING_TURNOVER_MAX)
-        };
-        ensure(
-            in_range(payer.debits_posted) && in_range(payee.credits_posted),
-            RejectReason::AmountOutOfRange,
-        )?;
-        let covered = payer.may_stand_below_zero() || payer.available().is_some_and(|free| free >= amount.0);
-        ensure(covered, RejectReason::InsufficientFunds)?;
-        self.post(from, to, amount.0)?;
-        self.remember(Executed { id: transfer, command: command() });
-        Ok(())
-    }
-
-    /// Remembers a transfer whose id is not taken.
-    pub(crate) fn remember(&mut self, executed: Executed) {
-        let hash = hash_u128(executed.id.0);
-        let row = self.executed.push(executed);
-        self.by_transfer.insert(hash, row);
-    }
-
     /// Moves `amount`: one debit, one equal credit, in one asset.
     pub(crate) fn post(&mut self, debit: u32, credit: u32, amount: u128) -> Result<(), Broken> {
         if amount == 0 {
@@ -304,12 +166,7 @@ impl Ledger {
         self.check_overdrafts()?;
         self.check_calendar()?;
         self.check_monitors()?;
-        self.recent.check()?;
-        let found = |(row, executed): (u32, &Executed)| self.executed_row(executed.id) == Some(row);
-        if !self.executed.numbers().zip(self.executed.iter()).all(found) {
-            return Err(Broken::Index { what: "transfers" });
-        }
-        Ok(())
+        self.recent.check()
     }
 
     /// What accounts have pending is the sum of the pending transfers, and each is found, by its deadline too.

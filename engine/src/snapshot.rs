@@ -15,7 +15,6 @@
 //!                           | flags as sent u16 | class u8 | debits pending, posted, credits pending, posted, held u128 each
 //! calendar                  option of command SetCalendar | the business date closed last u32 (0 = none)
 //! overdrafts list by account: command SetOverdraft | the most that was ever allowed u128
-//! transfers list by id:     command Deposit, Withdraw or Transfer
 //! limits of the ledger      command SetLedgerLimits | floor_ms u64
 //!   remembered list, by slices of 16 ms, in each as executed:
 //!                           128 bytes as sent | amount u128 | seq u64 | outcome u8 (0 refused, 1 created, 2 pending, 3 posted,

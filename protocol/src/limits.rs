@@ -123,8 +123,6 @@ pub const LINK_HISTORY_BYTES_MAX: usize = 64 << 20;
 pub const BOOK_ORDERS_MAX: usize = 1 << 22;
 /// ClOrdIDs remembered for one session: those of the day, and those of live orders.
 pub const SESSION_CL_ORD_IDS_MAX: usize = 1 << 21;
-/// Transfers remembered by id.
-pub const TRANSFER_IDS_MAX: usize = 1 << 22;
 /// Request numbers remembered for a session whose requests may come again.
 pub const REQUEST_WINDOW: u64 = 1_024;
 /// Outputs kept for a session's resends; older ones are answered by a gap fill.

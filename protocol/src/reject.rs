@@ -57,10 +57,8 @@ codes! {
         NoSettlementAccount = 24,
         /// The account is of another class than the command needs.
         WrongAccountClass = 25,
-        /// The two accounts are in different assets.
+        /// The account is in another asset than the command needs.
         AssetMismatch = 26,
-        /// Both accounts are the same.
-        SameAccount = 27,
         /// Amount 0, or past what an account can hold.
         AmountOutOfRange = 28,
         /// One of the accounts is closed.

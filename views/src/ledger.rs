@@ -20,7 +20,6 @@ mod merge;
 mod movement;
 mod page;
 mod pending;
-mod proposals;
 mod read;
 mod run;
 #[cfg(test)]

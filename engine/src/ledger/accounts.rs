@@ -1,6 +1,6 @@
 //! Accounts: what each is, what went in and out of it, and where it is found.
 
-use protocol::commands::{OpenAccount, UpdateAccount};
+use protocol::commands::UpdateAccount;
 use protocol::rows::account_flags;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
 
@@ -111,18 +111,6 @@ impl Account {
     pub(crate) const fn turnover_max(&self) -> u128 {
         let trades = self.has(account_flags::SETTLEMENT) || matches!(self.class, AccountClass::Fee);
         if trades { TRADING_TURNOVER_MAX } else { u128::MAX }
-    }
-
-    /// As the command that opens one account says it.
-    pub(crate) const fn definition(&self) -> OpenAccount {
-        OpenAccount {
-            account: self.id,
-            client: self.owner,
-            asset: self.ledger,
-            class: self.class,
-            code: self.code,
-            settlement: self.has(account_flags::SETTLEMENT),
-        }
     }
 
     /// As the command that changes it would say what it is.

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, TRANSFER_IDS_MAX};
+use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX};
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
 
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
-use crate::ledger::{Account, BankCalendar, Executed, Outcome, Overdraft, Pending, Remembered};
+use crate::ledger::{Account, BankCalendar, Outcome, Overdraft, Pending, Remembered};
 use crate::slab::NONE;
 
 /// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
@@ -57,11 +57,6 @@ impl Engine {
     }
 
     pub(super) fn write_transfers(&self, w: &mut Writer<'_>) {
-        let transfers = self.ledger.executed.sorted_by_key(|executed| executed.id);
-        w.count(transfers.len());
-        for executed in transfers {
-            w.command(&executed.command);
-        }
         w.command(&Command::SetLedgerLimits(self.ledger.limits.clone()));
         w.u64(self.ledger.recent.floor_ms());
         w.count(self.ledger.recent.len());
@@ -142,20 +137,6 @@ impl Engine {
     }
 
     pub(super) fn read_transfers(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
-        r.list("transfers", TRANSFER_IDS_MAX, |r| {
-            let command = r.command("transfers")?;
-            let id = if let Command::Deposit(deposit) = &command {
-                deposit.transfer
-            } else if let Command::Withdraw(withdraw) = &command {
-                withdraw.transfer
-            } else if let Command::Transfer(transfer) = &command {
-                transfer.transfer
-            } else {
-                return Err(SnapshotFault::Field("transfers"));
-            };
-            self.ledger.remember(Executed { id, command });
-            Ok(id)
-        })?;
         let Command::SetLedgerLimits(limits) = r.command("limits")? else {
             return Err(SnapshotFault::Field("limits"));
         };

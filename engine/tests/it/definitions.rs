@@ -1,14 +1,18 @@
 //! Commands with the usual values, for tests that care about one field.
 
 use protocol::commands::{
-    DefineAsset, DefineMarket, DefineSession, Genesis, NewOrder, OpenAccount, ReplaceOrder, SessionLogon,
+    CreateAccounts, CreateTransfers, DefineAsset, DefineMarket, DefineSession, Genesis, NewOrder,
+    ReplaceOrder, SessionLogon,
 };
-use protocol::rows::{AccountRow, TransferRow, account_flags};
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::rows::{AccountRow, TransferRow};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, FirmId,
     MarketId, OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text,
     TimeInForce, TransferId,
 };
+
+use crate::world::START;
 
 pub(crate) const OPERATOR_ACTOR: ActorId = ActorId(1);
 
@@ -43,16 +47,17 @@ pub(crate) fn market(id: u32) -> DefineMarket {
     }
 }
 
-pub(crate) fn account(id: u128, client: u64, asset: u32, class: AccountClass) -> OpenAccount {
-    let settlement = class == AccountClass::Client;
-    OpenAccount {
-        account: AccountId(id),
-        client: ClientId(client),
-        asset: AssetId(asset),
-        class,
-        code: 0,
-        settlement,
-    }
+/// An account that may not be overdrawn unless it is external; orders settle through a client's.
+pub(crate) fn account(id: u128, client: u64, asset: u32, class: AccountClass) -> CreateAccounts {
+    let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+    let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
+    let row = AccountRow {
+        owner: ClientId(client),
+        flags: limited | settles,
+        class: class.code().into(),
+        ..account_row(id, asset)
+    };
+    CreateAccounts { accounts: vec![row] }
 }
 
 pub(crate) fn session(id: u32, protocol: SessionProtocol, client: u64) -> DefineSession {
@@ -116,7 +121,7 @@ pub(crate) fn account_row(id: u128, ledger: u32) -> AccountRow {
         id: AccountId(id),
         ledger: AssetId(ledger),
         code: 1,
-        flags: account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS,
+        flags: DEBITS_MUST_NOT_EXCEED_CREDITS,
         class: AccountClass::House.code().into(),
         ..AccountRow::default()
     }
@@ -124,7 +129,20 @@ pub(crate) fn account_row(id: u128, ledger: u32) -> AccountRow {
 
 /// An id of that time, in Unix milliseconds.
 pub(crate) fn transfer_id(ms: u64, number: u64) -> TransferId {
-    TransferId(u128::from(ms) << 80 | u128::from(number))
+    TransferId::at_ms(ms, number.into())
+}
+
+/// Money from `external` for `account`; the number makes the id, with the time at which worlds begin.
+pub(crate) fn deposit(
+    number: u64,
+    external: u128,
+    account: u128,
+    ledger: u32,
+    amount: u128,
+) -> CreateTransfers {
+    let id = transfer_id(START / 1_000_000, number);
+    let row = TransferRow { ledger: AssetId(ledger), ..transfer_row(id, external, account, amount) };
+    CreateTransfers { transfers: vec![row] }
 }
 
 /// A transfer in ledger 2 with code 1.

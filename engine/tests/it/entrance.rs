@@ -106,12 +106,7 @@ fn timers_fire_in_order_and_a_bounded_number_before_one_record() {
     }
     world.set_up(definitions::account(2, 0, 2, protocol::AccountClass::Fee));
     world.set_up(definitions::market(1));
-    world.set_up(protocol::commands::Deposit {
-        transfer: protocol::TransferId(1),
-        account: protocol::AccountId(102),
-        external: protocol::AccountId(20),
-        amount: protocol::Amount(1_000_000),
-    });
+    world.set_up(definitions::deposit(1, 20, 102, 2, 1_000_000));
     for number in 0..sessions {
         let mut session = definitions::session(16 + number, SessionProtocol::Fix, 100);
         session.cancel_on_disconnect = CancelOnDisconnect::OnLoss;

@@ -7,8 +7,8 @@ use protocol::commands::{
 use protocol::event::Event;
 use protocol::record::GatewayNumber;
 use protocol::{
-    AccountClass, Amount, CancelOnDisconnect, Command, EventBody, GatewayId, NodeId, RejectReason,
-    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Term, Text, TransferId, UnixNanos,
+    AccountClass, CancelOnDisconnect, Command, EventBody, GatewayId, NodeId, RejectReason, SessionAction,
+    SessionEnd, SessionId, SessionProtocol, Side, Term, Text, UnixNanos,
 };
 
 use crate::definitions;
@@ -30,12 +30,8 @@ fn world() -> World {
         world.set_up(definitions::asset(asset, code, 2));
         world.set_up(definitions::account(u128::from(asset) * 10, 0, asset, AccountClass::External));
         world.set_up(definitions::account(100 + u128::from(asset), 100, asset, AccountClass::Client));
-        world.set_up(protocol::commands::Deposit {
-            transfer: TransferId(u128::from(asset)),
-            account: protocol::AccountId(100 + u128::from(asset)),
-            external: protocol::AccountId(u128::from(asset) * 10),
-            amount: Amount(1_000_000),
-        });
+        let (outside, account) = (u128::from(asset) * 10, 100 + u128::from(asset));
+        world.set_up(definitions::deposit(asset.into(), outside, account, asset, 1_000_000));
     }
     world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
     world.set_up(definitions::market(1));

@@ -7,7 +7,7 @@ use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, MarketId, MarketStatus,
-    OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text, TransferId,
+    OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text,
 };
 
 use engine::SkipRefusal;
@@ -45,7 +45,7 @@ fn world() -> World {
     });
     world.set_up(definitions::market(2));
     world.set_up(DefineMarket { client_orders_max: 1, ..definitions::market(3) });
-    world.set_up(deposit(1, 102, 20, 100_000));
+    world.set_up(definitions::deposit(1, 20, 102, 2, 100_000));
     for (session, actor) in [(TRADER, 1), (NO_ROLE, 2)] {
         world.set_up(DefineSession {
             actor: ActorId(actor),
@@ -59,15 +59,6 @@ fn world() -> World {
     world.next(TRADER, cancel("gone-2", "gone"));
     world.set_up(SetMarketStatus { market: HALTED, status: MarketStatus::Halted });
     world
-}
-
-fn deposit(transfer: u128, account: u128, external: u128, amount: u128) -> Deposit {
-    Deposit {
-        transfer: TransferId(transfer),
-        account: AccountId(account),
-        external: AccountId(external),
-        amount: Amount(amount),
-    }
 }
 
 fn cancel(cl_ord_id: &str, orig: &str) -> CancelOrder {
@@ -211,37 +202,6 @@ fn replaces() {
 }
 
 #[test]
-fn deposits_and_transfers() {
-    use RejectReason::*;
-    let faults: &[Fault<Deposit>] = &[
-        (NotEntitled, |(session, _)| *session = NO_ROLE),
-        (ExistsWithDifferent, |(_, deposit)| deposit.transfer = TransferId(1)),
-        (FieldOutOfRange, |(_, deposit)| deposit.transfer = TransferId(0)),
-        (UnknownAccount, |(_, deposit)| deposit.account = AccountId(999)),
-        (WrongAccountClass, |(_, deposit)| deposit.account = AccountId(2)),
-        (AssetMismatch, |(_, deposit)| deposit.account = AccountId(101)),
-        (AmountOutOfRange, |(_, deposit)| deposit.amount = Amount(0)),
-    ];
-    check(&(SessionId::OPERATOR, deposit(7, 102, 20, 5)), faults);
-    let good = Transfer {
-        transfer: TransferId(7),
-        debit: AccountId(102),
-        credit: AccountId(202),
-        amount: Amount(5),
-        code: 1,
-    };
-    let faults: &[Fault<Transfer>] = &[
-        (ExistsWithDifferent, |(_, transfer)| transfer.transfer = TransferId(1)),
-        (UnknownAccount, |(_, transfer)| transfer.debit = AccountId(999)),
-        (AssetMismatch, |(_, transfer)| transfer.credit = AccountId(201)),
-        (SameAccount, |(_, transfer)| transfer.credit = transfer.debit),
-        (AmountOutOfRange, |(_, transfer)| transfer.amount = Amount(1 << 113)),
-        (InsufficientFunds, |(_, transfer)| transfer.amount = Amount(1_000_000)),
-    ];
-    check(&(SessionId::OPERATOR, good), faults);
-}
-
-#[test]
 fn markets() {
     use RejectReason::*;
     let mut good = definitions::market(4);
@@ -276,8 +236,6 @@ fn definitions_that_exist() {
     let differs = |field: &str| Some((RejectReason::ExistsWithDifferent, field.to_owned()));
     assert_eq!(refusal(definitions::asset(1, "A1", 0).into()), exists);
     assert_eq!(refusal(definitions::asset(1, "A1", 2).into()), differs("scale"));
-    assert_eq!(refusal(definitions::account(101, 100, 1, AccountClass::Client).into()), exists);
-    assert_eq!(refusal(definitions::account(101, 200, 1, AccountClass::Client).into()), differs("client"));
     assert_eq!(refusal(definitions::market(2).into()), exists);
     assert_eq!(refusal(DefineMarket { base: AssetId(3), ..definitions::market(2) }.into()), differs("base"));
     assert_eq!(refusal(DefineMarket { maker_fee_ppm: 5, ..definitions::market(2) }.into()), None);

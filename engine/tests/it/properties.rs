@@ -8,7 +8,7 @@ use protocol::sign::PublicKey;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
     OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, Text, TimeInForce, TransferId, UnixNanos,
+    SessionProtocol, Side, Text, TimeInForce, UnixNanos,
 };
 
 use crate::definitions;
@@ -65,12 +65,8 @@ fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &mut Model) -
             let account = u128::from(client) + u128::from(asset);
             world.set_up(definitions::account(account, client, asset, AccountClass::Client));
             let amount = u128::from(numbers.between(100, 20_000));
-            world.set_up(Deposit {
-                transfer: TransferId(account),
-                account: AccountId(account),
-                external: AccountId(u128::from(asset) * 10 + 1),
-                amount: Amount(amount),
-            });
+            let outside = u128::from(asset) * 10 + 1;
+            world.set_up(definitions::deposit(client + u64::from(asset), outside, account, asset, amount));
             model.balances.insert((client, asset), amount);
         }
     }

@@ -110,16 +110,6 @@ impl Names {
             EventBody::HoldChanged(hold) => {
                 format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
             }
-            EventBody::MoneyDeposited(money) => {
-                format!("deposited {}", self.account_amount(money.account, money.amount))
-            }
-            EventBody::MoneyWithdrawn(money) => {
-                format!("withdrawn {}", self.account_amount(money.account, money.amount))
-            }
-            EventBody::MoneyTransferred(money) => {
-                let to = &self.accounts[&money.credit.0].0;
-                format!("moved to {to} from {}", self.account_amount(money.debit, money.amount))
-            }
             EventBody::Replied(reply) => {
                 let name = self.session(reply.session);
                 let refusal = reply.refusal.map_or("done", protocol::RejectReason::name);
@@ -151,7 +141,6 @@ impl Names {
             EventBody::MonitorDefined(_) | EventBody::MonitorTriggered(_) | EventBody::MonitorRemoved(_) => {
                 self.service_event(body)
             }
-            EventBody::AccountOpened(account) => format!("account {}", account.account),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
             _ => self.ledger_event(body),

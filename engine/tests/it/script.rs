@@ -24,7 +24,7 @@ use protocol::money::parse_decimal;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
     MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, Term, Text, TimeInForce, TransferId,
+    SessionProtocol, Side, Term, Text, TimeInForce,
 };
 
 use crate::definitions;
@@ -127,6 +127,7 @@ impl Script {
             "floor" => self.floor(),
             "pulse" => self.system(Pulse {}),
             "term" => self.system(TermStart { term: Term(words.next().parse().unwrap()), node: NodeId(1) }),
+            "deposit" | "withdraw" | "transfer" => self.booking(name, words),
             "operator" => {
                 let name = words.next();
                 let command = self.operator_command(name, words);
@@ -315,26 +316,6 @@ impl Script {
 
     fn operator_command(&mut self, name: &str, words: &mut Words<'_>) -> Command {
         match name {
-            "deposit" | "withdraw" => {
-                let transfer = TransferId(words.next().trim_start_matches('t').parse().unwrap());
-                let (owner, amount, code) = (words.next(), words.next(), words.next());
-                let asset = self.asset_id(code);
-                let amount = Amount(decimal(amount, self.names.assets[&asset].scale));
-                let (account, external) = (self.account_of(owner, asset), self.account_of("outside", asset));
-                if name == "deposit" {
-                    Deposit { transfer, account, external, amount }.into()
-                } else {
-                    Withdraw { transfer, account, external, amount }.into()
-                }
-            }
-            "transfer" => {
-                let transfer = TransferId(words.next().trim_start_matches('t').parse().unwrap());
-                let (from, to, amount, code) = (words.next(), words.next(), words.next(), words.next());
-                let asset = self.asset_id(code);
-                let amount = Amount(decimal(amount, self.names.assets[&asset].scale));
-                let (debit, credit) = (self.account_of(from, asset), self.account_of(to, asset));
-                Transfer { transfer, debit, credit, amount, code: 0 }.into()
-            }
             "halt" | "open" | "cancelonly" => {
                 let status = match name {
                     "halt" => MarketStatus::Halted,

@@ -2,7 +2,7 @@
 
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
-    CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor, Deposit, GatewayStart, Propose,
+    CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor, GatewayStart, Propose,
     SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
@@ -10,7 +10,6 @@ use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, GatewayId, MonitorField,
     MonitorId, MonitorOperator, NodeId, ProposedCommand, SessionId, SessionProtocol, Side, Term, Text,
-    TransferId,
 };
 
 use crate::definitions;
@@ -32,12 +31,8 @@ fn example() -> Engine {
     for (client, asset) in [(100, 1), (100, 2), (200, 1), (200, 2)] {
         let account = u128::from(client) + u128::from(asset);
         world.set_up(definitions::account(account, client, asset, AccountClass::Client));
-        world.set_up(Deposit {
-            transfer: TransferId(account),
-            account: AccountId(account),
-            external: AccountId(u128::from(asset) * 10),
-            amount: Amount(1_000_000),
-        });
+        let outside = u128::from(asset) * 10;
+        world.set_up(definitions::deposit(client + u64::from(asset), outside, account, asset, 1_000_000));
     }
     let mut fix = definitions::session(16, SessionProtocol::Fix, 100);
     fix.cancel_on_disconnect = CancelOnDisconnect::OnLoss;

@@ -33,7 +33,6 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::UnknownAccount
         | R::WrongAccountClass
         | R::AssetMismatch
-        | R::SameAccount
         | R::AmountOutOfRange
         | R::AccountClosed
         | R::TransferRefused
@@ -95,8 +94,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::UnknownAccount => "unknown account",
         R::NoSettlementAccount => "no settlement account in an asset of the market",
         R::WrongAccountClass => "wrong class of account",
-        R::AssetMismatch => "accounts in different assets",
-        R::SameAccount => "both accounts are the same",
+        R::AssetMismatch => "account in another asset",
         R::AmountOutOfRange => "amount out of range",
         R::AccountClosed => "account closed",
         R::TransferRefused => "a transfer was refused",

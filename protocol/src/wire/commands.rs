@@ -25,7 +25,7 @@ pub type ClOrdId = Text<CL_ORD_ID_BYTES_MAX>;
 pub mod roles {
     /// May change configuration, markets, accounts, sessions and actors.
     pub const ADMIN: u32 = 1;
-    /// May move money by deposits, withdrawals and transfers.
+    /// May open accounts, and move money from every account.
     pub const CASHIER: u32 = 2;
     /// May enter orders for the clients of its session.
     pub const TRADER: u32 = 4;
@@ -210,56 +210,6 @@ messages! {
             kinds: Vec<u16>,
         }
 
-        /// Opens an account. It is never deleted.
-        OpenAccount = 64 v 1 {
-            /// The account.
-            account: AccountId,
-            /// Its owner; 0 = the house.
-            client: ClientId,
-            /// Its asset.
-            asset: AssetId,
-            /// What it is for.
-            class: AccountClass,
-            /// Free for the bank: product, branch.
-            code: u16,
-            /// Orders of its owner settle through it; at most one for each owner and asset.
-            settlement: bool,
-        }
-        /// Money comes in: debits `external`, credits `account`.
-        Deposit = 65 v 1 {
-            /// Never executed twice.
-            transfer: TransferId,
-            /// Class client or house.
-            account: AccountId,
-            /// Class external.
-            external: AccountId,
-            /// More than 0.
-            amount: Amount,
-        }
-        /// Money goes out: debits `account`, credits `external`.
-        Withdraw = 66 v 1 {
-            /// Never executed twice.
-            transfer: TransferId,
-            /// Class client or house.
-            account: AccountId,
-            /// Class external.
-            external: AccountId,
-            /// More than 0.
-            amount: Amount,
-        }
-        /// Money moves between two accounts of one asset.
-        Transfer = 67 v 1 {
-            /// Never executed twice.
-            transfer: TransferId,
-            /// Pays.
-            debit: AccountId,
-            /// Is paid.
-            credit: AccountId,
-            /// More than 0.
-            amount: Amount,
-            /// Free for the bank: why.
-            code: u16,
-        }
         /// Creates accounts, one by one or in linked chains. They are never deleted. The body is rows as a client sent them.
         CreateAccounts = 68 v 1 {
             /// At most [`crate::limits::LEDGER_ROWS_MAX`].
@@ -546,9 +496,6 @@ impl Command {
             self,
             Self::NewOrder(_)
                 | Self::ReplaceOrder(_)
-                | Self::Deposit(_)
-                | Self::Withdraw(_)
-                | Self::Transfer(_)
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)
                 | Self::UpdateAccount(_)

@@ -24,52 +24,6 @@ use crate::{
 messages! {
     /// The body of every event.
     pub enum EventBody {
-        /// An account was opened.
-        AccountOpened = 1 v 1 {
-            /// The account.
-            account: AccountId,
-            /// Its owner.
-            client: ClientId,
-            /// Its asset.
-            asset: AssetId,
-            /// What it is for.
-            class: AccountClass,
-            /// Whether its owner's orders settle through it.
-            settlement: bool,
-        }
-        /// Money came in.
-        MoneyDeposited = 2 v 1 {
-            /// Its id.
-            transfer: TransferId,
-            /// Debited.
-            external: AccountId,
-            /// Credited.
-            account: AccountId,
-            /// How much.
-            amount: Amount,
-        }
-        /// Money went out.
-        MoneyWithdrawn = 3 v 1 {
-            /// Its id.
-            transfer: TransferId,
-            /// Debited.
-            account: AccountId,
-            /// Credited.
-            external: AccountId,
-            /// How much.
-            amount: Amount,
-        }
-        /// Money moved.
-        MoneyTransferred = 4 v 1 {
-            /// Its id.
-            transfer: TransferId,
-            /// Debited.
-            debit: AccountId,
-            /// Credited.
-            credit: AccountId,
-            /// How much.
-            amount: Amount,
-        }
         /// A trade settled: quote from buyer to seller, base from seller to buyer, each side's fee to the fee account.
         Settled = 5 v 1 {
             /// The trade.

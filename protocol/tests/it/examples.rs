@@ -104,37 +104,6 @@ fn configuration() -> Vec<Command> {
 
 fn money() -> Vec<Command> {
     vec![
-        OpenAccount {
-            account: AccountId(n16(0)),
-            client: ClientId(n8(1)),
-            asset: AssetId(n4(2)),
-            class: AccountClass::House,
-            code: n2(4),
-            settlement: true,
-        }
-        .into(),
-        Deposit {
-            transfer: TransferId(n16(0)),
-            account: AccountId(n16(1)),
-            external: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-        }
-        .into(),
-        Withdraw {
-            transfer: TransferId(n16(0)),
-            account: AccountId(n16(1)),
-            external: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-        }
-        .into(),
-        Transfer {
-            transfer: TransferId(n16(0)),
-            debit: AccountId(n16(1)),
-            credit: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-            code: n2(4),
-        }
-        .into(),
         CreateAccounts { accounts: vec![account_row(), account_row()] }.into(),
         CreateTransfers { transfers: vec![transfer_row(), transfer_row()] }.into(),
         ledger_limits().into(),
@@ -438,35 +407,6 @@ fn monitors() -> Vec<EventBody> {
 
 fn ledger() -> Vec<EventBody> {
     vec![
-        AccountOpened {
-            account: AccountId(n16(0)),
-            client: ClientId(n8(1)),
-            asset: AssetId(n4(2)),
-            class: AccountClass::House,
-            settlement: true,
-        }
-        .into(),
-        MoneyDeposited {
-            transfer: TransferId(n16(0)),
-            external: AccountId(n16(1)),
-            account: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-        }
-        .into(),
-        MoneyWithdrawn {
-            transfer: TransferId(n16(0)),
-            account: AccountId(n16(1)),
-            external: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-        }
-        .into(),
-        MoneyTransferred {
-            transfer: TransferId(n16(0)),
-            debit: AccountId(n16(1)),
-            credit: AccountId(n16(2)),
-            amount: Amount(n16(3)),
-        }
-        .into(),
         Settled {
             trade: TradeId(n8(0)),
             market: MarketId(n4(1)),

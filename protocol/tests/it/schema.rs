@@ -26,11 +26,6 @@ const COMMANDS: &str = "
 23 Approve: proposal u64
 24 Reject: proposal u64, note text 120
 25 SetApprovals: kinds list u16
-64 OpenAccount: account u128, client u64, asset u32, class code AccountClass, code u16,
-    settlement bool
-65 Deposit: transfer u128, account u128, external u128, amount u128
-66 Withdraw: transfer u128, account u128, external u128, amount u128
-67 Transfer: transfer u128, debit u128, credit u128, amount u128, code u16
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
 70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
@@ -70,10 +65,6 @@ const COMMANDS: &str = "
 
 /// Every event, likewise.
 const EVENTS: &str = "
-1 AccountOpened: account u128, client u64, asset u32, class code AccountClass, settlement bool
-2 MoneyDeposited: transfer u128, external u128, account u128, amount u128
-3 MoneyWithdrawn: transfer u128, account u128, external u128, amount u128
-4 MoneyTransferred: transfer u128, debit u128, credit u128, amount u128
 5 Settled: trade u64, market u32, price_ticks u64, qty_lots u64, notional u128, maker_order u64,
     taker_order u64, taker_side code Side, buyer u64, seller u64, buyer_fee u128, seller_fee u128
 6 HoldChanged: order u64, account u128, held u128

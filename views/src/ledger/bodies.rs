@@ -159,7 +159,7 @@ fn pack(movement: &Movement, before: Option<&Movement>, out: &mut Vec<u8>) {
             put_u64(out, (u64::from(market.0) << 2) | part);
             put_u64(out, trade.0);
         }
-        Cause::Row { .. } | Cause::Deposit | Cause::Withdrawal | Cause::Transfer | Cause::Expiry => {}
+        Cause::Row { .. } | Cause::Expiry => {}
     }
     let id_before = before.map_or(0, |before| before.id.0);
     put_u128(out, fold_u128(movement.id.0.wrapping_sub(id_before)));
@@ -196,11 +196,8 @@ fn is_like(movement: &Movement, before: &Movement) -> bool {
 const fn cause_bits(cause: Cause) -> u8 {
     match cause {
         Cause::Row { .. } => 0,
-        Cause::Deposit => 1,
-        Cause::Withdrawal => 2,
-        Cause::Transfer => 3,
-        Cause::Trade { .. } => 4,
-        Cause::Expiry => 5,
+        Cause::Trade { .. } => 1,
+        Cause::Expiry => 2,
     }
 }
 
@@ -224,11 +221,8 @@ fn unpack(
     let like = before.filter(|_| bits & LIKE_BEFORE != 0);
     let cause = match bits & CAUSE {
         0 => Cause::Row { index: row_index(like, from)? },
-        1 => Cause::Deposit,
-        2 => Cause::Withdrawal,
-        3 => Cause::Transfer,
-        4 => unpack_trade(from)?,
-        5 => Cause::Expiry,
+        1 => unpack_trade(from)?,
+        2 => Cause::Expiry,
         _ => return Err(Damaged),
     };
     let id_before = before.map_or(0, |before| before.id.0);
@@ -259,9 +253,7 @@ fn row_index(like: Option<&Movement>, from: &mut Unpack<'_>) -> Result<u32, Dama
     match like.map(|like| like.cause) {
         None => from.u32(),
         Some(Cause::Row { index }) => index.checked_add(1).ok_or(Damaged),
-        Some(Cause::Deposit | Cause::Withdrawal | Cause::Transfer | Cause::Trade { .. } | Cause::Expiry) => {
-            Err(Damaged)
-        }
+        Some(Cause::Trade { .. } | Cause::Expiry) => Err(Damaged),
     }
 }
 

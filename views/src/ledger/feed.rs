@@ -22,7 +22,6 @@ use super::leg::Leg;
 use super::markets::{MARKETS, Market};
 use super::merge::Merges;
 use super::pending::{PENDING, Reservation};
-use super::proposals::PROPOSALS;
 use super::read::Reader;
 use super::run::{Blocks, Entry, RunWriter, run_of, table_name};
 use super::transfer_id::Fate;
@@ -150,19 +149,13 @@ impl Feed {
     pub const fn wants(body: &EventBody) -> bool {
         matches!(
             body,
-            EventBody::AccountOpened(_)
-                | EventBody::MoneyDeposited(_)
-                | EventBody::MoneyWithdrawn(_)
-                | EventBody::MoneyTransferred(_)
-                | EventBody::Settled(_)
+            EventBody::Settled(_)
                 | EventBody::AccountsCreated(_)
                 | EventBody::AccountUpdated(_)
                 | EventBody::TransfersCreated(_)
                 | EventBody::TransfersEntered(_)
                 | EventBody::TransferExpired(_)
                 | EventBody::MarketDefined(_)
-                | EventBody::Proposed(_)
-                | EventBody::ProposalEnded(_)
         )
     }
 
@@ -310,13 +303,6 @@ impl Feed {
         for (id, market) in self.known.markets.take_changed() {
             markets.insert(id.0, market.write().as_slice())?;
         }
-        let mut proposals = transaction.open_table(PROPOSALS)?;
-        for (id, now) in self.known.proposals.take_changed() {
-            match now {
-                Some(code) => proposals.insert(id.0, code.as_slice())?,
-                None => proposals.remove(id.0)?,
-            };
-        }
         let mut pending = transaction.open_table(PENDING)?;
         for (id, now) in self.known.pending.take_changed() {
             match now {
@@ -385,10 +371,6 @@ fn restore_tables(
     for row in transaction.open_table(MARKETS)?.iter()? {
         let (id, market) = row?;
         known.markets.restore(protocol::MarketId(id.value()), Market::read(market.value())?);
-    }
-    for row in transaction.open_table(PROPOSALS)?.iter()? {
-        let (id, code) = row?;
-        known.proposals.restore(protocol::ProposalId(id.value()), code.value())?;
     }
     for row in transaction.open_table(PENDING)?.iter()? {
         let (id, reservation) = row?;

@@ -2,12 +2,11 @@
 
 use protocol::commands::DefineMarket;
 use protocol::event::Event;
-use protocol::events::{AccountOpened, AccountsCreated, Settled, TransferExpired, TransfersCreated};
+use protocol::events::{AccountsCreated, Settled, TransferExpired, TransfersCreated};
 use protocol::record::Record;
 use protocol::rows::{ArchivedTransferRow, TransferRow, account_flags, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, TransferId,
-    UnixNanos,
+    AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, TransferId, UnixNanos,
 };
 
 use super::accounts::{Accounts, Definition};
@@ -16,7 +15,6 @@ use super::fault::ViewFault;
 use super::markets::{Market, Markets};
 use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
 use super::pending::{Chain, Pending, Reservation};
-use super::proposals::{Proposals, code_of};
 use super::transfer_id::Stage;
 
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
@@ -32,7 +30,6 @@ const ENTERED: u32 = 1 << 31;
 pub(crate) struct Known {
     pub(crate) markets: Markets,
     pub(crate) pending: Pending,
-    pub(crate) proposals: Proposals,
 }
 
 /// Reads one record.
@@ -65,18 +62,7 @@ impl Follow<'_> {
     )]
     pub(crate) fn event(&mut self, event: &Event) -> Result<(), ViewFault> {
         match &event.body {
-            EventBody::AccountOpened(opened) => self.open(opened),
             EventBody::AccountsCreated(created) => self.create_accounts(created),
-            EventBody::MoneyDeposited(e) => {
-                self.plain(Cause::Deposit, e.transfer, (e.external, e.account), e.amount, 0)
-            }
-            EventBody::MoneyWithdrawn(e) => {
-                self.plain(Cause::Withdrawal, e.transfer, (e.account, e.external), e.amount, 0)
-            }
-            EventBody::MoneyTransferred(e) => {
-                let code = self.code()?;
-                self.plain(Cause::Transfer, e.transfer, (e.debit, e.credit), e.amount, code)
-            }
             EventBody::Settled(settled) => self.settle_trade(settled),
             EventBody::AccountUpdated(updated) => {
                 let number = self.number(updated.account)?;
@@ -87,14 +73,6 @@ impl Follow<'_> {
             EventBody::TransfersEntered(entered) => self.enter_transfers(&entered.transfers),
             EventBody::TransferExpired(expired) => self.expire(expired),
             EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
-            EventBody::Proposed(proposed) => {
-                self.known.proposals.begin(proposed.proposal, &proposed.command);
-                Ok(())
-            }
-            EventBody::ProposalEnded(ended) => {
-                self.known.proposals.end(ended.proposal);
-                Ok(())
-            }
             _ => Ok(()),
         }
     }
@@ -120,26 +98,6 @@ impl Follow<'_> {
         self.accounts.add(&definition);
         self.buffer.accounts.push(definition);
         Ok(())
-    }
-
-    fn open(&mut self, opened: &AccountOpened) -> Result<(), ViewFault> {
-        let code = self.code()?;
-        let bounded = !matches!(opened.class, AccountClass::External);
-        let mut flags = if opened.settlement { account_flags::SETTLEMENT } else { 0 };
-        flags |= if bounded { account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS } else { 0 };
-        self.add_account(Definition {
-            id: opened.account,
-            owner: opened.client,
-            ledger: opened.asset,
-            code,
-            flags,
-            class: opened.class.code().into(),
-            user_data_128: 0,
-            user_data_64: 0,
-            user_data_32: 0,
-            seq: self.seq,
-            time: self.time,
-        })
     }
 
     fn create_accounts(&mut self, created: &AccountsCreated) -> Result<(), ViewFault> {
@@ -168,40 +126,6 @@ impl Follow<'_> {
                 time: self.time,
             })?;
         }
-        Ok(())
-    }
-
-    /// What is free for the bank is in the command alone, or in the one that was proposed before.
-    fn code(&self) -> Result<u16, ViewFault> {
-        let command = self.command()?;
-        let code = if let Command::Approve(approve) = &command {
-            self.known.proposals.code(approve.proposal)
-        } else {
-            code_of(&command)
-        };
-        code.ok_or_else(|| self.unexplained("its command has no code"))
-    }
-
-    fn plain(
-        &mut self,
-        cause: Cause,
-        id: TransferId,
-        (debit, credit): (AccountId, AccountId),
-        amount: Amount,
-        code: u16,
-    ) -> Result<(), ViewFault> {
-        let (debit, credit) = (self.number(debit)?, self.number(credit)?);
-        let fields = Fields { code, ..Fields::default() };
-        self.created(id);
-        self.post(Posting {
-            cause,
-            id,
-            debit,
-            credit,
-            change: Change::Posted(amount),
-            fields,
-            closing_flags: 0,
-        });
         Ok(())
     }
 

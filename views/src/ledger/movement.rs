@@ -19,12 +19,6 @@ pub enum Cause {
         /// Its place in the batch, from 0.
         index: u32,
     },
-    /// [`protocol::commands::Deposit`].
-    Deposit,
-    /// [`protocol::commands::Withdraw`].
-    Withdrawal,
-    /// [`protocol::commands::Transfer`].
-    Transfer,
     /// A trade settled.
     Trade {
         /// The trade.

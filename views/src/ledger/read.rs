@@ -204,7 +204,7 @@ impl Transfer {
     pub const fn index(&self) -> u32 {
         match self.cause {
             Cause::Row { index } => index,
-            Cause::Deposit | Cause::Withdrawal | Cause::Transfer | Cause::Trade { .. } | Cause::Expiry => 0,
+            Cause::Trade { .. } | Cause::Expiry => 0,
         }
     }
 }

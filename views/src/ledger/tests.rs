@@ -62,8 +62,7 @@ fn every_answer_is_that_of_the_model() {
                 assert_eq!(feed.seq(), seq);
                 // Nothing is left of merges that were under way.
                 let snapshot = reader.snapshot(Seq::ZERO).unwrap();
-                let others =
-                    ["accounts", "bodies", "catalogue", "markets", "pending", "proposals", "times"].len();
+                let others = ["accounts", "bodies", "catalogue", "markets", "pending", "times"].len();
                 let (legs, ids) = snapshot.runs();
                 assert_eq!(snapshot.transaction.list_tables().unwrap().count(), others + legs + ids);
             }

@@ -1,12 +1,13 @@
-//! The engine under random commands: batches with every flag, deposits, orders that trade.
+//! The engine under random commands: batches with every flag, orders that trade.
 
 use engine::Engine;
 use protocol::commands::{
-    ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Deposit,
-    Genesis, NewOrder, OpenAccount, Pulse, SessionLogon, Withdraw, roles,
+    ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Genesis,
+    NewOrder, Pulse, SessionLogon, roles,
 };
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
+use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
@@ -74,8 +75,7 @@ impl Exchange {
             for asset in [BASE, QUOTE] {
                 let account = AccountId(u128::from(client * 10 + u64::from(asset.0)));
                 self.open(account, client, asset, AccountClass::Client);
-                let (transfer, external) = (TransferId(account.0), AccountId(asset.0.into()));
-                self.operate(Deposit { transfer, account, external, amount: Amount(1 << 40) });
+                self.book(AccountId(asset.0.into()), account, asset, 1 << 40);
             }
         }
         self.operate(DefineSession {
@@ -100,9 +100,34 @@ impl Exchange {
     }
 
     fn open(&mut self, account: AccountId, client: u64, asset: AssetId, class: AccountClass) {
-        let settlement = class == AccountClass::Client;
+        let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
+        let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
         self.accounts.push(account);
-        self.operate(OpenAccount { account, client: ClientId(client), asset, class, code: 7, settlement });
+        let row = AccountRow {
+            id: account,
+            owner: ClientId(client),
+            ledger: asset,
+            code: 7,
+            flags: limited | settles,
+            class: class.code().into(),
+            ..AccountRow::default()
+        };
+        self.operate(CreateAccounts { accounts: vec![row] });
+    }
+
+    /// One plain transfer.
+    fn book(&mut self, debit_account: AccountId, credit_account: AccountId, ledger: AssetId, amount: u128) {
+        let (id, amount) = (self.id(), Amount(amount));
+        let row = TransferRow {
+            id,
+            debit_account,
+            credit_account,
+            amount,
+            ledger,
+            code: 7,
+            ..TransferRow::default()
+        };
+        self.operate(CreateTransfers { transfers: vec![row] });
     }
 
     fn operate(&mut self, command: impl Into<Command>) {
@@ -133,14 +158,11 @@ impl Exchange {
             0 => self.create_accounts(),
             1 => {
                 let account = self.account();
-                let transfer = self.id();
-                let (external, amount) =
-                    (AccountId(1 + u128::from(self.below(2))), Amount(self.below(1_000).into()));
-                if self.below(2) == 0 {
-                    self.operate(Deposit { transfer, account, external, amount });
-                } else {
-                    self.operate(Withdraw { transfer, account, external, amount });
-                }
+                let ledger = if self.below(2) == 0 { BASE } else { QUOTE };
+                let (external, amount) = (AccountId(ledger.0.into()), self.below(1_000).into());
+                let (debit, credit) =
+                    if self.below(2) == 0 { (external, account) } else { (account, external) };
+                self.book(debit, credit, ledger, amount);
             }
             2 => self.apply(RecordHeader { session: SessionId::SYSTEM, ..RecordHeader::default() }, Pulse {}),
             3..6 => self.order(),
@@ -154,7 +176,7 @@ impl Exchange {
     }
 
     fn id(&mut self) -> TransferId {
-        TransferId((u128::from(self.time / 1_000_000) << 80) | u128::from(self.below(1 << 30)))
+        TransferId::at_ms(self.time / 1_000_000, self.below(1 << 30).into())
     }
 
     fn create_accounts(&mut self) {

@@ -136,15 +136,10 @@ impl Script {
         let class = AccountClass::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(class)).unwrap();
         let mut row = AccountRow {
             id: AccountId(id),
-            user_data_128: 0,
-            owner: ClientId(0),
-            user_data_64: 0,
-            user_data_32: 0,
             ledger: AssetId(ledger),
             code: 1,
-            flags: 0,
             class: u16::from(class.code()),
-            reserved: 0,
+            ..AccountRow::default()
         };
         if let Some(owner) = words.option("of") {
             row.owner = self.client_id(owner);
@@ -178,6 +173,29 @@ impl Script {
         (name.to_owned(), row)
     }
 
+    /// One transfer by the operator: in from outside, out, or from one to another.
+    pub(super) fn booking(&mut self, kind: &str, words: &mut Words<'_>) -> Vec<String> {
+        let name = words.next().to_owned();
+        let (from, to) = match kind {
+            "deposit" => ("outside", words.next()),
+            "withdraw" => (words.next(), "outside"),
+            _ => (words.next(), words.next()),
+        };
+        let (amount, code) = (words.next(), words.next());
+        let ledger = self.asset_id(code);
+        let row = TransferRow {
+            id: self.transfer_id(&name, None, ledger),
+            debit_account: self.account_of(from, ledger),
+            credit_account: self.account_of(to, ledger),
+            amount: self.amount_of(amount, ledger),
+            ledger: AssetId(ledger),
+            code: 1,
+            ..TransferRow::default()
+        };
+        let events = self.world.operator(CreateTransfers { transfers: vec![row] });
+        self.answers(&events, &[name], &[ledger])
+    }
+
     /// A batch of transfers; what became of each.
     pub(super) fn transfers(&mut self, session: SessionId, words: &mut Words<'_>) -> Vec<String> {
         let mut names = Vec::new();
@@ -207,7 +225,7 @@ impl Script {
             "void" => transfer_flags::VOID_PENDING_TRANSFER,
             _ => 0,
         };
-        let mut row = empty_row();
+        let mut row = TransferRow::default();
         let mut ledger = 0;
         if settles == 0 {
             let (debit, credit) = (self.account_named(first), self.account_named(words.next()));
@@ -258,9 +276,9 @@ impl Script {
                 None => now + milliseconds(at.trim_start_matches('+')),
             },
         };
-        let id = (u128::from(ms) << 80) | u128::try_from(self.names.transfers.len() + 1).unwrap();
-        self.names.transfers.insert(id, (name.to_owned(), ledger));
-        TransferId(id)
+        let id = TransferId::at_ms(ms, u128::try_from(self.names.transfers.len() + 1).unwrap());
+        self.names.transfers.insert(id.0, (name.to_owned(), ledger));
+        id
     }
 
     /// What became of each row, and what else followed.
@@ -348,26 +366,6 @@ fn rows_of<'l>(words: &mut Words<'l>) -> Vec<Words<'l>> {
     let all: Vec<&str> = words.words.drain(..).collect();
     let rows = all.split(|word| *word == ";");
     rows.map(|row| Words { words: row.to_vec(), place: words.place.clone() }).collect()
-}
-
-fn empty_row() -> TransferRow {
-    TransferRow {
-        id: TransferId(0),
-        debit_account: AccountId(0),
-        credit_account: AccountId(0),
-        amount: Amount(0),
-        pending_id: TransferId(0),
-        user_data_128: 0,
-        user_data_64: 0,
-        user_data_32: 0,
-        timeout_s: 0,
-        ledger: AssetId(0),
-        code: 0,
-        flags: 0,
-        value_date: 0,
-        reason: 0,
-        reserved: 0,
-    }
 }
 
 /// The flags that a row names; `pending` may be followed by a time.

@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, Deposit, OpenAccount, Withdraw};
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket};
 use protocol::event::Event;
 use protocol::events::{
-    AccountOpened, AccountUpdated, AccountsCreated, HoldChanged, MarketDefined, MoneyDeposited,
-    MoneyTransferred, MoneyWithdrawn, ProposalEnded, Proposed, Settled, TransferExpired, TransfersCreated,
+    AccountUpdated, AccountsCreated, HoldChanged, MarketDefined, Settled, TransferExpired, TransfersCreated,
     TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
-    MarketStatus, OrderId, PriceTicks, ProposalEnd, ProposalId, ProposedCommand, QtyLots, RequestNumber, Seq,
-    SessionId, Side as OrderSide, Text, TradeId, TransferId, UnixNanos, commands,
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
+    MarketStatus, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide, Text,
+    TradeId, TransferId, UnixNanos, commands,
 };
 
 use crate::ledger::{Cause, Change, Place, TradePart};
@@ -82,7 +81,6 @@ pub(in crate::ledger) struct Bank {
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
-    proposed: Vec<(ProposalId, commands::Transfer)>,
     step: u32,
     events: Vec<EventBody>,
 }
@@ -104,7 +102,6 @@ impl Bank {
             open: BTreeMap::new(),
             market: None,
             trades: 0,
-            proposed: Vec::new(),
             step: 0,
             events: Vec::new(),
         }
@@ -134,19 +131,14 @@ impl Bank {
         while self.accounts.len() >= 6 && self.one_in(6) {
             self.enter();
         }
-        let command = match self.below(20) {
+        let command = match self.below(17) {
             _ if self.accounts.len() < 6 => self.create_accounts(),
             0 => self.create_accounts(),
             1 => self.open_account(),
             2 => self.define_market(),
-            3 => self.deposit(),
-            4 => self.withdraw(),
-            5 => self.transfer().into(),
-            10 => self.propose(),
-            11 => self.approve(),
-            6..9 => self.trade(),
-            9 => commands::Pulse {}.into(),
-            12 => self.update_account(),
+            3..6 => self.trade(),
+            6 => commands::Pulse {}.into(),
+            7 => self.update_account(),
             _ => self.create_transfers(),
         };
         let mut bytes = Vec::new();
@@ -175,11 +167,8 @@ impl Bank {
 
     fn new_id(&mut self) -> TransferId {
         let millis = self.time.0 / 1_000_000 - self.below(600_000);
-        let id = TransferId(
-            (u128::from(millis) << 80)
-                | (u128::from(self.below(1 << 30)) << 40)
-                | u128::from(self.below(1 << 30)),
-        );
+        let rest = (u128::from(self.below(1 << 30)) << 40) | u128::from(self.below(1 << 30));
+        let id = TransferId::at_ms(millis, rest);
         self.ids.push(id);
         id
     }
@@ -237,29 +226,25 @@ impl Bank {
         CreateAccounts { accounts: rows }.into()
     }
 
+    /// An account through which a client's orders settle, or one more.
     fn open_account(&mut self) -> Command {
-        let account = AccountId(u128::MAX - u128::try_from(self.accounts.len()).unwrap());
-        let client = ClientId(1 + self.below(4));
-        let asset = if self.one_in(2) { BASE } else { QUOTE };
-        let settles = |known: &Known| {
-            known.row.flags & account_flags::SETTLEMENT != 0
-                && (known.row.owner, known.row.ledger) == (client, asset)
-        };
-        let settlement = !self.accounts.iter().any(settles);
-        let (class, code) = (AccountClass::Client, 77);
-        let mut flags = account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS;
-        flags |= if settlement { account_flags::SETTLEMENT } else { 0 };
-        self.learn(AccountRow {
-            id: account,
-            owner: client,
-            ledger: asset,
-            code,
-            flags,
-            class: class.code().into(),
+        let owner = ClientId(1 + self.below(4));
+        let ledger = if self.one_in(2) { BASE } else { QUOTE };
+        let settles = self.settles(owner, ledger).is_some();
+        let settlement = if settles { 0 } else { account_flags::SETTLEMENT };
+        let row = AccountRow {
+            id: AccountId(u128::MAX - u128::try_from(self.accounts.len()).unwrap()),
+            owner,
+            ledger,
+            code: 77,
+            flags: account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS | settlement,
+            class: AccountClass::Client.code().into(),
             ..AccountRow::default()
-        });
-        self.events.push(AccountOpened { account, client, asset, class, settlement }.into());
-        OpenAccount { account, client, asset, class, code, settlement }.into()
+        };
+        self.learn(row);
+        let (session, request, exceptions) = (SessionId(20), RequestNumber(1), Vec::new());
+        self.events.push(AccountsCreated { session, request, count: 1, created: 1, exceptions }.into());
+        CreateAccounts { accounts: vec![row] }.into()
     }
 
     fn define_market(&mut self) -> Command {
@@ -308,73 +293,6 @@ impl Bank {
     fn push(&mut self, moved: Moved) {
         self.moved.push(Moved { place: Place { seq: self.seq, step: self.step }, ..moved });
         self.step += 1;
-    }
-
-    fn deposit(&mut self) -> Command {
-        let (external, account) = self.two_accounts();
-        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
-        self.moves(Cause::Deposit, transfer, (external, account), amount.0);
-        self.events.push(MoneyDeposited { transfer, external, account, amount }.into());
-        Deposit { transfer, account, external, amount }.into()
-    }
-
-    fn withdraw(&mut self) -> Command {
-        let (account, external) = self.two_accounts();
-        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
-        self.moves(Cause::Withdrawal, transfer, (account, external), amount.0);
-        self.events.push(MoneyWithdrawn { transfer, account, external, amount }.into());
-        Withdraw { transfer, account, external, amount }.into()
-    }
-
-    fn propose(&mut self) -> Command {
-        let (debit, credit) = self.two_accounts();
-        let (transfer, amount) = (self.new_id(), Amount(self.amount()));
-        let code = 1 + u16::try_from(self.below(4)).unwrap();
-        let wanted = commands::Transfer { transfer, debit, credit, amount, code };
-        let command = ProposedCommand::new(&wanted.clone().into());
-        let proposal = ProposalId(self.seq.0);
-        self.proposed.push((proposal, wanted));
-        let (actor, note) = (ActorId(1), Text::EMPTY);
-        let event =
-            Proposed { proposal, actor, command: command.clone(), before: None, expires_at_ns: 1, note };
-        self.events.push(event.into());
-        commands::Propose { command, expires_in_s: 1, note }.into()
-    }
-
-    fn approve(&mut self) -> Command {
-        let at = self.below(u64::try_from(self.proposed.len()).unwrap() + 1);
-        let at = usize::try_from(at).unwrap();
-        if at == self.proposed.len() {
-            return commands::Pulse {}.into();
-        }
-        let (proposal, wanted) = self.proposed.swap_remove(at);
-        let end = if self.one_in(4) { ProposalEnd::Rejected } else { ProposalEnd::Approved };
-        let note = Text::EMPTY;
-        if end == ProposalEnd::Approved {
-            self.execute_transfer(&wanted);
-        }
-        self.events.push(ProposalEnded { proposal, end, actor: ActorId(2), note }.into());
-        match end {
-            ProposalEnd::Approved => commands::Approve { proposal }.into(),
-            ProposalEnd::Rejected | ProposalEnd::Withdrawn | ProposalEnd::Expired => {
-                commands::Reject { proposal, note }.into()
-            }
-        }
-    }
-
-    fn transfer(&mut self) -> commands::Transfer {
-        let (debit, credit) = self.two_accounts();
-        let (transfer, amount, code) = (self.new_id(), Amount(self.amount()), 5);
-        let command = commands::Transfer { transfer, debit, credit, amount, code };
-        self.execute_transfer(&command);
-        command
-    }
-
-    fn execute_transfer(&mut self, command: &commands::Transfer) {
-        let &commands::Transfer { transfer, debit, credit, amount, code } = command;
-        self.moves(Cause::Transfer, transfer, (debit, credit), amount.0);
-        self.moved.last_mut().unwrap().code = code;
-        self.events.push(MoneyTransferred { transfer, debit, credit, amount }.into());
     }
 
     fn settles(&self, client: ClientId, asset: AssetId) -> Option<AccountId> {
