@@ -377,11 +377,12 @@ pub fn kept<D: Disk>(disk: &mut D, owner: &Identity) -> Result<Vec<Kept>, DiskFa
     Ok(kept)
 }
 
-/// Where the journal has to be read from for whoever starts from one of the `kept` snapshots, newest first: the older of
-/// two, so that damage to the newest costs nothing but time; the beginning without two.
+/// Where the journal has to be read from for whoever starts from one of the `kept` snapshots, newest first: the oldest,
+/// so that damage to the newest costs nothing but time, and that the one that may be handed on is not cut off where a crash has
+/// left others between the two; the beginning without two.
 #[must_use]
 pub fn needed_from(kept: &[Kept]) -> Index {
-    kept.get(SNAPSHOTS_KEPT - 1).map_or(Index(0), |older| older.index)
+    kept.last().filter(|_| kept.len() >= SNAPSHOTS_KEPT).map_or(Index(0), |oldest| oldest.index)
 }
 
 fn parse_name(name: &str) -> Option<(ClusterEpoch, Index)> {

@@ -102,7 +102,8 @@ fn a_durable_snapshot_counts_although_an_older_one_cannot_be_removed() {
     assert_eq!(snapshot_file::store(&mut disk, &header(30), b"state", Index(30)), Ok(header(30).file()));
     assert_eq!(kept(&mut disk), [30, 20, 10]);
     let at = snapshot_file::needed_from(&snapshot_file::kept(&mut disk, &IDENTITY).unwrap());
-    assert_eq!(at, Index(20), "the one that is left changes nothing");
+    // It may be the only one that a majority has, and that may be handed on: the log reaches back to it, which costs time alone.
+    assert_eq!(at, Index(10));
     disk.set_stuck(None);
     snapshot_file::store(&mut disk, &header(40), b"state", Index(40)).unwrap();
     assert_eq!(kept(&mut disk), [40, 30], "tried again");
