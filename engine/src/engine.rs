@@ -2,8 +2,8 @@
 
 use protocol::commands::{
     CancelAll, CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
-    DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
+    DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey, SetApprovals, SetCalendar,
+    SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};

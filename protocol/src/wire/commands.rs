@@ -15,7 +15,7 @@ use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId,
     OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
-    Strictness, Term, Text, TimeInForce, TransferId,
+    Strictness, Term, Text, TimeInForce,
 };
 
 /// A ClOrdID(11).
