@@ -28,6 +28,7 @@ use protocol::{Index, MonoNanos, NodeId, Term};
 use crate::message::repair::{self as wire, AboutRepair, ENDS_MAX, End, NoEntries, Standing};
 use crate::message::{Envelope, MessageFault, transfer};
 use crate::peers::{Lane, Outbound};
+use crate::replica::ROOM_CHECK_NANOS;
 use crate::{ReplicaFault, StartFault, Timing};
 
 pub(crate) use answer::Answers;
@@ -57,6 +58,8 @@ pub struct Repair<D: Disk> {
     round: u64,
     round_ends: MonoNanos,
     now: MonoNanos,
+    /// When it was looked last whether a full disk has room again.
+    last_room_check: MonoNanos,
     /// Ends that were asked for in this round.
     ends: Vec<End>,
     /// Of damaged others, as far as they are known.
@@ -147,6 +150,7 @@ impl<D: Disk> Repair<D> {
             round: journal_options.nonce_seed & (u64::MAX >> 1),
             round_ends: MonoNanos(0),
             now: MonoNanos(0),
+            last_room_check: MonoNanos(0),
             ends: Vec::new(),
             ends_of_others: BTreeMap::new(),
             standings: BTreeMap::new(),
@@ -182,6 +186,7 @@ impl<D: Disk> Repair<D> {
         if let Some(fault) = self.fault.take() {
             return Err(fault.into());
         }
+        self.look_for_room();
         let progress = self.damaged_mut().step().map_err(ReplicaFault::Journal)?;
         let mut worked = progress.completed || progress.submitted || self.answer_questions();
         if now >= self.round_ends {
@@ -197,6 +202,15 @@ impl<D: Disk> Repair<D> {
         self.ask_entries()?;
         worked |= self.step_snapshot()?;
         Ok(worked || !self.outbound.is_empty())
+    }
+
+    /// A segment that could not be made is asked for again: what was taken may wait for it, and nothing else would ask.
+    fn look_for_room(&mut self) {
+        let (now, is_due) = (self.now, self.now.since(self.last_room_check) >= ROOM_CHECK_NANOS);
+        if is_due && self.damaged().lacks_room().is_some() {
+            self.last_room_check = now;
+            self.damaged_mut().retry_spares();
+        }
     }
 
     /// Whether everything is there and durable: the log can be opened.
@@ -264,7 +278,9 @@ impl<D: Disk> Repair<D> {
     #[must_use]
     pub fn status(&self) -> RepairStatus {
         let damaged = self.damaged();
-        let plan = self.plan.as_ref().filter(|_| self.fetch.idle_rounds <= WAITING_ROUNDS);
+        let lacks_room = damaged.lacks_room().is_some();
+        let goes_on = !lacks_room && self.fetch.idle_rounds <= WAITING_ROUNDS;
+        let plan = self.plan.as_ref().filter(|_| goes_on);
         RepairStatus {
             identity: damaged.identity(),
             term: damaged.hard_state().term,
@@ -272,7 +288,7 @@ impl<D: Disk> Repair<D> {
             lost: *damaged.lost(),
             log: *damaged.log_end(),
             row: plan.map(|plan| (plan.row, plan.target.0)),
-            wait: self.wait,
+            wait: if lacks_room { RepairWait::Room } else { self.wait },
             heard: self.standings.keys().copied().collect(),
             entries_fetched: self.entries_fetched,
             snapshot: self.snapshot.status(),

@@ -125,7 +125,7 @@ const OUTBOX_FLUSH_BYTES: usize = 256 << 10;
 /// Outputs that wait in memory for a disk without room before the engine waits too: a quarter of what the outbox bears.
 const OUTBOX_HELD_BYTES: usize = 64 << 20;
 /// Between two looks whether a full disk has room again.
-const ROOM_CHECK_NANOS: u64 = NANOS_PER_SECOND;
+pub(crate) const ROOM_CHECK_NANOS: u64 = NANOS_PER_SECOND;
 /// Between two syncs of the hint how far the journal is durable: what a device that lies about a write can hide.
 const HINT_NANOS: u64 = 100 * NANOS_PER_MILLI;
 /// Without a new block for so long nobody waits for the disk, and the turn may wait for the hint's sync. Under load that would hold up

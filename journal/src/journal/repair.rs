@@ -411,6 +411,18 @@ impl<D: Disk> Damaged<D> {
         self.journal.gathered() || self.journal.in_flight()
     }
 
+    /// Why entries that were taken wait for another segment, if the last attempt to make one failed.
+    #[must_use]
+    pub fn lacks_room(&self) -> Option<&DiskFault> {
+        let waits = self.journal.gathered() && !self.journal.in_flight();
+        self.journal.spare_fault().filter(|_| waits)
+    }
+
+    /// Tries again to make segments after a failure. The caller has the clock: about once a second.
+    pub fn retry_spares(&mut self) {
+        self.journal.retry_spares();
+    }
+
     /// Whether the disk does nothing for it: then it can be given to somebody else.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -94,6 +94,8 @@ pub enum RepairWait {
     State,
     /// A leader of the very term in which the lost entry was written says that it lacks it.
     Contradiction,
+    /// What came needs another segment, and the disk has no room for one.
+    Room,
 }
 
 impl std::fmt::Display for RepairWait {
@@ -104,6 +106,7 @@ impl std::fmt::Display for RepairWait {
             Self::Decision => "the end of the log is in doubt, and there is neither a leader, nor a quorum that lacks it, nor an answer of every voter",
             Self::State => "the log is whole, and no node that answers has a snapshot that it goes on from",
             Self::Contradiction => "the leader of the term in which the lost entries were written says that it lacks them",
+            Self::Room => "what has come back needs another segment, and the disk has no room for one",
         })
     }
 }

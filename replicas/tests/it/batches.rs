@@ -8,11 +8,12 @@ use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::rows::{TRANSFER_ROW_BYTES, end_rows};
 use protocol::submit::{Full, Submit};
 use protocol::{EventBody, MonoNanos, SessionId};
-use replicas::{RepairRow, Role};
+use replicas::{Repair, RepairRow, RepairWait, Role};
 
 use super::cluster::Cluster;
+use super::crashing::Mood;
 use super::journal_options;
-use super::repair::{comes_back, flip, stop_at_rest, with_entries};
+use super::repair::{Part, comes_back, damage, flip, stop_at_rest, with_entries};
 
 /// Three replicas with segments as long as a node's at least.
 fn cluster(name: &'static str) -> Cluster {
@@ -115,4 +116,25 @@ fn a_damaged_block_of_a_batch_is_repaired_from_others() {
     cluster.open_or_repair(damaged).unwrap();
     comes_back(&mut cluster, damaged, RepairRow::LostFetched);
     cluster.agree(20);
+}
+
+/// Nothing but the clock asks again for a segment that could not be made.
+#[test]
+fn a_repair_that_finds_no_room_goes_on_once_there_is_some() {
+    let mut cluster = cluster("repair-full");
+    cluster.define(1, 10);
+    send(&mut cluster, 16);
+    stop_at_rest(&mut cluster, &[3]);
+    let folder = cluster.folder(3);
+    let first = with_entries(&folder).len() - 1;
+    damage(&folder, first, Part::Body);
+    cluster.open_or_repair(3).unwrap();
+    cluster.besides[&3].set_mood(Mood::Full);
+    cluster.until("a full disk", |cluster| {
+        let repair = cluster.repairing.get(&3).map(Repair::status);
+        repair.is_some_and(|status| (status.wait, status.row) == (RepairWait::Room, None))
+    });
+    cluster.besides[&3].set_mood(Mood::Well);
+    comes_back(&mut cluster, 3, RepairRow::LostFetched);
+    cluster.agree(10);
 }

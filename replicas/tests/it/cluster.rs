@@ -9,7 +9,7 @@ use protocol::event::Event;
 use protocol::{Index, MonoNanos, NodeId, UnixNanos};
 use replicas::{
     ClusterRefusal, MemberChange, MemberRole, Now, Options, Outbound, ReceiveFault, Repair, RepairRow,
-    Replica, ReplicaFault, Role, SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
+    RepairWait, Replica, ReplicaFault, Role, SkipNotProposed, SnapshotPolicy, StartFault, Status, Timing,
 };
 
 use super::crashing::Crashing;
@@ -172,7 +172,9 @@ impl Cluster {
                 assert!(outbound.iter().all(|outbound| outbound.bytes[1] >= 64), "nothing of Raft");
                 sent.extend(outbound.into_iter().map(|outbound| (NodeId(*node), outbound)));
                 match worked {
-                    Ok(_) if repair.is_writing() => std::thread::yield_now(),
+                    Ok(_) if repair.is_writing() && repair.status().wait != RepairWait::Room => {
+                        std::thread::yield_now();
+                    }
                     Ok(_) => break,
                     Err(fault) => {
                         assert!(self.besides[node].has_failed(), "{fault}");
