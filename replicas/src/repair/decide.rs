@@ -9,7 +9,9 @@
 //!   acknowledged at a place up to there is the entry that it holds, or was never committed, nor can be: another one was. So nothing
 //!   that anybody counts on is given up, and one snapshot is enough, of whoever has it. Where a log has the named end itself, a
 //!   snapshot of that very replica and the entries behind it serve as the entries alone would.
-//! * *A confirmed leader*, of a term that is not below ours: an entry that was committed with our acknowledgement is on a
+//! * *A confirmed leader*: a quorum has confirmed its term since we asked. So nobody was elected in a later one before that, as one
+//!   of the quorum would have voted for him, and all that we ever acknowledged is of terms up to the leader's; ours may be newer,
+//!   if nobody was elected in it, and the leader need not hear of it. An entry that was committed with our acknowledgement is on a
 //!   majority; whoever was elected since had the vote of one of them, or ours, given while our log was whole. So its log has
 //!   that entry, and what its log lacks was never committed, nor can be: those who could, would have to acknowledge in a term that is
 //!   over. A leader of the very term of our last entry has written that entry itself: if it lacks it, something is wrong that
@@ -186,7 +188,7 @@ fn in_snapshot(now: &Situation<'_>) -> Option<Plan> {
 pub(crate) fn leader(now: &Situation<'_>) -> Option<Plan> {
     let (node, term, target) = now.confirmed?;
     let is_newer = now.lost.end.is_none_or(|(_, lost_term)| term > lost_term);
-    if term < now.term || !is_newer {
+    if !is_newer {
         return None;
     }
     let goes_on = target.0 > now.end.0;
@@ -381,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn a_leader_decides_if_its_term_is_not_below_ours_and_above_that_of_what_is_lost() {
+    fn a_leader_decides_if_its_term_is_above_that_of_what_is_lost() {
         let nobody = [intact(end(10, 4), 5)];
         for was_durable in [true, false] {
             let said = |lost, term, last| say(lost, was_durable, &nobody, Some((term, last)));
@@ -390,8 +392,10 @@ mod tests {
             assert_eq!(said(Some(end(12, 5)), 5, end(20, 5)), "Contradiction");
             assert_eq!(said(Some(end(12, 4)), 5, end(9, 4)), "LeaderEndsBefore 9 4 [2]");
             assert_eq!(said(None, 5, end(20, 5)), "LeaderAdopted 20 5 [2]");
-            let wait = if was_durable { "Holder" } else { "Decision" };
-            assert_eq!(said(None, 4, end(20, 4)), wait, "our own term is newer");
+            // We have voted in a term in which nobody was elected.
+            for lost in [Some(end(12, 3)), None] {
+                assert_eq!(said(lost, 4, end(20, 4)), "LeaderAdopted 20 4 [2]");
+            }
         }
     }
 
