@@ -133,7 +133,7 @@ impl Base {
         let needed_from = snapshot_file::needed_from(&choice.kept);
         loop {
             let (base, outputs) = choice.best(beside)?;
-            let mut journal = Journal::open_from(disk, options, needed_from.min(base.index))?.journal;
+            let mut journal = Journal::open_for_peers(disk, options, needed_from.min(base.index))?.journal;
             if !choice.serves(&base, &mut journal)? {
                 disk = journal.into_disk();
                 beside = outputs.into_disk();

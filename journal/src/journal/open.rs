@@ -206,7 +206,30 @@ impl<D: Disk> Journal<D> {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_from(mut disk: D, options: Options, from: Index) -> Result<Opened<D>, Refusal> {
-        let Judged { view, meta, segments, segments_passed, walked } = judge(&mut disk, &options, from)?;
+        let judged = judge(&mut disk, &options, from)?;
+        Self::open_judged(disk, options, judged)
+    }
+
+    /// As [`Self::open_from`], for whoever has to bring peers up to date: where nothing says that a snapshot from `from` on may be handed
+    /// on ([`Self::snap_mark`]), a peer that lacks what is before can be sent nothing but entries, and the log is read from its
+    /// beginning. If it is not whole there, the part from `from` on has to do.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_for_peers(mut disk: D, options: Options, from: Index) -> Result<Opened<D>, Refusal> {
+        let mut judged = judge(&mut disk, &options, from)?;
+        let findings = &judged.walked.findings;
+        if findings.lost.is_none() && findings.marked < from {
+            let all = judge(&mut disk, &options, Index(0))?;
+            if all.walked.findings.lost.is_none() {
+                judged = all;
+            }
+        }
+        Self::open_judged(disk, options, judged)
+    }
+
+    fn open_judged(mut disk: D, options: Options, judged: Judged) -> Result<Opened<D>, Refusal> {
+        let Judged { view, meta, segments, segments_passed, walked } = judged;
         let findings = &walked.findings;
         let is_cut = match findings.verdict {
             Verdict::Repair(_) => planted(Mutant::RepairTruncates),

@@ -23,6 +23,11 @@ fn open_from(files: &Files, from: u64) -> Result<Opened<MemDisk>, Refusal> {
 
 /// 200 entries of 7,000 bytes in small segments, and snapshots at 100 and 150.
 fn files() -> Files {
+    files_with_marks(&[100, 150])
+}
+
+/// The same, where a majority is known to have the snapshots `marked`.
+fn files_with_marks(marked: &[u64]) -> Files {
     let mut disk = MemDisk::default();
     let mut journal = Journal::create(disk.clone(), IDENTITY, small()).unwrap();
     for index in 1..=200 {
@@ -31,6 +36,8 @@ fn files() -> Files {
         settle(&mut journal);
         if index == 100 || index == 150 {
             snapshot_file::store(&mut disk, &header(index), b"state", Index(index)).unwrap();
+        }
+        if marked.contains(&index) {
             journal.snap_mark(Index(index), Term(1), Hash::ZERO);
             settle(&mut journal);
         }
@@ -93,6 +100,29 @@ fn only_segments_from_the_older_snapshot_on_are_read_and_the_log_is_the_same() {
     }
     let chain = whole_chain(&files, 60);
     assert_eq!(open_from(&disk.after_power_loss(), 0).unwrap().journal.last_chain(), chain);
+}
+
+/// A peer that lacks what is before both snapshots can be sent one, or entries.
+#[test]
+fn the_whole_log_is_there_for_peers_where_no_snapshot_may_be_handed_on() {
+    let first = |files: &Files| {
+        let opened = Journal::open_for_peers(MemDisk::of(files.clone()), small(), Index(100));
+        opened.map(|opened| opened.journal.first_index())
+    };
+    for (marked, expected) in [(&[][..], 1), (&[100], 100), (&[150], 100), (&[100, 150], 100)] {
+        assert_eq!(first(&files_with_marks(marked)).unwrap(), Index(expected), "{marked:?}");
+    }
+    // Where what is before is damaged, the rest serves; damage behind it is judged as by every start.
+    let files = files_with_marks(&[]);
+    let all = segments(&files);
+    for (file, is_needed) in [(&all[1].0, false), (&all[segment_of(&files, 120)].0, true)] {
+        let mut damaged = files.clone();
+        damaged.get_mut(file).unwrap()[(7 << 12)..(7 << 12) + 9].fill(0xee);
+        match first(&damaged) {
+            Ok(first) => assert!(!is_needed && first == Index(100), "{first}"),
+            Err(refusal) => assert!(is_needed && refusal.is_damage(), "{refusal}"),
+        }
+    }
 }
 
 /// The chain behind `more` entries of term 2.
