@@ -187,7 +187,7 @@ impl Knobs {
             return drawn;
         }
         let rots_journal = enabled(6, 4, rng);
-        let corrupts = !quiet && !single && rng.below(6) == 0;
+        let corrupts = !quiet && !single && rng.below(3) == 0;
         drawn.with_damage(rots_journal, rots_journal && rng.below(4) == 0, corrupts)
     }
 
