@@ -315,8 +315,11 @@ impl Follow<'_> {
         let Posting { cause, id, debit, credit, change, fields, closing_flags } = posting;
         let amount = match change {
             Change::Posted(amount) | Change::Reserved(amount) => amount.0,
-            Change::Settled { reserved, posted: Amount(0) } => reserved.0,
-            Change::Settled { posted, .. } => posted.0,
+            // A post may be of nothing; a void and an expiry are of all that was reserved.
+            Change::Settled { posted, .. } if fields.flags & transfer_flags::POST_PENDING_TRANSFER != 0 => {
+                posted.0
+            }
+            Change::Settled { reserved, .. } => reserved.0,
         };
         let (place, time) = (self.place(), self.time);
         let movement = Movement { place, time, cause, id, debit, credit, amount, fields };

@@ -519,7 +519,8 @@ impl Bank {
         } else {
             settled = vec![(0, id)];
         }
-        let part = if posts && !whole && self.one_in(2) { first.amount / 3 } else { first.amount };
+        let divisor = if self.one_in(4) { u128::MAX } else { 3 };
+        let part = if posts && !whole && self.one_in(2) { first.amount / divisor } else { first.amount };
         row.amount = Amount(if posts && part == first.amount {
             u128::MAX
         } else if posts {

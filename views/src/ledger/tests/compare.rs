@@ -137,8 +137,10 @@ fn model_account(bank: &Bank, seq: Seq, account: AccountId, at: At) -> Option<Ac
 fn amount(moved: &Moved) -> u128 {
     match moved.change {
         Change::Posted(amount) | Change::Reserved(amount) => amount.0,
-        Change::Settled { reserved, posted: Amount(0) } => reserved.0,
-        Change::Settled { posted, .. } => posted.0,
+        Change::Settled { reserved, posted } => {
+            let posts = moved.row.is_some_and(|row| row.flags & transfer_flags::POST_PENDING_TRANSFER != 0);
+            if posts { posted.0 } else { reserved.0 }
+        }
     }
 }
 
