@@ -230,13 +230,21 @@ impl Client {
         self.call(Request::balance_at(account, at, freshness))?.balance()
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request and waits for its answer. On a fault it is forgotten: what was not sent yet never will be.
     ///
     /// # Errors
     /// As [`Self::submit`] and [`Self::wait_for`].
     pub fn call(&mut self, request: Request) -> Result<Reply, ClientFault> {
         let ticket = self.submit(request)?;
-        self.wait_for(ticket)
+        let answer = self.wait_for(ticket);
+        if answer.is_err() {
+            self.forget(ticket);
+            // Its bytes wait among others, perhaps: those go out on the next connection, without it.
+            if !self.conversation.output().is_empty() {
+                self.lose("a request was given up")?;
+            }
+        }
+        answer
     }
 
     /// Sends a request and does not wait for its answer, but for room if very much waits to be written.

@@ -57,6 +57,12 @@ pub enum Ended {
         /// What the node said.
         String,
     ),
+    /// The node has no room for the session now.
+    #[error("the node has no room for the session now: {0}")]
+    NoRoom(
+        /// What the node said.
+        String,
+    ),
     /// Nothing was heard for too long.
     #[error("the node is silent")]
     Silent,
@@ -81,7 +87,9 @@ impl Ended {
         match self {
             Self::Refused(_) => true,
             Self::Terminated { code, .. } => matches!(code, TerminationCode::Blocked),
-            Self::NotLeader(_) | Self::Silent | Self::Malformed(_) | Self::OutOfTurn(_) => false,
+            Self::NotLeader(_) | Self::NoRoom(_) | Self::Silent | Self::Malformed(_) | Self::OutOfTurn(_) => {
+                false
+            }
         }
     }
 }
@@ -362,6 +370,9 @@ impl Conversation {
 fn refused(code: EstablishRejectCode, text: &str) -> Ended {
     if code == EstablishRejectCode::NotLeader {
         Ended::NotLeader(text.to_owned())
+    } else if code == EstablishRejectCode::TooManyConnections {
+        // Those of an earlier life, perhaps, which the node has not missed yet.
+        Ended::NoRoom(text.to_owned())
     } else {
         Ended::Refused(format!("{} {text}", code.name()))
     }

@@ -30,6 +30,14 @@ pub(crate) enum NodeFault {
     /// The ledger gave no answer.
     #[error("{0}")]
     Ledger(#[from] client::ClientFault),
+    /// The same, of a transfer whose id was made here: who tries again under another id pays twice.
+    #[error("transfer {id}: {fault} To try again, say --id {id}: it is executed once.")]
+    Transfer {
+        /// Its id.
+        id: u128,
+        /// Why.
+        fault: client::ClientFault,
+    },
     /// A configuration or a definitions file is wrong.
     #[error("{0}")]
     File(#[from] FileFault),
@@ -132,7 +140,7 @@ impl NodeFault {
             Self::Foreign(_) => 5,
             Self::Recovery { .. } | Self::Damaged { .. } => 6,
             Self::NotRunning { .. } => 7,
-            Self::Admin(_) | Self::Unanswered(_) | Self::Ledger(_) => 8,
+            Self::Admin(_) | Self::Unanswered(_) | Self::Ledger(_) | Self::Transfer { .. } => 8,
             Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,
             Self::Internal(_) => 70,
         })

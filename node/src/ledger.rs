@@ -255,7 +255,7 @@ fn transfer(args: &TransferArgs) -> Result<(), NodeFault> {
         flags: if args.pending.is_some() { transfer_flags::PENDING } else { 0 },
         ..TransferRow::default()
     };
-    let result = client.create_transfers(&[row])?;
+    let result = client.create_transfers(&[row]).map_err(|fault| NodeFault::Transfer { id: id.0, fault })?;
     outcome(&args.access, id.0, &result)
 }
 

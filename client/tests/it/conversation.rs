@@ -47,9 +47,13 @@ struct Node {
 
 impl Node {
     fn new() -> Self {
+        Self::with(Options::default())
+    }
+
+    fn with(options: Options) -> Self {
         let Credentials { session, key } = Credentials::demo();
         let now = MonoNanos(5_000 * MILLI);
-        let mut acceptor = Acceptor::new(Options::default(), [1; 32]);
+        let mut acceptor = Acceptor::new(options, [1; 32]);
         let actor = ActorId(120);
         let definition = commands::DefineSession {
             session,
@@ -259,6 +263,15 @@ fn a_wrong_key_is_wrong_everywhere() {
     node.connect(&mut client);
     let ended = node.carry(&mut client, usize::MAX).unwrap_err();
     assert!(matches!(ended, Ended::Refused(_)) && ended.is_final(), "{ended}");
+}
+
+#[test]
+fn a_node_without_room_for_the_session_may_have_some_later() {
+    let mut node = Node::with(Options { connections_per_session_max: 0, ..Options::default() });
+    let mut client = conversation();
+    node.connect(&mut client);
+    let ended = node.carry(&mut client, usize::MAX).unwrap_err();
+    assert!(matches!(ended, Ended::NoRoom(_)) && !ended.is_final(), "{ended}");
 }
 
 #[test]

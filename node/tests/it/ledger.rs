@@ -104,6 +104,32 @@ fn batches_and_questions_over_tcp() {
 }
 
 #[test]
+fn what_a_caller_gave_up_is_not_sent_later() {
+    let folder = Folder::new("ledger-gave-up");
+    let (data, config) = (folder.data(), config(&folder, free_port()));
+    let node = Node::start(&data, &config);
+    let mut client = Client::connect(Options { patience_ms: 2_000, ..options(&node) }).unwrap();
+    let mut ids = TransferIds::new(3);
+    client.create_accounts(&[account(70_001), account(70_002)]).unwrap();
+    node.kill();
+    let row = transfer(ids.next(client.now()), 70_001, 70_002, 1);
+    let given_up = client.create_transfers(&[row]);
+    assert!(matches!(given_up, Err(ClientFault::Patience { waiting: 1, .. })), "{given_up:?}");
+    let node = Node::start(&data, &config);
+    // A disk that is slow to start may take more than one of its patiences.
+    let found = loop {
+        match client.lookup_transfers(&[row.id], Freshness::LINEARIZABLE) {
+            Ok((_, found)) => break found,
+            Err(fault) => assert!(matches!(fault, ClientFault::Patience { .. }), "{fault}"),
+        }
+    };
+    assert_eq!(found, []);
+    assert_eq!(client.unanswered(), 0);
+    drop(client);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
 fn what_was_acknowledged_before_a_kill_is_there_after_it_and_nothing_twice() {
     let folder = Folder::new("ledger-kill");
     let (data, config) = (folder.data(), config(&folder, free_port()));
