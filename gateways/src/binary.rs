@@ -1,7 +1,7 @@
 //! The binary protocol, server side: sessions that prove themselves by a signature, and requests of the ledger.
 //!
 //! In reading order: [`input`] finds messages in a stream of bytes, [`connection`] is one connection from its Negotiate to its
-//! Terminate, [`directory`] knows sessions and keys, [`read`] is a question that the node answers from its state. [`Acceptor`] is
+//! Terminate, [`directory`] knows sessions, keys and roles, [`read`] is a question that the node answers from its state. [`Acceptor`] is
 //! the whole. The messages themselves are `protocol::binary`.
 
 mod acceptor;
@@ -14,7 +14,7 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 
 pub use acceptor::Acceptor;
 pub use connection::Leadership;
-pub use read::{Answer, Query, Read};
+pub use read::{Answer, Query, Read, Scope};
 
 /// Shortest and longest keep-alive interval that a client may ask for, in milliseconds.
 pub const KEEP_ALIVE_MS: core::ops::RangeInclusive<u32> = 100..=60_000;
@@ -30,9 +30,11 @@ pub struct Options {
     pub unanswered_bytes_max: usize,
     /// Questions of all connections that were not taken yet; further ones are refused as busy.
     pub reads_max: usize,
-    /// Questions of one connection that were taken and are not answered: so many answers may come at once, on top of what waits for it.
+    /// Questions of one connection that were taken and are not answered: so many answers may come at once.
     pub reads_taken_max: usize,
-    /// Bytes of answers that wait for one peer; above, nothing is read from it, and no question of it is answered.
+    /// Those of one session.
+    pub reads_taken_per_session_max: usize,
+    /// Bytes of answers that wait for one peer; above, nothing is read from it, and no question is taken whose answer could exceed it.
     pub output_bytes_max: usize,
     /// Connections of one session.
     pub connections_per_session_max: usize,
@@ -48,6 +50,7 @@ impl Default for Options {
             unanswered_bytes_max: 4 << 20,
             reads_max: 8_192,
             reads_taken_max: 32,
+            reads_taken_per_session_max: 2_048,
             output_bytes_max: 1 << 20,
             connections_per_session_max: 256,
             linger_nanos: 2_000 * NANOS_PER_MILLI,

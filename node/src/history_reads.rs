@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, s
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use gateways::binary::{Answer, Query, Read};
+use gateways::binary::{Answer, Query, Read, Scope};
 use protocol::binary::{BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountId, Amount, MonoNanos, Seq, TransferId, UnixNanos};
@@ -203,8 +203,7 @@ impl<R: Fn()> HistoryReader<R> {
 
     fn find(&self, question: &Question) -> Result<(Seq, Found), Stops> {
         let reader = self.history.reader().map_err(Stops::Absent)?;
-        let found =
-            reader.snapshot(question.needs).and_then(|snapshot| find(&snapshot, &question.read.query));
+        let found = reader.snapshot(question.needs).and_then(|snapshot| find(&snapshot, &question.read));
         found.map_err(|fault| match fault {
             ReadFault::Behind { seq } => Stops::Behind(seq),
             ReadFault::View(fault) => {
@@ -225,16 +224,19 @@ enum Stops {
 }
 
 /// Looks the answer up, and as of which seq it is.
-fn find(snapshot: &Snapshot, query: &Query) -> Result<(Seq, Found), ReadFault> {
+fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
     let unknown = || Found::Rejected {
         reason: BusinessRejectReason::UnknownAccount,
         retry_after_ns: 0,
         text: "account".to_owned(),
     };
-    match query {
-        Query::Transfers(ids) => Ok((snapshot.seq(), transfers(snapshot, ids)?)),
+    let scope = &read.scope;
+    match &read.query {
+        Query::Transfers(ids) => Ok((snapshot.seq(), transfers(snapshot, scope, ids)?)),
         Query::AccountTransfers(page) => {
-            Ok((snapshot.seq(), account_transfers(snapshot, page)?.unwrap_or_else(unknown)))
+            let is_seen = sees(snapshot, scope, page.account)?;
+            let found = if is_seen { account_transfers(snapshot, page)? } else { None };
+            Ok((snapshot.seq(), found.unwrap_or_else(unknown)))
         }
         &Query::BalanceAt { account, at_seq, at_time } => {
             let at = match (at_seq, at_time) {
@@ -243,7 +245,7 @@ fn find(snapshot: &Snapshot, query: &Query) -> Result<(Seq, Found), ReadFault> {
                 (seq, _) => At::Seq(seq),
             };
             let (seq, time) = snapshot.moment(at)?;
-            let found = balance(snapshot, account, at)?;
+            let found = balance(snapshot, scope, account, at)?;
             Ok((seq, found.map_or_else(unknown, |sums| Found::Balance { time, sums })))
         }
         // The engine knows them as they are now.
@@ -258,10 +260,21 @@ fn find(snapshot: &Snapshot, query: &Query) -> Result<(Seq, Found), ReadFault> {
     }
 }
 
-fn transfers(snapshot: &Snapshot, ids: &[TransferId]) -> Result<Found, ReadFault> {
+/// Whether an account is there for this reader.
+fn sees(snapshot: &Snapshot, scope: &Scope, account: AccountId) -> Result<bool, ReadFault> {
+    Ok(match scope {
+        Scope::Everything => true,
+        Scope::Clients(_) => snapshot.owner(account)?.is_some_and(|owner| scope.has(owner)),
+    })
+}
+
+fn transfers(snapshot: &Snapshot, scope: &Scope, ids: &[TransferId]) -> Result<Found, ReadFault> {
     let mut transfers = Vec::new();
     for id in ids {
-        transfers.extend(snapshot.transfer(*id)?.map(|transfer| state_of(&transfer)));
+        let Some(transfer) = snapshot.transfer(*id)? else { continue };
+        if sees(snapshot, scope, transfer.debit_account)? || sees(snapshot, scope, transfer.credit_account)? {
+            transfers.push(state_of(&transfer));
+        }
     }
     Ok(Found::Transfers { transfers, next: None })
 }
@@ -289,8 +302,13 @@ fn account_transfers(snapshot: &Snapshot, page: &GetAccountTransfers) -> Result<
     }))
 }
 
-fn balance(snapshot: &Snapshot, account: AccountId, at: At) -> Result<Option<[Amount; 4]>, ReadFault> {
-    let found = snapshot.account(account, at)?;
+fn balance(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    account: AccountId,
+    at: At,
+) -> Result<Option<[Amount; 4]>, ReadFault> {
+    let found = snapshot.account(account, at)?.filter(|account| scope.has(account.owner));
     Ok(found.map(|account| {
         let sums = account.balances;
         [sums.debits_pending, sums.debits_posted, sums.credits_pending, sums.credits_posted]

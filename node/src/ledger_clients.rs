@@ -53,12 +53,12 @@ impl Questions {
         in_rounds + self.ahead.len() + self.ready.len() + self.history.open()
     }
 
-    /// Nobody waits for answers any more. What the history was asked is answered to nobody.
-    fn forget(&mut self) {
-        self.rounds.clear();
-        self.ahead.clear();
+    /// Nobody waits for answers any more. What the history was asked it still answers.
+    fn take_all(&mut self) -> impl Iterator<Item = Read> + use<> {
         self.late.clear();
-        self.ready.clear();
+        let in_rounds = std::mem::take(&mut self.rounds).into_iter().flat_map(|(_, reads)| reads);
+        let ahead = std::mem::take(&mut self.ahead).into_values();
+        in_rounds.chain(ahead).chain(std::mem::take(&mut self.ready))
     }
 
     /// A question that is answered as soon as the engine is there.
@@ -124,7 +124,7 @@ impl LedgerClients {
     /// Who leads from now on.
     pub(crate) fn set_leadership(&mut self, leadership: Leadership, now: MonoNanos) {
         if let Leadership::Elsewhere(_) = leadership {
-            self.questions.forget();
+            self.questions.take_all().for_each(|read| self.acceptor.give_up(&read));
         }
         self.acceptor.set_leadership(leadership, now);
     }
@@ -274,6 +274,7 @@ impl LedgerClients {
                 let found: Vec<AccountState> = ids
                     .iter()
                     .filter_map(|id| engine.account(*id))
+                    .filter(|account| read.scope.has(account.client))
                     .map(|account| state_of(&account))
                     .collect();
                 self.acceptor.answer(&read, seq, &Answer::Accounts(&found), now.mono);
@@ -281,6 +282,7 @@ impl LedgerClients {
             }
             &Query::BalanceAt { account, at_seq: Seq(0), at_time: UnixNanos(0) } => engine
                 .account(account)
+                .filter(|found| read.scope.has(found.client))
                 .map_or(refused(BusinessRejectReason::UnknownAccount, "account"), |found| {
                     let sums = [found.debits_pending, found.debits, found.credits_pending, found.credits];
                     Answer::Balance { time, sums }

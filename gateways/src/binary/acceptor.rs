@@ -41,6 +41,10 @@ pub struct Acceptor {
     asking: VecDeque<ConnectionId>,
     /// Questions of all connections that were not taken yet.
     reads_waiting: usize,
+    /// Questions of each session that were taken and are not answered.
+    reads_of: BTreeMap<SessionId, usize>,
+    /// Connections that would be asking if their session had not so many of them.
+    parked: BTreeMap<SessionId, VecDeque<ConnectionId>>,
     /// Challenges follow from it.
     secret: [u8; 32],
     /// Nothing is due by the clock before this; it may be too early, never too late.
@@ -74,6 +78,8 @@ impl Acceptor {
             touched: BTreeSet::new(),
             asking: VecDeque::new(),
             reads_waiting: 0,
+            reads_of: BTreeMap::new(),
+            parked: BTreeMap::new(),
             secret,
             deadline: None,
             stopping: false,
@@ -95,6 +101,7 @@ impl Acceptor {
             && matches!(self.leadership, Leadership::Here(..))
         {
             self.asking.clear();
+            self.parked.clear();
             self.reads_waiting = 0;
             for (id, connection) in &mut self.connections {
                 connection.reads.clear();
@@ -198,17 +205,45 @@ impl Acceptor {
         }
     }
 
-    /// The next question. Answer each with [`Self::answer`], in any order.
+    /// The next question. Answer each with [`Self::answer`], in any order, or [`Self::give_up`] on it.
     pub fn take_read(&mut self) -> Option<Read> {
         loop {
             let id = self.asking.pop_front()?;
             let Some(found) = self.connections.get_mut(&id) else { continue };
+            let of_session = self.reads_of.get(&found.session).copied().unwrap_or(0);
+            if of_session >= self.options.reads_taken_per_session_max {
+                self.parked.entry(found.session).or_default().push_back(id);
+                continue;
+            }
             found.is_asking = false;
             if let Some(read) = found.take_read(&self.options) {
+                self.reads_of.insert(read.session, of_session + 1);
                 self.reads_waiting -= 1;
                 self.ask(id);
                 return Some(read);
             }
+        }
+    }
+
+    /// A question that was taken is answered to nobody.
+    pub fn give_up(&mut self, read: &Read) {
+        if let Some(found) = self.connections.get_mut(&read.connection) {
+            found.read_answered(read);
+        }
+        self.make_room(read.session);
+    }
+
+    /// A question of the session is done with: another one of it may be taken.
+    fn make_room(&mut self, session: SessionId) {
+        if let Some(of_session) = self.reads_of.get_mut(&session) {
+            *of_session -= 1;
+            if *of_session == 0 {
+                self.reads_of.remove(&session);
+            }
+        }
+        // Most often there is none; those that have closed are passed over when their turn comes.
+        if let Some(mut parked) = self.parked.remove(&session) {
+            self.asking.append(&mut parked);
         }
     }
 
@@ -223,12 +258,12 @@ impl Acceptor {
 
     /// What is known about a question, as it is behind `journal_seq`.
     pub fn answer(&mut self, read: &Read, journal_seq: Seq, answer: &Answer<'_>, now: MonoNanos) {
+        self.give_up(read);
         let Self { connections, options, rows, .. } = self;
         let Some(found) = connections.get_mut(&read.connection) else { return };
         if found.answered(super::connection::lower_half(read.seq_no)).is_none() {
             return;
         }
-        found.reads_taken -= 1;
         let client_seq_no = read.seq_no;
         match *answer {
             Answer::Accounts(accounts) => {
@@ -264,12 +299,15 @@ impl Acceptor {
         let Some(found) = self.connections.get_mut(&connection) else { return };
         let was_behind = found.pending().len() >= self.options.output_bytes_max;
         found.sent(bytes);
-        if was_behind && bytes > 0 {
+        if bytes == 0 {
+            return;
+        }
+        if was_behind {
             // Nothing else can be heard from it meanwhile.
             found.heard(now);
             self.waiting.insert(connection);
-            self.ask(connection);
         }
+        self.ask(connection);
     }
 
     /// Whether to close the connection now; then call [`Self::closed`].
@@ -436,7 +474,7 @@ impl Acceptor {
         now: MonoNanos,
         submit: &mut impl Submit,
     ) -> Step {
-        let Self { connections, options, reads_waiting, .. } = self;
+        let Self { connections, options, reads_waiting, directory, .. } = self;
         let Some(found) = connections.get_mut(&id) else { return Step::Taken };
         match message {
             Message::Sequence(sequence) => {
@@ -451,7 +489,7 @@ impl Acceptor {
                 let batch = Batch::transfers(transfers.bytes());
                 return submit_batch(found, (*seq_no, bytes), batch, options, now, submit);
             }
-            other => match Read::of(id, other) {
+            other => match Read::of((id, found.session), directory.scope(found.session), other) {
                 None => found.violation("only requests are expected here", options, now),
                 Some(Ok(read)) if !found.count_on(read.seq_no, options, now) => {}
                 Some(Ok(read)) if *reads_waiting >= options.reads_max => {

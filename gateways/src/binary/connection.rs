@@ -96,7 +96,9 @@ pub(crate) struct Connection {
     /// Questions that were not taken yet.
     pub(crate) reads: VecDeque<Read>,
     /// Questions that were taken and are not answered.
-    pub(crate) reads_taken: usize,
+    reads_taken: usize,
+    /// Their longest answers together.
+    answer_bytes: usize,
     /// It waits for its turn to have a question taken.
     pub(crate) is_asking: bool,
     keep_alive_nanos: u64,
@@ -127,6 +129,7 @@ impl Connection {
             unanswered_bytes: 0,
             reads: VecDeque::new(),
             reads_taken: 0,
+            answer_bytes: 0,
             is_asking: false,
             keep_alive_nanos: 0,
             heard: now,
@@ -157,13 +160,14 @@ impl Connection {
             && self.pending().len() < options.output_bytes_max
     }
 
-    /// Whether its next question may be taken. Who has answers to take first gets no other one before.
+    /// Whether its next question may be taken: there is room for its longest answer behind what waits already, or nothing does.
     pub(crate) fn may_ask(&self, options: &Options) -> bool {
         let is_heard = matches!(self.state, State::Established | State::Draining(_));
-        is_heard
-            && !self.reads.is_empty()
-            && self.reads_taken < options.reads_taken_max
-            && self.pending().len() < options.output_bytes_max
+        let waiting = self.pending().len().saturating_add(self.answer_bytes);
+        let has_room = |read: &Read| {
+            waiting == 0 || waiting.saturating_add(read.answer_bytes_max()) <= options.output_bytes_max
+        };
+        is_heard && self.reads_taken < options.reads_taken_max && self.reads.front().is_some_and(has_room)
     }
 
     /// Its next question, if it may be taken.
@@ -171,8 +175,16 @@ impl Connection {
         if !self.may_ask(options) {
             return None;
         }
+        let read = self.reads.pop_front()?;
         self.reads_taken += 1;
-        self.reads.pop_front()
+        self.answer_bytes += read.answer_bytes_max();
+        Some(read)
+    }
+
+    /// A question that was taken is answered.
+    pub(crate) fn read_answered(&mut self, read: &Read) {
+        self.reads_taken -= 1;
+        self.answer_bytes -= read.answer_bytes_max();
     }
 
     /// The peer gave a sign of life.

@@ -1,17 +1,26 @@
 //! Questions: what a client wants to know, for whoever holds the state; and what is answered.
 
+use std::sync::Arc;
+
 use protocol::binary::{
-    AccountState, Balance, BusinessRejectReason, GetAccountTransfers, Message, TransferState,
+    AccountState, Balance, BusinessRejectReason, Fixed, GetAccountTransfers, Message, TransferState,
 };
-use protocol::{AccountId, Amount, RequestNumber, Seq, TransferId, UnixNanos};
+use protocol::{AccountId, Amount, ClientId, RequestNumber, Seq, SessionId, TransferId, UnixNanos};
 
 use crate::ConnectionId;
+
+/// What an answer has beside its rows, and the longest refusal, are not longer than this.
+const ANSWER_FIXED_BYTES_MAX: usize = 512;
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Read {
     /// Whose.
     pub connection: ConnectionId,
+    /// Of this session.
+    pub session: SessionId,
+    /// What it may read: the rest is not there for it.
+    pub scope: Scope,
     /// Its number.
     pub seq_no: RequestNumber,
     /// Template of the request.
@@ -22,6 +31,26 @@ pub struct Read {
     pub linearizable: bool,
     /// What is asked.
     pub query: Query,
+}
+
+/// What a session may read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// The bank's own: every account.
+    Everything,
+    /// Accounts that these own, and transfers from or to them; in order.
+    Clients(Arc<[ClientId]>),
+}
+
+impl Scope {
+    /// Whether it has the accounts of `owner`.
+    #[must_use]
+    pub fn has(&self, owner: ClientId) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Clients(clients) => clients.binary_search(&owner).is_ok(),
+        }
+    }
 }
 
 /// What is asked.
@@ -77,7 +106,8 @@ pub enum Answer<'a> {
 impl Read {
     /// The question in a message, if it is one. `Err`: its number, and the field that has no meaning.
     pub(crate) fn of(
-        connection: ConnectionId,
+        (connection, session): (ConnectionId, SessionId),
+        scope: Scope,
         message: &Message<'_>,
     ) -> Option<Result<Self, (RequestNumber, &'static str)>> {
         let (seq_no, min_seq, linearizable, query) = if let Message::LookupAccounts(read) = message {
@@ -97,8 +127,22 @@ impl Read {
             return None;
         };
         let template = message.template();
-        let read = |query| Self { connection, seq_no, template, min_seq, linearizable, query };
+        let read =
+            |query| Self { connection, session, scope, seq_no, template, min_seq, linearizable, query };
         Some(query.map(read).map_err(|field| (seq_no, field)))
+    }
+
+    /// Longest answer to it, in bytes.
+    pub(crate) fn answer_bytes_max(&self) -> usize {
+        let rows = match &self.query {
+            Query::Accounts(ids) => ids.len().saturating_mul(AccountState::BYTES),
+            Query::Transfers(ids) => ids.len().saturating_mul(TransferState::BYTES),
+            Query::AccountTransfers(page) => {
+                usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_mul(TransferState::BYTES)
+            }
+            Query::BalanceAt { .. } => 0,
+        };
+        rows.saturating_add(ANSWER_FIXED_BYTES_MAX)
     }
 
     /// Which account, of a question about one.

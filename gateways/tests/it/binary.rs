@@ -1,7 +1,7 @@
 //! The binary protocol's acceptor: what a client sends, what becomes a record, and what it is told.
 
 use gateways::ConnectionId;
-use gateways::binary::{Acceptor, Answer, Leadership, Options, Query};
+use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read};
 use protocol::binary::*;
 use protocol::event::Event;
 use protocol::hash::Hash;
@@ -57,6 +57,10 @@ struct World {
 }
 
 fn definition(session: u32, protocol: SessionProtocol) -> EventBody {
+    definition_of(session, protocol, &[])
+}
+
+fn definition_of(session: u32, protocol: SessionProtocol, clients: &[u64]) -> EventBody {
     let definition = commands::DefineSession {
         session: SessionId(session),
         actor: ACTOR,
@@ -64,7 +68,7 @@ fn definition(session: u32, protocol: SessionProtocol) -> EventBody {
         protocol,
         client_comp_id: Text::EMPTY,
         our_comp_id: Text::EMPTY,
-        clients: Vec::new(),
+        clients: clients.iter().map(|client| ClientId(*client)).collect(),
         reset_on_logon: false,
         heartbeat_s_min: 0,
         heartbeat_s_max: 0,
@@ -150,6 +154,11 @@ impl World {
         let challenge = self.negotiate(id, SESSION);
         let heard = self.establish(id, proof(challenge, 1));
         assert!(matches!(Message::read(&heard), Ok(Message::EstablishAck(_))), "{:?}", Message::read(&heard));
+    }
+
+    /// Questions, as many as may be taken.
+    fn take_reads(&mut self) -> Vec<Read> {
+        core::iter::from_fn(|| self.acceptor.take_read()).collect()
     }
 
     fn commit(&mut self, body: impl Into<EventBody>) {
@@ -682,7 +691,6 @@ fn questions_are_handed_out_and_answered_under_their_numbers() {
     assert_eq!((first.seq_no, &first.query), (RequestNumber(1), &expected));
     let answer = Answer::Balance { time: UnixNanos(9), sums: [1, 2, 3, 4].map(Amount) };
     world.acceptor.answer(&second, Seq(44), &answer, world.now);
-    world.acceptor.answer(&second, Seq(44), &answer, world.now);
     let rejected = Answer::Rejected { reason: BusinessRejectReason::NotKept, retry_after_ns: 0, text: "" };
     world.acceptor.answer(&first, Seq(44), &rejected, world.now);
     let heard = world.heard(1);
@@ -730,6 +738,84 @@ fn who_takes_no_answers_gets_no_other_question_taken() {
     assert_eq!(world.acceptor.take_read(), None);
     assert_eq!(names(&world.heard(1)), ["Balance 1"]);
     assert_eq!(world.acceptor.take_read().unwrap().seq_no, RequestNumber(2));
+}
+
+#[test]
+fn no_question_is_taken_whose_longest_answer_finds_no_room() {
+    let ids = [AccountId(4); 10].map(|id| AccountKey { id });
+    let mut rows = Vec::new();
+    ids.iter().for_each(|id| id.put(&mut rows));
+    let ask = |number| LookupAccounts {
+        seq_no: RequestNumber(number),
+        min_seq: Seq(0),
+        linearizable: false,
+        ids: Rows::new(&rows).unwrap(),
+    };
+    let two_answers = 2 * (10 * AccountState::BYTES + 512);
+    let mut world = World::new(Options { output_bytes_max: two_answers, ..Options::default() });
+    world.open(1);
+    (1..=4).for_each(|number| world.send(1, ask(number)));
+    let taken = world.take_reads();
+    assert_eq!(taken.len(), 2);
+    world.acceptor.answer(&taken[0], Seq(44), &Answer::Accounts(&[]), world.now);
+    assert_eq!(world.take_reads(), [], "an answer waits to be read");
+    world.heard(1);
+    assert_eq!(world.take_reads().len(), 1);
+
+    // One that has no room beside anything has it alone.
+    let mut world = World::new(Options { output_bytes_max: 600, ..Options::default() });
+    world.open(1);
+    (1..=2).for_each(|number| world.send(1, ask(number)));
+    assert_eq!(world.take_reads().len(), 1);
+}
+
+#[test]
+fn a_session_has_so_many_questions_taken_over_all_its_connections() {
+    let options = Options { reads_taken_per_session_max: 3, ..Options::default() };
+    let mut world = World::new(options);
+    (1..=2).for_each(|id| world.open(id));
+    (1..=3).for_each(|n| (1..=2).for_each(|id| world.send(id, balance(n))));
+    let mut taken = world.take_reads();
+    let asked =
+        |taken: &[Read]| -> Vec<_> { taken.iter().map(|read| (read.connection.0, read.seq_no.0)).collect() };
+    assert_eq!(asked(&taken), [(1, 1), (2, 1), (1, 2)]);
+    // What is answered, what is given up and what belonged to a connection that has gone make room alike.
+    let answer = Answer::Balance { time: UnixNanos(9), sums: [1, 2, 3, 4].map(Amount) };
+    world.acceptor.answer(&taken.remove(0), Seq(44), &answer, world.now);
+    taken.extend(world.take_reads());
+    assert_eq!(asked(&taken[2..]), [(2, 2)]);
+    world.acceptor.give_up(&taken.remove(0));
+    taken.extend(world.take_reads());
+    assert_eq!(asked(&taken[2..]), [(1, 3)]);
+    world.acceptor.closed(ConnectionId(1));
+    world.acceptor.answer(&taken.remove(2), Seq(44), &answer, world.now);
+    assert_eq!(asked(&world.take_reads()), [(2, 3)]);
+}
+
+#[test]
+fn a_session_reads_what_its_clients_own_and_the_banks_own_read_everything() {
+    use commands::roles::{ADMIN, CASHIER, PAYER, TRADER};
+    let mut world = World::new(Options::default());
+    world.acceptor.define(&definition_of(SESSION.0, SessionProtocol::Request, &[8, 5]), world.now);
+    world.open(1);
+    let mut number = 0;
+    for (roles, seen) in [
+        (None, [false; 3]),
+        (Some(PAYER), [true, false, true]),
+        (Some(TRADER), [true, false, true]),
+        (Some(CASHIER | PAYER), [true; 3]),
+        (Some(ADMIN), [true; 3]),
+        (Some(0), [false; 3]),
+    ] {
+        if let Some(roles) = roles {
+            world.commit(events::ActorDefined { actor: ACTOR, roles });
+        }
+        number += 1;
+        world.send(1, balance(number));
+        let read = world.acceptor.take_read().unwrap();
+        assert_eq!([5, 6, 8].map(|owner| read.scope.has(ClientId(owner))), seen, "{roles:?}");
+        world.acceptor.give_up(&read);
+    }
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! Questions about the past over TCP, against a list of everything that was sent.
 
 use client::{
-    AsyncClient, At, BatchResult, Client, ClientFault, Freshness, Options, Page, Reply, Request, TransferIds,
+    AsyncClient, At, BatchResult, Client, ClientFault, Credentials, Freshness, Options, Page, Reply, Request,
+    TransferIds,
 };
 use protocol::binary::{BusinessRejectReason, TransferState, TransferStatus};
-use protocol::rows::{TransferRow, transfer_flags as flag};
+use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
+use protocol::sign::PrivateKey;
 use protocol::*;
 
 use crate::folder::Folder;
@@ -320,6 +322,54 @@ fn without_a_history_the_past_is_refused_and_the_present_is_answered() {
     assert_eq!(reason(client.account_transfers(&Page::of(AccountId(ACCOUNTS[0])), Freshness::ANY)), not_kept);
     client.balance_at(AccountId(ACCOUNTS[0]), At::Now, Freshness::LINEARIZABLE).unwrap();
     drop(client);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_payer_sees_the_accounts_of_its_clients_and_nothing_else() {
+    let folder = Folder::new("ledger-reads-payer");
+    let (data, config) = (folder.data(), config(&folder, 0));
+    let node = Node::start(&data, &config);
+    let key = PrivateKey::from_seed(&[5; 32]);
+    let definitions = format!(
+        "[[actor]]\nid = 220\nroles = [\"payer\"]\npublic_key = \"{}\"\n\
+         [[session]]\nid = 220\nactor = 220\nprotocol = \"request\"\nclients = [1]\n",
+        key.public()
+    );
+    let file = folder.write("payer.toml", &definitions);
+    let (code, _, err) = run(sicil(["apply", "--data"]).arg(&data).arg(&file));
+    assert_eq!(code, 0, "{err}");
+
+    let mut cashier = Client::connect(options(&node)).unwrap();
+    let (class, owner) = (u16::from(AccountClass::Client.code()), ClientId(1));
+    let theirs = AccountRow { owner, class, ..account(70_001) };
+    cashier.create_accounts(&[theirs, account(70_002), account(70_003)]).unwrap();
+    let mut ids = TransferIds::new(8);
+    let now = cashier.now();
+    let rows = [
+        transfer(ids.next(now), 70_001, 70_002, 3),
+        transfer(ids.next(now), 70_002, 70_001, 2),
+        transfer(ids.next(now), 70_002, 70_003, 1),
+    ];
+    let made = cashier.create_transfers(&rows).unwrap();
+    assert_eq!(made.created, 3, "{made:?}");
+    drop(cashier);
+
+    let credentials = Credentials { session: SessionId(220), key };
+    let mut payer = Client::connect(Options { credentials, ..options(&node) }).unwrap();
+    let (freshness, [own, other]) = (Freshness::LINEARIZABLE, [AccountId(70_001), AccountId(70_002)]);
+    let (_, seen) = payer.lookup_accounts(&[own, other, AccountId(70_003)], freshness).unwrap();
+    assert_eq!(seen.iter().map(|state| state.account.id).collect::<Vec<_>>(), [own]);
+    let (_, seen) = payer.lookup_transfers(&rows.map(|row| row.id), freshness).unwrap();
+    assert_eq!(seen.iter().map(|state| state.transfer).collect::<Vec<_>>(), rows[..2]);
+    let unknown = (BusinessRejectReason::UnknownAccount, false);
+    for at in [At::Now, At::Seq(made.seq), At::Time(made.time)] {
+        assert_eq!(payer.balance_at(own, at, freshness).unwrap().credits_posted, Amount(2));
+        assert_eq!(reason(payer.balance_at(other, at, freshness)), unknown, "{at:?}");
+    }
+    assert_eq!(payer.account_transfers(&Page::of(own), freshness).unwrap().transfers.len(), 2);
+    assert_eq!(reason(payer.account_transfers(&Page::of(other), freshness)), unknown);
+    drop(payer);
     assert_eq!(node.stop().code(), Some(0));
 }
 

@@ -364,6 +364,15 @@ impl Snapshot {
         }))
     }
 
+    /// Whose an account is: the cheap part of [`Self::account`].
+    ///
+    /// # Errors
+    /// [`ReadFault::View`].
+    pub fn owner(&self, id: AccountId) -> Result<Option<ClientId>, ReadFault> {
+        let Some(number) = self.number(id) else { return Ok(None) };
+        Ok(Some(self.definition(number)?.owner))
+    }
+
     /// A transfer by its id, with what became of it.
     ///
     /// # Errors
