@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 
 use protocol::binary::{AccountState, Balance, TransferState};
+use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::{AccountId, MonoNanos, Seq, TransferId};
 use rustix::event::{EventfdFlags, eventfd};
@@ -116,7 +117,13 @@ impl AsyncClient {
     /// # Errors
     /// [`ClientFault`]. Rows that were not created are no error: [`BatchResult::exceptions`].
     pub async fn create_transfers(&self, transfers: &[TransferRow]) -> Result<BatchResult, ClientFault> {
-        self.call(Request::create_transfers(transfers).ok_or(ClientFault::Rows)?).await?.created()
+        let request = Request::create_transfers(transfers).ok_or(ClientFault::Rows)?;
+        let mut result = self.call(request).await?.created()?;
+        for ids in result.forgotten(transfers).chunks(READ_ROWS_MAX) {
+            let (_, found) = self.lookup_transfers(ids, Freshness::LINEARIZABLE).await?;
+            result.recall(transfers, &found);
+        }
+        Ok(result)
     }
 
     /// Accounts that exist of those asked for, in that order, and behind which seq they are so.

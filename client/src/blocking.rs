@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use protocol::binary::{AccountState, Balance, BusinessRejectReason, TransferState};
+use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountId, MonoNanos, RejectReason, Seq, TransferId};
@@ -158,12 +159,18 @@ impl Client {
         self.batch(Request::create_accounts(accounts))
     }
 
-    /// Creates transfers.
+    /// Creates transfers. Where a connection was lost and the ids have been forgotten by the time the batch came again, they are
+    /// looked up: what the first attempt created *exists*.
     ///
     /// # Errors
     /// [`ClientFault`]. Rows that were not created are no error: [`BatchResult::exceptions`].
     pub fn create_transfers(&mut self, transfers: &[TransferRow]) -> Result<BatchResult, ClientFault> {
-        self.batch(Request::create_transfers(transfers))
+        let mut result = self.batch(Request::create_transfers(transfers))?;
+        for ids in result.forgotten(transfers).chunks(READ_ROWS_MAX) {
+            let (_, found) = self.lookup_transfers(ids, Freshness::LINEARIZABLE)?;
+            result.recall(transfers, &found);
+        }
+        Ok(result)
     }
 
     fn batch(&mut self, request: Option<Request>) -> Result<BatchResult, ClientFault> {

@@ -221,6 +221,24 @@ impl BatchResult {
         let exist = self.exceptions.iter().filter(|row| row.refusal == LedgerRefusal::Exists).count();
         self.created + u32::try_from(exist).unwrap_or(u32::MAX)
     }
+
+    /// Of `transfers`, which this is the result of: those that an earlier attempt may have created. Their ids were forgotten before
+    /// the last attempt came, so that its answer does not tell.
+    pub(crate) fn forgotten(&self, transfers: &[TransferRow]) -> Vec<TransferId> {
+        let is_unsure = |row: &&RowResult| self.attempts > 1 && row.refusal == LedgerRefusal::IdTooOld;
+        let rows = self.exceptions.iter().filter(is_unsure);
+        rows.filter_map(|row| transfers.get(usize::try_from(row.index).ok()?)).map(|row| row.id).collect()
+    }
+
+    /// Those of them that were found had been created by an earlier attempt: an id is its client's own.
+    pub(crate) fn recall(&mut self, transfers: &[TransferRow], found: &[TransferState]) {
+        for row in self.exceptions.iter_mut().filter(|row| row.refusal == LedgerRefusal::IdTooOld) {
+            let id = usize::try_from(row.index).ok().and_then(|index| transfers.get(index)).map(|row| row.id);
+            if let Some(state) = found.iter().find(|state| Some(state.transfer.id) == id) {
+                (row.refusal, row.seq) = (LedgerRefusal::Exists, state.seq);
+            }
+        }
+    }
 }
 
 /// An answer.
@@ -307,5 +325,51 @@ impl Reply {
         } else {
             return None;
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_earlier_attempt_created_exists_also_if_its_id_was_forgotten_meanwhile() {
+        let rows = [1, 2, 3].map(|id| TransferRow { id: TransferId(id), ..TransferRow::default() });
+        let refused = |index, refusal| RowResult { index, refusal, seq: Seq(90) };
+        let mut result = BatchResult {
+            seq: Seq(90),
+            time: UnixNanos(5),
+            count: 3,
+            created: 0,
+            exceptions: vec![
+                refused(0, LedgerRefusal::IdTooOld),
+                refused(1, LedgerRefusal::ExceedsCredits),
+                refused(2, LedgerRefusal::IdTooOld),
+            ],
+            amounts: Vec::new(),
+            attempts: 1,
+        };
+        assert_eq!(result.forgotten(&rows), [], "sent once, it was too old");
+        result.attempts = 2;
+        assert_eq!(result.forgotten(&rows), [TransferId(1), TransferId(3)]);
+        let found = TransferState {
+            transfer: rows[2],
+            seq: Seq(44),
+            index: 2,
+            time: UnixNanos(4),
+            status: protocol::binary::TransferStatus::Final,
+            settled_seq: Seq(0),
+        };
+        result.recall(&rows, &[found]);
+        let seen: Vec<_> = result.exceptions.iter().map(|row| (row.refusal, row.seq)).collect();
+        assert_eq!(
+            seen,
+            [
+                (LedgerRefusal::IdTooOld, Seq(90)),
+                (LedgerRefusal::ExceedsCredits, Seq(90)),
+                (LedgerRefusal::Exists, Seq(44)),
+            ]
+        );
+        assert_eq!(result.standing(), 1);
     }
 }
