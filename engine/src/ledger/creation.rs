@@ -37,7 +37,7 @@ impl Ledger {
                 Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
                 Err(RowStop::Broken(what)) => return Err(what),
             };
-            self.end_row(&mut chain, index, refused, is_linked && left > 0, &mut results)?;
+            self.end_row(&mut chain, index, refused, is_linked, &mut results)?;
         }
         Ok(results)
     }

@@ -123,7 +123,7 @@ impl Ledger {
                     Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
                     Err(RowStop::Broken(what)) => return Err(what),
                 };
-                self.end_row(&mut chain, index, refused, is_linked && left > 0, &mut results)?;
+                self.end_row(&mut chain, index, refused, is_linked, &mut results)?;
                 if let Some((refusal, None)) = refused.filter(|(refusal, _)| refusal.is_transient()) {
                     let outcome = Outcome::Refused(refusal);
                     self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
