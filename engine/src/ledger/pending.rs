@@ -214,15 +214,26 @@ impl Pendings {
         self.deadlines.first().map(|&(deadline, _, slot)| (deadline, slot))
     }
 
-    pub(crate) fn deadlines(&self) -> usize {
-        self.deadlines.len()
-    }
-
     /// All of them, with their slots, by id.
     pub(crate) fn sorted(&self) -> Vec<(u32, &Pending)> {
         let slots = 0..u32::try_from(self.slots.slots()).unwrap_or(NONE);
         let mut all: Vec<_> = slots.filter_map(|slot| Some((slot, self.at(slot)?))).collect();
         all.sort_unstable_by_key(|(_, pending)| pending.id);
         all
+    }
+
+    /// Each is found by its id, and by its deadline if it has one; nothing that has ended is here, nor in an index.
+    pub(crate) fn check(&self) -> Result<(), Broken> {
+        let mut deadlines = 0_usize;
+        for (slot, pending) in self.sorted() {
+            if self.slot(pending.id) != Some(slot) || pending.end.is_some() {
+                return Err(Broken::Index { what: "pending transfers" });
+            }
+            deadlines = deadlines.saturating_add(usize::from(pending.expires_at.is_some()));
+        }
+        if self.by_id.live() != self.len() || self.deadlines.len() != deadlines {
+            return Err(Broken::Index { what: "pending transfers" });
+        }
+        Ok(())
     }
 }

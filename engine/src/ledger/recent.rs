@@ -250,12 +250,14 @@ impl Recent {
         self.slices.values().flat_map(|slice| slice.rows.iter())
     }
 
-    /// Every one is found by its id, none lies below the floor, and they are as many as are counted.
+    /// Every one is found by its id, none lies below the floor, and they are as many as are counted, also ahead of the present.
     pub(crate) fn check(&self) -> Result<(), Broken> {
         let is_found = |remembered: &Remembered| {
             slice_of(remembered.row.id) >= self.floor && self.find(remembered.row.id) == Some(remembered)
         };
-        let counted = self.iter().count() == self.len;
+        let ahead = self.slices.range(self.present.saturating_add(1)..);
+        let counted = self.iter().count() == self.len
+            && ahead.map(|(_, slice)| slice.rows.len()).sum::<usize>() == self.ahead;
         if counted && self.iter().all(is_found) {
             Ok(())
         } else {
