@@ -5,6 +5,7 @@ mod coverage;
 mod damage;
 mod differential;
 mod flow;
+mod folds;
 mod model;
 mod monitors;
 mod refusals;

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use engine::Engine;
 use protocol::commands::{CreateAccounts, CreateTransfers, DefineMonitor, Pulse, RemoveMonitor};
 use protocol::event::Event;
+use protocol::limits::{MONITORS_MAX, MONITORS_PER_ACCOUNT_MAX};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, EventBody, MonitorField, MonitorId, MonitorOperator,
+    RejectReason,
 };
 
 use crate::definitions;
@@ -201,4 +203,33 @@ fn run(seed: u64) -> usize {
 fn monitors_say_what_a_naive_judge_says() {
     let seen: usize = (0..60).map(run).sum();
     assert!(seen > 1_000, "only {seen} conditions became true");
+}
+
+#[test]
+fn there_are_no_more_monitors_than_there_may_be() {
+    let mut world = World::with_genesis();
+    world.checks = false;
+    world.set_up(definitions::asset(2, "TRY", 2));
+    let each = u64::try_from(MONITORS_PER_ACCOUNT_MAX).unwrap();
+    let most = u64::try_from(MONITORS_MAX).unwrap();
+    let rows = (1..=most / each + 1).map(|n| definitions::account_row(u128::from(n), 2));
+    world.set_up(CreateAccounts { accounts: rows.collect() });
+    let monitor = |n: u64| DefineMonitor {
+        monitor: MonitorId(n),
+        account: AccountId(u128::from((n - 1) / each + 1)),
+        ledger: AssetId(0),
+        code: 0,
+        class: None,
+        field: MonitorField::Balance,
+        operator: MonitorOperator::Above,
+        value: Amount(n.into()),
+        negative: false,
+    };
+    (1..=most).for_each(|n| world.set_up(monitor(n)));
+    let events = world.operator(monitor(most + 1));
+    let EventBody::Replied(reply) = &events[0].body else { panic!("{events:?}") };
+    assert_eq!(reply.refusal, Some(RejectReason::TableFull));
+    world.set_up(RemoveMonitor { monitor: MonitorId(1) });
+    world.set_up(monitor(most + 1));
+    world.engine.check_invariants().unwrap();
 }
