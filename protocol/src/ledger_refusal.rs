@@ -3,13 +3,13 @@
 use crate::wire::codes;
 
 codes! {
-    /// Why an account or a transfer of a batch was not created. Declared in the order in which the engine checks; where TigerBeetle
-    /// 0.17 has the refusal too, it has this name and this place.
+    /// Why an account or a transfer of a batch was not created. Declared in the order in which the engine checks, which is not
+    /// that of the codes; where TigerBeetle 0.17 has the refusal too, it has this name and this place.
     pub enum LedgerRefusal {
-        /// Another row of the linked chain failed.
-        LinkedEventFailed = 1,
         /// The last row of the batch is linked to a next one.
         LinkedEventChainOpen = 2,
+        /// Another row of the linked chain failed.
+        LinkedEventFailed = 1,
         /// A reserved field is not 0.
         ReservedField = 3,
         /// A flag that means nothing here.
@@ -49,10 +49,10 @@ codes! {
         ExistsWithDifferentLedger = 27,
         /// The id exists with another `code`.
         ExistsWithDifferentCode = 28,
-        /// The id exists with the same fields: created before, at the seq that is named.
-        Exists = 29,
         /// The id exists with another `value_date`.
         ExistsWithDifferentValueDate = 30,
+        /// The id exists with the same fields: created before, at the seq that is named.
+        Exists = 29,
 
         /// The flags contradict each other.
         FlagsAreMutuallyExclusive = 32,

@@ -8,4 +8,5 @@ mod flow;
 mod folds;
 mod model;
 mod monitors;
+mod precedence;
 mod refusals;

@@ -37,7 +37,7 @@ const LATE_EVERY: u64 = 8;
 /// Invariants are checked after so many commands.
 const CHECK_EVERY: u64 = 50;
 
-fn session_of(sender: Sender) -> SessionId {
+pub(crate) fn session_of(sender: Sender) -> SessionId {
     let number = match sender {
         Sender::Cashier => 0,
         Sender::Payer => 1,

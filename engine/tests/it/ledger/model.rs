@@ -575,7 +575,7 @@ impl Model {
 
 /// The first that applies; they stand in the order of their declaration, which is the order of the checks.
 fn first_of(checks: &[(bool, LedgerRefusal)]) -> Option<LedgerRefusal> {
-    assert!(checks.is_sorted_by_key(|(_, refusal)| refusal.code()));
+    assert!(checks.is_sorted_by_key(|(_, refusal)| *refusal));
     checks.iter().find(|(applies, _)| *applies).map(|(_, refusal)| *refusal)
 }
 
