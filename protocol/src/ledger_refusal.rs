@@ -131,6 +131,8 @@ codes! {
         PendingTransferExpired = 73,
         /// The session may not move this account's money.
         DebitAccountNotEntitled = 74,
+        /// Flags that only a CASHIER may use: `closing_debit`, `closing_credit`, `balancing_credit`.
+        FlagsNotEntitled = 87,
         /// The debit account is closed.
         DebitAccountAlreadyClosed = 75,
         /// The credit account is closed.
@@ -169,6 +171,7 @@ impl LedgerRefusal {
                 | Self::CreditAccountNotFound
                 | Self::PendingTransferNotFound
                 | Self::DebitAccountNotEntitled
+                | Self::FlagsNotEntitled
                 | Self::DebitAccountAlreadyClosed
                 | Self::CreditAccountAlreadyClosed
                 | Self::TooManyPendingTransfers

@@ -7,7 +7,9 @@ use protocol::rows::transfer_flags::{
 };
 use protocol::rows::{ArchivedTransferRow, RowAmount, RowResult, TransferRow, account_flags};
 use protocol::time::NANOS_PER_SECOND;
-use protocol::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos,
+};
 
 use super::Ledger;
 use super::accounts::{Account, Column};
@@ -22,6 +24,8 @@ use crate::slab::NONE;
 
 /// The last time at which anything may expire.
 const TIME_MAX: u64 = u64::MAX / 2;
+/// What closes accounts, or tells how an account stands that is not debited.
+const OF_CASHIERS: u16 = CLOSING_DEBIT | CLOSING_CREDIT | BALANCING_CREDIT;
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
 const LOOK_AHEAD: usize = 32;
 
@@ -30,6 +34,25 @@ const LOOK_AHEAD: usize = 32;
 pub(crate) enum Payers<'a> {
     Everybody,
     Clients(&'a [ClientId]),
+}
+
+impl Payers<'_> {
+    /// Whether it is a CASHIER who sends.
+    pub(super) const fn are_everybody(self) -> bool {
+        matches!(self, Self::Everybody)
+    }
+
+    /// Whether an account may be debited: by a PAYER one of its clients, and one of the house if the house is one of them. All others
+    /// belong to no client, and are the bank's.
+    pub(super) fn may_debit(self, account: &Account) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Clients(clients) => {
+                let is_owned = matches!(account.class, AccountClass::Client | AccountClass::House);
+                is_owned && clients.contains(&account.owner)
+            }
+        }
+    }
 }
 
 /// Where a batch stands, and who sent it.
@@ -185,6 +208,8 @@ impl Ledger {
         check_shape(t, &self.calendar)?;
         let (debit, credit) = self.check_accounts(t, accounts)?;
         self.check_payer(debit, batch)?;
+        let may_use_flags = t.flags & OF_CASHIERS == 0 || batch.payers.are_everybody();
+        ensure(may_use_flags, LedgerRefusal::FlagsNotEntitled)?;
         self.check_open(debit, credit)?;
         let amount = balance(t, self.accounts.at(debit), self.accounts.at(credit));
         // What this chain has ended is removed only with its last row.
@@ -259,13 +284,8 @@ impl Ledger {
     }
 
     fn check_payer(&self, debit: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
-        match batch.payers {
-            Payers::Everybody => Ok(()),
-            Payers::Clients(clients) => {
-                let owner = self.accounts.at(debit).owner;
-                ensure(clients.contains(&owner), LedgerRefusal::DebitAccountNotEntitled)
-            }
-        }
+        let may_debit = batch.payers.are_everybody() || batch.payers.may_debit(self.accounts.at(debit));
+        ensure(may_debit, LedgerRefusal::DebitAccountNotEntitled)
     }
 
     fn check_open(&self, debit: u32, credit: u32) -> Result<(), RowStop> {

@@ -366,6 +366,7 @@ impl Model {
     fn transfer(&mut self, row: &TransferRow, payer: &Payer) -> Result<u128, LedgerRefusal> {
         let is = |flag: u16| row.flags & flag != 0;
         let closes = is(CLOSING_DEBIT) || is(CLOSING_CREDIT);
+        let anyone = matches!(payer, Payer::Anyone);
         refuse(&[
             (is(WHOLE_CHAIN), R::FlagsAreMutuallyExclusive),
             (row.value_date != 0, R::ValueDateOutOfRange),
@@ -388,6 +389,7 @@ impl Model {
             (debit.row.ledger != credit.row.ledger, R::AccountsMustHaveTheSameLedger),
             (row.ledger != debit.row.ledger, R::TransferMustHaveTheSameLedgerAsAccounts),
             (!may_debit(payer, debit), R::DebitAccountNotEntitled),
+            (!anyone && (closes || is(BALANCING_CREDIT)), R::FlagsNotEntitled),
             (debit.closed, R::DebitAccountAlreadyClosed),
             (credit.closed, R::CreditAccountAlreadyClosed),
             (
@@ -650,6 +652,11 @@ fn refusal_of(status: Status) -> LedgerRefusal {
 fn may_debit(payer: &Payer, account: &Account) -> bool {
     match payer {
         Payer::Anyone => true,
-        Payer::Of(clients) => clients.contains(&account.row.owner.0),
+        // What has no owner is of the house, or only the bank's.
+        Payer::Of(clients) => {
+            let class = u8::try_from(account.row.class).ok().and_then(AccountClass::from_code);
+            let of_house = class == Some(AccountClass::House);
+            (class == Some(AccountClass::Client) || of_house) && clients.contains(&account.row.owner.0)
+        }
     }
 }

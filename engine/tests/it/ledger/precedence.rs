@@ -6,7 +6,7 @@ use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, EventBody, Le
 
 use LedgerRefusal::*;
 use transfer_flags::{
-    CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
+    BALANCING_CREDIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 
 use super::differential::{prepared, session_of};
@@ -183,6 +183,7 @@ const OF_A_MOVE: &[Fault<Attempt>] = &[
     (AccountsMustHaveTheSameLedger, |attempt| attempt.row.credit_account.0 = ABROAD),
     (TransferMustHaveTheSameLedgerAsAccounts, |attempt| attempt.row.ledger.0 = LEDGERS[1]),
     (DebitAccountNotEntitled, |attempt| attempt.row.debit_account.0 = OF_ANOTHER),
+    (FlagsNotEntitled, |attempt| attempt.row.flags |= BALANCING_CREDIT),
     (DebitAccountAlreadyClosed, |attempt| attempt.row.debit_account.0 = CLOSED),
     (CreditAccountAlreadyClosed, |attempt| attempt.row.credit_account.0 = OF_ANOTHER_CLOSED),
     (ExceedsCredits, |attempt| attempt.row.debit_account.0 = WITHOUT_MONEY),

@@ -1,7 +1,7 @@
 //! The ledger's part of the scenarios' language: batches, one row behind the other, each followed by what became of its rows.
 //!
 //! ```text
-//! cashier till                       payer app for alice bob         a session of an actor with that role
+//! cashier till                       payer app for alice bob         a session of an actor with that role; `house` is client 0
 //! till accounts cash TRY house [limited | inverse] [closed] [settlement] [linked] ; loan TRY client of alice
 //! till transfers t1 cash loan 10 [pending [5s]] [balancing-debit] [balancing-credit] [closing-debit] [closing-credit] [linked]
 //! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
@@ -51,7 +51,8 @@ impl Script {
     }
 
     fn client_id(&self, name: &str) -> ClientId {
-        ClientId(by_name(&self.names.clients, |client| client == name).unwrap_or(77))
+        let named = by_name(&self.names.clients, |client| client == name);
+        ClientId(if name == "house" { 0 } else { named.unwrap_or(77) })
     }
 
     pub(super) fn limits(words: &mut Words<'_>) -> SetLedgerLimits {
