@@ -20,8 +20,8 @@
 //!                           128 bytes as sent | amount u128 | seq u64 | outcome u8 (0 refused, 1 created, 2 pending, 3 posted,
 //!                           4 voided, 5 expired) | refusal u8 (0 = none)
 //!   pending list by id:     id u128 | debit account u128 | credit account u128 | amount u128 | expires_at_ns option of u64 | ledger u32
-//!                           | code u16 | flags u16 | id of the one before in its chain u128 (its own = it is the first, 0 = alone)
-//!                           | how one of its chain ended u8 (an outcome, 0 = none has)
+//!                           | code u16 | flags u16 | made by a PAYER flag | id of the one before in its chain u128 (its own = it is
+//!                           the first, 0 = alone) | how one of its chain ended u8 (an outcome, 0 = none has)
 //! monitors list by id:      command DefineMonitor
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
 //!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64

@@ -133,6 +133,8 @@ codes! {
         DebitAccountNotEntitled = 74,
         /// Flags that only a CASHIER may use: `closing_debit`, `closing_credit`, `balancing_credit`.
         FlagsNotEntitled = 87,
+        /// A CASHIER made it pending, and the session's actor is none.
+        PendingTransferNotEntitled = 88,
         /// The debit account is closed.
         DebitAccountAlreadyClosed = 75,
         /// The credit account is closed.
@@ -172,6 +174,7 @@ impl LedgerRefusal {
                 | Self::PendingTransferNotFound
                 | Self::DebitAccountNotEntitled
                 | Self::FlagsNotEntitled
+                | Self::PendingTransferNotEntitled
                 | Self::DebitAccountAlreadyClosed
                 | Self::CreditAccountAlreadyClosed
                 | Self::TooManyPendingTransfers

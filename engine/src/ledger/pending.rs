@@ -27,6 +27,8 @@ pub(crate) struct Pending {
     pub(crate) code: u16,
     /// As it was sent.
     pub(crate) flags: u16,
+    /// A PAYER made it, and may end it.
+    pub(crate) by_payer: bool,
     /// What became pending in the same linked chain; [`NONE`] if it is alone.
     pub(crate) chain: u32,
     /// The one before it there, or [`NONE`].

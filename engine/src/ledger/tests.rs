@@ -59,6 +59,7 @@ fn pending(id: u128, amount: u128) -> Pending {
         ledger: TRY,
         code: 1,
         flags: 0,
+        by_payer: false,
         chain: NONE,
         before: NONE,
         behind: NONE,

@@ -244,6 +244,7 @@ impl Ledger {
                 ledger: t.ledger,
                 code: t.code,
                 flags: t.flags,
+                by_payer: !batch.payers.are_everybody(),
                 chain: NONE,
                 before: NONE,
                 behind: NONE,
@@ -424,6 +425,8 @@ impl Ledger {
         let is_over = pending.expires_at.is_some_and(|expires_at| expires_at <= batch.time);
         ensure(!is_over, LedgerRefusal::PendingTransferExpired)?;
         self.check_payer(pending.debit, batch)?;
+        let may_end = pending.by_payer || batch.payers.are_everybody();
+        ensure(may_end, LedgerRefusal::PendingTransferNotEntitled)?;
         // Nothing moves on a closed account but what is voided.
         if t.flags & VOID_PENDING_TRANSFER != 0 {
             Ok(())

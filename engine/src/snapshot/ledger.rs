@@ -84,6 +84,7 @@ impl Engine {
             w.u32(pending.ledger.0);
             w.u16(pending.code);
             w.u16(pending.flags);
+            w.flag(pending.by_payer);
             let chain = pendings.chain(pending);
             let before = pendings.at(pending.before).map_or(pending.id, |before| before.id);
             w.u128(chain.map_or(0, |_| before.0));
@@ -169,6 +170,7 @@ impl Engine {
                 ledger: AssetId(r.u32()?),
                 code: r.u16()?,
                 flags: r.u16()?,
+                by_payer: r.flag("by_payer")?,
                 chain: NONE,
                 before: NONE,
                 behind: NONE,

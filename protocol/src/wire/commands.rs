@@ -29,7 +29,7 @@ pub mod roles {
     pub const CASHIER: u32 = 2;
     /// May enter orders for the clients of its session.
     pub const TRADER: u32 = 4;
-    /// May move the money of the clients of its session.
+    /// May move the money of the clients of its session; of what is pending, post and void what a PAYER made.
     pub const PAYER: u32 = 8;
 }
 

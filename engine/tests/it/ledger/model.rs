@@ -92,6 +92,7 @@ pub(crate) struct Transfer {
     pub(crate) row: TransferRow,
     pub(crate) amount: u128,
     pub(crate) status: Status,
+    by_payer: bool,
     /// When it expires, in ns.
     pub(crate) deadline: Option<u64>,
     /// Seq of its record and index of its chain's first row.
@@ -330,7 +331,8 @@ impl Model {
                 let pending = row.flags & PENDING != 0;
                 let status = if pending { Status::Pending } else { Status::Final };
                 let deadline = (row.timeout_s > 0).then(|| self.time + u64::from(row.timeout_s) * NS_PER_S);
-                let transfer = Transfer { row: *row, amount, status, deadline, chain, index };
+                let by_payer = !matches!(payer, Payer::Anyone);
+                let transfer = Transfer { row: *row, amount, status, by_payer, deadline, chain, index };
                 self.transfers.insert(row.id.0, transfer);
                 self.known.insert(row.id.0, Known { row: *row, seq, refusal: None });
                 Ok(amount)
@@ -503,6 +505,7 @@ impl Model {
         refuse(&[
             (leg.deadline.is_some_and(|deadline| deadline <= self.time), R::PendingTransferExpired),
             (!may_debit(payer, debit), R::DebitAccountNotEntitled),
+            (!leg.by_payer && !matches!(payer, Payer::Anyone), R::PendingTransferNotEntitled),
             (posts && debit.closed, R::DebitAccountAlreadyClosed),
             (posts && credit.closed, R::CreditAccountAlreadyClosed),
         ])

@@ -6,7 +6,8 @@ use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, EventBody, Le
 
 use LedgerRefusal::*;
 use transfer_flags::{
-    BALANCING_CREDIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
+    BALANCING_CREDIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER,
+    VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 
 use super::differential::{prepared, session_of};
@@ -32,6 +33,7 @@ const POSTED: u128 = 2;
 const VOIDED: u128 = 3;
 const PLAIN: u128 = 4;
 const OF_OTHERS: u128 = 5;
+const OF_CASHIER: u128 = 6;
 const NEW: u128 = 100;
 
 fn id(number: u128) -> TransferId {
@@ -83,7 +85,7 @@ fn world() -> World {
     ];
     world.next(session_of(Sender::Cashier), CreateAccounts { accounts });
     let pending = |number| TransferRow { flags: PENDING, ..transfer(number, PAYER, PAYEE, 5) };
-    let transfers = vec![
+    let transfers = [
         pending(PENDING_NOW),
         pending(POSTED),
         settle(POSTED + 10, POSTED, POST_PENDING_TRANSFER),
@@ -91,8 +93,10 @@ fn world() -> World {
         settle(VOIDED + 10, VOIDED, VOID_PENDING_TRANSFER),
         transfer(PLAIN, PAYER, PAYEE, 5),
         TransferRow { flags: PENDING, ..transfer(OF_OTHERS, OF_ANOTHER, PAYEE, 5) },
+        pending(OF_CASHIER),
     ];
-    let events = world.next(session_of(Sender::Payer), CreateTransfers { transfers: transfers[..6].to_vec() });
+    let events =
+        world.next(session_of(Sender::Payer), CreateTransfers { transfers: transfers[..6].to_vec() });
     assert_eq!(first_refusal(&events, 0), None);
     let events =
         world.next(session_of(Sender::Cashier), CreateTransfers { transfers: transfers[6..].to_vec() });
@@ -211,6 +215,7 @@ const OF_A_POST: &[Fault<Attempt>] = &[
     (PendingTransferAlreadyPosted, |attempt| attempt.row.pending_id = id(POSTED)),
     (PendingTransferAlreadyVoided, |attempt| attempt.row.pending_id = id(VOIDED)),
     (DebitAccountNotEntitled, |attempt| attempt.row.pending_id = id(OF_OTHERS)),
+    (PendingTransferNotEntitled, |attempt| attempt.row.pending_id = id(OF_CASHIER)),
 ];
 
 #[test]
