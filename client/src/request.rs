@@ -207,7 +207,7 @@ pub struct BatchResult {
     pub created: u32,
     /// The others, in order.
     pub exceptions: Vec<RowResult>,
-    /// Rows that moved another amount than was sent.
+    /// Rows that moved another amount than was sent, there or, if they exist, before.
     pub amounts: Vec<RowAmount>,
     /// How often it was sent. More than once: a connection was lost before the answer, and a row that *exists* may have been created by
     /// this very request, at the seq that is named.

@@ -1,12 +1,12 @@
 //! What the rows of a linked chain did, so that all of it can be taken back.
 
-use protocol::rows::RowResult;
+use protocol::rows::{RowAmount, RowResult};
 use protocol::{LedgerRefusal, Seq};
 
 use super::Ledger;
 use super::accounts::Column;
 use super::recent::Recollection;
-use super::transfers::Results;
+use super::transfers::{Before, Results};
 use crate::broken::Broken;
 
 /// One change.
@@ -50,7 +50,28 @@ struct Mark {
     balances: u64,
 }
 
+/// How many rows the chain has that these begin with, if each was executed before and all of them at one seq; otherwise 0. Of each row:
+/// whether it is linked, and where it was executed.
+pub(super) fn executed_as_one(rows: impl Iterator<Item = (bool, Option<Seq>)>) -> usize {
+    let mut seq = None;
+    for (length, (is_linked, executed)) in (1_usize..).zip(rows) {
+        if executed.is_none() || *seq.get_or_insert(executed) != executed {
+            return 0;
+        }
+        if !is_linked {
+            return length;
+        }
+    }
+    // It goes on where the batch ends.
+    0
+}
+
 impl Chain {
+    /// Whether a row is expected that belongs to it.
+    pub(super) const fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
     /// Goes on to the row of `index`; refused if it cannot be executed.
     pub(super) fn enter(
         &mut self,
@@ -85,18 +106,21 @@ impl Chain {
 }
 
 impl Ledger {
-    /// A row has been created, or refused with the seq at which it was before, if it was. Its chain goes on, is done, or is taken back.
+    /// A row has been created, or refused, with what is remembered of it if it was judged before. Its chain goes on, is done, or is taken back.
     pub(super) fn end_row(
         &mut self,
         chain: &mut Chain,
         index: u32,
-        refused: Option<(LedgerRefusal, Option<Seq>)>,
+        refused: Option<(LedgerRefusal, Option<Before>)>,
         goes_on: bool,
         results: &mut Results,
     ) -> Result<(), Broken> {
         if let Some((refusal, before)) = refused {
             self.fail_row(chain, index, results)?;
-            results.exceptions.push(RowResult { index, refusal, seq: before.unwrap_or(results.seq) });
+            let seq = before.map_or(results.seq, |before| before.seq);
+            results.exceptions.push(RowResult { index, refusal, seq });
+            let amount = before.and_then(|before| before.amount);
+            results.amounts.extend(amount.map(|amount| RowAmount { index, amount }));
         }
         if !goes_on {
             self.end_chain(chain);

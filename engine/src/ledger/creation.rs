@@ -8,9 +8,10 @@ use protocol::rows::account_flags::{
 use protocol::{AccountClass, LedgerRefusal, Seq};
 
 use super::accounts::Account;
-use super::chain::{Chain, Step};
-use super::transfers::{Results, RowStop, ensure};
+use super::chain::{Chain, Step, executed_as_one};
+use super::transfers::{Before, Results, RowStop, ensure, exists_at};
 use super::{Broken, Ledger, Registry};
+use crate::rows::widen;
 
 impl Ledger {
     /// Creates what can be created of a batch.
@@ -22,10 +23,15 @@ impl Ledger {
     ) -> Result<Results, Broken> {
         let mut results = Results { seq, ..Results::default() };
         let mut chain = Chain::default();
-        let mut left = rows.len();
+        let (mut left, mut again) = (rows.len(), 0_usize);
         for (index, row) in (0_u32..).zip(rows) {
             left = left.saturating_sub(1);
-            let is_linked = row.flags & LINKED != 0;
+            if row.flags & LINKED != 0 && again == 0 && !chain.is_open() {
+                again = self.created_chain(rows.get(widen(index)..).unwrap_or_default());
+            }
+            // Of a chain that was created before, each row is answered for itself.
+            let is_linked = row.flags & LINKED != 0 && again == 0;
+            again = again.saturating_sub(1);
             let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
             let refused = match may.and_then(|()| self.check_account(row, registry)) {
                 Ok(class) => {
@@ -42,14 +48,23 @@ impl Ledger {
         Ok(results)
     }
 
-    fn check_account(&self, a: &AccountRow, registry: &Registry) -> Result<AccountClass, RowStop> {
+    /// How many of these rows are a chain that was created before.
+    fn created_chain(&self, rows: &[AccountRow]) -> usize {
+        let exists = |row: &AccountRow| (row.flags & LINKED != 0, exists_at(&self.check_account_id(row)));
+        executed_as_one(rows.iter().map(exists))
+    }
+
+    /// The row can be created, as far as its flags and id say.
+    fn check_account_id(&self, a: &AccountRow) -> Result<(), RowStop> {
         ensure(a.reserved == 0, LedgerRefusal::ReservedField)?;
         ensure(a.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
         ensure(a.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
         ensure(a.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
-        if let Some(row) = self.row(a.id) {
-            return Err(created_before(self.accounts.at(row), a));
-        }
+        self.row(a.id).map_or(Ok(()), |row| Err(created_before(self.accounts.at(row), a)))
+    }
+
+    fn check_account(&self, a: &AccountRow, registry: &Registry) -> Result<AccountClass, RowStop> {
+        self.check_account_id(a)?;
         let class = u8::try_from(a.class).ok().and_then(AccountClass::from_code);
         let settles = a.flags & SETTLEMENT != 0;
         let bounds = DEBITS_MUST_NOT_EXCEED_CREDITS | CREDITS_MUST_NOT_EXCEED_DEBITS;
@@ -98,6 +113,6 @@ fn created_before(e: &Account, a: &AccountRow) -> RowStop {
     ];
     match differs.into_iter().find(|(differs, _)| *differs) {
         Some((_, refusal)) => refusal.into(),
-        None => RowStop::Refused(LedgerRefusal::Exists, Some(e.created)),
+        None => RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq: e.created, amount: None })),
     }
 }

@@ -180,7 +180,7 @@ impl Recent {
         let far = id.ms() > (time.0 / NANOS_PER_MILLI).saturating_add(limits.id_ahead_ms);
         let no_room = slice > self.present && self.ahead >= widen(limits.transfer_ids_max / AHEAD_PART);
         // A retry of what was executed is no new id.
-        if far || (no_room && self.find(id).is_none()) { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
+        if (far || no_room) && self.find(id).is_none() { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
     }
 
     #[inline]

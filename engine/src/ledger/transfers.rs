@@ -14,7 +14,7 @@ use protocol::{
 use super::Ledger;
 use super::accounts::{Account, Column};
 use super::calendar::BankCalendar;
-use super::chain::{Chain, Step};
+use super::chain::{Chain, Step, executed_as_one};
 use super::pending::Pending;
 use super::recent::{Outcome, Remembered};
 use crate::broken::Broken;
@@ -74,11 +74,19 @@ pub(crate) struct Results {
     pub(crate) balances: u64,
 }
 
+/// What became of a row when it was sent before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Before {
+    pub(super) seq: Seq,
+    /// What it moved or reserved, where it does not say so itself.
+    pub(super) amount: Option<Amount>,
+}
+
 /// Why a row ended before its end.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RowStop {
-    /// With the seq at which it was refused, if that was before.
-    Refused(LedgerRefusal, Option<Seq>),
+    /// With what is remembered of it, if it was judged before.
+    Refused(LedgerRefusal, Option<Before>),
     Broken(Broken),
 }
 
@@ -91,6 +99,15 @@ impl From<LedgerRefusal> for RowStop {
 impl From<Broken> for RowStop {
     fn from(what: Broken) -> Self {
         Self::Broken(what)
+    }
+}
+
+/// Where a row was executed before, if it was.
+pub(super) const fn exists_at(judged: &Result<(), RowStop>) -> Option<Seq> {
+    if let Err(RowStop::Refused(LedgerRefusal::Exists, Some(before))) = judged {
+        Some(before.seq)
+    } else {
+        None
     }
 }
 
@@ -128,14 +145,19 @@ impl Ledger {
         self.recent.advance(batch.time, self.limits.id_window_ms, self.limits.transfer_ids_max);
         let mut results = Results { seq: batch.seq, ..Results::default() };
         let mut chain = Chain::default();
-        let mut index = 0_u32;
+        let (mut index, mut again) = (0_u32, 0_usize);
         let mut left = rows.len();
-        for rows in rows.chunks(LOOK_AHEAD) {
-            let found = self.look_ahead(rows);
-            for (row, accounts) in rows.iter().zip(found) {
+        for chunk in rows.chunks(LOOK_AHEAD) {
+            let found = self.look_ahead(chunk);
+            for (row, accounts) in chunk.iter().zip(found) {
                 left = left.saturating_sub(1);
                 let row = row.read();
-                let is_linked = row.flags & LINKED != 0;
+                if row.flags & LINKED != 0 && again == 0 && !chain.is_open() {
+                    again = self.executed_chain(rows.get(widen(index)..).unwrap_or_default(), batch);
+                }
+                // Of a chain that was executed before, each row is answered for itself.
+                let is_linked = row.flags & LINKED != 0 && again == 0;
+                again = again.saturating_sub(1);
                 let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
                 let refused = match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain))
                 {
@@ -155,6 +177,14 @@ impl Ledger {
             }
         }
         Ok(results)
+    }
+
+    /// How many of these rows are a chain that was executed before.
+    fn executed_chain(&self, rows: &[ArchivedTransferRow], batch: &Batch<'_>) -> usize {
+        executed_as_one(rows.iter().map(|row| {
+            let row = row.read();
+            (row.flags & LINKED != 0, exists_at(&self.check_id(&row, batch.time)))
+        }))
     }
 
     /// Finds the accounts of several rows, and has fetched where their ids may be remembered. It goes over them three times, so that
@@ -538,10 +568,12 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
     if let Some((_, refusal)) = differs.into_iter().find(|(differs, _)| *differs) {
         return refusal.into();
     }
-    match before.outcome {
-        Outcome::Refused(refusal) => RowStop::Refused(refusal, Some(before.seq)),
+    let &Remembered { seq, amount, outcome, .. } = before;
+    match outcome {
+        Outcome::Refused(refusal) => RowStop::Refused(refusal, Some(Before { seq, amount: None })),
         Outcome::Created | Outcome::Pending | Outcome::Posted | Outcome::Voided | Outcome::Expired => {
-            RowStop::Refused(LedgerRefusal::Exists, Some(before.seq))
+            let amount = (amount != t.amount.0).then_some(Amount(amount));
+            RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq, amount }))
         }
     }
 }

@@ -285,7 +285,7 @@ messages! {
             ..
             /// The others.
             exceptions: Rows<'a, RowResult, LEDGER_ROWS_MAX>,
-            /// Those that moved another amount than was sent.
+            /// Those that moved another amount than was sent, now or before.
             amounts: Rows<'a, RowAmount, LEDGER_ROWS_MAX>,
         }
 

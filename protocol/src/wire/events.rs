@@ -85,7 +85,7 @@ messages! {
             created: u32,
             /// The others, in the order of the rows.
             exceptions: Vec<RowResult>,
-            /// What was moved or reserved, of rows that were created and did not say so themselves.
+            /// What was moved or reserved, of rows that were created, now or before, and did not say so themselves.
             amounts: Vec<RowAmount>,
             /// A fold over the balances behind each row: replicas that compute others differ here.
             balances: u64,

@@ -42,7 +42,7 @@ impl Coverage {
 
     fn outcomes(&mut self, outcomes: &[Outcome], now: u64) {
         for outcome in outcomes {
-            if let Outcome::Refused { refusal, seq } = outcome {
+            if let Outcome::Refused { refusal, seq, .. } = outcome {
                 self.refusals.insert(refusal.code());
                 if *seq < now {
                     self.repeated.insert(refusal.code());

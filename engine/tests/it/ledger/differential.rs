@@ -306,7 +306,9 @@ fn number(index: usize) -> u32 {
 fn exceptions(outcomes: &[Outcome]) -> Vec<RowResult> {
     let exception = |(index, outcome): (usize, &Outcome)| match *outcome {
         Outcome::Created { .. } => None,
-        Outcome::Refused { refusal, seq } => Some(RowResult { index: number(index), refusal, seq: Seq(seq) }),
+        Outcome::Refused { refusal, seq, .. } => {
+            Some(RowResult { index: number(index), refusal, seq: Seq(seq) })
+        }
     };
     outcomes.iter().enumerate().filter_map(exception).collect()
 }
@@ -317,10 +319,12 @@ fn counts(outcomes: &[Outcome]) -> (u32, u32) {
     (number(outcomes.len()), number(created))
 }
 
-/// What was moved or reserved where the rows did not say it.
+/// What was moved or reserved, now or before, where the rows did not say it.
 fn amounts(rows: &[TransferRow], outcomes: &[Outcome]) -> Vec<RowAmount> {
     let other = |(index, (row, outcome)): (usize, (&TransferRow, &Outcome))| match *outcome {
-        Outcome::Created { amount } if amount != row.amount.0 => {
+        Outcome::Created { amount } | Outcome::Refused { moved: Some(amount), .. }
+            if amount != row.amount.0 =>
+        {
             Some(RowAmount { index: number(index), amount: Amount(amount) })
         }
         Outcome::Created { .. } | Outcome::Refused { .. } => None,

@@ -84,6 +84,8 @@ pub(crate) struct Known {
     /// Where it was created, or refused.
     pub(crate) seq: u64,
     pub(crate) refusal: Option<LedgerRefusal>,
+    /// What it moved or reserved.
+    pub(crate) amount: u128,
 }
 
 /// A transfer that was created, as far as it may be named by later ones.
@@ -116,7 +118,8 @@ pub(crate) enum Payer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Created { amount: u128 },
-    Refused { refusal: LedgerRefusal, seq: u64 },
+    /// With what was moved, if it was executed before.
+    Refused { refusal: LedgerRefusal, seq: u64, moved: Option<u128> },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -206,21 +209,35 @@ impl Model {
 
     pub(crate) fn create_accounts(&mut self, rows: &[AccountRow]) -> Vec<Outcome> {
         let linked: Vec<bool> = rows.iter().map(|row| row.flags & account_flags::LINKED != 0).collect();
-        self.in_chains(&linked, |model, index, _| model.create_account(&rows[index]))
+        self.in_chains(
+            &linked,
+            |model, index| {
+                let account = model.accounts.get(&rows[index].id.0)?;
+                (account.row == rows[index]).then_some((account.created, 0))
+            },
+            |model, index, _| model.create_account(&rows[index]),
+        )
     }
 
     pub(crate) fn create_transfers(&mut self, rows: &[TransferRow], payer: &Payer) -> Vec<Outcome> {
         self.raise_floor();
         let linked: Vec<bool> = rows.iter().map(|row| row.flags & transfer_flags::LINKED != 0).collect();
-        self.in_chains(&linked, |model, index, first| {
-            model.create_transfer(&rows[index], payer, (model.seq, first), index)
-        })
+        self.in_chains(
+            &linked,
+            |model, index| {
+                let known = model.known.get(&rows[index].id.0)?;
+                (known.row == rows[index] && known.refusal.is_none()).then_some((known.seq, known.amount))
+            },
+            |model, index, first| model.create_transfer(&rows[index], payer, (model.seq, first), index),
+        )
     }
 
-    /// Executes rows one by one; what a chain did is undone as a whole where a row of it fails.
+    /// Executes rows one by one; what a chain did is undone as a whole where a row of it fails. `executed` says where a row was executed
+    /// before, and what it moved: a chain that was executed as a whole has not failed when it comes again.
     fn in_chains(
         &mut self,
         linked: &[bool],
+        executed: impl Fn(&Self, usize) -> Option<(u64, u128)>,
         mut execute: impl FnMut(&mut Self, usize, usize) -> Result<u128, (LedgerRefusal, u64)>,
     ) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
@@ -228,13 +245,16 @@ impl Model {
         while first < linked.len() {
             let length = linked[first..].iter().take_while(|linked| **linked).count() + 1;
             let end = (first + length).min(linked.len());
-            let before = (length > 1).then(|| self.clone());
+            let seqs: BTreeSet<_> =
+                (first..end).map(|index| executed(self, index).map(|(seq, _)| seq)).collect();
+            let again = first + length <= linked.len() && seqs.len() == 1 && !seqs.contains(&None);
+            let before = (length > 1 && !again).then(|| self.clone());
             let mut failed = None;
             for index in first..end {
                 let is_open = index + 1 == linked.len() && linked[index];
                 let result = if is_open {
                     Err((R::LinkedEventChainOpen, self.seq))
-                } else if failed.is_some() {
+                } else if failed.is_some() && !again {
                     Err((R::LinkedEventFailed, self.seq))
                 } else {
                     execute(self, index, first)
@@ -243,11 +263,13 @@ impl Model {
                     Ok(amount) => outcomes.push(Outcome::Created { amount }),
                     Err((refusal, seq)) => {
                         if failed.is_none() {
-                            let undone = Outcome::Refused { refusal: R::LinkedEventFailed, seq: self.seq };
-                            outcomes[first..].fill(undone);
+                            let refusal = R::LinkedEventFailed;
+                            outcomes[first..].fill(Outcome::Refused { refusal, seq: self.seq, moved: None });
                             failed = Some(index);
                         }
-                        outcomes.push(Outcome::Refused { refusal, seq });
+                        let moved = executed(self, index).filter(|_| refusal == R::Exists);
+                        let moved = moved.map(|(_, amount)| amount);
+                        outcomes.push(Outcome::Refused { refusal, seq, moved });
                     }
                 }
             }
@@ -334,12 +356,13 @@ impl Model {
                 let by_payer = !matches!(payer, Payer::Anyone);
                 let transfer = Transfer { row: *row, amount, status, by_payer, deadline, chain, index };
                 self.transfers.insert(row.id.0, transfer);
-                self.known.insert(row.id.0, Known { row: *row, seq, refusal: None });
+                self.known.insert(row.id.0, Known { row: *row, seq, refusal: None, amount });
                 Ok(amount)
             }
             Err(refusal) => {
                 if refusal.is_transient() {
-                    self.known.insert(row.id.0, Known { row: *row, seq, refusal: Some(refusal) });
+                    let refusal = Some(refusal);
+                    self.known.insert(row.id.0, Known { row: *row, seq, refusal, amount: 0 });
                 }
                 Err((refusal, seq))
             }
@@ -351,16 +374,16 @@ impl Model {
         let present = self.time / NS_PER_MS / SLICE_MS;
         let ahead_from = u128::from((present + 1) * SLICE_MS) << 80;
         let ahead_max = usize::try_from(self.limits.transfer_ids_max / AHEAD_PART).unwrap();
-        let no_room = row.id.0 >= ahead_from
-            && !self.known.contains_key(&row.id.0)
-            && self.known.range(ahead_from..).count() >= ahead_max;
+        let no_room = row.id.0 >= ahead_from && self.known.range(ahead_from..).count() >= ahead_max;
+        let far = id_ms > self.time / NS_PER_MS + self.limits.id_ahead_ms;
+        let is_new = !self.known.contains_key(&row.id.0);
         first_of(&[
             (row.reserved != 0, R::ReservedField),
             (row.flags & !transfer_flags::ALL != 0, R::ReservedFlag),
             (row.id.0 == 0, R::IdMustNotBeZero),
             (row.id.0 == u128::MAX, R::IdMustNotBeIntMax),
             (id_ms < self.floor_ms, R::IdTooOld),
-            (id_ms > self.time / NS_PER_MS + self.limits.id_ahead_ms || no_room, R::IdTooFarAhead),
+            ((far || no_room) && is_new, R::IdTooFarAhead),
         ])
     }
 

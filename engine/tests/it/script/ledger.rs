@@ -298,19 +298,19 @@ impl Script {
             for (index, row) in (0_u32..).zip(rows) {
                 let exception = exceptions.iter().find(|exception| exception.index == index);
                 let amount = amounts.iter().find(|amount| amount.index == index);
-                lines.push(match (exception, amount) {
-                    (Some(exception), _) if exception.seq == event.seq => {
+                lines.push(match exception {
+                    Some(exception) if exception.seq == event.seq => {
                         format!("{row}: {}", exception.refusal.name())
                     }
-                    (Some(exception), _) => {
+                    Some(exception) => {
                         format!("{row}: {} at {}", exception.refusal.name(), exception.seq)
                     }
-                    (None, Some(amount)) => {
-                        let ledger = ledgers[usize::try_from(index).unwrap()];
-                        format!("{row}: created, {}", self.names.amount(amount.amount, ledger))
-                    }
-                    (None, None) => format!("{row}: created"),
+                    None => format!("{row}: created"),
                 });
+                if let (Some(amount), Some(line)) = (amount, lines.last_mut()) {
+                    let ledger = ledgers[usize::try_from(index).unwrap()];
+                    *line += &format!(", {}", self.names.amount(amount.amount, ledger));
+                }
             }
         }
         lines
