@@ -66,6 +66,12 @@ impl Approvals {
         self.deadlines.first().copied()
     }
 
+    /// A proposal that may be ended: that its turn to expire has not come lengthens no time.
+    fn at(&self, id: ProposalId, time: UnixNanos) -> Result<&Proposal, Stop> {
+        let open = self.open.get(&id).filter(|proposal| time < proposal.expires_at);
+        open.ok_or_else(|| RejectReason::UnknownProposal.into())
+    }
+
     /// Opens a proposal whose id is new.
     pub(crate) fn add(&mut self, id: ProposalId, proposal: Proposal) {
         self.deadlines.insert((proposal.expires_at, id));
@@ -134,7 +140,7 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         let Approve { proposal: id } = *command;
-        let proposal = self.approvals.open.get(&id).ok_or(RejectReason::UnknownProposal)?;
+        let proposal = self.approvals.at(id, effects.time)?;
         let wanted = proposal.command.command().map_err(|_| RejectReason::Malformed)?;
         let role = proposal.role()?;
         self.registry.entitle(actor, role)?;
@@ -155,7 +161,7 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         let Reject { proposal: id, note } = *command;
-        let proposal = self.approvals.open.get(&id).ok_or(RejectReason::UnknownProposal)?;
+        let proposal = self.approvals.at(id, effects.time)?;
         let end = if proposal.actor == actor {
             ProposalEnd::Withdrawn
         } else {

@@ -1,5 +1,6 @@
 //! Maker and checker: what is sensitive is executed once two actors agree, and on what they were shown.
 
+use protocol::limits::TIMERS_PER_RECORD_MAX;
 use protocol::commands::{Approve, DefineActor, Propose, Reject, SetApprovals, SetLedgerLimits, roles};
 use protocol::{
     ActorId, Command, EventBody, ProposalEnd, ProposalId, ProposedCommand, RejectReason, SessionId,
@@ -173,4 +174,26 @@ fn only_what_takes_a_role_can_be_proposed() {
     let kinds = vec![protocol::commands::NewOrder::KIND];
     let proposal = propose(&mut world, OTHER, &SetApprovals { kinds }.into());
     assert_eq!(say(&mut world, CHECKER, Approve { proposal }).0, Some(RejectReason::FieldOutOfRange));
+}
+
+/// More than one record expires: nobody ends those whose turn comes later, and each says that it has expired.
+#[test]
+fn a_proposal_whose_turn_to_expire_has_not_come_is_open_no_more() {
+    let mut world = world();
+    let proposals: Vec<_> =
+        (0..130).map(|more| propose(&mut world, CHECKER, &limits(10_000 + more))).collect();
+    world.wait_ns(60_000_000_000);
+    let mut expired = 0;
+    let last = proposals[129];
+    let reject = Reject { proposal: last, note: Text::EMPTY };
+    for command in [Approve { proposal: last }.into(), Command::from(reject)] {
+        let (refusal, events) = say(&mut world, OTHER, command);
+        assert_eq!(refusal, Some(RejectReason::UnknownProposal));
+        assert_eq!(ends(&events), vec![(ProposalEnd::Expired, ActorId(4)); TIMERS_PER_RECORD_MAX]);
+        expired += events.len();
+    }
+    assert!(world.engine.next_timer().is_some(), "the last ones wait");
+    expired += say(&mut world, OTHER, Approve { proposal: last }).1.len();
+    assert_eq!(expired, 130);
+    assert!(world.engine.next_timer().is_none());
 }
