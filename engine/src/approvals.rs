@@ -1,11 +1,14 @@
 //! Maker and checker: a sensitive command is proposed by one actor, shown as a difference, and executed when another approves it.
 //!
-//! Which commands are sensitive is a command too ([`SetApprovals`]); once any is, it is one of them. A proposal is refused at its
+//! Which commands are sensitive is a command too ([`SetApprovals`]); once any is, it is one of them, and so is whatever makes an actor or
+//! lets one speak: who could make a second one alone would agree with himself. A proposal is refused at its
 //! approval when what it changes has changed since: nobody approves a difference that they were not shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::commands::{Approve, DefineActor, Propose, Reject, SetActorKey, SetApprovals, SetMarketStatus};
+use protocol::commands::{
+    Approve, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals, SetMarketStatus,
+};
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
@@ -16,8 +19,11 @@ use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::{Engine, role_needed};
 
-/// Actors who may configure, at least, while anything needs approval: one proposes, another approves.
-pub(crate) const ADMINISTRATORS_MIN: usize = 2;
+/// Actors who may configure and have a key, at least, while anything needs approval: one proposes, another approves.
+const ADMINISTRATORS_MIN: usize = 2;
+/// What is sensitive as soon as anything is.
+const ALWAYS_SENSITIVE: [u16; 4] =
+    [SetApprovals::KIND, DefineActor::KIND, SetActorKey::KIND, DefineSession::KIND];
 
 /// A note.
 pub(crate) type Note = Text<{ protocol::limits::NOTE_BYTES_MAX }>;
@@ -52,13 +58,19 @@ pub(crate) struct Approvals {
 impl Approvals {
     /// Refuses a command of a kind that has to be proposed.
     pub(crate) fn may_execute(&self, kind: u16) -> Result<(), Stop> {
-        let is_sensitive = self.kinds.contains(&kind) || (self.are_in_force() && kind == SetApprovals::KIND);
+        let is_sensitive =
+            self.kinds.contains(&kind) || (self.are_in_force() && ALWAYS_SENSITIVE.contains(&kind));
         ensure(!is_sensitive, RejectReason::ApprovalNeeded)
     }
 
     /// Whether anything has to be proposed.
-    pub(crate) fn are_in_force(&self) -> bool {
+    fn are_in_force(&self) -> bool {
         !self.kinds.is_empty()
+    }
+
+    /// Actors who may configure and have a key, at least.
+    pub(crate) fn administrators_min(&self) -> usize {
+        if self.are_in_force() { ADMINISTRATORS_MIN } else { 0 }
     }
 
     /// The next proposal to expire.
@@ -232,14 +244,14 @@ impl Engine {
 
     /// What is open can be read, was made before, and has its deadline.
     pub(crate) fn check_approvals(&self) -> Result<(), Broken> {
-        let Approvals { open, deadlines, kinds } = &self.approvals;
+        let Approvals { open, deadlines, .. } = &self.approvals;
         let is_sound = |(id, proposal): (&ProposalId, &Proposal)| {
             id.0 <= self.seq.0
                 && proposal.command.command().is_ok()
                 && proposal.role().is_ok()
                 && deadlines.contains(&(proposal.expires_at, *id))
         };
-        let can_be_approved = kinds.is_empty() || self.registry.administrators() >= ADMINISTRATORS_MIN;
+        let can_be_approved = self.registry.administrators() >= self.approvals.administrators_min();
         let is_sound = open.len() == deadlines.len() && open.iter().all(is_sound) && can_be_approved;
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "proposals" }) }
     }

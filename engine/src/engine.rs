@@ -14,7 +14,7 @@ use protocol::{
     UnixNanos, events, rows,
 };
 
-use crate::approvals::{ADMINISTRATORS_MIN, Approvals};
+use crate::approvals::Approvals;
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
 use crate::effects::Effects;
 use crate::gateways::Gateways;
@@ -383,10 +383,11 @@ impl Engine {
             Command::Reject(reject) => self.reject(actor, reject, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
             Command::DefineActor(define) => {
-                let administrators_min = if self.approvals.are_in_force() { ADMINISTRATORS_MIN } else { 1 };
-                self.registry.define_actor(define, administrators_min, effects)
+                self.registry.define_actor(define, self.approvals.administrators_min(), effects)
             }
-            Command::SetActorKey(set) => self.registry.set_key(set, effects),
+            Command::SetActorKey(set) => {
+                self.registry.set_key(set, self.approvals.administrators_min(), effects)
+            }
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
             Command::DefineMarket(define) => {
                 self.markets.define(define, &self.registry, &self.ledger, effects)

@@ -31,6 +31,12 @@ pub(crate) struct Actor {
     pub(crate) key: Option<PublicKey>,
 }
 
+impl Actor {
+    const fn administers(&self) -> bool {
+        self.roles & roles::ADMIN != 0 && self.key.is_some()
+    }
+}
+
 impl Registry {
     pub(crate) fn asset(&self, asset: AssetId) -> Option<&DefineAsset> {
         self.assets.get(&asset)
@@ -42,14 +48,19 @@ impl Registry {
         ensure(granted & roles != 0, RejectReason::NotEntitled)
     }
 
-    /// Sets an actor's key.
-    pub(crate) fn set_key(&mut self, command: &SetActorKey, effects: &mut Effects<'_>) -> Result<(), Stop> {
+    /// Sets an actor's key; so many have to be left who may configure and have one.
+    pub(crate) fn set_key(
+        &mut self,
+        command: &SetActorKey,
+        administrators_min: usize,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
         let &SetActorKey { actor, key } = command;
-        let Some(known) = self.actors.get_mut(&actor) else {
-            return Err(RejectReason::UnknownActor.into());
-        };
-        ensure(known.key != key, RejectReason::Exists)?;
-        known.key = key;
+        let before = *self.actors.get(&actor).ok_or(RejectReason::UnknownActor)?;
+        ensure(before.key != key, RejectReason::Exists)?;
+        let after = Actor { key, ..before };
+        ensure(self.administrators_with(actor, after) >= administrators_min, RejectReason::TooFewApprovers)?;
+        self.actors.insert(actor, after);
         effects.push(events::ActorKeySet { actor, key });
         Ok(())
     }
@@ -68,12 +79,18 @@ impl Registry {
         Ok(())
     }
 
-    /// Actors who may configure.
+    /// Actors who may configure and have a key: without one, nobody can speak for an actor from elsewhere than the node itself.
     pub(crate) fn administrators(&self) -> usize {
-        self.actors.values().filter(|actor| actor.roles & roles::ADMIN != 0).count()
+        self.actors.values().filter(|actor| actor.administers()).count()
     }
 
-    /// Creates an actor or changes its roles; so many have to be left who may configure.
+    /// As many as there are once `actor` is as it will be.
+    fn administrators_with(&self, actor: ActorId, after: Actor) -> usize {
+        let others = self.actors.iter().filter(|(id, other)| **id != actor && other.administers()).count();
+        others.saturating_add(usize::from(after.administers()))
+    }
+
+    /// Creates an actor or changes its roles; so many have to be left who may configure and have a key.
     pub(crate) fn define_actor(
         &mut self,
         command: &DefineActor,
@@ -87,12 +104,10 @@ impl Registry {
         // Without an operator who may configure, nobody could ever repair a mistake.
         let is_operator = self.genesis.as_ref().is_some_and(|genesis| genesis.operator == actor);
         ensure_field(!is_operator || granted & roles::ADMIN != 0, "roles")?;
-        let was = before.is_some_and(|before| before.roles & roles::ADMIN != 0);
-        let others = self.administrators().saturating_sub(usize::from(was));
-        let left = others.saturating_add(usize::from(granted & roles::ADMIN != 0));
-        ensure(left >= administrators_min, RejectReason::TooFewApprovers)?;
+        let after = Actor { roles: granted, ..before.unwrap_or_default() };
+        ensure(self.administrators_with(actor, after) >= administrators_min, RejectReason::TooFewApprovers)?;
         ensure(before.is_some() || self.actors.len() < ACTORS_MAX, RejectReason::TableFull)?;
-        self.actors.entry(actor).or_default().roles = granted;
+        self.actors.insert(actor, after);
         effects.push(events::ActorDefined { actor, roles: granted });
         Ok(())
     }

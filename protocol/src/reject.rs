@@ -34,7 +34,7 @@ codes! {
         OwnProposal = 13,
         /// What the proposal changes has changed since it was made.
         ProposalStale = 14,
-        /// Fewer than two actors could approve each other's proposals.
+        /// Fewer than two actors with the role ADMIN and a key could approve each other's proposals.
         TooFewApprovers = 15,
 
         /// The id exists with the same fields: done before, nothing changed.

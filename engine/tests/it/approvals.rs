@@ -1,7 +1,10 @@
 //! Maker and checker: what is sensitive is executed once two actors agree, and on what they were shown.
 
+use protocol::commands::{
+    Approve, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals, SetLedgerLimits, roles,
+};
 use protocol::limits::TIMERS_PER_RECORD_MAX;
-use protocol::commands::{Approve, DefineActor, Propose, Reject, SetApprovals, SetLedgerLimits, roles};
+use protocol::sign::{PrivateKey, PublicKey};
 use protocol::{
     ActorId, Command, EventBody, ProposalEnd, ProposalId, ProposedCommand, RejectReason, SessionId,
     SessionProtocol, Text,
@@ -17,19 +20,23 @@ const TRADER: SessionId = SessionId(22);
 
 fn world() -> World {
     let mut world = World::with_genesis();
+    let operator = definitions::OPERATOR_ACTOR;
+    world.set_up(SetActorKey { actor: operator, key: key(operator.0) });
     for (actor, session, roles) in
         [(4, CHECKER, roles::ADMIN), (5, OTHER, roles::ADMIN), (6, TRADER, roles::TRADER)]
     {
         world.set_up(DefineActor { actor: ActorId(actor), roles });
+        world.set_up(SetActorKey { actor: ActorId(actor), key: key(actor) });
         let session = definitions::session(session.0, SessionProtocol::Request, 0);
-        world.set_up(protocol::commands::DefineSession {
-            actor: ActorId(actor),
-            clients: Vec::new(),
-            ..session
-        });
+        world.set_up(DefineSession { actor: ActorId(actor), clients: Vec::new(), ..session });
     }
     world.set_up(SetApprovals { kinds: vec![DefineActor::KIND, SetLedgerLimits::KIND] });
     world
+}
+
+/// The key of an actor.
+fn key(actor: u32) -> Option<PublicKey> {
+    Some(PrivateKey::from_seed(&[u8::try_from(actor).unwrap(); 32]).public())
 }
 
 fn limits(transfer_ids_max: u32) -> Command {
@@ -196,4 +203,63 @@ fn a_proposal_whose_turn_to_expire_has_not_come_is_open_no_more() {
     expired += say(&mut world, OTHER, Approve { proposal: last }).1.len();
     assert_eq!(expired, 130);
     assert!(world.engine.next_timer().is_none());
+}
+
+#[test]
+fn nobody_makes_the_actor_who_agrees_with_him() {
+    let mut world = World::with_genesis();
+    let session = |number: SessionId, actor| {
+        let definition = definitions::session(number.0, SessionProtocol::Request, 0);
+        DefineSession { actor: ActorId(actor), clients: Vec::new(), ..definition }
+    };
+    for (actor, number) in [(4, CHECKER), (5, OTHER)] {
+        world.set_up(DefineActor { actor: ActorId(actor), roles: roles::ADMIN });
+        world.set_up(SetActorKey { actor: ActorId(actor), key: key(actor) });
+        world.set_up(session(number, actor));
+    }
+    // One kind alone, and none of these.
+    world.set_up(SetApprovals { kinds: vec![SetLedgerLimits::KIND] });
+    let alone: [Command; 5] = [
+        DefineActor { actor: ActorId(7), roles: roles::ADMIN }.into(),
+        DefineActor { actor: ActorId(5), roles: 0 }.into(),
+        SetActorKey { actor: ActorId(5), key: key(7) }.into(),
+        session(SessionId(23), 5).into(),
+        SetApprovals { kinds: vec![] }.into(),
+    ];
+    for command in alone {
+        assert_eq!(say(&mut world, CHECKER, command.clone()).0, Some(RejectReason::ApprovalNeeded));
+        propose(&mut world, CHECKER, &command);
+    }
+    assert_eq!(say(&mut world, CHECKER, definitions::asset(1, "TRY", 2)).0, None);
+    let asked = propose(&mut world, CHECKER, &DefineActor { actor: ActorId(7), roles: 0 }.into());
+    assert_eq!(say(&mut world, OTHER, Approve { proposal: asked }).0, None);
+}
+
+/// Whoever has no key cannot speak, and so cannot agree.
+#[test]
+fn only_actors_with_a_key_count_as_those_who_can_agree() {
+    let mut world = World::with_genesis();
+    let set = SetApprovals { kinds: vec![SetLedgerLimits::KIND] };
+    let operator = definitions::OPERATOR_ACTOR;
+    world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
+    world.set_up(DefineActor { actor: ActorId(5), roles: roles::CASHIER });
+    let session = definitions::session(CHECKER.0, SessionProtocol::Request, 0);
+    world.set_up(DefineSession { actor: ActorId(4), clients: Vec::new(), ..session });
+    for (actor, refusal) in [
+        (operator, Some(RejectReason::TooFewApprovers)),
+        (ActorId(5), Some(RejectReason::TooFewApprovers)),
+        (ActorId(4), None),
+    ] {
+        world.set_up(SetActorKey { actor, key: key(actor.0) });
+        assert_eq!(say(&mut world, SessionId::OPERATOR, set.clone()).0, refusal);
+    }
+    for (actor, key, refusal) in [
+        (ActorId(5), None, None),
+        (ActorId(4), None, Some(RejectReason::TooFewApprovers)),
+        (operator, None, Some(RejectReason::TooFewApprovers)),
+        (ActorId(4), key(9), None),
+    ] {
+        let proposal = propose(&mut world, SessionId::OPERATOR, &SetActorKey { actor, key }.into());
+        assert_eq!(say(&mut world, CHECKER, Approve { proposal }).0, refusal);
+    }
 }

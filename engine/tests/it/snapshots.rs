@@ -3,10 +3,11 @@
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor, GatewayStart, Propose,
-    SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
+    SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
+use protocol::sign::PrivateKey;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, GatewayId, MonitorField,
     MonitorId, MonitorOperator, NodeId, ProposedCommand, SessionId, SessionProtocol, Side, Term, Text,
@@ -55,6 +56,10 @@ fn example() -> Engine {
     batches(&mut world);
     monitors(&mut world);
     world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
+    for (actor, seed) in [(definitions::OPERATOR_ACTOR, 1), (ActorId(4), 4)] {
+        let key = Some(PrivateKey::from_seed(&[seed; 32]).public());
+        world.set_up(SetActorKey { actor, key });
+    }
     world.set_up(SetApprovals { kinds: vec![DefineActor::KIND] });
     let command = ProposedCommand::new(&DefineActor { actor: ActorId(4), roles: roles::CASHIER }.into());
     world.set_up(Propose { command, expires_in_s: 60, note: Text::truncated("why") });
