@@ -129,6 +129,8 @@ codes! {
         PendingTransferAlreadyVoided = 72,
         /// Its time is over.
         PendingTransferExpired = 73,
+        /// The chains that the batch settles as a whole have more parts than one batch may look at.
+        TooManyChainParts = 89,
         /// The session may not move this account's money.
         DebitAccountNotEntitled = 74,
         /// Flags that only a CASHIER may use: `closing_debit`, `closing_credit`, `balancing_credit`.

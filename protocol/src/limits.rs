@@ -69,6 +69,8 @@ pub const MARKETS_MAX: usize = 4_096;
 pub const ACCOUNTS_MAX: usize = 1 << 24;
 /// Accounts or transfers of one command: the largest record, alone in a frame, fills a large block.
 pub const LEDGER_ROWS_MAX: usize = 8_189;
+/// Parts of chains that rows of one command settle as a whole, each counted as often as it is named.
+pub const CHAIN_PARTS_PER_RECORD_MAX: usize = 8 * LEDGER_ROWS_MAX;
 /// Transfer ids remembered, unless it is said otherwise.
 pub const TRANSFER_IDS_DEFAULT: u32 = 1 << 22;
 /// How long a transfer's id is remembered, unless it is said otherwise.

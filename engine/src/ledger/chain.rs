@@ -40,6 +40,8 @@ pub(super) struct Chain {
     last_reserved: Option<u32>,
     /// Pending transfers that it ended, in order.
     pub(super) ended: Vec<u32>,
+    /// Parts of chains that the batch has looked at to settle them as a whole.
+    pub(super) parts_seen: usize,
 }
 
 /// How far the results of a batch were.

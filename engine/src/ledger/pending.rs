@@ -45,7 +45,8 @@ pub(crate) struct Pending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reserved {
     pub(crate) first: u32,
-    live: u32,
+    /// Those that have not been removed.
+    pub(crate) live: u32,
     /// How one of them ended before all did: together they cannot any more.
     pub(crate) end: Option<Outcome>,
 }

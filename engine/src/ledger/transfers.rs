@@ -1,6 +1,7 @@
 //! Batches of transfers: one row after the other through its checks, in the order of [`LedgerRefusal`]; nothing is changed before
 //! the last of them.
 
+use protocol::limits::CHAIN_PARTS_PER_RECORD_MAX;
 use protocol::rows::transfer_flags::{
     ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING,
     POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
@@ -370,19 +371,12 @@ impl Ledger {
         check_end_shape(t, &self.calendar)?;
         let known = self.known(t.pending_id)?;
         let amount = check_against(t, &known)?;
-        let ended = match known.outcome {
-            Outcome::Pending => known.slot.ok_or(Broken::Index { what: "pending transfers" })?,
-            Outcome::Posted => return Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
-            Outcome::Voided => return Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
-            Outcome::Expired => return Err(LedgerRefusal::PendingTransferExpired.into()),
-            Outcome::Created | Outcome::Refused(_) => {
-                return Err(Broken::Index { what: "pending transfers" }.into());
-            }
-        };
+        check_pending(known.outcome)?;
+        let ended = known.slot.ok_or(Broken::Index { what: "pending transfers" })?;
         let whole_chain = t.flags & WHOLE_CHAIN != 0;
-        let slots = if whole_chain { self.pendings.chain_of(ended) } else { vec![ended] };
+        let slots = if whole_chain { self.parts(ended, chain)? } else { vec![ended] };
         for &slot in &slots {
-            self.check_end(t, slot, whole_chain, batch)?;
+            self.check_end(t, slot, batch)?;
         }
         // Nothing is refused from here on.
         let posts = t.flags & POST_PENDING_TRANSFER != 0;
@@ -434,24 +428,20 @@ impl Ledger {
         })
     }
 
+    /// Slots of what became pending together with this one, if all of it still is. A batch looks at so many, refused or not: otherwise one
+    /// that names a long chain in each row would keep the ledger busy for longer than it took to send.
+    fn parts(&self, slot: u32, chain: &mut Chain) -> Result<Vec<u32>, RowStop> {
+        let reserved = self.pendings.at(slot).and_then(|pending| self.pendings.chain(pending));
+        check_pending(reserved.and_then(|reserved| reserved.end).unwrap_or(Outcome::Pending))?;
+        let parts = reserved.map_or(1, |reserved| widen(reserved.live)).saturating_add(chain.parts_seen);
+        ensure(parts <= CHAIN_PARTS_PER_RECORD_MAX, LedgerRefusal::TooManyChainParts)?;
+        chain.parts_seen = parts;
+        Ok(self.pendings.chain_of(slot))
+    }
+
     /// One pending transfer may be posted or voided now, alone or as a part of its chain.
-    fn check_end(
-        &self,
-        t: &TransferRow,
-        slot: u32,
-        whole_chain: bool,
-        batch: &Batch<'_>,
-    ) -> Result<(), RowStop> {
+    fn check_end(&self, t: &TransferRow, slot: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
         let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
-        let chain_end = self.pendings.chain(pending).and_then(|chain| chain.end).filter(|_| whole_chain);
-        match pending.end.or(chain_end) {
-            None => {}
-            Some(Outcome::Posted) => return Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
-            Some(Outcome::Voided) => return Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
-            Some(Outcome::Expired | Outcome::Created | Outcome::Pending | Outcome::Refused(_)) => {
-                return Err(LedgerRefusal::PendingTransferExpired.into());
-            }
-        }
         let is_over = pending.expires_at.is_some_and(|expires_at| expires_at <= batch.time);
         ensure(!is_over, LedgerRefusal::PendingTransferExpired)?;
         self.check_payer(pending.debit, batch)?;
@@ -617,6 +607,17 @@ fn check_end_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowSt
 fn check_dates(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
     ensure(t.value_date == 0 || calendar.admits(t.value_date), LedgerRefusal::ValueDateOutOfRange)?;
     ensure(t.reason == 0, LedgerRefusal::ReasonReservedForCorrection)
+}
+
+/// What was pending still is.
+fn check_pending(outcome: Outcome) -> Result<(), RowStop> {
+    match outcome {
+        Outcome::Pending => Ok(()),
+        Outcome::Posted => Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
+        Outcome::Voided => Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
+        Outcome::Expired => Err(LedgerRefusal::PendingTransferExpired.into()),
+        Outcome::Created | Outcome::Refused(_) => Err(Broken::Index { what: "pending transfers" }.into()),
+    }
 }
 
 /// What a post or a void says of the pending transfer is true; the amount that it ends.

@@ -8,8 +8,10 @@ use std::fmt;
 use engine::Engine;
 use protocol::commands::{CreateAccounts, CreateTransfers, DefineActor, Pulse, SetLedgerLimits, roles};
 use protocol::event::Event;
-use protocol::limits::EXPIRIES_PER_RECORD_MAX;
-use protocol::rows::transfer_flags::{PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER};
+use protocol::limits::{CHAIN_PARTS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX};
+use protocol::rows::transfer_flags::{
+    CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
+};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags};
 use protocol::{
     AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, RejectReason,
@@ -395,6 +397,38 @@ fn more_expiries_than_a_record_takes_wait_for_the_next() {
     run.restart();
     run.step(Step::Transfers(Sender::Cashier, rows), &mut coverage);
     assert_eq!(run.model.pending().count(), 0);
+}
+
+/// Each row names the same long chain and is refused: the batch looks at so many parts and no more, and a short chain still has room.
+#[test]
+fn a_batch_looks_at_so_many_parts_of_chains() {
+    let (mut run, mut coverage) = (Run::new(2), Coverage::default());
+    run.step(Step::Accounts(Sender::Cashier, two_accounts()), &mut coverage);
+    let ms = u128::from(run.world.time / 1_000_000) << 80;
+    let parts = 4_000_u128;
+    let linked = |at: u128| if at + 1 < parts { PENDING | LINKED } else { PENDING | CLOSING_DEBIT };
+    let mut rows: Vec<_> =
+        (0..parts).map(|at| TransferRow { flags: linked(at), ..plain(ms | (at + 1)) }).collect();
+    // Before the long one closes their account.
+    rows.insert(0, TransferRow { flags: PENDING | LINKED, ..plain(ms | 9_001) });
+    rows.insert(1, TransferRow { flags: PENDING, ..plain(ms | 9_002) });
+    run.step(Step::Transfers(Sender::Cashier, rows), &mut coverage);
+    let settle = |id: u128, of: u128, flag: u16| TransferRow {
+        amount: Amount(if flag == POST_PENDING_TRANSFER { u128::MAX } else { 0 }),
+        pending_id: TransferId(ms | of),
+        flags: flag | WHOLE_CHAIN,
+        ..plain(ms | id)
+    };
+    let whole = u128::try_from(CHAIN_PARTS_PER_RECORD_MAX).unwrap() / parts;
+    let mut rows: Vec<_> = (0..=whole).map(|at| settle(10_000 + at, 1 + at, POST_PENDING_TRANSFER)).collect();
+    rows.push(settle(20_000, 9_001, VOID_PENDING_TRANSFER));
+    run.step(Step::Transfers(Sender::Cashier, rows), &mut coverage);
+    for refusal in [LedgerRefusal::DebitAccountAlreadyClosed, LedgerRefusal::TooManyChainParts] {
+        assert!(coverage.has_seen(refusal), "{refusal:?}");
+    }
+    assert_eq!(run.model.pending().count(), 4_000, "the short one was voided");
+    run.step(Step::Transfers(Sender::Cashier, vec![settle(20_001, 1, VOID_PENDING_TRANSFER)]), &mut coverage);
+    assert_eq!(run.model.pending().count(), 0, "a batch of its own has room");
 }
 
 /// Full batches whose ids lie anywhere in the window, and ahead, so that the oldest have to be forgotten; and every one once more.

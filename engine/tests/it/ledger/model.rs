@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::limits::{
-    ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
+    CHAIN_PARTS_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, PENDING_TRANSFERS_DEFAULT,
+    TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountClass, LedgerRefusal};
@@ -117,9 +118,15 @@ pub(crate) enum Payer {
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    Created { amount: u128 },
+    Created {
+        amount: u128,
+    },
     /// With what was moved, if it was executed before.
-    Refused { refusal: LedgerRefusal, seq: u64, moved: Option<u128> },
+    Refused {
+        refusal: LedgerRefusal,
+        seq: u64,
+        moved: Option<u128>,
+    },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,6 +147,8 @@ pub(crate) struct Model {
     pub(crate) transfers: BTreeMap<u128, Transfer>,
     /// How the first part of a chain ended: the whole cannot be settled any more.
     chain_ends: BTreeMap<(u64, usize), Status>,
+    /// Parts of chains that the present batch has named.
+    parts_seen: usize,
     /// Ids whose time is below this are refused.
     pub(crate) floor_ms: u64,
     pub(crate) seq: u64,
@@ -161,6 +170,7 @@ impl Model {
             known: BTreeMap::new(),
             transfers: BTreeMap::new(),
             chain_ends: BTreeMap::new(),
+            parts_seen: 0,
             floor_ms: 0,
             seq: 0,
             time: 0,
@@ -221,6 +231,7 @@ impl Model {
 
     pub(crate) fn create_transfers(&mut self, rows: &[TransferRow], payer: &Payer) -> Vec<Outcome> {
         self.raise_floor();
+        self.parts_seen = 0;
         let linked: Vec<bool> = rows.iter().map(|row| row.flags & transfer_flags::LINKED != 0).collect();
         self.in_chains(
             &linked,
@@ -276,7 +287,8 @@ impl Model {
             if let (Some(before), Some(_)) = (before, failed) {
                 // Ids that were refused for what may change are remembered also from chains.
                 let refused = std::mem::take(&mut self.known);
-                *self = before;
+                // Nor is it forgotten how much was looked at.
+                *self = Self { parts_seen: self.parts_seen, ..before };
                 let refused = refused.into_iter().filter(|(_, known)| known.refusal.is_some());
                 self.known.extend(refused);
             }
@@ -512,6 +524,10 @@ impl Model {
             self.pending().filter(|(_, t)| t.chain == chain).map(|(id, t)| (t.index, id)).collect();
         legs.retain(|(_, id)| whole || *id == row.pending_id.0);
         legs.sort_unstable();
+        if whole {
+            refuse(&[(self.parts_seen + legs.len() > CHAIN_PARTS_PER_RECORD_MAX, R::TooManyChainParts)])?;
+            self.parts_seen += legs.len();
+        }
         for (_, id) in &legs {
             self.refuse_settling(&self.transfers[id], posts, payer)?;
         }
