@@ -58,6 +58,8 @@ pub(crate) struct Pendings {
     chains: Slab<Option<Reserved>>,
     by_id: IdIndex,
     deadlines: BTreeSet<(UnixNanos, TransferId, u32)>,
+    /// Those that PAYERs made and that have not ended.
+    by_payers: usize,
     seed: u64,
 }
 
@@ -68,6 +70,7 @@ impl Default for Pendings {
             chains: Slab::new(),
             by_id: IdIndex::new(),
             deadlines: BTreeSet::new(),
+            by_payers: 0,
             seed: 0,
         }
     }
@@ -80,6 +83,11 @@ impl Pendings {
 
     pub(crate) fn len(&self) -> usize {
         self.slots.live()
+    }
+
+    /// Those that PAYERs made and that have not ended.
+    pub(crate) const fn by_payers(&self) -> usize {
+        self.by_payers
     }
 
     #[inline]
@@ -103,6 +111,7 @@ impl Pendings {
     /// Adds one whose id is not there, alone in its chain.
     pub(crate) fn add(&mut self, pending: Pending) -> u32 {
         let (id, expires_at) = (pending.id, pending.expires_at);
+        self.by_payers = self.by_payers.saturating_add(usize::from(pending.by_payer));
         let slot = self.slots.insert(Some(pending));
         self.by_id.insert(mix_u128(id.0, self.seed), slot, |_| false);
         if let Some(deadline) = expires_at {
@@ -115,7 +124,8 @@ impl Pendings {
     pub(crate) fn end(&mut self, slot: u32, end: Outcome) -> Result<bool, Broken> {
         let pending = self.at_mut(slot).ok_or(Broken::Index { what: "pending transfers" })?;
         pending.end = Some(end);
-        let chain = pending.chain;
+        let (chain, by_payer) = (pending.chain, pending.by_payer);
+        self.by_payers = self.by_payers.saturating_sub(usize::from(by_payer));
         let Some(chain) = self.chain_mut(chain) else { return Ok(false) };
         let is_first = chain.end.is_none();
         chain.end = chain.end.or(Some(end));
@@ -126,7 +136,8 @@ impl Pendings {
     pub(crate) fn go_on(&mut self, slot: u32, was_first: bool) {
         let Some(pending) = self.at_mut(slot) else { return };
         pending.end = None;
-        let chain = pending.chain;
+        let (chain, by_payer) = (pending.chain, pending.by_payer);
+        self.by_payers = self.by_payers.saturating_add(usize::from(by_payer));
         if was_first && let Some(chain) = self.chain_mut(chain) {
             chain.end = None;
         }
@@ -140,6 +151,8 @@ impl Pendings {
             self.deadlines.remove(&(deadline, pending.id, slot));
         }
         self.slots.release(slot);
+        let never_was = pending.end.is_none() && pending.by_payer;
+        self.by_payers = self.by_payers.saturating_sub(usize::from(never_was));
         self.leave_chain(&pending);
     }
 
@@ -227,14 +240,16 @@ impl Pendings {
 
     /// Each is found by its id, and by its deadline if it has one; nothing that has ended is here, nor in an index.
     pub(crate) fn check(&self) -> Result<(), Broken> {
-        let mut deadlines = 0_usize;
+        let (mut deadlines, mut by_payers) = (0_usize, 0_usize);
         for (slot, pending) in self.sorted() {
             if self.slot(pending.id) != Some(slot) || pending.end.is_some() {
                 return Err(Broken::Index { what: "pending transfers" });
             }
             deadlines = deadlines.saturating_add(usize::from(pending.expires_at.is_some()));
+            by_payers = by_payers.saturating_add(usize::from(pending.by_payer));
         }
-        if self.by_id.live() != self.len() || self.deadlines.len() != deadlines {
+        let counted = (self.deadlines.len(), self.by_payers) == (deadlines, by_payers);
+        if self.by_id.live() != self.len() || !counted {
             return Err(Broken::Index { what: "pending transfers" });
         }
         Ok(())

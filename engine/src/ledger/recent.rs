@@ -5,7 +5,7 @@
 //! further, by whole slices but never past the slice of that time, while more ids are kept than there may be: a slice is dropped as
 //! a whole, and whatever lies below the floor is refused from then on by its own time. So an id is either found here or can never
 //! have been executed. Ids that lie ahead of the present may take a quarter of the room: whoever sends them cannot make others' ids be
-//! forgotten.
+//! forgotten, and PAYERs leave CASHIERs a part of it.
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,7 @@ use protocol::rows::TransferRow;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
 
+use super::transfers::{Payers, of_payers};
 use crate::broken::Broken;
 use crate::index::{Index, hash_seeded};
 use crate::pages::Pages;
@@ -171,6 +172,7 @@ impl Recent {
         &self,
         id: TransferId,
         time: UnixNanos,
+        payers: Payers<'_>,
         limits: &SetLedgerLimits,
     ) -> Result<(), LedgerRefusal> {
         let slice = slice_of(id);
@@ -178,7 +180,9 @@ impl Recent {
             return Err(LedgerRefusal::IdTooOld);
         }
         let far = id.ms() > (time.0 / NANOS_PER_MILLI).saturating_add(limits.id_ahead_ms);
-        let no_room = slice > self.present && self.ahead >= widen(limits.transfer_ids_max / AHEAD_PART);
+        let ahead_max = limits.transfer_ids_max / AHEAD_PART;
+        let ahead_max = if payers.are_everybody() { ahead_max } else { of_payers(ahead_max) };
+        let no_room = slice > self.present && self.ahead >= widen(ahead_max);
         // A retry of what was executed is no new id.
         if (far || no_room) && self.find(id).is_none() { Err(LedgerRefusal::IdTooFarAhead) } else { Ok(()) }
     }

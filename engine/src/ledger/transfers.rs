@@ -184,7 +184,7 @@ impl Ledger {
     fn executed_chain(&self, rows: &[ArchivedTransferRow], batch: &Batch<'_>) -> usize {
         executed_as_one(rows.iter().map(|row| {
             let row = row.read();
-            (row.flags & LINKED != 0, exists_at(&self.check_id(&row, batch.time)))
+            (row.flags & LINKED != 0, exists_at(&self.check_id(&row, batch)))
         }))
     }
 
@@ -232,7 +232,7 @@ impl Ledger {
         batch: &Batch<'_>,
         chain: &mut Chain,
     ) -> Result<Done, RowStop> {
-        self.check_id(t, batch.time)?;
+        self.check_id(t, batch)?;
         if t.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0 {
             return self.end_pending(t, batch, chain);
         }
@@ -243,9 +243,7 @@ impl Ledger {
         ensure(may_use_flags, LedgerRefusal::FlagsNotEntitled)?;
         self.check_open(debit, credit)?;
         let amount = balance(t, self.accounts.at(debit), self.accounts.at(credit));
-        // What this chain has ended is removed only with its last row.
-        let pending = self.pendings.len().saturating_sub(chain.ended.len());
-        let has_room = t.flags & PENDING == 0 || pending < widen(self.limits.pending_transfers_max);
+        let has_room = t.flags & PENDING == 0 || self.has_room(batch, chain);
         ensure(has_room, LedgerRefusal::TooManyPendingTransfers)?;
         let expires_at = self.check_amount(t, amount, debit, credit, batch.time)?;
         // Nothing is refused from here on.
@@ -293,12 +291,12 @@ impl Ledger {
 
     /// The row can be executed, as far as its flags and id say.
     #[inline]
-    fn check_id(&self, t: &TransferRow, time: UnixNanos) -> Result<(), RowStop> {
+    fn check_id(&self, t: &TransferRow, batch: &Batch<'_>) -> Result<(), RowStop> {
         ensure(t.reserved == 0, LedgerRefusal::ReservedField)?;
         ensure(t.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
         ensure(t.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
         ensure(t.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
-        self.recent.judge(t.id, time, &self.limits)?;
+        self.recent.judge(t.id, batch.time, batch.payers, &self.limits)?;
         match self.recent.find(t.id) {
             Some(before) => Err(executed_before(before, t)),
             None => Ok(()),
@@ -318,6 +316,15 @@ impl Ledger {
     fn check_payer(&self, debit: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
         let may_debit = batch.payers.are_everybody() || batch.payers.may_debit(self.accounts.at(debit));
         ensure(may_debit, LedgerRefusal::DebitAccountNotEntitled)
+    }
+
+    /// Whether another transfer may be pending.
+    fn has_room(&self, batch: &Batch<'_>, chain: &Chain) -> bool {
+        let max = self.limits.pending_transfers_max;
+        // What this chain has ended is removed only with its last row.
+        let pending = self.pendings.len().saturating_sub(chain.ended.len());
+        let by_payers = self.pendings.by_payers();
+        pending < widen(max) && (batch.payers.are_everybody() || by_payers < widen(of_payers(max)))
     }
 
     fn check_open(&self, debit: u32, credit: u32) -> Result<(), RowStop> {
@@ -566,6 +573,11 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
             RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq, amount }))
         }
     }
+}
+
+/// What PAYERs may have of what is shared with CASHIERs: an eighth of it is always left to these.
+pub(super) const fn of_payers(all: u32) -> u32 {
+    all.saturating_sub(all / 8)
 }
 
 /// What a row that moves or reserves money must look like.

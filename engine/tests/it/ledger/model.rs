@@ -23,6 +23,8 @@ pub(crate) const TIME_MAX: u64 = u64::MAX / 2;
 const SLICE_MS: u64 = 16;
 /// Ids ahead of the present may be one in so many of those that are remembered.
 const AHEAD_PART: u32 = 4;
+/// Payers leave others one in so many of what is shared.
+const LEFT_BY_PAYERS: u32 = 8;
 /// The most that an account through which orders settle, or that takes their fees, may have of debits or of credits.
 const TRADING_TURNOVER_MAX: u128 = 1 << 112;
 
@@ -346,7 +348,7 @@ impl Model {
         chain: (u64, usize),
         index: usize,
     ) -> Result<u128, (LedgerRefusal, u64)> {
-        if let Some(refusal) = self.refuse_transfer_itself(row) {
+        if let Some(refusal) = self.refuse_transfer_itself(row, payer) {
             return Err((refusal, self.seq));
         }
         if let Some(known) = self.known.get(&row.id.0) {
@@ -381,11 +383,11 @@ impl Model {
         }
     }
 
-    fn refuse_transfer_itself(&self, row: &TransferRow) -> Option<LedgerRefusal> {
+    fn refuse_transfer_itself(&self, row: &TransferRow, payer: &Payer) -> Option<LedgerRefusal> {
         let id_ms = milliseconds(row.id.0);
         let present = self.time / NS_PER_MS / SLICE_MS;
         let ahead_from = u128::from((present + 1) * SLICE_MS) << 80;
-        let ahead_max = usize::try_from(self.limits.transfer_ids_max / AHEAD_PART).unwrap();
+        let ahead_max = may_have(payer, self.limits.transfer_ids_max / AHEAD_PART);
         let no_room = row.id.0 >= ahead_from && self.known.range(ahead_from..).count() >= ahead_max;
         let far = id_ms > self.time / NS_PER_MS + self.limits.id_ahead_ms;
         let is_new = !self.known.contains_key(&row.id.0);
@@ -421,7 +423,11 @@ impl Model {
         ])?;
         let debit = self.accounts.get(&row.debit_account.0).ok_or(R::DebitAccountNotFound)?;
         let credit = self.accounts.get(&row.credit_account.0).ok_or(R::CreditAccountNotFound)?;
+        let pending_max = self.limits.pending_transfers_max;
         let pending = self.pending().count();
+        let by_payers = self.pending().filter(|(_, transfer)| transfer.by_payer).count();
+        let too_many = pending >= usize::try_from(pending_max).unwrap()
+            || (!anyone && by_payers >= may_have(payer, pending_max));
         refuse(&[
             (debit.row.ledger != credit.row.ledger, R::AccountsMustHaveTheSameLedger),
             (row.ledger != debit.row.ledger, R::TransferMustHaveTheSameLedgerAsAccounts),
@@ -429,10 +435,7 @@ impl Model {
             (!anyone && (closes || is(BALANCING_CREDIT)), R::FlagsNotEntitled),
             (debit.closed, R::DebitAccountAlreadyClosed),
             (credit.closed, R::CreditAccountAlreadyClosed),
-            (
-                is(PENDING) && pending >= usize::try_from(self.limits.pending_transfers_max).unwrap(),
-                R::TooManyPendingTransfers,
-            ),
+            (is(PENDING) && too_many, R::TooManyPendingTransfers),
         ])?;
         let amount = amount_of(row, &debit.balances, &credit.balances);
         self.refuse_amount(row, debit, credit, amount)?;
@@ -689,6 +692,12 @@ fn refusal_of(status: Status) -> LedgerRefusal {
         Status::Voided => R::PendingTransferAlreadyVoided,
         Status::Expired => R::PendingTransferExpired,
     }
+}
+
+/// How many of what is shared.
+fn may_have(payer: &Payer, all: u32) -> usize {
+    let left = if matches!(payer, Payer::Anyone) { 0 } else { all / LEFT_BY_PAYERS };
+    usize::try_from(all - left).unwrap()
 }
 
 fn may_debit(payer: &Payer, account: &Account) -> bool {
