@@ -251,14 +251,14 @@ impl Ledger {
     fn set_watched(&mut self, subject: Subject, is_watched: bool) {
         match subject {
             Subject::Account(row) => self.accounts.set_watched(row, is_watched),
-            Subject::Slice(row) => self.accounts.totals.slices.at_mut(row).is_watched = is_watched,
+            Subject::Slice(row) => self.accounts.totals.set_watched(row, is_watched),
         }
     }
 
     fn standing(&self, subject: Subject) -> Standing {
         match subject {
             Subject::Account(row) => Standing::of_account(self.accounts.at(row)),
-            Subject::Slice(row) => Standing::of_slice(self.accounts.totals.slices.at(row)),
+            Subject::Slice(row) => Standing::of_slice(self.accounts.totals.at(row)),
         }
     }
 
@@ -269,7 +269,7 @@ impl Ledger {
                 (account.id, account.ledger, account.code, account.class)
             }
             Subject::Slice(row) => {
-                let slice = self.accounts.totals.slices.at(row);
+                let slice = self.accounts.totals.at(row);
                 (AccountId(0), slice.ledger, slice.code, slice.class)
             }
         };
@@ -284,8 +284,7 @@ impl Ledger {
             by_subject.entry(*subject).or_default().insert(definition.monitor);
         }
         let accounts = self.accounts.numbered().filter(|(_, account)| account.is_watched);
-        let slices = &self.accounts.totals.slices;
-        let slices = slices.numbers().filter(|&row| slices.at(row).is_watched);
+        let slices = self.accounts.totals.watched();
         let watched = accounts.map(|(row, _)| Subject::Account(row)).chain(slices.map(Subject::Slice));
         let is_sound = by_subject == self.monitors.by_subject
             && by_subject.keys().copied().eq(watched)

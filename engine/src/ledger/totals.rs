@@ -9,6 +9,7 @@ use super::accounts::{Account, Column};
 use super::monitors::{Standing, Watched};
 use crate::broken::Broken;
 use crate::rows::Rows;
+use crate::slab::{NONE, Slab};
 
 /// A sum of amounts that has room for every account there may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Sums {
     }
 }
 
-/// The accounts of one ledger, code and class.
+/// The accounts of one ledger, code and class: as long as there are any, or a monitor watches what they will come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Slice {
     pub(crate) ledger: AssetId,
@@ -101,9 +102,9 @@ pub(crate) struct Slice {
 }
 
 /// All sums.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Totals {
-    pub(crate) slices: Rows<Slice>,
+    slices: Slab<Slice>,
     by_key: BTreeMap<(AssetId, u16, AccountClass), u32>,
     ledgers: Rows<Sums>,
     by_ledger: BTreeMap<AssetId, u32>,
@@ -111,7 +112,44 @@ pub(crate) struct Totals {
     pub(super) noted: Watched,
 }
 
+impl Default for Totals {
+    fn default() -> Self {
+        Self {
+            slices: Slab::new(),
+            by_key: BTreeMap::new(),
+            ledgers: Rows::default(),
+            by_ledger: BTreeMap::new(),
+            noted: Watched::default(),
+        }
+    }
+}
+
 impl Totals {
+    pub(super) fn at(&self, row: u32) -> &Slice {
+        self.slices.at(row)
+    }
+
+    /// The rows of slices that a monitor watches.
+    pub(super) fn watched(&self) -> impl Iterator<Item = u32> {
+        let rows = 0..u32::try_from(self.slices.slots()).unwrap_or(NONE);
+        rows.filter(|&row| self.slices.at(row).is_watched)
+    }
+
+    /// A monitor watches a slice, or none does any more.
+    pub(super) fn set_watched(&mut self, row: u32, is_watched: bool) {
+        self.slices.at_mut(row).is_watched = is_watched;
+        self.free_unused(row);
+    }
+
+    /// A slice that has no accounts and that nobody watches is none.
+    fn free_unused(&mut self, row: u32) {
+        let slice = self.slices.at(row);
+        if slice.accounts == 0 && !slice.is_watched {
+            self.by_key.remove(&(slice.ledger, slice.code, slice.class));
+            self.slices.release(row);
+        }
+    }
+
     /// Counts an account and its balances in; the slice that it belongs to.
     pub(crate) fn join(&mut self, account: &Account) -> u32 {
         let row = self.slice(account.ledger, account.code, account.class);
@@ -121,13 +159,13 @@ impl Totals {
         row
     }
 
-    /// The row of a slice; where there was none, it has no accounts.
+    /// The row of a slice; where there was none, it has no accounts, and it is there for whoever joins or watches it at once.
     pub(super) fn slice(&mut self, ledger: AssetId, code: u16, class: AccountClass) -> u32 {
         let (slices, ledgers) = (&mut self.slices, &mut self.ledgers);
         *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
             let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
             let sums = Sums::default();
-            slices.push(Slice { ledger, code, class, accounts: 0, sums, ledger_row, is_watched: false })
+            slices.insert(Slice { ledger, code, class, accounts: 0, sums, ledger_row, is_watched: false })
         })
     }
 
@@ -136,6 +174,7 @@ impl Totals {
         account.balances().into_iter().for_each(|(column, amount)| self.take(account.slice, column, amount));
         let slice = self.slices.at_mut(account.slice);
         slice.accounts = slice.accounts.saturating_sub(1);
+        self.free_unused(account.slice);
     }
 
     #[inline]
@@ -206,6 +245,10 @@ impl Totals {
         };
         if !self.iter().zip(again.iter()).all(same) || self.iter().count() != again.iter().count() {
             return Err(Broken::Index { what: "totals" });
+        }
+        let is_used = |row: &u32| self.slices.at(*row).accounts > 0 || self.slices.at(*row).is_watched;
+        if self.by_key.len() != self.slices.live() || !self.by_key.values().all(is_used) {
+            return Err(Broken::Index { what: "slices of the totals" });
         }
         self.by_key.values().try_for_each(|&row| self.balanced(row))
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use engine::Engine;
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineMonitor, Pulse, RemoveMonitor};
+use protocol::commands::{
+    CreateAccounts, CreateTransfers, DefineMonitor, Pulse, RemoveMonitor, UpdateAccount,
+};
 use protocol::event::Event;
 use protocol::limits::{MONITORS_MAX, MONITORS_PER_ACCOUNT_MAX};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
@@ -197,6 +199,43 @@ fn run(seed: u64) -> usize {
         }
     }
     seen
+}
+
+/// The invariants, checked behind each command, hold no slice that has neither accounts nor a monitor.
+#[test]
+fn slices_of_the_totals_go_with_their_last_account_and_monitor() {
+    let mut world = World::with_genesis();
+    world.set_up(definitions::asset(1, "TRY", 2));
+    world.set_up(CreateAccounts { accounts: vec![definitions::account_row(10, 1)] });
+    for code in 2..200_u16 {
+        let monitor = MonitorId(code.into());
+        world.set_up(DefineMonitor {
+            monitor,
+            account: AccountId(0),
+            ledger: AssetId(1),
+            code,
+            class: Some(AccountClass::House),
+            field: MonitorField::Balance,
+            operator: MonitorOperator::Above,
+            value: Amount(10),
+            negative: false,
+        });
+        // Some are watched before they have the account and some while they do, some never have it.
+        if code % 3 == 0 {
+            world.set_up(RemoveMonitor { monitor });
+        }
+        if code % 2 == 0 {
+            let account = AccountId(10);
+            world.set_up(UpdateAccount { account, code, user_data_128: 0, user_data_64: 0, user_data_32: 0 });
+        }
+        if code % 3 == 1 {
+            world.set_up(RemoveMonitor { monitor });
+        }
+        if code % 3 == 2 && code > 5 {
+            world.set_up(RemoveMonitor { monitor: MonitorId(u64::from(code) - 3) });
+        }
+    }
+    assert_eq!(world.engine.totals().count(), 1);
 }
 
 #[test]
