@@ -32,15 +32,33 @@ enum Subject {
 pub(super) struct Standing {
     sums: Sums,
     held: WideSum,
+    /// Posted credits and debits from which on is counted what flows.
+    flows_from: (WideSum, WideSum),
 }
 
 impl Standing {
     pub(super) fn of_account(account: &Account) -> Self {
-        Self { sums: Sums::of(account), held: WideSum::of(account.held) }
+        Self { held: WideSum::of(account.held), ..Self::of_sums(Sums::of(account)) }
     }
 
     pub(super) const fn of_slice(slice: &Slice) -> Self {
-        Self { sums: slice.sums, held: WideSum::ZERO }
+        Self::of_sums(slice.sums)
+    }
+
+    const fn of_sums(sums: Sums) -> Self {
+        Self { sums, held: WideSum::ZERO, flows_from: (sums.credits_posted, sums.debits_posted) }
+    }
+
+    /// An account has come into a slice: what it brings has not flowed.
+    fn joined(&mut self, account: &Account) {
+        self.flows_from.0.add(account.credits_posted);
+        self.flows_from.1.add(account.debits_posted);
+    }
+
+    /// An account has gone.
+    fn left(&mut self, account: &Account) {
+        self.flows_from.0.take(account.credits_posted);
+        self.flows_from.1.take(account.debits_posted);
     }
 }
 
@@ -58,6 +76,20 @@ impl Watched {
 
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// An account has come into a slice, with all that it has.
+    pub(super) fn joined(&mut self, row: u32, account: &Account) {
+        if let Some(before) = self.0.get_mut(&row) {
+            before.joined(account);
+        }
+    }
+
+    /// An account has gone out of a slice, with all that it has.
+    pub(super) fn left(&mut self, row: u32, account: &Account) {
+        if let Some(before) = self.0.get_mut(&row) {
+            before.left(account);
+        }
     }
 }
 
@@ -98,8 +130,8 @@ fn level(field: MonitorField, before: &Standing, now: &Standing) -> Option<Level
         MonitorField::Available => {
             (sums.credits_posted, sums.debits_posted.plus(sums.debits_pending).plus(now.held))
         }
-        MonitorField::Inflow => return flow(before.sums.credits_posted, sums.credits_posted),
-        MonitorField::Outflow => return flow(before.sums.debits_posted, sums.debits_posted),
+        MonitorField::Inflow => return flow(before.flows_from.0, sums.credits_posted),
+        MonitorField::Outflow => return flow(before.flows_from.1, sums.debits_posted),
     };
     Some(Level::difference(more, less))
 }

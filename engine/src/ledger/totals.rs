@@ -40,13 +40,13 @@ impl WideSum {
         (is_below, more.get().unwrap_or(u128::MAX))
     }
 
-    fn add(&mut self, amount: u128) {
+    pub(super) fn add(&mut self, amount: u128) {
         let (low, carries) = self.low.overflowing_add(amount);
         self.low = low;
         self.high = self.high.wrapping_add(u32::from(carries));
     }
 
-    fn take(&mut self, amount: u128) {
+    pub(super) fn take(&mut self, amount: u128) {
         let (low, borrows) = self.low.overflowing_sub(amount);
         self.low = low;
         self.high = self.high.wrapping_sub(u32::from(borrows));
@@ -156,6 +156,7 @@ impl Totals {
         let slice = self.slices.at_mut(row);
         slice.accounts = slice.accounts.saturating_add(1);
         account.balances().into_iter().for_each(|(column, amount)| self.add(row, column, amount));
+        self.noted.joined(row, account);
         row
     }
 
@@ -172,6 +173,7 @@ impl Totals {
     /// Counts an account and its balances out: it has another code, or the chain that created it failed.
     pub(crate) fn leave(&mut self, account: &Account) {
         account.balances().into_iter().for_each(|(column, amount)| self.take(account.slice, column, amount));
+        self.noted.left(account.slice, account);
         let slice = self.slices.at_mut(account.slice);
         slice.accounts = slice.accounts.saturating_sub(1);
         self.free_unused(account.slice);
