@@ -97,7 +97,10 @@ impl Ledger {
         let &SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code } = command;
         let row = self.row(account).ok_or(RejectReason::UnknownAccount)?;
         let found = self.accounts.at(row);
-        ensure(self.overdrafts.get(account) != *command, RejectReason::Exists)?;
+        // Lines that ended while they were used are kept until they are covered again, and somebody says that there are none.
+        let is_forgotten = found.has_overdraft && *command == none(account) && found.available().is_some();
+        let is_same = self.overdrafts.get(account) == *command;
+        ensure(!is_same || is_forgotten, RejectReason::Exists)?;
         ensure_field(!found.may_stand_below_zero(), "account")?;
         let most = agreed.0.checked_add(temporary.0);
         let most = most.ok_or(refuse_field(RejectReason::FieldOutOfRange, "temporary"))?;
