@@ -11,8 +11,9 @@
 //! assets   list by id:      command DefineAsset
 //! approvals                 command SetApprovals
 //!   proposals list by id:   proposal u64 | actor u32 | the command | the one before option of one | expires_at_ns u64 | note text
-//! accounts list by id:      id u128 | owner u64 | ledger u32 | created seq u64 | user data u128, u64, u32 | code u16 | flags u16
-//!                           | flags as sent u16 | class u8 | debits pending, posted, credits pending, posted, held u128 each
+//! accounts list by id:      id u128 | owner u64 | ledger u32 | created seq u64 | hash of the row as sent u64
+//!                           | user data u128, u64, u32 | code u16 | flags u16 | flags as sent u16 | class u8
+//!                           | debits pending, posted, credits pending, posted, held u128 each
 //! calendar                  option of command SetCalendar | the business date closed last u32 (0 = none)
 //! overdrafts list by account: command SetOverdraft | the most that was ever allowed u128
 //! limits of the ledger      command SetLedgerLimits | floor_ms u64

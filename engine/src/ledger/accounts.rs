@@ -1,7 +1,7 @@
 //! Accounts: what each is, what went in and out of it, and where it is found.
 
 use protocol::commands::UpdateAccount;
-use protocol::rows::account_flags;
+use protocol::rows::{AccountRow, account_flags};
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
 
 use super::monitors::{Standing, Watched};
@@ -39,6 +39,8 @@ pub(crate) struct Account {
     pub(crate) user_data_64: u64,
     /// The command that created it.
     pub(crate) created: Seq,
+    /// Hash of the row that created it: a retry is told by it, whatever has been changed since.
+    pub(crate) sent: u64,
     pub(crate) user_data_32: u32,
     pub(crate) ledger: AssetId,
     /// Of [`Totals`].
@@ -46,7 +48,7 @@ pub(crate) struct Account {
     pub(crate) code: u16,
     /// Bits of [`account_flags`], as they are now.
     pub(crate) flags: u16,
-    /// As they were sent: a retry is told by them.
+    /// As they were sent: a row that is no retry is compared with them.
     pub(crate) sent_flags: u16,
     pub(crate) class: AccountClass,
     /// Whether [`super::overdraft`] knows it.
@@ -72,6 +74,7 @@ impl Account {
             owner,
             user_data_64: 0,
             created,
+            sent: 0,
             user_data_32: 0,
             ledger,
             slice: 0,
@@ -165,6 +168,30 @@ impl Accounts {
     #[inline]
     pub(crate) fn row(&self, id: AccountId) -> Option<u32> {
         self.by_id.get(mix_u128(id.0, self.seed), |row| self.rows.at(row).id == id)
+    }
+
+    /// Hash of a row as it was sent.
+    pub(crate) fn sent(&self, row: &AccountRow) -> u64 {
+        let &AccountRow {
+            id,
+            user_data_128,
+            owner,
+            user_data_64,
+            user_data_32,
+            ledger,
+            code,
+            flags,
+            class,
+            ..
+        } = row;
+        let pair = |one: u64, two: u64| u128::from(one) << 64 | u128::from(two);
+        let small = u64::from(code) << 32 | u64::from(flags) << 16 | u64::from(class);
+        let fields = [
+            user_data_128,
+            pair(owner.0, user_data_64),
+            pair(u64::from(user_data_32) << 32 | u64::from(ledger.0), small),
+        ];
+        fields.into_iter().fold(mix_u128(id.0, self.seed), |hash, field| mix_u128(field, hash))
     }
 
     /// The row that an account probably has; nothing waits for what is fetched to say so.

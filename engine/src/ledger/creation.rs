@@ -60,7 +60,12 @@ impl Ledger {
         ensure(a.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
         ensure(a.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
         ensure(a.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
-        self.row(a.id).map_or(Ok(()), |row| Err(created_before(self.accounts.at(row), a)))
+        let Some(row) = self.row(a.id) else { return Ok(()) };
+        let before = self.accounts.at(row);
+        if before.sent == self.accounts.sent(a) {
+            return Err(exists(before));
+        }
+        Err(created_before(before, a))
     }
 
     fn check_account(&self, a: &AccountRow, registry: &Registry) -> Result<AccountClass, RowStop> {
@@ -93,13 +98,19 @@ impl Ledger {
             code: a.code,
             flags: a.flags & !LINKED,
             sent_flags: a.flags,
+            sent: self.accounts.sent(a),
             class,
             ..Account::new(a.id, a.owner, a.ledger, seq)
         });
     }
 }
 
-/// The id is taken: by a retry, or by another account.
+/// The row was created before.
+const fn exists(e: &Account) -> RowStop {
+    RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq: e.created, amount: None }))
+}
+
+/// The id is taken: by an account that is now as the row says, or by another one.
 fn created_before(e: &Account, a: &AccountRow) -> RowStop {
     let differs = [
         (a.flags != e.sent_flags, LedgerRefusal::ExistsWithDifferentFlags),
@@ -113,6 +124,6 @@ fn created_before(e: &Account, a: &AccountRow) -> RowStop {
     ];
     match differs.into_iter().find(|(differs, _)| *differs) {
         Some((_, refusal)) => refusal.into(),
-        None => RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq: e.created, amount: None })),
+        None => exists(e),
     }
 }

@@ -24,6 +24,7 @@ impl Engine {
             w.u64(account.owner.0);
             w.u32(account.ledger.0);
             w.u64(account.created.0);
+            w.u64(account.sent);
             w.u128(account.user_data_128);
             w.u64(account.user_data_64);
             w.u32(account.user_data_32);
@@ -96,6 +97,7 @@ impl Engine {
         r.list("accounts", ACCOUNTS_MAX, |r| {
             let (id, owner, ledger) = (AccountId(r.u128()?), ClientId(r.u64()?), AssetId(r.u32()?));
             let mut account = Account::new(id, owner, ledger, Seq(r.u64()?));
+            account.sent = r.u64()?;
             account.user_data_128 = r.u128()?;
             account.user_data_64 = r.u64()?;
             account.user_data_32 = r.u32()?;
