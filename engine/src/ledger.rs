@@ -138,11 +138,16 @@ impl Ledger {
         self.accounts.balanced(debit)
     }
 
+    /// Refuses a closed account.
+    pub(crate) fn ensure_open(&self, account: u32) -> Result<(), Stop> {
+        ensure(!self.accounts.at(account).has(CLOSED), RejectReason::AccountClosed)
+    }
+
     /// Promises `amount` of an account to an order.
     pub(crate) fn hold(&mut self, account: u32, amount: u128) -> Result<(), Stop> {
+        // What it is held for is still settled when the account is closed later.
+        self.ensure_open(account)?;
         let found = self.accounts.at(account);
-        // What it is held for may still be settled when the account is closed later.
-        ensure(!found.has(CLOSED), RejectReason::AccountClosed)?;
         let held = found.held;
         let covered = found.available().is_some_and(|free| free >= amount);
         ensure(covered, RejectReason::InsufficientFunds)?;

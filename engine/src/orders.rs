@@ -43,6 +43,7 @@ impl Engine {
         }
         let admitted = self.admit_order(row, command, look, effects.seq).and_then(|admitted| {
             let desk = self.markets.desks.at(admitted.order.desk);
+            self.ledger.ensure_open(desk.paying_account(command.side.opposite()))?;
             self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
             Ok(admitted)
         });

@@ -91,7 +91,9 @@ impl Engine {
             .and_then(|()| self.replaced(&found, command))
             .and_then(|next| {
                 // Only now is it known what the order needs; nothing has changed yet.
-                let account = self.markets.desks.at(next.desk).paying_account(next.side);
+                let desk = self.markets.desks.at(next.desk);
+                let account = desk.paying_account(next.side);
+                self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
                 let held = fees::worst_case(&next, self.definition_of(&found, command.market)?)?;
                 self.ledger.hold(account, held.saturating_sub(next.held))?;
                 self.ledger.release_hold(account, next.held.saturating_sub(held))?;

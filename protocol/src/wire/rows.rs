@@ -162,7 +162,7 @@ pub mod account_flags {
     pub const DEBITS_MUST_NOT_EXCEED_CREDITS: u16 = 2;
     /// Its credits, pending and posted, never exceed its posted debits.
     pub const CREDITS_MUST_NOT_EXCEED_DEBITS: u16 = 4;
-    /// It takes part in nothing.
+    /// Nothing is moved or reserved of it, and no new order pays from it or into it. Live orders are filled.
     pub const CLOSED: u16 = 32;
     /// Orders of its owner settle through it.
     pub const SETTLEMENT: u16 = 64;
