@@ -99,18 +99,19 @@ impl<D: Disk> Replica<D> {
     /// Nothing where this replica is not that far yet, or cannot read what it should have: others may, and after a start it can
     /// again. What nobody asks for any more is left out: an epoch that is over, and numbers below a session's floor.
     fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {
-        let OutputRange { session, epoch, from, to } = asked;
+        let OutputRange { session, epoch, from: asked_from, to } = asked;
         if self.apply.doubt().is_some() {
             return None;
         }
         let view = self.apply.engine().sessions().find(|view| view.session == session)?;
         if view.epoch > epoch {
-            return Some(Transfer::Outputs { range: OutputRange { from: to, ..asked }, bytes: Vec::new() });
+            let range = OutputRange { from: to, ..asked };
+            return Some(Transfer::Outputs { asked: asked_from, range, bytes: Vec::new() });
         }
         if view.epoch < epoch || view.next_out < to {
             return None;
         }
-        let from = from.max(view.floor).min(to);
+        let from = asked_from.max(view.floor).min(to);
         let mut bytes = Vec::new();
         let read = self.outbox.read(session, epoch, from, OutSeq(to.0 - 1), PIECE_BYTES, &mut bytes);
         let taken = read.map_err(OutboxFault::from).and_then(|read| {
@@ -121,7 +122,9 @@ impl<D: Disk> Replica<D> {
             if first > from { Err(OutboxFault::Gone(hole)) } else { Ok(range) }
         });
         match taken {
-            Ok(range) if bytes.len() <= OUTPUT_BYTES_MAX => Some(Transfer::Outputs { range, bytes }),
+            Ok(range) if bytes.len() <= OUTPUT_BYTES_MAX => {
+                Some(Transfer::Outputs { asked: asked_from, range, bytes })
+            }
             // A number that was given up here, because it is of no use any more, is no fault; others answer for it.
             Ok(_) | Err(OutboxFault::Gone(_)) => None,
             Err(fault) => {

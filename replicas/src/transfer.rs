@@ -106,8 +106,8 @@ impl<D: Disk> Replica<D> {
     /// Takes an answer. What does not fit is as if it had been lost.
     pub(crate) fn take_answer(&mut self, from: NodeId, answer: Transfer) {
         let now = self.transfers.ticks;
-        if let Transfer::Outputs { range, bytes } = answer {
-            return self.take_outputs(from, range, &bytes);
+        if let Transfer::Outputs { asked, range, bytes } = answer {
+            return self.take_outputs(from, asked, range, &bytes);
         }
         let Some(fetch) = &mut self.transfers.fetch else { return };
         let (wanted, source) = (fetch.download.index, fetch.source);

@@ -7,11 +7,11 @@
 //! | 65 piece:           index u64 | offset u64 | bytes of the file
 //! | 66 gone:            index u64
 //! | 67 ask for outputs: session u32 | epoch u32 | from u64 | to u64
-//! | 68 outputs:         session u32 | epoch u32 | from u64 | next u64 | events, one behind the other
+//! | 68 outputs:         session u32 | epoch u32 | from u64 | next u64 | asked u64 | events, one behind the other
 //! | 69 unfit:           index u64
 //! ```
 //! Little endian. `index` names the snapshot by its last entry. Outputs are numbers `from` up to, but not with, `to` or
-//! `next`; what is gone at the answering side is left out at the front.
+//! `next`; `asked` is the question's `from`, and what nobody needs any more of the numbers between is left out.
 
 use protocol::hash::crc32c;
 use protocol::{Field, Index, OutSeq, SessionEpoch, SessionId};
@@ -64,6 +64,8 @@ pub(crate) enum Transfer {
     },
     AskOutputs(OutputRange),
     Outputs {
+        /// From which number on they were asked for.
+        asked: OutSeq,
         range: OutputRange,
         bytes: Vec<u8>,
     },
@@ -101,8 +103,9 @@ pub(crate) fn encode(envelope: Envelope, message: &Transfer) -> Vec<u8> {
         }
         Transfer::Gone { index } | Transfer::Unfit { index } => push_numbers(&mut out, &[index.0]),
         Transfer::AskOutputs(range) => push_range(&mut out, range),
-        Transfer::Outputs { range, bytes } => {
+        Transfer::Outputs { asked, range, bytes } => {
             push_range(&mut out, range);
+            push_numbers(&mut out, &[asked.0]);
             out.extend_from_slice(bytes);
         }
     }
@@ -158,7 +161,7 @@ pub(crate) fn decode(envelope: Envelope, bytes: &[u8]) -> Result<Transfer, Messa
         PIECE => (16, PIECE_BYTES),
         GONE | UNFIT => (8, 0),
         ASK_OUTPUTS => (24, 0),
-        OUTPUTS => (24, OUTPUT_BYTES_MAX),
+        OUTPUTS => (32, OUTPUT_BYTES_MAX),
         _ => return Err(MessageFault::Kind(kind)),
     };
     let wrong = MessageFault::Length { expected: fixed, found: body.len() };
@@ -177,7 +180,7 @@ fn read_body(kind: u8, fields: &[u8], data: &[u8]) -> Result<Transfer, MessageFa
         GONE => Transfer::Gone { index: index_of(fields)? },
         UNFIT => Transfer::Unfit { index: index_of(fields)? },
         ASK_OUTPUTS => Transfer::AskOutputs(range_of(fields)?),
-        _ => Transfer::Outputs { range: range_of(fields)?, bytes },
+        _ => Transfer::Outputs { asked: asked_of(fields)?, range: range_of(fields)?, bytes },
     })
 }
 
@@ -204,6 +207,11 @@ fn range_of(fields: &[u8]) -> Result<OutputRange, MessageFault> {
     if fits { Ok(range) } else { Err(MessageFault::Range("outputs")) }
 }
 
+fn asked_of(fields: &[u8]) -> Result<OutSeq, MessageFault> {
+    let (from, asked) = (fields.u64_at(8), fields.u64_at(24));
+    if (1..=from).contains(&asked) { Ok(OutSeq(asked)) } else { Err(MessageFault::Range("asked")) }
+}
+
 #[cfg(test)]
 mod tests {
     use protocol::{ClusterEpoch, NodeId};
@@ -223,7 +231,7 @@ mod tests {
             Transfer::Gone { index },
             Transfer::Unfit { index },
             Transfer::AskOutputs(range),
-            Transfer::Outputs { range, bytes: vec![8; 90] },
+            Transfer::Outputs { asked: OutSeq(3), range, bytes: vec![8; 90] },
         ]
     }
 

@@ -76,23 +76,31 @@ impl OutputsFetch {
         Some((*source, front))
     }
 
+    /// Whether `range` answers what is asked now. An answer to another question, of an earlier life perhaps, says nothing of the numbers in front of
+    /// it: what that life had of them may not have survived it.
+    fn is_answer(&self, from: NodeId, asked: OutSeq, range: OutputRange) -> bool {
+        self.wanted.front().is_some_and(|front| {
+            (range.session, range.epoch, asked) == (front.session, front.epoch, front.from)
+                && range.from >= front.from
+                && range.to <= front.to
+                && range.to > front.from
+                && self.members.contains(&from)
+        })
+    }
+
     /// Takes outputs that continue what is there; returns whether they do.
     fn take<D: Disk>(
         &mut self,
         outbox: &mut Outbox<D>,
         from: NodeId,
+        asked: OutSeq,
         range: OutputRange,
         bytes: &[u8],
     ) -> bool {
-        let Some(front) = self.wanted.front_mut() else { return false };
-        let is_wanted = (range.session, range.epoch) == (front.session, front.epoch)
-            && range.from >= front.from
-            && range.to <= front.to
-            && range.to > front.from
-            && self.members.contains(&from);
-        if !is_wanted || outputs_of(range, bytes).is_err() {
+        if !self.is_answer(from, asked, range) || outputs_of(range, bytes).is_err() {
             return false;
         }
+        let Some(front) = self.wanted.front_mut() else { return false };
         self.asked = None;
         if range.from > front.from {
             outbox.give_up(front.session, front.epoch, front.from, range.from);
@@ -113,8 +121,8 @@ impl OutputsFetch {
 
 impl<D: Disk> Replica<D> {
     /// Takes outputs that this replica lacks.
-    pub(crate) fn take_outputs(&mut self, from: NodeId, range: OutputRange, bytes: &[u8]) {
-        let taken = self.transfers.outputs.take(&mut self.outbox, from, range, bytes);
+    pub(crate) fn take_outputs(&mut self, from: NodeId, asked: OutSeq, range: OutputRange, bytes: &[u8]) {
+        let taken = self.transfers.outputs.take(&mut self.outbox, from, asked, range, bytes);
         if let Some(fetch) = self.transfers.fetch.as_mut().filter(|_| taken) {
             fetch.heard = self.transfers.ticks;
         }
@@ -158,4 +166,33 @@ fn wanted_outputs<D: Disk>(base: &Base, outbox: &Outbox<D>) -> VecDeque<OutputRa
         Some(OutputRange { session, epoch, from, to })
     });
     missing.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_to_an_earlier_question_gives_nothing_up() {
+        let range = |from, to| OutputRange {
+            session: SessionId(9),
+            epoch: SessionEpoch(2),
+            from: OutSeq(from),
+            to: OutSeq(to),
+        };
+        let fetch = OutputsFetch {
+            wanted: VecDeque::from([range(40, 90)]),
+            members: vec![NodeId(1), NodeId(2)],
+            ..OutputsFetch::default()
+        };
+        let is_answer = |from, asked, range| fetch.is_answer(NodeId(from), OutSeq(asked), range);
+        assert!(is_answer(1, 40, range(40, 60)));
+        // Those below a session's floor, and those of an epoch that is over.
+        assert!(is_answer(2, 40, range(50, 90)) && is_answer(1, 40, range(90, 90)));
+        // An earlier life of ours had those up to 70.
+        assert!(!is_answer(1, 70, range(70, 90)) && !is_answer(1, 30, range(40, 60)));
+        assert!(!is_answer(3, 40, range(40, 60)), "no member");
+        assert!(!is_answer(1, 40, range(40, 91)) && !is_answer(1, 40, range(39, 60)));
+        assert!(!is_answer(1, 40, OutputRange { epoch: SessionEpoch(1), ..range(40, 60) }));
+    }
 }
