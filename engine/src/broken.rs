@@ -1,7 +1,10 @@
 //! What must never happen, and how a command ends early: refused, which is an outcome, or broken, which is a halt.
 
-use protocol::{AccountId, AssetId, MarketId, OrderId, RejectReason, Seq, SessionId, UnixNanos};
+use protocol::{
+    AccountId, AssetId, LedgerRefusal, MarketId, OrderId, RejectReason, Seq, SessionId, Text, UnixNanos,
+};
 
+use crate::ledger::EntryStop;
 use crate::matching::{BookRefusal, Violation};
 
 /// The engine found itself in a state that its rules exclude. It stays as it is until the caller halts it.
@@ -118,11 +121,31 @@ pub enum Broken {
     },
 }
 
-/// A refusal: the reason, and the field that is meant where there is one.
+/// A refusal: the reason, and what is meant where something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refusal {
     pub(crate) reason: RejectReason,
-    pub(crate) field: &'static str,
+    pub(crate) about: About,
+}
+
+/// What a refusal is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Nothing,
+    Field(&'static str),
+    /// One of the transfers that the command consists of, by its place from 0.
+    Transfer(u32, LedgerRefusal),
+}
+
+impl About {
+    /// As it is answered: a field's name, or a transfer's place and why it was refused.
+    pub(crate) fn text(self) -> Text<32> {
+        match self {
+            Self::Nothing => Text::EMPTY,
+            Self::Field(name) => Text::truncated(name),
+            Self::Transfer(index, refusal) => Text::truncated(&format!("{index} {}", refusal.name())),
+        }
+    }
 }
 
 /// How a command ends before its end. Whoever refuses has changed nothing yet.
@@ -140,13 +163,23 @@ impl From<Broken> for Stop {
 
 impl From<RejectReason> for Stop {
     fn from(reason: RejectReason) -> Self {
-        Self::Refused(Refusal { reason, field: "" })
+        Self::Refused(Refusal { reason, about: About::Nothing })
     }
 }
 
 /// A refusal that names a field.
 pub(crate) const fn refuse_field(reason: RejectReason, field: &'static str) -> Stop {
-    Stop::Refused(Refusal { reason, field })
+    Stop::Refused(Refusal { reason, about: About::Field(field) })
+}
+
+/// A refusal with `reason` because of one of the transfers that a command consists of.
+pub(crate) const fn refuse_transfer(reason: RejectReason, stop: EntryStop) -> Stop {
+    match stop {
+        EntryStop::Refused { index, refusal } => {
+            Stop::Refused(Refusal { reason, about: About::Transfer(index, refusal) })
+        }
+        EntryStop::Broken(what) => Stop::Broken(what),
+    }
 }
 
 /// Refuses with `reason` unless `condition` holds.

@@ -1,14 +1,16 @@
 //! Accounts and what moves between them: debits and credits only ever grow, and every posting is one debit and one equal credit.
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
-//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`pending`] is what
-//! has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`]
-//! the business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
+//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the way in
+//! for transfers that no batch brings, [`pending`] is what has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how
+//! far below zero an account may stand, [`calendar`] the business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`]
+//! says when one of them crosses a line.
 
 mod accounts;
 mod calendar;
 mod chain;
 mod creation;
+mod entry;
 mod monitors;
 mod overdraft;
 mod pending;
@@ -34,6 +36,7 @@ use crate::registry::Registry;
 
 pub(crate) use accounts::{Account, Accounts, Column};
 pub(crate) use calendar::BankCalendar;
+pub(crate) use entry::EntryStop;
 pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};

@@ -10,7 +10,7 @@ use protocol::record::{Record, RecordFault, Unreadable};
 use protocol::skip::Skip;
 use protocol::{ActorId, RareText, RejectReason, Seq, SessionId, Text, UnixNanos, events};
 
-use crate::broken::{InvariantBroken, Refusal};
+use crate::broken::{About, InvariantBroken, Refusal};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::sessions::Session;
@@ -155,7 +155,7 @@ impl Engine {
             return;
         }
         if session.requests.look(record) == Known::New {
-            let refusal = Refusal { reason: RejectReason::Skipped, field: "" };
+            let refusal = Refusal { reason: RejectReason::Skipped, about: About::Nothing };
             let reply = Reply::new(effects.seq, Some(refusal));
             session.requests.remember(record, reply.clone());
             effects.push(reply.event(record.header.session, record.header.request));

@@ -176,7 +176,7 @@ impl Ledger {
     }
 
     /// The last row of a chain is done, or one that is in none: what it ended is removed.
-    fn end_chain(&mut self, chain: &mut Chain) {
+    pub(super) fn end_chain(&mut self, chain: &mut Chain) {
         chain.last_reserved = None;
         for slot in chain.ended.drain(..) {
             self.remove_ended(slot);

@@ -118,8 +118,8 @@ pub(super) fn ensure(condition: bool, refusal: LedgerRefusal) -> Result<(), RowS
 
 /// What a row moved or reserved, and between which accounts.
 #[derive(Clone, Copy, Debug)]
-struct Done {
-    amount: u128,
+pub(super) struct Done {
+    pub(super) amount: u128,
     debit: u32,
     credit: u32,
 }
@@ -225,7 +225,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn create_transfer(
+    pub(super) fn create_transfer(
         &mut self,
         t: &TransferRow,
         accounts: (u32, u32),

@@ -5,7 +5,7 @@ use protocol::mutant::{Mutant, planted};
 use protocol::record::Record;
 use protocol::{Command, RejectReason, RequestNumber, Seq, SessionId, Text, events};
 
-use crate::broken::Refusal;
+use crate::broken::{About, Refusal};
 
 /// What a request was answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -18,7 +18,7 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn new(effective_seq: Seq, refusal: Option<Refusal>) -> Self {
         let (refusal, field) = match refusal {
-            Some(Refusal { reason, field }) => (Some(reason), Text::truncated(field)),
+            Some(Refusal { reason, about }) => (Some(reason), about.text()),
             None => (None, Text::EMPTY),
         };
         Self { effective_seq, refusal, field }
@@ -69,7 +69,10 @@ impl RequestWindow {
             return Known::New;
         }
         if request.saturating_add(REQUEST_WINDOW) <= self.highest {
-            return Known::Refused(Refusal { reason: RejectReason::BelowRequestWindow, field: "" });
+            return Known::Refused(Refusal {
+                reason: RejectReason::BelowRequestWindow,
+                about: About::Nothing,
+            });
         }
         let Some(before) = self.answered.get(slot(request)).filter(|before| before.request == request) else {
             return Known::New;
@@ -83,10 +86,12 @@ impl RequestWindow {
             decoded(record.kind, record.version, record.body),
         ) {
             (Ok(one), Ok(two)) => match one.first_difference(&two) {
-                Some(field) => Known::Refused(Refusal { reason: RejectReason::KeyReused, field }),
+                Some(field) => {
+                    Known::Refused(Refusal { reason: RejectReason::KeyReused, about: About::Field(field) })
+                }
                 None => Known::Again(before.reply.clone()),
             },
-            _ => Known::Refused(Refusal { reason: RejectReason::KeyReused, field: "body" }),
+            _ => Known::Refused(Refusal { reason: RejectReason::KeyReused, about: About::Field("body") }),
         }
     }
 
