@@ -102,7 +102,11 @@ fn lists(schema: &[Tag]) -> BTreeMap<String, Vec<(String, u8)>> {
 /// A field: what the schema calls it, and the name and bytes of its type.
 type Described = Vec<(String, String, usize)>;
 
-fn in_camel_case(name: &str) -> String {
+/// What the schema calls something. A keyword says more there: code is generated from it.
+fn schema_name(name: &str) -> String {
+    if name == "class" {
+        return "accountClass".to_owned();
+    }
     let mut parts = name.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
@@ -117,7 +121,7 @@ fn of_code(fields: Fields) -> Described {
         } else if *kind == protocol::rows::TransferRow::TYPE {
             described.extend(of_code(protocol::rows::TransferRow::FIELDS));
         } else {
-            described.push((in_camel_case(name), (*kind).to_owned(), *bytes));
+            described.push((schema_name(name), (*kind).to_owned(), *bytes));
         }
     }
     described
@@ -184,8 +188,8 @@ fn the_schema_describes_every_message_as_it_is_written() {
             .tails
             .iter()
             .map(|(name, tail)| match *tail {
-                TailLayout::Group { fields, .. } => (in_camel_case(name), of_code(fields)),
-                TailLayout::Text => (in_camel_case(name), Described::new()),
+                TailLayout::Group { fields, .. } => (schema_name(name), of_code(fields)),
+                TailLayout::Text => (schema_name(name), Described::new()),
             })
             .collect(),
     });
@@ -193,6 +197,25 @@ fn the_schema_describes_every_message_as_it_is_written() {
     assert_eq!(theirs.len(), Message::LAYOUTS.len());
     for (ours, theirs) in ours.zip(theirs) {
         assert_eq!(theirs, ours);
+    }
+}
+
+/// Of C++, C#, Go and Java: the schema's generators refuse to name anything so.
+const KEYWORDS: &str = "abstract alignas alignof and and_eq as asm assert auto base bitand bitor bool boolean break byte case catch chan
+char checked class compl concept const const_cast constexpr continue decimal decltype default defer delegate delete do double
+dynamic_cast else enum event explicit export extends extern fallthrough false final finally fixed float for foreach friend func
+go goto if implements implicit import in inline instanceof int interface internal is lock long map mutable namespace native new
+noexcept not not_eq null nullptr object operator or or_eq out override package params private protected public range readonly ref
+register reinterpret_cast requires return sbyte sealed select short signed sizeof stackalloc static static_assert static_cast
+strictfp string struct super switch synchronized template this thread_local throw throws transient true try type typedef typeid
+typename typeof uint ulong unchecked union unsafe unsigned ushort using var virtual void volatile wchar_t while xor xor_eq";
+
+#[test]
+fn the_schema_names_nothing_by_a_keyword() {
+    let keywords: Vec<&str> = KEYWORDS.split_whitespace().collect();
+    for tag in schema() {
+        let Some(name) = tag.attributes.get("name") else { continue };
+        assert!(!keywords.contains(&name.as_str()), "{}: {name}", tag.name);
     }
 }
 
