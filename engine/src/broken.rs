@@ -139,7 +139,7 @@ pub(crate) enum About {
 
 impl About {
     /// As it is answered: a field's name, or a transfer's place and why it was refused.
-    pub(crate) fn text(self) -> Text<32> {
+    pub(crate) fn text(self) -> Text<48> {
         match self {
             Self::Nothing => Text::EMPTY,
             Self::Field(name) => Text::truncated(name),

@@ -12,7 +12,7 @@ use crate::broken::{About, Refusal};
 pub(crate) struct Reply {
     pub(crate) effective_seq: Seq,
     pub(crate) refusal: Option<RejectReason>,
-    pub(crate) field: Text<32>,
+    pub(crate) field: Text<48>,
 }
 
 impl Reply {

@@ -268,8 +268,8 @@ messages! {
             effective_seq: Seq,
             /// `None` = done.
             refusal: Option<RejectReason>,
-            /// The field that is meant, where one is.
-            field: Text<32>,
+            /// The field that is meant, where one is; of a command that consists of transfers, the place of one from 0, and its refusal.
+            field: Text<48>,
         }
         /// A command was dropped: straggler of an old connection, or a number that has been executed.
         Dropped = 65 v 1 {

@@ -95,7 +95,7 @@ const EVENTS: &str = "
 41 ProposalEnded: proposal u64, end code ProposalEnd, actor u32, note text 120
 42 ApprovalsSet: kinds list u16
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
-    field text 32
+    field text 48
 65 Dropped: session u32, request u64, reason code RejectReason
 96 ExecutionReport: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, client u64, market u32,
     side code Side, order_type code OrderType, time_in_force code TimeInForce,
