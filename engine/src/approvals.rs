@@ -1,13 +1,14 @@
 //! Maker and checker: a sensitive command is proposed by one actor, shown as a difference, and executed when another approves it.
 //!
-//! Which commands are sensitive is a command too ([`SetApprovals`]); once any is, it is one of them, and so is whatever makes an actor or
-//! lets one speak: who could make a second one alone would agree with himself. A proposal is refused at its
+//! Corrections always are sensitive; which other commands are is a command too ([`SetApprovals`]). Once any is, it is one of them, and so is whatever
+//! makes an actor or lets one speak: who could make a second one alone would agree with himself. A proposal is refused at its
 //! approval when what it changes has changed since: nobody approves a difference that they were not shown.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{
-    Approve, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals, SetMarketStatus,
+    Approve, CorrectTransfers, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals,
+    SetMarketStatus,
 };
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
@@ -58,8 +59,9 @@ pub(crate) struct Approvals {
 impl Approvals {
     /// Refuses a command of a kind that has to be proposed.
     pub(crate) fn may_execute(&self, kind: u16) -> Result<(), Stop> {
-        let is_sensitive =
-            self.kinds.contains(&kind) || (self.are_in_force() && ALWAYS_SENSITIVE.contains(&kind));
+        let is_sensitive = self.kinds.contains(&kind)
+            || kind == CorrectTransfers::KIND
+            || (self.are_in_force() && ALWAYS_SENSITIVE.contains(&kind));
         ensure(!is_sensitive, RejectReason::ApprovalNeeded)
     }
 
@@ -229,6 +231,8 @@ impl Engine {
             self.ledger.overdrafts.get(set.account).into()
         } else if let Command::SetCalendar(_) = command {
             self.ledger.calendar.definition()?.clone().into()
+        } else if let Command::CorrectTransfers(correct) = command {
+            self.ledger.corrected_so_far(correct)?.into()
         } else if let Command::UpdateAccount(update) = command {
             let row = self.ledger.row(update.account)?;
             self.ledger.accounts.at(row).as_updated().into()

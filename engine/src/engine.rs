@@ -1,9 +1,9 @@
 //! The entrance: one command in, its events out, and who may send what.
 
 use protocol::commands::{
-    CancelAll, CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
-    DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey, SetApprovals, SetCalendar,
-    SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
+    CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
+    DefineMarket, DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey, SetApprovals,
+    SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -322,7 +322,7 @@ impl Engine {
         };
         ensure(record.version == CreateTransfers::VERSION, RejectReason::Malformed)?;
         let rows = rows::transfers(record.body).map_err(|_| RejectReason::Malformed)?;
-        let batch = Batch { seq: effects.seq, time: effects.time, payers };
+        let batch = Batch { seq: effects.seq, time: effects.time, payers, may_correct: false };
         let Results { created, exceptions, amounts, balances, .. } =
             self.ledger.create_transfers(rows, &batch)?;
         let RecordHeader { session, request, .. } = record.header;
@@ -399,6 +399,7 @@ impl Engine {
             | Command::UpdateAccount(_)
             | Command::SetCalendar(_)
             | Command::CloseDay(_)
+            | Command::CorrectTransfers(_)
             | Command::DefineMonitor(_)
             | Command::RemoveMonitor(_) => self.execute_on_ledger(command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
@@ -442,6 +443,10 @@ impl Engine {
             self.ledger.set_calendar(set, effects)
         } else if let Command::CloseDay(close) = command {
             self.ledger.close_day(close, effects)
+        } else if let Command::CorrectTransfers(correct) = command {
+            let (seq, time) = (effects.seq, effects.time);
+            let batch = Batch { seq, time, payers: Payers::Everybody, may_correct: true };
+            self.ledger.correct_transfers(correct, &batch, effects)
         } else if let Command::DefineMonitor(define) = command {
             self.ledger.define_monitor(define, &self.registry, effects)
         } else if let Command::RemoveMonitor(remove) = command {
@@ -477,6 +482,7 @@ impl Engine {
 /// written, batches where they are executed.
 pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
     match kind {
+        CorrectTransfers::KIND => Some(roles::CASHIER),
         UpdateAccount::KIND | DefineMonitor::KIND | RemoveMonitor::KIND => {
             Some(roles::CASHIER | roles::ADMIN)
         }

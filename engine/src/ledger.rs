@@ -1,14 +1,15 @@
 //! Accounts and what moves between them: debits and credits only ever grow, and every posting is one debit and one equal credit.
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
-//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the way in
-//! for transfers that no batch brings, [`pending`] is what has not been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how
-//! far below zero an account may stand, [`calendar`] the business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`]
-//! says when one of them crosses a line.
+//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the
+//! way in for transfers that no batch brings, [`corrections`] one of those who take it, [`pending`] is what has not been posted yet,
+//! [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date,
+//! [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
 
 mod accounts;
 mod calendar;
 mod chain;
+mod corrections;
 mod creation;
 mod entry;
 mod monitors;
@@ -36,6 +37,7 @@ use crate::registry::Registry;
 
 pub(crate) use accounts::{Account, Accounts, Column};
 pub(crate) use calendar::BankCalendar;
+pub(crate) use corrections::{Corrected, Corrections, Original};
 pub(crate) use entry::EntryStop;
 pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
@@ -52,6 +54,7 @@ pub(crate) struct Ledger {
     pub(crate) limits: SetLedgerLimits,
     pub(crate) calendar: BankCalendar,
     pub(crate) overdrafts: Overdrafts,
+    pub(crate) corrections: Corrections,
     pub(crate) monitors: Monitors,
 }
 
@@ -70,6 +73,7 @@ impl Default for Ledger {
             limits,
             calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
+            corrections: Corrections::new(),
             monitors: Monitors::default(),
         }
     }
@@ -175,6 +179,7 @@ impl Ledger {
         self.check_pendings()?;
         self.check_overdrafts()?;
         self.check_calendar()?;
+        self.check_corrections()?;
         self.check_monitors()?;
         self.recent.check()
     }

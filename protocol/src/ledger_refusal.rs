@@ -22,6 +22,8 @@ codes! {
         IdTooOld = 7,
         /// The time in a transfer's id lies too far ahead.
         IdTooFarAhead = 8,
+        /// Something is corrected, and no second actor has approved it.
+        CorrectionNeedsApproval = 9,
 
         /// The id exists with other flags.
         ExistsWithDifferentFlags = 16,
@@ -51,6 +53,8 @@ codes! {
         ExistsWithDifferentCode = 28,
         /// The id exists with another `value_date`.
         ExistsWithDifferentValueDate = 30,
+        /// The id exists with another `reason`.
+        ExistsWithDifferentReason = 31,
         /// The id exists with the same fields: created before, at the seq that is named.
         Exists = 29,
 
@@ -70,9 +74,9 @@ codes! {
         CreditAccountIdMustNotBeIntMax = 38,
         /// Both accounts are the same.
         AccountsMustBeDifferent = 39,
-        /// `pending_id` is not 0, and nothing is posted or voided.
+        /// `pending_id` is not 0, and nothing is posted, voided or corrected.
         PendingIdMustBeZero = 40,
-        /// Something is posted or voided, and `pending_id` is 0.
+        /// Something is posted, voided or corrected, and `pending_id` is 0.
         PendingIdMustNotBeZero = 41,
         /// `pending_id` is the largest number.
         PendingIdMustNotBeIntMax = 42,
@@ -92,6 +96,16 @@ codes! {
         LedgerMustNotBeZero = 49,
         /// `code` is 0.
         CodeMustNotBeZero = 50,
+        /// No transfer has the id of the one that is corrected.
+        CorrectedTransferNotFound = 51,
+        /// The transfer that is corrected moved nothing itself: it was pending, or voided another.
+        CorrectedTransferNotPosted = 52,
+        /// `ledger` is not that of the transfer that is corrected.
+        CorrectedTransferHasDifferentLedger = 53,
+        /// More would be reversed than the transfer that is corrected has moved.
+        ExceedsCorrectedTransfer = 54,
+        /// As many transfers have been corrected as may be.
+        TooManyCorrections = 55,
 
         /// No asset has this number.
         LedgerNotFound = 56,

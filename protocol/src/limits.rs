@@ -85,6 +85,8 @@ pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;
 pub const PENDING_TRANSFERS_DEFAULT: u32 = 1 << 20;
 /// The most that may be said of either.
 pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
+/// Transfers that have been corrected: each is remembered for ever.
+pub const CORRECTED_TRANSFERS_MAX: usize = 1 << 20;
 /// Holidays of a calendar: those of thirty years fit, and a record holds them.
 pub const HOLIDAYS_MAX: usize = 512;
 /// Seconds between local time and UTC.

@@ -194,6 +194,11 @@ impl Recent {
         Some(slice.rows.at(row))
     }
 
+    /// Whether nothing is known of it any more: its time lies below the floor.
+    pub(crate) fn is_forgotten(&self, id: TransferId) -> bool {
+        slice_of(id) < self.floor
+    }
+
     /// Has the memory fetched that [`Recent::find`] will read first.
     #[inline]
     pub(crate) fn fetch(&self, id: TransferId) {

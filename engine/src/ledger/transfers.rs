@@ -3,7 +3,7 @@
 
 use protocol::limits::CHAIN_PARTS_PER_RECORD_MAX;
 use protocol::rows::transfer_flags::{
-    ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING,
+    ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, LINKED, PENDING,
     POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 use protocol::rows::{ArchivedTransferRow, RowAmount, RowResult, TransferRow, account_flags};
@@ -62,6 +62,8 @@ pub(crate) struct Batch<'a> {
     pub(crate) seq: Seq,
     pub(crate) time: UnixNanos,
     pub(crate) payers: Payers<'a>,
+    /// Whether two actors have agreed that it corrects something.
+    pub(crate) may_correct: bool,
 }
 
 /// What became of the rows of a batch.
@@ -291,12 +293,14 @@ impl Ledger {
 
     /// The row can be executed, as far as its flags and id say.
     #[inline]
-    fn check_id(&self, t: &TransferRow, batch: &Batch<'_>) -> Result<(), RowStop> {
+    pub(super) fn check_id(&self, t: &TransferRow, batch: &Batch<'_>) -> Result<(), RowStop> {
         ensure(t.reserved == 0, LedgerRefusal::ReservedField)?;
         ensure(t.flags & !ALL == 0, LedgerRefusal::ReservedFlag)?;
         ensure(t.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
         ensure(t.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
         self.recent.judge(t.id, batch.time, batch.payers, &self.limits)?;
+        let may = t.flags & CORRECTION == 0 || batch.may_correct;
+        ensure(may, LedgerRefusal::CorrectionNeedsApproval)?;
         match self.recent.find(t.id) {
             Some(before) => Err(executed_before(before, t)),
             None => Ok(()),
@@ -560,7 +564,7 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
         (t.ledger != e.ledger, LedgerRefusal::ExistsWithDifferentLedger),
         (t.code != e.code, LedgerRefusal::ExistsWithDifferentCode),
         (t.value_date != e.value_date, LedgerRefusal::ExistsWithDifferentValueDate),
-        (t.reason != e.reason, LedgerRefusal::ReasonReservedForCorrection),
+        (t.reason != e.reason, LedgerRefusal::ExistsWithDifferentReason),
     ];
     if let Some((_, refusal)) = differs.into_iter().find(|(differs, _)| *differs) {
         return refusal.into();
@@ -582,7 +586,7 @@ pub(super) const fn of_payers(all: u32) -> u32 {
 
 /// What a row that moves or reserves money must look like.
 #[inline]
-fn check_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
+pub(super) fn check_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
     ensure(t.flags & WHOLE_CHAIN == 0, LedgerRefusal::FlagsAreMutuallyExclusive)?;
     check_dates(t, calendar)?;
     ensure(t.debit_account.0 != 0, LedgerRefusal::DebitAccountIdMustNotBeZero)?;
@@ -590,7 +594,11 @@ fn check_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> 
     ensure(t.credit_account.0 != 0, LedgerRefusal::CreditAccountIdMustNotBeZero)?;
     ensure(t.credit_account.0 != u128::MAX, LedgerRefusal::CreditAccountIdMustNotBeIntMax)?;
     ensure(t.debit_account != t.credit_account, LedgerRefusal::AccountsMustBeDifferent)?;
-    ensure(t.pending_id.0 == 0, LedgerRefusal::PendingIdMustBeZero)?;
+    if t.flags & CORRECTION == 0 {
+        ensure(t.pending_id.0 == 0, LedgerRefusal::PendingIdMustBeZero)?;
+    } else {
+        check_pending_id(t)?;
+    }
     if t.flags & PENDING == 0 {
         ensure(t.timeout_s == 0, LedgerRefusal::TimeoutReservedForPendingTransfer)?;
         let closes = t.flags & (CLOSING_DEBIT | CLOSING_CREDIT) != 0;
@@ -602,23 +610,29 @@ fn check_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> 
 
 /// What a row that posts or voids must look like.
 fn check_end_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
-    const OTHERS: u16 = PENDING | BALANCING_DEBIT | BALANCING_CREDIT | CLOSING_DEBIT | CLOSING_CREDIT;
+    const OTHERS: u16 =
+        PENDING | BALANCING_DEBIT | BALANCING_CREDIT | CLOSING_DEBIT | CLOSING_CREDIT | CORRECTION;
     let both = POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER;
     let excludes = t.flags & both == both || t.flags & OTHERS != 0;
     ensure(!excludes, LedgerRefusal::FlagsAreMutuallyExclusive)?;
     check_dates(t, calendar)?;
-    ensure(t.pending_id.0 != 0, LedgerRefusal::PendingIdMustNotBeZero)?;
-    ensure(t.pending_id.0 != u128::MAX, LedgerRefusal::PendingIdMustNotBeIntMax)?;
-    ensure(t.pending_id != t.id, LedgerRefusal::PendingIdMustBeDifferent)?;
+    check_pending_id(t)?;
     ensure(t.timeout_s == 0, LedgerRefusal::TimeoutReservedForPendingTransfer)?;
     let all = if t.flags & VOID_PENDING_TRANSFER != 0 { 0 } else { u128::MAX };
     let in_full = t.flags & WHOLE_CHAIN == 0 || t.amount.0 == all;
     ensure(in_full, LedgerRefusal::WholeChainMustBeInFull)
 }
 
+/// It names another transfer.
+fn check_pending_id(t: &TransferRow) -> Result<(), RowStop> {
+    ensure(t.pending_id.0 != 0, LedgerRefusal::PendingIdMustNotBeZero)?;
+    ensure(t.pending_id.0 != u128::MAX, LedgerRefusal::PendingIdMustNotBeIntMax)?;
+    ensure(t.pending_id != t.id, LedgerRefusal::PendingIdMustBeDifferent)
+}
+
 fn check_dates(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowStop> {
     ensure(t.value_date == 0 || calendar.admits(t.value_date), LedgerRefusal::ValueDateOutOfRange)?;
-    ensure(t.reason == 0, LedgerRefusal::ReasonReservedForCorrection)
+    ensure(t.reason == 0 || t.flags & CORRECTION != 0, LedgerRefusal::ReasonReservedForCorrection)
 }
 
 /// What was pending still is.

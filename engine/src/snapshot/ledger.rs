@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use protocol::limits::{ACCOUNTS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX};
+use protocol::limits::{
+    ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX,
+};
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
 
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
-use crate::ledger::{Account, BankCalendar, Outcome, Overdraft, Pending, Remembered};
+use crate::ledger::{Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Remembered};
 use crate::slab::NONE;
 
 /// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
@@ -54,6 +56,21 @@ impl Engine {
         for Overdraft { lines, most } in self.ledger.overdrafts.iter() {
             w.command(&Command::SetOverdraft(lines.clone()));
             w.u128(*most);
+        }
+    }
+
+    pub(super) fn write_corrections(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.corrections.len());
+        for (id, Corrected { original, reversed }) in &self.ledger.corrections {
+            w.u128(id.0);
+            w.u128(*reversed);
+            w.flag(original.is_some());
+            if let Some(original) = original {
+                w.u128(original.debit.0);
+                w.u128(original.credit.0);
+                w.u32(original.ledger.0);
+                w.u128(original.amount);
+            }
         }
     }
 
@@ -136,6 +153,20 @@ impl Engine {
             self.ledger.accounts.set_overdraft(row, true);
             self.ledger.overdrafts.insert(Overdraft { lines, most });
             Ok(account)
+        })
+    }
+
+    pub(super) fn read_corrections(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("corrected transfers", CORRECTED_TRANSFERS_MAX, |r| {
+            let (id, reversed) = (TransferId(r.u128()?), r.u128()?);
+            let original = if r.flag("corrected transfers")? {
+                let (debit, credit) = (AccountId(r.u128()?), AccountId(r.u128()?));
+                Some(Original { debit, credit, ledger: AssetId(r.u32()?), amount: r.u128()? })
+            } else {
+                None
+            };
+            self.ledger.corrections.insert(id, Corrected { original, reversed });
+            Ok(id)
         })
     }
 

@@ -49,6 +49,7 @@ impl Engine {
         engine.read_accounts(r)?;
         engine.read_calendar(r)?;
         engine.read_overdrafts(r)?;
+        engine.read_corrections(r)?;
         engine.read_transfers(r)?;
         engine.read_pendings(r)?;
         engine.read_monitors(r)?;

@@ -17,13 +17,14 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 12] = [
+const PARTS: [Part; 13] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
     ("accounts", Engine::write_accounts),
     ("calendar", Engine::write_calendar),
     ("overdrafts", Engine::write_overdrafts),
+    ("corrected transfers", Engine::write_corrections),
     ("transfers", Engine::write_transfers),
     ("pending transfers", Engine::write_pendings),
     ("monitors", Engine::write_monitors),

@@ -23,8 +23,8 @@ use protocol::commands::*;
 use protocol::money::parse_decimal;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
-    MarketStatus, NodeId, OrderId, OrderType, PriceTicks, QtyLots, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, Term, Text, TimeInForce,
+    MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
+    SessionId, SessionProtocol, Side, Term, Text, TimeInForce,
 };
 
 use crate::definitions;
@@ -34,6 +34,8 @@ use crate::world::World;
 pub(crate) struct Script {
     world: World,
     names: Names,
+    /// All that were made.
+    proposals: Vec<ProposalId>,
 }
 
 /// The words of a line, taken from the front; options by name from anywhere.
@@ -86,7 +88,7 @@ impl Script {
         let mut names = Names::default();
         names.sessions.insert(1, "operator".to_owned());
         names.sessions.insert(0, "system".to_owned());
-        Self { world: World::with_genesis(), names }
+        Self { world: World::with_genesis(), names, proposals: Vec::new() }
     }
 
     /// Plays one line; returns what followed. The engine goes on as restored from its own snapshot.
@@ -366,7 +368,10 @@ impl Script {
         if name == "transfers" {
             return self.transfers(session, words);
         }
-        if ["overdraft", "update", "calendar", "close"].contains(&name) {
+        if name == "correct" {
+            return self.correct(session, words);
+        }
+        if ["overdraft", "update", "calendar", "close", "correct-alone", "approve"].contains(&name) {
             let command = self.ledger_command(name, words);
             return self.submit(session, 0, number.unwrap_or(next), command);
         }

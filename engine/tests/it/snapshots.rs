@@ -2,15 +2,17 @@
 
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
-    CloseDay, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor, GatewayStart, Propose,
-    SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
+    Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
+    DefineSession, GatewayStart, Propose, SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart,
+    roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, GatewayId, MonitorField,
-    MonitorId, MonitorOperator, NodeId, ProposedCommand, SessionId, SessionProtocol, Side, Term, Text,
+    MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, SessionId, SessionProtocol, Side, Term,
+    Text,
 };
 
 use crate::definitions;
@@ -68,6 +70,9 @@ fn example() -> Engine {
 
 /// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.
 fn batches(world: &mut World) {
+    world.set_up(DefineActor { actor: ActorId(6), roles: roles::CASHIER });
+    let session = definitions::session(19, SessionProtocol::Request, 100);
+    world.set_up(DefineSession { actor: ActorId(6), ..session });
     let account = |id| AccountRow { user_data_128: 7, user_data_32: 9, ..definitions::account_row(id, 2) };
     world.operator(CreateAccounts { accounts: [301, 302].map(account).into() });
     let calendar = SetCalendar {
@@ -109,6 +114,34 @@ fn batches(world: &mut World) {
             TransferRow { debit_account: AccountId(302), ..row(7, 0, 0) },
         ],
     });
+    correct(
+        world,
+        TransferRow {
+            pending_id: definitions::transfer_id(ms, 1),
+            flags: transfer_flags::CORRECTION,
+            reason: 7,
+            ..definitions::transfer_row(definitions::transfer_id(ms, 8), 301, 20, 2)
+        },
+    );
+    correct(
+        world,
+        TransferRow {
+            pending_id: definitions::transfer_id(5, 5),
+            flags: transfer_flags::CORRECTION,
+            reason: 7,
+            ..definitions::transfer_row(definitions::transfer_id(ms, 9), 20, 301, 2)
+        },
+    );
+}
+
+/// The operator proposes, another cashier approves.
+fn correct(world: &mut World, row: TransferRow) {
+    let command = CorrectTransfers { reason: 7, transfers: vec![row] };
+    let proposal = ProposalId(world.engine.seq_applied().0 + 1);
+    let command = ProposedCommand::new(&command.into());
+    world.set_up(Propose { command, expires_in_s: 60, note: Text::EMPTY });
+    let events = world.next(SessionId(19), Approve { proposal });
+    assert_eq!(events.len(), 3, "{events:?}");
 }
 
 /// Of an account, and of a slice that has no account yet.

@@ -282,6 +282,13 @@ messages! {
             /// The day that is booked on then: later, and a business day.
             next: u32,
         }
+        /// Corrects transfers by others, all or none; executed only when one actor has proposed and another one approved it.
+        CorrectTransfers = 75 v 1 {
+            /// Why: free for the bank; not 0.
+            reason: u16,
+            /// In one linked chain. Each names the transfer that it corrects in `pending_id`, and the same reason.
+            transfers: Vec<TransferRow>,
+        }
         /// Has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
         DefineMonitor = 80 v 1 {
             /// Not 0.

@@ -38,7 +38,7 @@ rows! {
         pub credit_account: AccountId,
         /// How much. Balancing: at most. Posting: at most what is pending, or the largest number for all. Voiding: 0, or all.
         pub amount: Amount,
-        /// The transfer that is posted or voided; else 0.
+        /// The transfer that is posted, voided or corrected; else 0.
         pub pending_id: TransferId,
         /// Free for the client. Posting or voiding: 0 = that of the pending transfer.
         pub user_data_128: u128,
@@ -140,6 +140,8 @@ pub mod transfer_flags {
     pub const CLOSING_DEBIT: u16 = 64;
     /// Closes the credit account as long as it is pending.
     pub const CLOSING_CREDIT: u16 = 128;
+    /// Corrects the transfer `pending_id`, for `reason`; only with two actors' approval.
+    pub const CORRECTION: u16 = 256;
     /// Posts or voids everything that became pending in one linked chain with `pending_id`, in full.
     pub const WHOLE_CHAIN: u16 = 512;
     /// All of them.
@@ -151,6 +153,7 @@ pub mod transfer_flags {
         | BALANCING_CREDIT
         | CLOSING_DEBIT
         | CLOSING_CREDIT
+        | CORRECTION
         | WHOLE_CHAIN;
 }
 

@@ -109,6 +109,7 @@ fn money() -> Vec<Command> {
         ledger_limits().into(),
         set_calendar().into(),
         CloseDay { business_date: n4(0), next: n4(1) }.into(),
+        CorrectTransfers { reason: n2(0), transfers: vec![transfer_row(), transfer_row()] }.into(),
         set_overdraft().into(),
         UpdateAccount {
             account: AccountId(n16(0)),

@@ -34,6 +34,7 @@ const COMMANDS: &str = "
 73 SetCalendar: business_date u32, weekend_days u8, holidays list u32, value_back_days_max u16, value_ahead_days_max u16,
     utc_offset_s u32, behind_utc bool
 74 CloseDay: business_date u32, next u32
+75 CorrectTransfers: reason u16, transfers list TransferRow
 80 DefineMonitor: monitor u64, account u128, ledger u32, code u16, class option code AccountClass,
     field code MonitorField, operator code MonitorOperator, value u128, negative bool
 81 RemoveMonitor: monitor u64

@@ -462,7 +462,8 @@ impl Flow {
             7 => row.user_data_64 ^= 1 << 63,
             8 => row.user_data_32 ^= 1 << 31,
             9 => row.ledger.0 ^= 1,
-            10 if row.amount.0.is_multiple_of(2) => row.value_date ^= 1,
+            10 if row.amount.0.is_multiple_of(3) => row.value_date ^= 1,
+            10 if row.amount.0.is_multiple_of(2) => row.reason ^= 1,
             10 => row.code ^= 8,
             _ => row.id.0 = (milliseconds(row.id.0) << 80) | 1,
         }

@@ -398,6 +398,8 @@ impl Model {
             (row.id.0 == u128::MAX, R::IdMustNotBeIntMax),
             (id_ms < self.floor_ms, R::IdTooOld),
             ((far || no_room) && is_new, R::IdTooFarAhead),
+            // Batches are nobody's proposals.
+            (row.flags & transfer_flags::CORRECTION != 0, R::CorrectionNeedsApproval),
         ])
     }
 
@@ -666,9 +668,9 @@ fn compare_transfers(row: &TransferRow, there: &TransferRow) -> LedgerRefusal {
         (row.user_data_32 != there.user_data_32, R::ExistsWithDifferentUserData32),
         (row.ledger != there.ledger, R::ExistsWithDifferentLedger),
         (row.code != there.code, R::ExistsWithDifferentCode),
-        // What is remembered has neither.
+        // What is remembered of a batch has neither.
         (row.value_date != there.value_date, R::ExistsWithDifferentValueDate),
-        (row.reason != there.reason, R::ReasonReservedForCorrection),
+        (row.reason != there.reason, R::ExistsWithDifferentReason),
     ])
     .unwrap_or(R::Exists)
 }

@@ -15,6 +15,8 @@ pub(crate) enum Of {
     Accounts,
     Transfers,
     Both,
+    /// Of transfers that correct others.
+    Corrections,
 }
 
 impl Of {
@@ -23,6 +25,7 @@ impl Of {
             Self::Accounts => "accounts",
             Self::Transfers => "transfers",
             Self::Both => "both",
+            Self::Corrections => "corrections",
         }
     }
 
@@ -43,6 +46,13 @@ const ACCOUNTS_ONLY: &[LedgerRefusal] = &[
     R::LedgerNotFound,
     R::SettlementAccountExists,
     R::TooManyAccounts,
+];
+const CORRECTIONS_ONLY: &[LedgerRefusal] = &[
+    R::CorrectedTransferNotFound,
+    R::CorrectedTransferNotPosted,
+    R::CorrectedTransferHasDifferentLedger,
+    R::ExceedsCorrectedTransfer,
+    R::TooManyCorrections,
 ];
 const BOTH: &[LedgerRefusal] = &[
     R::LinkedEventChainOpen,
@@ -68,6 +78,8 @@ pub(crate) fn of(refusal: LedgerRefusal) -> Of {
         Of::Accounts
     } else if BOTH.contains(&refusal) {
         Of::Both
+    } else if CORRECTIONS_ONLY.contains(&refusal) {
+        Of::Corrections
     } else {
         Of::Transfers
     }

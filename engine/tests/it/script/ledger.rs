@@ -9,6 +9,8 @@
 //! overdraft loan 100 [temporary 50 for 10s] [interest 7]
 //! calendar 2026-01-05 [weekend 6,7] [holidays 2026-01-06,2026-04-23] [back 5] [ahead 10] [utc +3h]
 //! close 2026-01-05 then 2026-01-07
+//! till correct 7 c1 loan cash 10 of t1 ; c2 cash fees 1 of t1        proposes it
+//! till correct-alone 7 c1 loan cash 10 of t1        boss approve [earlier]
 //! till update loan code 2 [user_data_128 3] [user_data_64 3] [user_data_32 3]
 //! account cash     totals     floor                                  shown, not commanded
 //! ```
@@ -16,15 +18,15 @@
 
 use protocol::calendar::days_since_1970;
 use protocol::commands::{
-    CloseDay, CreateAccounts, CreateTransfers, DefineActor, SetCalendar, SetLedgerLimits, SetOverdraft,
-    UpdateAccount, roles,
+    Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, Propose, SetCalendar,
+    SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::money::format_decimal;
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, SessionId,
-    SessionProtocol, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, ProposedCommand,
+    SessionId, SessionProtocol, Text, TransferId,
 };
 
 use super::{Script, Words, by_name, decimal, milliseconds, nanoseconds};
@@ -114,8 +116,54 @@ impl Script {
                 let (business_date, _next) = (day(words.next()), words.next());
                 CloseDay { business_date, next: day(words.next()) }.into()
             }
+            "correct-alone" => self.correction(words).into(),
+            "approve" => {
+                let back = if words.flag("earlier") { 2 } else { 1 };
+                let at = self.proposals.len() - back;
+                Approve { proposal: self.proposals[at] }.into()
+            }
             name => panic!("{}: no command {name}", words.place),
         }
+    }
+
+    /// A correction, each row with what it corrects.
+    fn correction(&mut self, words: &mut Words<'_>) -> CorrectTransfers {
+        let reason = words.next().parse().unwrap();
+        let mut transfers = Vec::new();
+        for mut words in rows_of(words) {
+            let name = words.next().to_owned();
+            let of = words.option("of").map(|of| self.transfer_id(of, None, 0));
+            let set: Vec<&str> = words.words.extract_if(.., |word| word.contains('=')).collect();
+            let mut row = self.transfer_row(&name, &mut words);
+            (row.flags, row.reason) = (row.flags | transfer_flags::CORRECTION, reason);
+            row.pending_id = of.unwrap_or_default();
+            for (field, value) in set.iter().map(|word| word.split_once('=').unwrap()) {
+                set_field(&mut row, field, value);
+            }
+            transfers.push(row);
+        }
+        CorrectTransfers { reason, transfers }
+    }
+
+    /// Proposes a correction; shows what of the originals was corrected before.
+    pub(super) fn correct(&mut self, session: SessionId, words: &mut Words<'_>) -> Vec<String> {
+        let command = ProposedCommand::new(&self.correction(words).into());
+        let (_, request) = self.world.next_number(session);
+        let propose = Propose { command, expires_in_s: 600, note: Text::EMPTY };
+        let events = self.world.submit(session, 0, request, propose);
+        let mut lines = Vec::new();
+        for event in &events {
+            let EventBody::Proposed(proposed) = &event.body else { continue };
+            self.proposals.push(proposed.proposal);
+            let Some(before) = &proposed.before else { continue };
+            let Command::CorrectTransfers(before) = before.command().unwrap() else { panic!("{before:?}") };
+            for row in before.transfers {
+                let (name, ledger) = &self.names.transfers[&row.pending_id.0];
+                lines.push(format!("of {name} so far {}", self.names.amount(row.amount, *ledger)));
+            }
+        }
+        lines.extend(events.iter().map(|event| self.names.event(event)));
+        lines
     }
 
     /// A batch of accounts; what became of each.
