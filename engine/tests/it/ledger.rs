@@ -1,6 +1,7 @@
 //! The ledger beside a naive model: seeded batches of every kind, with every refusal and every combination of flags;
 //! and damaged ones.
 
+mod corrections;
 mod coverage;
 mod damage;
 mod differential;
