@@ -1,4 +1,4 @@
-//! An account's history, a page at a time.
+//! An account's history, and a transfer's corrections, a page at a time.
 
 use protocol::{AccountId, Seq, TransferId, UnixNanos};
 
@@ -7,6 +7,7 @@ use super::leg::Leg;
 use super::movement::{Balances, Cause, Change, Place, Side, Sums};
 use super::read::{ReadFault, Snapshot, Transfer};
 use super::run::{Blocks, Entry, Run, read_block, table_name};
+use super::transfer_id::Stage;
 
 /// Entries of a page at most.
 pub const PAGE_ENTRIES_MAX: usize = 8_189;
@@ -165,6 +166,30 @@ impl Snapshot {
         let changes = found.legs.iter().map(|(leg, sums)| self.change_of(leg, sums));
         let entries = changes.collect::<Result<_, ViewFault>>()?;
         Ok(Some(Page { seq: self.seq(), entries, next: found.next }))
+    }
+
+    /// What corrected a transfer, in order. A transfer that the view has never seen may have been corrected, too.
+    ///
+    /// # Errors
+    /// [`ReadFault::View`].
+    pub fn corrections(
+        &self,
+        id: TransferId,
+        cursor: Option<Cursor>,
+        entries: usize,
+    ) -> Result<Page<Transfer>, ReadFault> {
+        let behind = cursor.map(|cursor| Place { seq: cursor.seq, step: cursor.entry });
+        let fates = self.fates(id)?;
+        let mut left = fates
+            .iter()
+            .filter(|fate| fate.stage == Stage::Corrected && behind.is_none_or(|place| fate.place > place));
+        let mut corrections = Vec::new();
+        for fate in left.by_ref().take(entries.clamp(1, PAGE_ENTRIES_MAX)) {
+            corrections.push(self.transfer_of(&self.movement(fate.place)?)?);
+        }
+        let last = left.next().and(corrections.last()).map(|last| last.place);
+        let next = last.map(|Place { seq, step }| Cursor { seq, entry: step });
+        Ok(Page { seq: self.seq(), entries: corrections, next })
     }
 
     fn change_of(&self, leg: &Leg, sums: &Sums) -> Result<BalanceChange, ViewFault> {

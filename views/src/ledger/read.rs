@@ -388,18 +388,6 @@ impl Snapshot {
         Ok(Some(transfer))
     }
 
-    /// What corrected a transfer, in order.
-    ///
-    /// # Errors
-    /// [`ReadFault::View`].
-    pub fn corrections(&self, id: TransferId) -> Result<Vec<Transfer>, ReadFault> {
-        let mut corrections = Vec::new();
-        for fate in self.fates(id)?.iter().filter(|fate| fate.stage == Stage::Corrected) {
-            corrections.push(self.transfer_of(&self.movement(fate.place)?)?);
-        }
-        Ok(corrections)
-    }
-
     /// What a row moved that settled a whole chain: its movements stand one behind the other.
     fn amount_of_chain(&self, first: &Movement) -> Result<Amount, ViewFault> {
         let (mut amount, mut place) = (0_u128, first.place);
@@ -459,7 +447,7 @@ impl Snapshot {
     }
 
     /// All stages of a transfer's life, in order.
-    fn fates(&self, id: TransferId) -> Result<Vec<Fate>, ViewFault> {
+    pub(crate) fn fates(&self, id: TransferId) -> Result<Vec<Fate>, ViewFault> {
         let mut fates = Vec::new();
         for run in self.catalogue.ids.iter().filter(|run| (run.low..=run.high).contains(&id.0)) {
             let last = Place { seq: Seq(u64::MAX), step: u32::MAX };
