@@ -1,4 +1,4 @@
-//! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant.
+//! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant, or by value date.
 //!
 //! [`Feed`] follows the log and writes one file; a [`Reader`] answers from it, each [`Snapshot`] as of one seq. Balances are debits
 //! and credits: what is held for orders is no movement, and stands in the engine alone.
@@ -11,6 +11,7 @@ mod accounts;
 mod bodies;
 mod buffer;
 mod catalogue;
+mod days;
 mod fault;
 mod feed;
 mod follow;
@@ -22,6 +23,7 @@ mod page;
 mod pending;
 mod read;
 mod run;
+mod shift;
 #[cfg(test)]
 mod tests;
 mod transfer_id;
@@ -30,4 +32,4 @@ pub use fault::ViewFault;
 pub use feed::{Feed, Opened, Persist};
 pub use movement::{Balances, Cause, Change, Place, Side, TradePart};
 pub use page::{BalanceChange, Cursor, Filter, Order, PAGE_ENTRIES_MAX, Page};
-pub use read::{Account, At, ReadFault, Reader, Snapshot, Status, Transfer};
+pub use read::{Account, At, ReadFault, Reader, Snapshot, Status, Transfer, ValueBalance};

@@ -1,13 +1,15 @@
 //! What was fed and is not in the file yet.
 
-use protocol::TransferId;
 use protocol::events::AccountUpdated;
 use protocol::rows::transfer_flags;
+use protocol::{Amount, TransferId};
 
 use super::accounts::Definition;
 use super::bodies::BodyWriter;
 use super::leg::Leg;
 use super::movement::{Cause, Change, Closing, Movement, Place, Side};
+use super::run::Entry;
+use super::shift::Shift;
 use super::transfer_id::{Fate, Stage};
 
 /// Grows until it is written.
@@ -20,6 +22,7 @@ pub(crate) struct Buffer {
     pub(crate) movements: u64,
     legs: Vec<Leg>,
     fates: Vec<Fate>,
+    shifts: Vec<Shift>,
 }
 
 impl Buffer {
@@ -49,6 +52,16 @@ impl Buffer {
         self.movements += 1;
     }
 
+    /// What a movement posted does not count from the business date on, but from its value date.
+    pub(crate) fn shift(&mut self, movement: &Movement, posted: Amount, business_date: u32, value_date: u32) {
+        let Movement { place, debit, credit, .. } = *movement;
+        for (account, side) in [(debit, Side::Debit), (credit, Side::Credit)] {
+            for (day, comes) in [(business_date, false), (value_date, true)] {
+                self.shifts.push(Shift { account, day, place, side, amount: posted, comes });
+            }
+        }
+    }
+
     pub(crate) fn stage(&mut self, id: TransferId, place: Place, stage: Stage) {
         self.fates.push(Fate { id, place, stage });
     }
@@ -71,6 +84,13 @@ impl Buffer {
         fates
     }
 
+    /// What counts from other days on, by account and day.
+    pub(crate) fn take_shifts(&mut self) -> Vec<Shift> {
+        let mut shifts = std::mem::take(&mut self.shifts);
+        shifts.sort_unstable_by_key(Entry::key);
+        shifts
+    }
+
     /// Legs that wait.
     pub(crate) fn legs(&self) -> usize {
         self.legs.len()
@@ -81,6 +101,7 @@ impl Buffer {
         let bodies = (self.bodies.full.len() + 1) * super::run::BLOCK_BYTES;
         self.legs.capacity() * (size_of::<Leg>() + size_of::<u64>())
             + self.fates.capacity() * size_of::<Fate>()
+            + self.shifts.capacity() * size_of::<Shift>()
             + self.accounts.capacity() * size_of::<Definition>()
             + self.updates.capacity() * size_of::<(u32, AccountUpdated)>()
             + bodies

@@ -9,7 +9,7 @@ use super::run::{Run, seal, unseal};
 use crate::pack::{Damaged, Unpack, put_u64, put_u128};
 
 /// Version of all bytes in the file: another one is thrown away and built anew.
-pub(crate) const FORMAT_VERSION: u32 = 2;
+pub(crate) const FORMAT_VERSION: u32 = 3;
 
 pub(crate) const CATALOGUE: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("catalogue");
 
@@ -28,6 +28,7 @@ pub(crate) struct Catalogue {
     pub(crate) next_run: u32,
     pub(crate) legs: Vec<Run>,
     pub(crate) ids: Vec<Run>,
+    pub(crate) shifts: Vec<Run>,
 }
 
 impl Catalogue {
@@ -40,7 +41,7 @@ impl Catalogue {
         put_u64(&mut out, self.accounts.into());
         put_u64(&mut out, self.movements);
         put_u64(&mut out, self.next_run.into());
-        for runs in [&self.legs, &self.ids] {
+        for runs in [&self.legs, &self.ids, &self.shifts] {
             put_u64(&mut out, u64::try_from(runs.len()).unwrap_or(u64::MAX));
             for run in runs {
                 put_u64(&mut out, run.number.into());
@@ -69,7 +70,7 @@ impl Catalogue {
             next_run: from.u32()?,
             ..Self::default()
         };
-        for runs in [&mut catalogue.legs, &mut catalogue.ids] {
+        for runs in [&mut catalogue.legs, &mut catalogue.ids, &mut catalogue.shifts] {
             for _ in 0..from.u64()? {
                 let (number, entries) = (from.u32()?, from.u64()?);
                 let (low, high, first_seq) = (from.u128()?, from.u128()?, from.u64()?);

@@ -16,6 +16,7 @@ use super::accounts::{ACCOUNTS, Accounts, Definition};
 use super::bodies::{BODIES, BodyWriter, TIMES};
 use super::buffer::Buffer;
 use super::catalogue::{CATALOGUE, Catalogue};
+use super::days::{DAYS, Days};
 use super::fault::ViewFault;
 use super::follow::{Follow, Known};
 use super::leg::Leg;
@@ -24,6 +25,7 @@ use super::merge::Merges;
 use super::pending::{PENDING, Reservation};
 use super::read::Reader;
 use super::run::{Blocks, Entry, RunWriter, run_of, table_name};
+use super::shift::Shift;
 use super::transfer_id::Fate;
 
 /// When what is written has to be on disk.
@@ -44,6 +46,7 @@ pub struct Feed {
     catalogue: Catalogue,
     legs: Merges<Leg>,
     fates: Merges<Fate>,
+    shifts: Merges<Shift>,
     /// What was taken last.
     seq: Seq,
     time: UnixNanos,
@@ -123,6 +126,7 @@ impl Feed {
             buffer: Buffer::before(bodies),
             legs: Merges::new(),
             fates: Merges::new(),
+            shifts: Merges::new(),
             seq: catalogue.seq,
             time: catalogue.time,
             effects: catalogue.effects,
@@ -156,6 +160,8 @@ impl Feed {
                 | EventBody::TransfersEntered(_)
                 | EventBody::TransferExpired(_)
                 | EventBody::MarketDefined(_)
+                | EventBody::CalendarSet(_)
+                | EventBody::DayClosed(_)
         )
     }
 
@@ -269,13 +275,16 @@ impl Feed {
         self.buffer
             .bodies
             .write(&mut transaction.open_table(BODIES)?, &mut transaction.open_table(TIMES)?)?;
-        let Catalogue { legs, ids, next_run, .. } = &mut self.catalogue;
+        let Catalogue { legs, ids, shifts, next_run, .. } = &mut self.catalogue;
         let entries = self.buffer.take_legs();
         let written = write_run(&transaction, entries, (legs, next_run), first_seq)?;
         self.legs.step(&transaction, legs, next_run, written)?;
         let written =
             write_run(&transaction, self.buffer.take_fates().into_iter(), (ids, next_run), first_seq)?;
         self.fates.step(&transaction, ids, next_run, written)?;
+        let entries = self.buffer.take_shifts().into_iter();
+        let written = write_run(&transaction, entries, (shifts, next_run), first_seq)?;
+        self.shifts.step(&transaction, shifts, next_run, written)?;
         self.catalogue.seq = self.seq;
         self.catalogue.time = self.time;
         self.catalogue.effects = self.effects;
@@ -285,7 +294,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Accounts, markets, and what is pending.
+    /// Accounts, markets, what is pending, and business dates.
     fn write_definitions(&mut self, transaction: &WriteTransaction) -> Result<(), ViewFault> {
         let mut accounts = transaction.open_table(ACCOUNTS)?;
         for definition in self.buffer.accounts.drain(..) {
@@ -309,6 +318,10 @@ impl Feed {
                 Some(reservation) => pending.insert(id.0, reservation.write().as_slice())?,
                 None => pending.remove(id.0)?,
             };
+        }
+        let mut days = transaction.open_table(DAYS)?;
+        for (date, seq) in self.known.days.take_begun() {
+            days.insert(date, seq.0)?;
         }
         Ok(())
     }
@@ -348,6 +361,7 @@ fn drop_unlisted(transaction: &WriteTransaction, catalogue: &Catalogue) -> Resul
         .filter(|name| {
             run_of::<Leg>(name).is_some_and(|number| !is_listed(&catalogue.legs, number))
                 || run_of::<Fate>(name).is_some_and(|number| !is_listed(&catalogue.ids, number))
+                || run_of::<Shift>(name).is_some_and(|number| !is_listed(&catalogue.shifts, number))
         })
         .collect();
     for name in names {
@@ -376,5 +390,6 @@ fn restore_tables(
         let (id, reservation) = row?;
         known.pending.restore(TransferId(id.value()), Reservation::read(reservation.value())?);
     }
+    known.days = Days::restore(&transaction.open_table(DAYS)?)?;
     Ok(())
 }

@@ -11,6 +11,7 @@ use protocol::{
 
 use super::accounts::{Accounts, Definition};
 use super::buffer::Buffer;
+use super::days::Days;
 use super::fault::ViewFault;
 use super::markets::{Market, Markets};
 use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
@@ -30,6 +31,7 @@ const ENTERED: u32 = 1 << 31;
 pub(crate) struct Known {
     pub(crate) markets: Markets,
     pub(crate) pending: Pending,
+    pub(crate) days: Days,
 }
 
 /// Reads one record.
@@ -51,6 +53,8 @@ struct Posting {
     credit: u32,
     change: Change,
     fields: Fields,
+    /// From which day on it counts; 0 = the business date.
+    value_date: u32,
     /// Flags of the transfer that closes accounts, or closed them.
     closing_flags: u16,
 }
@@ -73,6 +77,14 @@ impl Follow<'_> {
             EventBody::TransfersEntered(entered) => self.enter_transfers(&entered.transfers),
             EventBody::TransferExpired(expired) => self.expire(expired),
             EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
+            EventBody::CalendarSet(set) => {
+                self.known.days.begin(set.calendar.business_date, self.seq);
+                Ok(())
+            }
+            EventBody::DayClosed(closed) => {
+                self.known.days.begin(closed.next, self.seq);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }
@@ -158,7 +170,16 @@ impl Follow<'_> {
             if amount.0 > 0 {
                 let (id, fields) = (TransferId(0), Fields::default());
                 let (cause, change) = (Cause::Trade { trade, market, part }, Change::Posted(amount));
-                self.post(Posting { cause, id, debit, credit, change, fields, closing_flags: 0 });
+                self.post(Posting {
+                    cause,
+                    id,
+                    debit,
+                    credit,
+                    change,
+                    fields,
+                    value_date: 0,
+                    closing_flags: 0,
+                });
             }
         }
         Ok(())
@@ -184,7 +205,8 @@ impl Follow<'_> {
         let change = Change::Settled { reserved: Amount(amount), posted: Amount(0) };
         let fields = Fields { code, ..Fields::default() };
         self.staged(id, Stage::Expired);
-        self.post(Posting { cause: Cause::Expiry, id, debit, credit, change, fields, closing_flags: flags });
+        let (cause, value_date, closing_flags) = (Cause::Expiry, 0, flags);
+        self.post(Posting { cause, id, debit, credit, change, fields, value_date, closing_flags });
         Ok(())
     }
 
@@ -264,12 +286,14 @@ impl Follow<'_> {
         if row.flags & transfer_flags::PENDING != 0 {
             change = Change::Reserved(amount);
             closing_flags = row.flags;
-            let (code, flags, amount) = (row.code, row.flags, amount.0);
-            let reservation = Reservation { debit, credit, amount, code, flags, chain, index };
+            let TransferRow { code, flags, value_date, .. } = *row;
+            let amount = amount.0;
+            let reservation = Reservation { debit, credit, amount, code, flags, value_date, chain, index };
             self.known.pending.begin(row.id, reservation);
         }
         let (cause, fields) = (Cause::Row { index }, fields_of(row, row.code, row.pending_id));
-        self.post(Posting { cause, id: row.id, debit, credit, change, fields, closing_flags });
+        let (id, value_date) = (row.id, row.value_date);
+        self.post(Posting { cause, id, debit, credit, change, fields, value_date, closing_flags });
         Ok(())
     }
 
@@ -279,7 +303,7 @@ impl Follow<'_> {
         let whole = row.flags & transfer_flags::WHOLE_CHAIN != 0;
         let settled = if whole { self.known.pending.chain_of(row.pending_id) } else { vec![row.pending_id] };
         for id in settled {
-            let Some(Reservation { debit, credit, amount: reserved, code, flags, .. }) =
+            let Some(Reservation { debit, credit, amount: reserved, code, flags, value_date, .. }) =
                 self.known.pending.end(id)
             else {
                 return Err(self.unexplained("a transfer was settled that was not pending"));
@@ -293,7 +317,9 @@ impl Follow<'_> {
             self.staged(id, if posts { Stage::Posted } else { Stage::Voided });
             let (cause, fields) = (Cause::Row { index }, fields_of(row, code, id));
             let closing_flags = if posts { 0 } else { flags };
-            self.post(Posting { cause, id: row.id, debit, credit, change, fields, closing_flags });
+            let value_date = if row.value_date == 0 { value_date } else { row.value_date };
+            let id = row.id;
+            self.post(Posting { cause, id, debit, credit, change, fields, value_date, closing_flags });
         }
         Ok(())
     }
@@ -312,7 +338,7 @@ impl Follow<'_> {
     }
 
     fn post(&mut self, posting: Posting) {
-        let Posting { cause, id, debit, credit, change, fields, closing_flags } = posting;
+        let Posting { cause, id, debit, credit, change, fields, value_date, closing_flags } = posting;
         let amount = match change {
             Change::Posted(amount) | Change::Reserved(amount) => amount.0,
             // A post may be of nothing; a void and an expiry are of all that was reserved.
@@ -324,6 +350,14 @@ impl Follow<'_> {
         let (place, time) = (self.place(), self.time);
         let movement = Movement { place, time, cause, id, debit, credit, amount, fields };
         self.buffer.movement(&movement, change, closing_flags);
+        let posted = match change {
+            Change::Posted(posted) | Change::Settled { posted, .. } => posted,
+            Change::Reserved(_) => Amount(0),
+        };
+        let business_date = self.known.days.business_date();
+        if posted.0 > 0 && value_date != 0 && value_date != business_date {
+            self.buffer.shift(&movement, posted, business_date, value_date);
+        }
         self.step += 1;
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Reservation {
     pub(crate) amount: u128,
     pub(crate) code: u16,
     pub(crate) flags: u16,
+    /// That of what posts it, unless that has another; 0 = it has none.
+    pub(crate) value_date: u32,
     /// Where it became pending; a row that is linked to no other is a chain of its own.
     pub(crate) chain: Chain,
     /// Its row.
@@ -39,6 +41,7 @@ impl Reservation {
         put_u128(&mut out, self.amount);
         put_u64(&mut out, self.code.into());
         put_u64(&mut out, self.flags.into());
+        put_u64(&mut out, self.value_date.into());
         put_u64(&mut out, self.chain.seq.0);
         put_u64(&mut out, self.chain.first.into());
         put_u64(&mut out, self.index.into());
@@ -50,9 +53,10 @@ impl Reservation {
         let mut from = Unpack::new(unseal(bytes)?);
         let (debit, credit, amount) = (from.u32()?, from.u32()?, from.u128()?);
         let (code, flags) = (from.u16()?, from.u16()?);
+        let value_date = from.u32()?;
         let chain = Chain { seq: Seq(from.u64()?), first: from.u32()? };
         let index = from.u32()?;
-        let reservation = Self { debit, credit, amount, code, flags, chain, index };
+        let reservation = Self { debit, credit, amount, code, flags, value_date, chain, index };
         if from.is_empty() { Ok(reservation) } else { Err(Damaged) }
     }
 }

@@ -11,11 +11,13 @@ use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTableMetadata};
 use super::accounts::{ACCOUNTS, Accounts, Definition};
 use super::bodies::{self, BODIES, TIMES};
 use super::catalogue::{CATALOGUE, Catalogue};
+use super::days::{self, DAYS};
 use super::fault::ViewFault;
 use super::follow::SETTLES;
 use super::leg::Leg;
 use super::movement::{Balances, Cause, Movement, Place, Side, Sums};
 use super::run::{BlockReader, Blocks, Entry, Run, read_block, table_name};
+use super::shift::{Shift, Shifted};
 use super::transfer_id::{Fate, Stage};
 
 /// Answers questions while the feed goes on. Cheap to clone; any thread may ask.
@@ -88,6 +90,17 @@ pub struct Account {
     pub created: UnixNanos,
     /// As of the question.
     pub balances: Balances,
+}
+
+/// What of an account's posted debits and credits counts on a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ValueBalance {
+    /// Posted with a value date of that day or before.
+    pub debits_posted: Amount,
+    /// Posted with a value date of that day or before.
+    pub credits_posted: Amount,
+    /// The present business date, in days since 1970-01-01; 0 = there is none.
+    pub business_date: u32,
 }
 
 /// A transfer.
@@ -373,6 +386,27 @@ impl Snapshot {
         Ok(Some(self.definition(number)?.owner))
     }
 
+    /// An account's balance by value date, as it is known by now: what has a value date of that day or before, in days since
+    /// 1970-01-01. What moved before there was a business date counts from the beginning. `None` = there is no such account.
+    ///
+    /// # Errors
+    /// [`ReadFault::View`].
+    pub fn value_balance(&self, id: AccountId, day: u32) -> Result<Option<ValueBalance>, ReadFault> {
+        let Some(account) = self.number(id) else { return Ok(None) };
+        let days = self.transaction.open_table(DAYS).map_err(ViewFault::from)?;
+        let sums = self.sums(account, days::end(&days, day)?.unwrap_or(self.seq()))?;
+        let mut shifted = Shifted::default();
+        for run in &self.catalogue.shifts {
+            let end = Shift::end_of_day(account, day);
+            shifted = shifted.plus(self.carry_of_run::<Shift>(run, account, end)?);
+        }
+        Ok(Some(ValueBalance {
+            debits_posted: Amount(sums.debits_posted.wrapping_add(shifted.debits)),
+            credits_posted: Amount(sums.credits_posted.wrapping_add(shifted.credits)),
+            business_date: days::last(&days)?,
+        }))
+    }
+
     /// A transfer by its id, with what became of it.
     ///
     /// # Errors
@@ -428,19 +462,25 @@ impl Snapshot {
     }
 
     pub(crate) fn sums_of_run(&self, run: &Run, account: u32, through: Seq) -> Result<Sums, ViewFault> {
-        if !(run.low..=run.high).contains(&u128::from(account)) {
-            return Ok(Sums::default());
-        }
         let end = Leg::key_at(account, Place { seq: through, step: u32::MAX }, Side::Credit);
-        let table = self.transaction.open_table(Blocks::new(&table_name::<Leg>(run.number)))?;
-        let Some(found) = table.range::<&[u8]>(..=end.to_be_bytes().as_slice())?.next_back() else {
-            return Ok(Sums::default());
+        self.carry_of_run::<Leg>(run, account, end)
+    }
+
+    /// What an account's entries of a run add up to, through the one of a key.
+    fn carry_of_run<E: Entry>(&self, run: &Run, account: u32, end: E::Key) -> Result<E::Carry, ViewFault> {
+        let scale = u128::from(account);
+        if !(run.low..=run.high).contains(&scale) {
+            return Ok(E::Carry::default());
+        }
+        let table = self.transaction.open_table(Blocks::new(&table_name::<E>(run.number)))?;
+        let Some(found) = table.range::<&[u8]>(..=E::key_bytes(end).as_ref())?.next_back() else {
+            return Ok(E::Carry::default());
         };
         let found = found?.1;
-        let (mut legs, mut last) = (BlockReader::<Leg>::new(found.value())?, Sums::default());
-        while let Some((leg, sums)) = legs.next()?.filter(|(leg, _)| leg.key() <= end) {
-            if leg.account == account {
-                last = sums;
+        let (mut entries, mut last) = (BlockReader::<E>::new(found.value())?, E::Carry::default());
+        while let Some((entry, carry)) = entries.next()?.filter(|(entry, _)| entry.key() <= end) {
+            if entry.scale() == scale {
+                last = carry;
             }
         }
         Ok(last)

@@ -62,9 +62,9 @@ fn every_answer_is_that_of_the_model() {
                 assert_eq!(feed.seq(), seq);
                 // Nothing is left of merges that were under way.
                 let snapshot = reader.snapshot(Seq::ZERO).unwrap();
-                let others = ["accounts", "bodies", "catalogue", "markets", "pending", "times"].len();
-                let (legs, ids) = snapshot.runs();
-                assert_eq!(snapshot.transaction.list_tables().unwrap().count(), others + legs + ids);
+                let others = ["accounts", "bodies", "catalogue", "days", "markets", "pending", "times"].len();
+                let ((legs, ids), shifts) = (snapshot.runs(), snapshot.catalogue.shifts.len());
+                assert_eq!(snapshot.transaction.list_tables().unwrap().count(), others + legs + ids + shifts);
             }
         }
     }
@@ -232,6 +232,7 @@ fn any_bytes_under_a_right_checksum_are_read_or_refused() {
         let results = [
             run::read_block::<leg::Leg>(&block).is_ok(),
             run::read_block::<transfer_id::Fate>(&block).is_ok(),
+            run::read_block::<shift::Shift>(&block).is_ok(),
             bodies::read_block(Place { seq: Seq(3), step: 0 }, &block).is_ok(),
             pending::Reservation::read(&block).is_ok(),
             markets::Market::read(&block).is_ok(),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket};
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, SetCalendar};
 use protocol::event::Event;
 use protocol::events::{
-    AccountUpdated, AccountsCreated, HoldChanged, MarketDefined, Settled, TransferExpired, TransfersCreated,
-    TransfersEntered,
+    AccountUpdated, AccountsCreated, CalendarSet, DayClosed, HoldChanged, MarketDefined, Settled,
+    TransferExpired, TransfersCreated, TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
@@ -45,6 +45,8 @@ pub(super) struct Moved {
     pub(super) code: u16,
     /// What a row said.
     pub(super) row: Option<TransferRow>,
+    /// From which day on it counts; 0 = from the beginning.
+    pub(super) value_date: u32,
     /// The transfer that was settled or expired here.
     pub(super) settles: Option<TransferId>,
     /// Added to the closings of debit and credit account.
@@ -58,6 +60,7 @@ struct Open {
     amount: u128,
     code: u16,
     flags: u16,
+    value_date: u32,
     chain: (Seq, u32),
     index: u32,
 }
@@ -78,12 +81,17 @@ pub(in crate::ledger) struct Bank {
     pub(super) accounts: Vec<Known>,
     pub(super) moved: Vec<Moved>,
     pub(super) ids: Vec<TransferId>,
+    /// Business dates, and with which seq each began.
+    pub(super) days: Vec<(u32, Seq)>,
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
     step: u32,
     events: Vec<EventBody>,
 }
+
+/// The first business date.
+pub(super) const FIRST_DAY: u32 = 19_675;
 
 const BASE: AssetId = AssetId(1);
 const QUOTE: AssetId = AssetId(2);
@@ -99,6 +107,7 @@ impl Bank {
             accounts: Vec::new(),
             moved: Vec::new(),
             ids: Vec::new(),
+            days: Vec::new(),
             open: BTreeMap::new(),
             market: None,
             trades: 0,
@@ -131,7 +140,7 @@ impl Bank {
         while self.accounts.len() >= 6 && self.one_in(6) {
             self.enter();
         }
-        let command = match self.below(17) {
+        let command = match self.below(18) {
             _ if self.accounts.len() < 6 => self.create_accounts(),
             0 => self.create_accounts(),
             1 => self.open_account(),
@@ -139,6 +148,7 @@ impl Bank {
             3..6 => self.trade(),
             6 => commands::Pulse {}.into(),
             7 => self.update_account(),
+            8 => self.next_day(),
             _ => self.create_transfers(),
         };
         let mut bytes = Vec::new();
@@ -285,6 +295,7 @@ impl Bank {
             change: Change::Posted(Amount(amount)),
             code: 0,
             row: None,
+            value_date: self.business_date(),
             settles: None,
             closings: (0, 0),
         });
@@ -369,6 +380,7 @@ impl Bank {
             change,
             code: ended.code,
             row: None,
+            value_date: self.business_date(),
             settles: Some(id),
             closings: closings(ended.flags, -1),
         });
@@ -443,6 +455,48 @@ impl Bank {
         commands::Pulse {}.into()
     }
 
+    /// 0 = there is none.
+    fn business_date(&self) -> u32 {
+        self.days.last().map_or(0, |(day, _)| *day)
+    }
+
+    /// The calendar is set, or a day is closed.
+    fn next_day(&mut self) -> Command {
+        let business_date = self.business_date();
+        let next = if business_date == 0 {
+            FIRST_DAY
+        } else {
+            business_date + 1 + u32::try_from(self.below(3)).unwrap()
+        };
+        if business_date == 0 || self.one_in(4) {
+            let calendar = SetCalendar {
+                business_date: business_date.max(FIRST_DAY),
+                weekend_days: 0,
+                holidays: Vec::new(),
+                value_back_days_max: 3,
+                value_ahead_days_max: 3,
+                utc_offset_s: 0,
+                behind_utc: false,
+            };
+            self.events.push(CalendarSet { calendar }.into());
+        } else {
+            self.events.push(DayClosed { business_date, next, totals: Vec::new() }.into());
+        }
+        if business_date == 0 || self.events.iter().any(|event| matches!(event, EventBody::DayClosed(_))) {
+            self.days.push((next, self.seq));
+        }
+        commands::Pulse {}.into()
+    }
+
+    /// As often as not none of its own.
+    fn value_date(&mut self) -> u32 {
+        let business_date = self.business_date();
+        if business_date == 0 || self.one_in(2) {
+            return 0;
+        }
+        business_date - 3 + u32::try_from(self.below(7)).unwrap()
+    }
+
     fn plain_row(&mut self, linked: u16) -> TransferRow {
         let (debit_account, credit_account) = self.two_accounts();
         let user_data = self.one_in(4);
@@ -457,6 +511,7 @@ impl Bank {
             ledger: AssetId(1),
             code: 1 + u16::try_from(self.below(3)).unwrap(),
             flags: linked,
+            value_date: self.value_date(),
             ..TransferRow::default()
         }
     }
@@ -484,7 +539,7 @@ impl Bank {
             row.flags |= if self.one_in(6) { flag::CLOSING_CREDIT } else { 0 };
             closes = closings(row.flags, 1);
         } else if self.one_in(20) {
-            (row.value_date, row.reason) = (20_000, 3);
+            row.reason = 3;
         }
         if self.one_in(5) {
             row.flags |= flag::BALANCING_DEBIT;
@@ -495,7 +550,8 @@ impl Bank {
         if row.flags & flag::PENDING != 0 {
             change = Change::Reserved(Amount(amount));
             let (debit, credit) = (row.debit_account, row.credit_account);
-            let open = Open { debit, credit, amount, code: row.code, flags: row.flags, chain, index };
+            let TransferRow { code, flags, value_date, .. } = row;
+            let open = Open { debit, credit, amount, code, flags, value_date, chain, index };
             self.open.insert(row.id, open);
         }
         self.push_row(&row, (row.debit_account, row.credit_account), change, row.code, index, None, closes);
@@ -546,6 +602,11 @@ impl Bank {
             of_it.pending_id = id;
             let accounts = (ended.debit, ended.credit);
             self.push_row(&of_it, accounts, change, ended.code, index, Some(id), closes);
+            if let Some(moved) =
+                self.moved.last_mut().filter(|_| row.value_date == 0 && ended.value_date != 0)
+            {
+                moved.value_date = ended.value_date;
+            }
         }
     }
 
@@ -561,8 +622,22 @@ impl Bank {
         closings: (i32, i32),
     ) {
         let (place, time, cause, id) = (Place::default(), self.time, Cause::Row { index }, row.id);
+        let value_date = if row.value_date == 0 { self.business_date() } else { row.value_date };
         let row = Some(*row);
-        self.push(Moved { place, time, cause, id, debit, credit, change, code, row, settles, closings });
+        self.push(Moved {
+            place,
+            time,
+            cause,
+            id,
+            debit,
+            credit,
+            change,
+            code,
+            row,
+            value_date,
+            settles,
+            closings,
+        });
     }
 }
 

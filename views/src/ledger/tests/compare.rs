@@ -3,11 +3,11 @@
 use protocol::rows::{account_flags, transfer_flags};
 use protocol::{AccountId, Amount, Seq, TransferId, UnixNanos};
 
-use super::bank::{Bank, Moved};
+use super::bank::{Bank, FIRST_DAY, Moved};
 use crate::ledger::follow::SETTLES;
 use crate::ledger::{
     Account, At, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot, Status,
-    Transfer,
+    Transfer, ValueBalance,
 };
 
 /// Asks a number of questions as of a snapshot.
@@ -25,6 +25,13 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
             assert_eq!(snapshot.moment(at).unwrap(), model_moment(bank, seq, at), "{context}, {at:?}");
         }
         page_by_page(bank, snapshot, account, context);
+        let day = FIRST_DAY - 4 + u32::try_from(bank.below(24)).unwrap();
+        let found = snapshot.value_balance(account, day).unwrap();
+        assert_eq!(
+            found,
+            model_value_balance(bank, seq, account, day),
+            "{context}, account {account}, day {day}"
+        );
     }
     if seq.0 < last {
         assert!(snapshot.seq_at(At::Seq(seq.next())).is_err());
@@ -137,6 +144,23 @@ fn model_account(bank: &Bank, seq: Seq, account: AccountId, at: At) -> Option<Ac
         created: known.time,
         balances,
     })
+}
+
+fn model_value_balance(bank: &Bank, seq: Seq, account: AccountId, day: u32) -> Option<ValueBalance> {
+    bank.accounts.iter().find(|known| known.row.id == account && known.seq <= seq)?;
+    let mut balances = Balances::default();
+    for moved in bank.moved.iter().filter(|moved| moved.place.seq <= seq && moved.value_date <= day) {
+        let posted = match moved.change {
+            Change::Posted(amount) | Change::Settled { posted: amount, .. } => amount,
+            Change::Reserved(_) => Amount(0),
+        };
+        for side in sides(moved, account) {
+            apply(&mut balances, side, Change::Posted(posted));
+        }
+    }
+    let begun = bank.days.iter().rfind(|(_, began)| *began <= seq);
+    let Balances { debits_posted, credits_posted, .. } = balances;
+    Some(ValueBalance { debits_posted, credits_posted, business_date: begun.map_or(0, |(day, _)| *day) })
 }
 
 fn amount(moved: &Moved) -> u128 {
