@@ -6,7 +6,7 @@ use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, EventBody, Le
 
 use LedgerRefusal::*;
 use transfer_flags::{
-    BALANCING_CREDIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER,
+    BALANCING_CREDIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, LINKED, PENDING, POST_PENDING_TRANSFER,
     VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 
@@ -166,6 +166,7 @@ const OF_EVERY_ROW: &[Fault<Attempt>] = &[
     (IdMustNotBeIntMax, |attempt| attempt.row.id.0 = u128::MAX),
     (IdTooOld, |attempt| attempt.row.id = TransferId::at_ms(1, 1)),
     (IdTooFarAhead, |attempt| attempt.row.id = TransferId::at_ms(START / 1_000_000 + 10_000_000, 1)),
+    (CorrectionNeedsApproval, |attempt| attempt.row.flags |= CORRECTION),
 ];
 
 const OF_A_MOVE: &[Fault<Attempt>] = &[
