@@ -2,16 +2,16 @@
 
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
-    DefineMarket, DefineMonitor, DefineSession, RemoveMonitor, ResetSession, SetActorKey, SetApprovals,
-    SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
+    DefineMarket, DefineMonitor, DefineSession, QuoteExchange, RemoveMonitor, ResetSession, SetActorKey,
+    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, TIMERS_PER_RECORD_MAX};
 use protocol::record::{Record, RecordHeader};
 use protocol::{
-    AccountId, ActorId, Command, EventBody, GatewayId, ProposalId, RejectReason, Seq, SessionEnd, SessionId,
-    UnixNanos, events, rows,
+    AccountId, ActorId, Command, EventBody, GatewayId, ProposalId, QuoteId, RejectReason, Seq, SessionEnd,
+    SessionId, UnixNanos, events, rows,
 };
 
 use crate::approvals::Approvals;
@@ -36,6 +36,8 @@ enum Due {
     Proposal(ProposalId),
     /// An account's temporary line ends.
     Overdraft(AccountId),
+    /// An exchange quote ends.
+    Quote(QuoteId),
     /// A pending transfer expires.
     Transfer,
 }
@@ -162,7 +164,8 @@ impl Engine {
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
-            let bound = if matches!(due, Due::Transfer) { &mut expiries } else { &mut timers };
+            let bound =
+                if matches!(due, Due::Transfer | Due::Quote(_)) { &mut expiries } else { &mut timers };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
             match due {
@@ -173,6 +176,7 @@ impl Engine {
                 }
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
                 Due::Overdraft(account) => self.ledger.end_line(account, effects)?,
+                Due::Quote(quote) => self.ledger.end_quote(quote, effects),
                 Due::Transfer => {
                     let expired = self.ledger.expire_next()?;
                     expired.into_iter().for_each(|expired| effects.push(expired));
@@ -189,8 +193,9 @@ impl Engine {
         let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
         let line = self.ledger.overdrafts.next_deadline();
         let line = line.map(|(deadline, account)| (deadline, Due::Overdraft(account)));
+        let quote = self.ledger.quotes.next_deadline().map(|(deadline, id)| (deadline, Due::Quote(id)));
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
-        [cancel, proposal, line, transfer].into_iter().flatten().min()
+        [cancel, proposal, line, quote, transfer].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -313,16 +318,10 @@ impl Engine {
         record: &Record<'_>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        let DefineSession { actor, ref clients, .. } = self.sessions.rows.at(row).definition;
-        let payers = if self.registry.entitle(actor, roles::CASHIER).is_ok() {
-            Payers::Everybody
-        } else {
-            self.registry.entitle(actor, roles::PAYER)?;
-            Payers::Clients(clients)
-        };
+        let payers = Payers::of(&self.sessions.rows.at(row).definition, &self.registry)?;
         ensure(record.version == CreateTransfers::VERSION, RejectReason::Malformed)?;
         let rows = rows::transfers(record.body).map_err(|_| RejectReason::Malformed)?;
-        let batch = Batch { seq: effects.seq, time: effects.time, payers, may_correct: false };
+        let batch = Batch::new(effects.seq, effects.time, payers);
         let Results { created, exceptions, amounts, balances, .. } =
             self.ledger.create_transfers(rows, &batch)?;
         let RecordHeader { session, request, .. } = record.header;
@@ -400,8 +399,14 @@ impl Engine {
             | Command::SetCalendar(_)
             | Command::CloseDay(_)
             | Command::CorrectTransfers(_)
+            | Command::QuoteExchange(_)
             | Command::DefineMonitor(_)
             | Command::RemoveMonitor(_) => self.execute_on_ledger(command, effects),
+            Command::ExchangeCurrency(exchange) => {
+                let payers = Payers::of(&self.sessions.rows.at(row).definition, &self.registry)?;
+                let batch = Batch::new(effects.seq, effects.time, payers);
+                self.ledger.exchange(exchange, &batch, effects)
+            }
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -444,9 +449,11 @@ impl Engine {
         } else if let Command::CloseDay(close) = command {
             self.ledger.close_day(close, effects)
         } else if let Command::CorrectTransfers(correct) = command {
-            let (seq, time) = (effects.seq, effects.time);
-            let batch = Batch { seq, time, payers: Payers::Everybody, may_correct: true };
+            let batch = Batch::new(effects.seq, effects.time, Payers::Everybody);
+            let batch = Batch { may_correct: true, ..batch };
             self.ledger.correct_transfers(correct, &batch, effects)
+        } else if let Command::QuoteExchange(quote) = command {
+            self.ledger.quote_exchange(quote, effects)
         } else if let Command::DefineMonitor(define) = command {
             self.ledger.define_monitor(define, &self.registry, effects)
         } else if let Command::RemoveMonitor(remove) = command {
@@ -482,7 +489,7 @@ impl Engine {
 /// written, batches where they are executed.
 pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
     match kind {
-        CorrectTransfers::KIND => Some(roles::CASHIER),
+        CorrectTransfers::KIND | QuoteExchange::KIND => Some(roles::CASHIER),
         UpdateAccount::KIND | DefineMonitor::KIND | RemoveMonitor::KIND => {
             Some(roles::CASHIER | roles::ADMIN)
         }

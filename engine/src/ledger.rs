@@ -2,9 +2,9 @@
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
 //! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the
-//! way in for transfers that no batch brings, [`corrections`] one of those who take it, [`pending`] is what has not been posted yet,
-//! [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date,
-//! [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
+//! way in for transfers that no batch brings: [`corrections`], and an [`exchange`] between two currencies. [`pending`] is what has not
+//! been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the
+//! business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
 
 mod accounts;
 mod calendar;
@@ -12,9 +12,11 @@ mod chain;
 mod corrections;
 mod creation;
 mod entry;
+mod exchange;
 mod monitors;
 mod overdraft;
 mod pending;
+mod rate;
 mod recent;
 #[cfg(test)]
 mod tests;
@@ -39,6 +41,7 @@ pub(crate) use accounts::{Account, Accounts, Column};
 pub(crate) use calendar::BankCalendar;
 pub(crate) use corrections::{Corrected, Corrections, Original};
 pub(crate) use entry::EntryStop;
+pub(crate) use exchange::{Quote, Quotes};
 pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
@@ -55,6 +58,7 @@ pub(crate) struct Ledger {
     pub(crate) calendar: BankCalendar,
     pub(crate) overdrafts: Overdrafts,
     pub(crate) corrections: Corrections,
+    pub(crate) quotes: Quotes,
     pub(crate) monitors: Monitors,
 }
 
@@ -74,6 +78,7 @@ impl Default for Ledger {
             calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
             corrections: Corrections::new(),
+            quotes: Quotes::default(),
             monitors: Monitors::default(),
         }
     }
@@ -180,6 +185,7 @@ impl Ledger {
         self.check_overdrafts()?;
         self.check_calendar()?;
         self.check_corrections()?;
+        self.check_quotes()?;
         self.check_monitors()?;
         self.recent.check()
     }

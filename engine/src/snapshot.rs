@@ -25,6 +25,7 @@
 //!   pending list by id:     id u128 | debit account u128 | credit account u128 | amount u128 | expires_at_ns option of u64 | ledger u32
 //!                           | code u16 | flags u16 | made by a PAYER flag | id of the one before in its chain u128 (its own = it is
 //!                           the first, 0 = alone) | how one of its chain ended u8 (an outcome, 0 = none has)
+//! quotes   list by id:      command QuoteExchange | what may still be sold u128
 //! monitors list by id:      command DefineMonitor
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
 //!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64

@@ -1,7 +1,8 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
 use protocol::commands::{
-    ClOrdId, DefineMarket, DefineMonitor, DefineSession, Genesis, SetCalendar, SetLedgerLimits, SetOverdraft,
+    ClOrdId, DefineMarket, DefineMonitor, DefineSession, Genesis, QuoteExchange, SetCalendar,
+    SetLedgerLimits, SetOverdraft,
 };
 use protocol::rows::account_flags;
 use protocol::{
@@ -252,6 +253,11 @@ impl Engine {
     #[must_use]
     pub const fn ledger_limits(&self) -> &SetLedgerLimits {
         &self.ledger.limits
+    }
+
+    /// Exchange quotes whose time is not over, and what may still be sold on each, by id.
+    pub fn quotes(&self) -> impl Iterator<Item = (&QuoteExchange, Amount)> {
+        self.ledger.quotes.iter().map(|quote| (&quote.definition, Amount(quote.left)))
     }
 
     /// All balance monitors, by id.

@@ -67,6 +67,8 @@ ids! {
     TransferId(u128);
     /// A proposal: the seq of the command that made it.
     ProposalId(u64);
+    /// An offer of a rate at which currencies are exchanged; chosen by whoever makes it.
+    QuoteId(u128);
     /// A balance monitor; chosen by whoever defines it.
     MonitorId(u64);
     /// An order: the seq of the command that created it.

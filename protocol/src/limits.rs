@@ -93,8 +93,16 @@ pub const HOLIDAYS_MAX: usize = 512;
 pub const UTC_OFFSET_MAX_S: u32 = 14 * 60 * 60;
 /// Accounts that may have, or had, an overdraft.
 pub const OVERDRAFTS_MAX: usize = 1 << 20;
-/// Pending transfers that expire before one record.
+/// Pending transfers that expire, and exchange quotes that end, before one record.
 pub const EXPIRIES_PER_RECORD_MAX: usize = 1_024;
+/// Exchange quotes whose time is not over.
+pub const QUOTES_MAX: usize = 1 << 16;
+/// How long one may be valid.
+pub const QUOTE_VALID_MAX_S: u32 = 31 * 24 * 60 * 60;
+/// Decimals of a rate.
+pub const RATE_SCALE_MAX: u8 = 18;
+/// Bytes of the name of where a rate is from.
+pub const RATE_SOURCE_BYTES_MAX: usize = 16;
 /// Balance monitors.
 pub const MONITORS_MAX: usize = 1 << 16;
 /// Those that watch the same account, or the same ledger, code and class.

@@ -69,6 +69,16 @@ codes! {
         CorrectionRefused = 31,
         /// The monitor does not exist.
         UnknownMonitor = 32,
+        /// No such quote is open.
+        UnknownQuote = 33,
+        /// More than is left of what may be sold on the quote.
+        QuoteExceeded = 35,
+        /// The quote is for the accounts of another client.
+        QuoteOfAnotherClient = 36,
+        /// The accounts have different owners.
+        DifferentOwners = 37,
+        /// What would be bought is nothing, or less than was wanted at least.
+        BuyAmountBelowMinimum = 38,
 
         /// The session may not trade for this client.
         ClientNotEntitled = 40,

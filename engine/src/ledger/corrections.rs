@@ -187,7 +187,7 @@ mod tests {
         let forgotten = Corrected { original: None, reversed: 0 };
         ledger.corrections = (1..last).map(|id| (TransferId(id), forgotten)).collect();
         let (seq, time) = (Seq(1), UnixNanos(MS * NANOS_PER_MILLI));
-        let batch = Batch { seq, time, payers: Payers::Everybody, may_correct: true };
+        let batch = Batch { may_correct: true, ..Batch::new(seq, time, Payers::Everybody) };
         let judge =
             |rows: &[TransferRow]| ledger.judge_corrections(rows, &batch).map(|changed| changed.len());
         assert_eq!(judge(&[row(1, 5), row(2, 6), row(3, last), row(4, last)]), Ok(3));

@@ -1,6 +1,7 @@
 //! Batches of transfers: one row after the other through its checks, in the order of [`LedgerRefusal`]; nothing is changed before
 //! the last of them.
 
+use protocol::commands::{DefineSession, roles};
 use protocol::limits::CHAIN_PARTS_PER_RECORD_MAX;
 use protocol::rows::transfer_flags::{
     ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, LINKED, PENDING,
@@ -18,8 +19,9 @@ use super::calendar::BankCalendar;
 use super::chain::{Chain, Step, executed_as_one};
 use super::pending::Pending;
 use super::recent::{Outcome, Remembered};
-use crate::broken::Broken;
+use crate::broken::{Broken, Stop};
 use crate::index::mix_u128;
+use crate::registry::Registry;
 use crate::rows::{NO_ROW, widen};
 use crate::slab::NONE;
 
@@ -37,7 +39,16 @@ pub(crate) enum Payers<'a> {
     Clients(&'a [ClientId]),
 }
 
-impl Payers<'_> {
+impl<'a> Payers<'a> {
+    /// Whose money the actor of a session may move: that of everybody as a CASHIER, that of the session's clients as a PAYER.
+    pub(crate) fn of(session: &'a DefineSession, registry: &Registry) -> Result<Self, Stop> {
+        if registry.entitle(session.actor, roles::CASHIER).is_ok() {
+            return Ok(Self::Everybody);
+        }
+        registry.entitle(session.actor, roles::PAYER)?;
+        Ok(Self::Clients(&session.clients))
+    }
+
     /// Whether it is a CASHIER who sends.
     pub(super) const fn are_everybody(self) -> bool {
         matches!(self, Self::Everybody)
@@ -64,6 +75,15 @@ pub(crate) struct Batch<'a> {
     pub(crate) payers: Payers<'a>,
     /// Whether two actors have agreed that it corrects something.
     pub(crate) may_correct: bool,
+    /// Whether it has been judged already that these accounts may be debited: the bank's own in an exchange.
+    pub(crate) debits_judged: bool,
+}
+
+impl<'a> Batch<'a> {
+    /// Of a batch, which may do what its sender may.
+    pub(crate) const fn new(seq: Seq, time: UnixNanos, payers: Payers<'a>) -> Self {
+        Self { seq, time, payers, may_correct: false, debits_judged: false }
+    }
 }
 
 /// What became of the rows of a batch.
@@ -318,7 +338,9 @@ impl Ledger {
     }
 
     fn check_payer(&self, debit: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
-        let may_debit = batch.payers.are_everybody() || batch.payers.may_debit(self.accounts.at(debit));
+        let may_debit = batch.debits_judged
+            || batch.payers.are_everybody()
+            || batch.payers.may_debit(self.accounts.at(debit));
         ensure(may_debit, LedgerRefusal::DebitAccountNotEntitled)
     }
 

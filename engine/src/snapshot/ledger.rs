@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::limits::{
-    ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX,
+    ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, QUOTES_MAX,
 };
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
@@ -11,7 +11,9 @@ use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, Transfe
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
-use crate::ledger::{Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Remembered};
+use crate::ledger::{
+    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Quote, Remembered,
+};
 use crate::slab::NONE;
 
 /// Pending transfers by id, each with its slot, the id of the one before in its chain, and how one of the chain ended.
@@ -221,6 +223,25 @@ impl Engine {
             Ok(id)
         })?;
         self.tie_chains(&chains)
+    }
+
+    pub(super) fn write_quotes(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.quotes.len());
+        for Quote { definition, left } in self.ledger.quotes.iter() {
+            w.command(&definition.clone().into());
+            w.u128(*left);
+        }
+    }
+
+    pub(super) fn read_quotes(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("quotes", QUOTES_MAX, |r| {
+            let Command::QuoteExchange(definition) = r.command("quotes")? else {
+                return Err(SnapshotFault::Field("quotes"));
+            };
+            let (id, left) = (definition.quote, r.u128()?);
+            self.ledger.quotes.add(Quote { definition, left });
+            Ok(id)
+        })
     }
 
     pub(super) fn write_monitors(&self, w: &mut Writer<'_>) {

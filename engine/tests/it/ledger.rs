@@ -5,6 +5,7 @@ mod corrections;
 mod coverage;
 mod damage;
 mod differential;
+mod exchange;
 mod flow;
 mod folds;
 mod model;

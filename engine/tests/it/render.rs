@@ -138,9 +138,12 @@ impl Names {
             EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
             EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
-            EventBody::MonitorDefined(_) | EventBody::MonitorTriggered(_) | EventBody::MonitorRemoved(_) => {
-                self.service_event(body)
-            }
+            EventBody::ExchangeQuoted(_)
+            | EventBody::ExchangeQuoteEnded(_)
+            | EventBody::CurrencyExchanged(_)
+            | EventBody::MonitorDefined(_)
+            | EventBody::MonitorTriggered(_)
+            | EventBody::MonitorRemoved(_) => self.service_event(body),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
             _ => self.ledger_event(body),
@@ -203,7 +206,18 @@ impl Names {
     }
 
     fn service_event(&self, body: &EventBody) -> String {
-        if let EventBody::MonitorDefined(defined) = body {
+        if let EventBody::ExchangeQuoted(quoted) = body {
+            let quote = &quoted.definition;
+            let most = self.amount(quote.sell_amount_max, quote.sell_ledger.0);
+            format!("quote q{}: {} / 10^{} for {most}", quote.quote, quote.rate_mantissa, quote.rate_scale)
+        } else if let EventBody::ExchangeQuoteEnded(ended) = body {
+            format!("quote q{} ended, {}: {} left", ended.quote, ended.end.name(), ended.left)
+        } else if let EventBody::CurrencyExchanged(done) = body {
+            let sold = self.account_amount(done.sell_account, done.sell_amount);
+            let bought = self.account_amount(done.buy_account, done.buy_amount);
+            let (client, rest, source) = (self.client(done.client), done.rounding_amount, &done.source);
+            format!("q{} of {client}: {sold} for {bought} and {rest} rounded ({source})", done.quote)
+        } else if let EventBody::MonitorDefined(defined) = body {
             format!("monitor m{}", defined.definition.monitor)
         } else if let EventBody::MonitorTriggered(triggered) = body {
             let sign = if triggered.negative { "-" } else { "" };

@@ -3,16 +3,16 @@
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
-    DefineSession, GatewayStart, Propose, SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart,
-    roles,
+    DefineSession, ExchangeCurrency, GatewayStart, Propose, QuoteExchange, SetActorKey, SetApprovals,
+    SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, GatewayId, MonitorField,
-    MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, SessionId, SessionProtocol, Side, Term,
-    Text,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, GatewayId, MonitorField,
+    MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, QuoteId, SessionId, SessionProtocol,
+    Side, Term, Text,
 };
 
 use crate::definitions;
@@ -39,7 +39,7 @@ fn example() -> Engine {
     }
     let mut fix = definitions::session(16, SessionProtocol::Fix, 100);
     fix.cancel_on_disconnect = CancelOnDisconnect::OnLoss;
-    fix.cancel_window_ms = 1_000;
+    fix.cancel_window_ms = 5_000;
     world.set_up(fix);
     world.set_up(definitions::session(17, SessionProtocol::Request, 200));
     let (alice, bob) = (SessionId(16), SessionId(17));
@@ -57,6 +57,7 @@ fn example() -> Engine {
     world.through(GatewayNumber { gateway, number: 1 }, (SessionId(18), 0, 0), definitions::logon(1));
     batches(&mut world);
     monitors(&mut world);
+    quotes(&mut world);
     world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
     for (actor, seed) in [(definitions::OPERATOR_ACTOR, 1), (ActorId(4), 4)] {
         let key = Some(PrivateKey::from_seed(&[seed; 32]).public());
@@ -168,6 +169,44 @@ fn monitors(world: &mut World) {
     };
     world.set_up(of_account);
     world.set_up(of_slice);
+}
+
+/// A quote of which something has been exchanged.
+fn quotes(world: &mut World) {
+    let desk = |id, ledger| AccountRow {
+        flags: 0,
+        class: AccountClass::Liquidity.code().into(),
+        ..definitions::account_row(id, ledger)
+    };
+    let ours = definitions::account_row(313, 1);
+    world.operator(CreateAccounts { accounts: vec![desk(311, 1), desk(312, 2), ours] });
+    world.set_up(QuoteExchange {
+        quote: QuoteId(5),
+        client: ClientId(0),
+        sell_ledger: AssetId(2),
+        buy_ledger: AssetId(1),
+        rate_mantissa: 25,
+        rate_scale: 1,
+        sell_liquidity: AccountId(312),
+        buy_liquidity: AccountId(311),
+        rounding: AccountId(313),
+        sell_amount_max: Amount(10),
+        valid_until_ns: world.time + 60_000_000_000,
+        source: Text::truncated("ECB"),
+    });
+    let ms = world.time / 1_000_000;
+    let [sell, buy, rounding] = [31, 32, 33].map(|n| definitions::transfer_id(ms, n));
+    world.operator(ExchangeCurrency {
+        quote: QuoteId(5),
+        sell_account: AccountId(301),
+        buy_account: AccountId(313),
+        sell_amount: Amount(3),
+        buy_amount_min: Amount(7),
+        sell_transfer: sell,
+        buy_transfer: buy,
+        rounding_transfer: rounding,
+        code: 4,
+    });
 }
 
 fn hex(bytes: &[u8]) -> String {

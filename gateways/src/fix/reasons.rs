@@ -38,6 +38,11 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::TransferRefused
         | R::CorrectionRefused
         | R::UnknownMonitor
+        | R::UnknownQuote
+        | R::QuoteExceeded
+        | R::QuoteOfAnotherClient
+        | R::DifferentOwners
+        | R::BuyAmountBelowMinimum
         | R::ApprovalNeeded
         | R::NotProposable
         | R::UnknownProposal
@@ -100,6 +105,11 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::TransferRefused => "a transfer was refused",
         R::CorrectionRefused => "a transfer of the correction was refused",
         R::UnknownMonitor => "unknown monitor",
+        R::UnknownQuote => "unknown quote",
+        R::QuoteExceeded => "quote exceeded",
+        R::QuoteOfAnotherClient => "quote of another client",
+        R::DifferentOwners => "accounts of different owners",
+        R::BuyAmountBelowMinimum => "less than wanted would be bought",
         R::ApprovalNeeded => "needs another actor's approval",
         R::NotProposable => "cannot be proposed",
         R::UnknownProposal => "no such proposal",

@@ -6,16 +6,16 @@ use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{AccountRow, TransferRow};
 use crate::limits::{
-    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, ROUTING_BYTES_MAX,
-    SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
+    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
+    ROUTING_BYTES_MAX, SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
 };
 use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId,
-    OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
-    Strictness, Term, Text, TimeInForce,
+    OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, SessionAction, SessionEnd, SessionId,
+    SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -289,6 +289,54 @@ messages! {
             /// In one linked chain. Each names the transfer that it corrects in `pending_id`, and the same reason.
             transfers: Vec<TransferRow>,
         }
+        /// Offers a rate at which clients may exchange one currency for another.
+        QuoteExchange = 76 v 1 {
+            /// Not 0.
+            quote: QuoteId,
+            /// Whose accounts it is for; 0 = anybody's.
+            client: ClientId,
+            /// What the client sells.
+            sell_ledger: AssetId,
+            /// What the client buys.
+            buy_ledger: AssetId,
+            /// A minor unit sold buys mantissa / 10^scale minor units.
+            rate_mantissa: u64,
+            /// At most [`crate::limits::RATE_SCALE_MAX`].
+            rate_scale: u8,
+            /// Receives what is sold: of class liquidity.
+            sell_liquidity: AccountId,
+            /// Pays what is bought: of class liquidity.
+            buy_liquidity: AccountId,
+            /// Receives what rounding leaves: of class liquidity, fee or house.
+            rounding: AccountId,
+            /// What all exchanges on it may sell together.
+            sell_amount_max: Amount,
+            /// When it ends, Unix nanoseconds.
+            valid_until_ns: u64,
+            /// Where the rate is from.
+            source: Text<RATE_SOURCE_BYTES_MAX>,
+        }
+        /// Exchanges on a quote: linked transfers from the account to the bank and from the bank to the account.
+        ExchangeCurrency = 77 v 1 {
+            /// An open quote.
+            quote: QuoteId,
+            /// Pays.
+            sell_account: AccountId,
+            /// Is paid: of the same owner.
+            buy_account: AccountId,
+            /// More than 0.
+            sell_amount: Amount,
+            /// Less is refused.
+            buy_amount_min: Amount,
+            /// Id of the transfer of what is sold.
+            sell_transfer: TransferId,
+            /// Id of the transfer of what is bought.
+            buy_transfer: TransferId,
+            /// Id of the transfer of what rounding leaves, if it leaves anything.
+            rounding_transfer: TransferId,
+            /// Code of these transfers.
+            code: u16,
+        }
         /// Has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
         DefineMonitor = 80 v 1 {
             /// Not 0.
@@ -505,6 +553,7 @@ impl Command {
                 | Self::ReplaceOrder(_)
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)
+                | Self::ExchangeCurrency(_)
                 | Self::UpdateAccount(_)
         )
     }

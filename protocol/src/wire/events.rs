@@ -6,19 +6,19 @@ use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
 use crate::commands::{
-    ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, SetCalendar, SetLedgerLimits,
-    SetOverdraft,
+    ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, QuoteExchange, SetCalendar,
+    SetLedgerLimits, SetOverdraft,
 };
 use crate::hash::Hash;
-use crate::limits::{NOTE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
+use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 use crate::sign::PublicKey;
 use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
     Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks,
-    ProposalEnd, ProposalId, QtyLots, RejectReason, RequestNumber, Seq, SessionEnd, SessionEpoch, SessionId,
-    Side, Term, Text, TimeInForce, TradeId, TransferId,
+    ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber, Seq, SessionEnd,
+    SessionEpoch, SessionId, Side, Term, Text, TimeInForce, TradeId, TransferId,
 };
 
 messages! {
@@ -151,6 +151,49 @@ messages! {
         TransfersEntered = 16 v 1 {
             /// Each as a client would have sent it; `amount` is what was moved.
             transfers: Vec<TransferRow>,
+        }
+        /// A rate is offered.
+        ExchangeQuoted = 17 v 1 {
+            /// As commanded.
+            definition: QuoteExchange,
+        }
+        /// Nothing more is exchanged on a quote.
+        ExchangeQuoteEnded = 18 v 1 {
+            /// The quote.
+            quote: QuoteId,
+            /// How.
+            end: QuoteEnd,
+            /// What could still have been sold.
+            left: Amount,
+        }
+        /// A client exchanged one currency for another, by the transfers named here, which stand in the event before.
+        CurrencyExchanged = 19 v 1 {
+            /// At this quote.
+            quote: QuoteId,
+            /// Whose accounts they are; 0 = the house.
+            client: ClientId,
+            /// Paid.
+            sell_account: AccountId,
+            /// Was paid.
+            buy_account: AccountId,
+            /// What was sold.
+            sell_amount: Amount,
+            /// What was bought: rounded down.
+            buy_amount: Amount,
+            /// What rounding left: 0 or 1.
+            rounding_amount: Amount,
+            /// A minor unit sold bought mantissa / 10^scale minor units.
+            rate_mantissa: u64,
+            /// Its scale.
+            rate_scale: u8,
+            /// Where the rate was from.
+            source: Text<RATE_SOURCE_BYTES_MAX>,
+            /// What was sold.
+            sell_transfer: TransferId,
+            /// What was bought.
+            buy_transfer: TransferId,
+            /// What rounding left; 0 = nothing.
+            rounding_transfer: TransferId,
         }
         /// A balance monitor exists.
         MonitorDefined = 23 v 1 {

@@ -274,3 +274,13 @@ codes! {
         Above = 4,
     }
 }
+
+codes! {
+    /// How an exchange quote ended.
+    pub enum QuoteEnd {
+        /// Its time was over.
+        Expired = 1,
+        /// All that it was for has been exchanged.
+        UsedUp = 2,
+    }
+}

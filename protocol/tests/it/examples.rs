@@ -119,9 +119,39 @@ fn money() -> Vec<Command> {
             user_data_32: n4(4),
         }
         .into(),
+        quote_exchange().into(),
+        ExchangeCurrency {
+            quote: QuoteId(n16(0)),
+            sell_account: AccountId(n16(1)),
+            buy_account: AccountId(n16(2)),
+            sell_amount: Amount(n16(3)),
+            buy_amount_min: Amount(n16(4)),
+            sell_transfer: TransferId(n16(5)),
+            buy_transfer: TransferId(n16(6)),
+            rounding_transfer: TransferId(n16(7)),
+            code: n2(8),
+        }
+        .into(),
         define_monitor().into(),
         RemoveMonitor { monitor: MonitorId(n8(0)) }.into(),
     ]
+}
+
+fn quote_exchange() -> QuoteExchange {
+    QuoteExchange {
+        quote: QuoteId(n16(0)),
+        client: ClientId(n8(1)),
+        sell_ledger: AssetId(n4(2)),
+        buy_ledger: AssetId(n4(3)),
+        rate_mantissa: n8(4),
+        rate_scale: n1(5),
+        sell_liquidity: AccountId(n16(6)),
+        buy_liquidity: AccountId(n16(7)),
+        rounding: AccountId(n16(8)),
+        sell_amount_max: Amount(n16(9)),
+        valid_until_ns: n8(10),
+        source: text("ECB 14:15"),
+    }
 }
 
 fn define_monitor() -> DefineMonitor {
@@ -389,6 +419,29 @@ fn batches() -> Vec<EventBody> {
     ]
 }
 
+fn exchanges() -> Vec<EventBody> {
+    vec![
+        ExchangeQuoted { definition: quote_exchange() }.into(),
+        ExchangeQuoteEnded { quote: QuoteId(n16(0)), end: QuoteEnd::UsedUp, left: Amount(n16(2)) }.into(),
+        CurrencyExchanged {
+            quote: QuoteId(n16(0)),
+            client: ClientId(n8(1)),
+            sell_account: AccountId(n16(2)),
+            buy_account: AccountId(n16(3)),
+            sell_amount: Amount(n16(4)),
+            buy_amount: Amount(n16(5)),
+            rounding_amount: Amount(n16(6)),
+            rate_mantissa: n8(7),
+            rate_scale: n1(8),
+            source: text("ECB 14:15"),
+            sell_transfer: TransferId(n16(10)),
+            buy_transfer: TransferId(n16(11)),
+            rounding_transfer: TransferId(n16(12)),
+        }
+        .into(),
+    ]
+}
+
 fn monitors() -> Vec<EventBody> {
     vec![
         MonitorDefined { definition: define_monitor() }.into(),
@@ -543,5 +596,6 @@ fn told_gateways() -> Vec<EventBody> {
 
 /// One of every event.
 pub(crate) fn events() -> Vec<EventBody> {
-    [ledger(), batches(), monitors(), replies(), sent_orders(), sent_session(), told_gateways()].concat()
+    [ledger(), batches(), exchanges(), monitors(), replies(), sent_orders(), sent_session(), told_gateways()]
+        .concat()
 }

@@ -35,6 +35,11 @@ const COMMANDS: &str = "
     utc_offset_s u32, behind_utc bool
 74 CloseDay: business_date u32, next u32
 75 CorrectTransfers: reason u16, transfers list TransferRow
+76 QuoteExchange: quote u128, client u64, sell_ledger u32, buy_ledger u32, rate_mantissa u64,
+    rate_scale u8, sell_liquidity u128, buy_liquidity u128, rounding u128, sell_amount_max u128,
+    valid_until_ns u64, source text 16
+77 ExchangeCurrency: quote u128, sell_account u128, buy_account u128, sell_amount u128,
+    buy_amount_min u128, sell_transfer u128, buy_transfer u128, rounding_transfer u128, code u16
 80 DefineMonitor: monitor u64, account u128, ledger u32, code u16, class option code AccountClass,
     field code MonitorField, operator code MonitorOperator, value u128, negative bool
 81 RemoveMonitor: monitor u64
@@ -80,6 +85,11 @@ const EVENTS: &str = "
 14 CalendarSet: calendar SetCalendar
 15 DayClosed: business_date u32, next u32, totals list LedgerTotals
 16 TransfersEntered: transfers list TransferRow
+17 ExchangeQuoted: definition QuoteExchange
+18 ExchangeQuoteEnded: quote u128, end code QuoteEnd, left u128
+19 CurrencyExchanged: quote u128, client u64, sell_account u128, buy_account u128, sell_amount u128,
+    buy_amount u128, rounding_amount u128, rate_mantissa u64, rate_scale u8, source text 16,
+    sell_transfer u128, buy_transfer u128, rounding_transfer u128
 23 MonitorDefined: definition DefineMonitor
 24 MonitorTriggered: monitor u64, account u128, ledger u32, code u16, class code AccountClass,
     value u128, negative bool
@@ -343,6 +353,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         ProposalEnd,
         MonitorField,
         MonitorOperator,
+        QuoteEnd,
         RejectReason,
         LedgerRefusal,
         FrameKind,

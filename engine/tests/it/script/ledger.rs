@@ -52,7 +52,7 @@ impl Script {
         Vec::new()
     }
 
-    fn client_id(&self, name: &str) -> ClientId {
+    pub(super) fn client_id(&self, name: &str) -> ClientId {
         let named = by_name(&self.names.clients, |client| client == name);
         ClientId(if name == "house" { 0 } else { named.unwrap_or(77) })
     }
@@ -300,7 +300,7 @@ impl Script {
         row
     }
 
-    fn amount_of(&self, text: &str, ledger: u32) -> Amount {
+    pub(super) fn amount_of(&self, text: &str, ledger: u32) -> Amount {
         let scale = self.names.assets.get(&ledger).map_or(0, |asset| asset.scale);
         Amount(if text == "all" { u128::MAX } else { decimal(text, scale) })
     }
@@ -312,7 +312,7 @@ impl Script {
     }
 
     /// The id by that name; a new one has the time of the next record.
-    fn transfer_id(&mut self, name: &str, at: Option<&str>, ledger: u32) -> TransferId {
+    pub(super) fn transfer_id(&mut self, name: &str, at: Option<&str>, ledger: u32) -> TransferId {
         if let Some(id) = by_name(&self.names.transfers, |transfer| transfer.0 == name) {
             return TransferId(id);
         }

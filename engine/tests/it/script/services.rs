@@ -1,16 +1,21 @@
 //! What the ledger does beside batches, in the scenarios' language.
 //!
 //! ```text
+//! till quote q1 USD TRY rate 34.25 via usd-desk try-desk round rest max 1000 [for alice] [valid 60s] [source ECB] [field=value …]
+//! app exchange q1 ann-usd ann-try 100 as x1 [min 3400] [field=value …]   the ids of x1 have the time of its first mention
 //! till monitor m1 of cash balance below -5 [field=value …]          a monitor of an account
 //! till monitor m2 of TRY 1 house credits-posted at-least 100        of the accounts of a ledger, code and class
 //! till unmonitor m1
 //! ```
 
-use protocol::commands::{DefineMonitor, RemoveMonitor};
-use protocol::{AccountClass, AccountId, Amount, AssetId, Command, MonitorField, MonitorId, MonitorOperator};
+use protocol::commands::{DefineMonitor, ExchangeCurrency, QuoteExchange, RemoveMonitor};
+use protocol::{
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, MonitorField, MonitorId, MonitorOperator,
+    QuoteId, Text, TransferId,
+};
 
 use super::ledger::{narrow, number};
-use super::{Script, Words, by_name, decimal};
+use super::{Script, Words, by_name, decimal, milliseconds};
 
 /// `m1`.
 fn numbered(word: &str) -> u64 {
@@ -28,10 +33,79 @@ impl Script {
     /// The command of such a line, if it is one.
     pub(super) fn service(&mut self, name: &str, words: &mut Words<'_>) -> Option<Command> {
         Some(match name {
+            "quote" => self.quote_exchange(words).into(),
+            "exchange" => self.exchange(words).into(),
             "monitor" => self.monitor(words).into(),
             "unmonitor" => RemoveMonitor { monitor: MonitorId(numbered(words.next())) }.into(),
             _ => return None,
         })
+    }
+
+    fn quote_exchange(&self, words: &mut Words<'_>) -> QuoteExchange {
+        let (quote, sell, buy) = (numbered(words.next()), words.next(), words.next());
+        let (sell_ledger, buy_ledger) = (self.asset_id(sell), self.asset_id(buy));
+        let scale_of = |asset: u32| i32::from(self.names.assets[&asset].scale);
+        let rate = words.option("rate").unwrap();
+        let decimals = rate.split_once('.').map_or(0, |(_, decimals)| decimals.len());
+        let mantissa: u64 = rate.replace('.', "").parse().unwrap();
+        let scale = i32::try_from(decimals).unwrap() + scale_of(sell_ledger) - scale_of(buy_ledger);
+        let valid = words.option("valid").map_or(60_000, milliseconds);
+        let at = words.words.iter().position(|word| *word == "via").unwrap();
+        let [sell_liquidity, buy_liquidity] = [1, 2].map(|next| self.account_named(words.words[at + next]).0);
+        words.words.drain(at..at + 3);
+        let mut command = QuoteExchange {
+            quote: QuoteId(quote.into()),
+            client: words.option("for").map_or(ClientId(0), |client| self.client_id(client)),
+            sell_ledger: AssetId(sell_ledger),
+            buy_ledger: AssetId(buy_ledger),
+            rate_mantissa: mantissa * 10_u64.pow(u32::try_from(-scale).unwrap_or(0)),
+            rate_scale: u8::try_from(scale).unwrap_or(0),
+            sell_liquidity,
+            buy_liquidity,
+            rounding: self.account_named(words.option("round").unwrap()).0,
+            sell_amount_max: self.amount_of(words.option("max").unwrap(), sell_ledger),
+            valid_until_ns: self.world.time + valid * 1_000_000,
+            source: Text::new(words.option("source").unwrap_or("ECB")).unwrap(),
+        };
+        for word in words.words.drain(..) {
+            match word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place)) {
+                ("buy_ledger", value) => command.buy_ledger = AssetId(narrow(value)),
+                ("mantissa", value) => command.rate_mantissa = narrow(value),
+                ("scale", value) => command.rate_scale = narrow(value),
+                ("source", "") => command.source = Text::EMPTY,
+                (field, _) => panic!("{}: a quote has no field {field}", words.place),
+            }
+        }
+        command
+    }
+
+    fn exchange(&mut self, words: &mut Words<'_>) -> ExchangeCurrency {
+        let quote = QuoteId(numbered(words.next()).into());
+        let (sell, buy) = (self.account_named(words.next()), self.account_named(words.next()));
+        let sell_amount = self.amount_of(words.next(), sell.1);
+        let buy_amount_min = words.option("min").map_or(Amount(0), |least| self.amount_of(least, buy.1));
+        let name = words.option("as").unwrap();
+        let mut id = |leg: &str, ledger| self.transfer_id(&format!("{name}-{leg}"), None, ledger);
+        let mut command = ExchangeCurrency {
+            quote,
+            sell_account: sell.0,
+            buy_account: buy.0,
+            sell_amount,
+            buy_amount_min,
+            sell_transfer: id("sell", sell.1),
+            buy_transfer: id("buy", buy.1),
+            rounding_transfer: id("rounding", buy.1),
+            code: 1,
+        };
+        for word in words.words.drain(..) {
+            match word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place)) {
+                ("code", value) => command.code = narrow(value),
+                ("amount", value) => command.sell_amount = Amount(number(value)),
+                ("rounding", value) => command.rounding_transfer = TransferId(number(value)),
+                (field, _) => panic!("{}: an exchange has no field {field}", words.place),
+            }
+        }
+        command
     }
 
     fn monitor(&self, words: &mut Words<'_>) -> DefineMonitor {
