@@ -7,11 +7,13 @@ use protocol::commands::{
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
-use protocol::limits::{EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, TIMERS_PER_RECORD_MAX};
+use protocol::limits::{
+    EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX,
+};
 use protocol::record::{Record, RecordHeader};
 use protocol::{
     AccountId, ActorId, Command, EventBody, GatewayId, ProposalId, QuoteId, RejectReason, Seq, SessionEnd,
-    SessionId, UnixNanos, events, rows,
+    SessionId, StandingOrderId, UnixNanos, events, rows,
 };
 
 use crate::approvals::Approvals;
@@ -40,6 +42,8 @@ enum Due {
     Quote(QuoteId),
     /// A pending transfer expires.
     Transfer,
+    /// A standing order is executed: what expired at the same time may be what it needs.
+    StandingOrder(StandingOrderId),
 }
 
 /// The whole state of the exchange at a seq.
@@ -163,9 +167,13 @@ impl Engine {
     /// bounds waits for the next record.
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
+        let mut standing_orders = STANDING_ORDERS_PER_RECORD_MAX;
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
-            let bound =
-                if matches!(due, Due::Transfer | Due::Quote(_)) { &mut expiries } else { &mut timers };
+            let bound = match due {
+                Due::Cancel(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
+                Due::Quote(_) | Due::Transfer => &mut expiries,
+                Due::StandingOrder(_) => &mut standing_orders,
+            };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
             match due {
@@ -181,6 +189,7 @@ impl Engine {
                     let expired = self.ledger.expire_next()?;
                     expired.into_iter().for_each(|expired| effects.push(expired));
                 }
+                Due::StandingOrder(order) => self.ledger.execute_standing_order(order, effects)?,
             }
             self.ledger.trigger_monitors(effects);
         }
@@ -195,7 +204,9 @@ impl Engine {
         let line = line.map(|(deadline, account)| (deadline, Due::Overdraft(account)));
         let quote = self.ledger.quotes.next_deadline().map(|(deadline, id)| (deadline, Due::Quote(id)));
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
-        [cancel, proposal, line, quote, transfer].into_iter().flatten().min()
+        let standing_order = self.ledger.standing_orders.next_due();
+        let standing_order = standing_order.map(|(due, order)| (due, Due::StandingOrder(order)));
+        [cancel, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -402,11 +413,9 @@ impl Engine {
             | Command::QuoteExchange(_)
             | Command::DefineMonitor(_)
             | Command::RemoveMonitor(_) => self.execute_on_ledger(command, effects),
-            Command::ExchangeCurrency(exchange) => {
-                let payers = Payers::of(&self.sessions.rows.at(row).definition, &self.registry)?;
-                let batch = Batch::new(effects.seq, effects.time, payers);
-                self.ledger.exchange(exchange, &batch, effects)
-            }
+            Command::ExchangeCurrency(_)
+            | Command::DefineStandingOrder(_)
+            | Command::CancelStandingOrder(_) => self.execute_for_payer(row, command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -458,6 +467,26 @@ impl Engine {
             self.ledger.define_monitor(define, &self.registry, effects)
         } else if let Command::RemoveMonitor(remove) = command {
             self.ledger.remove_monitor(remove, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
+        }
+    }
+
+    /// What a PAYER may command for its clients' accounts, and a CASHIER for all.
+    fn execute_for_payer(
+        &mut self,
+        row: u32,
+        command: &Command,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let payers = Payers::of(&self.sessions.rows.at(row).definition, &self.registry)?;
+        if let Command::ExchangeCurrency(exchange) = command {
+            let batch = Batch::new(effects.seq, effects.time, payers);
+            self.ledger.exchange(exchange, &batch, effects)
+        } else if let Command::DefineStandingOrder(define) = command {
+            self.ledger.define_standing_order(define, payers, effects)
+        } else if let Command::CancelStandingOrder(cancel) = command {
+            self.ledger.cancel_standing_order(cancel, payers, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }

@@ -2,9 +2,10 @@
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
 //! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the
-//! way in for transfers that no batch brings: [`corrections`], and an [`exchange`] between two currencies. [`pending`] is what has not
-//! been posted yet, [`recent`] the ids that are remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the
-//! business date, [`accounts`] the balances and [`totals`] their sums; [`monitors`] says when one of them crosses a line.
+//! way in for transfers that no batch brings: [`corrections`], an [`exchange`] between two currencies, and [`standing_orders`], which
+//! execute themselves at the dates of a [`schedule`]. [`pending`] is what has not been posted yet, [`recent`] the ids that are
+//! remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date, [`accounts`] the balances and
+//! [`totals`] their sums; [`monitors`] says when one of them crosses a line.
 
 mod accounts;
 mod calendar;
@@ -18,6 +19,8 @@ mod overdraft;
 mod pending;
 mod rate;
 mod recent;
+mod schedule;
+mod standing_orders;
 #[cfg(test)]
 mod tests;
 mod totals;
@@ -46,6 +49,7 @@ pub(crate) use monitors::Monitors;
 pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
+pub(crate) use standing_orders::{StandingOrder, StandingOrders};
 pub(crate) use transfers::{Batch, Payers, Results};
 
 /// All accounts, the transfers that are pending, and those that will not be executed again.
@@ -59,6 +63,7 @@ pub(crate) struct Ledger {
     pub(crate) overdrafts: Overdrafts,
     pub(crate) corrections: Corrections,
     pub(crate) quotes: Quotes,
+    pub(crate) standing_orders: StandingOrders,
     pub(crate) monitors: Monitors,
 }
 
@@ -79,6 +84,7 @@ impl Default for Ledger {
             overdrafts: Overdrafts::default(),
             corrections: Corrections::new(),
             quotes: Quotes::default(),
+            standing_orders: StandingOrders::default(),
             monitors: Monitors::default(),
         }
     }
@@ -186,6 +192,7 @@ impl Ledger {
         self.check_calendar()?;
         self.check_corrections()?;
         self.check_quotes()?;
+        self.check_standing_orders()?;
         self.check_monitors()?;
         self.recent.check()
     }

@@ -1,8 +1,8 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
 use protocol::commands::{
-    ClOrdId, DefineMarket, DefineMonitor, DefineSession, Genesis, QuoteExchange, SetCalendar,
-    SetLedgerLimits, SetOverdraft,
+    ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
+    SetCalendar, SetLedgerLimits, SetOverdraft,
 };
 use protocol::rows::account_flags;
 use protocol::{
@@ -258,6 +258,11 @@ impl Engine {
     /// Exchange quotes whose time is not over, and what may still be sold on each, by id.
     pub fn quotes(&self) -> impl Iterator<Item = (&QuoteExchange, Amount)> {
         self.ledger.quotes.iter().map(|quote| (&quote.definition, Amount(quote.left)))
+    }
+
+    /// All standing orders, and when each is executed next, by id.
+    pub fn standing_orders(&self) -> impl Iterator<Item = (&DefineStandingOrder, UnixNanos)> {
+        self.ledger.standing_orders.iter().map(|order| (&order.definition, order.due))
     }
 
     /// All balance monitors, by id.

@@ -69,6 +69,8 @@ ids! {
     ProposalId(u64);
     /// An offer of a rate at which currencies are exchanged; chosen by whoever makes it.
     QuoteId(u128);
+    /// A transfer that executes itself at the dates of a schedule; chosen by whoever defines it.
+    StandingOrderId(u64);
     /// A balance monitor; chosen by whoever defines it.
     MonitorId(u64);
     /// An order: the seq of the command that created it.

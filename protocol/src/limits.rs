@@ -103,6 +103,14 @@ pub const QUOTE_VALID_MAX_S: u32 = 31 * 24 * 60 * 60;
 pub const RATE_SCALE_MAX: u8 = 18;
 /// Bytes of the name of where a rate is from.
 pub const RATE_SOURCE_BYTES_MAX: usize = 16;
+/// Standing orders.
+pub const STANDING_ORDERS_MAX: usize = 1 << 20;
+/// Standing orders when PAYERs may define no more of them: the rest is left to CASHIERs.
+pub const STANDING_ORDERS_OF_PAYERS_MAX: usize = STANDING_ORDERS_MAX / 8 * 7;
+/// Those that are executed before one record.
+pub const STANDING_ORDERS_PER_RECORD_MAX: usize = 64;
+/// Days on which what was refused of one may be attempted again.
+pub const RETRY_DAYS_MAX: u8 = 31;
 /// Balance monitors.
 pub const MONITORS_MAX: usize = 1 << 16;
 /// Those that watch the same account, or the same ledger, code and class.

@@ -71,6 +71,8 @@ codes! {
         UnknownMonitor = 32,
         /// No such quote is open.
         UnknownQuote = 33,
+        /// The standing order does not exist.
+        UnknownStandingOrder = 34,
         /// More than is left of what may be sold on the quote.
         QuoteExceeded = 35,
         /// The quote is for the accounts of another client.

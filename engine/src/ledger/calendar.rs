@@ -6,12 +6,14 @@
 use protocol::calendar::{DAY_MAX, weekday};
 use protocol::commands::{CloseDay, SetCalendar};
 use protocol::limits::{HOLIDAYS_MAX, UTC_OFFSET_MAX_S};
-use protocol::{RejectReason, events};
+use protocol::time::NANOS_PER_SECOND;
+use protocol::{RejectReason, UnixNanos, events};
 
 use super::Ledger;
 use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 
+const SECONDS_PER_DAY: u64 = 86_400;
 /// Days of the week, as bits.
 const ALL_DAYS: u8 = 0x7F;
 
@@ -27,6 +29,25 @@ pub(crate) struct BankCalendar {
 impl BankCalendar {
     pub(crate) const fn definition(&self) -> Option<&SetCalendar> {
         self.definition.as_ref()
+    }
+
+    /// Whether the bank is open; while there is no calendar, it always is.
+    pub(super) fn is_business_day(&self, day: u32) -> bool {
+        self.definition.as_ref().is_none_or(|calendar| is_business_day(calendar, day))
+    }
+
+    /// When it is so many seconds behind midnight of a day, in local time; while there is no calendar, that is UTC.
+    pub(super) fn instant(&self, day: u32, time_of_day_s: u32) -> UnixNanos {
+        let local_s = u64::from(day).saturating_mul(SECONDS_PER_DAY).saturating_add(time_of_day_s.into());
+        let utc_s = self.definition.as_ref().map_or(local_s, |calendar| {
+            let offset_s = calendar.utc_offset_s.into();
+            if calendar.behind_utc {
+                local_s.saturating_add(offset_s)
+            } else {
+                local_s.saturating_sub(offset_s)
+            }
+        });
+        UnixNanos(utc_s.saturating_mul(NANOS_PER_SECOND))
     }
 
     /// Whether a transfer may take value on this day.
@@ -75,6 +96,7 @@ impl Ledger {
         let present = self.calendar.definition().map(|calendar| calendar.business_date);
         ensure_field(present.is_none_or(|present| present == command.business_date), "business_date")?;
         self.calendar.definition = Some(command.clone());
+        self.reschedule(effects.time);
         effects.push(events::CalendarSet { calendar: command.clone() });
         Ok(())
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::limits::{
     ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, QUOTES_MAX,
+    STANDING_ORDERS_MAX,
 };
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
@@ -12,7 +13,7 @@ use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
 use crate::ledger::{
-    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Quote, Remembered,
+    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Quote, Remembered, StandingOrder,
 };
 use crate::slab::NONE;
 
@@ -240,6 +241,30 @@ impl Engine {
             };
             let (id, left) = (definition.quote, r.u128()?);
             self.ledger.quotes.add(Quote { definition, left });
+            Ok(id)
+        })
+    }
+
+    pub(super) fn write_standing_orders(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.standing_orders.len());
+        for StandingOrder { definition, occurrence, day, attempt, due } in self.ledger.standing_orders.iter()
+        {
+            w.command(&definition.clone().into());
+            w.u32(*occurrence);
+            w.u32(*day);
+            w.u8(*attempt);
+            w.u64(due.0);
+        }
+    }
+
+    pub(super) fn read_standing_orders(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("standing orders", STANDING_ORDERS_MAX, |r| {
+            let Command::DefineStandingOrder(definition) = r.command("standing orders")? else {
+                return Err(SnapshotFault::Field("standing orders"));
+            };
+            let id = definition.order;
+            let (occurrence, day, attempt, due) = (r.u32()?, r.u32()?, r.u8()?, UnixNanos(r.u64()?));
+            self.ledger.standing_orders.add(StandingOrder { definition, occurrence, day, attempt, due });
             Ok(id)
         })
     }

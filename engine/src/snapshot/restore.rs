@@ -53,6 +53,7 @@ impl Engine {
         engine.read_transfers(r)?;
         engine.read_pendings(r)?;
         engine.read_quotes(r)?;
+        engine.read_standing_orders(r)?;
         engine.read_monitors(r)?;
         r.list("gateways", usize::try_from(GATEWAYS_MAX).unwrap_or(usize::MAX), |r| {
             let (id, instance, next) = (GatewayId(r.u32()?), r.u64()?, r.u64()?);

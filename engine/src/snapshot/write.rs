@@ -17,7 +17,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 14] = [
+const PARTS: [Part; 15] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -28,6 +28,7 @@ const PARTS: [Part; 14] = [
     ("transfers", Engine::write_transfers),
     ("pending transfers", Engine::write_pendings),
     ("quotes", Engine::write_quotes),
+    ("standing orders", Engine::write_standing_orders),
     ("monitors", Engine::write_monitors),
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),

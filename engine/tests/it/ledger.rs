@@ -12,3 +12,4 @@ mod model;
 mod monitors;
 mod precedence;
 mod refusals;
+mod standing_orders;

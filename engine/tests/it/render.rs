@@ -8,7 +8,8 @@ use protocol::events::{CancelRejected, ExecutionReport, Settled};
 use protocol::money::format_decimal;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    AccountId, Amount, ClientId, EventBody, ExecType, MarketId, PriceTicks, QtyLots, SessionId, UnixNanos,
+    AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, PriceTicks, QtyLots,
+    SessionId, UnixNanos,
 };
 
 pub(crate) const PRICE_SCALE: u8 = 12;
@@ -31,6 +32,13 @@ pub(crate) struct MarketName {
 pub(crate) fn date(day: u32) -> String {
     let (year, month, day) = date_of(UnixNanos(u64::from(day) * NANOS_PER_DAY));
     format!("{year}-{month:02}-{day:02}")
+}
+
+/// `2026-01-05 08:00:00`, UTC.
+fn instant(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let (day, of_day) = (u32::try_from(seconds / 86_400).unwrap(), seconds % 86_400);
+    format!("{} {:02}:{:02}:{:02}", date(day), of_day / 3_600, of_day / 60 % 60, of_day % 60)
 }
 
 /// What things are called.
@@ -141,6 +149,9 @@ impl Names {
             EventBody::ExchangeQuoted(_)
             | EventBody::ExchangeQuoteEnded(_)
             | EventBody::CurrencyExchanged(_)
+            | EventBody::StandingOrderDefined(_)
+            | EventBody::StandingOrderAttempted(_)
+            | EventBody::StandingOrderEnded(_)
             | EventBody::MonitorDefined(_)
             | EventBody::MonitorTriggered(_)
             | EventBody::MonitorRemoved(_) => self.service_event(body),
@@ -217,6 +228,19 @@ impl Names {
             let bought = self.account_amount(done.buy_account, done.buy_amount);
             let (client, rest, source) = (self.client(done.client), done.rounding_amount, &done.source);
             format!("q{} of {client}: {sold} for {bought} and {rest} rounded ({source})", done.quote)
+        } else if let EventBody::StandingOrderDefined(defined) = body {
+            format!("standing order s{}, first {}", defined.definition.order, instant(defined.next_due_ns))
+        } else if let EventBody::StandingOrderAttempted(attempted) = body {
+            let outcome = attempted.refusal.map_or("executed", LedgerRefusal::name);
+            let next = match (attempted.next_due_ns, attempted.retried) {
+                (0, _) => "nothing more".to_owned(),
+                (due, true) => format!("again {}", instant(due)),
+                (due, false) => format!("next {}", instant(due)),
+            };
+            let (order, of, attempt) = (attempted.order, date(attempted.occurrence), attempted.attempt);
+            format!("s{order} of {of}, attempt {attempt}: {outcome}, {next}")
+        } else if let EventBody::StandingOrderEnded(ended) = body {
+            format!("standing order s{} ended, {}", ended.order, ended.end.name())
         } else if let EventBody::MonitorDefined(defined) = body {
             format!("monitor m{}", defined.definition.monitor)
         } else if let EventBody::MonitorTriggered(triggered) = body {

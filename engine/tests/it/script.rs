@@ -120,6 +120,7 @@ impl Script {
             "market" => self.market(words),
             "client" => self.client(words),
             "wait" => self.wait(words),
+            "until" => self.until(words),
             "balances" => self.balances(words),
             "book" => self.book(words),
             "session" => self.session(words),

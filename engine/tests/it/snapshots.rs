@@ -3,16 +3,16 @@
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
-    DefineSession, ExchangeCurrency, GatewayStart, Propose, QuoteExchange, SetActorKey, SetApprovals,
-    SetCalendar, SetOverdraft, TermStart, roles,
+    DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, Propose, Pulse, QuoteExchange,
+    SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, GatewayId, MonitorField,
-    MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, QuoteId, SessionId, SessionProtocol,
-    Side, Term, Text,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
+    GatewayId, MonitorField, MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, QuoteId,
+    Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
 };
 
 use crate::definitions;
@@ -58,6 +58,7 @@ fn example() -> Engine {
     batches(&mut world);
     monitors(&mut world);
     quotes(&mut world);
+    standing_orders(&mut world);
     world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
     for (actor, seed) in [(definitions::OPERATOR_ACTOR, 1), (ActorId(4), 4)] {
         let key = Some(PrivateKey::from_seed(&[seed; 32]).public());
@@ -207,6 +208,32 @@ fn quotes(world: &mut World) {
         rounding_transfer: rounding,
         code: 4,
     });
+}
+
+/// One that is attempted again, and one that was never due.
+fn standing_orders(world: &mut World) {
+    let local_s = world.time / 1_000_000_000 + 10_800;
+    let (day, of_day) = (local_s / 86_400, local_s % 86_400);
+    let order = |order: u64, amount, from_now_s: u64| DefineStandingOrder {
+        order: StandingOrderId(order),
+        debit_account: AccountId(301),
+        credit_account: AccountId(302),
+        amount: Amount(amount),
+        ledger: AssetId(2),
+        code: 3,
+        schedule: Schedule::Monthly,
+        first_date: u32::try_from(day).unwrap(),
+        last_date: 0,
+        time_of_day_s: u32::try_from(of_day + from_now_s).unwrap(),
+        day_rule: DayRule::Next,
+        retry_days: 3,
+        user_data_128: 12,
+    };
+    world.set_up(order(4, 1_000, 1));
+    world.set_up(order(6, 1, 60));
+    world.wait_ns(1_000_000_000);
+    let events = world.system(Pulse {});
+    assert!(events.iter().any(|event| matches!(event.body, EventBody::StandingOrderAttempted(_))));
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -43,6 +43,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::QuoteOfAnotherClient
         | R::DifferentOwners
         | R::BuyAmountBelowMinimum
+        | R::UnknownStandingOrder
         | R::ApprovalNeeded
         | R::NotProposable
         | R::UnknownProposal
@@ -110,6 +111,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::QuoteOfAnotherClient => "quote of another client",
         R::DifferentOwners => "accounts of different owners",
         R::BuyAmountBelowMinimum => "less than wanted would be bought",
+        R::UnknownStandingOrder => "unknown standing order",
         R::ApprovalNeeded => "needs another actor's approval",
         R::NotProposable => "cannot be proposed",
         R::UnknownProposal => "no such proposal",

@@ -13,9 +13,9 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId,
-    OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId,
+    DayRule, FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId,
+    OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, Schedule, SessionAction, SessionEnd,
+    SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -337,6 +337,40 @@ messages! {
             /// Code of these transfers.
             code: u16,
         }
+        /// Has a transfer execute itself at the dates of a schedule. It never changes.
+        DefineStandingOrder = 78 v 1 {
+            /// Not 0.
+            order: StandingOrderId,
+            /// Pays.
+            debit_account: AccountId,
+            /// Is paid.
+            credit_account: AccountId,
+            /// More than 0.
+            amount: Amount,
+            /// The asset of both accounts.
+            ledger: AssetId,
+            /// Code of the transfers; not 0.
+            code: u16,
+            /// On which dates.
+            schedule: Schedule,
+            /// The first one, in days since 1970-01-01.
+            first_date: u32,
+            /// None is later; 0 = for ever.
+            last_date: u32,
+            /// Seconds behind local midnight, by the bank's calendar.
+            time_of_day_s: u32,
+            /// What becomes of a date that is no business day.
+            day_rule: DayRule,
+            /// An execution that is refused is attempted again on so many days; at most [`crate::limits::RETRY_DAYS_MAX`].
+            retry_days: u8,
+            /// Of the transfers: free for the client.
+            user_data_128: u128,
+        }
+        /// Ends a standing order.
+        CancelStandingOrder = 79 v 1 {
+            /// The order.
+            order: StandingOrderId,
+        }
         /// Has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
         DefineMonitor = 80 v 1 {
             /// Not 0.
@@ -554,6 +588,7 @@ impl Command {
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)
                 | Self::ExchangeCurrency(_)
+                | Self::DefineStandingOrder(_)
                 | Self::UpdateAccount(_)
         )
     }

@@ -6,8 +6,8 @@ use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
 use crate::commands::{
-    ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, QuoteExchange, SetCalendar,
-    SetLedgerLimits, SetOverdraft,
+    ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
+    SetCalendar, SetLedgerLimits, SetOverdraft,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -16,9 +16,10 @@ use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
-    Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType, OutSeq, PriceTicks,
-    ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber, Seq, SessionEnd,
-    SessionEpoch, SessionId, Side, Term, Text, TimeInForce, TradeId, TransferId,
+    LedgerRefusal, Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType, OutSeq,
+    PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber, Seq,
+    SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text, TimeInForce,
+    TradeId, TransferId,
 };
 
 messages! {
@@ -194,6 +195,37 @@ messages! {
             buy_transfer: TransferId,
             /// What rounding left; 0 = nothing.
             rounding_transfer: TransferId,
+        }
+        /// A transfer will execute itself.
+        StandingOrderDefined = 20 v 1 {
+            /// As commanded.
+            definition: DefineStandingOrder,
+            /// When it is executed first, Unix nanoseconds.
+            next_due_ns: u64,
+        }
+        /// A standing order was executed, by the transfer in the event before, or that was refused.
+        StandingOrderAttempted = 21 v 1 {
+            /// The order.
+            order: StandingOrderId,
+            /// The date of its schedule, in days since 1970-01-01.
+            occurrence: u32,
+            /// Which attempt of that date, from 1.
+            attempt: u8,
+            /// The transfer; 0 = it was refused.
+            transfer: TransferId,
+            /// Why; `None` = it was executed.
+            refusal: Option<LedgerRefusal>,
+            /// Whether the same date is attempted again; if not, and it was refused, it is given up.
+            retried: bool,
+            /// When it is attempted or executed next, Unix nanoseconds; 0 = never.
+            next_due_ns: u64,
+        }
+        /// A standing order is executed no more.
+        StandingOrderEnded = 22 v 1 {
+            /// The order.
+            order: StandingOrderId,
+            /// How.
+            end: StandingOrderEnd,
         }
         /// A balance monitor exists.
         MonitorDefined = 23 v 1 {

@@ -284,3 +284,43 @@ codes! {
         UsedUp = 2,
     }
 }
+
+codes! {
+    /// On which dates a standing order is executed.
+    pub enum Schedule {
+        /// On its first date.
+        Once = 1,
+        /// Every day.
+        Daily = 2,
+        /// On the first date's day of the week.
+        Weekly = 3,
+        /// On the first date's day of the month, or on the last one of a shorter month.
+        Monthly = 4,
+        /// On the last business day of the month.
+        MonthEnd = 5,
+    }
+}
+
+codes! {
+    /// What becomes of an execution on a day that is no business day.
+    pub enum DayRule {
+        /// It takes place all the same.
+        Execute = 1,
+        /// It takes place on the next business day.
+        Next = 2,
+        /// It takes place on the business day before.
+        Previous = 3,
+        /// It is left out.
+        Skip = 4,
+    }
+}
+
+codes! {
+    /// How a standing order ended.
+    pub enum StandingOrderEnd {
+        /// Its schedule has no further date.
+        Finished = 1,
+        /// It was cancelled.
+        Cancelled = 2,
+    }
+}

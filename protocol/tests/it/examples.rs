@@ -132,6 +132,8 @@ fn money() -> Vec<Command> {
             code: n2(8),
         }
         .into(),
+        define_standing_order().into(),
+        CancelStandingOrder { order: StandingOrderId(n8(0)) }.into(),
         define_monitor().into(),
         RemoveMonitor { monitor: MonitorId(n8(0)) }.into(),
     ]
@@ -151,6 +153,24 @@ fn quote_exchange() -> QuoteExchange {
         sell_amount_max: Amount(n16(9)),
         valid_until_ns: n8(10),
         source: text("ECB 14:15"),
+    }
+}
+
+fn define_standing_order() -> DefineStandingOrder {
+    DefineStandingOrder {
+        order: StandingOrderId(n8(0)),
+        debit_account: AccountId(n16(1)),
+        credit_account: AccountId(n16(2)),
+        amount: Amount(n16(3)),
+        ledger: AssetId(n4(4)),
+        code: n2(5),
+        schedule: Schedule::MonthEnd,
+        first_date: n4(7),
+        last_date: n4(8),
+        time_of_day_s: n4(9),
+        day_rule: DayRule::Previous,
+        retry_days: n1(11),
+        user_data_128: n16(12),
     }
 }
 
@@ -442,6 +462,23 @@ fn exchanges() -> Vec<EventBody> {
     ]
 }
 
+fn standing_orders() -> Vec<EventBody> {
+    vec![
+        StandingOrderDefined { definition: define_standing_order(), next_due_ns: n8(1) }.into(),
+        StandingOrderAttempted {
+            order: StandingOrderId(n8(0)),
+            occurrence: n4(1),
+            attempt: n1(2),
+            transfer: TransferId(n16(3)),
+            refusal: Some(LedgerRefusal::ExceedsCredits),
+            retried: true,
+            next_due_ns: n8(6),
+        }
+        .into(),
+        StandingOrderEnded { order: StandingOrderId(n8(0)), end: StandingOrderEnd::Cancelled }.into(),
+    ]
+}
+
 fn monitors() -> Vec<EventBody> {
     vec![
         MonitorDefined { definition: define_monitor() }.into(),
@@ -596,6 +633,16 @@ fn told_gateways() -> Vec<EventBody> {
 
 /// One of every event.
 pub(crate) fn events() -> Vec<EventBody> {
-    [ledger(), batches(), exchanges(), monitors(), replies(), sent_orders(), sent_session(), told_gateways()]
-        .concat()
+    [
+        ledger(),
+        batches(),
+        exchanges(),
+        standing_orders(),
+        monitors(),
+        replies(),
+        sent_orders(),
+        sent_session(),
+        told_gateways(),
+    ]
+    .concat()
 }

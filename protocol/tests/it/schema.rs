@@ -40,6 +40,10 @@ const COMMANDS: &str = "
     valid_until_ns u64, source text 16
 77 ExchangeCurrency: quote u128, sell_account u128, buy_account u128, sell_amount u128,
     buy_amount_min u128, sell_transfer u128, buy_transfer u128, rounding_transfer u128, code u16
+78 DefineStandingOrder: order u64, debit_account u128, credit_account u128, amount u128, ledger u32,
+    code u16, schedule code Schedule, first_date u32, last_date u32, time_of_day_s u32,
+    day_rule code DayRule, retry_days u8, user_data_128 u128
+79 CancelStandingOrder: order u64
 80 DefineMonitor: monitor u64, account u128, ledger u32, code u16, class option code AccountClass,
     field code MonitorField, operator code MonitorOperator, value u128, negative bool
 81 RemoveMonitor: monitor u64
@@ -90,6 +94,10 @@ const EVENTS: &str = "
 19 CurrencyExchanged: quote u128, client u64, sell_account u128, buy_account u128, sell_amount u128,
     buy_amount u128, rounding_amount u128, rate_mantissa u64, rate_scale u8, source text 16,
     sell_transfer u128, buy_transfer u128, rounding_transfer u128
+20 StandingOrderDefined: definition DefineStandingOrder, next_due_ns u64
+21 StandingOrderAttempted: order u64, occurrence u32, attempt u8, transfer u128,
+    refusal option code LedgerRefusal, retried bool, next_due_ns u64
+22 StandingOrderEnded: order u64, end code StandingOrderEnd
 23 MonitorDefined: definition DefineMonitor
 24 MonitorTriggered: monitor u64, account u128, ledger u32, code u16, class code AccountClass,
     value u128, negative bool
@@ -354,6 +362,9 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         MonitorField,
         MonitorOperator,
         QuoteEnd,
+        Schedule,
+        DayRule,
+        StandingOrderEnd,
         RejectReason,
         LedgerRefusal,
         FrameKind,

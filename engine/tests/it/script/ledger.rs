@@ -463,7 +463,7 @@ fn set_field(row: &mut TransferRow, field: &str, value: &str) {
 }
 
 /// `2026-01-05`, or a number of days since 1970-01-01.
-fn day(text: &str) -> u32 {
+pub(super) fn day(text: &str) -> u32 {
     let mut parts = text.split('-').map(|part| part.parse::<u64>().unwrap());
     let first = parts.next().unwrap();
     let days = match (parts.next(), parts.next()) {

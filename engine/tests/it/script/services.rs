@@ -3,23 +3,33 @@
 //! ```text
 //! till quote q1 USD TRY rate 34.25 via usd-desk try-desk round rest max 1000 [for alice] [valid 60s] [source ECB] [field=value …]
 //! app exchange q1 ann-usd ann-try 100 as x1 [min 3400] [field=value …]   the ids of x1 have the time of its first mention
+//! app standing s1 ann rent 100 monthly from 2026-01-31 [until 2026-06-30] [at 08:00:00] [on next] [retry 3] [field=value …]
+//! app endorder s1
+//! until 2026-02-01 08:00:00                                         the next command is of that time
 //! till monitor m1 of cash balance below -5 [field=value …]          a monitor of an account
 //! till monitor m2 of TRY 1 house credits-posted at-least 100        of the accounts of a ledger, code and class
 //! till unmonitor m1
 //! ```
 
-use protocol::commands::{DefineMonitor, ExchangeCurrency, QuoteExchange, RemoveMonitor};
+use protocol::commands::{
+    CancelStandingOrder, DefineMonitor, DefineStandingOrder, ExchangeCurrency, QuoteExchange, RemoveMonitor,
+};
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Command, MonitorField, MonitorId, MonitorOperator,
-    QuoteId, Text, TransferId,
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, DayRule, MonitorField, MonitorId,
+    MonitorOperator, QuoteId, Schedule, StandingOrderId, Text, TransferId,
 };
 
-use super::ledger::{narrow, number};
+use super::ledger::{day, narrow, number};
 use super::{Script, Words, by_name, decimal, milliseconds};
 
 /// `m1`.
 fn numbered(word: &str) -> u64 {
     word[1..].parse().unwrap_or_else(|_| panic!("{word} has no number"))
+}
+
+/// `08:00:00`, in seconds.
+fn time_of_day(text: &str) -> u32 {
+    text.split(':').fold(0, |seconds, part| seconds * 60 + part.parse::<u32>().unwrap())
 }
 
 /// The one of these names that a word with hyphens means.
@@ -35,6 +45,8 @@ impl Script {
         Some(match name {
             "quote" => self.quote_exchange(words).into(),
             "exchange" => self.exchange(words).into(),
+            "standing" => self.standing_order(words).into(),
+            "endorder" => CancelStandingOrder { order: StandingOrderId(numbered(words.next())) }.into(),
             "monitor" => self.monitor(words).into(),
             "unmonitor" => RemoveMonitor { monitor: MonitorId(numbered(words.next())) }.into(),
             _ => return None,
@@ -106,6 +118,48 @@ impl Script {
             }
         }
         command
+    }
+
+    fn standing_order(&self, words: &mut Words<'_>) -> DefineStandingOrder {
+        let order = StandingOrderId(numbered(words.next()));
+        let (debit, credit) = (self.account_named(words.next()), self.account_named(words.next()));
+        let amount = self.amount_of(words.next(), debit.1);
+        let schedule = named(Schedule::ALL, Schedule::name, words.next());
+        let mut command = DefineStandingOrder {
+            order,
+            debit_account: debit.0,
+            credit_account: credit.0,
+            amount,
+            ledger: AssetId(debit.1),
+            code: 1,
+            schedule,
+            first_date: day(words.option("from").unwrap()),
+            last_date: words.option("until").map_or(0, day),
+            time_of_day_s: words.option("at").map_or(0, time_of_day),
+            day_rule: words
+                .option("on")
+                .map_or(DayRule::Execute, |rule| named(DayRule::ALL, DayRule::name, rule)),
+            retry_days: words.option("retry").map_or(0, |days| days.parse().unwrap()),
+            user_data_128: 0,
+        };
+        for word in words.words.drain(..) {
+            match word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place)) {
+                ("code", value) => command.code = narrow(value),
+                ("ledger", value) => command.ledger = AssetId(narrow(value)),
+                ("time", value) => command.time_of_day_s = narrow(value),
+                (field, _) => panic!("{}: a standing order has no field {field}", words.place),
+            }
+        }
+        command
+    }
+
+    /// The next command is of that time.
+    pub(super) fn until(&mut self, words: &mut Words<'_>) -> Vec<String> {
+        let (day, time) = (day(words.next()), time_of_day(words.next()));
+        let at = (u64::from(day) * 86_400 + u64::from(time)) * 1_000_000_000;
+        assert!(at > self.world.time + 1_000, "{}: that time is over", words.place);
+        self.world.time = at - 1_000;
+        Vec::new()
     }
 
     fn monitor(&self, words: &mut Words<'_>) -> DefineMonitor {

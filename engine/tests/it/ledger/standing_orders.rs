@@ -1,0 +1,348 @@
+//! Standing orders beside somebody who looks at the clock, goes through all of them, and takes the one that is due first.
+
+use std::collections::BTreeMap;
+
+use engine::Engine;
+use protocol::commands::{
+    CancelStandingOrder, CreateAccounts, CreateTransfers, DefineStandingOrder, Pulse, SetCalendar,
+};
+use protocol::event::Event;
+use protocol::limits::STANDING_ORDERS_PER_RECORD_MAX;
+use protocol::rows::{AccountRow, TransferRow};
+use protocol::{
+    AccountId, Amount, AssetId, DayRule, EventBody, LedgerRefusal, Schedule, StandingOrderId, TransferId,
+    UnixNanos,
+};
+
+use crate::definitions;
+use crate::numbers::Numbers;
+use crate::world::World;
+
+const DAY: u64 = 86_400_000_000_000;
+const CASH: u128 = 301;
+const ANN: u128 = 302;
+const RENT: u128 = 303;
+
+/// Money comes from an account that may be overdrawn; it goes from Ann to the rent.
+fn world() -> World {
+    let mut world = World::with_genesis();
+    world.set_up(definitions::asset(2, "TRY", 2));
+    let row = |id: u128| AccountRow {
+        flags: if id == ANN { definitions::account_row(1, 2).flags } else { 0 },
+        ..definitions::account_row(id, 2)
+    };
+    world.operator(CreateAccounts { accounts: [CASH, ANN, RENT].map(row).into() });
+    world
+}
+
+fn order(id: u64, schedule: Schedule, first_date: u64, time_of_day_s: u32) -> DefineStandingOrder {
+    DefineStandingOrder {
+        order: StandingOrderId(id),
+        debit_account: AccountId(ANN),
+        credit_account: AccountId(RENT),
+        amount: Amount(1),
+        ledger: AssetId(2),
+        code: 1,
+        schedule,
+        first_date: u32::try_from(first_date).unwrap(),
+        last_date: 0,
+        time_of_day_s,
+        day_rule: DayRule::Execute,
+        retry_days: 0,
+        user_data_128: 0,
+    }
+}
+
+fn fund(world: &mut World, number: u64, amount: u128) {
+    let id = definitions::transfer_id(world.time / 1_000_000, number);
+    world.operator(CreateTransfers { transfers: vec![definitions::transfer_row(id, CASH, ANN, amount)] });
+}
+
+/// Order, date, attempt, and why not.
+type Attempt = (u64, u32, u8, Option<LedgerRefusal>);
+
+fn attempts(events: &[Event]) -> Vec<Attempt> {
+    let attempt = |event: &Event| {
+        let EventBody::StandingOrderAttempted(attempted) = &event.body else { return None };
+        Some((attempted.order.0, attempted.occurrence, attempted.attempt, attempted.refusal))
+    };
+    events.iter().filter_map(attempt).collect()
+}
+
+/// When the bank is closed, and what local time is.
+#[derive(Clone, Default)]
+struct Bank {
+    weekend_days: u8,
+    holidays: Vec<u32>,
+    /// Ahead of UTC.
+    offset_s: i64,
+}
+
+impl Bank {
+    fn any(numbers: &mut Numbers, today: u64) -> Self {
+        let holidays = (0..numbers.below(12)).map(|_| today + numbers.below(60));
+        let mut holidays: Vec<u32> = holidays.map(|day| u32::try_from(day).unwrap()).collect();
+        holidays.sort_unstable();
+        holidays.dedup();
+        let offset_s = i64::try_from(numbers.below(20)).unwrap() * 3_600 - 10 * 3_600;
+        Self { weekend_days: *numbers.pick(&[0, 0x60, 0x50, 0x3E]), holidays, offset_s }
+    }
+
+    /// `number` only makes it another one than the calendar before.
+    fn command(&self, number: u64) -> SetCalendar {
+        SetCalendar {
+            business_date: 20_000,
+            weekend_days: self.weekend_days,
+            holidays: self.holidays.clone(),
+            value_back_days_max: u16::try_from(number).unwrap(),
+            value_ahead_days_max: 0,
+            utc_offset_s: u32::try_from(self.offset_s.abs()).unwrap(),
+            behind_utc: self.offset_s < 0,
+        }
+    }
+
+    /// 1970-01-01 was a Thursday.
+    fn is_open(&self, day: u64) -> bool {
+        self.weekend_days >> ((day + 3) % 7) & 1 == 0
+            && !self.holidays.iter().any(|&closed| day == u64::from(closed))
+    }
+
+    fn instant(&self, day: u64, time_of_day_s: u32) -> u64 {
+        let local = day * DAY + u64::from(time_of_day_s) * 1_000_000_000;
+        local.checked_add_signed(-self.offset_s * 1_000_000_000).unwrap()
+    }
+}
+
+/// What is due of an order.
+#[derive(Clone)]
+struct Next {
+    order: DefineStandingOrder,
+    date: u64,
+    day: u64,
+    attempt: u8,
+    due: u64,
+}
+
+impl Next {
+    /// The first execution of this date or a later one.
+    fn plan(order: &DefineStandingOrder, date: u64, bank: &Bank) -> Option<Self> {
+        let mut date = date;
+        for _ in 0..100 {
+            if order.last_date != 0 && date > u64::from(order.last_date) {
+                return None;
+            }
+            let mut day = date;
+            let step = match order.day_rule {
+                DayRule::Execute | DayRule::Skip => 0,
+                DayRule::Next => 1,
+                DayRule::Previous => -1,
+            };
+            while step != 0 && !bank.is_open(day) {
+                day = day.checked_add_signed(step).unwrap();
+            }
+            if order.day_rule != DayRule::Skip || bank.is_open(day) {
+                let due = bank.instant(day, order.time_of_day_s);
+                return Some(Self { order: order.clone(), date, day, attempt: 1, due });
+            }
+            date += days_between(order)?;
+        }
+        None
+    }
+
+    fn after(&self, bank: &Bank) -> Option<Self> {
+        Self::plan(&self.order, self.date + days_between(&self.order)?, bank)
+    }
+
+    fn again(&self, now: u64) -> Option<Self> {
+        let (mut due, mut day) = (self.due + DAY, self.day + 1);
+        while due <= now {
+            (due, day) = (due + DAY, day + 1);
+        }
+        let attempt = self.attempt + 1;
+        (self.attempt <= self.order.retry_days).then(|| Self { attempt, due, day, ..self.clone() })
+    }
+
+    /// Under another calendar, from this time on.
+    fn moved(&self, bank: &Bank, now: u64) -> Self {
+        if self.attempt > 1 {
+            return Self { due: bank.instant(self.day, self.order.time_of_day_s), ..self.clone() };
+        }
+        Self::plan(&self.order, self.date, bank).unwrap_or_else(|| Self { due: now, ..self.clone() })
+    }
+}
+
+/// Between two dates of a schedule by days; the others are tested beside the leaves of a calendar.
+fn days_between(order: &DefineStandingOrder) -> Option<u64> {
+    match order.schedule {
+        Schedule::Daily => Some(1),
+        Schedule::Weekly => Some(7),
+        Schedule::Once | Schedule::Monthly | Schedule::MonthEnd => None,
+    }
+}
+
+/// All that is known by hand.
+#[derive(Default)]
+struct ByHand {
+    bank: Bank,
+    orders: BTreeMap<u64, Next>,
+    /// What Ann has.
+    free: u128,
+    executed: usize,
+    refused: usize,
+}
+
+impl ByHand {
+    /// What becomes of all that is due at `now`, one at a time.
+    fn execute(&mut self, now: u64) -> Vec<Attempt> {
+        let mut found = Vec::new();
+        for _ in 0..STANDING_ORDERS_PER_RECORD_MAX {
+            let due = self.orders.values().filter(|next| next.due <= now);
+            let due = due.min_by_key(|next| (next.due, next.order.order)).cloned();
+            let Some(next) = due else { break };
+            let (id, amount) = (next.order.order.0, next.order.amount.0);
+            self.orders.remove(&id);
+            if next.attempt == 1 && Next::plan(&next.order, next.date, &self.bank).is_none() {
+                continue;
+            }
+            let refusal = (amount > self.free).then_some(LedgerRefusal::ExceedsCredits);
+            found.push((id, u32::try_from(next.date).unwrap(), next.attempt, refusal));
+            let (after, mut again) = (next.after(&self.bank), None);
+            if refusal.is_some() {
+                let comes_first = |again: &Next| after.as_ref().is_none_or(|after| again.due < after.due);
+                again = next.again(now).filter(comes_first);
+                self.refused += 1;
+            } else {
+                self.free -= amount;
+                self.executed += 1;
+            }
+            again.or(after).map(|next| self.orders.insert(id, next));
+        }
+        found
+    }
+
+    /// One command, and what it and its time do.
+    fn step(&mut self, world: &mut World, numbers: &mut Numbers, step: u64) {
+        let now = world.time + 1_000;
+        match numbers.below(9) {
+            0..=1 => {
+                let order = any_order(numbers, step, now / DAY);
+                let expected = self.execute(now);
+                let events = world.operator(order.clone());
+                assert_eq!(attempts(&events), expected);
+                let first = Next::plan(&order, order.first_date.into(), &self.bank);
+                self.orders.extend(first.filter(|next| next.due > now).map(|next| (step, next)));
+            }
+            2 if numbers.below(4) == 0 && !self.orders.is_empty() => {
+                let id = *numbers.pick(&self.orders.keys().copied().collect::<Vec<_>>());
+                let expected = self.execute(now);
+                let events = world.operator(CancelStandingOrder { order: StandingOrderId(id) });
+                assert_eq!(attempts(&events), expected);
+                self.orders.remove(&id);
+            }
+            3..=4 => {
+                let amount = numbers.below(200).into();
+                self.execute(now);
+                fund(world, step, amount);
+                self.free += amount;
+            }
+            5 => {
+                let bank = Bank::any(numbers, now / DAY);
+                let expected = self.execute(now);
+                let events = world.operator(bank.command(step));
+                assert_eq!(attempts(&events), expected);
+                self.orders.values_mut().for_each(|next| *next = next.moved(&bank, now));
+                self.bank = bank;
+            }
+            _ => {
+                // Sometimes nothing is executed for days.
+                let hours = if numbers.below(5) == 0 { numbers.below(24 * 9) } else { numbers.below(30) };
+                world.wait_ns(hours * DAY / 24);
+                let expected = self.execute(world.time + 1_000);
+                assert_eq!(attempts(&world.system(Pulse {})), expected);
+            }
+        }
+    }
+}
+
+fn any_order(numbers: &mut Numbers, id: u64, today: u64) -> DefineStandingOrder {
+    let schedule = *numbers.pick(&[Schedule::Once, Schedule::Daily, Schedule::Weekly]);
+    let first_date = today + numbers.between(1, 5);
+    let time_of_day_s = u32::try_from(numbers.below(4) * 21_600).unwrap();
+    let days = numbers.below(40);
+    DefineStandingOrder {
+        amount: Amount(numbers.between(1, 30).into()),
+        retry_days: u8::try_from(numbers.below(6)).unwrap(),
+        day_rule: *numbers.pick(DayRule::ALL),
+        last_date: if days < 10 { 0 } else { u32::try_from(first_date + days).unwrap() },
+        ..order(id, schedule, first_date, time_of_day_s)
+    }
+}
+
+fn run(seed: u64) -> (usize, usize) {
+    let mut numbers = Numbers(seed);
+    let mut world = world();
+    let mut by_hand = ByHand::default();
+    for step in 1..=200_u64 {
+        by_hand.step(&mut world, &mut numbers, step);
+        let found: Vec<_> =
+            world.engine.standing_orders().map(|(order, due)| (order.order.0, due.0)).collect();
+        let expected: Vec<_> = by_hand.orders.iter().map(|(&id, next)| (id, next.due)).collect();
+        assert_eq!(found, expected, "seed {seed} step {step}");
+        let first = by_hand.orders.values().map(|next| next.due).min().map(UnixNanos);
+        assert_eq!(world.engine.next_timer(), first, "seed {seed} step {step}");
+        if numbers.below(6) == 0 {
+            let mut bytes = Vec::new();
+            world.engine.snapshot(&mut bytes);
+            world.engine = Engine::restore(&bytes).unwrap();
+        }
+    }
+    (by_hand.executed, by_hand.refused)
+}
+
+#[test]
+fn standing_orders_are_attempted_as_by_hand() {
+    let (executed, refused) = (0..60).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    assert!(executed > 1_000 && refused > 1_000, "{executed} executed, {refused} refused");
+}
+
+#[test]
+fn more_than_fit_before_one_record_wait_for_the_next_in_their_order() {
+    let mut world = world();
+    fund(&mut world, 1, 1_000);
+    let tomorrow = world.time / DAY + 1;
+    let count = u64::try_from(STANDING_ORDERS_PER_RECORD_MAX).unwrap() * 2 + 5;
+    (1..=count).for_each(|id| world.set_up(order(id, Schedule::Once, tomorrow, 0)));
+    world.time = tomorrow * DAY;
+    let mut found = Vec::new();
+    for _ in 0..3 {
+        let events = world.system(Pulse {});
+        let now: Vec<u64> = attempts(&events).iter().map(|(id, ..)| *id).collect();
+        assert!(now.len() <= STANDING_ORDERS_PER_RECORD_MAX);
+        found.extend(now);
+    }
+    assert_eq!(found, (1..=count).collect::<Vec<_>>());
+    assert_eq!(world.engine.next_timer(), None);
+    assert_eq!(world.engine.account(AccountId(RENT)).unwrap().credits, Amount(count.into()));
+}
+
+#[test]
+fn an_execution_takes_the_first_id_that_is_free() {
+    let mut world = world();
+    fund(&mut world, 1, 1_000);
+    let tomorrow = world.time / DAY + 1;
+    let due = tomorrow * DAY;
+    world.set_up(order(77, Schedule::Once, tomorrow, 0));
+    let id = |n: u128| TransferId(u128::from(due / 1_000_000) << 80 | 77 << 16 | n);
+    // Somebody has taken two of them, shortly before.
+    world.time = due - 1_000_000_000;
+    let rows = [0, 1].map(|n| TransferRow { id: id(n), ..definitions::transfer_row(id(n), CASH, RENT, 5) });
+    let events = world.operator(CreateTransfers { transfers: rows.into() });
+    let EventBody::TransfersCreated(made) = &events[0].body else { panic!("{events:?}") };
+    assert_eq!(made.created, 2);
+    world.time = due - 1_000;
+    let events = world.system(Pulse {});
+    let EventBody::TransfersEntered(entered) = &events[0].body else { panic!("{events:?}") };
+    assert_eq!(entered.transfers[0].id, id(2));
+    let EventBody::StandingOrderAttempted(attempted) = &events[1].body else { panic!("{events:?}") };
+    assert_eq!((attempted.transfer, attempted.refusal), (id(2), None));
+}
