@@ -1,5 +1,7 @@
 //! A ledger is broken on purpose in every way that its own checks speak of, and they find it; and what no dialogue can see of it.
 
+mod services;
+
 use protocol::commands::{DefineMonitor, SetCalendar, SetOverdraft};
 use protocol::limits::OVERDRAFTS_MAX;
 use protocol::rows::TransferRow;
