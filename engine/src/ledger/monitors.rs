@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{DefineMonitor, RemoveMonitor};
 use protocol::limits::{MONITORS_MAX, MONITORS_PER_ACCOUNT_MAX};
-use protocol::{AccountId, Amount, MonitorField, MonitorId, MonitorOperator, RejectReason, events};
+use protocol::{AccountId, MonitorField, MonitorId, MonitorOperator, RejectReason, events};
 
 use super::Ledger;
 use super::accounts::Account;
@@ -97,11 +97,11 @@ impl Watched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Level {
     is_negative: bool,
-    amount: u128,
+    amount: WideSum,
 }
 
 impl Level {
-    /// What `more` has above `less`; past the largest number, that.
+    /// What `more` has above `less`.
     fn difference(more: WideSum, less: WideSum) -> Self {
         let (is_negative, amount) = more.minus(less);
         Self { is_negative, amount }
@@ -138,7 +138,7 @@ fn level(field: MonitorField, before: &Standing, now: &Standing) -> Option<Level
 
 /// Whether the condition of a monitor is true of this.
 fn is_met(monitor: &DefineMonitor, level: Level) -> bool {
-    let value = Level { is_negative: monitor.negative, amount: monitor.value.0 };
+    let value = Level { is_negative: monitor.negative, amount: WideSum::of(monitor.value.0) };
     let found = level.compare(value);
     match monitor.operator {
         MonitorOperator::Below => found.is_lt(),
@@ -305,7 +305,7 @@ impl Ledger {
                 (AccountId(0), slice.ledger, slice.code, slice.class)
             }
         };
-        let (value, negative) = (Amount(level.amount), level.is_negative);
+        let (value, negative) = (level.amount.or_the_largest(), level.is_negative);
         events::MonitorTriggered { monitor: monitor.monitor, account, ledger, code, class, value, negative }
     }
 

@@ -12,10 +12,10 @@ use crate::rows::Rows;
 use crate::slab::{NONE, Slab};
 
 /// A sum of amounts that has room for every account there may be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WideSum {
-    low: u128,
     high: u32,
+    low: u128,
 }
 
 impl WideSum {
@@ -31,13 +31,13 @@ impl WideSum {
         self
     }
 
-    /// Whether it lies below the other one, and by how much they differ: at most by the largest number.
-    pub(super) fn minus(self, other: Self) -> (bool, u128) {
-        let is_below = (self.high, self.low) < (other.high, other.low);
+    /// Whether it lies below the other one, and by how much they differ.
+    pub(super) fn minus(self, other: Self) -> (bool, Self) {
+        let is_below = self < other;
         let (mut more, less) = if is_below { (other, self) } else { (self, other) };
         more.take(less.low);
         more.high = more.high.wrapping_sub(less.high);
-        (is_below, more.get().unwrap_or(u128::MAX))
+        (is_below, more)
     }
 
     pub(super) fn add(&mut self, amount: u128) {
@@ -55,6 +55,11 @@ impl WideSum {
     /// The sum, unless it exceeds the largest number.
     pub(crate) const fn get(self) -> Option<u128> {
         if self.high == 0 { Some(self.low) } else { None }
+    }
+
+    /// The sum, or the largest number if it exceeds that.
+    pub(super) fn or_the_largest(self) -> Amount {
+        Amount(self.get().unwrap_or(u128::MAX))
     }
 }
 
@@ -224,15 +229,14 @@ impl Totals {
             *of_ledger = of_ledger.saturating_add(slice.accounts);
         }
         let sums = |ledger| self.by_ledger.get(&ledger).map(|&row| self.ledgers.at(row));
-        let or_the_largest = |sum: WideSum| Amount(sum.get().unwrap_or(u128::MAX));
         let totals = accounts.into_iter().filter_map(|(ledger, accounts)| {
             let sums = sums(ledger)?;
             Some(LedgerTotals {
                 ledger,
-                debits_pending: or_the_largest(sums.debits_pending),
-                debits_posted: or_the_largest(sums.debits_posted),
-                credits_pending: or_the_largest(sums.credits_pending),
-                credits_posted: or_the_largest(sums.credits_posted),
+                debits_pending: sums.debits_pending.or_the_largest(),
+                debits_posted: sums.debits_posted.or_the_largest(),
+                credits_pending: sums.credits_pending.or_the_largest(),
+                credits_posted: sums.credits_posted.or_the_largest(),
                 accounts,
             })
         });
