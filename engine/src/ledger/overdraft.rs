@@ -135,7 +135,12 @@ impl Ledger {
         let Overdraft { mut lines, most } =
             self.overdrafts.by_account.get(&account).cloned().ok_or(missing)?;
         let (temporary, agreed) = (lines.temporary, lines.agreed);
-        (lines.temporary, lines.temporary_until_ns) = (Amount::ZERO, 0);
+        if agreed == Amount::ZERO {
+            // Its interest code ends with the last line.
+            lines = none(account);
+        } else {
+            (lines.temporary, lines.temporary_until_ns) = (Amount::ZERO, 0);
+        }
         self.keep_lines(row, Overdraft { lines, most });
         effects.push(events::OverdraftLineEnded { account, temporary, agreed });
         Ok(())
