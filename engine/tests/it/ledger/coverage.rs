@@ -1,9 +1,19 @@
 //! What a run has to have seen before it counts as a test of everything.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 
-use protocol::LedgerRefusal;
+use protocol::commands::{
+    CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineMonitor, RemoveMonitor, SetCalendar, SetLedgerLimits,
+    SetOverdraft, UpdateAccount,
+};
+use protocol::event::Event;
+use protocol::events::TransfersEntered;
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
+use protocol::wire::WireFault;
+use protocol::{Command, EventBody, LedgerRefusal, RejectReason};
+
+use RejectReason as R;
 
 use super::model::Outcome;
 
@@ -15,6 +25,10 @@ pub(crate) struct Coverage {
     repeated: BTreeSet<u8>,
     transfers: BTreeSet<u16>,
     accounts: BTreeSet<u16>,
+    /// By kind.
+    events: BTreeSet<u16>,
+    /// Commands: kind, why it was refused as a whole, if it was, and the field that is meant.
+    commands: BTreeSet<(u16, Option<RejectReason>, String)>,
 }
 
 /// Refusals that no run of these tests sees, and why.
@@ -32,6 +46,88 @@ const UNSEEN: &[LedgerRefusal] = &[
     LedgerRefusal::TooManyCorrections,
 ];
 
+/// Kinds of the ledger's commands, and of its events.
+const COMMAND_KINDS: RangeInclusive<u16> = 68..=95;
+const EVENT_KINDS: RangeInclusive<u16> = 7..=31;
+
+/// Commands and events that no run of these tests sees: `corrections` has a model of its own.
+const UNSEEN_COMMANDS: &[u16] = &[CorrectTransfers::KIND];
+const UNSEEN_EVENTS: &[u16] = &[TransfersEntered::KIND];
+
+type Refusals = &'static [(R, &'static str)];
+
+/// Refusals of whole commands that have to be seen.
+const REFUSALS: &[(u16, Refusals)] = &[
+    (CreateAccounts::KIND, &[(R::NotEntitled, "")]),
+    (CreateTransfers::KIND, &[(R::NotEntitled, "")]),
+    (
+        SetLedgerLimits::KIND,
+        &[
+            (R::Exists, ""),
+            (R::FieldOutOfRange, "id_window_ms"),
+            (R::FieldOutOfRange, "id_ahead_ms"),
+            (R::FieldOutOfRange, "transfer_ids_max"),
+            (R::FieldOutOfRange, "pending_transfers_max"),
+        ],
+    ),
+    (
+        SetOverdraft::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::UnknownAccount, ""),
+            (R::FieldOutOfRange, "account"),
+            (R::FieldOutOfRange, "temporary"),
+            (R::FieldOutOfRange, "temporary_until_ns"),
+            (R::FieldOutOfRange, "interest_code"),
+        ],
+    ),
+    (
+        UpdateAccount::KIND,
+        &[(R::NotEntitled, ""), (R::Exists, ""), (R::UnknownAccount, ""), (R::FieldOutOfRange, "code")],
+    ),
+    (
+        SetCalendar::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::FieldOutOfRange, "business_date"),
+            (R::FieldOutOfRange, "weekend_days"),
+            (R::FieldOutOfRange, "holidays"),
+            (R::FieldOutOfRange, "utc_offset_s"),
+            (R::FieldOutOfRange, "behind_utc"),
+        ],
+    ),
+    (
+        CloseDay::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::FieldOutOfRange, "business_date"),
+            (R::FieldOutOfRange, "next"),
+        ],
+    ),
+    (
+        DefineMonitor::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::ExistsWithDifferent, "account"),
+            (R::ExistsWithDifferent, "value"),
+            (R::FieldOutOfRange, "monitor"),
+            (R::FieldOutOfRange, "ledger"),
+            (R::FieldOutOfRange, "code"),
+            (R::FieldOutOfRange, "class"),
+            (R::FieldOutOfRange, "field"),
+            (R::FieldOutOfRange, "negative"),
+            (R::UnknownAsset, ""),
+            (R::UnknownAccount, ""),
+            (R::TableFull, ""),
+        ],
+    ),
+    (RemoveMonitor::KIND, &[(R::NotEntitled, ""), (R::UnknownMonitor, "")]),
+];
+
 impl Coverage {
     pub(crate) fn transfers(&mut self, rows: &[TransferRow], outcomes: &[Outcome], seq: u64) {
         let flags: Vec<u16> = rows.iter().map(|row| row.flags).collect();
@@ -43,6 +139,16 @@ impl Coverage {
         let flags: Vec<u16> = rows.iter().map(|row| row.flags).collect();
         self.outcomes(outcomes, seq);
         self.accounts.extend(created(&flags, outcomes));
+    }
+
+    pub(crate) fn applied(&mut self, command: &Command, events: &[Event]) {
+        self.events.extend(events.iter().map(|event| event.body.kind()));
+        let reply = events.iter().find_map(|event| {
+            let EventBody::Replied(reply) = &event.body else { return None };
+            Some((reply.refusal, reply.field.to_string()))
+        });
+        let (refusal, field) = reply.unwrap_or_default();
+        self.commands.insert((command.kind(), refusal, field));
     }
 
     pub(crate) fn has_seen(&self, refusal: LedgerRefusal) -> bool {
@@ -79,8 +185,31 @@ impl Coverage {
         for flags in account_combinations().into_iter().filter(|flags| !self.accounts.contains(flags)) {
             missing += &format!("no account with the flags {flags} was created\n");
         }
+        let seen = |kind: u16, refusal: Option<R>, field: &str| {
+            self.commands.contains(&(kind, refusal, field.to_owned()))
+        };
+        let commands = COMMAND_KINDS.filter(|kind| is_known(&Command::decode(*kind, 1, &[])));
+        for kind in commands.filter(|kind| !UNSEEN_COMMANDS.contains(kind) && !seen(*kind, None, "")) {
+            missing += &format!("no command {kind} was done\n");
+        }
+        let events = EVENT_KINDS.filter(|kind| is_known(&EventBody::decode(*kind, 1, &[])));
+        for kind in events.filter(|kind| !UNSEEN_EVENTS.contains(kind) && !self.events.contains(kind)) {
+            missing += &format!("no event {kind}\n");
+        }
+        for (kind, refusals) in REFUSALS {
+            for (reason, field) in
+                refusals.iter().filter(|(reason, field)| !seen(*kind, Some(*reason), field))
+            {
+                missing += &format!("no command {kind} was refused with {reason:?} {field}\n");
+            }
+        }
         missing
     }
+}
+
+/// Whether there is such a message: nothing else is wrong with its kind and version.
+fn is_known<T>(decoded: &Result<T, WireFault>) -> bool {
+    !matches!(decoded, Err(WireFault::Unknown { .. }))
 }
 
 fn created<'a>(flags: &'a [u16], outcomes: &'a [Outcome]) -> impl Iterator<Item = u16> + 'a {

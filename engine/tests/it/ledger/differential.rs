@@ -18,9 +18,10 @@ use protocol::{
     RequestNumber, Seq, SessionId, SessionProtocol, TransferId,
 };
 
+use super::bank::Answer;
 use super::coverage::Coverage;
 use super::flow::{Flow, LEDGERS, OWNERS, Sender, Step};
-use super::model::{Limits, Model, Outcome, Payer, Transfer};
+use super::model::{Account, Model, Outcome, Payer};
 use crate::definitions;
 use crate::world::{START, World};
 
@@ -91,6 +92,8 @@ struct Run {
     world: World,
     model: Model,
     flow: Flow,
+    /// Its accounts before the last command.
+    before: BTreeMap<u128, Account>,
     /// A second engine that goes on from snapshots of the first.
     shadow: Engine,
     requests: u64,
@@ -114,7 +117,8 @@ impl Run {
         let mut model = Model::new(LEDGERS);
         model.time = world.time;
         let flow = Flow::new(seed, ROWS_MAX);
-        Self { world, model, flow, shadow, requests: 0, seed, step: Step::Pulse, steps: 0 }
+        let (before, step) = (BTreeMap::new(), Step::Pulse);
+        Self { world, model, before, flow, shadow, requests: 0, seed, step, steps: 0 }
     }
 
     fn play(&mut self, coverage: &mut Coverage) -> usize {
@@ -153,32 +157,35 @@ impl Run {
         self.steps += 1;
         let transfers = match step {
             Step::Accounts(sender, rows) => {
-                let events = self.submit(session_of(sender), CreateAccounts { accounts: rows.clone() });
+                let events =
+                    self.submit(session_of(sender), CreateAccounts { accounts: rows.clone() }, coverage);
                 let may = sender == Sender::Cashier;
                 let outcomes = may.then(|| self.model.create_accounts(&rows));
+                let events = self.before_monitors(events);
                 self.agree(&events, sender, outcomes.as_deref());
                 coverage.accounts(&rows, &outcomes.unwrap_or_default(), self.model.seq);
                 0
             }
             Step::Transfers(sender, rows) => {
-                let events = self.submit(session_of(sender), CreateTransfers { transfers: rows.clone() });
+                let events =
+                    self.submit(session_of(sender), CreateTransfers { transfers: rows.clone() }, coverage);
                 let outcomes = payer(sender).map(|payer| self.model.create_transfers(&rows, &payer));
+                let events = self.before_monitors(events);
                 self.agree_on_transfers(&events, sender, &rows, outcomes.as_deref());
                 coverage.transfers(&rows, &outcomes.unwrap_or_default(), self.model.seq);
                 rows.len()
             }
-            Step::Limits(limits) => {
-                let request = self.world.engine.next_request(SessionId::OPERATOR).unwrap();
-                self.submit_as(SessionId::OPERATOR, request, limits.clone().into());
-                assert_eq!(self.world.engine.ledger_limits(), &limits, "{self}");
-                let SetLedgerLimits { id_window_ms, id_ahead_ms, transfer_ids_max, pending_transfers_max } =
-                    limits;
-                self.model.limits =
-                    Limits { id_window_ms, id_ahead_ms, transfer_ids_max, pending_transfers_max };
+            Step::Bank(sender, command) => {
+                let (session, request) = self.next_request(sender);
+                let events = self.submit_as(session, request, command.clone(), coverage);
+                let answer = self.answer(sender, &command);
+                let events = self.before_monitors(events);
+                self.agree_on_answer(&events, (session, request), &answer);
                 0
             }
             Step::Pulse => {
-                self.submit_as(SessionId::SYSTEM, 0, Pulse {}.into());
+                let events = self.submit_as(SessionId::SYSTEM, 0, Pulse {}.into(), coverage);
+                assert_eq!(events, [], "{self}");
                 0
             }
         };
@@ -186,27 +193,91 @@ impl Run {
         transfers
     }
 
-    fn submit(&mut self, session: SessionId, command: impl Into<Command>) -> Vec<Event> {
+    /// A number that the session has not used.
+    fn next_request(&mut self, sender: Option<Sender>) -> (SessionId, u64) {
+        let Some(sender) = sender else {
+            return (SessionId::OPERATOR, self.world.engine.next_request(SessionId::OPERATOR).unwrap());
+        };
+        self.requests += 1;
+        (session_of(sender), self.requests)
+    }
+
+    /// What the model says of a command of the bank.
+    fn answer(&mut self, sender: Option<Sender>, command: &Command) -> Answer {
+        let is_cashier = matches!(sender, None | Some(Sender::Cashier));
+        let not_entitled = Err((RejectReason::NotEntitled, ""));
+        if let Command::UpdateAccount(update) = command {
+            if is_cashier { self.model.update_account(update) } else { not_entitled }
+        } else if let Command::DefineMonitor(definition) = command {
+            if is_cashier { self.model.define_monitor(definition) } else { not_entitled }
+        } else if let Command::RemoveMonitor(remove) = command {
+            if is_cashier { self.model.remove_monitor(remove.monitor) } else { not_entitled }
+        } else if sender.is_some() {
+            not_entitled
+        } else if let Command::SetLedgerLimits(set) = command {
+            self.model.set_limits(set)
+        } else if let Command::SetOverdraft(set) = command {
+            self.model.set_overdraft(set)
+        } else if let Command::SetCalendar(set) = command {
+            self.model.set_calendar(set)
+        } else if let Command::CloseDay(close) = command {
+            self.model.close_day(close)
+        } else {
+            panic!("{self}: the model does not know it")
+        }
+    }
+
+    /// What followed from a command before the monitors, which must be the model's.
+    fn before_monitors(&mut self, mut events: Vec<Event>) -> Vec<Event> {
+        let expected = self.model.judge_monitors(&self.before);
+        let triggered = events.split_off(events.len().saturating_sub(expected.len()));
+        let triggered: Vec<_> = triggered.into_iter().map(|event| event.body).collect();
+        assert_eq!(triggered, expected, "{self}: behind {events:?}");
+        events
+    }
+
+    fn submit(
+        &mut self,
+        session: SessionId,
+        command: impl Into<Command>,
+        coverage: &mut Coverage,
+    ) -> Vec<Event> {
         // A batch may come again under its number: its ids make it idempotent.
         if !self.flow.numbers.chance(10) {
             self.requests += 1;
         }
-        self.submit_as(session, self.requests, command.into())
+        self.submit_as(session, self.requests, command.into(), coverage)
     }
 
-    /// What follows from a command, without the expiries before it, which must be the model's.
-    fn submit_as(&mut self, session: SessionId, request: u64, command: Command) -> Vec<Event> {
+    /// What follows from a command, without what happened before it by itself, which must be the model's.
+    fn submit_as(
+        &mut self,
+        session: SessionId,
+        request: u64,
+        command: Command,
+        coverage: &mut Coverage,
+    ) -> Vec<Event> {
         let events = self.world.submit(session, 0, request, command.clone());
+        coverage.applied(&command, &events);
         let shadow = crate::properties::apply(&mut self.shadow, &self.world, session, 0, request, &command);
         assert_eq!(events, shadow, "{self}: the restored engine says something else");
         let seq = self.world.engine.seq_applied().0;
-        let expired = self.model.begin(seq, self.world.time, EXPIRIES_PER_RECORD_MAX);
-        let (expiries, rest): (Vec<_>, Vec<_>) =
-            events.into_iter().partition(|event| matches!(event.body, EventBody::TransferExpired(_)));
-        let expected: Vec<_> = expired.iter().map(expired_event).collect();
-        let found: Vec<_> = expiries.into_iter().map(|event| event.body).collect();
+        let expected = self.model.begin(seq, self.world.time, EXPIRIES_PER_RECORD_MAX);
+        let (first, rest) = events.split_at(expected.len().min(events.len()));
+        let found: Vec<_> = first.iter().map(|event| event.body.clone()).collect();
         assert_eq!(found, expected, "{self}");
-        rest
+        self.before = self.model.accounts.clone();
+        rest.to_vec()
+    }
+
+    fn agree_on_answer(&self, events: &[Event], (session, request): (SessionId, u64), answer: &Answer) {
+        let mut found: Vec<_> = events.iter().map(|event| event.body.clone()).collect();
+        let Some(EventBody::Replied(reply)) = found.pop() else { panic!("{self}: {events:?}") };
+        assert_eq!((reply.session, reply.request), (session, RequestNumber(request)), "{self}");
+        let refusal = answer.as_ref().err().copied();
+        assert_eq!(reply.refusal, refusal.map(|(reason, _)| reason), "{self}: {reply:?}");
+        assert_eq!(reply.field.to_string(), refusal.map_or("", |(_, field)| field), "{self}");
+        assert_eq!(found, answer.as_ref().map_or(&[][..], Vec::as_slice), "{self}");
     }
 
     /// The only event is the answer.
@@ -257,15 +328,24 @@ impl Run {
             .map(|view| {
                 let closed = view.flags & account_flags::CLOSED != 0;
                 let balances = [view.debits_pending, view.debits, view.credits_pending, view.credits];
-                (view.account.0, closed, balances.map(|amount| amount.0))
+                let data = (view.code, view.user_data_128, view.user_data_64, view.user_data_32);
+                (view.account.0, closed, data, balances.map(|amount| amount.0))
             })
             .collect();
         let expected: Vec<_> = model
             .accounts
             .iter()
-            .map(|(id, account)| (*id, account.closed, account.balances.columns()))
+            .map(|(id, Account { row, closed, balances, .. })| {
+                let data = (row.code, row.user_data_128, row.user_data_64, row.user_data_32);
+                (*id, *closed, data, balances.columns())
+            })
             .collect();
         assert_eq!(found, expected, "{self}");
+        for id in model.accounts.keys().copied().map(AccountId) {
+            assert_eq!(engine.overdraft(id), model.overdraft(id), "{self}");
+        }
+        assert_eq!(engine.ledger_limits(), &model.limits, "{self}");
+        assert_eq!(engine.calendar(), model.bank.calendar.as_ref(), "{self}");
         for ledger in LEDGERS {
             let of_ledger = accounts.iter().filter(|view| view.asset.0 == ledger);
             let (debits, credits) = of_ledger.fold(([0_u128; 2], [0_u128; 2]), |(debits, credits), view| {
@@ -293,12 +373,6 @@ impl Run {
         assert_eq!(engine.transfer_id_floor_ms(), model.floor_ms, "{self}");
         assert_eq!(engine.next_timer().map(|time| time.0), model.next_deadline(), "{self}");
     }
-}
-
-fn expired_event(transfer: &Transfer) -> EventBody {
-    let TransferRow { id, debit_account, credit_account, .. } = transfer.row;
-    let amount = Amount(transfer.amount);
-    protocol::events::TransferExpired { transfer: id, debit_account, credit_account, amount }.into()
 }
 
 fn number(index: usize) -> u32 {
@@ -442,7 +516,7 @@ fn more_ids_than_may_be_remembered_are_forgotten_oldest_first() {
         transfer_ids_max: 10_000,
         pending_transfers_max: 1,
     };
-    run.step(Step::Limits(limits), &mut coverage);
+    run.step(Step::Bank(None, limits.into()), &mut coverage);
     let mut sent: Vec<Vec<TransferRow>> = Vec::new();
     for batch in 0..12_u128 {
         let now = run.world.time / 1_000_000;

@@ -4,8 +4,9 @@
 //! pending, what an account may still pay, where the floor lies.
 
 use protocol::commands::SetLedgerLimits;
+use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX};
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
-use protocol::{AccountId, Amount, AssetId, ClientId, TransferId};
+use protocol::{AccountId, Amount, AssetId, ClientId, Command, TransferId};
 
 use transfer_flags::{
     BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, LINKED, PENDING, POST_PENDING_TRANSFER,
@@ -19,7 +20,7 @@ use crate::numbers::Numbers;
 pub(crate) const LEDGERS: [u32; 2] = [1, 2];
 const HUGE: u32 = 2;
 /// A ledger that does not exist.
-const NO_LEDGER: u32 = 3;
+pub(super) const NO_LEDGER: u32 = 3;
 /// Owners of accounts; the third is in nobody's entitlements.
 pub(crate) const OWNERS: [u64; 3] = [100, 200, 300];
 const ACCOUNTS: u64 = 48;
@@ -41,7 +42,8 @@ pub(crate) enum Sender {
 pub(crate) enum Step {
     Accounts(Sender, Vec<AccountRow>),
     Transfers(Sender, Vec<TransferRow>),
-    Limits(SetLedgerLimits),
+    /// A command of the bank, by somebody or by the operator.
+    Bank(Option<Sender>, Command),
     Pulse,
 }
 
@@ -50,6 +52,7 @@ pub(crate) struct Flow {
     recent: Vec<TransferRow>,
     batches: Vec<(Sender, Vec<TransferRow>)>,
     accounts: Vec<AccountRow>,
+    pub(super) last_bank: Option<Command>,
     /// Rows of one batch at most.
     rows_max: u64,
 }
@@ -65,6 +68,7 @@ impl Flow {
             recent: Vec::new(),
             batches: Vec::new(),
             accounts: Vec::new(),
+            last_bank: None,
             rows_max,
         }
     }
@@ -83,8 +87,9 @@ impl Flow {
 
     pub(crate) fn step(&mut self, model: &Model) -> Step {
         match self.numbers.below(1_000) {
-            0..=14 => Step::Limits(self.limits()),
+            0..=14 => Step::Bank(None, self.limits(model).into()),
             15..=40 => Step::Pulse,
+            201..=380 => self.bank(model),
             41..=120 => Step::Accounts(self.sender(90), self.account_rows()),
             121..=200 if !self.batches.is_empty() => {
                 let (sender, rows) = self.numbers.pick(&self.batches).clone();
@@ -102,7 +107,7 @@ impl Flow {
         }
     }
 
-    fn sender(&mut self, cashier_percent: u64) -> Sender {
+    pub(super) fn sender(&mut self, cashier_percent: u64) -> Sender {
         match self.numbers.below(100) {
             at if at < cashier_percent => Sender::Cashier,
             98.. => Sender::Trader,
@@ -111,14 +116,23 @@ impl Flow {
         }
     }
 
-    pub(crate) fn limits(&mut self) -> SetLedgerLimits {
+    fn limits(&mut self, model: &Model) -> SetLedgerLimits {
         let numbers = &mut self.numbers;
-        SetLedgerLimits {
+        let mut set = SetLedgerLimits {
             id_window_ms: numbers.between(1_000, 40_000),
             id_ahead_ms: numbers.between(0, 5_000),
             transfer_ids_max: u32::try_from(numbers.between(8_189, 20_000)).unwrap(),
             pending_transfers_max: u32::try_from(numbers.between(3, 80)).unwrap(),
+        };
+        match numbers.below(20) {
+            0 => set = model.limits.clone(),
+            1 => set.id_window_ms = *numbers.pick(&[0, ID_WINDOW_MAX_MS + 1]),
+            2 => set.id_ahead_ms = ID_AHEAD_MAX_MS + 1,
+            3 => set.transfer_ids_max = *numbers.pick(&[8_188, LEDGER_TABLE_MAX + 1]),
+            4 => set.pending_transfers_max = LEDGER_TABLE_MAX + 1,
+            _ => {}
         }
+        set
     }
 
     /// A batch once more, mostly as it was.
@@ -163,7 +177,7 @@ impl Flow {
         let owner = if class == 1 { *numbers.pick(&OWNERS) } else { 0 };
         let limit = match numbers.below(10) {
             0..=2 => account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS,
-            3..=4 => account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS,
+            3..=5 => account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS,
             _ => 0,
         };
         let settles = numbers.chance(if class <= 2 { 25 } else { 1 });
@@ -252,6 +266,9 @@ impl Flow {
             return row;
         }
         let mut row = if self.numbers.chance(28) { self.settling(model, batch) } else { self.moving(model) };
+        if self.numbers.chance(10) {
+            row.value_date = self.day_around(model);
+        }
         if self.numbers.chance(9) {
             self.spoil(&mut row, model);
         }
@@ -330,10 +347,9 @@ impl Flow {
         let closing = [0, CLOSING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT | CLOSING_CREDIT];
         let balancing = [0, BALANCING_DEBIT, BALANCING_CREDIT, BALANCING_DEBIT | BALANCING_CREDIT];
         match numbers.below(100) {
-            0..=49 => 0,
-            50..=74 => PENDING,
-            75..=87 => numbers.pick(&balancing) | if numbers.chance(30) { PENDING } else { 0 },
-            88..=92 => PENDING | numbers.pick(&closing),
+            0..=44 => 0,
+            45..=69 => PENDING,
+            70..=84 => numbers.pick(&balancing) | if numbers.chance(30) { PENDING } else { 0 },
             _ => PENDING | numbers.pick(&closing) | numbers.pick(&balancing),
         }
     }
@@ -347,13 +363,14 @@ impl Flow {
             5..=14 => {
                 // What the debit account may still pay, or the credit account take, and one more.
                 let (payer, payee) = (balances(debit), balances(credit));
-                let pays = payer.credits_posted.saturating_sub(payer.debits_posted + payer.debits_pending);
+                let may_owe = payer.credits_posted.saturating_add(model.bank.line(debit, model.time));
+                let pays = may_owe.saturating_sub(payer.debits_posted + payer.debits_pending);
                 let takes = payee.debits_posted.saturating_sub(payee.credits_posted + payee.credits_pending);
                 let edge = if numbers.chance(60) { pays } else { takes };
                 edge.saturating_add(numbers.below(2).into())
             }
             15..=44 if ledger == HUGE => {
-                let part = u128::MAX / u128::from(*numbers.pick(&[1_u64, 2, 3, 4, 8, 1 << 40]));
+                let part = u128::MAX / u128::from(*numbers.pick(&[1_u64, 1, 2, 2, 3, 4, 8, 1 << 40]));
                 part.saturating_add(numbers.below(2).into())
             }
             15..=16 if ledger != HUGE => u128::MAX >> numbers.below(128),
@@ -421,7 +438,7 @@ impl Flow {
             2 => row.id = TransferId(0),
             3 => row.id = TransferId(u128::MAX),
             4 => row.flags |= u16::try_from(numbers.next() & 0x2FE).unwrap(),
-            5 => row.value_date = 20_000,
+            5 => row.value_date = u32::try_from(numbers.between(19_995, 20_005)).unwrap(),
             6 => row.reason = 9,
             7 => row.debit_account = AccountId(0),
             8 => row.debit_account = AccountId(u128::MAX),

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use protocol::commands::SetLedgerLimits;
 use protocol::limits::{
     CHAIN_PARTS_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, PENDING_TRANSFERS_DEFAULT,
     TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
-use protocol::{AccountClass, LedgerRefusal};
+use protocol::{AccountClass, Amount, EventBody, LedgerRefusal, events};
 
+use super::bank::Bank;
 use LedgerRefusal as R;
 use transfer_flags::{
     BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, PENDING, POST_PENDING_TRANSFER,
@@ -44,6 +46,8 @@ pub(crate) struct Balances {
 #[derive(Clone, Debug)]
 pub(crate) struct Account {
     /// As it was sent.
+    sent: AccountRow,
+    /// As it would have to be sent now.
     pub(crate) row: AccountRow,
     pub(crate) created: u64,
     pub(crate) closed: bool,
@@ -60,6 +64,15 @@ impl Balances {
 impl Account {
     fn has(&self, flag: u16) -> bool {
         self.row.flags & flag != 0
+    }
+
+    /// Whether a row is this account's: as it was sent, or as it is.
+    fn is(&self, row: &AccountRow) -> bool {
+        self.sent == *row || self.row == *row
+    }
+
+    pub(super) fn is_below_zero(&self) -> bool {
+        self.balances.debits_posted + self.balances.debits_pending > self.balances.credits_posted
     }
 
     fn turnover_max(&self) -> u128 {
@@ -131,18 +144,10 @@ pub(crate) enum Outcome {
     },
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    pub(crate) id_window_ms: u64,
-    pub(crate) id_ahead_ms: u64,
-    pub(crate) transfer_ids_max: u32,
-    pub(crate) pending_transfers_max: u32,
-}
-
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) assets: BTreeSet<u32>,
-    pub(crate) limits: Limits,
+    pub(crate) limits: SetLedgerLimits,
     pub(crate) accounts: BTreeMap<u128, Account>,
     pub(crate) known: BTreeMap<u128, Known>,
     /// Pending ones, and those whose id is known.
@@ -153,13 +158,15 @@ pub(crate) struct Model {
     parts_seen: usize,
     /// Ids whose time is below this are refused.
     pub(crate) floor_ms: u64,
+    /// Overdrafts, days, monitors.
+    pub(crate) bank: Bank,
     pub(crate) seq: u64,
     pub(crate) time: u64,
 }
 
 impl Model {
     pub(crate) fn new(assets: impl IntoIterator<Item = u32>) -> Self {
-        let limits = Limits {
+        let limits = SetLedgerLimits {
             id_window_ms: ID_WINDOW_DEFAULT_MS,
             id_ahead_ms: ID_AHEAD_DEFAULT_MS,
             transfer_ids_max: TRANSFER_IDS_DEFAULT,
@@ -174,28 +181,48 @@ impl Model {
             chain_ends: BTreeMap::new(),
             parts_seen: 0,
             floor_ms: 0,
+            bank: Bank::default(),
             seq: 0,
             time: 0,
         }
     }
 
-    /// A record begins: what expires before it, in order.
-    pub(crate) fn begin(&mut self, seq: u64, time: u64, expiries_max: usize) -> Vec<Transfer> {
+    /// A record begins: what happens before it by itself, in order.
+    pub(crate) fn begin(&mut self, seq: u64, time: u64, expiries_max: usize) -> Vec<EventBody> {
         (self.seq, self.time) = (seq, time);
-        let mut due: Vec<(u64, u128)> =
-            self.pending().filter_map(|(id, t)| Some((t.deadline?, id))).collect();
-        due.retain(|(deadline, _)| *deadline <= time);
-        due.sort_unstable();
-        due.truncate(expiries_max);
-        due.into_iter().map(|(_, id)| self.expire(id)).collect()
+        let mut happened = Vec::new();
+        let mut expiries = 0;
+        loop {
+            let expiry = self.next_expiry().filter(|(deadline, _)| *deadline <= time);
+            let line = self.next_line_end().filter(|(end, _)| *end <= time);
+            let before = self.accounts.clone();
+            match (expiry, line) {
+                (Some((deadline, id)), line) if line.is_none_or(|(end, _)| deadline < end) => {
+                    if expiries == expiries_max {
+                        return happened;
+                    }
+                    expiries += 1;
+                    happened.push(expired_event(&self.expire(id)));
+                }
+                (_, Some((_, account))) => happened.push(self.end_line(account)),
+                (_, None) => return happened,
+            }
+            happened.extend(self.judge_monitors(&before));
+        }
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = (u128, &Transfer)> {
         self.transfers.iter().filter(|(_, t)| t.status == Status::Pending).map(|(id, t)| (*id, t))
     }
 
+    fn next_expiry(&self) -> Option<(u64, u128)> {
+        self.pending().filter_map(|(id, t)| Some((t.deadline?, id))).min()
+    }
+
+    /// When something happens by itself.
     pub(crate) fn next_deadline(&self) -> Option<u64> {
-        self.pending().filter_map(|(_, t)| t.deadline).min()
+        let ends = [self.next_expiry(), self.next_line_end()];
+        ends.into_iter().flatten().map(|(deadline, _)| deadline).min()
     }
 
     fn expire(&mut self, id: u128) -> Transfer {
@@ -225,7 +252,7 @@ impl Model {
             &linked,
             |model, index| {
                 let account = model.accounts.get(&rows[index].id.0)?;
-                (account.row == rows[index]).then_some((account.created, 0))
+                account.is(&rows[index]).then_some((account.created, 0))
             },
             |model, index, _| model.create_account(&rows[index]),
         )
@@ -303,12 +330,14 @@ impl Model {
     fn create_account(&mut self, row: &AccountRow) -> Result<u128, (LedgerRefusal, u64)> {
         let known = self.accounts.get(&row.id.0);
         let refusal = refuse_account_itself(row)
+            .or_else(|| known.filter(|account| account.is(row)).map(|_| R::Exists))
             .or_else(|| known.map(|account| compare_accounts(row, &account.row)))
             .or_else(|| self.refuse_account(row));
         match (refusal, known) {
             (None, _) => {
                 let closed = row.flags & account_flags::CLOSED != 0;
-                let account = Account { row: *row, created: self.seq, closed, balances: Balances::default() };
+                let (sent, row, balances) = (*row, *row, Balances::default());
+                let account = Account { sent, row, created: self.seq, closed, balances };
                 self.accounts.insert(row.id.0, account);
                 Ok(0)
             }
@@ -410,7 +439,7 @@ impl Model {
         let anyone = matches!(payer, Payer::Anyone);
         refuse(&[
             (is(WHOLE_CHAIN), R::FlagsAreMutuallyExclusive),
-            (row.value_date != 0, R::ValueDateOutOfRange),
+            (!self.bank.takes_value(row.value_date), R::ValueDateOutOfRange),
             (row.reason != 0, R::ReasonReservedForCorrection),
             (row.debit_account.0 == 0, R::DebitAccountIdMustNotBeZero),
             (row.debit_account.0 == u128::MAX, R::DebitAccountIdMustNotBeIntMax),
@@ -474,6 +503,7 @@ impl Model {
         let debits = d.debits_pending + d.debits_posted;
         let credits = c.credits_pending + c.credits_posted;
         let timeout = u64::from(row.timeout_s) * NS_PER_S;
+        let line = self.bank.line(row.debit_account.0, self.time);
         refuse(&[
             (pending && overflows(d.debits_pending), R::OverflowsDebitsPending),
             (pending && overflows(c.credits_pending), R::OverflowsCreditsPending),
@@ -484,7 +514,7 @@ impl Model {
             (timeout > 0 && self.time + timeout > TIME_MAX, R::OverflowsTimeout),
         ])?;
         refuse(&[
-            (debit.has(DEBITS) && debits + amount > d.credits_posted, R::ExceedsCredits),
+            (debit.has(DEBITS) && debits + amount > d.credits_posted.saturating_add(line), R::ExceedsCredits),
             (credit.has(CREDITS) && credits + amount > c.debits_posted, R::ExceedsDebits),
         ])
     }
@@ -497,7 +527,7 @@ impl Model {
         let all = if posts { u128::MAX } else { 0 };
         refuse(&[
             ((posts && is(VOID_PENDING_TRANSFER)) || is(others), R::FlagsAreMutuallyExclusive),
-            (row.value_date != 0, R::ValueDateOutOfRange),
+            (!self.bank.takes_value(row.value_date), R::ValueDateOutOfRange),
             (row.reason != 0, R::ReasonReservedForCorrection),
             (row.pending_id.0 == 0, R::PendingIdMustNotBeZero),
             (row.pending_id.0 == u128::MAX, R::PendingIdMustNotBeIntMax),
@@ -673,6 +703,12 @@ fn compare_transfers(row: &TransferRow, there: &TransferRow) -> LedgerRefusal {
         (row.reason != there.reason, R::ExistsWithDifferentReason),
     ])
     .unwrap_or(R::Exists)
+}
+
+fn expired_event(transfer: &Transfer) -> EventBody {
+    let TransferRow { id, debit_account, credit_account, .. } = transfer.row;
+    let amount = Amount(transfer.amount);
+    events::TransferExpired { transfer: id, debit_account, credit_account, amount }.into()
 }
 
 fn amount_of(row: &TransferRow, debit: &Balances, credit: &Balances) -> u128 {
