@@ -235,7 +235,7 @@ impl Engine {
             self.ledger.corrected_so_far(correct)?.into()
         } else if let Command::UpdateAccount(update) = command {
             let row = self.ledger.row(update.account)?;
-            self.ledger.accounts.at(row).as_updated().into()
+            self.ledger.accounts.as_updated(row).into()
         } else if let Command::RemoveMonitor(remove) = command {
             self.ledger.monitors.get(remove.monitor)?.clone().into()
         } else if let Command::SetApprovals(_) = command {

@@ -70,11 +70,23 @@ impl IdIndex {
         }
     }
 
-    /// The slot that [`IdIndex::get`] will look at first, without looking at it: nothing waits for what is fetched.
+    /// Has the memory fetched that [`IdIndex::get`] will read first, for all of these ids at once.
     #[inline]
-    pub(crate) fn guess(&self, id: u64) -> u32 {
-        let hash = hash(id);
-        slot_of(self.table.cell(self.table.home(hash)))
+    pub(crate) fn fetch(&self, ids: &[u64]) {
+        let homes = ids.iter().map(|id| self.table.cell(self.table.home(hash(*id))));
+        core::hint::black_box(homes.fold(0, |fetched, cell| fetched ^ cell));
+    }
+
+    /// The slot in the first cell that [`IdIndex::get`] reads.
+    #[cfg(test)]
+    pub(crate) fn first(&self, id: u64) -> u32 {
+        slot_of(self.table.cell(self.table.home(hash(id))))
+    }
+
+    /// The slot that [`IdIndex::get`] will ask about first: whose hash is that of `id`. Nobody's entry is read.
+    #[inline]
+    pub(crate) fn guess(&self, id: u64) -> Option<u32> {
+        self.table.find(hash(id), |_| true).map(|place| slot_of(self.table.cell(place)))
     }
 
     /// Adds `id`, or returns false where it is there already.
@@ -283,6 +295,9 @@ mod tests {
                 let removed = index.remove(gone, |other| colliding[other as usize] == gone);
                 assert_eq!(removed, slots.remove(&gone));
                 for &id in &colliding {
+                    // Whose hash is the same is as good a guess.
+                    let guessed = index.guess(id).map(|slot| hash(colliding[slot as usize]));
+                    assert!(!slots.contains_key(&id) || guessed == Some(hash(id)));
                     assert_eq!(
                         index.get(id, |other| colliding[other as usize] == id),
                         slots.get(&id).copied()

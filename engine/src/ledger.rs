@@ -40,7 +40,7 @@ use crate::broken::{Broken, Stop, difference, ensure, ensure_field, sum};
 use crate::effects::Effects;
 use crate::registry::Registry;
 
-pub(crate) use accounts::{Account, Accounts, Column};
+pub(crate) use accounts::{Account, Accounts, Column, Particulars};
 pub(crate) use calendar::BankCalendar;
 pub(crate) use corrections::{Corrected, Corrections, Original};
 pub(crate) use entry::EntryStop;
@@ -132,7 +132,7 @@ impl Ledger {
     ) -> Result<(), Stop> {
         let row = self.row(command.account).ok_or(RejectReason::UnknownAccount)?;
         ensure_field(command.code != 0, "code")?;
-        ensure(self.accounts.at(row).as_updated() != *command, RejectReason::Exists)?;
+        ensure(self.accounts.as_updated(row) != *command, RejectReason::Exists)?;
         self.accounts.update(row, command);
         let &UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 } = command;
         effects.push(events::AccountUpdated { account, code, user_data_128, user_data_64, user_data_32 });

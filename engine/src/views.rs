@@ -11,7 +11,7 @@ use protocol::{
 };
 
 use crate::engine::Engine;
-use crate::ledger::Account;
+use crate::ledger::{Account, Particulars};
 use crate::markets::{Order, Place};
 use crate::matching::DepthLevel;
 
@@ -58,7 +58,7 @@ impl AccountView {
     }
 }
 
-fn account_view(account: &Account) -> AccountView {
+fn account_view(account: &Account, particulars: &Particulars) -> AccountView {
     AccountView {
         account: account.id,
         client: account.owner,
@@ -67,9 +67,9 @@ fn account_view(account: &Account) -> AccountView {
         code: account.code,
         settlement: account.has(account_flags::SETTLEMENT),
         flags: account.flags,
-        user_data_128: account.user_data_128,
-        user_data_64: account.user_data_64,
-        user_data_32: account.user_data_32,
+        user_data_128: particulars.user_data_128,
+        user_data_64: particulars.user_data_64,
+        user_data_32: particulars.user_data_32,
         debits_pending: Amount(account.debits_pending),
         credits_pending: Amount(account.credits_pending),
         debits: Amount(account.debits_posted),
@@ -202,13 +202,18 @@ impl Engine {
 
     /// All accounts, by id.
     pub fn accounts(&self) -> impl Iterator<Item = AccountView> {
-        self.ledger.accounts.sorted().into_iter().map(account_view)
+        self.ledger
+            .accounts
+            .sorted()
+            .into_iter()
+            .map(|(account, particulars)| account_view(account, particulars))
     }
 
     /// An account.
     #[must_use]
     pub fn account(&self, account: AccountId) -> Option<AccountView> {
-        self.ledger.row(account).map(|row| account_view(self.ledger.accounts.at(row)))
+        let accounts = &self.ledger.accounts;
+        accounts.row(account).map(|row| account_view(accounts.at(row), accounts.particulars(row)))
     }
 
     /// The bank's calendar with its present business date; `None` before it is set.

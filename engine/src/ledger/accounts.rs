@@ -1,15 +1,19 @@
 //! Accounts: what each is, what went in and out of it, and where it is found.
 
+use core::hint::black_box;
+
 use protocol::commands::UpdateAccount;
 use protocol::rows::{AccountRow, account_flags};
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Seq};
 
 use super::monitors::{Standing, Watched};
 use super::totals::Totals;
+use super::transfers::LOOK_AHEAD;
 use crate::broken::{Broken, difference, sum};
 use crate::id_index::IdIndex;
 use crate::index::mix_u128;
 use crate::pages::Pages;
+use crate::rows::NO_ROW;
 
 /// One of an account's four balances.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,32 +28,24 @@ pub(crate) enum Column {
 /// to u128, is left to trading: 65,536 times the turnover, so that no posting of a fill can overflow.
 pub(crate) const TRADING_TURNOVER_MAX: u128 = 1 << 112;
 
-/// One account.
+/// What transfers read and write of one account: two cache lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C, align(64))]
 pub(crate) struct Account {
     pub(crate) id: AccountId,
-    pub(crate) debits_pending: u128,
     pub(crate) debits_posted: u128,
-    pub(crate) credits_pending: u128,
     pub(crate) credits_posted: u128,
     /// Promised to live orders.
     pub(crate) held: u128,
-    pub(crate) user_data_128: u128,
+    pub(crate) debits_pending: u128,
+    pub(crate) credits_pending: u128,
     pub(crate) owner: ClientId,
-    pub(crate) user_data_64: u64,
-    /// The command that created it.
-    pub(crate) created: Seq,
-    /// Hash of the row that created it: a retry is told by it, whatever has been changed since.
-    pub(crate) sent: u64,
-    pub(crate) user_data_32: u32,
     pub(crate) ledger: AssetId,
     /// Of [`Totals`].
     pub(crate) slice: u32,
     pub(crate) code: u16,
     /// Bits of [`account_flags`], as they are now.
     pub(crate) flags: u16,
-    /// As they were sent: a row that is no retry is compared with them.
-    pub(crate) sent_flags: u16,
     pub(crate) class: AccountClass,
     /// Whether [`super::overdraft`] knows it.
     pub(crate) has_overdraft: bool,
@@ -57,30 +53,38 @@ pub(crate) struct Account {
     pub(crate) is_watched: bool,
 }
 
-// 256 bytes an account are promised: the row, 8 to 26 of the index, and what a last page leaves empty.
-const _: () = assert!(size_of::<Account>() <= 176);
+/// What no transfer asks of an account.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Particulars {
+    pub(crate) user_data_128: u128,
+    pub(crate) user_data_64: u64,
+    /// The command that created it.
+    pub(crate) created: Seq,
+    /// Hash of the row that created it: a retry is told by it, whatever has been changed since.
+    pub(crate) sent: u64,
+    pub(crate) user_data_32: u32,
+    /// Flags as they were sent: a row that is no retry is compared with them.
+    pub(crate) sent_flags: u16,
+}
+
+// 256 bytes an account are promised: both rows, 13 to 26 of the index, and what a last page leaves empty.
+const _: () = assert!(size_of::<Account>() == 128 && size_of::<Particulars>() <= 48);
 
 impl Account {
-    /// Without balances, flags and user data.
-    pub(crate) const fn new(id: AccountId, owner: ClientId, ledger: AssetId, created: Seq) -> Self {
+    /// Without balances and flags.
+    pub(crate) const fn new(id: AccountId, owner: ClientId, ledger: AssetId) -> Self {
         Self {
             id,
-            debits_pending: 0,
             debits_posted: 0,
-            credits_pending: 0,
             credits_posted: 0,
             held: 0,
-            user_data_128: 0,
+            debits_pending: 0,
+            credits_pending: 0,
             owner,
-            user_data_64: 0,
-            created,
-            sent: 0,
-            user_data_32: 0,
             ledger,
             slice: 0,
             code: 0,
             flags: 0,
-            sent_flags: 0,
             class: AccountClass::House,
             has_overdraft: false,
             is_watched: false,
@@ -116,12 +120,6 @@ impl Account {
         if trades { TRADING_TURNOVER_MAX } else { u128::MAX }
     }
 
-    /// As the command that changes it would say what it is.
-    pub(crate) const fn as_updated(&self) -> UpdateAccount {
-        let &Self { id, code, user_data_128, user_data_64, user_data_32, .. } = self;
-        UpdateAccount { account: id, code, user_data_128, user_data_64, user_data_32 }
-    }
-
     pub(crate) const fn balances(&self) -> [(Column, u128); 4] {
         [
             (Column::DebitsPending, self.debits_pending),
@@ -141,10 +139,15 @@ impl Account {
     }
 }
 
+/// The most accounts that are looked up at once: both of each row that is looked at ahead.
+const LOOKED_UP_MAX: usize = 2 * LOOK_AHEAD;
+
 /// All accounts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts {
     rows: Pages<Account, 14>,
+    /// By the same numbers.
+    particulars: Pages<Particulars, 14>,
     by_id: IdIndex,
     /// By (owner, ledger), the accounts through which orders settle.
     by_owner: IdIndex,
@@ -194,22 +197,50 @@ impl Accounts {
         fields.into_iter().fold(mix_u128(id.0, self.seed), |hash, field| mix_u128(field, hash))
     }
 
-    /// The row that an account probably has; nothing waits for what is fetched to say so.
+    /// The rows of several accounts at once, [`NO_ROW`] for one that is not there. Memory is waited for twice for all of them, and not
+    /// three times for each: it goes over them again and again, and asks in one short loop for everything that the next one reads.
     #[inline]
-    pub(crate) fn guess(&self, id: AccountId) -> u32 {
-        self.by_id.guess(mix_u128(id.0, self.seed))
+    pub(crate) fn find_rows(&self, ids: &[AccountId], rows: &mut [u32]) {
+        let mut keys = [0_u64; LOOKED_UP_MAX];
+        for (id, key) in ids.iter().zip(&mut keys) {
+            *key = mix_u128(id.0, self.seed);
+        }
+        let keys = keys.get(..ids.len()).unwrap_or_default();
+        self.by_id.fetch(keys);
+        for (key, row) in keys.iter().zip(&mut *rows) {
+            *row = self.by_id.guess(*key).unwrap_or(NO_ROW);
+        }
+        // One field of each of the two cache lines of a row.
+        let fetched = rows.iter().take(ids.len()).filter_map(|row| self.rows.get(*row));
+        black_box(fetched.fold((0, 0), |(one, two), row| (one ^ row.id.0, two ^ row.owner.0)));
+        for (id, row) in ids.iter().zip(rows) {
+            if self.rows.get(*row).is_none_or(|account| account.id != *id) {
+                *row = self.row(*id).unwrap_or(NO_ROW);
+            }
+        }
     }
 
-    /// Has an account's memory fetched, if there is such a row.
-    #[inline]
-    pub(crate) fn fetch(&self, row: u32) {
-        let account = self.rows.get(row);
-        core::hint::black_box(account.map_or(0, |account| account.id.0 ^ account.credits_posted));
+    /// The row that is asked about first where an id is looked for: ids for which it is the same share a search.
+    #[cfg(test)]
+    pub(super) fn first(&self, id: AccountId) -> u32 {
+        self.by_id.first(mix_u128(id.0, self.seed))
     }
 
     #[inline(always)]
     pub(crate) fn at(&self, row: u32) -> &Account {
         self.rows.at(row)
+    }
+
+    #[inline]
+    pub(crate) fn particulars(&self, row: u32) -> &Particulars {
+        self.particulars.at(row)
+    }
+
+    /// As the command that changes an account would say what it is.
+    pub(crate) fn as_updated(&self, row: u32) -> UpdateAccount {
+        let &Account { id, code, .. } = self.at(row);
+        let &Particulars { user_data_128, user_data_64, user_data_32, .. } = self.particulars(row);
+        UpdateAccount { account: id, code, user_data_128, user_data_64, user_data_32 }
     }
 
     /// The account through which an owner's orders settle.
@@ -221,11 +252,12 @@ impl Accounts {
     }
 
     /// Adds an account whose id, and owner and ledger if it settles, are not taken. Its balances count in the totals.
-    pub(crate) fn add(&mut self, mut account: Account) {
+    pub(crate) fn add(&mut self, mut account: Account, particulars: Particulars) {
         account.slice = self.totals.join(&account);
         let (id, owner, ledger) = (account.id, account.owner, account.ledger);
         let settles = account.has(account_flags::SETTLEMENT);
         let row = self.rows.push(account);
+        self.particulars.push(particulars);
         self.by_id.insert(mix_u128(id.0, self.seed), row, |_| false);
         if settles {
             self.by_owner.insert(self.owner_key(owner, ledger), row, |_| false);
@@ -248,6 +280,7 @@ impl Accounts {
         self.by_id.remove(id_key, |other| other == row);
         self.totals.leave(account);
         self.rows.pop();
+        self.particulars.pop();
     }
 
     #[inline]
@@ -309,10 +342,11 @@ impl Accounts {
 
     /// Sets what may change of an account. With another code its balances count in another slice of the totals.
     pub(crate) fn update(&mut self, row: u32, update: &UpdateAccount) {
+        let particulars = self.particulars.at_mut(row);
+        particulars.user_data_128 = update.user_data_128;
+        particulars.user_data_64 = update.user_data_64;
+        particulars.user_data_32 = update.user_data_32;
         let account = self.rows.at_mut(row);
-        account.user_data_128 = update.user_data_128;
-        account.user_data_64 = update.user_data_64;
-        account.user_data_32 = update.user_data_32;
         if account.code != update.code {
             self.totals.leave(account);
             account.code = update.code;
@@ -326,9 +360,9 @@ impl Accounts {
     }
 
     /// All accounts, by id.
-    pub(crate) fn sorted(&self) -> Vec<&Account> {
-        let mut accounts: Vec<&Account> = self.rows.iter().collect();
-        accounts.sort_unstable_by_key(|account| account.id);
+    pub(crate) fn sorted(&self) -> Vec<(&Account, &Particulars)> {
+        let mut accounts: Vec<_> = self.rows.iter().zip(self.particulars.iter()).collect();
+        accounts.sort_unstable_by_key(|(account, _)| account.id);
         accounts
     }
 
@@ -352,5 +386,34 @@ impl Accounts {
             again.join(account);
         }
         self.totals.check(&again)
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accounts_that_are_looked_up_together_are_those_that_are_looked_up_alone() {
+        let mut accounts = Accounts::default();
+        accounts.seed(7);
+        for number in 0..5_000_u32 {
+            let id = AccountId(u128::from(number) * 3);
+            accounts.add(Account::new(id, ClientId(0), AssetId(1)), Particulars::default());
+            if number % 61 != 0 {
+                continue;
+            }
+            // One of three is there, among them the last one, and one twice; as many as there may be, and fewer.
+            let last = u128::from(number) * 3;
+            let ids: Vec<_> = (0..62).chain([5, 0]).map(|back| AccountId(last.wrapping_sub(back))).collect();
+            for ids in [&ids[..], &ids[..7], &[]] {
+                let mut rows = [NO_ROW; LOOKED_UP_MAX];
+                accounts.find_rows(ids, &mut rows);
+                let alone: Vec<_> = ids.iter().map(|id| accounts.row(*id).unwrap_or(NO_ROW)).collect();
+                assert_eq!(rows[..ids.len()], alone);
+                assert!(rows[ids.len()..].iter().all(|row| *row == NO_ROW));
+            }
+        }
     }
 }

@@ -7,7 +7,7 @@ use protocol::rows::account_flags::{
 };
 use protocol::{AccountClass, LedgerRefusal, Seq};
 
-use super::accounts::Account;
+use super::accounts::{Account, Particulars};
 use super::chain::{Chain, Step, executed_as_one};
 use super::transfers::{Before, Results, RowStop, ensure, exists_at};
 use super::{Broken, Ledger, Registry};
@@ -61,11 +61,11 @@ impl Ledger {
         ensure(a.id.0 != 0, LedgerRefusal::IdMustNotBeZero)?;
         ensure(a.id.0 != u128::MAX, LedgerRefusal::IdMustNotBeIntMax)?;
         let Some(row) = self.row(a.id) else { return Ok(()) };
-        let before = self.accounts.at(row);
-        if before.sent == self.accounts.sent(a) {
-            return Err(exists(before));
+        let particulars = self.accounts.particulars(row);
+        if particulars.sent == self.accounts.sent(a) {
+            return Err(exists(particulars));
         }
-        Err(created_before(before, a))
+        Err(created_before(self.accounts.at(row), particulars, a))
     }
 
     fn check_account(&self, a: &AccountRow, registry: &Registry) -> Result<AccountClass, RowStop> {
@@ -91,39 +91,43 @@ impl Ledger {
     }
 
     fn add_account(&mut self, a: &AccountRow, class: AccountClass, seq: Seq) {
-        self.accounts.add(Account {
-            user_data_128: a.user_data_128,
-            user_data_64: a.user_data_64,
-            user_data_32: a.user_data_32,
+        let account = Account {
             code: a.code,
             flags: a.flags & !LINKED,
-            sent_flags: a.flags,
-            sent: self.accounts.sent(a),
             class,
-            ..Account::new(a.id, a.owner, a.ledger, seq)
-        });
+            ..Account::new(a.id, a.owner, a.ledger)
+        };
+        let particulars = Particulars {
+            user_data_128: a.user_data_128,
+            user_data_64: a.user_data_64,
+            created: seq,
+            sent: self.accounts.sent(a),
+            user_data_32: a.user_data_32,
+            sent_flags: a.flags,
+        };
+        self.accounts.add(account, particulars);
     }
 }
 
 /// The row was created before.
-const fn exists(e: &Account) -> RowStop {
+const fn exists(e: &Particulars) -> RowStop {
     RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq: e.created, amount: None }))
 }
 
 /// The id is taken: by an account that is now as the row says, or by another one.
-fn created_before(e: &Account, a: &AccountRow) -> RowStop {
+fn created_before(e: &Account, of: &Particulars, a: &AccountRow) -> RowStop {
     let differs = [
-        (a.flags != e.sent_flags, LedgerRefusal::ExistsWithDifferentFlags),
+        (a.flags != of.sent_flags, LedgerRefusal::ExistsWithDifferentFlags),
         (a.owner != e.owner, LedgerRefusal::ExistsWithDifferentOwner),
         (a.class != u16::from(e.class.code()), LedgerRefusal::ExistsWithDifferentClass),
-        (a.user_data_128 != e.user_data_128, LedgerRefusal::ExistsWithDifferentUserData128),
-        (a.user_data_64 != e.user_data_64, LedgerRefusal::ExistsWithDifferentUserData64),
-        (a.user_data_32 != e.user_data_32, LedgerRefusal::ExistsWithDifferentUserData32),
+        (a.user_data_128 != of.user_data_128, LedgerRefusal::ExistsWithDifferentUserData128),
+        (a.user_data_64 != of.user_data_64, LedgerRefusal::ExistsWithDifferentUserData64),
+        (a.user_data_32 != of.user_data_32, LedgerRefusal::ExistsWithDifferentUserData32),
         (a.ledger != e.ledger, LedgerRefusal::ExistsWithDifferentLedger),
         (a.code != e.code, LedgerRefusal::ExistsWithDifferentCode),
     ];
     match differs.into_iter().find(|(differs, _)| *differs) {
         Some((_, refusal)) => refusal.into(),
-        None => exists(e),
+        None => exists(of),
     }
 }

@@ -39,7 +39,7 @@ impl Ledger {
         let mut transfers = Vec::with_capacity(rows.len());
         for (index, row) in (0_u32..).zip(rows) {
             let account = |account| self.accounts.row(account).unwrap_or(NO_ROW);
-            let accounts = (account(row.debit_account), account(row.credit_account));
+            let accounts = [account(row.debit_account), account(row.credit_account)];
             let entered = chain.enter(true, false, index, &results).map_err(RowStop::from);
             match entered.and_then(|()| self.create_transfer(row, accounts, batch, &mut chain)) {
                 Ok(done) => transfers.push(TransferRow { amount: Amount(done.amount), ..*row }),

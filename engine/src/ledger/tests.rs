@@ -13,6 +13,7 @@ use protocol::{
 
 use super::*;
 use crate::broken::refuse_field;
+use crate::rows::NO_ROW;
 use crate::slab::NONE;
 
 const TRY: AssetId = AssetId(1);
@@ -26,15 +27,19 @@ const OWNER: ClientId = ClientId(7);
 const TIME: UnixNanos = UnixNanos(1_767_225_600_000_000_000);
 
 fn account(row: u32, owner: ClientId, flags: u16) -> Account {
-    Account { flags, ..Account::new(AccountId(100 + u128::from(row)), owner, TRY, Seq(1)) }
+    Account { flags, ..Account::new(AccountId(100 + u128::from(row)), owner, TRY) }
+}
+
+fn add(ledger: &mut Ledger, account: Account) {
+    ledger.accounts.add(account, Particulars::default());
 }
 
 /// Three accounts of the code 0 and the class house, with 50 paid from the first to the second.
 fn ledger() -> Ledger {
     let mut ledger = Ledger::default();
-    ledger.accounts.add(account(EXTERNAL, ClientId(0), 0));
-    ledger.accounts.add(account(HOUSE, ClientId(0), DEBITS_MUST_NOT_EXCEED_CREDITS));
-    ledger.accounts.add(account(CLIENT, OWNER, DEBITS_MUST_NOT_EXCEED_CREDITS | SETTLEMENT));
+    add(&mut ledger, account(EXTERNAL, ClientId(0), 0));
+    add(&mut ledger, account(HOUSE, ClientId(0), DEBITS_MUST_NOT_EXCEED_CREDITS));
+    add(&mut ledger, account(CLIENT, OWNER, DEBITS_MUST_NOT_EXCEED_CREDITS | SETTLEMENT));
     ledger.post(EXTERNAL, HOUSE, 50).unwrap();
     assert_eq!((ledger.accounts.len(), ledger.check()), (3, Ok(())));
     ledger
@@ -136,10 +141,10 @@ fn whoever_is_below_zero_and_may_not_be_is_found() {
 
 #[test]
 fn accounts_that_their_indexes_do_not_lead_to_are_found() {
-    let twice = found(|ledger| ledger.accounts.add(account(HOUSE, ClientId(0), 0)));
+    let twice = found(|ledger| add(ledger, account(HOUSE, ClientId(0), 0)));
     assert_eq!(twice, index("accounts"));
     let settles = DEBITS_MUST_NOT_EXCEED_CREDITS | SETTLEMENT;
-    let two_settle = found(|ledger| ledger.accounts.add(account(3, OWNER, settles)));
+    let two_settle = found(|ledger| add(ledger, account(3, OWNER, settles)));
     assert_eq!(two_settle, index("accounts"));
 }
 
@@ -267,13 +272,20 @@ fn ids_and_owners_with_the_same_hash_are_told_apart() {
     const COUNT: u32 = 250_000;
     let mut ledger = Ledger::default();
     for row in 0..COUNT {
-        ledger.accounts.add(account(row, ClientId(row.into()), DEBITS_MUST_NOT_EXCEED_CREDITS | SETTLEMENT));
+        add(&mut ledger, account(row, ClientId(row.into()), DEBITS_MUST_NOT_EXCEED_CREDITS | SETTLEMENT));
         ledger.pendings.add(pending(row.into(), 0));
     }
     for row in 0..COUNT {
         assert_eq!(ledger.row(AccountId(100 + u128::from(row))), Some(row));
         assert_eq!(ledger.settlement(ClientId(row.into()), TRY), Some(row));
         assert_eq!(ledger.pendings.slot(TransferId(row.into())), Some(row));
+    }
+    let rows: Vec<u32> = (0..COUNT).collect();
+    for rows in rows.chunks(64) {
+        let ids: Vec<_> = rows.iter().map(|row| AccountId(100 + u128::from(*row))).collect();
+        let mut found = [NO_ROW; 64];
+        ledger.accounts.find_rows(&ids, &mut found);
+        assert!(found.iter().zip(rows).all(|(found, row)| found == row));
     }
 }
 
@@ -283,8 +295,8 @@ fn where_an_id_is_looked_for_depends_on_the_seed() {
     let guessed = |seed: u64, rows: &[u32]| {
         let mut ledger = Ledger::default();
         ledger.seed(seed);
-        rows.iter().for_each(|&row| ledger.accounts.add(account(row, ClientId(0), 0)));
-        let guesses = rows.iter().map(|&row| ledger.accounts.guess(AccountId(100 + u128::from(row))));
+        rows.iter().for_each(|&row| add(&mut ledger, account(row, ClientId(0), 0)));
+        let guesses = rows.iter().map(|&row| ledger.accounts.first(AccountId(100 + u128::from(row))));
         guesses.zip(0..).filter(|(guess, row)| guess == row).count()
     };
     let collide: Vec<u32> = (1..10_000).filter(|&row| guessed(0, &[0, row]) == 1).take(20).collect();

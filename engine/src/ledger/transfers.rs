@@ -30,7 +30,7 @@ const TIME_MAX: u64 = u64::MAX / 2;
 /// What closes accounts, or tells how an account stands that is not debited.
 const OF_CASHIERS: u16 = CLOSING_DEBIT | CLOSING_CREDIT | BALANCING_CREDIT;
 /// Rows whose accounts are looked up together, so that the memory they lie in is fetched at the same time.
-const LOOK_AHEAD: usize = 32;
+pub(super) const LOOK_AHEAD: usize = 32;
 
 /// Whose money a session may move.
 #[derive(Clone, Copy, Debug)]
@@ -210,26 +210,18 @@ impl Ledger {
         }))
     }
 
-    /// Finds the accounts of several rows, and has fetched where their ids may be remembered. It goes over them three times, so that
-    /// nothing waits for memory before the rest of it has been asked for: where each account's index begins, the row that it leads to,
-    /// and only then whether that is the account. No transfer creates an account, so what is found stays true.
+    /// Finds the accounts of several rows, and has fetched where their ids may be remembered.
     #[inline]
-    fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [(u32, u32); LOOK_AHEAD] {
-        let mut found = [(NO_ROW, NO_ROW); LOOK_AHEAD];
-        for (row, found) in rows.iter().zip(&mut found) {
+    fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [[u32; 2]; LOOK_AHEAD] {
+        let mut accounts = [[AccountId(0); 2]; LOOK_AHEAD];
+        for (row, accounts) in rows.iter().zip(&mut accounts) {
             let TransferRow { id, debit_account, credit_account, .. } = row.read();
             self.recent.fetch(id);
-            *found = (self.accounts.guess(debit_account), self.accounts.guess(credit_account));
+            *accounts = [debit_account, credit_account];
         }
-        for (debit, credit) in found {
-            self.accounts.fetch(debit);
-            self.accounts.fetch(credit);
-        }
-        for (row, found) in rows.iter().zip(&mut found) {
-            let TransferRow { debit_account, credit_account, .. } = row.read();
-            let row = |account| self.accounts.row(account).unwrap_or(NO_ROW);
-            *found = (row(debit_account), row(credit_account));
-        }
+        let mut found = [[NO_ROW; 2]; LOOK_AHEAD];
+        let (accounts, _) = accounts.as_flattened().split_at(rows.len().saturating_mul(2));
+        self.accounts.find_rows(accounts, found.as_flattened_mut());
         found
     }
 
@@ -250,7 +242,7 @@ impl Ledger {
     pub(super) fn create_transfer(
         &mut self,
         t: &TransferRow,
-        accounts: (u32, u32),
+        accounts: [u32; 2],
         batch: &Batch<'_>,
         chain: &mut Chain,
     ) -> Result<Done, RowStop> {
@@ -328,7 +320,7 @@ impl Ledger {
     }
 
     #[inline]
-    fn check_accounts(&self, t: &TransferRow, (debit, credit): (u32, u32)) -> Result<(u32, u32), RowStop> {
+    fn check_accounts(&self, t: &TransferRow, [debit, credit]: [u32; 2]) -> Result<(u32, u32), RowStop> {
         ensure(debit != NO_ROW, LedgerRefusal::DebitAccountNotFound)?;
         ensure(credit != NO_ROW, LedgerRefusal::CreditAccountNotFound)?;
         let ledger = self.accounts.at(debit).ledger;

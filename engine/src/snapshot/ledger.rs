@@ -13,7 +13,8 @@ use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
 use crate::ledger::{
-    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Pending, Quote, Remembered, StandingOrder,
+    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Particulars, Pending, Quote,
+    Remembered, StandingOrder,
 };
 use crate::slab::NONE;
 
@@ -24,18 +25,18 @@ impl Engine {
     pub(super) fn write_accounts(&self, w: &mut Writer<'_>) {
         let accounts = self.ledger.accounts.sorted();
         w.count(accounts.len());
-        for account in accounts {
+        for (account, particulars) in accounts {
             w.u128(account.id.0);
             w.u64(account.owner.0);
             w.u32(account.ledger.0);
-            w.u64(account.created.0);
-            w.u64(account.sent);
-            w.u128(account.user_data_128);
-            w.u64(account.user_data_64);
-            w.u32(account.user_data_32);
+            w.u64(particulars.created.0);
+            w.u64(particulars.sent);
+            w.u128(particulars.user_data_128);
+            w.u64(particulars.user_data_64);
+            w.u32(particulars.user_data_32);
             w.u16(account.code);
             w.u16(account.flags);
-            w.u16(account.sent_flags);
+            w.u16(particulars.sent_flags);
             w.u8(account.class.code());
             w.u128(account.debits_pending);
             w.u128(account.debits_posted);
@@ -116,21 +117,21 @@ impl Engine {
     pub(super) fn read_accounts(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
         r.list("accounts", ACCOUNTS_MAX, |r| {
             let (id, owner, ledger) = (AccountId(r.u128()?), ClientId(r.u64()?), AssetId(r.u32()?));
-            let mut account = Account::new(id, owner, ledger, Seq(r.u64()?));
-            account.sent = r.u64()?;
-            account.user_data_128 = r.u128()?;
-            account.user_data_64 = r.u64()?;
-            account.user_data_32 = r.u32()?;
+            let mut account = Account::new(id, owner, ledger);
+            let (created, sent, user_data_128) = (Seq(r.u64()?), r.u64()?, r.u128()?);
+            let (user_data_64, user_data_32) = (r.u64()?, r.u32()?);
             account.code = r.u16()?;
             account.flags = r.u16()?;
-            account.sent_flags = r.u16()?;
+            let sent_flags = r.u16()?;
             account.class = r.code("account's class", AccountClass::from_code)?;
             account.debits_pending = r.u128()?;
             account.debits_posted = r.u128()?;
             account.credits_pending = r.u128()?;
             account.credits_posted = r.u128()?;
             account.held = r.u128()?;
-            self.ledger.accounts.add(account);
+            let particulars =
+                Particulars { user_data_128, user_data_64, created, sent, user_data_32, sent_flags };
+            self.ledger.accounts.add(account, particulars);
             Ok(id)
         })
     }
