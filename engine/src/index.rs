@@ -44,11 +44,11 @@ impl Index {
         }
     }
 
-    /// Has the memory fetched that [`Index::find`] will read first.
+    /// What [`Index::find`] will read first, if there is anything: whoever asks wants it fetched.
     #[inline]
-    pub(crate) fn fetch(&self, hash: u32) {
-        let home = self.cells.len().checked_sub(1).and_then(|mask| self.cells.get(widen(hash) & mask));
-        core::hint::black_box(home.map(|cell| cell.hash));
+    pub(crate) fn home(&self, hash: u32) -> Option<u32> {
+        let mask = self.cells.len().checked_sub(1)?;
+        self.cells.get(widen(hash) & mask).map(|cell| cell.hash)
     }
 
     /// Adds a row that [`Index::find`] does not find.

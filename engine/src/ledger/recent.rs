@@ -7,6 +7,7 @@
 //! have been executed. Ids that lie ahead of the present may take a quarter of the room: whoever sends them cannot make others' ids be
 //! forgotten, and PAYERs leave CASHIERs a part of it.
 
+use core::hint::black_box;
 use std::collections::BTreeMap;
 
 use protocol::commands::SetLedgerLimits;
@@ -19,12 +20,16 @@ use crate::broken::Broken;
 use crate::index::{Index, hash_seeded};
 use crate::pages::Pages;
 use crate::rows::widen;
+use crate::slab::{NONE, Slab};
 
 /// Milliseconds of a slice: a power of two, at 2,000,000 ids a second 32,000 ids.
 const SLICE_MS: u64 = 16;
 
 /// Ids ahead of the present may be one in so many.
 const AHEAD_PART: u32 = 4;
+
+/// Slices that are found without a search, where they follow each other: those of about a second.
+const NEAR: u64 = 64;
 
 /// What became of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,9 +108,13 @@ impl Slice {
 }
 
 /// The window.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Recent {
-    slices: BTreeMap<u64, Slice>,
+    /// None that is empty, but for places that are free.
+    slices: Slab<Slice>,
+    by_number: BTreeMap<u64, u32>,
+    /// The slice begun last of all whose numbers leave the same rest, its number first.
+    near: Vec<(u64, u32)>,
     len: usize,
     /// Number of the first slice whose ids may be executed.
     floor: u64,
@@ -114,6 +123,21 @@ pub(crate) struct Recent {
     /// Ids that lie in slices behind it.
     ahead: usize,
     seed: u64,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self {
+            slices: Slab::new(),
+            by_number: BTreeMap::new(),
+            near: (0..NEAR).map(|_| (0, NONE)).collect(),
+            len: 0,
+            floor: 0,
+            present: 0,
+            ahead: 0,
+            seed: 0,
+        }
+    }
 }
 
 fn slice_of(id: TransferId) -> u64 {
@@ -145,15 +169,16 @@ impl Recent {
         let millis = time.0 / NANOS_PER_MILLI;
         let present = millis / SLICE_MS;
         if present > self.present {
-            let reached = self.slices.range(self.present.saturating_add(1)..=present);
-            let reached = reached.fold(0_usize, |ids, (_, slice)| ids.saturating_add(slice.rows.len()));
+            let reached = self.by_number.range(self.present.saturating_add(1)..=present);
+            let reached =
+                reached.fold(0, |ids: usize, (_, slot)| ids.saturating_add(self.slices.at(*slot).rows.len()));
             self.ahead = self.ahead.saturating_sub(reached);
             self.present = present;
         }
         self.floor = self.floor.max(millis.saturating_sub(window_ms) / SLICE_MS);
         self.drop_below_floor();
         while self.len > widen(ids_max) {
-            let oldest = self.slices.first_key_value().map(|(&oldest, _)| oldest);
+            let oldest = self.by_number.first_key_value().map(|(&oldest, _)| oldest);
             let Some(oldest) = oldest.filter(|oldest| *oldest < self.present) else { break };
             self.floor = oldest.saturating_add(1);
             self.drop_below_floor();
@@ -161,10 +186,58 @@ impl Recent {
     }
 
     fn drop_below_floor(&mut self) {
-        while let Some(first) = self.slices.first_entry().filter(|first| *first.key() < self.floor) {
-            self.len = self.len.saturating_sub(first.get().rows.len());
-            first.remove();
+        while let Some((&first, _)) = self.by_number.first_key_value().filter(|first| *first.0 < self.floor) {
+            let ids = self.end_slice(first);
+            self.len = self.len.saturating_sub(ids);
         }
+    }
+
+    #[inline]
+    fn near(&self, number: u64) -> Option<&(u64, u32)> {
+        self.near.get(usize::try_from(number % NEAR).ok()?)
+    }
+
+    fn near_mut(&mut self, number: u64) -> Option<&mut (u64, u32)> {
+        self.near.get_mut(usize::try_from(number % NEAR).ok()?)
+    }
+
+    #[inline]
+    fn slot(&self, number: u64) -> Option<u32> {
+        match self.near(number) {
+            Some(&(near, slot)) if near == number && slot != NONE => Some(slot),
+            _ => self.by_number.get(&number).copied(),
+        }
+    }
+
+    #[inline]
+    fn slice(&self, number: u64) -> Option<&Slice> {
+        self.slot(number).map(|slot| self.slices.at(slot))
+    }
+
+    /// A slice that will have about as many ids as the one before it has, or, where all of the last second still fill, as the one that
+    /// lies that long before it.
+    #[cold]
+    fn begin_slice(&mut self, number: u64) -> u32 {
+        let ids = |before| self.slice(number.checked_sub(before)?).map(|slice| slice.rows.len());
+        let ids = ids(1).max(ids(NEAR)).unwrap_or_default();
+        let slice = Slice { rows: Pages::default(), by_id: Index::for_rows(ids) };
+        let slot = self.slices.insert(slice);
+        self.by_number.insert(number, slot);
+        if let Some(near) = self.near_mut(number) {
+            *near = (number, slot);
+        }
+        slot
+    }
+
+    /// Drops a slice; how many ids it had.
+    fn end_slice(&mut self, number: u64) -> usize {
+        let Some(slot) = self.by_number.remove(&number) else { return 0 };
+        if let Some(near) = self.near_mut(number).filter(|near| near.0 == number) {
+            near.1 = NONE;
+        }
+        let slice = core::mem::take(self.slices.at_mut(slot));
+        self.slices.release(slot);
+        slice.rows.len()
     }
 
     /// Refuses an id whose time lies outside the window.
@@ -189,7 +262,7 @@ impl Recent {
 
     #[inline]
     pub(crate) fn find(&self, id: TransferId) -> Option<&Remembered> {
-        let slice = self.slices.get(&slice_of(id))?;
+        let slice = self.slice(slice_of(id))?;
         let row = slice.find(id, self.seed)?;
         Some(slice.rows.at(row))
     }
@@ -199,18 +272,17 @@ impl Recent {
         slice_of(id) < self.floor
     }
 
-    /// Has the memory fetched that [`Recent::find`] will read first.
+    /// Has the memory fetched that [`Recent::find`] will read first, for all of these ids at once.
     #[inline]
-    pub(crate) fn fetch(&self, id: TransferId) {
-        if let Some(slice) = self.slices.get(&slice_of(id)) {
-            slice.by_id.fetch(hash_seeded(id.0, self.seed));
-        }
+    pub(crate) fn fetch(&self, ids: impl Iterator<Item = TransferId>) {
+        let cells = ids.filter_map(|id| self.slice(slice_of(id))?.by_id.home(hash_seeded(id.0, self.seed)));
+        black_box(cells.fold(0, |fetched, cell| fetched ^ cell));
     }
 
     /// Where a transfer is remembered, if it is.
     pub(crate) fn recollect(&self, id: TransferId) -> Option<Recollection> {
         let number = slice_of(id);
-        let row = self.slices.get(&number)?.find(id, self.seed)?;
+        let row = self.slice(number)?.find(id, self.seed)?;
         Some(Recollection { slice: number, row })
     }
 
@@ -218,8 +290,8 @@ impl Recent {
     #[inline]
     pub(crate) fn remember(&mut self, transfer: Remembered) -> Recollection {
         let (number, hash) = (slice_of(transfer.row.id), hash_seeded(transfer.row.id.0, self.seed));
-        let slice =
-            if let Some(slice) = self.slices.get_mut(&number) { slice } else { self.begin_slice(number) };
+        let slot = self.slot(number).unwrap_or_else(|| self.begin_slice(number));
+        let slice = self.slices.at_mut(slot);
         let row = slice.rows.push(transfer);
         slice.by_id.insert(hash, row);
         self.len = self.len.saturating_add(1);
@@ -227,36 +299,31 @@ impl Recent {
         Recollection { slice: number, row }
     }
 
-    /// A slice that will have about as many ids as the one before it has.
-    fn begin_slice(&mut self, number: u64) -> &mut Slice {
-        let before = number.checked_sub(1).and_then(|before| self.slices.get(&before));
-        let ids = before.map_or(0, |before| before.rows.len());
-        self.slices.entry(number).or_insert(Slice { rows: Pages::default(), by_id: Index::for_rows(ids) })
-    }
-
     /// Forgets the transfer of that slice that was remembered last: the chain that created it failed.
     pub(crate) fn forget(&mut self, last: Recollection) {
-        let Some(slice) = self.slices.get_mut(&last.slice) else { return };
+        let Some(slot) = self.slot(last.slice) else { return };
+        let slice = self.slices.at_mut(slot);
         let id = slice.rows.at(last.row).row.id;
         slice.by_id.remove(hash_seeded(id.0, self.seed), last.row);
         slice.rows.pop();
         self.len = self.len.saturating_sub(1);
         self.ahead = self.ahead.saturating_sub(usize::from(last.slice > self.present));
-        if slice.rows.len() == 0 {
-            self.slices.remove(&last.slice);
+        if self.slices.at(slot).rows.len() == 0 {
+            self.end_slice(last.slice);
         }
     }
 
     /// What became of a pending transfer, if it is still remembered.
     pub(crate) fn settle(&mut self, transfer: Recollection, outcome: Outcome) {
-        if let Some(slice) = self.slices.get_mut(&transfer.slice) {
+        if let Some(slot) = self.slot(transfer.slice) {
+            let slice = self.slices.at_mut(slot);
             slice.rows.at_mut(transfer.row).outcome = outcome;
         }
     }
 
     /// All that are remembered: by slice, and in each in the order of their execution.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Remembered> {
-        self.slices.values().flat_map(|slice| slice.rows.iter())
+        self.by_number.values().flat_map(|slot| self.slices.at(*slot).rows.iter())
     }
 
     /// Every one is found by its id, none lies below the floor, and they are as many as are counted, also ahead of the present.
@@ -264,13 +331,59 @@ impl Recent {
         let is_found = |remembered: &Remembered| {
             slice_of(remembered.row.id) >= self.floor && self.find(remembered.row.id) == Some(remembered)
         };
-        let ahead = self.slices.range(self.present.saturating_add(1)..);
+        let ahead = self.by_number.range(self.present.saturating_add(1)..);
         let counted = self.iter().count() == self.len
-            && ahead.map(|(_, slice)| slice.rows.len()).sum::<usize>() == self.ahead;
-        if counted && self.iter().all(is_found) {
+            && ahead.map(|(_, slot)| self.slices.at(*slot).rows.len()).sum::<usize>() == self.ahead;
+        let mut near = self.near.iter().filter(|near| near.1 != NONE);
+        let is_near = near.all(|(number, slot)| self.by_number.get(number) == Some(slot));
+        if counted && is_near && self.iter().all(is_found) {
             Ok(())
         } else {
             Err(Broken::Index { what: "recent transfers" })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn remembered(id: TransferId) -> Remembered {
+        let row = TransferRow { id, ..TransferRow::default() };
+        Remembered { row, amount: 1, seq: Seq(1), outcome: Outcome::Created }
+    }
+
+    /// Times lie over several times [`NEAR`] slices, so that many share a place among the near ones.
+    #[test]
+    fn a_slice_is_found_whether_it_is_near_or_not() {
+        const IDS_MAX: u32 = 400;
+        let mut recent = Recent::default();
+        let mut naive = std::collections::BTreeSet::new();
+        let mut draw = 7_u64;
+        for turn in 0..20_000_u64 {
+            draw = draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let time_ms = turn;
+            let id_ms = (time_ms + (draw >> 33) % 4_000).saturating_sub(3_800);
+            let id = TransferId::at_ms(id_ms, (draw >> 40).into());
+            assert_eq!(recent.find(id).is_some(), naive.contains(&id));
+            if id.ms() >= recent.floor_ms() && recent.find(id).is_none() {
+                let place = recent.remember(remembered(id));
+                if turn % 5 == 0 {
+                    recent.forget(place);
+                } else {
+                    naive.insert(id);
+                }
+            }
+            recent.advance(UnixNanos(time_ms * NANOS_PER_MILLI), 3_600, IDS_MAX);
+            naive = naive.split_off(&TransferId::at_ms(recent.floor_ms(), 0));
+            if turn % 97 == 0 {
+                recent.check().unwrap();
+                assert_eq!(
+                    recent.iter().map(|of| of.row.id).collect::<std::collections::BTreeSet<_>>(),
+                    naive
+                );
+            }
+        }
+        assert!(recent.slices.slots() < 400, "places of slices are used again");
     }
 }

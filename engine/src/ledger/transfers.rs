@@ -213,10 +213,10 @@ impl Ledger {
     /// Finds the accounts of several rows, and has fetched where their ids may be remembered.
     #[inline]
     fn look_ahead(&self, rows: &[ArchivedTransferRow]) -> [[u32; 2]; LOOK_AHEAD] {
+        self.recent.fetch(rows.iter().map(|row| row.read().id));
         let mut accounts = [[AccountId(0); 2]; LOOK_AHEAD];
         for (row, accounts) in rows.iter().zip(&mut accounts) {
-            let TransferRow { id, debit_account, credit_account, .. } = row.read();
-            self.recent.fetch(id);
+            let TransferRow { debit_account, credit_account, .. } = row.read();
             *accounts = [debit_account, credit_account];
         }
         let mut found = [[NO_ROW; 2]; LOOK_AHEAD];
