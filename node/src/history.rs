@@ -201,7 +201,8 @@ impl Historian {
             retry: RETRY,
             unconfirmed: None,
         };
-        let thread = threads::start("history", move || writer.run()).map_err(NodeFault::io("a thread"))?;
+        let thread =
+            threads::start_behind("history", move || writer.run()).map_err(NodeFault::io("a thread"))?;
         Ok(Self { shared, opening: false, thread: Some(thread) })
     }
 
