@@ -13,8 +13,8 @@ use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
 use crate::engine::Engine;
 use crate::ledger::{
-    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Particulars, Pending, Quote,
-    Remembered, StandingOrder,
+    Account, BankCalendar, Corrected, Original, Outcome, Overdraft, Particulars, Pending, Quote, Remembered,
+    StandingOrder,
 };
 use crate::slab::NONE;
 

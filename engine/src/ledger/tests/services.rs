@@ -37,8 +37,8 @@ fn with_both(break_it: impl FnOnce(&mut StandingOrder, &mut Quote)) -> Ledger {
     let mut ledger = ledger();
     let desk =
         |row, ledger| Account { class: AccountClass::Liquidity, ledger, ..account(row, ClientId(0), 0) };
-    ledger.accounts.add(desk(3, USD));
-    ledger.accounts.add(desk(4, TRY));
+    add(&mut ledger, desk(3, USD));
+    add(&mut ledger, desk(4, TRY));
     let definition = QuoteExchange {
         quote: QuoteId(1),
         client: ClientId(0),

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use protocol::commands::{
-    CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineMonitor, RemoveMonitor, SetCalendar, SetLedgerLimits,
-    SetOverdraft, UpdateAccount,
+    CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineMonitor, RemoveMonitor, SetCalendar,
+    SetLedgerLimits, SetOverdraft, UpdateAccount,
 };
 use protocol::event::Event;
 use protocol::events::TransfersEntered;
