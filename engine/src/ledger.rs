@@ -1,17 +1,22 @@
 //! Accounts and what moves between them: debits and credits only ever grow, and every posting is one debit and one equal credit.
 //!
 //! An account's balance is credits − debits; what of it is promised to live orders is `held`, what is reserved by pending transfers is
-//! pending. [`transfers`] is the life of a batch and the order of its checks, [`chain`] takes a linked chain back, [`entry`] is the
-//! way in for transfers that no batch brings: [`corrections`], an [`exchange`] between two currencies, and [`standing_orders`], which
-//! execute themselves at the dates of a [`schedule`]. [`pending`] is what has not been posted yet, [`recent`] the ids that are
-//! remembered, [`overdraft`] how far below zero an account may stand, [`calendar`] the business date, [`accounts`] the balances and
-//! [`totals`] their sums; [`monitors`] says when one of them crosses a line.
+//! pending.
+//!
+//! In reading order: [`accounts`] are the balances and [`totals`] their sums. [`batch`] is what all rows of a batch have in common; [`creation`]
+//! makes its accounts, [`transfers`] its transfers, in the order of their checks; [`chain`] takes a linked chain back. [`pending`] is what has
+//! not been posted yet, [`ending`] how it is posted, voided or expires. [`recent`] are the ids that are remembered. [`entry`] is the way in
+//! for transfers that no batch brings: [`corrections`], an [`exchange`] between two currencies at a [`rate`], and [`standing_orders`],
+//! which execute themselves at the dates of a [`schedule`]. [`overdraft`] is how far below zero an account may stand, [`calendar`] the
+//! business date; [`monitors`] says when a balance crosses a line.
 
 mod accounts;
+mod batch;
 mod calendar;
 mod chain;
 mod corrections;
 mod creation;
+mod ending;
 mod entry;
 mod exchange;
 mod monitors;
@@ -41,6 +46,7 @@ use crate::effects::Effects;
 use crate::registry::Registry;
 
 pub(crate) use accounts::{Account, Accounts, Column, Particulars};
+pub(crate) use batch::{Batch, Payers, Results};
 pub(crate) use calendar::BankCalendar;
 pub(crate) use corrections::{Corrected, Corrections, Original};
 pub(crate) use entry::EntryStop;
@@ -50,7 +56,6 @@ pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
 pub(crate) use standing_orders::{StandingOrder, StandingOrders};
-pub(crate) use transfers::{Batch, Payers, Results};
 
 /// All accounts, the transfers that are pending, and those that will not be executed again.
 #[derive(Clone, Debug)]

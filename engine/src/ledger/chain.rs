@@ -1,12 +1,12 @@
-//! What the rows of a linked chain did, so that all of it can be taken back.
+//! What the rows of a linked chain did, so that all of it can be taken back: whatever a row changes goes through here.
 
-use protocol::rows::{RowAmount, RowResult};
+use protocol::rows::{RowAmount, RowResult, account_flags};
 use protocol::{LedgerRefusal, Seq};
 
 use super::Ledger;
 use super::accounts::Column;
+use super::batch::{Before, Results};
 use super::recent::Recollection;
-use super::transfers::{Before, Results};
 use crate::broken::Broken;
 
 /// One change.
@@ -108,6 +108,39 @@ impl Chain {
 }
 
 impl Ledger {
+    /// A balance rises.
+    #[inline]
+    pub(super) fn add(
+        &mut self,
+        account: u32,
+        column: Column,
+        amount: u128,
+        chain: &mut Chain,
+    ) -> Result<(), Broken> {
+        chain.log(Step::Added { account, column, amount });
+        self.accounts.add_to(account, column, amount)
+    }
+
+    /// A balance falls.
+    #[inline]
+    pub(super) fn take(
+        &mut self,
+        account: u32,
+        column: Column,
+        amount: u128,
+        chain: &mut Chain,
+    ) -> Result<(), Broken> {
+        chain.log(Step::Taken { account, column, amount });
+        self.accounts.take_from(account, column, amount)
+    }
+
+    /// An account is closed, or opened again.
+    pub(super) fn set_closed(&mut self, account: u32, closed: bool, chain: &mut Chain) {
+        let before = self.accounts.at(account).has(account_flags::CLOSED);
+        chain.log(Step::Closed { account, before });
+        self.accounts.set_closed(account, closed);
+    }
+
     /// A row has been created, or refused, with what is remembered of it if it was judged before. Its chain goes on, is done, or is taken back.
     pub(super) fn end_row(
         &mut self,

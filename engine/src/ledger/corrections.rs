@@ -13,8 +13,9 @@ use protocol::rows::TransferRow;
 use protocol::rows::transfer_flags::{CORRECTION, POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER};
 use protocol::{AccountId, Amount, AssetId, LedgerRefusal, RejectReason, TransferId};
 
+use super::batch::{Batch, RowStop, ensure};
 use super::recent::{Outcome, Remembered};
-use super::transfers::{Batch, RowStop, check_shape, ensure};
+use super::transfers::check_shape;
 use super::{EntryStop, Ledger};
 use crate::broken::{Broken, Stop, ensure_field, refuse_transfer};
 use crate::effects::Effects;

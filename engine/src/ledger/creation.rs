@@ -8,8 +8,8 @@ use protocol::rows::account_flags::{
 use protocol::{AccountClass, LedgerRefusal, Seq};
 
 use super::accounts::{Account, Particulars};
+use super::batch::{Before, Results, RowStop, ensure, exists_at};
 use super::chain::{Chain, Step, executed_as_one};
-use super::transfers::{Before, Results, RowStop, ensure, exists_at};
 use super::{Broken, Ledger, Registry};
 use crate::rows::widen;
 

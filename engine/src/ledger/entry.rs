@@ -4,8 +4,8 @@ use protocol::rows::TransferRow;
 use protocol::{Amount, LedgerRefusal, events};
 
 use super::Ledger;
+use super::batch::{Batch, Results, RowStop};
 use super::chain::Chain;
-use super::transfers::{Batch, Results, RowStop};
 use crate::broken::Broken;
 use crate::rows::NO_ROW;
 

@@ -17,10 +17,10 @@ use protocol::{
 
 use super::Ledger;
 use super::accounts::Account;
+use super::batch::{Batch, Payers};
 use super::entry::EntryStop;
 use super::rate::convert;
 use super::recent::{Outcome, Remembered};
-use super::transfers::{Batch, Payers};
 use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field, refuse_transfer};
 use crate::effects::Effects;
 

@@ -15,7 +15,7 @@ use protocol::rows::TransferRow;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
 
-use super::transfers::{Payers, of_payers};
+use super::batch::{Payers, of_payers};
 use crate::broken::Broken;
 use crate::index::{Index, hash_seeded};
 use crate::pages::Pages;

@@ -15,9 +15,9 @@ use protocol::{
 };
 
 use super::Ledger;
+use super::batch::{Batch, Payers};
 use super::entry::EntryStop;
 use super::schedule::{self, LAST_DAY, Planned};
-use super::transfers::{Batch, Payers};
 use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 
