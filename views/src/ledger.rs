@@ -1,4 +1,5 @@
-//! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant, or by value date.
+//! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant, or by value date;
+//! and which conditions of balance monitors became true.
 //!
 //! [`Feed`] follows the log and writes one file; a [`Reader`] answers from it, each [`Snapshot`] as of one seq. Balances are debits
 //! and credits: what is held for orders is no movement, and stands in the engine alone.
@@ -27,9 +28,11 @@ mod shift;
 #[cfg(test)]
 mod tests;
 mod transfer_id;
+mod triggers;
 
 pub use fault::ViewFault;
 pub use feed::{Feed, Opened, Persist};
 pub use movement::{Balances, Cause, Change, Place, Side, TradePart};
 pub use page::{BalanceChange, Cursor, Filter, Order, PAGE_ENTRIES_MAX, Page};
 pub use read::{Account, At, ReadFault, Reader, Snapshot, Status, Transfer, ValueBalance};
+pub use triggers::Trigger;

@@ -1,8 +1,8 @@
 //! What was fed and is not in the file yet.
 
-use protocol::events::AccountUpdated;
+use protocol::events::{AccountUpdated, MonitorTriggered};
 use protocol::rows::transfer_flags;
-use protocol::{Amount, TransferId};
+use protocol::{Amount, Seq, TransferId, UnixNanos};
 
 use super::accounts::Definition;
 use super::bodies::BodyWriter;
@@ -11,6 +11,7 @@ use super::movement::{Cause, Change, Closing, Movement, Place, Side};
 use super::run::Entry;
 use super::shift::Shift;
 use super::transfer_id::{Fate, Stage};
+use super::triggers::Trigger;
 
 /// Grows until it is written.
 #[derive(Default)]
@@ -18,6 +19,7 @@ pub(crate) struct Buffer {
     pub(crate) accounts: Vec<Definition>,
     /// What was changed of accounts, by number, in order.
     pub(crate) updates: Vec<(u32, AccountUpdated)>,
+    pub(crate) triggers: Vec<Trigger>,
     pub(crate) bodies: BodyWriter,
     pub(crate) movements: u64,
     legs: Vec<Leg>,
@@ -29,6 +31,13 @@ impl Buffer {
     /// Empty, in front of what the file goes on with.
     pub(crate) fn before(bodies: BodyWriter) -> Self {
         Self { bodies, ..Self::default() }
+    }
+
+    /// Takes a condition of a monitor that became true.
+    pub(crate) fn triggered(&mut self, seq: Seq, time: UnixNanos, event: MonitorTriggered) {
+        let before = self.triggers.last().filter(|before| before.seq == seq);
+        let index = before.map_or(0, |before| before.index + 1);
+        self.triggers.push(Trigger { seq, index, time, event });
     }
 
     /// Takes a movement, and with it both legs.
@@ -104,6 +113,7 @@ impl Buffer {
             + self.shifts.capacity() * size_of::<Shift>()
             + self.accounts.capacity() * size_of::<Definition>()
             + self.updates.capacity() * size_of::<(u32, AccountUpdated)>()
+            + self.triggers.capacity() * size_of::<Trigger>()
             + bodies
     }
 }

@@ -9,7 +9,7 @@ use super::run::{Run, seal, unseal};
 use crate::pack::{Damaged, Unpack, put_u64, put_u128};
 
 /// Version of all bytes in the file: another one is thrown away and built anew.
-pub(crate) const FORMAT_VERSION: u32 = 3;
+pub(crate) const FORMAT_VERSION: u32 = 4;
 
 pub(crate) const CATALOGUE: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("catalogue");
 

@@ -27,6 +27,7 @@ use super::read::Reader;
 use super::run::{Blocks, Entry, RunWriter, run_of, table_name};
 use super::shift::Shift;
 use super::transfer_id::Fate;
+use super::triggers::TRIGGERS;
 
 /// When what is written has to be on disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,7 @@ impl Feed {
         }
         let bodies = BodyWriter::resume(&transaction.open_table(BODIES)?)?;
         transaction.open_table(TIMES)?;
+        transaction.open_table(TRIGGERS)?;
         transaction.commit()?;
         let (database, accounts) = (Arc::new(database), Arc::new(RwLock::new(accounts)));
         let wanted = Arc::new(AtomicBool::new(false));
@@ -162,6 +164,7 @@ impl Feed {
                 | EventBody::MarketDefined(_)
                 | EventBody::CalendarSet(_)
                 | EventBody::DayClosed(_)
+                | EventBody::MonitorTriggered(_)
         )
     }
 
@@ -294,7 +297,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Accounts, markets, what is pending, and business dates.
+    /// Accounts, markets, what is pending, business dates, and what monitors said.
     fn write_definitions(&mut self, transaction: &WriteTransaction) -> Result<(), ViewFault> {
         let mut accounts = transaction.open_table(ACCOUNTS)?;
         for definition in self.buffer.accounts.drain(..) {
@@ -322,6 +325,10 @@ impl Feed {
         let mut days = transaction.open_table(DAYS)?;
         for (date, seq) in self.known.days.take_begun() {
             days.insert(date, seq.0)?;
+        }
+        let mut triggers = transaction.open_table(TRIGGERS)?;
+        for trigger in self.buffer.triggers.drain(..) {
+            triggers.insert((trigger.seq.0, trigger.index), trigger.write().as_slice())?;
         }
         Ok(())
     }

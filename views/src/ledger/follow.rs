@@ -85,6 +85,10 @@ impl Follow<'_> {
                 self.known.days.begin(closed.next, self.seq);
                 Ok(())
             }
+            EventBody::MonitorTriggered(triggered) => {
+                self.buffer.triggered(self.seq, self.time, triggered.clone());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, SetCalendar};
 use protocol::event::Event;
 use protocol::events::{
-    AccountUpdated, AccountsCreated, CalendarSet, DayClosed, HoldChanged, MarketDefined, Settled,
-    TransferExpired, TransfersCreated, TransfersEntered,
+    AccountUpdated, AccountsCreated, CalendarSet, DayClosed, HoldChanged, MarketDefined, MonitorTriggered,
+    Settled, TransferExpired, TransfersCreated, TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
-    MarketStatus, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide, Text,
-    TradeId, TransferId, UnixNanos, commands,
+    MarketStatus, MonitorId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide,
+    Text, TradeId, TransferId, UnixNanos, commands,
 };
 
-use crate::ledger::{Cause, Change, Place, TradePart};
+use crate::ledger::{Cause, Change, Place, TradePart, Trigger};
 
 /// A record with its events.
 pub(in crate::ledger) struct Fed {
@@ -83,6 +83,7 @@ pub(in crate::ledger) struct Bank {
     pub(super) ids: Vec<TransferId>,
     /// Business dates, and with which seq each began.
     pub(super) days: Vec<(u32, Seq)>,
+    pub(super) triggers: Vec<Trigger>,
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
@@ -108,6 +109,7 @@ impl Bank {
             moved: Vec::new(),
             ids: Vec::new(),
             days: Vec::new(),
+            triggers: Vec::new(),
             open: BTreeMap::new(),
             market: None,
             trades: 0,
@@ -151,6 +153,9 @@ impl Bank {
             8 => self.next_day(),
             _ => self.create_transfers(),
         };
+        if self.one_in(5) {
+            self.trigger();
+        }
         let mut bytes = Vec::new();
         RecordHeader::default().write(&command, &mut bytes).unwrap();
         let (seq, time) = (self.seq, self.time);
@@ -495,6 +500,24 @@ impl Bank {
             return 0;
         }
         business_date - 3 + u32::try_from(self.below(7)).unwrap()
+    }
+
+    /// Conditions of monitors become true: as many as that may be behind one record.
+    fn trigger(&mut self) {
+        for index in 0..self.below(3) {
+            let event = MonitorTriggered {
+                monitor: MonitorId(1 + self.below(5)),
+                account: AccountId(u128::from(self.below(2)) << 100),
+                ledger: AssetId(1),
+                code: 2,
+                class: AccountClass::Fee,
+                value: Amount(self.amount()),
+                negative: self.one_in(2),
+            };
+            let index = u32::try_from(index).unwrap();
+            self.events.push(event.clone().into());
+            self.triggers.push(Trigger { seq: self.seq, index, time: self.time, event });
+        }
     }
 
     fn plain_row(&mut self, linked: u16) -> TransferRow {

@@ -7,7 +7,7 @@ use super::bank::{Bank, FIRST_DAY, Moved};
 use crate::ledger::follow::SETTLES;
 use crate::ledger::{
     Account, At, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot, Status,
-    Transfer, ValueBalance,
+    Transfer, Trigger, ValueBalance,
 };
 
 /// Asks a number of questions as of a snapshot.
@@ -55,8 +55,29 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         });
         assert_eq!(found, Some(corrections), "{context}, transfer {id}");
     }
+    triggers(bank, snapshot, context);
     let moved = bank.moved.iter().filter(|moved| moved.place.seq <= seq).count();
     assert_eq!(snapshot.movements(), u64::try_from(moved).unwrap(), "{context}");
+}
+
+/// Everything that monitors said from a place on, page by page.
+fn triggers(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
+    let from =
+        Cursor { seq: Seq(bank.below(snapshot.seq().0 + 2)), entry: u32::try_from(bank.below(3)).unwrap() };
+    let (mut found, mut next) = (Vec::new(), Some(from));
+    while let Some(place) = next {
+        let limit = 1 + usize::try_from(bank.below(5)).unwrap();
+        let page = snapshot.triggers(place, limit).unwrap();
+        assert_eq!(page.seq, snapshot.seq(), "{context}");
+        assert!(page.entries.len() == limit || page.next.is_none(), "{context}: a short page is the last");
+        found.extend(page.entries);
+        next = page.next;
+    }
+    let is_there = |trigger: &&Trigger| {
+        (trigger.seq, trigger.index) >= (from.seq, from.entry) && trigger.seq <= snapshot.seq()
+    };
+    let expected: Vec<Trigger> = bank.triggers.iter().filter(is_there).cloned().collect();
+    assert_eq!(found, expected, "{context}, triggers from {from:?}");
 }
 
 fn some_time(bank: &mut Bank) -> UnixNanos {
