@@ -11,10 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 use journal::Disk;
 use protocol::commands::{GatewayDown, GatewayStart};
 use protocol::event::Event;
-use protocol::limits::{LEDGER_ROWS_MAX, RECORD_BYTES_MAX};
 use protocol::link::{Cursor, FromCluster, FromGateway, LinkFault};
-use protocol::record::{self, EncodedCommand, GatewayNumber, Record, RecordHeader};
-use protocol::submit::{Full, Submit};
+use protocol::record::{GatewayNumber, Record, RecordHeader};
+use protocol::submit::Submit;
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
     Command, EventBody, GatewayId, MonoNanos, OutSeq, Seq, SessionEpoch, SessionId, Term, UnixNanos,
@@ -88,14 +87,7 @@ struct Wanted {
 struct Waiting {
     header: RecordHeader,
     received: MonoNanos,
-    content: Content,
-}
-
-enum Content {
-    /// Of a record's usual size.
-    Command(Command),
-    /// A client's batch: its record, as it came.
-    Batch(Vec<u8>),
+    command: Command,
 }
 
 /// One connection.
@@ -356,19 +348,6 @@ fn runs<D: Disk>(replica: &Replica<D>, gateway: GatewayId) -> Option<u64> {
     replica.engine().gateway(gateway).map(|view| view.instance)
 }
 
-impl Content {
-    fn submit(&self, header: &RecordHeader, received: MonoNanos, to: &mut impl Submit) -> Result<(), Full> {
-        match self {
-            Self::Command(command) => to.submit(header, received, command),
-            Self::Batch(bytes) => {
-                // It was read when it came.
-                let Record { kind, version, body, .. } = Record::read(bytes).map_err(|_| Full)?;
-                to.submit_encoded(header, received, &EncodedCommand { kind, version, body: &[body] })
-            }
-        }
-    }
-}
-
 impl Link {
     fn end(&mut self, last: Option<FromCluster<'_>>) {
         if self.state == State::Ended {
@@ -399,26 +378,20 @@ impl Link {
         {
             return Err(LinkFault::Field("connection"));
         }
-        if let Command::CreateAccounts(batch) = &command
-            && batch.accounts.len() > LEDGER_ROWS_MAX
-        {
-            return Err(LinkFault::Field("accounts"));
+        // Sessions behind gateways speak FIX. What came of a batch nobody would be told.
+        if let Command::CreateAccounts(_) | Command::CreateTransfers(_) = &command {
+            return Err(LinkFault::Field("kind"));
         }
-        let content = if record::bytes_max(record.kind) > RECORD_BYTES_MAX {
-            Content::Batch(record.bytes.to_vec())
-        } else {
-            Content::Command(command)
-        };
         let from = GatewayNumber { gateway: self.gateway, number };
         let header = RecordHeader { gateway: Some(from), ..record.header };
-        self.waiting = Some(Waiting { header, received: now, content });
+        self.waiting = Some(Waiting { header, received: now, command });
         Ok(())
     }
 
     /// Hands the command over that waits, if there is room. Returns whether it did.
     fn submit<D: Disk>(&mut self, replica: &mut Replica<D>) -> bool {
-        let Some(Waiting { header, received, content }) = &self.waiting else { return false };
-        let taken = replica.serving() && content.submit(header, *received, replica.sequencer()).is_ok();
+        let Some(Waiting { header, received, command }) = &self.waiting else { return false };
+        let taken = replica.serving() && replica.sequencer().submit(header, *received, command).is_ok();
         if taken {
             self.waiting = None;
         }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use protocol::link::{self, FromCluster, FromGateway};
-use protocol::{EventBody, GatewayId, MonoNanos, NodeId, Term};
+use protocol::link::{self, FromCluster, FromGateway, LinkFault};
+use protocol::record::{Record, RecordHeader};
+use protocol::rows::{AccountRow, TransferRow};
+use protocol::{Command, EventBody, GatewayId, MonoNanos, NodeId, RequestNumber, SessionId, Term, commands};
 use replicas::links::{LinkId, Links};
 
 use super::cluster::Cluster;
@@ -125,6 +127,30 @@ fn of_two_processes_that_begin_at_once_the_later_one_runs() {
     assert_eq!(leader.runs(), Some(7));
     leader.settle();
     assert_eq!((leader.heard(second)[0], leader.runs()), (welcome, Some(8)));
+}
+
+#[test]
+fn a_batch_does_not_come_through_a_gateway() {
+    let mut leader = Leader::new("links-batch");
+    let link = leader.greet(7, None);
+    leader.settle();
+    let header =
+        RecordHeader { session: SessionId(16), request: RequestNumber(1), ..RecordHeader::default() };
+    let commands: [Command; 3] = [
+        commands::SessionHeartbeat {}.into(),
+        commands::CreateTransfers { transfers: vec![TransferRow::default()] }.into(),
+        commands::CreateAccounts { accounts: vec![AccountRow::default()] }.into(),
+    ];
+    let received = commands.map(|command| {
+        let mut record = Vec::new();
+        header.write(&command, &mut record).unwrap();
+        let (mut bytes, record) = (Vec::new(), Record::read(&record).unwrap());
+        FromGateway::Command { number: 1, record }.write(&mut bytes);
+        let now = leader.now();
+        leader.links.receive(link, &bytes, now, leader.cluster.running.get_mut(&leader.leader).unwrap())
+    });
+    let refused = Err(LinkFault::Field("kind"));
+    assert_eq!(received, [Ok(()), refused, refused]);
 }
 
 #[test]
