@@ -4,10 +4,12 @@ use protocol::commands::{
     ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
     SetCalendar, SetLedgerLimits, SetOverdraft,
 };
+use protocol::limits::NOTE_BYTES_MAX;
 use protocol::rows::account_flags;
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId, MarketStatus,
-    OrderId, OutSeq, PriceTicks, QtyLots, SessionEpoch, SessionId, Side, Term, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId,
+    MarketStatus, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, SessionEpoch,
+    SessionId, Side, Term, Text, UnixNanos,
 };
 
 use crate::engine::Engine;
@@ -97,6 +99,23 @@ pub struct TotalView {
     pub credits_pending: Option<Amount>,
     /// Posted credits.
     pub credits_posted: Option<Amount>,
+}
+
+/// A proposal that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProposalView<'a> {
+    /// The seq of the command that made it.
+    pub proposal: ProposalId,
+    /// Who made it.
+    pub actor: ActorId,
+    /// What it would execute.
+    pub command: &'a ProposedCommand,
+    /// The command that would set what was in force when it was made; `None` where that is new, or nothing is set.
+    pub before: Option<&'a ProposedCommand>,
+    /// Until when it may be approved.
+    pub expires_at: UnixNanos,
+    /// Why.
+    pub note: Text<NOTE_BYTES_MAX>,
 }
 
 /// A market.
@@ -272,7 +291,24 @@ impl Engine {
 
     /// All balance monitors, by id.
     pub fn monitors(&self) -> impl Iterator<Item = &DefineMonitor> {
-        self.ledger.monitors.iter()
+        self.monitors_from(MonitorId(0))
+    }
+
+    /// Balance monitors from an id on, by id.
+    pub fn monitors_from(&self, first: MonitorId) -> impl Iterator<Item = &DefineMonitor> {
+        self.ledger.monitors.range(first)
+    }
+
+    /// Proposals that are open, from an id on, by id.
+    pub fn proposals_from(&self, first: ProposalId) -> impl Iterator<Item = ProposalView<'_>> {
+        self.approvals.open.range(first..).map(|(&proposal, open)| ProposalView {
+            proposal,
+            actor: open.actor,
+            command: &open.command,
+            before: open.before.as_ref(),
+            expires_at: open.expires_at,
+            note: open.note,
+        })
     }
 
     /// All markets, by id.

@@ -176,6 +176,11 @@ impl Monitors {
         self.rows.values().map(|(definition, _)| definition)
     }
 
+    /// Definitions from an id on, by id.
+    pub(crate) fn range(&self, first: MonitorId) -> impl Iterator<Item = &DefineMonitor> {
+        self.rows.range(first..).map(|(_, (definition, _))| definition)
+    }
+
     fn of(&self, subject: Subject) -> impl Iterator<Item = &DefineMonitor> {
         let ids = self.by_subject.get(&subject).into_iter().flatten();
         ids.filter_map(|&monitor| self.get(monitor))
