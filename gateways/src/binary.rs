@@ -1,10 +1,12 @@
 //! The binary protocol, server side: sessions that prove themselves by a signature, and requests of the ledger.
 //!
 //! In reading order: [`input`] finds messages in a stream of bytes, [`connection`] is one connection from its Negotiate to its
-//! Terminate, [`directory`] knows sessions, keys and roles, [`read`] is a question that the node answers from its state. [`Acceptor`] is
+//! Terminate, [`directory`] knows sessions, keys and roles, [`commands`] the numbers under which a session's commands are executed once, [`read`]
+//! is a question that the node answers from its state. [`Acceptor`] is
 //! the whole. The messages themselves are `protocol::binary`.
 
 mod acceptor;
+mod commands;
 mod connection;
 mod directory;
 mod input;

@@ -11,7 +11,7 @@ use journal::FileDisk;
 use protocol::event::Event;
 use protocol::submit::Submit;
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{EventBody, MonoNanos, SessionId};
+use protocol::{EventBody, MonoNanos, RequestNumber, SessionId};
 use replicas::{Now, Replica};
 
 use crate::introduction::Introductions;
@@ -125,6 +125,13 @@ impl Clients {
         self.acceptor.define(definition);
         if let Some(ledger) = &mut self.ledger {
             ledger.define(definition, now);
+        }
+    }
+
+    /// The number of a session's next command, for the ledger's clients.
+    pub(crate) fn set_next_command_no(&mut self, session: SessionId, next: RequestNumber) {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.set_next_command_no(session, next);
         }
     }
 

@@ -15,7 +15,7 @@ use gateways::fix::OutboxRead;
 use journal::FileDisk;
 use protocol::event::Event;
 use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
-use protocol::{EventBody, MonoNanos, SessionId, SessionProtocol, Term};
+use protocol::{EventBody, MonoNanos, RequestNumber, SessionId, SessionProtocol, Term};
 use replicas::{HaltCause, Now, Outbound, ReceiveFault, Replica, ReplicaFault, Status};
 use tokio::sync::oneshot;
 
@@ -365,6 +365,11 @@ impl Core {
             let engine = self.replica.engine();
             for definition in engine.definitions() {
                 self.clients.define(&definition, now);
+                if let EventBody::SessionDefined(defined) = &definition
+                    && let Some(next) = engine.next_request(defined.definition.session)
+                {
+                    self.clients.set_next_command_no(defined.definition.session, RequestNumber(next));
+                }
             }
             let term = leads.unwrap_or_default();
             self.clients.set_leadership(Leadership::Here(term, engine.seq_applied()), now);

@@ -9,10 +9,13 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use gateways::binary::{Answer, Query, Read, Scope};
-use protocol::binary::{BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus};
+use protocol::binary::{
+    BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus, TriggerState,
+};
+use protocol::events::MonitorTriggered;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountId, Amount, MonoNanos, Seq, TransferId, UnixNanos};
-use views::ledger::{At, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer};
+use views::ledger::{At, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer, Trigger};
 
 use crate::clock::Clock;
 use crate::fault::NodeFault;
@@ -54,6 +57,8 @@ pub(crate) struct Answered {
 enum Found {
     Transfers { transfers: Vec<TransferState>, next: Option<Cursor> },
     Balance { time: UnixNanos, sums: [Amount; 4] },
+    ValueBalance { business_date: u32, sums: [Amount; 2] },
+    Triggers { triggers: Vec<TriggerState>, next: Option<Cursor> },
     Rejected { reason: BusinessRejectReason, retry_after_ns: u64, text: String },
 }
 
@@ -65,6 +70,10 @@ impl Answered {
                 Answer::Transfers { transfers, next: next.map(|next| (next.seq, next.entry)) }
             }
             &Found::Balance { time, sums } => Answer::Balance { time, sums },
+            &Found::ValueBalance { business_date, sums } => Answer::ValueBalance { business_date, sums },
+            Found::Triggers { triggers, next } => {
+                Answer::Triggers { triggers, next: next.map(|next| (next.seq, next.entry)) }
+            }
             Found::Rejected { reason, retry_after_ns, text } => {
                 Answer::Rejected { reason: *reason, retry_after_ns: *retry_after_ns, text }
             }
@@ -248,13 +257,49 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             let found = balance(snapshot, scope, account, at)?;
             Ok((seq, found.map_or_else(unknown, |sums| Found::Balance { time, sums })))
         }
+        &Query::Corrections { transfer, from, limit } => {
+            let cursor = from.map(|(seq, entry)| Cursor { seq, entry });
+            let page = snapshot.corrections(transfer, cursor, limit)?;
+            let mut transfers = Vec::new();
+            for found in &page.entries {
+                if sees(snapshot, scope, found.debit_account)? || sees(snapshot, scope, found.credit_account)?
+                {
+                    transfers.push(state_of(found));
+                }
+            }
+            Ok((page.seq, Found::Transfers { transfers, next: page.next }))
+        }
+        &Query::ValueBalanceAt { account, value_date } => {
+            let is_seen = sees(snapshot, scope, account)?;
+            let found = if is_seen { snapshot.value_balance(account, value_date)? } else { None };
+            let found = found.map_or_else(unknown, |found| Found::ValueBalance {
+                business_date: found.business_date,
+                sums: [found.debits_posted, found.credits_posted],
+            });
+            Ok((snapshot.seq(), found))
+        }
+        &Query::Triggers { from: (seq, entry), limit } => {
+            let page = snapshot.triggers(Cursor { seq, entry }, limit)?;
+            let mut triggers = Vec::new();
+            for trigger in &page.entries {
+                if sees(snapshot, scope, trigger.event.account)? {
+                    triggers.push(trigger_of(trigger));
+                }
+            }
+            Ok((page.seq, Found::Triggers { triggers, next: page.next }))
+        }
         // The engine knows them as they are now.
-        Query::Accounts(_) => Ok((
+        Query::Accounts(_)
+        | Query::Overdrafts(_)
+        | Query::Calendar
+        | Query::Monitors { .. }
+        | Query::Proposals { .. }
+        | Query::Proposal(_) => Ok((
             snapshot.seq(),
             Found::Rejected {
                 reason: BusinessRejectReason::NotKept,
                 retry_after_ns: 0,
-                text: "accounts".to_owned(),
+                text: "only as it is now".to_owned(),
             },
         )),
     }
@@ -313,6 +358,13 @@ fn balance(
         let sums = account.balances;
         [sums.debits_pending, sums.debits_posted, sums.credits_pending, sums.credits_posted]
     }))
+}
+
+fn trigger_of(trigger: &Trigger) -> TriggerState {
+    let &Trigger { seq, index, time, ref event } = trigger;
+    let &MonitorTriggered { monitor, account, ledger, code, class, value, negative } = event;
+    let class = Some(class);
+    TriggerState { seq, index, time, monitor, account, ledger, code, class, value, negative }
 }
 
 fn state_of(transfer: &Transfer) -> TransferState {

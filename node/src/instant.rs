@@ -1,7 +1,7 @@
 //! Instants as people write them: RFC 3339 in UTC.
 
 use protocol::UnixNanos;
-use protocol::calendar::{date_of, days_since_1970};
+use protocol::calendar::{date_of, date_of_day, days_since_1970};
 use protocol::time::NANOS_PER_SECOND;
 
 const DAY_S: u64 = 86_400;
@@ -33,6 +33,18 @@ pub(crate) fn read(text: &str) -> Option<UnixNanos> {
     seconds.checked_mul(NANOS_PER_SECOND)?.checked_add(nanos).map(UnixNanos)
 }
 
+/// `2026-03-01` of days since 1970-01-01.
+pub(crate) fn write_date(day: u32) -> String {
+    let (year, month, day) = date_of_day(day);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// Reads what [`write_date`] writes. `None`: it is no day from 1970 to 9999.
+pub(crate) fn read_date(text: &str) -> Option<u32> {
+    let [year, month, day] = numbers(text, '-', [4, 2, 2])?;
+    u32::try_from(days_since_1970(year, month, day)?).ok()
+}
+
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
     let mut parts = text.split(between);
     let mut numbers = [0; 3];
@@ -47,6 +59,21 @@ fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use protocol::calendar::DAY_MAX;
+
+    #[test]
+    fn every_date_is_written_and_read_again() {
+        for day in (0..100_000).chain([DAY_MAX]) {
+            assert_eq!(read_date(&write_date(day)), Some(day));
+        }
+        assert_eq!(
+            (write_date(20_787), write_date(DAY_MAX)),
+            ("2026-11-30".to_owned(), "9999-12-31".to_owned())
+        );
+        for text in ["", "2026-02-29", "2026-3-01", "2026-03-01T", "10000-01-01", "1969-12-31"] {
+            assert_eq!(read_date(text), None, "{text}");
+        }
+    }
 
     #[test]
     fn every_day_is_written_and_read_again() {

@@ -3,15 +3,23 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::views::AccountView;
+use engine::Engine;
+use engine::views::{AccountView, ProposalView};
 use gateways::ConnectionId;
-use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read};
+use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read, Scope};
 use journal::FileDisk;
-use protocol::binary::{AccountState, BusinessRejectReason};
+use protocol::binary::{
+    AccountState, BusinessRejectReason, Enclosed, MonitorState, OverdraftState, Proposal, ProposalState,
+    enclose,
+};
+use protocol::commands::{DefineMonitor, SetOverdraft};
 use protocol::event::Event;
 use protocol::rows::AccountRow;
 use protocol::submit::Submit;
-use protocol::{EventBody, MonoNanos, Seq, UnixNanos};
+use protocol::{
+    AccountId, EventBody, MonitorId, MonoNanos, ProposalId, ProposedCommand, RequestNumber, Seq, SessionId,
+    UnixNanos,
+};
 use replicas::{Now, ReadRefusal, ReadTicket, Replica};
 
 use crate::history_reads::{HistoryReads, RETRY_NANOS};
@@ -127,6 +135,11 @@ impl LedgerClients {
             self.questions.take_all().for_each(|read| self.acceptor.give_up(&read));
         }
         self.acceptor.set_leadership(leadership, now);
+    }
+
+    /// The number of a session's next command.
+    pub(crate) fn set_next_command_no(&mut self, session: SessionId, next: RequestNumber) {
+        self.acceptor.set_next_command_no(session, next);
     }
 
     /// Takes a definition.
@@ -298,10 +311,35 @@ impl LedgerClients {
                 self.questions.history.ask(read, needs, now.mono);
                 return 1;
             }
-            Query::Transfers(_) | Query::AccountTransfers(_) => {
+            Query::Transfers(_)
+            | Query::AccountTransfers(_)
+            | Query::Corrections { .. }
+            | Query::ValueBalanceAt { .. }
+            | Query::Triggers { .. } => {
                 self.questions.history.ask(read, needs, now.mono);
                 return 1;
             }
+            Query::Overdrafts(ids) => {
+                let found = overdrafts(engine, &read.scope, ids);
+                self.acceptor.answer(&read, seq, &Answer::Overdrafts(&found), now.mono);
+                return 1 + ids.len();
+            }
+            &Query::Monitors { from, limit } => {
+                let (monitors, next) = &monitors(engine, &read.scope, from, limit);
+                let answer = Answer::Monitors { monitors, next: *next };
+                self.acceptor.answer(&read, seq, &answer, now.mono);
+                return 1 + monitors.len();
+            }
+            &Query::Proposals { from, limit } => {
+                let (proposals, next) = &proposals(engine, &read.scope, from, limit);
+                let answer = Answer::Proposals { proposals, next: *next };
+                self.acceptor.answer(&read, seq, &answer, now.mono);
+                return 1 + proposals.len();
+            }
+            &Query::Proposal(proposal) => {
+                return answer_proposal(&mut self.acceptor, &read, engine, proposal, now.mono);
+            }
+            Query::Calendar => Answer::Calendar(engine.calendar()),
         };
         self.acceptor.answer(&read, seq, &answer, now.mono);
         1
@@ -358,9 +396,113 @@ fn rows_of(answer: &Answer<'_>) -> usize {
     let rows = match answer {
         Answer::Accounts(accounts) => accounts.len(),
         Answer::Transfers { transfers, .. } => transfers.len(),
-        Answer::Balance { .. } | Answer::Rejected { .. } => 0,
+        Answer::Overdrafts(overdrafts) => overdrafts.len(),
+        Answer::Monitors { monitors, .. } => monitors.len(),
+        Answer::Triggers { triggers, .. } => triggers.len(),
+        Answer::Proposals { proposals, .. } => proposals.len(),
+        Answer::Balance { .. }
+        | Answer::ValueBalance { .. }
+        | Answer::Calendar(_)
+        | Answer::Proposal(_)
+        | Answer::Rejected { .. } => 0,
     };
     1 + rows
+}
+
+/// Whether an account is there for who asks.
+fn sees(engine: &Engine, scope: &Scope, account: AccountId) -> bool {
+    engine.account(account).is_some_and(|found| scope.has(found.client))
+}
+
+/// The lines of those accounts that exist.
+fn overdrafts(engine: &Engine, scope: &Scope, ids: &[AccountId]) -> Vec<OverdraftState> {
+    let found = ids.iter().filter(|id| sees(engine, scope, **id));
+    found
+        .map(|id| {
+            let SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code } =
+                engine.overdraft(*id);
+            OverdraftState { account, agreed, temporary, temporary_until_ns, interest_code }
+        })
+        .collect()
+}
+
+/// A page of open proposals, and where the next one begins.
+fn proposals(
+    engine: &Engine,
+    scope: &Scope,
+    from: ProposalId,
+    limit: usize,
+) -> (Vec<ProposalState>, Option<ProposalId>) {
+    if *scope != Scope::Everything {
+        return (Vec::new(), None);
+    }
+    let mut open = engine.proposals_from(from);
+    let found = open.by_ref().take(limit).map(|view| ProposalState {
+        proposal: view.proposal,
+        actor: view.actor,
+        kind: view.command.kind,
+        expires_at: view.expires_at,
+    });
+    let found = found.collect();
+    (found, open.next().map(|next| next.proposal))
+}
+
+/// What a proposal would change, if it is open. Returns how many rows that was.
+fn answer_proposal(
+    acceptor: &mut Acceptor,
+    read: &Read,
+    engine: &Engine,
+    id: ProposalId,
+    now: MonoNanos,
+) -> usize {
+    let seq = engine.seq_applied();
+    let is_meant = |view: &ProposalView<'_>| view.proposal == id && read.scope == Scope::Everything;
+    let Some(view) = engine.proposals_from(id).next().filter(is_meant) else {
+        let answer = refused(BusinessRejectReason::UnknownProposal, "proposal");
+        acceptor.answer(read, seq, &answer, now);
+        return 1;
+    };
+    // A command that no message carries is told by its kind.
+    let carry = |proposed: Option<&ProposedCommand>| {
+        let mut bytes = Vec::new();
+        if let Some(Ok(command)) = proposed.map(ProposedCommand::command) {
+            enclose(command, &mut bytes);
+        }
+        bytes
+    };
+    let (command, before) = (carry(Some(view.command)), carry(view.before));
+    let answer = Answer::Proposal(Proposal {
+        client_seq_no: read.seq_no,
+        journal_seq: seq,
+        proposal: view.proposal,
+        actor: view.actor,
+        kind: view.command.kind,
+        expires_at: view.expires_at,
+        note: view.note,
+        command: Enclosed::new(&command).unwrap_or_default(),
+        before: Enclosed::new(&before).unwrap_or_default(),
+    });
+    acceptor.answer(read, seq, &answer, now);
+    1
+}
+
+/// A page of monitors, and where the next one begins.
+fn monitors(
+    engine: &Engine,
+    scope: &Scope,
+    from: MonitorId,
+    limit: usize,
+) -> (Vec<MonitorState>, Option<MonitorId>) {
+    let mut defined = engine.monitors_from(from);
+    let page = defined.by_ref().take(limit);
+    let seen = page.filter(|monitor| *scope == Scope::Everything || sees(engine, scope, monitor.account));
+    let found = seen.map(|definition| {
+        let &DefineMonitor { monitor, account, ledger, code, class, field, operator, value, negative } =
+            definition;
+        MonitorState { monitor, account, ledger, code, class, field, operator, value, negative }
+    });
+    let found = found.collect();
+    (found, defined.next().map(|next| next.monitor))
 }
 
 fn state_of(view: &AccountView) -> AccountState {

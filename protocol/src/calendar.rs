@@ -38,9 +38,20 @@ pub fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
 
 /// Year, month and day of an instant, UTC.
 #[must_use]
-#[expect(clippy::arithmetic_side_effects, reason = "an instant has less than 2^18 days")]
 pub const fn date_of(time: UnixNanos) -> (u64, u64, u64) {
-    let days = time.0 / NANOS_PER_DAY + EPOCH_DAYS;
+    // An instant has less than 2^18 days.
+    date(time.0.wrapping_div(NANOS_PER_DAY))
+}
+
+/// Year, month and day of a day counted from 1970-01-01.
+#[must_use]
+pub fn date_of_day(day: u32) -> (u64, u64, u64) {
+    date(u64::from(day))
+}
+
+#[expect(clippy::arithmetic_side_effects, reason = "there are less than 2^33 days")]
+const fn date(day: u64) -> (u64, u64, u64) {
+    let days = day + EPOCH_DAYS;
     let (era, of_era) = (days / DAYS_PER_400_YEARS, days % DAYS_PER_400_YEARS);
     let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
     let of_year = of_era - (365 * year + year / 4 - year / 100);

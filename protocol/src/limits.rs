@@ -56,6 +56,8 @@ pub const FIX_MESSAGE_BYTES_MAX: usize = 8 << 10;
 pub const BINARY_MESSAGE_BYTES_MAX: usize = 1 << 20;
 /// Bytes of a text in a message of the binary protocol.
 pub const BINARY_TEXT_BYTES_MAX: usize = 256;
+/// Bytes of a message inside a message of the binary protocol: of the longest command that can be proposed.
+pub const BINARY_ENCLOSED_BYTES_MAX: usize = 4 << 10;
 /// Accounts or transfers in one answer, and ids in one question.
 pub const READ_ROWS_MAX: usize = 4_096;
 
@@ -121,6 +123,8 @@ pub const ACTORS_MAX: usize = 4_096;
 pub const PROPOSALS_MAX: usize = 1_024;
 /// Bytes of the body of a proposed command.
 pub const PROPOSED_BYTES_MAX: usize = 3 << 10;
+/// Transfers of a correction: so many fit a proposal.
+pub const CORRECTION_ROWS_MAX: usize = 23;
 /// How long a proposal may be open.
 pub const PROPOSAL_EXPIRES_IN_MAX_S: u32 = 31 * 24 * 60 * 60;
 /// Kinds of commands that need approval.

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::binary::{
-    Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CreateAccounts, CreateTransfers, Fixed,
-    Message, Rows, TerminationCode, Transfers, TransfersCreated, Words,
+    Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts,
+    CreateTransfers, Executed, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal, Proposals,
+    Rows, TerminationCode, Transfers, TransfersCreated, Words,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -12,9 +13,13 @@ use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::rows::{ACCOUNT_ROW_BYTES, ROWS_END_BYTES, TRANSFER_ROW_BYTES, end_rows};
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{ActorId, EventBody, MonoNanos, RejectReason, RequestNumber, Seq, SessionId, commands};
+use protocol::{
+    ActorId, EventBody, MonitorId, MonoNanos, ProposalId, RejectReason, RequestNumber, Seq, SessionId,
+    commands,
+};
 
 use super::Options;
+use super::commands::Commands;
 use super::connection::{Connection, Leadership, State, Surroundings};
 use super::directory::Directory;
 use super::read::{Answer, Read};
@@ -28,6 +33,7 @@ const BUSY_NANOS: u64 = 10 * NANOS_PER_MILLI;
 pub struct Acceptor {
     options: Options,
     directory: Directory,
+    commands: Commands,
     leadership: Leadership,
     connections: BTreeMap<ConnectionId, Connection>,
     /// The connection of each serial number.
@@ -70,6 +76,7 @@ impl Acceptor {
         Self {
             options,
             directory: Directory::default(),
+            commands: Commands::default(),
             leadership: Leadership::Elsewhere(String::new()),
             connections: BTreeMap::new(),
             serials: BTreeMap::new(),
@@ -94,6 +101,11 @@ impl Acceptor {
         }
     }
 
+    /// The number of a session's next command, for those that were executed before this acceptor heard of it.
+    pub fn set_next_command_no(&mut self, session: SessionId, next: RequestNumber) {
+        self.commands.set_next(session, next);
+    }
+
     /// Who leads from now on. Whoever loses the lead ends every session: what is unanswered may have been executed or not, and
     /// is asked of the next leader.
     pub fn set_leadership(&mut self, leadership: Leadership, now: MonoNanos) {
@@ -103,6 +115,7 @@ impl Acceptor {
             self.asking.clear();
             self.parked.clear();
             self.reads_waiting = 0;
+            self.commands.forget();
             for (id, connection) in &mut self.connections {
                 connection.reads.clear();
                 connection.is_asking = false;
@@ -194,10 +207,7 @@ impl Acceptor {
         match &event.body {
             EventBody::TransfersCreated(made) => self.transfers_created(event, made, now),
             EventBody::AccountsCreated(made) => self.accounts_created(event, made, now),
-            EventBody::Replied(replied) => {
-                let field = replied.field.to_string();
-                self.refused(replied.session, replied.request, replied.refusal, &field, now);
-            }
+            EventBody::Replied(replied) => self.replied(replied, now),
             EventBody::Dropped(dropped) => {
                 self.refused(dropped.session, dropped.request, Some(dropped.reason), "", now);
             }
@@ -278,6 +288,36 @@ impl Acceptor {
             }
             Answer::Balance { time, sums } => {
                 found.reply(read.balance(journal_seq, time, sums), options, now)
+            }
+            Answer::ValueBalance { business_date, sums } => {
+                found.reply(read.value_balance(journal_seq, business_date, sums), options, now);
+            }
+            Answer::Overdrafts(overdrafts) => {
+                let overdrafts = rows_of(overdrafts, rows);
+                found.reply(Overdrafts { client_seq_no, journal_seq, overdrafts }, options, now);
+            }
+            Answer::Calendar(calendar) => {
+                let calendar = read.calendar(journal_seq, calendar, rows);
+                found.reply(calendar, options, now);
+            }
+            Answer::Monitors { monitors, next } => {
+                let next_monitor = next.unwrap_or(MonitorId(0));
+                let monitors = rows_of(monitors, rows);
+                found.reply(Monitors { client_seq_no, journal_seq, next_monitor, monitors }, options, now);
+            }
+            Answer::Proposals { proposals, next } => {
+                let next_proposal = next.unwrap_or(ProposalId(0));
+                let proposals = rows_of(proposals, rows);
+                found.reply(Proposals { client_seq_no, journal_seq, next_proposal, proposals }, options, now);
+            }
+            Answer::Proposal(proposal) => {
+                found.reply(Proposal { client_seq_no, journal_seq, ..proposal }, options, now);
+            }
+            Answer::Triggers { triggers, next } => {
+                let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));
+                let triggers = rows_of(triggers, rows);
+                let page = MonitorTriggers { client_seq_no, journal_seq, next_seq, next_index, triggers };
+                found.reply(page, options, now);
             }
             Answer::Rejected { reason, retry_after_ns, text } => {
                 let reject = refusal(read.template, read.seq_no, reason, text);
@@ -424,9 +464,9 @@ impl Acceptor {
         } else {
             None
         };
-        let Self { connections, options, directory, leadership, .. } = self;
+        let Self { connections, options, directory, commands, leadership, .. } = self;
         let Some(found) = connections.get_mut(&id) else { return };
-        let cx = Surroundings { options, directory, leadership, challenge, now };
+        let cx = Surroundings { options, directory, commands, leadership, challenge, now };
         if let (State::Fresh { until }, &Message::Negotiate(negotiate)) = (found.state, message) {
             found.negotiate(negotiate, until, &cx);
         } else if let (State::Negotiated { challenge, .. }, Message::Establish(establish)) =
@@ -474,6 +514,9 @@ impl Acceptor {
         now: MonoNanos,
         submit: &mut impl Submit,
     ) -> Step {
+        if let Some(carried) = CarriedCommand::of(message) {
+            return self.command(id, &carried, (message.template(), bytes), now, submit);
+        }
         let Self { connections, options, reads_waiting, directory, .. } = self;
         let Some(found) = connections.get_mut(&id) else { return Step::Taken };
         match message {
@@ -510,6 +553,38 @@ impl Acceptor {
             },
         }
         Step::Taken
+    }
+
+    /// A command, under its number in the session.
+    fn command(
+        &mut self,
+        id: ConnectionId,
+        carried: &CarriedCommand,
+        (template, bytes): (u16, usize),
+        now: MonoNanos,
+        submit: &mut impl Submit,
+    ) -> Step {
+        let Self { connections, options, commands, .. } = self;
+        let Some(found) = connections.get_mut(&id) else { return Step::Taken };
+        let &CarriedCommand { seq_no, command_no, ref command } = carried;
+        if !found.count_on(seq_no, options, now) {
+            return Step::Taken;
+        }
+        let session = found.session;
+        if !commands.admits(session, command_no) {
+            let reason = BusinessRejectReason::FieldOutOfRange;
+            found.reject(refusal(template, seq_no, reason, "command_no"), now);
+            return Step::Taken;
+        }
+        let header = RecordHeader { session, request: command_no, ..RecordHeader::default() };
+        match submit.submit(&header, now, command) {
+            Ok(()) => {
+                found.expect_answer(seq_no, template, bytes);
+                commands.wait(session, command_no, id, seq_no);
+                Step::Taken
+            }
+            Err(Full) => Step::Waits,
+        }
     }
 
     fn transfers_created(
@@ -555,7 +630,21 @@ impl Acceptor {
         self.answered(id);
     }
 
-    /// The engine refused a batch as a whole.
+    /// The engine has executed a command, or refused it or a batch as a whole.
+    fn replied(&mut self, replied: &protocol::events::Replied, now: MonoNanos) {
+        let &protocol::events::Replied { session, request, effective_seq, refusal, field } = replied;
+        self.commands.replied(session, request);
+        if refusal.is_some() {
+            return self.refused(session, request, refusal, &field.to_string(), now);
+        }
+        let Some((id, client_seq_no, _)) = self.asked(session, request) else { return };
+        let Some(found) = self.connections.get_mut(&id) else { return };
+        let executed = Executed { client_seq_no, command_no: request, journal_seq: effective_seq };
+        found.reply(executed, &self.options, now);
+        self.answered(id);
+    }
+
+    /// The engine refused a request as a whole.
     fn refused(
         &mut self,
         session: SessionId,
@@ -577,10 +666,13 @@ impl Acceptor {
         session: SessionId,
         request: RequestNumber,
     ) -> Option<(ConnectionId, RequestNumber, u16)> {
-        let serial = u32::try_from(request.0 >> 32).ok()?;
-        let id = *self.serials.get(&serial)?;
+        let of_connection = || {
+            let serial = u32::try_from(request.0 >> 32).ok()?;
+            Some((*self.serials.get(&serial)?, request))
+        };
+        let (id, number) = self.commands.take(session, request).or_else(of_connection)?;
         let found = self.connections.get_mut(&id).filter(|found| found.session == session)?;
-        let asked = found.answered(super::connection::lower_half(request))?;
+        let asked = found.answered(super::connection::lower_half(number))?;
         Some((id, asked.seq_no, asked.template))
     }
 

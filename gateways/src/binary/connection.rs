@@ -12,6 +12,7 @@ use protocol::limits::BINARY_MESSAGE_BYTES_MAX;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{ActorId, MonoNanos, RequestNumber, Seq, SessionId, Term};
 
+use super::commands::Commands;
 use super::directory::Directory;
 use super::input::Input;
 use super::read::Read;
@@ -69,6 +70,7 @@ pub(crate) struct Unanswered {
 pub(crate) struct Surroundings<'a> {
     pub(crate) options: &'a Options,
     pub(crate) directory: &'a Directory,
+    pub(crate) commands: &'a Commands,
     pub(crate) leadership: &'a Leadership,
     /// The challenge of this connection.
     pub(crate) challenge: Hash,
@@ -355,6 +357,7 @@ impl Connection {
                     next_seq_no,
                     term,
                     journal_seq,
+                    next_command_no: cx.commands.next(session),
                 };
                 self.say(ack, cx.now);
                 true

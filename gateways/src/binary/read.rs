@@ -3,9 +3,15 @@
 use std::sync::Arc;
 
 use protocol::binary::{
-    AccountState, Balance, BusinessRejectReason, Fixed, GetAccountTransfers, Message, TransferState,
+    AccountState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
+    GetMonitorTriggers, GetMonitors, Message, MonitorState, OverdraftState, Proposal, ProposalState, Rows,
+    TransferState, TriggerState, ValueBalance,
 };
-use protocol::{AccountId, Amount, ClientId, RequestNumber, Seq, SessionId, TransferId, UnixNanos};
+use protocol::commands::SetCalendar;
+use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, HOLIDAYS_MAX, READ_ROWS_MAX};
+use protocol::{
+    AccountId, Amount, ClientId, MonitorId, ProposalId, RequestNumber, Seq, SessionId, TransferId, UnixNanos,
+};
 
 use crate::ConnectionId;
 
@@ -71,6 +77,49 @@ pub enum Query {
         /// At this instant; both 0 = now.
         at_time: UnixNanos,
     },
+    /// What corrected a transfer.
+    Corrections {
+        /// That was corrected.
+        transfer: TransferId,
+        /// Behind this place.
+        from: Option<(Seq, u32)>,
+        /// So many at most.
+        limit: usize,
+    },
+    /// What of an account's posted sums counts on a day.
+    ValueBalanceAt {
+        /// Whose.
+        account: AccountId,
+        /// Days since 1970-01-01.
+        value_date: u32,
+    },
+    /// Overdraft lines of accounts, by id.
+    Overdrafts(Vec<AccountId>),
+    /// The bank's calendar.
+    Calendar,
+    /// A page of monitors.
+    Monitors {
+        /// From this id on.
+        from: MonitorId,
+        /// So many at most.
+        limit: usize,
+    },
+    /// A page of open proposals.
+    Proposals {
+        /// From this id on.
+        from: ProposalId,
+        /// So many at most.
+        limit: usize,
+    },
+    /// What a proposal would change.
+    Proposal(ProposalId),
+    /// Conditions of monitors that became true.
+    Triggers {
+        /// From this seq on, and this place in it.
+        from: (Seq, u32),
+        /// So many at most.
+        limit: usize,
+    },
 }
 
 /// What is answered, as it is behind a seq.
@@ -78,7 +127,7 @@ pub enum Query {
 pub enum Answer<'a> {
     /// To [`Query::Accounts`]: those that exist.
     Accounts(&'a [AccountState]),
-    /// To [`Query::Transfers`] and [`Query::AccountTransfers`].
+    /// To [`Query::Transfers`], [`Query::AccountTransfers`] and [`Query::Corrections`].
     Transfers {
         /// Those that exist.
         transfers: &'a [TransferState],
@@ -91,6 +140,40 @@ pub enum Answer<'a> {
         time: UnixNanos,
         /// Debits pending and posted, credits pending and posted.
         sums: [Amount; 4],
+    },
+    /// To [`Query::ValueBalanceAt`].
+    ValueBalance {
+        /// The present business date; 0 = there is none.
+        business_date: u32,
+        /// Debits and credits posted.
+        sums: [Amount; 2],
+    },
+    /// To [`Query::Overdrafts`]: those of accounts that exist.
+    Overdrafts(&'a [OverdraftState]),
+    /// To [`Query::Calendar`]; `None` = none is set.
+    Calendar(Option<&'a SetCalendar>),
+    /// To [`Query::Monitors`].
+    Monitors {
+        /// By id.
+        monitors: &'a [MonitorState],
+        /// Where the next page begins.
+        next: Option<MonitorId>,
+    },
+    /// To [`Query::Proposals`].
+    Proposals {
+        /// By id.
+        proposals: &'a [ProposalState],
+        /// Where the next page begins.
+        next: Option<ProposalId>,
+    },
+    /// To [`Query::Proposal`]; the acceptor sets its numbers.
+    Proposal(Proposal<'a>),
+    /// To [`Query::Triggers`].
+    Triggers {
+        /// In order.
+        triggers: &'a [TriggerState],
+        /// Where the next page begins.
+        next: Option<(Seq, u32)>,
     },
     /// It cannot be answered.
     Rejected {
@@ -123,6 +206,40 @@ impl Read {
             let &protocol::binary::BalanceAt { account, at_seq, at_time, .. } = read;
             let query = Query::BalanceAt { account, at_seq, at_time };
             (read.seq_no, read.min_seq, read.linearizable, Ok(query))
+        } else if let Message::LookupOverdrafts(read) = message {
+            let ids = read.ids.iter().map(|key| key.id).collect();
+            (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Overdrafts(ids)))
+        } else if let Message::GetCalendar(read) = message {
+            (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Calendar))
+        } else if let &Message::GetMonitors(GetMonitors {
+            seq_no,
+            min_seq,
+            linearizable,
+            from_monitor,
+            limit,
+        }) = message
+        {
+            let query = check_limit(limit).map(|limit| Query::Monitors { from: from_monitor, limit });
+            (seq_no, min_seq, linearizable, query)
+        } else if let Message::GetCorrections(read) = message {
+            let from = (read.from_seq != Seq(0)).then_some((read.from_seq, read.from_index));
+            let transfer = read.transfer;
+            let query = check_limit(read.limit).map(|limit| Query::Corrections { transfer, from, limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let &Message::ValueBalanceAt(read) = message {
+            let query = Query::ValueBalanceAt { account: read.account, value_date: read.value_date };
+            (read.seq_no, read.min_seq, read.linearizable, Ok(query))
+        } else if let Message::GetProposals(read) = message {
+            let from = read.from_proposal;
+            let query = check_limit(read.limit).map(|limit| Query::Proposals { from, limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let Message::GetProposal(read) = message {
+            (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Proposal(read.proposal)))
+        } else if let Message::GetMonitorTriggers(read) = message {
+            let &GetMonitorTriggers { from_seq, from_index, limit, .. } = read;
+            let query =
+                check_limit(limit).map(|limit| Query::Triggers { from: (from_seq, from_index), limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
         } else {
             return None;
         };
@@ -140,7 +257,14 @@ impl Read {
             Query::AccountTransfers(page) => {
                 usize::try_from(page.limit).unwrap_or(usize::MAX).saturating_mul(TransferState::BYTES)
             }
-            Query::BalanceAt { .. } => 0,
+            Query::Overdrafts(ids) => ids.len().saturating_mul(OverdraftState::BYTES),
+            Query::Calendar => HOLIDAYS_MAX.saturating_mul(Day::BYTES),
+            Query::Monitors { limit, .. } => limit.saturating_mul(MonitorState::BYTES),
+            Query::Triggers { limit, .. } => limit.saturating_mul(TriggerState::BYTES),
+            Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
+            Query::Proposal(_) => BINARY_ENCLOSED_BYTES_MAX.saturating_mul(2),
+            Query::Corrections { limit, .. } => limit.saturating_mul(TransferState::BYTES),
+            Query::BalanceAt { .. } | Query::ValueBalanceAt { .. } => 0,
         };
         rows.saturating_add(ANSWER_FIXED_BYTES_MAX)
     }
@@ -148,9 +272,17 @@ impl Read {
     /// Which account, of a question about one.
     pub(crate) fn account(&self) -> AccountId {
         match &self.query {
-            Query::BalanceAt { account, .. } => *account,
+            Query::BalanceAt { account, .. } | Query::ValueBalanceAt { account, .. } => *account,
             Query::AccountTransfers(read) => read.account,
-            Query::Accounts(_) | Query::Transfers(_) => AccountId(0),
+            Query::Accounts(_)
+            | Query::Transfers(_)
+            | Query::Overdrafts(_)
+            | Query::Calendar
+            | Query::Corrections { .. }
+            | Query::Monitors { .. }
+            | Query::Triggers { .. }
+            | Query::Proposals { .. }
+            | Query::Proposal(_) => AccountId(0),
         }
     }
 
@@ -168,13 +300,59 @@ impl Read {
             credits_posted,
         }
     }
+
+    /// The message of a balance by value date.
+    pub(crate) fn value_balance(
+        &self,
+        journal_seq: Seq,
+        business_date: u32,
+        sums: [Amount; 2],
+    ) -> ValueBalance {
+        let [debits_posted, credits_posted] = sums;
+        let (client_seq_no, account) = (self.seq_no, self.account());
+        let value_date =
+            if let Query::ValueBalanceAt { value_date, .. } = self.query { value_date } else { 0 };
+        ValueBalance {
+            client_seq_no,
+            account,
+            journal_seq,
+            value_date,
+            business_date,
+            debits_posted,
+            credits_posted,
+        }
+    }
+
+    /// The message of a calendar; its holidays are written into `rows`.
+    pub(crate) fn calendar<'a>(
+        &self,
+        journal_seq: Seq,
+        calendar: Option<&SetCalendar>,
+        rows: &'a mut Vec<u8>,
+    ) -> Calendar<'a> {
+        rows.clear();
+        calendar.iter().flat_map(|set| &set.holidays).for_each(|&day| Day { day }.put(rows));
+        Calendar {
+            client_seq_no: self.seq_no,
+            journal_seq,
+            business_date: calendar.map_or(0, |set| set.business_date),
+            weekend_days: calendar.map_or(0, |set| set.weekend_days),
+            value_back_days_max: calendar.map_or(0, |set| set.value_back_days_max),
+            value_ahead_days_max: calendar.map_or(0, |set| set.value_ahead_days_max),
+            utc_offset_s: calendar.map_or(0, |set| set.utc_offset_s),
+            behind_utc: calendar.is_some_and(|set| set.behind_utc),
+            holidays: Rows::new(rows).unwrap_or_default(),
+        }
+    }
+}
+
+fn check_limit(limit: u32) -> Result<usize, &'static str> {
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    if (1..=READ_ROWS_MAX).contains(&limit) { Ok(limit) } else { Err("limit") }
 }
 
 fn check_page(read: &GetAccountTransfers) -> Result<(), &'static str> {
-    let limit = usize::try_from(read.limit).unwrap_or(usize::MAX);
-    if !(1..=protocol::limits::READ_ROWS_MAX).contains(&limit) {
-        return Err("limit");
-    }
+    check_limit(read.limit)?;
     if !read.debits && !read.credits {
         return Err("debits");
     }

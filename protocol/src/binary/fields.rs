@@ -2,16 +2,18 @@
 
 use core::marker::PhantomData;
 
-use super::BinaryFault;
 use super::messages::{
-    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode, TransferStatus,
+    BusinessRejectReason, EstablishRejectCode, FlowType, Message, NegotiateRejectCode, Proposal, Propose,
+    TerminationCode, TransferStatus,
 };
+use super::{BinaryFault, CarriedCommand};
 use crate::bytes::Field;
 use crate::hash::Hash;
-use crate::limits::BINARY_TEXT_BYTES_MAX;
+use crate::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX, NOTE_BYTES_MAX};
 use crate::sign::Signature;
 use crate::{
-    AccountId, Amount, AssetId, ClientId, LedgerRefusal, RejectReason, RequestNumber, Seq, SessionId, Term,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, LedgerRefusal, MonitorField,
+    MonitorId, MonitorOperator, ProposalId, RejectReason, RequestNumber, Seq, SessionId, Term, Text,
     TransferId, UnixNanos,
 };
 
@@ -64,6 +66,8 @@ pub enum TailLayout {
     },
     /// [`Words`].
     Text,
+    /// [`Enclosed`].
+    Enclosed,
 }
 
 fn array<const N: usize>(bytes: &mut &[u8], list: &'static str) -> Result<[u8; N], &'static str> {
@@ -89,7 +93,7 @@ macro_rules! integers {
         }
     )*};
 }
-integers! { u16 as "u16", 2; u32 as "u32", 4; u64 as "u64", 8; u128 as "u128", 16; }
+integers! { u8 as "u8", 1; u16 as "u16", 2; u32 as "u32", 4; u64 as "u64", 8; u128 as "u128", 16; }
 
 macro_rules! newtypes {
     ($($name:ident($inner:ty) as $type:literal;)*) => {$(
@@ -119,6 +123,9 @@ newtypes! {
     AccountId(u128) as "u128";
     Amount(u128) as "u128";
     TransferId(u128) as "u128";
+    MonitorId(u64) as "u64";
+    ProposalId(u64) as "u64";
+    ActorId(u32) as "u32";
 }
 
 macro_rules! arrays {
@@ -137,6 +144,28 @@ macro_rules! arrays {
     )*};
 }
 arrays! { Hash[32] as "bytes32"; Signature[64] as "bytes64"; }
+
+macro_rules! texts {
+    ($($max:ident as $type:literal;)*) => {$(
+        /// A text in a place of its own length, with zeros behind it.
+        impl Fixed for Text<$max> {
+            const BYTES: usize = $max;
+            const TYPE: &'static str = $type;
+            const ANY: bool = false;
+            fn put(&self, out: &mut Vec<u8>) {
+                let end = out.len().saturating_add($max);
+                out.extend_from_slice(self.as_bytes());
+                out.resize(end, 0);
+            }
+            fn take(bytes: &mut &[u8]) -> Result<Self, &'static str> {
+                let all: [u8; $max] = array(bytes, $type)?;
+                let text = core::str::from_utf8(&all).map_err(|_| $type)?.trim_end_matches('\0');
+                Self::new(text).ok().filter(|_| !text.contains('\0')).ok_or($type)
+            }
+        }
+    )*};
+}
+texts! { NOTE_BYTES_MAX as "text120"; }
 
 /// Whether; any other byte than 0 and 1 is refused.
 impl Fixed for bool {
@@ -173,23 +202,29 @@ macro_rules! code_fields {
 }
 code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
+    MonitorField MonitorOperator
 }
 
-/// A code, or 0 = none: no list has a code 0 of its own where it may be absent.
-impl Fixed for Option<RejectReason> {
-    const BYTES: usize = 1;
-    const TYPE: &'static str = "RejectReason";
-    const ANY: bool = false;
-    fn put(&self, out: &mut Vec<u8>) {
-        out.push(self.map_or(0, RejectReason::code));
-    }
-    fn take(bytes: &mut &[u8]) -> Result<Self, &'static str> {
-        match array(bytes, "RejectReason")? {
-            [0] => Ok(None),
-            [code] => RejectReason::from_code(code).map(Some).ok_or("RejectReason"),
+macro_rules! optional_codes {
+    ($($name:ident)*) => {$(
+        /// A code, or 0 = none: no list has a code 0 of its own where it may be absent.
+        impl Fixed for Option<$name> {
+            const BYTES: usize = 1;
+            const TYPE: &'static str = stringify!($name);
+            const ANY: bool = false;
+            fn put(&self, out: &mut Vec<u8>) {
+                out.push(self.map_or(0, $name::code));
+            }
+            fn take(bytes: &mut &[u8]) -> Result<Self, &'static str> {
+                match array(bytes, stringify!($name))? {
+                    [0] => Ok(None),
+                    [code] => $name::from_code(code).map(Some).ok_or(stringify!($name)),
+                }
+            }
         }
-    }
+    )*};
 }
+optional_codes! { RejectReason AccountClass }
 
 /// The rows of a group, as they stand in the message.
 #[derive(Clone, Copy, Debug)]
@@ -319,5 +354,53 @@ impl<'a> Tail<'a> for Words<'a> {
         let text = core::str::from_utf8(text).map_err(|_| BinaryFault::Value { template, list: "text" })?;
         *rest = behind;
         Ok(Self(text))
+    }
+}
+
+/// A command inside a message, as the message that carries it; none where there is none, or no message carries it. Its own numbers mean
+/// nothing there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enclosed<'a>(&'a [u8]);
+
+impl<'a> Enclosed<'a> {
+    /// Of what [`super::CarriedCommand::write`] wrote; `None` if it is too long.
+    #[must_use]
+    pub fn new(message: &'a [u8]) -> Option<Self> {
+        (message.len() <= BINARY_ENCLOSED_BYTES_MAX).then_some(Self(message))
+    }
+
+    /// The command; `None` = there is none.
+    #[must_use]
+    pub fn command(&self) -> Option<Command> {
+        let message = Message::read(self.0).ok()?;
+        CarriedCommand::of(&message).map(|carried| carried.command)
+    }
+}
+
+impl<'a> Tail<'a> for Enclosed<'a> {
+    const LAYOUT: TailLayout = TailLayout::Enclosed;
+
+    fn put(&self, out: &mut Vec<u8>) {
+        u16::try_from(self.0.len()).unwrap_or(u16::MAX).put(out);
+        out.extend_from_slice(self.0);
+    }
+
+    fn take(template: u16, rest: &mut &'a [u8]) -> Result<Self, BinaryFault> {
+        let (header, message) = rest.split_at_checked(2).ok_or(BinaryFault::Cut(template))?;
+        let count = header.u16_at(0);
+        if usize::from(count) > BINARY_ENCLOSED_BYTES_MAX {
+            return Err(BinaryFault::Count { template, found: count });
+        }
+        let bytes = usize::from(count);
+        let (message, behind) = message.split_at_checked(bytes).ok_or(BinaryFault::Cut(template))?;
+        let enclosed = Self(message);
+        // A proposal of a proposal is nothing, however deep it goes.
+        let nests =
+            matches!(super::messages::template_of(message), Some(Propose::TEMPLATE | Proposal::TEMPLATE));
+        if !message.is_empty() && (nests || enclosed.command().is_none()) {
+            return Err(BinaryFault::Value { template, list: "command" });
+        }
+        *rest = behind;
+        Ok(enclosed)
     }
 }

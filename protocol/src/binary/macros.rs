@@ -52,8 +52,8 @@ macro_rules! messages {
             $(
                 $(#[$doc:meta])*
                 $name:ident $(<$life:lifetime>)? = $template:literal {
-                    $( $(#[$field_doc:meta])* $field:ident: $type:ty, )*
-                    $( .. $( $(#[$tail_doc:meta])* $tail:ident: $tail_type:ty, )* )?
+                    $( $(#[doc = $field_doc:literal])* $field:ident: $type:ty, )*
+                    $( .. $( $(#[doc = $tail_doc:literal])* $tail:ident: $tail_type:ty, )* )?
                 }
             )*
         }
@@ -62,8 +62,8 @@ macro_rules! messages {
             $(#[$doc])*
             #[derive(Clone, Copy, Debug, PartialEq, Eq)]
             pub struct $name $(<$life>)? {
-                $( $(#[$field_doc])* pub $field: $type, )*
-                $( $( $(#[$tail_doc])* pub $tail: $tail_type, )* )?
+                $( $(#[doc = $field_doc])* pub $field: $type, )*
+                $( $( $(#[doc = $tail_doc])* pub $tail: $tail_type, )* )?
             }
 
             impl $(<$life>)? $name $(<$life>)? {
@@ -106,6 +106,10 @@ macro_rules! messages {
                         <$type as $crate::binary::Fixed>::BYTES,
                     ), )* ],
                     tails: &[ $( $( (stringify!($tail), <$tail_type as $crate::binary::Tail>::LAYOUT), )* )? ],
+                    meanings: &[
+                        $( (stringify!($field), concat!($($field_doc),*)), )*
+                        $( $( (stringify!($tail), concat!($($tail_doc),*)), )* )?
+                    ],
                 }, )*
             ];
 

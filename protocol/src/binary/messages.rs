@@ -1,16 +1,25 @@
 //! Every message, and the codes in them.
 
-use super::fields::{Fields, Fixed, Rows, Tail, TailLayout, Words};
+use super::fields::{Enclosed, Fields, Fixed, Rows, Tail, TailLayout, Words};
 use super::macros::messages;
-use super::rows::{AccountKey, AccountState, TransferKey, TransferState};
+use super::rows::{
+    AccountKey, AccountState, Day, Kind, MonitorState, OverdraftState, ProposalState, TransferKey,
+    TransferState, TriggerState,
+};
 use super::{BinaryFault, ENCODING_TYPE, FRAMING_BYTES, HEADERS_BYTES, SCHEMA_ID, SCHEMA_VERSION};
 use crate::bytes::{Field, put};
 use crate::hash::Hash;
-use crate::limits::{BINARY_MESSAGE_BYTES_MAX, LEDGER_ROWS_MAX, READ_ROWS_MAX};
+use crate::limits::{
+    APPROVAL_KINDS_MAX, BINARY_MESSAGE_BYTES_MAX, CORRECTION_ROWS_MAX, HOLIDAYS_MAX, LEDGER_ROWS_MAX,
+    NOTE_BYTES_MAX, READ_ROWS_MAX,
+};
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::sign::Signature;
 use crate::wire::codes;
-use crate::{AccountId, Amount, RejectReason, RequestNumber, Seq, SessionId, Term, UnixNanos};
+use crate::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, MonitorField, MonitorId, MonitorOperator, ProposalId,
+    RejectReason, RequestNumber, Seq, SessionId, Term, Text, TransferId, UnixNanos,
+};
 
 codes! {
     /// What a flow promises.
@@ -91,6 +100,8 @@ codes! {
         InTheFuture = 7,
         /// There is no history from which it could be answered; the text says why.
         NotKept = 8,
+        /// No such proposal is open.
+        UnknownProposal = 9,
     }
 }
 
@@ -182,6 +193,8 @@ messages! {
             term: Term,
             /// What is applied here: reads see this and later.
             journal_seq: Seq,
+            /// The number of the session's next command, as far as commands were executed.
+            next_command_no: RequestNumber,
         }
         /// Server: no. The connection ends.
         EstablishReject<'a> = 6 {
@@ -289,6 +302,173 @@ messages! {
             amounts: Rows<'a, RowAmount, LEDGER_ROWS_MAX>,
         }
 
+        /// Client: sets how far the debits of an account may exceed its credits. All 0 = not at all.
+        SetOverdraft = 620 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Its debits must not exceed its credits, unless it is said here.
+            account: AccountId,
+            /// For ever.
+            agreed: Amount,
+            /// Beside it, until `temporary_until_ns`; both together are a number.
+            temporary: Amount,
+            /// Unix nanoseconds, in the future; 0 where `temporary` is.
+            temporary_until_ns: u64,
+            /// How what is used of it bears interest: free for the bank; 0 where there is no line.
+            interest_code: u16,
+        }
+        /// Client: changes what may change of an account; all of these fields are set.
+        UpdateAccount = 621 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The account.
+            account: AccountId,
+            /// Its place in the chart of accounts; not 0. Its balances move with it.
+            code: u16,
+            /// Free for the client.
+            user_data_128: u128,
+            /// Free for the client.
+            user_data_64: u64,
+            /// Free for the client.
+            user_data_32: u32,
+        }
+        /// Client: sets the bank's calendar. Days are counted from 1970-01-01.
+        SetCalendar<'a> = 622 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The day that is booked on: settable while there is none, then the present one.
+            business_date: u32,
+            /// Days of the week that are no business days: bit 0 = Monday. Not all of them.
+            weekend_days: u8,
+            /// How many days before the business date a transfer may take value.
+            value_back_days_max: u16,
+            /// How many days behind it.
+            value_ahead_days_max: u16,
+            /// How far local time is from UTC; at most 50,400.
+            utc_offset_s: u32,
+            /// Whether it is behind UTC, as in America, and not ahead of it.
+            behind_utc: bool,
+            ..
+            /// Other days that are no business days, ascending.
+            holidays: Rows<'a, Day, HOLIDAYS_MAX>,
+        }
+        /// Client: closes the business date: what comes behind it is booked on the next one.
+        CloseDay = 623 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The day that is closed: the present one.
+            business_date: u32,
+            /// The day that is booked on then: later, and a business day.
+            next: u32,
+        }
+        /// Client: corrects transfers by others, all or none. It is refused but inside a Propose.
+        CorrectTransfers<'a> = 624 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Why: free for the bank; not 0.
+            reason: u16,
+            ..
+            /// In one linked chain. Each names the transfer that it corrects in `pending_id`, and the same reason.
+            transfers: Rows<'a, TransferRow, CORRECTION_ROWS_MAX>,
+        }
+        /// Client: has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
+        DefineMonitor = 629 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Not 0.
+            monitor: MonitorId,
+            /// What it watches; 0 = all accounts of `ledger`, `code` and `class`.
+            account: AccountId,
+            /// 0 where it watches an account.
+            ledger: AssetId,
+            /// 0 where it watches an account.
+            code: u16,
+            /// 0 where it watches an account.
+            class: Option<AccountClass>,
+            /// What of it; Available of an account alone.
+            field: MonitorField,
+            /// Which side of `value` is meant.
+            operator: MonitorOperator,
+            /// In minor units.
+            value: Amount,
+            /// Whether `value` is below zero.
+            negative: bool,
+        }
+        /// Client: removes a monitor.
+        RemoveMonitor = 630 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The monitor.
+            monitor: MonitorId,
+        }
+        /// Client: asks for a command that another actor has to approve. Where it takes effect in the journal is the proposal's id.
+        Propose<'a> = 640 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// How long it may be approved: 1 to 2,678,400.
+            expires_in_s: u32,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+            ..
+            /// What is to be executed: any command but this one.
+            command: Enclosed<'a>,
+        }
+        /// Client: executes what another actor proposed.
+        Approve = 641 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The proposal.
+            proposal: ProposalId,
+        }
+        /// Client: ends a proposal without executing it: by whom it was made, or by somebody who could have approved it.
+        Reject = 642 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The proposal.
+            proposal: ProposalId,
+            /// Why.
+            note: Text<NOTE_BYTES_MAX>,
+        }
+        /// Client: sets which commands are executed only when one actor has proposed and another one approved them.
+        SetApprovals<'a> = 643 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            ..
+            /// Their kinds, ascending. While there are any, this command is one of them.
+            kinds: Rows<'a, Kind, APPROVAL_KINDS_MAX>,
+        }
+        /// Server: a command was executed, now or when its number came first. What the engine refuses is said by BusinessReject.
+        Executed = 649 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Where it took effect in the journal.
+            journal_seq: Seq,
+        }
+
         /// Client: accounts by id, as they are now.
         LookupAccounts<'a> = 610 {
             /// Number of the request.
@@ -368,6 +548,23 @@ messages! {
             /// The newest first.
             backwards: bool,
         }
+        /// Client: what corrected a transfer, a page at a time; answered by Transfers.
+        GetCorrections = 615 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// The transfer that was corrected.
+            transfer: TransferId,
+            /// As the page before said: the seq …
+            from_seq: Seq,
+            /// … and the place in it. Both 0 = the first page.
+            from_index: u32,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
         /// Client: an account's sums at a time.
         BalanceAt = 616 {
             /// Number of the request.
@@ -402,6 +599,202 @@ messages! {
             /// Of all transfers that credited it.
             credits_posted: Amount,
         }
+        /// Client: what of an account's posted sums counts on a day.
+        ValueBalanceAt = 618 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// Whose.
+            account: AccountId,
+            /// The day, since 1970-01-01.
+            value_date: u32,
+        }
+        /// Server: what of an account's posted sums counts on a day.
+        ValueBalance = 619 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// Whose.
+            account: AccountId,
+            /// As it is known behind this seq.
+            journal_seq: Seq,
+            /// The day that was asked for.
+            value_date: u32,
+            /// The present business date; 0 = there is none, and everything counts on every day.
+            business_date: u32,
+            /// In minor units: debits posted with a value date of that day or before.
+            debits_posted: Amount,
+            /// Credits posted with a value date of that day or before.
+            credits_posted: Amount,
+        }
+        /// Client: overdraft lines of accounts by id, as they are now.
+        LookupOverdrafts<'a> = 650 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            ..
+            /// Which.
+            ids: Rows<'a, AccountKey, READ_ROWS_MAX>,
+        }
+        /// Server: the lines of the accounts that exist of those asked for, in that order.
+        Overdrafts<'a> = 651 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            ..
+            /// Each once for each time that it was asked for.
+            overdrafts: Rows<'a, OverdraftState, READ_ROWS_MAX>,
+        }
+        /// Client: the bank's calendar and its business date, as they are now.
+        GetCalendar = 652 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+        }
+        /// Server: the bank's calendar, as SetCalendar says it.
+        Calendar<'a> = 653 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As it is behind this seq.
+            journal_seq: Seq,
+            /// The day that is booked on; 0 = no calendar is set, and all else is 0.
+            business_date: u32,
+            /// Days of the week that are no business days: bit 0 = Monday.
+            weekend_days: u8,
+            /// How many days before the business date a transfer may take value.
+            value_back_days_max: u16,
+            /// How many days behind it.
+            value_ahead_days_max: u16,
+            /// How far local time is from UTC.
+            utc_offset_s: u32,
+            /// Whether it is behind UTC, as in America, and not ahead of it.
+            behind_utc: bool,
+            ..
+            /// Other days that are no business days, ascending.
+            holidays: Rows<'a, Day, HOLIDAYS_MAX>,
+        }
+        /// Client: the monitors that are defined, a page at a time, by id.
+        GetMonitors = 654 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// From this one on: 0, or as the page before said.
+            from_monitor: MonitorId,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of monitors.
+        Monitors<'a> = 655 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            /// Where the next page begins; 0 = there is no more.
+            next_monitor: MonitorId,
+            ..
+            /// By id.
+            monitors: Rows<'a, MonitorState, READ_ROWS_MAX>,
+        }
+        /// Client: which conditions of monitors became true, a page at a time, in order.
+        GetMonitorTriggers = 656 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// From this seq on …
+            from_seq: Seq,
+            /// … and this place in it: 0, or as the page before said.
+            from_index: u32,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of what became true.
+        MonitorTriggers<'a> = 657 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// Everything up to this seq is known here: what is not listed comes behind it.
+            journal_seq: Seq,
+            /// Where the next page begins: the seq …
+            next_seq: Seq,
+            /// … and a place in it. Both 0 = there is no more up to `journal_seq`.
+            next_index: u32,
+            ..
+            /// In order.
+            triggers: Rows<'a, TriggerState, READ_ROWS_MAX>,
+        }
+        /// Client: the proposals that are open, a page at a time, by id.
+        GetProposals = 660 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// From this one on: 0, or as the page before said.
+            from_proposal: ProposalId,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of open proposals.
+        Proposals<'a> = 661 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            /// Where the next page begins; 0 = there is no more.
+            next_proposal: ProposalId,
+            ..
+            /// By id.
+            proposals: Rows<'a, ProposalState, READ_ROWS_MAX>,
+        }
+        /// Client: what a proposal would change.
+        GetProposal = 662 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// Which.
+            proposal: ProposalId,
+        }
+        /// Server: an open proposal.
+        Proposal<'a> = 663 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As it is behind this seq.
+            journal_seq: Seq,
+            /// Which.
+            proposal: ProposalId,
+            /// Who made it.
+            actor: ActorId,
+            /// The kind of its command.
+            kind: u16,
+            /// Until when it may be approved.
+            expires_at: UnixNanos,
+            /// Why it was made.
+            note: Text<NOTE_BYTES_MAX>,
+            ..
+            /// What would be executed; nothing, where no message carries a command of this kind.
+            command: Enclosed<'a>,
+            /// The command that would set what was in force when it was made; nothing where that is new, or nothing is set. Once it is not in
+            /// force any more, the proposal cannot be approved.
+            before: Enclosed<'a>,
+        }
     }
 }
 
@@ -416,6 +809,17 @@ pub struct MessageLayout {
     pub fields: Fields,
     /// Name and layout of what follows them.
     pub tails: &'static [(&'static str, TailLayout)],
+    /// Name and meaning of each of both.
+    pub meanings: &'static [(&'static str, &'static str)],
+}
+
+/// What a field of a message means, so that whoever is refused because of it can be told what is expected there. `None`: there is no such
+/// field.
+#[must_use]
+pub fn meaning(template: u16, field: &str) -> Option<&'static str> {
+    let layout = Message::LAYOUTS.iter().find(|layout| layout.template == template)?;
+    let (_, meaning) = layout.meanings.iter().find(|(name, _)| *name == field)?;
+    Some(meaning.trim_start())
 }
 
 /// What the SBE header says, once schema and version are known to be ours.
@@ -444,6 +848,11 @@ impl Header {
     fn tail<'a, T: Tail<'a>>(self, rest: &mut &'a [u8]) -> Result<T, BinaryFault> {
         T::take(self.template, rest)
     }
+}
+
+/// The template that a message's header names, if it is long enough to have one.
+pub(super) fn template_of(message: &[u8]) -> Option<u16> {
+    (message.len() >= HEADERS_BYTES).then(|| message.u16_at(FRAMING_BYTES.saturating_add(2)))
 }
 
 impl<'a> Message<'a> {

@@ -3,7 +3,10 @@
 use super::macros::{fixed, rows};
 use super::messages::TransferStatus;
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
-use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId, UnixNanos};
+use crate::{
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, LedgerRefusal, MonitorField, MonitorId,
+    MonitorOperator, ProposalId, Seq, TransferId, UnixNanos,
+};
 
 fixed!(TransferRow {
     id: TransferId,
@@ -65,6 +68,90 @@ rows! {
         pub credits_pending: Amount,
         /// Of all transfers that credited it.
         pub credits_posted: Amount,
+    }
+
+    /// A day of a calendar.
+    pub struct Day {
+        /// Days since 1970-01-01.
+        pub day: u32,
+    }
+
+    /// The kind of a command.
+    pub struct Kind {
+        /// As the journal numbers it.
+        pub kind: u16,
+    }
+
+    /// An open proposal.
+    pub struct ProposalState {
+        /// The seq of the command that made it.
+        pub proposal: ProposalId,
+        /// Who made it.
+        pub actor: ActorId,
+        /// The kind of its command.
+        pub kind: u16,
+        /// Until when it may be approved.
+        pub expires_at: UnixNanos,
+    }
+
+    /// How far the debits of an account may exceed its credits, as [`SetOverdraft`](super::SetOverdraft) says it; all 0 = not at all.
+    pub struct OverdraftState {
+        /// The account.
+        pub account: AccountId,
+        /// For ever.
+        pub agreed: Amount,
+        /// Beside it, until `temporary_until_ns`.
+        pub temporary: Amount,
+        /// Unix nanoseconds; 0 = there is none.
+        pub temporary_until_ns: u64,
+        /// How what is used of it bears interest.
+        pub interest_code: u16,
+    }
+
+    /// A monitor, as [`DefineMonitor`](super::DefineMonitor) says it.
+    pub struct MonitorState {
+        /// The monitor.
+        pub monitor: MonitorId,
+        /// What it watches; 0 = all accounts of `ledger`, `code` and `class`.
+        pub account: AccountId,
+        /// 0 where it watches an account.
+        pub ledger: AssetId,
+        /// 0 where it watches an account.
+        pub code: u16,
+        /// 0 where it watches an account.
+        pub class: Option<AccountClass>,
+        /// What of it.
+        pub field: MonitorField,
+        /// Which side of `value` is meant.
+        pub operator: MonitorOperator,
+        /// In minor units.
+        pub value: Amount,
+        /// Whether `value` is below zero.
+        pub negative: bool,
+    }
+
+    /// A condition of a monitor that became true.
+    pub struct TriggerState {
+        /// Behind the record of this seq.
+        pub seq: Seq,
+        /// Its place among those of that seq, from 0.
+        pub index: u32,
+        /// The time of that record.
+        pub time: UnixNanos,
+        /// The monitor.
+        pub monitor: MonitorId,
+        /// What it watches; 0 = all accounts of `ledger`, `code` and `class`.
+        pub account: AccountId,
+        /// Their asset.
+        pub ledger: AssetId,
+        /// Their code, or that of the account.
+        pub code: u16,
+        /// Their class, or that of the account.
+        pub class: Option<AccountClass>,
+        /// What was found; what exceeds the largest number counts as that.
+        pub value: Amount,
+        /// Whether `value` is below zero.
+        pub negative: bool,
     }
 
     /// A transfer as it happened.

@@ -140,6 +140,12 @@ macro_rules! messages {
                 match name { $( stringify!($name) => Some($kind), )* _ => None }
             }
 
+            /// Name of the message of this kind.
+            #[must_use]
+            pub const fn name_of_kind(kind: u16) -> Option<&'static str> {
+                match kind { $( $kind => Some(stringify!($name)), )* _ => None }
+            }
+
             /// Its fields by name, in the order of declaration.
             #[must_use]
             pub fn fields(&self) -> Vec<(&'static str, $crate::wire::fields::FieldValue<'_>)> {

@@ -4,7 +4,7 @@ use super::fields::{AsField, FieldValue};
 use super::{WireFault, commands::Command};
 
 /// A command as its kind, version and body, so that a message holds one of any kind and of any version.
-#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
 pub struct ProposedCommand {
     /// Its kind.
     pub kind: u16,

@@ -2,7 +2,10 @@
 
 use protocol::binary::*;
 use protocol::hash::Hash;
-use protocol::limits::{BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX, LEDGER_ROWS_MAX, READ_ROWS_MAX};
+use protocol::limits::{
+    BINARY_ENCLOSED_BYTES_MAX, BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX, LEDGER_ROWS_MAX,
+    READ_ROWS_MAX,
+};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use protocol::sign::Signature;
 use protocol::*;
@@ -86,6 +89,7 @@ fn session_layer(each: &mut dyn FnMut(Message<'_>)) {
             next_seq_no,
             term,
             journal_seq,
+            next_command_no: RequestNumber(0x7776_7574_7372_7170),
         }
         .into(),
     );
@@ -121,6 +125,192 @@ fn batches(each: &mut dyn FnMut(Message<'_>)) {
     each(
         TransfersCreated { client_seq_no, journal_seq, transact_time, count, created, exceptions, amounts }
             .into(),
+    );
+}
+
+fn set_calendar() -> commands::SetCalendar {
+    commands::SetCalendar {
+        business_date: 0x0403_0201,
+        weekend_days: 0x60,
+        holidays: vec![0x1413_1211, 0x2423_2221],
+        value_back_days_max: 0x3231,
+        value_ahead_days_max: 0x4241,
+        utc_offset_s: 0x5453_5251,
+        behind_utc: true,
+    }
+}
+
+fn note() -> Text<{ limits::NOTE_BYTES_MAX }> {
+    Text::truncated("né")
+}
+
+fn propose(command: Command) -> commands::Propose {
+    let command = ProposedCommand::new(&command);
+    commands::Propose { command, expires_in_s: 0x0403_0201, note: note() }
+}
+
+/// One of every command that has a message.
+fn commands() -> Vec<Command> {
+    let amount = |n: u128| Amount(ID + n);
+    vec![
+        commands::SetOverdraft {
+            account: AccountId(ID),
+            agreed: amount(1),
+            temporary: amount(2),
+            temporary_until_ns: VERSION,
+            interest_code: 0x0201,
+        }
+        .into(),
+        commands::UpdateAccount {
+            account: AccountId(ID),
+            code: 0x0201,
+            user_data_128: ID + 1,
+            user_data_64: VERSION,
+            user_data_32: 0x1413_1211,
+        }
+        .into(),
+        set_calendar().into(),
+        commands::CloseDay { business_date: 0x0403_0201, next: 0x1413_1211 }.into(),
+        commands::CorrectTransfers { reason: 0x0201, transfers: vec![transfer()] }.into(),
+        commands::DefineMonitor {
+            monitor: MonitorId(VERSION),
+            account: AccountId(ID),
+            ledger: AssetId(0x0403_0201),
+            code: 0x1211,
+            class: Some(AccountClass::Fee),
+            field: MonitorField::Outflow,
+            operator: MonitorOperator::AtLeast,
+            value: amount(3),
+            negative: true,
+        }
+        .into(),
+        commands::RemoveMonitor { monitor: MonitorId(VERSION) }.into(),
+        propose(commands::RemoveMonitor { monitor: MonitorId(VERSION) }.into()).into(),
+        commands::Approve { proposal: ProposalId(VERSION) }.into(),
+        commands::Reject { proposal: ProposalId(VERSION), note: note() }.into(),
+        commands::SetApprovals { kinds: vec![0x0201, 0x1211] }.into(),
+    ]
+}
+
+const COMMAND_NUMBER: RequestNumber = RequestNumber(0x7776_7574_7372_7170);
+
+fn carried(command: Command) -> CarriedCommand {
+    CarriedCommand { seq_no: NUMBER, command_no: COMMAND_NUMBER, command }
+}
+
+fn each_command(each: &mut dyn FnMut(Message<'_>)) {
+    for command in commands() {
+        let mut bytes = Vec::new();
+        assert!(carried(command).write(&mut bytes));
+        each(Message::read(&bytes).unwrap());
+    }
+    let (client_seq_no, command_no, journal_seq) = (NUMBER, COMMAND_NUMBER, SEQ);
+    each(Executed { client_seq_no, command_no, journal_seq }.into());
+}
+
+fn reads_of_settings(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable) = (Seq(VERSION), true);
+    let ids = bytes(&[AccountKey { id: AccountId(ID) }]);
+    each(LookupOverdrafts { seq_no, min_seq, linearizable, ids: group(&ids) }.into());
+    let overdrafts = bytes(&[OverdraftState {
+        account: AccountId(ID),
+        agreed: Amount(ID + 1),
+        temporary: Amount(ID + 2),
+        temporary_until_ns: VERSION,
+        interest_code: 0x0201,
+    }]);
+    each(Overdrafts { client_seq_no, journal_seq, overdrafts: group(&overdrafts) }.into());
+    each(GetCalendar { seq_no, min_seq, linearizable }.into());
+    let commands::SetCalendar {
+        business_date,
+        weekend_days,
+        holidays,
+        value_back_days_max,
+        value_ahead_days_max,
+        utc_offset_s,
+        behind_utc,
+    } = set_calendar();
+    let holidays: Vec<Day> = holidays.into_iter().map(Day::from).collect();
+    let holidays = bytes(&holidays);
+    each(
+        Calendar {
+            client_seq_no,
+            journal_seq,
+            business_date,
+            weekend_days,
+            value_back_days_max,
+            value_ahead_days_max,
+            utc_offset_s,
+            behind_utc,
+            holidays: group(&holidays),
+        }
+        .into(),
+    );
+}
+
+fn reads_of_monitors(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable, monitor) = (Seq(VERSION), true, MonitorId(VERSION));
+    each(GetMonitors { seq_no, min_seq, linearizable, from_monitor: monitor, limit: 0x7372_7170 }.into());
+    let monitors = bytes(&[MonitorState {
+        monitor,
+        account: AccountId(0),
+        ledger: AssetId(0x0403_0201),
+        code: 0x1211,
+        class: None,
+        field: MonitorField::Balance,
+        operator: MonitorOperator::Below,
+        value: Amount(ID),
+        negative: false,
+    }]);
+    each(Monitors { client_seq_no, journal_seq, next_monitor: monitor, monitors: group(&monitors) }.into());
+    let (from_seq, from_index, limit) = (SEQ, 0x6362_6160, 0x7372_7170);
+    each(GetMonitorTriggers { seq_no, min_seq, linearizable, from_seq, from_index, limit }.into());
+    let triggers = bytes(&[TriggerState {
+        seq: SEQ,
+        index: 0x5352_5150,
+        time: TIME,
+        monitor,
+        account: AccountId(ID),
+        ledger: AssetId(0x0403_0201),
+        code: 0x1211,
+        class: Some(AccountClass::Suspense),
+        value: Amount(ID),
+        negative: true,
+    }]);
+    let (next_seq, next_index) = (Seq(VERSION), 0x6362_6160);
+    each(
+        MonitorTriggers { client_seq_no, journal_seq, next_seq, next_index, triggers: group(&triggers) }
+            .into(),
+    );
+}
+
+fn proposals(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable, proposal) = (Seq(VERSION), true, ProposalId(VERSION));
+    let limit = 0x7372_7170;
+    each(GetProposals { seq_no, min_seq, linearizable, from_proposal: proposal, limit }.into());
+    let (actor, kind, expires_at) = (ActorId(0x0403_0201), 0x1211, TIME);
+    let rows = bytes(&[ProposalState { proposal, actor, kind, expires_at }]);
+    each(Proposals { client_seq_no, journal_seq, next_proposal: proposal, proposals: group(&rows) }.into());
+    each(GetProposal { seq_no, min_seq, linearizable, proposal }.into());
+    let (mut command, mut before) = (Vec::new(), Vec::new());
+    assert!(enclose(commands::CloseDay { business_date: 1, next: 2 }.into(), &mut command));
+    assert!(enclose(commands::RemoveMonitor { monitor: MonitorId(3) }.into(), &mut before));
+    each(
+        Proposal {
+            client_seq_no,
+            journal_seq,
+            proposal,
+            actor,
+            kind,
+            expires_at,
+            note: note(),
+            command: Enclosed::new(&command).unwrap(),
+            before: Enclosed::new(&before).unwrap(),
+        }
+        .into(),
     );
 }
 
@@ -167,7 +357,18 @@ fn reads(each: &mut dyn FnMut(Message<'_>)) {
         }
         .into(),
     );
-    let account = AccountId(ID);
+    let (transfer, from_seq, from_index) = (TransferId(ID), SEQ, 0x6362_6160);
+    each(
+        GetCorrections { seq_no, min_seq, linearizable, transfer, from_seq, from_index, limit: 0x7372_7170 }
+            .into(),
+    );
+}
+
+fn balances(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq, account) = (NUMBER, NUMBER, SEQ, AccountId(ID));
+    let (min_seq, linearizable) = (Seq(VERSION), true);
+    let sums = [Amount(ID + 1), Amount(ID + 2), Amount(ID + 3), Amount(ID + 4)];
+    let [debits_pending, debits_posted, credits_pending, credits_posted] = sums;
     each(BalanceAt { seq_no, min_seq, linearizable, account, at_seq: SEQ, at_time: TIME }.into());
     each(
         Balance {
@@ -182,13 +383,32 @@ fn reads(each: &mut dyn FnMut(Message<'_>)) {
         }
         .into(),
     );
+    let (value_date, business_date) = (0x0403_0201, 0x1413_1211);
+    each(ValueBalanceAt { seq_no, min_seq, linearizable, account, value_date }.into());
+    each(
+        ValueBalance {
+            client_seq_no,
+            account,
+            journal_seq,
+            value_date,
+            business_date,
+            debits_posted,
+            credits_posted,
+        }
+        .into(),
+    );
 }
 
 /// One of every message, in the order of their template ids within each part.
 fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     session_layer(&mut each);
     batches(&mut each);
+    each_command(&mut each);
     reads(&mut each);
+    balances(&mut each);
+    reads_of_settings(&mut each);
+    reads_of_monitors(&mut each);
+    proposals(&mut each);
 }
 
 /// The layout of a message.
@@ -229,6 +449,104 @@ fn rows_of_batches_stand_in_a_message_as_in_the_journal() {
     assert_eq!(body[..rows::ACCOUNT_ROW_BYTES], bytes(&[account()]));
     let rows: Rows<'_, TransferRow, LEDGER_ROWS_MAX> = group(&in_message);
     assert_eq!((rows.len(), rows.iter().collect::<Vec<_>>()), (2, vec![row, row]));
+}
+
+#[test]
+fn a_command_comes_out_of_its_message_as_it_went_in() {
+    for command in commands() {
+        let carried = carried(command);
+        let mut bytes = vec![7];
+        assert!(carried.write(&mut bytes));
+        let message = Message::read(&bytes[1..]).unwrap();
+        assert_eq!(CarriedCommand::of(&message), Some(carried));
+    }
+    let without_message = carried(commands::Pulse {}.into());
+    let too_long = commands::SetCalendar { holidays: (1..=513).collect(), ..set_calendar() };
+    let inside = |command: Command| carried(propose(command).into());
+    let nested = inside(propose(commands::CloseDay { business_date: 1, next: 2 }.into()).into());
+    for command in [
+        without_message.clone(),
+        carried(too_long.clone().into()),
+        inside(without_message.command),
+        inside(too_long.into()),
+        nested,
+    ] {
+        let mut bytes = Vec::new();
+        assert!(!command.write(&mut bytes) && bytes.is_empty(), "{command:?}");
+    }
+    let sequence = Message::from(Sequence { next_seq_no: NUMBER });
+    assert_eq!(CarriedCommand::of(&sequence), None);
+}
+
+#[test]
+fn whatever_command_a_message_carries_fits_a_record() {
+    let calendar = commands::SetCalendar { holidays: (1..=512).collect(), ..set_calendar() };
+    let approvals = commands::SetApprovals { kinds: (1..=64).collect() };
+    let mut largest = commands();
+    let correct = |rows| commands::CorrectTransfers { reason: 1, transfers: vec![transfer(); rows] };
+    largest.extend([calendar.into(), approvals.into(), correct(limits::CORRECTION_ROWS_MAX).into()]);
+    let proposed = |rows| ProposedCommand::new(&correct(rows).into()).body.len();
+    assert!(proposed(limits::CORRECTION_ROWS_MAX) <= limits::PROPOSED_BYTES_MAX);
+    assert!(proposed(limits::CORRECTION_ROWS_MAX + 1) > limits::PROPOSED_BYTES_MAX);
+    for command in largest {
+        let is_proposal = matches!(command, Command::Propose(_));
+        let wish = commands::Propose { note: Text::truncated(&"x".repeat(120)), ..propose(command.clone()) };
+        for command in [Some(command), (!is_proposal).then(|| wish.into())].into_iter().flatten() {
+            let mut bytes = Vec::new();
+            assert!(carried(command.clone()).write(&mut bytes));
+            record::RecordHeader::default().write(&command, &mut Vec::new()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_enclosed_is_one_command_and_no_proposal() {
+    let propose = |bytes: &[u8]| {
+        let command = Enclosed::new(bytes).unwrap();
+        let (seq_no, command_no, expires_in_s, note) = (NUMBER, COMMAND_NUMBER, 1, note());
+        written(&Propose { seq_no, command_no, expires_in_s, note, command }.into())
+    };
+    let mut close = Vec::new();
+    assert!(enclose(commands::CloseDay { business_date: 1, next: 2 }.into(), &mut close));
+    let once = propose(&close);
+    let Ok(Message::Propose(read)) = Message::read(&once) else { panic!() };
+    assert_eq!(read.command.command(), Some(commands::CloseDay { business_date: 1, next: 2 }.into()));
+    let none = propose(&[]);
+    let Ok(Message::Propose(read)) = Message::read(&none) else { panic!() };
+    assert_eq!(read.command.command(), None);
+    let mut deep = close.clone();
+    while propose(&deep).len() <= BINARY_ENCLOSED_BYTES_MAX {
+        deep = propose(&deep);
+        let fault = BinaryFault::Value { template: Propose::TEMPLATE, list: "command" };
+        assert_eq!(Message::read(&propose(&deep)), Err(fault));
+    }
+    let sequence = written(&Sequence { next_seq_no: NUMBER }.into());
+    for wrong in [&close[1..], &close[..close.len() - 1], &[close.clone(), close.clone()].concat(), &sequence]
+    {
+        assert!(Message::read(&propose(wrong)).is_err(), "{wrong:?}");
+    }
+    assert!(Enclosed::new(&[0; BINARY_ENCLOSED_BYTES_MAX + 1]).is_none());
+}
+
+#[test]
+fn a_text_has_its_place_and_zeros_behind_it() {
+    let reject = |note: &str| {
+        let command = commands::Reject { proposal: ProposalId(1), note: Text::new(note).unwrap() };
+        let mut bytes = Vec::new();
+        assert!(carried(command.into()).write(&mut bytes));
+        bytes
+    };
+    let at = HEADERS_BYTES + 24;
+    for note in ["", "x", &"y".repeat(120)] {
+        let Ok(Message::Reject(read)) = Message::read(&reject(note)) else { panic!() };
+        assert_eq!(read.note.to_string(), note);
+    }
+    for (place, byte) in [(0, 0xFF), (0, 0), (119, b'z')] {
+        let mut bytes = reject("xy");
+        bytes[at + place] = byte;
+        let fault = BinaryFault::Value { template: Reject::TEMPLATE, list: "text120" };
+        assert_eq!(Message::read(&bytes), Err(fault), "{byte} at {place}");
+    }
 }
 
 #[test]
@@ -300,6 +618,7 @@ fn the_largest_of_every_message_fits() {
         let tails = layout.tails.iter().map(|(_, tail)| match *tail {
             TailLayout::Group { row_bytes, rows_max, .. } => 4 + row_bytes * rows_max,
             TailLayout::Text => 2 + BINARY_TEXT_BYTES_MAX,
+            TailLayout::Enclosed => 2 + BINARY_ENCLOSED_BYTES_MAX,
         });
         let fields: usize = layout.fields.iter().map(|(_, _, bytes)| bytes).sum();
         HEADERS_BYTES + fields + tails.sum::<usize>()

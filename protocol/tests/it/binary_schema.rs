@@ -7,9 +7,9 @@ use protocol::binary::{
     BusinessRejectReason, EstablishRejectCode, Fields, Fixed, FlowType, Message, NegotiateRejectCode,
     SCHEMA_ID, SCHEMA_VERSION, TailLayout, TerminationCode, TransferStatus,
 };
-use protocol::limits::BINARY_TEXT_BYTES_MAX;
+use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
-use protocol::{LedgerRefusal, RejectReason};
+use protocol::{AccountClass, LedgerRefusal, MonitorField, MonitorOperator, RejectReason};
 
 /// A tag of the file: its name, its attributes, and the text behind it.
 struct Tag {
@@ -104,9 +104,11 @@ type Described = Vec<(String, String, usize)>;
 
 /// What the schema calls something. A keyword says more there: code is generated from it.
 fn schema_name(name: &str) -> String {
-    if name == "class" {
-        return "accountClass".to_owned();
-    }
+    let name = match name {
+        "class" => "account_class",
+        "operator" => "monitor_operator",
+        name => name,
+    };
     let mut parts = name.split('_');
     let first = parts.next().unwrap_or_default().to_owned();
     parts.fold(first, |name, part| name + &part[..1].to_uppercase() + &part[1..])
@@ -170,7 +172,7 @@ fn in_schema(schema: &[Tag], types: &BTreeMap<String, usize>) -> Vec<Outline> {
             (in_group, next_ids.1) = (true, 1);
         }
         if tag.name == "data" {
-            assert_eq!(tag.get("type"), "text");
+            assert!(["text", "message"].contains(&tag.get("type")));
         }
     }
     messages
@@ -189,7 +191,7 @@ fn the_schema_describes_every_message_as_it_is_written() {
             .iter()
             .map(|(name, tail)| match *tail {
                 TailLayout::Group { fields, .. } => (schema_name(name), of_code(fields)),
-                TailLayout::Text => (schema_name(name), Described::new()),
+                TailLayout::Text | TailLayout::Enclosed => (schema_name(name), Described::new()),
             })
             .collect(),
     });
@@ -222,7 +224,7 @@ fn the_schema_names_nothing_by_a_keyword() {
 #[test]
 fn the_schema_lists_every_code() {
     let lists = lists(&schema());
-    let mut checked = 2;
+    let mut checked = 3;
     let mut check = |name: &str, codes: Vec<(String, u8)>| {
         assert_eq!(lists[name], codes, "{name}");
         checked += 1;
@@ -232,12 +234,16 @@ fn the_schema_lists_every_code() {
             check(stringify!($list), $list::ALL.iter().map(|code| (code.name().to_owned(), code.code())).collect());
         )*};
     }
-    check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus);
-    let refusals = RejectReason::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
-    assert_eq!(
-        lists["RejectReason"],
-        [("None".to_owned(), 0)].into_iter().chain(refusals).collect::<Vec<_>>()
-    );
+    check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
+        MonitorField MonitorOperator);
+    macro_rules! check_optional {
+        ($($list:ident)*) => {$(
+            let codes = $list::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
+            let codes: Vec<_> = [("None".to_owned(), 0)].into_iter().chain(codes).collect();
+            assert_eq!(lists[stringify!($list)], codes);
+        )*};
+    }
+    check_optional!(RejectReason AccountClass);
     assert_eq!(lists["Flag"], [("No".to_owned(), 0), ("Yes".to_owned(), 1)]);
     assert_eq!(lists.len(), checked, "no list but these");
 }
@@ -252,6 +258,7 @@ fn the_schema_describes_the_headers() {
     assert_eq!(root.number("id"), u64::from(SCHEMA_ID));
     assert_eq!(root.number("version"), u64::from(SCHEMA_VERSION));
     assert_eq!(root.get("byteOrder"), "littleEndian");
-    let text_max = schema.iter().find_map(|tag| tag.attributes.get("maxValue")).unwrap();
-    assert_eq!(text_max.parse(), Ok(BINARY_TEXT_BYTES_MAX));
+    let maxima: Vec<usize> =
+        schema.iter().filter_map(|tag| tag.attributes.get("maxValue")?.parse().ok()).collect();
+    assert_eq!(maxima, [BINARY_TEXT_BYTES_MAX, BINARY_ENCLOSED_BYTES_MAX]);
 }
