@@ -9,16 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 
-use protocol::binary::{AccountState, Balance, TransferState};
+use protocol::binary::{AccountState, Balance, OverdraftState, TransferState, ValueBalance};
+use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
-use protocol::{AccountId, MonoNanos, Seq, TransferId};
+use protocol::{AccountId, Command, MonitorId, MonoNanos, ProposalId, Seq, TransferId};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
-use crate::pages::{AccountPages, Pages};
-use crate::request::{At, BatchResult, Freshness, Page, Reply, Request};
+use crate::pages::{AccountPages, MonitorPage, Pages, ProposalPage, TransferPage, TriggerPage};
+use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
 
 /// Several requests under way, from any number of tasks and threads. When it is dropped, those that are unanswered are given up.
 pub struct AsyncClient {
@@ -169,6 +170,108 @@ impl AsyncClient {
         self.call(Request::balance_at(account, at, freshness)).await?.balance()
     }
 
+    /// What corrected a transfer: a page of up to `limit`, behind a place or the first.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn corrections(
+        &self,
+        transfer: TransferId,
+        from: Option<(Seq, u32)>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TransferPage, ClientFault> {
+        self.call(Request::corrections(transfer, from, limit, freshness)).await?.transfers()
+    }
+
+    /// What of an account's posted sums counts on a day, since 1970-01-01.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn value_balance(
+        &self,
+        account: AccountId,
+        value_date: u32,
+        freshness: Freshness,
+    ) -> Result<ValueBalance, ClientFault> {
+        self.call(Request::value_balance(account, value_date, freshness)).await?.value_balance()
+    }
+
+    /// Executes a command, once however often it has to be sent.
+    ///
+    /// # Errors
+    /// As [`Client::execute`].
+    pub async fn execute(&self, command: impl Into<Command>) -> Result<Executed, ClientFault> {
+        self.call(Request::command(command).ok_or(ClientFault::Command)?).await?.executed()
+    }
+
+    /// Overdraft lines of the accounts that exist of those asked for, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn lookup_overdrafts(
+        &self,
+        ids: &[AccountId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<OverdraftState>), ClientFault> {
+        self.call(Request::lookup_overdrafts(ids, freshness).ok_or(ClientFault::Rows)?).await?.overdrafts()
+    }
+
+    /// The bank's calendar, if it is set, and behind which seq it is so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn calendar(&self, freshness: Freshness) -> Result<(Seq, Option<SetCalendar>), ClientFault> {
+        self.call(Request::calendar(freshness)).await?.calendar()
+    }
+
+    /// A page of monitors, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn monitors(
+        &self,
+        from: MonitorId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<MonitorPage, ClientFault> {
+        self.call(Request::monitors(from, limit, freshness)).await?.monitors()
+    }
+
+    /// A page of open proposals, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn proposals(
+        &self,
+        from: ProposalId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<ProposalPage, ClientFault> {
+        self.call(Request::proposals(from, limit, freshness)).await?.proposals()
+    }
+
+    /// An open proposal, and what it would change.
+    ///
+    /// # Errors
+    /// As [`Client::proposal`].
+    pub async fn proposal(&self, id: ProposalId, freshness: Freshness) -> Result<OpenProposal, ClientFault> {
+        self.call(Request::proposal(id, freshness)).await?.proposal()
+    }
+
+    /// Which conditions of monitors became true, up to `limit` of them from a seq and a place in it on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn triggers(
+        &self,
+        from: (Seq, u32),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TriggerPage, ClientFault> {
+        self.call(Request::triggers(from, limit, freshness)).await?.triggers()
+    }
+
     fn ring(&self) {
         // Full = it has been rung more often than anybody counts.
         rustix::io::write(&self.bell, &1_u64.to_ne_bytes()).ok();
@@ -251,8 +354,8 @@ impl Driver {
 
     fn give_up(&mut self, fault: &ClientFault) {
         for (ticket, answer) in std::mem::take(&mut self.answers) {
-            self.client.forget(ticket);
-            answer.put(Err(fault.again()));
+            let refusal = self.client.give_up(ticket);
+            answer.put(refusal.ok_or_else(|| fault.again()));
         }
     }
 }

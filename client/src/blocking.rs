@@ -5,17 +5,20 @@ use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-use protocol::binary::{AccountState, Balance, BusinessRejectReason, TransferState};
+use protocol::binary::{
+    AccountState, Balance, BusinessRejectReason, OverdraftState, TransferState, ValueBalance,
+};
+use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{AccountId, MonoNanos, RejectReason, Seq, TransferId};
+use protocol::{AccountId, Command, MonitorId, MonoNanos, ProposalId, RejectReason, Seq, TransferId};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
-use crate::pages::{AccountTransfers, Pages, TransferPage};
-use crate::request::{At, BatchResult, Freshness, Page, Reply, Request};
+use crate::pages::{AccountTransfers, MonitorPage, Pages, ProposalPage, TransferPage, TriggerPage};
+use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -25,6 +28,9 @@ const CONNECT: Duration = Duration::from_secs(1);
 const PAUSE_MS: [u64; 5] = [0, 10, 20, 50, 100];
 /// What was gathered is written once it is so much.
 const GATHERED_BYTES_MAX: usize = 32 << 10;
+/// Commands under way: well inside the window of numbers in which the engine knows a repetition, so that others of the session have
+/// room in it, too.
+const COMMANDS_MAX: usize = 128;
 /// Requests wait before more than this waits to be written.
 const OUTPUT_BYTES_MAX: usize = 4 << 20;
 
@@ -36,7 +42,8 @@ pub struct Options {
     pub credentials: Credentials,
     /// How long either side is silent at most.
     pub keep_alive_ms: u32,
-    /// How long an answer is waited for, with all attempts, before that is given up.
+    /// How long an answer is waited for, with all attempts, before that is given up. As long a request is sent again that a node had no
+    /// answer for: it was busy, had no quorum, or had not come to the seq that was asked for.
     pub patience_ms: u64,
 }
 
@@ -63,7 +70,7 @@ pub enum ClientFault {
     #[error(transparent)]
     Refused(#[from] Ended),
     /// The request was refused whole, and had no effect.
-    #[error("{}{}{}{text}", .reason.name(), .refusal.map_or("", |_| ": "), .refusal.map_or("", RejectReason::name), text = if .text.is_empty() { String::new() } else { format!(" ({})", .text) })]
+    #[error("{}{}{}{text}{expected}", .reason.name(), .refusal.map_or("", |_| ": "), .refusal.map_or("", RejectReason::name), text = if .text.is_empty() { String::new() } else { format!(" ({})", .text) }, expected = if .expected.is_empty() { String::new() } else { format!(". Expected: {}", .expected) })]
     Rejected {
         /// Why.
         reason: BusinessRejectReason,
@@ -73,10 +80,15 @@ pub enum ClientFault {
         retry_after_ns: u64,
         /// The field that is meant, or what else people want to know.
         text: String,
+        /// What is expected of that field; empty where none is meant.
+        expected: &'static str,
     },
     /// No request has no rows, or more than it may have.
     #[error("a request of no rows, or of too many")]
     Rows,
+    /// Clients have no message for this command, or it is longer than one may be.
+    #[error("no message carries this command")]
+    Command,
     /// The node answered something else than was asked.
     #[error("the node answered something else than was asked")]
     Crossed,
@@ -95,7 +107,7 @@ impl ClientFault {
             Self::Refused(ended) => Self::Refused(ended.clone()),
             Self::Unknown => Self::Unknown,
             Self::Patience { waiting, last } => Self::Patience { waiting: *waiting, last: last.clone() },
-            Self::Rejected { .. } | Self::Rows | Self::Crossed | Self::System(_) => {
+            Self::Rejected { .. } | Self::Rows | Self::Command | Self::Crossed | Self::System(_) => {
                 Self::Patience { waiting: 1, last: self.to_string() }
             }
         }
@@ -137,14 +149,17 @@ impl Client {
         let Options { nodes, credentials, keep_alive_ms, patience_ms } = options;
         let clock = Clock::start();
         let session_ver_id = clock.wall().0;
+        let patience_nanos = patience_ms.saturating_mul(NANOS_PER_MILLI);
+        let mut conversation = Conversation::new(credentials, session_ver_id, keep_alive_ms);
+        conversation.retry_for(patience_nanos);
         Self {
-            conversation: Conversation::new(credentials, session_ver_id, keep_alive_ms),
+            conversation,
             nodes,
             next_node: 0,
             hint: None,
             stream: None,
             clock,
-            patience_nanos: patience_ms.saturating_mul(NANOS_PER_MILLI),
+            patience_nanos,
             attempts: 0,
             last: "none".to_owned(),
             buffer: vec![0; READ_BYTES],
@@ -237,6 +252,110 @@ impl Client {
         self.call(Request::balance_at(account, at, freshness))?.balance()
     }
 
+    /// What corrected a transfer: a page of up to `limit`, behind a place or the first.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn corrections(
+        &mut self,
+        transfer: TransferId,
+        from: Option<(Seq, u32)>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TransferPage, ClientFault> {
+        self.call(Request::corrections(transfer, from, limit, freshness))?.transfers()
+    }
+
+    /// What of an account's posted sums counts on a day, since 1970-01-01.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn value_balance(
+        &mut self,
+        account: AccountId,
+        value_date: u32,
+        freshness: Freshness,
+    ) -> Result<ValueBalance, ClientFault> {
+        self.call(Request::value_balance(account, value_date, freshness))?.value_balance()
+    }
+
+    /// Executes a command, once however often it has to be sent.
+    ///
+    /// # Errors
+    /// [`ClientFault::Rejected`] with the engine's refusal, which names the field that is meant; of a command that is the case already
+    /// [`RejectReason::Exists`].
+    pub fn execute(&mut self, command: impl Into<Command>) -> Result<Executed, ClientFault> {
+        self.call(Request::command(command).ok_or(ClientFault::Command)?)?.executed()
+    }
+
+    /// Overdraft lines of the accounts that exist of those asked for, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn lookup_overdrafts(
+        &mut self,
+        ids: &[AccountId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<OverdraftState>), ClientFault> {
+        self.call(Request::lookup_overdrafts(ids, freshness).ok_or(ClientFault::Rows)?)?.overdrafts()
+    }
+
+    /// The bank's calendar, if it is set, and behind which seq it is so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn calendar(&mut self, freshness: Freshness) -> Result<(Seq, Option<SetCalendar>), ClientFault> {
+        self.call(Request::calendar(freshness))?.calendar()
+    }
+
+    /// A page of monitors, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn monitors(
+        &mut self,
+        from: MonitorId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<MonitorPage, ClientFault> {
+        self.call(Request::monitors(from, limit, freshness))?.monitors()
+    }
+
+    /// A page of open proposals, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn proposals(
+        &mut self,
+        from: ProposalId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<ProposalPage, ClientFault> {
+        self.call(Request::proposals(from, limit, freshness))?.proposals()
+    }
+
+    /// An open proposal, and what it would change.
+    ///
+    /// # Errors
+    /// [`ClientFault::Rejected`] with [`BusinessRejectReason::UnknownProposal`], if it is not open.
+    pub fn proposal(&mut self, id: ProposalId, freshness: Freshness) -> Result<OpenProposal, ClientFault> {
+        self.call(Request::proposal(id, freshness))?.proposal()
+    }
+
+    /// Which conditions of monitors became true, up to `limit` of them from a seq and a place in it on. Nothing is missed by who asks on
+    /// from [`TriggerPage::goes_on`].
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn triggers(
+        &mut self,
+        from: (Seq, u32),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TriggerPage, ClientFault> {
+        self.call(Request::triggers(from, limit, freshness))?.triggers()
+    }
+
     /// Sends a request and waits for its answer. On a fault it is forgotten: what was not sent yet never will be.
     ///
     /// # Errors
@@ -271,7 +390,9 @@ impl Client {
     /// As [`Self::submit`].
     pub fn enqueue(&mut self, request: Request) -> Result<Ticket, ClientFault> {
         let until = self.until();
-        while self.conversation.output().len() >= OUTPUT_BYTES_MAX {
+        while self.conversation.output().len() >= OUTPUT_BYTES_MAX
+            || request.is_command() && self.conversation.commands_under_way() >= COMMANDS_MAX
+        {
             self.turn(until, None)?;
         }
         let ticket = self.conversation.submit(request, self.clock.mono());
@@ -294,8 +415,19 @@ impl Client {
             if !self.conversation.is_under_way(ticket) {
                 return Err(ClientFault::Unknown);
             }
-            self.turn(until, None)?;
+            match self.turn(until, None) {
+                // Nodes did answer, that they cannot.
+                Err(fault @ ClientFault::Patience { .. }) if self.conversation.is_paused(ticket) => {
+                    return self.give_up(ticket).ok_or(fault);
+                }
+                turned => turned?,
+            }
         }
+    }
+
+    /// Gives a request up; the answer is the last refusal, if a node had none for it.
+    pub(crate) fn give_up(&mut self, ticket: Ticket) -> Option<Reply> {
+        self.conversation.give_up(ticket)
     }
 
     /// Waits for the next answer, whichever it is.

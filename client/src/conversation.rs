@@ -1,17 +1,21 @@
 //! The protocol from the client's side, without a socket or a clock: bytes and times in, bytes and answers out.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::binary::{
-    BinaryFault, Establish, EstablishRejectCode, FlowType, Message, Negotiate, NegotiateRejectCode,
-    NegotiateResponse, Sequence, Terminate, TerminationCode, Words, establish_to_sign, message_bytes,
+    BinaryFault, BusinessRejectReason, Establish, EstablishRejectCode, FlowType, Message, Negotiate,
+    NegotiateRejectCode, NegotiateResponse, Sequence, Terminate, TerminationCode, Words, establish_to_sign,
+    message_bytes,
 };
 use protocol::limits::BINARY_MESSAGE_BYTES_MAX;
 use protocol::sign::PrivateKey;
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{MonoNanos, RequestNumber, SessionId, UnixNanos};
+use protocol::{MonoNanos, RejectReason, RequestNumber, SessionId, UnixNanos};
 
 use crate::request::{Reply, Request};
+
+/// Longest pause before a request is sent again that a node had no answer for.
+const PAUSE_NANOS_MAX: u64 = 1_000 * NANOS_PER_MILLI;
 
 /// Who speaks.
 pub struct Credentials {
@@ -63,6 +67,9 @@ pub enum Ended {
         /// What the node said.
         String,
     ),
+    /// Others of this session have executed so many commands that the next number is not known here any more.
+    #[error("the number of the session's next command is not known any more")]
+    Outnumbered,
     /// Nothing was heard for too long.
     #[error("the node is silent")]
     Silent,
@@ -87,9 +94,12 @@ impl Ended {
         match self {
             Self::Refused(_) => true,
             Self::Terminated { code, .. } => matches!(code, TerminationCode::Blocked),
-            Self::NotLeader(_) | Self::NoRoom(_) | Self::Silent | Self::Malformed(_) | Self::OutOfTurn(_) => {
-                false
-            }
+            Self::NotLeader(_)
+            | Self::NoRoom(_)
+            | Self::Outnumbered
+            | Self::Silent
+            | Self::Malformed(_)
+            | Self::OutOfTurn(_) => false,
         }
     }
 }
@@ -98,6 +108,12 @@ impl Ended {
 struct Open {
     request: Request,
     attempts: u32,
+    /// Of a command that was sent: its number in the session, and how often it was sent under this one.
+    command: Option<(RequestNumber, u32)>,
+    /// Until when it is sent again by itself.
+    until: MonoNanos,
+    /// How long the last pause was, and the answer that said when to ask again.
+    paused: Option<(u64, Reply)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +140,13 @@ pub struct Conversation {
     tickets: BTreeMap<RequestNumber, Ticket>,
     next_ticket: u64,
     next_number: RequestNumber,
+    /// Of the session's next command.
+    next_command: RequestNumber,
+    commands_under_way: usize,
+    /// How long a request is sent again that a node had no answer for.
+    retry_nanos: u64,
+    /// When those are due. Some may be answered or withdrawn meanwhile.
+    again: BTreeSet<(MonoNanos, Ticket)>,
     replies: VecDeque<(Ticket, Reply)>,
     heard: MonoNanos,
     spoke: MonoNanos,
@@ -145,10 +168,21 @@ impl Conversation {
             tickets: BTreeMap::new(),
             next_ticket: 1,
             next_number: RequestNumber(1),
+            next_command: RequestNumber(1),
+            commands_under_way: 0,
+            retry_nanos: 0,
+            again: BTreeSet::new(),
             replies: VecDeque::new(),
             heard: MonoNanos(0),
             spoke: MonoNanos(0),
         }
+    }
+
+    /// A request for which a node had no answer now ([`BusinessRejectReason::Busy`], [`BusinessRejectReason::NoQuorum`],
+    /// [`BusinessRejectReason::SeqNotReached`]) is sent again, after pauses that grow, so long from its submission on. Without this the
+    /// refusal is the answer.
+    pub fn retry_for(&mut self, nanos: u64) {
+        self.retry_nanos = nanos;
     }
 
     /// A connection was made: the session is established on it, and what is unanswered goes out again.
@@ -187,6 +221,12 @@ impl Conversation {
         self.open.len()
     }
 
+    /// Commands among them.
+    #[must_use]
+    pub fn commands_under_way(&self) -> usize {
+        self.commands_under_way
+    }
+
     /// Whether a request is unanswered.
     #[must_use]
     pub fn is_under_way(&self, ticket: Ticket) -> bool {
@@ -197,7 +237,11 @@ impl Conversation {
     pub fn submit(&mut self, request: Request, now: MonoNanos) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.open.insert(ticket, Open { request, attempts: 0 });
+        self.commands_under_way += usize::from(request.is_command());
+        self.open.insert(
+            ticket,
+            Open { request, attempts: 0, command: None, until: now.plus(self.retry_nanos), paused: None },
+        );
         if self.is_established() {
             self.send(ticket, now);
         }
@@ -206,14 +250,41 @@ impl Conversation {
 
     /// Withdraws a request that is not answered: if it went out, it may be executed all the same.
     pub fn forget(&mut self, ticket: Ticket) {
-        self.open.remove(&ticket);
+        self.close(ticket);
         self.replies.retain(|(answered, _)| *answered != ticket);
+    }
+
+    /// Whether a node had no answer for a request, and it is to be sent again.
+    #[must_use]
+    pub fn is_paused(&self, ticket: Ticket) -> bool {
+        self.open.get(&ticket).is_some_and(|open| open.paused.is_some())
+    }
+
+    /// Gives a request up. The answer is the last refusal, if a node had none for it.
+    pub fn give_up(&mut self, ticket: Ticket) -> Option<Reply> {
+        let open = self.close(ticket)?;
+        open.paused.map(|(_, refusal)| refusal)
+    }
+
+    fn close(&mut self, ticket: Ticket) -> Option<Open> {
+        let open = self.open.remove(&ticket)?;
+        self.commands_under_way -= usize::from(open.request.is_command());
+        Some(open)
     }
 
     fn send(&mut self, ticket: Ticket, now: MonoNanos) {
         let Some(open) = self.open.get_mut(&ticket) else { return };
         open.attempts += 1;
-        open.request.write(self.next_number, &mut self.output);
+        if open.request.is_command() {
+            let (number, sent) = open.command.unwrap_or((self.next_command, 0));
+            if sent == 0 {
+                self.next_command = RequestNumber(number.0 + 1);
+            }
+            open.command = Some((number, sent + 1));
+            open.request.write_command(self.next_number, number, &mut self.output);
+        } else {
+            open.request.write(self.next_number, &mut self.output);
+        }
         self.tickets.insert(self.next_number, ticket);
         self.next_number = RequestNumber(self.next_number.0 + 1);
         self.spoke = now;
@@ -289,8 +360,12 @@ impl Conversation {
             (Stage::Negotiating, Message::NegotiateResponse(response)) => {
                 self.establish(response, wall);
             }
-            (Stage::Establishing, Message::EstablishAck(_)) => {
+            (Stage::Establishing, Message::EstablishAck(ack)) => {
                 self.stage = Stage::Established;
+                self.again.clear();
+                let numbers = self.open.values().filter_map(|open| open.command);
+                let next = numbers.map(|(number, _)| RequestNumber(number.0 + 1)).max();
+                self.next_command = ack.next_command_no.max(next.unwrap_or_default());
                 let tickets: Vec<Ticket> = self.open.keys().copied().collect();
                 tickets.into_iter().for_each(|ticket| self.send(ticket, now));
             }
@@ -303,13 +378,57 @@ impl Conversation {
                 let Some((number, reply)) = Reply::of(message, attempts) else { return out_of_turn };
                 // A request that was withdrawn has no place any more.
                 let Some(ticket) = self.tickets.remove(&number) else { return out_of_turn };
-                if self.open.remove(&ticket).is_some() {
+                if self.numbers_anew(ticket, &reply)? {
+                    self.send(ticket, now);
+                } else if !self.asks_again(ticket, &reply, now) && self.close(ticket).is_some() {
                     self.replies.push_back((ticket, reply));
                 }
             }
             (Stage::Apart | Stage::Negotiating | Stage::Establishing, _) => return out_of_turn,
         }
         Ok(())
+    }
+
+    /// Whether a command has to be sent under another number: the engine knows that under its own it was not executed.
+    fn numbers_anew(&mut self, ticket: Ticket, reply: &Reply) -> Result<bool, Ended> {
+        let Reply::Rejected { refusal: Some(refusal), .. } = reply else { return Ok(false) };
+        let Some(Open { command, .. }) = self.open.get_mut(&ticket) else { return Ok(false) };
+        match (refusal, *command) {
+            // Another command of the session had it before.
+            (RejectReason::KeyReused, Some(_)) => {
+                *command = None;
+                Ok(true)
+            }
+            // Sent once, so never executed; sent again, nobody can say.
+            (RejectReason::BelowRequestWindow, Some((_, 1))) => {
+                *command = None;
+                Err(Ended::Outnumbered)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether a request is sent again later, because the node has no answer now.
+    fn asks_again(&mut self, ticket: Ticket, reply: &Reply, now: MonoNanos) -> bool {
+        let &Reply::Rejected {
+            reason:
+                BusinessRejectReason::Busy | BusinessRejectReason::NoQuorum | BusinessRejectReason::SeqNotReached,
+            retry_after_ns,
+            ..
+        } = reply
+        else {
+            return false;
+        };
+        let Some(open) = self.open.get_mut(&ticket) else { return false };
+        let before = open.paused.as_ref().map_or(0, |(pause, _)| *pause);
+        let pause = retry_after_ns.max(before.saturating_mul(2)).clamp(1, PAUSE_NANOS_MAX);
+        let at = now.plus(pause);
+        if at >= open.until {
+            return false;
+        }
+        open.paused = Some((pause, reply.clone()));
+        self.again.insert((at, ticket));
+        true
     }
 
     fn establish(&mut self, response: &NegotiateResponse, wall: UnixNanos) {
@@ -340,6 +459,13 @@ impl Conversation {
         if now.since(self.heard) >= keep_alive_nanos * 2 {
             return Err(Ended::Silent);
         }
+        while self.is_established()
+            && let Some(&(at, ticket)) = self.again.first()
+            && at <= now
+        {
+            self.again.pop_first();
+            self.send(ticket, now);
+        }
         // Behind what was not taken yet nothing would be heard any sooner.
         if self.is_established() && self.output().is_empty() && now.since(self.spoke) >= keep_alive_nanos {
             Sequence { next_seq_no: self.next_number }.write(&mut self.output);
@@ -354,7 +480,8 @@ impl Conversation {
         let keep_alive_nanos = u64::from(self.keep_alive_ms) * NANOS_PER_MILLI;
         let speaks = self.spoke.plus(keep_alive_nanos);
         let silent = self.heard.plus(keep_alive_nanos * 2);
-        if self.is_established() && self.output().is_empty() { speaks.min(silent) } else { silent }
+        let due = if self.is_established() && self.output().is_empty() { speaks.min(silent) } else { silent };
+        self.again.first().map_or(due, |(at, _)| due.min(*at))
     }
 
     /// Says goodbye; answers to what was sent still come, and then the end.

@@ -5,7 +5,8 @@
 //! [`Conversation`] is all of the protocol without a socket or a clock. [`Client`] has both and blocks its caller, which is the
 //! fastest way to one answer; [`AsyncClient`] keeps one on a thread of its own and answers futures of any executor. Several requests
 //! may be under way in either. When a node goes or loses the lead, they turn to the next one of their list and send again what was
-//! not answered: a batch is created once, because its ids say what it is; what came of it twice is told by [`BatchResult`].
+//! not answered: a batch is created once, because its ids say what it is; what came of it twice is told by [`BatchResult`]. A command is
+//! executed once, because it keeps its number in the session.
 //!
 //! ```no_run
 //! use client::{Client, Credentials, Options};
@@ -31,5 +32,5 @@ pub use asynchronous::{AsyncClient, Pending};
 pub use blocking::{Client, ClientFault, Options};
 pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
-pub use pages::{AccountPages, AccountTransfers, TransferPage};
-pub use request::{At, BatchResult, Freshness, Page, Reply, Request};
+pub use pages::{AccountPages, AccountTransfers, MonitorPage, ProposalPage, TransferPage, TriggerPage};
+pub use request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};

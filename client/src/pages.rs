@@ -1,11 +1,15 @@
 //! Answers as what they are, and an account's transfers page by page.
 
-use protocol::Seq;
-use protocol::binary::{AccountState, Balance, TransferState};
+use protocol::binary::{
+    AccountState, Balance, MonitorState, OverdraftState, ProposalState, TransferState, TriggerState,
+    ValueBalance,
+};
+use protocol::commands::SetCalendar;
+use protocol::{MonitorId, ProposalId, Seq};
 
 use crate::asynchronous::AsyncClient;
 use crate::blocking::{Client, ClientFault};
-use crate::request::{BatchResult, Freshness, Page, Reply, Request};
+use crate::request::{BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
 
 /// Some transfers of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +20,47 @@ pub struct TransferPage {
     pub transfers: Vec<TransferState>,
     /// Where the next page goes on: [`Page::from`]; `None` = there is no more.
     pub next: Option<(Seq, u32)>,
+}
+
+/// Some monitors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitorPage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By id.
+    pub monitors: Vec<MonitorState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<MonitorId>,
+}
+
+/// Some open proposals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProposalPage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By id.
+    pub proposals: Vec<ProposalState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<ProposalId>,
+}
+
+/// Some of what became true of monitors' conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TriggerPage {
+    /// Everything up to this seq is known: what is not listed, here or on the next pages, comes behind it.
+    pub seq: Seq,
+    /// In order.
+    pub triggers: Vec<TriggerState>,
+    /// Where the next page begins; `None` = there is no more up to `seq`.
+    pub next: Option<(Seq, u32)>,
+}
+
+impl TriggerPage {
+    /// Where what comes next begins, whether that is there already or not.
+    #[must_use]
+    pub fn goes_on(&self) -> (Seq, u32) {
+        self.next.unwrap_or((self.seq.next(), 0))
+    }
 }
 
 impl Reply {
@@ -39,15 +84,72 @@ impl Reply {
         if let Self::Balance(balance) = self { Ok(balance) } else { Err(self.fault()) }
     }
 
+    pub(crate) fn value_balance(self) -> Result<ValueBalance, ClientFault> {
+        if let Self::ValueBalance(balance) = self { Ok(balance) } else { Err(self.fault()) }
+    }
+
+    pub(crate) fn executed(self) -> Result<Executed, ClientFault> {
+        if let Self::Executed(executed) = self { Ok(executed) } else { Err(self.fault()) }
+    }
+
+    pub(crate) fn overdrafts(self) -> Result<(Seq, Vec<OverdraftState>), ClientFault> {
+        if let Self::Overdrafts { seq, overdrafts } = self {
+            Ok((seq, overdrafts))
+        } else {
+            Err(self.fault())
+        }
+    }
+
+    pub(crate) fn calendar(self) -> Result<(Seq, Option<SetCalendar>), ClientFault> {
+        if let Self::Calendar { seq, calendar } = self { Ok((seq, calendar)) } else { Err(self.fault()) }
+    }
+
+    pub(crate) fn monitors(self) -> Result<MonitorPage, ClientFault> {
+        if let Self::Monitors { seq, monitors, next } = self {
+            Ok(MonitorPage { seq, monitors, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
+    pub(crate) fn proposals(self) -> Result<ProposalPage, ClientFault> {
+        if let Self::Proposals { seq, proposals, next } = self {
+            Ok(ProposalPage { seq, proposals, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
+    pub(crate) fn proposal(self) -> Result<OpenProposal, ClientFault> {
+        if let Self::Proposal(proposal) = self { Ok(*proposal) } else { Err(self.fault()) }
+    }
+
+    pub(crate) fn triggers(self) -> Result<TriggerPage, ClientFault> {
+        if let Self::Triggers { seq, triggers, next } = self {
+            Ok(TriggerPage { seq, triggers, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
     /// Why it is not the answer that was expected.
     fn fault(self) -> ClientFault {
         match self {
-            Self::Rejected { reason, refusal, retry_after_ns, text } => {
-                ClientFault::Rejected { reason, refusal, retry_after_ns, text }
+            Self::Rejected { reason, refusal, retry_after_ns, text, expected } => {
+                ClientFault::Rejected { reason, refusal, retry_after_ns, text, expected }
             }
-            Self::Created(_) | Self::Accounts { .. } | Self::Transfers { .. } | Self::Balance(_) => {
-                ClientFault::Crossed
-            }
+            Self::Created(_)
+            | Self::Accounts { .. }
+            | Self::Transfers { .. }
+            | Self::Balance(_)
+            | Self::ValueBalance(_)
+            | Self::Executed(_)
+            | Self::Overdrafts { .. }
+            | Self::Calendar { .. }
+            | Self::Monitors { .. }
+            | Self::Triggers { .. }
+            | Self::Proposals { .. }
+            | Self::Proposal(_) => ClientFault::Crossed,
         }
     }
 }

@@ -1,18 +1,25 @@
 //! What is asked and what is answered.
 
 use protocol::binary::{
-    AccountKey, AccountState, Balance, BalanceAt, BusinessRejectReason, CreateAccounts, CreateTransfers,
-    Fixed, GetAccountTransfers, HEADERS_BYTES, LookupAccounts, LookupTransfers, Message, Rows, TransferKey,
-    TransferState,
+    AccountKey, AccountState, Balance, BalanceAt, BusinessRejectReason, Calendar, CarriedCommand,
+    CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
+    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, HEADERS_BYTES, LookupAccounts,
+    LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal, ProposalState, Rows,
+    TransferKey, TransferState, TriggerState, ValueBalance, ValueBalanceAt, meaning,
 };
+use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
-use protocol::{AccountId, LedgerRefusal, RejectReason, RequestNumber, Seq, TransferId, UnixNanos};
+use protocol::{
+    AccountId, ActorId, Command, LedgerRefusal, MonitorId, ProposalId, RejectReason, RequestNumber, Seq,
+    TransferId, UnixNanos,
+};
 
-/// A request as it goes out, but for its number.
+/// A request as it goes out, but for its numbers.
 #[derive(Clone, Debug)]
 pub struct Request {
     bytes: Vec<u8>,
+    is_command: bool,
 }
 
 /// How new the state has to be from which a question is answered.
@@ -95,11 +102,24 @@ fn bytes_of<R: Fixed>(rows: &[R]) -> Vec<u8> {
     bytes
 }
 
+fn keys_of(ids: &[AccountId]) -> Vec<u8> {
+    let keys: Vec<AccountKey> = ids.iter().map(|id| AccountKey { id: *id }).collect();
+    bytes_of(&keys)
+}
+
 impl Request {
     fn of<'a>(message: impl Into<Message<'a>>) -> Self {
         let mut bytes = Vec::new();
         message.into().write(&mut bytes);
-        Self { bytes }
+        Self { bytes, is_command: false }
+    }
+
+    /// Executes a command once, however often it is sent. `None`: clients have no message for it, or it is longer than one may be.
+    #[must_use]
+    pub fn command(command: impl Into<Command>) -> Option<Self> {
+        let mut bytes = Vec::new();
+        let carried = CarriedCommand { seq_no: NUMBER, command_no: NUMBER, command: command.into() };
+        carried.write(&mut bytes).then_some(Self { bytes, is_command: true })
     }
 
     /// Creates accounts. `None`: there are none, or more than [`LEDGER_ROWS_MAX`].
@@ -121,8 +141,7 @@ impl Request {
     /// Asks for accounts. `None`: more than [`READ_ROWS_MAX`].
     #[must_use]
     pub fn lookup_accounts(ids: &[AccountId], freshness: Freshness) -> Option<Self> {
-        let ids: Vec<AccountKey> = ids.iter().map(|id| AccountKey { id: *id }).collect();
-        let rows = bytes_of(&ids);
+        let rows = keys_of(ids);
         let Freshness { min_seq, linearizable } = freshness;
         let ids = Rows::<_, READ_ROWS_MAX>::new(&rows)?;
         Some(Self::of(LookupAccounts { seq_no: NUMBER, min_seq, linearizable, ids }))
@@ -160,6 +179,27 @@ impl Request {
         })
     }
 
+    /// Asks what corrected a transfer: a page of up to `limit`, behind a place or the first.
+    #[must_use]
+    pub fn corrections(
+        transfer: TransferId,
+        from: Option<(Seq, u32)>,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Self {
+        let (from_seq, from_index) = from.unwrap_or((Seq(0), 0));
+        let Freshness { min_seq, linearizable } = freshness;
+        let seq_no = NUMBER;
+        Self::of(GetCorrections { seq_no, min_seq, linearizable, transfer, from_seq, from_index, limit })
+    }
+
+    /// Asks what of an account's posted sums counts on a day, since 1970-01-01.
+    #[must_use]
+    pub fn value_balance(account: AccountId, value_date: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(ValueBalanceAt { seq_no: NUMBER, min_seq, linearizable, account, value_date })
+    }
+
     /// Asks for an account's sums.
     #[must_use]
     pub fn balance_at(account: AccountId, at: At, freshness: Freshness) -> Self {
@@ -170,6 +210,64 @@ impl Request {
             At::Time(time) => (Seq(0), time),
         };
         Self::of(BalanceAt { seq_no: NUMBER, min_seq, linearizable, account, at_seq, at_time })
+    }
+
+    /// Asks for the overdraft lines of accounts. `None`: more than [`READ_ROWS_MAX`].
+    #[must_use]
+    pub fn lookup_overdrafts(ids: &[AccountId], freshness: Freshness) -> Option<Self> {
+        let rows = keys_of(ids);
+        let Freshness { min_seq, linearizable } = freshness;
+        let ids = Rows::<_, READ_ROWS_MAX>::new(&rows)?;
+        Some(Self::of(LookupOverdrafts { seq_no: NUMBER, min_seq, linearizable, ids }))
+    }
+
+    /// Asks for the bank's calendar.
+    #[must_use]
+    pub fn calendar(freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetCalendar { seq_no: NUMBER, min_seq, linearizable })
+    }
+
+    /// Asks for a page of monitors, up to `limit` of them from an id on.
+    #[must_use]
+    pub fn monitors(from_monitor: MonitorId, limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetMonitors { seq_no: NUMBER, min_seq, linearizable, from_monitor, limit })
+    }
+
+    /// Asks for a page of open proposals, up to `limit` of them from an id on.
+    #[must_use]
+    pub fn proposals(from_proposal: ProposalId, limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetProposals { seq_no: NUMBER, min_seq, linearizable, from_proposal, limit })
+    }
+
+    /// Asks what a proposal would change.
+    #[must_use]
+    pub fn proposal(proposal: ProposalId, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetProposal { seq_no: NUMBER, min_seq, linearizable, proposal })
+    }
+
+    /// Asks which conditions of monitors became true, up to `limit` of them from a seq and a place in it on.
+    #[must_use]
+    pub fn triggers((from_seq, from_index): (Seq, u32), limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetMonitorTriggers { seq_no: NUMBER, min_seq, linearizable, from_seq, from_index, limit })
+    }
+
+    /// Whether it is a command, which has a number in its session.
+    pub(crate) const fn is_command(&self) -> bool {
+        self.is_command
+    }
+
+    /// Appends it under the number that stands behind the first in the block of every command.
+    pub(crate) fn write_command(&self, number: RequestNumber, command: RequestNumber, out: &mut Vec<u8>) {
+        let at = out.len() + HEADERS_BYTES + RequestNumber::BYTES;
+        self.write(number, out);
+        if let Some(place) = out.get_mut(at..at + RequestNumber::BYTES) {
+            place.copy_from_slice(&command.0.to_le_bytes());
+        }
     }
 
     /// Appends it under a number, which stands first in the block of every request.
@@ -241,6 +339,51 @@ impl BatchResult {
     }
 }
 
+/// A command that was executed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Executed {
+    /// Where it took effect in the journal.
+    pub seq: Seq,
+    /// How often it was sent.
+    pub attempts: u32,
+}
+
+/// A proposal, and what it would change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenProposal {
+    /// As it is behind this seq.
+    pub seq: Seq,
+    /// Which.
+    pub proposal: ProposalId,
+    /// Who made it.
+    pub actor: ActorId,
+    /// The kind of its command.
+    pub kind: u16,
+    /// Until when it may be approved.
+    pub expires_at: UnixNanos,
+    /// Why it was made.
+    pub note: String,
+    /// What would be executed; `None` where no message carries a command of this kind.
+    pub command: Option<Command>,
+    /// The command that would set what was in force when it was made; `None` where that is new, or nothing is set.
+    pub before: Option<Command>,
+}
+
+impl OpenProposal {
+    fn of(found: &Proposal<'_>) -> Self {
+        Self {
+            seq: found.journal_seq,
+            proposal: found.proposal,
+            actor: found.actor,
+            kind: found.kind,
+            expires_at: found.expires_at,
+            note: found.note.to_string(),
+            command: found.command.command(),
+            before: found.before.command(),
+        }
+    }
+}
+
 /// An answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
@@ -264,6 +407,53 @@ pub enum Reply {
     },
     /// An account's sums.
     Balance(Balance),
+    /// An account's sums by value date.
+    ValueBalance(ValueBalance),
+    /// To a command.
+    Executed(Executed),
+    /// Overdraft lines of the accounts that exist.
+    Overdrafts {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// In the order of the question.
+        overdrafts: Vec<OverdraftState>,
+    },
+    /// The bank's calendar.
+    Calendar {
+        /// As it is behind this seq.
+        seq: Seq,
+        /// `None` = none is set.
+        calendar: Option<SetCalendar>,
+    },
+    /// A page of monitors.
+    Monitors {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// By id.
+        monitors: Vec<MonitorState>,
+        /// Where the next page begins.
+        next: Option<MonitorId>,
+    },
+    /// A page of open proposals.
+    Proposals {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// By id.
+        proposals: Vec<ProposalState>,
+        /// Where the next page begins.
+        next: Option<ProposalId>,
+    },
+    /// What a proposal would change.
+    Proposal(Box<OpenProposal>),
+    /// What became true of monitors' conditions.
+    Triggers {
+        /// Everything up to this seq is known.
+        seq: Seq,
+        /// In order.
+        triggers: Vec<TriggerState>,
+        /// Where the next page begins.
+        next: Option<(Seq, u32)>,
+    },
     /// It was refused whole.
     Rejected {
         /// Why.
@@ -274,6 +464,8 @@ pub enum Reply {
         retry_after_ns: u64,
         /// The field that is meant, or what else people want to know.
         text: String,
+        /// What is expected of that field; empty where none is meant.
+        expected: &'static str,
     },
 }
 
@@ -314,18 +506,63 @@ impl Reply {
             (found.client_seq_no, Self::Transfers { seq: found.journal_seq, transfers, next })
         } else if let Message::Balance(balance) = message {
             (balance.client_seq_no, Self::Balance(*balance))
+        } else if let Message::ValueBalance(balance) = message {
+            (balance.client_seq_no, Self::ValueBalance(*balance))
+        } else if let Message::Executed(executed) = message {
+            let number = executed.client_seq_no;
+            (number, Self::Executed(Executed { seq: executed.journal_seq, attempts: attempts(number) }))
         } else if let Message::BusinessReject(reject) = message {
             let rejected = Self::Rejected {
                 reason: reject.reason,
                 refusal: reject.refusal,
                 retry_after_ns: reject.retry_after_ns,
                 text: reject.text.as_str().to_owned(),
+                expected: meaning(reject.ref_template_id, reject.text.as_str()).unwrap_or_default(),
             };
             (reject.ref_seq_no, rejected)
+        } else {
+            return Self::of_setting(message);
+        })
+    }
+
+    /// What is set, in a message; `None` if it is none.
+    fn of_setting(message: &Message<'_>) -> Option<(RequestNumber, Self)> {
+        Some(if let Message::Overdrafts(found) = message {
+            let overdrafts = found.overdrafts.iter().collect();
+            (found.client_seq_no, Self::Overdrafts { seq: found.journal_seq, overdrafts })
+        } else if let Message::Calendar(found) = message {
+            (found.client_seq_no, Self::Calendar { seq: found.journal_seq, calendar: calendar_of(found) })
+        } else if let Message::Monitors(found) = message {
+            let next = (found.next_monitor != MonitorId(0)).then_some(found.next_monitor);
+            let monitors = found.monitors.iter().collect();
+            (found.client_seq_no, Self::Monitors { seq: found.journal_seq, monitors, next })
+        } else if let Message::Proposals(found) = message {
+            let next = (found.next_proposal != ProposalId(0)).then_some(found.next_proposal);
+            let proposals = found.proposals.iter().collect();
+            (found.client_seq_no, Self::Proposals { seq: found.journal_seq, proposals, next })
+        } else if let Message::Proposal(found) = message {
+            (found.client_seq_no, Self::Proposal(Box::new(OpenProposal::of(found))))
+        } else if let Message::MonitorTriggers(found) = message {
+            let next = (found.next_seq != Seq(0)).then_some((found.next_seq, found.next_index));
+            let triggers = found.triggers.iter().collect();
+            (found.client_seq_no, Self::Triggers { seq: found.journal_seq, triggers, next })
         } else {
             return None;
         })
     }
+}
+
+fn calendar_of(found: &Calendar<'_>) -> Option<SetCalendar> {
+    let calendar = SetCalendar {
+        business_date: found.business_date,
+        weekend_days: found.weekend_days,
+        holidays: found.holidays.iter().map(|holiday| holiday.day).collect(),
+        value_back_days_max: found.value_back_days_max,
+        value_ahead_days_max: found.value_ahead_days_max,
+        utc_offset_s: found.utc_offset_s,
+        behind_utc: found.behind_utc,
+    };
+    (calendar.business_date != 0).then_some(calendar)
 }
 
 #[cfg(test)]

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use client::{At, BatchResult, Conversation, Credentials, Ended, Freshness, Reply, Request, Ticket};
+use client::{
+    At, BatchResult, Conversation, Credentials, Ended, Executed, Freshness, Reply, Request, Ticket,
+};
 use gateways::ConnectionId;
 use gateways::binary::{Acceptor, Answer, Leadership, Options};
+use protocol::binary::BusinessRejectReason;
 use protocol::event::Event;
 use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::rows::{RowResult, TransferRow};
@@ -18,8 +21,9 @@ const KEEP_ALIVE_MS: u32 = 1_000;
 struct Queue(Vec<(RecordHeader, Command)>);
 
 impl Submit for Queue {
-    fn submit(&mut self, _: &RecordHeader, _: MonoNanos, command: &Command) -> Result<(), Full> {
-        panic!("{command:?}")
+    fn submit(&mut self, header: &RecordHeader, _: MonoNanos, command: &Command) -> Result<(), Full> {
+        self.0.push((*header, command.clone()));
+        Ok(())
     }
 
     fn submit_encoded(
@@ -43,6 +47,8 @@ struct Node {
     seq: u64,
     /// Where each transfer was created.
     created: BTreeMap<TransferId, Seq>,
+    /// Commands by their numbers in the session, and where they were executed.
+    executed: BTreeMap<u64, (Command, Seq)>,
 }
 
 impl Node {
@@ -73,7 +79,15 @@ impl Node {
         acceptor.define(&events::SessionDefined { definition }.into(), now);
         acceptor.define(&events::ActorKeySet { actor, key: Some(key.public()) }.into(), now);
         acceptor.set_leadership(Leadership::Here(Term(1), Seq(0)), now);
-        Self { acceptor, queue: Queue::default(), now, connection: 0, seq: 0, created: BTreeMap::new() }
+        Self {
+            acceptor,
+            queue: Queue::default(),
+            now,
+            connection: 0,
+            seq: 0,
+            created: BTreeMap::new(),
+            executed: BTreeMap::new(),
+        }
     }
 
     fn wall(&self) -> UnixNanos {
@@ -122,8 +136,11 @@ impl Node {
     /// Executes everything that was submitted, on whichever connection that was.
     fn execute(&mut self) {
         for (header, command) in std::mem::take(&mut self.queue.0) {
-            let Command::CreateTransfers(batch) = command else { panic!("{command:?}") };
             self.seq += 1;
+            let Command::CreateTransfers(batch) = command else {
+                self.execute_once(header, command);
+                continue;
+            };
             let mut exceptions = Vec::new();
             for (index, row) in (0..).zip(&batch.transfers) {
                 if let Some(&seq) = self.created.get(&row.id) {
@@ -147,6 +164,52 @@ impl Node {
             self.acceptor.deliver(&event, self.now);
             self.acceptor.resume(self.now, &mut self.queue);
         }
+    }
+}
+
+impl Node {
+    /// A command, by the engine's rule: a number belongs to one command for ever, and far below the highest nothing is known.
+    fn execute_once(&mut self, header: RecordHeader, command: Command) {
+        let number = header.request.0;
+        let highest = self.executed.keys().next_back().copied().unwrap_or(0);
+        let seq = Seq(self.seq);
+        let (effective_seq, refusal) = match self.executed.get(&number) {
+            _ if number + limits::REQUEST_WINDOW <= highest => (seq, Some(RejectReason::BelowRequestWindow)),
+            Some((before, seq)) if *before == command => (*seq, None),
+            Some(_) => (seq, Some(RejectReason::KeyReused)),
+            None => {
+                self.executed.insert(number, (command, seq));
+                (seq, None)
+            }
+        };
+        let RecordHeader { session, request, .. } = header;
+        let field = Text::EMPTY;
+        let body = events::Replied { session, request, effective_seq, refusal, field };
+        let event = Event { output: None, seq, time: UnixNanos(self.seq), body: body.into() };
+        self.acceptor.deliver(&event, self.now);
+        self.acceptor.resume(self.now, &mut self.queue);
+    }
+
+    /// Another connection of the session has a command executed.
+    fn execute_for_another(&mut self, number: u64) {
+        self.seq += 1;
+        let header = RecordHeader {
+            session: Credentials::demo().session,
+            request: RequestNumber(number),
+            ..RecordHeader::default()
+        };
+        self.execute_once(header, close_day(u32::MAX));
+    }
+}
+
+fn close_day(business_date: u32) -> Command {
+    commands::CloseDay { business_date, next: 7 }.into()
+}
+
+fn executed(client: &mut Conversation, ticket: Ticket) -> Executed {
+    match client.take_reply_to(ticket) {
+        Some(Reply::Executed(executed)) => executed,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -238,6 +301,78 @@ fn a_connection_that_is_lost_at_any_byte_loses_no_request_and_doubles_none() {
 }
 
 #[test]
+fn a_command_is_executed_once_wherever_the_connection_is_lost() {
+    let submit = |client: &mut Conversation, node: &Node| -> Vec<Ticket> {
+        (1..=3).map(|day| client.submit(Request::command(close_day(day)).unwrap(), node.now)).collect()
+    };
+    let whole = {
+        let (mut node, mut client) = (Node::new(), conversation());
+        node.connect(&mut client);
+        submit(&mut client, &node);
+        usize::MAX - node.carry(&mut client, usize::MAX).unwrap()
+    };
+    let mut repeated = 0;
+    for lost_at in 0..=whole {
+        let (mut node, mut client) = (Node::new(), conversation());
+        node.connect(&mut client);
+        let tickets = submit(&mut client, &node);
+        node.carry(&mut client, lost_at).unwrap();
+        node.lose(&mut client);
+        node.execute();
+        node.connect(&mut client);
+        node.carry(&mut client, usize::MAX).unwrap();
+        assert_eq!((client.unanswered(), client.commands_under_way()), (0, 0), "lost at byte {lost_at}");
+        let days: Vec<Command> = node.executed.values().map(|(command, _)| command.clone()).collect();
+        assert_eq!(days, [close_day(1), close_day(2), close_day(3)], "lost at byte {lost_at}");
+        for (n, ticket) in (1..).zip(tickets) {
+            let Executed { seq, attempts } = executed(&mut client, ticket);
+            assert_eq!(seq, node.executed[&n].1, "where it took effect");
+            repeated += u32::from(attempts == 2 && seq < Seq(node.seq));
+        }
+    }
+    assert!(repeated > 100, "{repeated}: none was executed before the loss");
+}
+
+#[test]
+fn a_number_that_another_connection_has_used_is_left_to_it() {
+    let (mut node, mut client) = (Node::new(), conversation());
+    node.connect(&mut client);
+    node.carry(&mut client, usize::MAX).unwrap();
+    (1..=3).for_each(|number| node.execute_for_another(number));
+    let ticket = client.submit(Request::command(close_day(9)).unwrap(), node.now);
+    node.carry(&mut client, usize::MAX).unwrap();
+    assert_eq!(executed(&mut client, ticket).attempts, 4);
+    assert_eq!(node.executed[&4].0, close_day(9));
+    // So many that the next number is not known here any more: it is asked for by a new connection.
+    node.execute_for_another(5_000);
+    let ticket = client.submit(Request::command(close_day(10)).unwrap(), node.now);
+    assert_eq!(node.carry(&mut client, usize::MAX), Err(Ended::Outnumbered));
+    node.lose(&mut client);
+    node.connect(&mut client);
+    node.carry(&mut client, usize::MAX).unwrap();
+    executed(&mut client, ticket);
+    assert_eq!(node.executed[&5_001].0, close_day(10));
+}
+
+#[test]
+fn whether_a_command_far_below_the_window_was_executed_nobody_says() {
+    let (mut node, mut client) = (Node::new(), conversation());
+    node.connect(&mut client);
+    node.carry(&mut client, usize::MAX).unwrap();
+    let ticket = client.submit(Request::command(close_day(1)).unwrap(), node.now);
+    // It went out, and nobody knows whether it arrived.
+    client.sent(client.output().len());
+    node.lose(&mut client);
+    node.execute_for_another(5_000);
+    node.connect(&mut client);
+    node.carry(&mut client, usize::MAX).unwrap();
+    let reply = client.take_reply_to(ticket);
+    let Some(Reply::Rejected { refusal, .. }) = reply else { panic!("{reply:?}") };
+    assert_eq!(refusal, Some(RejectReason::BelowRequestWindow));
+    assert_eq!(node.executed.len(), 1, "it was not sent under another number");
+}
+
+#[test]
 fn whoever_does_not_lead_names_the_leader() {
     let (mut node, mut client) = (Node::new(), conversation());
     let ticket = client.submit(batch(1, 1), node.now);
@@ -309,6 +444,73 @@ fn questions_are_answered_under_their_tickets() {
     let Some(Reply::Balance(balance)) = client.take_reply_to(one) else { panic!() };
     assert_eq!((balance.account, balance.journal_seq), (AccountId(7), Seq(8)));
     assert_eq!(balance.credits_posted, Amount(4));
+}
+
+/// Answers the next question that no answer is there now; when the client asks again at the latest.
+fn refuse(node: &mut Node, client: &mut Conversation, reason: BusinessRejectReason, retry_after_ms: u64) {
+    node.carry(client, usize::MAX).unwrap();
+    let read = node.acceptor.take_read().expect("it was asked");
+    let retry_after_ns = retry_after_ms * MILLI;
+    let answer = Answer::Rejected { reason, retry_after_ns, text: "" };
+    node.acceptor.answer(&read, Seq(0), &answer, node.now);
+    node.carry(client, usize::MAX).unwrap();
+}
+
+fn wait_ms(node: &mut Node, client: &mut Conversation, ms: u64) {
+    node.now = node.now.plus(ms * MILLI);
+    client.tick(node.now).unwrap();
+    node.carry(client, usize::MAX).unwrap();
+}
+
+#[test]
+fn what_a_node_has_no_answer_for_is_asked_again_after_pauses_that_grow() {
+    let (mut node, mut client) = (Node::new(), conversation());
+    client.retry_for(800 * MILLI);
+    node.connect(&mut client);
+    let ask = |client: &mut Conversation, node: &Node| {
+        client.submit(Request::balance_at(AccountId(7), At::Now, Freshness::LINEARIZABLE), node.now)
+    };
+    let ticket = ask(&mut client, &node);
+    refuse(&mut node, &mut client, BusinessRejectReason::Busy, 10);
+    for (pause_ms, reason) in [
+        (10, BusinessRejectReason::NoQuorum),
+        (100, BusinessRejectReason::SeqNotReached),
+        (200, BusinessRejectReason::Busy),
+    ] {
+        assert_eq!(client.deadline(), node.now.plus(pause_ms * MILLI));
+        wait_ms(&mut node, &mut client, pause_ms - 1);
+        assert_eq!(node.acceptor.take_read(), None, "too early");
+        wait_ms(&mut node, &mut client, 1);
+        refuse(&mut node, &mut client, reason, 100);
+        assert!(client.is_paused(ticket) && client.take_reply().is_none());
+    }
+    // 310 ms have gone by; a pause of 400 would be too long.
+    wait_ms(&mut node, &mut client, 389);
+    assert!(client.is_under_way(ticket) && node.acceptor.take_read().is_none());
+    let refusal = client.give_up(ticket);
+    assert!(
+        matches!(refusal, Some(Reply::Rejected { reason: BusinessRejectReason::Busy, .. })),
+        "{refusal:?}"
+    );
+
+    // What will not be otherwise is said at once, and so is what comes too late.
+    let ticket = ask(&mut client, &node);
+    refuse(&mut node, &mut client, BusinessRejectReason::NotKept, 10);
+    assert!(matches!(client.take_reply_to(ticket), Some(Reply::Rejected { .. })));
+    let ticket = ask(&mut client, &node);
+    refuse(&mut node, &mut client, BusinessRejectReason::Busy, 800);
+    assert!(matches!(client.take_reply_to(ticket), Some(Reply::Rejected { .. })));
+
+    // A new connection asks at once, and once.
+    let ticket = ask(&mut client, &node);
+    refuse(&mut node, &mut client, BusinessRejectReason::Busy, 50);
+    node.lose(&mut client);
+    node.connect(&mut client);
+    node.carry(&mut client, usize::MAX).unwrap();
+    assert!(node.acceptor.take_read().is_some());
+    wait_ms(&mut node, &mut client, 60);
+    assert_eq!(node.acceptor.take_read(), None);
+    assert!(client.is_under_way(ticket));
 }
 
 #[test]
