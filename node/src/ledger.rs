@@ -1,48 +1,26 @@
 //! `sicil ledger`: accounts, transfers and balances from the command line, through the client library as any client.
 
-use std::path::PathBuf;
+mod access;
+mod corrections;
+mod proposals;
+mod settings;
 
 use clap::{Args, Subcommand};
-use client::{At, BatchResult, Client, ClientFault, Credentials, Freshness, Options, Page, TransferIds};
+use client::{At, BatchResult, ClientFault, Page, TransferIds};
 use protocol::binary::{AccountState, Balance, TransferState};
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
-use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, Seq, SessionId, TransferId, UnixNanos};
+use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, Seq, TransferId, UnixNanos};
 use serde::Serialize;
 
+use self::access::Access;
+use self::corrections::CorrectArgs;
+use self::proposals::Order;
+use self::settings::{CalendarArgs, MonitorArgs, MonitorsArgs, OverdraftArgs, TriggersArgs, UpdateArgs};
 use crate::fault::NodeFault;
-use crate::{folder, instant, print, skip};
-
-/// Where a node of this host takes clients of the ledger, unless it is said otherwise.
-const NODE_DEFAULT: &str = "127.0.0.1:9881";
+use crate::{folder, instant};
 
 /// Transfers that are asked for at once.
 const PAGE_ROWS: u32 = 1_000;
-
-/// As whom, where, and how the answer is shown.
-#[derive(Args)]
-pub(crate) struct Access {
-    /// A node of the cluster; may be given for each of them.
-    #[arg(long = "addr", value_name = "HOST:PORT", default_value = NODE_DEFAULT)]
-    nodes: Vec<String>,
-    /// The session; without it, and without a key, that of a demo.
-    #[arg(long, value_name = "ID", requires = "key")]
-    session: Option<u32>,
-    /// File with the private key of the session's actor, as `sicil key` makes it.
-    #[arg(long, value_name = "FILE", requires = "session")]
-    key: Option<PathBuf>,
-    /// Print one JSON object a line.
-    #[arg(long)]
-    json: bool,
-    /// Miss nothing that was acknowledged anywhere before: a quorum has to answer.
-    #[arg(long)]
-    linearizable: bool,
-    /// Wait until this seq is applied.
-    #[arg(long, value_name = "SEQ")]
-    min_seq: Option<u64>,
-    /// How long an answer is waited for.
-    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
-    timeout_s: u64,
-}
 
 /// What is asked of the ledger.
 #[derive(Subcommand)]
@@ -64,6 +42,9 @@ pub(crate) enum LedgerCommand {
         /// Behind this seq, or at this instant, such as 2026-03-01T12:00:00Z.
         #[arg(long, value_name = "SEQ_OR_TIME")]
         at: Option<String>,
+        /// What counts on this day, such as 2026-03-01: posted with a value date of it or before.
+        #[arg(long, value_name = "DATE", conflicts_with = "at")]
+        value_date: Option<String>,
         /// Ids of accounts.
         #[arg(value_name = "ACCOUNT", required = true)]
         accounts: Vec<u128>,
@@ -72,6 +53,100 @@ pub(crate) enum LedgerCommand {
     Open(OpenArgs),
     /// Move money, or reserve it.
     Transfer(TransferArgs),
+    /// Show what corrected a transfer.
+    Corrections {
+        #[command(flatten)]
+        access: Access,
+        /// The transfer that was corrected.
+        #[arg(value_name = "TRANSFER")]
+        transfer: u128,
+    },
+    /// Propose a correction, which another actor approves: take a transfer back, or adjust what it did.
+    Correct(CorrectArgs),
+    /// Show how far accounts may be overdrawn.
+    Overdrafts {
+        #[command(flatten)]
+        access: Access,
+        /// Ids of accounts.
+        #[arg(value_name = "ACCOUNT", required = true)]
+        accounts: Vec<u128>,
+    },
+    /// Set how far an account may be overdrawn.
+    SetOverdraft(OverdraftArgs),
+    /// Change code or user data of an account; what is not named stays as it is.
+    Update(UpdateArgs),
+    /// Show the bank's calendar and its business date.
+    Calendar {
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Set the bank's calendar; what is not named stays as it is.
+    SetCalendar(CalendarArgs),
+    /// Close the business date: everything behind is booked on the next one.
+    CloseDay {
+        #[command(flatten)]
+        order: Order,
+        /// The day that is closed, such as 2026-03-01.
+        #[arg(long, value_name = "DATE")]
+        date: String,
+        /// The next business day.
+        #[arg(long, value_name = "DATE")]
+        next: String,
+    },
+    /// Show the balance monitors.
+    Monitors(MonitorsArgs),
+    /// Define a balance monitor.
+    DefineMonitor(MonitorArgs),
+    /// Show which conditions of monitors became true.
+    Triggers(TriggersArgs),
+    /// Remove a balance monitor.
+    RemoveMonitor {
+        #[command(flatten)]
+        order: Order,
+        /// Its id.
+        #[arg(value_name = "MONITOR")]
+        monitor: u64,
+    },
+    /// Show the proposals that are open.
+    Proposals {
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Show what a proposal would change.
+    Proposal {
+        #[command(flatten)]
+        access: Access,
+        /// Its id.
+        #[arg(value_name = "PROPOSAL")]
+        proposal: u64,
+    },
+    /// Execute what another actor proposed.
+    Approve {
+        #[command(flatten)]
+        access: Access,
+        /// Its id.
+        #[arg(value_name = "PROPOSAL")]
+        proposal: u64,
+    },
+    /// End a proposal without executing it.
+    Reject {
+        #[command(flatten)]
+        access: Access,
+        /// Its id.
+        #[arg(value_name = "PROPOSAL")]
+        proposal: u64,
+        /// Why. It is kept for ever: name no person.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Set which commands are executed only when one actor has proposed and another one approved them; none = no command.
+    SetApprovals {
+        #[command(flatten)]
+        order: Order,
+        /// Names of commands, such as SetOverdraft.
+        #[arg(value_name = "COMMAND")]
+        commands: Vec<String>,
+    },
 }
 
 #[derive(Args)]
@@ -168,7 +243,10 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
             access.show(&found.iter().map(AccountLine::of).collect::<Vec<_>>(), AccountLine::HEAD)?;
             all_found(missing, ids.len())
         }
-        LedgerCommand::Balances { access, at, accounts } => {
+        LedgerCommand::Balances { access, value_date: Some(day), accounts, .. } => {
+            settings::value_balances(&access, &day, &accounts)
+        }
+        LedgerCommand::Balances { access, at, accounts, .. } => {
             let at = at.as_deref().map_or(Ok(At::Now), when)?;
             let mut client = access.client()?;
             let mut lines = Vec::new();
@@ -181,6 +259,25 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::Transfers(args) => transfers(&args),
         LedgerCommand::Open(args) => open(&args),
         LedgerCommand::Transfer(args) => transfer(&args),
+        LedgerCommand::Corrections { access, transfer } => corrections::show(&access, transfer),
+        LedgerCommand::Correct(args) => corrections::propose(&args),
+        LedgerCommand::Overdrafts { access, accounts } => settings::overdrafts(&access, &accounts),
+        LedgerCommand::SetOverdraft(args) => settings::set_overdraft(&args),
+        LedgerCommand::Update(args) => settings::update(&args),
+        LedgerCommand::Calendar { access } => settings::calendar(&access),
+        LedgerCommand::SetCalendar(args) => settings::set_calendar(&args),
+        LedgerCommand::CloseDay { order, date, next } => settings::close_day(&order, &date, &next),
+        LedgerCommand::Monitors(args) => settings::monitors(&args),
+        LedgerCommand::DefineMonitor(args) => settings::define_monitor(&args),
+        LedgerCommand::Triggers(args) => settings::triggers(&args),
+        LedgerCommand::Proposals { access } => proposals::list(&access),
+        LedgerCommand::Proposal { access, proposal } => proposals::show(&access, proposal),
+        LedgerCommand::Approve { access, proposal } => proposals::approve(&access, proposal),
+        LedgerCommand::Reject { access, proposal, note } => {
+            proposals::reject(&access, proposal, note.as_deref())
+        }
+        LedgerCommand::SetApprovals { order, commands } => proposals::set_approvals(&order, &commands),
+        LedgerCommand::RemoveMonitor { order, monitor } => settings::remove_monitor(&order, monitor),
     }
 }
 
@@ -215,15 +312,7 @@ fn transfers(args: &TransfersArgs) -> Result<(), NodeFault> {
 }
 
 fn open(args: &OpenArgs) -> Result<(), NodeFault> {
-    let named = |class: &&AccountClass| class.name().eq_ignore_ascii_case(&args.class);
-    let class = AccountClass::ALL.iter().find(named).ok_or_else(|| {
-        let names: Vec<&str> = AccountClass::ALL.iter().map(|class| class.name()).collect();
-        NodeFault::Usage(format!(
-            "--class {:?} is not one of {}",
-            args.class,
-            names.join(", ").to_lowercase()
-        ))
-    })?;
+    let class = settings::class(&args.class)?;
     let flags = if args.never_overdrawn { account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS } else { 0 };
     let row = AccountRow {
         id: AccountId(args.id),
@@ -279,62 +368,6 @@ fn all_found(missing: usize, asked: usize) -> Result<(), NodeFault> {
     if missing == 0 { Ok(()) } else { Err(NodeFault::NotFound { missing, asked }) }
 }
 
-impl Access {
-    fn client(&self) -> Result<Client, NodeFault> {
-        let credentials = match (self.session, &self.key) {
-            (Some(session), Some(path)) => {
-                Credentials { session: SessionId(session), key: skip::read_key(path)? }
-            }
-            _ => Credentials::demo(),
-        };
-        let options = Options::new(self.nodes.clone(), credentials);
-        Ok(Client::connect(Options { patience_ms: self.timeout_s.saturating_mul(1_000), ..options })?)
-    }
-
-    fn freshness(&self) -> Freshness {
-        Freshness { min_seq: Seq(self.min_seq.unwrap_or(0)), linearizable: self.linearizable }
-    }
-
-    fn show<L: Serialize>(&self, lines: &[L], head: &[&str]) -> Result<(), NodeFault> {
-        let json = |line: &L| serde_json::to_value(line).map_err(|e| NodeFault::Internal(e.to_string()));
-        let lines = lines.iter().map(json).collect::<Result<Vec<_>, _>>()?;
-        let mut out = String::new();
-        if self.json {
-            lines.iter().for_each(|line| out += &format!("{line}\n"));
-            return print(&out);
-        }
-        let cell = |line: &serde_json::Value, column: &str| {
-            let value = &line[column];
-            value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-        };
-        let rows: Vec<Vec<String>> =
-            lines.iter().map(|line| head.iter().map(|column| cell(line, column)).collect()).collect();
-        print(&table(head, &rows))
-    }
-}
-
-/// Columns as wide as their widest cell, numbers to the right.
-fn table(head: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(String::len);
-        cells.chain([head.get(column).map_or(0, |name| name.len())]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let mut out = String::new();
-    let mut line = |cells: &mut dyn Iterator<Item = &str>| {
-        let padded = cells.zip(&widths).map(|(cell, &width)| {
-            let is_number = cell.bytes().all(|byte| byte.is_ascii_digit());
-            if is_number { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
-        });
-        let text = padded.collect::<Vec<_>>().join("  ");
-        out += text.trim_end();
-        out.push('\n');
-    };
-    line(&mut head.iter().copied());
-    rows.iter().for_each(|row| line(&mut row.iter().map(String::as_str)));
-    out
-}
-
 /// An account on a line; amounts and ids as text, because JSON's numbers are too small for them.
 #[derive(Serialize)]
 struct AccountLine {
@@ -370,7 +403,7 @@ impl AccountLine {
             account: state.account.id.to_string(),
             ledger: state.account.ledger.0,
             code: state.account.code,
-            class: class.map_or("unknown", AccountClass::name).to_lowercase(),
+            class: class_name(class),
             owner: state.account.owner.0,
             flags: state.account.flags,
             debits_pending: state.debits_pending.0.to_string(),
@@ -456,6 +489,11 @@ impl TransferLine {
     }
 }
 
+/// A class as accounts are shown with it.
+fn class_name(class: Option<AccountClass>) -> String {
+    class.map_or("unknown", AccountClass::name).to_lowercase()
+}
+
 /// A seq, or an instant.
 fn when(text: &str) -> Result<At, NodeFault> {
     let seq = || text.parse().ok().map(|seq| At::Seq(Seq(seq)));
@@ -467,13 +505,6 @@ fn when(text: &str) -> Result<At, NodeFault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_table_is_as_wide_as_it_has_to_be() {
-        let rows = [["7", "open"], ["1234567890", "x"]].map(|row| row.map(str::to_owned).to_vec());
-        assert_eq!(table(&["id", "state"], &rows), "id          state\n         7  open\n1234567890  x\n");
-        assert_eq!(table(&["id", "state"], &[]), "id  state\n");
-    }
 
     #[test]
     fn a_moment_is_a_seq_or_an_instant() {

@@ -1,11 +1,12 @@
 //! Clients of the ledger and three node processes: the leader is killed under batches and questions.
 
 use client::{At, BatchResult, Client, Credentials, Freshness, Options, Page, Reply, Request, TransferIds};
-use protocol::rows::TransferRow;
+use protocol::rows::{AccountRow, TransferRow, account_flags};
 use protocol::*;
 
 use crate::cluster::Cluster;
 use crate::ledger::{account, transfer};
+use crate::ledger_settings::{administrator, define_administrator};
 use crate::process::Node;
 
 const FROM: u128 = 70_001;
@@ -91,5 +92,42 @@ fn batches_and_questions_go_on_when_the_leader_is_killed_and_each_transfer_is_th
         drop(load);
         cluster.nodes[leader] = Some(Node::start(&cluster.data(leader), &cluster.config(leader)));
     }
+    cluster.agree();
+}
+
+#[test]
+fn commands_go_on_when_the_leader_is_killed_and_each_takes_effect_once() {
+    let mut cluster = Cluster::new("ledger-commands", "");
+    cluster.begin();
+    let leader = cluster.leader();
+    define_administrator(&cluster.folder, &cluster.data(leader));
+    let nodes = cluster.nodes.iter().map(|node| address(node.as_ref().unwrap())).collect();
+    let mut client = Client::connect(administrator(nodes)).unwrap();
+    let bounded = AccountRow { flags: account_flags::DEBITS_MUST_NOT_EXCEED_CREDITS, ..account(FROM) };
+    client.create_accounts(&[bounded]).unwrap();
+    let command = |agreed: u128| commands::SetOverdraft {
+        account: AccountId(FROM),
+        agreed: Amount(agreed),
+        temporary: Amount(0),
+        temporary_until_ns: 0,
+        interest_code: 0,
+    };
+    let submit = |n: u128, client: &mut Client| client.submit(Request::command(command(n)).unwrap()).unwrap();
+    let mut tickets: Vec<_> = (1..=30).map(|n| submit(n, &mut client)).collect();
+    let mut seqs = Vec::new();
+    let mut answer = |ticket, client: &mut Client| {
+        let Reply::Executed(executed) = client.wait_for(ticket).unwrap() else { panic!() };
+        seqs.push(executed.seq);
+    };
+    tickets.drain(..10).for_each(|ticket| answer(ticket, &mut client));
+    tickets.extend((31..=60).map(|n| submit(n, &mut client)));
+    cluster.nodes[leader].take().unwrap().kill();
+    tickets.into_iter().for_each(|ticket| answer(ticket, &mut client));
+    assert_eq!(seqs.len(), 60);
+    assert!(seqs.is_sorted_by(|one, next| one < next), "each took effect once, in its turn: {seqs:?}");
+    let (_, lines) = client.lookup_overdrafts(&[AccountId(FROM)], Freshness::LINEARIZABLE).unwrap();
+    assert_eq!(lines[0].agreed, Amount(60));
+    drop(client);
+    cluster.nodes[leader] = Some(Node::start(&cluster.data(leader), &cluster.config(leader)));
     cluster.agree();
 }

@@ -260,8 +260,9 @@ fn many_questions_wait_side_by_side_and_all_are_answered() {
     let (last, _) = *sent.batches.last().unwrap();
     // Those that ask for what will never come are refused in the end, and hold nobody up.
     let never = Freshness { min_seq: Seq(u64::MAX), linearizable: false };
+    let mut patient = Client::connect(Options { patience_ms: 20_000, ..options(&node) }).unwrap();
     let late: Vec<_> = (0..20)
-        .map(|_| client.submit(Request::balance_at(AccountId(ACCOUNTS[0]), At::Now, never)).unwrap())
+        .map(|_| patient.submit(Request::balance_at(AccountId(ACCOUNTS[0]), At::Now, never)).unwrap())
         .collect();
     let mut asked = Vec::new();
     for n in 0..2_000_u32 {
@@ -279,13 +280,13 @@ fn many_questions_wait_side_by_side_and_all_are_answered() {
         assert!(!matches!(reply, Reply::Rejected { .. }), "{reply:?}");
     }
     for ticket in late {
-        let reply = client.wait_for(ticket).unwrap();
+        let reply = patient.wait_for(ticket).unwrap();
         assert!(
             matches!(reply, Reply::Rejected { reason: BusinessRejectReason::SeqNotReached, .. }),
             "{reply:?}"
         );
     }
-    drop(client);
+    drop((client, patient));
     let client = AsyncClient::start(options(&node)).unwrap();
     let page = Page { limit: 7, ..Page::of(AccountId(ACCOUNTS[1])) };
     let found = block_on(async {

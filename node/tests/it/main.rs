@@ -10,6 +10,7 @@ mod gateway;
 mod ledger;
 mod ledger_cluster;
 mod ledger_reads;
+mod ledger_settings;
 mod lifecycle;
 mod operator;
 mod peers;
