@@ -2,7 +2,9 @@
 //! and damaged ones.
 
 mod bank;
+mod bank_exchange;
 mod bank_flow;
+mod bank_orders;
 mod corrections;
 mod coverage;
 mod damage;
@@ -14,4 +16,5 @@ mod model;
 mod monitors;
 mod precedence;
 mod refusals;
+mod services_flow;
 mod standing_orders;

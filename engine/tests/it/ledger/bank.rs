@@ -13,10 +13,14 @@ use protocol::{
     RejectReason, events,
 };
 
+use super::bank_exchange::Quotes;
+use super::bank_orders::StandingOrders;
 use super::model::{Account, Balances, Model};
 
 /// What follows from a command, before its reply, or why nothing does.
-pub(crate) type Answer = Result<Vec<EventBody>, (RejectReason, &'static str)>;
+pub(crate) type Answer = Result<Vec<EventBody>, Refusal>;
+/// Why, and what is meant.
+pub(crate) type Refusal = (RejectReason, String);
 
 /// A number of more than 128 bits: `high` × 2^128 + `low`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,6 +71,8 @@ pub(crate) struct Bank {
     /// The day that was closed last, and the next.
     closed: Option<CloseDay>,
     monitors: BTreeMap<u64, Monitor>,
+    pub(super) quotes: Quotes,
+    pub(super) standing_orders: StandingOrders,
 }
 
 impl Bank {
@@ -86,7 +92,7 @@ impl Bank {
 }
 
 /// Whether `day` is one, by a calendar.
-fn is_business_day(calendar: &SetCalendar, day: u32) -> bool {
+pub(super) fn is_business_day(calendar: &SetCalendar, day: u32) -> bool {
     // The first day of all was a Thursday; bit 0 is Monday.
     let weekday = (day + 3) % 7;
     calendar.weekend_days & (1 << weekday) == 0 && !calendar.holidays.contains(&day)
@@ -220,6 +226,7 @@ impl Model {
             return out_of_range("business_date");
         }
         self.bank.calendar = Some(set.clone());
+        self.reschedule();
         Ok(vec![events::CalendarSet { calendar: set.clone() }.into()])
     }
 
@@ -269,7 +276,8 @@ impl Model {
             if there.definition == *definition {
                 return refused(RejectReason::Exists);
             }
-            return Err((RejectReason::ExistsWithDifferent, first_difference(&there.definition, definition)));
+            let field = there.definition.first_difference(definition).unwrap();
+            return refused_of(RejectReason::ExistsWithDifferent, field);
         }
         if let Some(field) = wrong_field(definition) {
             return out_of_range(field);
@@ -342,25 +350,16 @@ impl Model {
     }
 }
 
-fn refused(reason: RejectReason) -> Answer {
-    Err((reason, ""))
+pub(super) fn refused(reason: RejectReason) -> Answer {
+    refused_of(reason, "")
 }
 
-fn out_of_range(field: &'static str) -> Answer {
-    Err((RejectReason::FieldOutOfRange, field))
+pub(super) fn refused_of(reason: RejectReason, about: &str) -> Answer {
+    Err((reason, about.to_owned()))
 }
 
-fn first_difference(one: &DefineMonitor, other: &DefineMonitor) -> &'static str {
-    let differs = [
-        (one.account != other.account, "account"),
-        (one.ledger != other.ledger, "ledger"),
-        (one.code != other.code, "code"),
-        (one.class != other.class, "class"),
-        (one.field != other.field, "field"),
-        (one.operator != other.operator, "operator"),
-        (one.value != other.value, "value"),
-    ];
-    differs.iter().find(|(differs, _)| *differs).map_or("negative", |(_, field)| field)
+pub(super) fn out_of_range(field: &str) -> Answer {
+    refused_of(RejectReason::FieldOutOfRange, field)
 }
 
 /// The field that no monitor has so.

@@ -1,5 +1,7 @@
 //! Random commands of a bank: mostly such as could be right, and one fault in some of them.
 
+use std::collections::BTreeSet;
+
 use protocol::calendar::DAY_MAX;
 use protocol::commands::{CloseDay, DefineMonitor, RemoveMonitor, SetCalendar, SetOverdraft, UpdateAccount};
 use protocol::rows::account_flags;
@@ -104,7 +106,10 @@ impl Flow {
     fn calendar(&mut self, model: &Model) -> SetCalendar {
         let present = model.bank.calendar.as_ref().map_or(FIRST_DAY, |calendar| calendar.business_date);
         let numbers = &mut self.numbers;
-        let holidays = (present..present + 12).filter(|_| numbers.chance(20)).collect();
+        // Of business dates, and of days on which standing orders are executed.
+        let today = u32::try_from(model.time / (86_400 * 1_000_000_000)).unwrap();
+        let days: BTreeSet<u32> = (present..present + 12).chain(today..today + 12).collect();
+        let holidays = days.into_iter().filter(|_| numbers.chance(20)).collect();
         let mut set = SetCalendar {
             business_date: present,
             weekend_days: *numbers.pick(&[0x60, 0x60, 0, 0x30]),

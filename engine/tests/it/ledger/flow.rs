@@ -3,7 +3,7 @@
 //! Accounts, owners and ids are few, so that they meet again. What is chosen looks at the model: which transfers are
 //! pending, what an account may still pay, where the floor lies.
 
-use protocol::commands::SetLedgerLimits;
+use protocol::commands::{ExchangeCurrency, SetLedgerLimits};
 use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX};
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountId, Amount, AssetId, ClientId, Command, TransferId};
@@ -53,6 +53,8 @@ pub(crate) struct Flow {
     batches: Vec<(Sender, Vec<TransferRow>)>,
     accounts: Vec<AccountRow>,
     pub(super) last_bank: Option<Command>,
+    pub(super) last_service: Option<Command>,
+    pub(super) exchanges: Vec<ExchangeCurrency>,
     /// Rows of one batch at most.
     rows_max: u64,
 }
@@ -69,6 +71,8 @@ impl Flow {
             batches: Vec::new(),
             accounts: Vec::new(),
             last_bank: None,
+            last_service: None,
+            exchanges: Vec::new(),
             rows_max,
         }
     }
@@ -77,7 +81,8 @@ impl Flow {
     pub(crate) fn pause_ns(&mut self) -> u64 {
         let ms = match self.numbers.below(1_000) {
             0..=1 => self.numbers.below(2_000_000),
-            2..=15 => self.numbers.below(20_000),
+            2..=9 => self.numbers.below(200_000_000),
+            10..=15 => self.numbers.below(20_000),
             16..=80 => self.numbers.below(3_000),
             81..=400 => self.numbers.below(50),
             _ => 0,
@@ -90,6 +95,7 @@ impl Flow {
             0..=14 => Step::Bank(None, self.limits(model).into()),
             15..=40 => Step::Pulse,
             201..=380 => self.bank(model),
+            381..=520 => self.service(model),
             41..=120 => Step::Accounts(self.sender(90), self.account_rows()),
             121..=200 if !self.batches.is_empty() => {
                 let (sender, rows) = self.numbers.pick(&self.batches).clone();
@@ -276,7 +282,7 @@ impl Flow {
     }
 
     /// An id of around now; sometimes at the very ends of what is taken.
-    fn id(&mut self, model: &Model) -> TransferId {
+    pub(super) fn id(&mut self, model: &Model) -> TransferId {
         let now = model.time / 1_000_000;
         let ahead = model.limits.id_ahead_ms;
         let numbers = &mut self.numbers;

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::SetLedgerLimits;
 use protocol::limits::{
-    CHAIN_PARTS_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, PENDING_TRANSFERS_DEFAULT,
-    TRANSFER_IDS_DEFAULT,
+    CHAIN_PARTS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS,
+    PENDING_TRANSFERS_DEFAULT, STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX, TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountClass, Amount, EventBody, LedgerRefusal, events};
@@ -90,6 +90,16 @@ pub(crate) enum Status {
     Posted,
     Voided,
     Expired,
+}
+
+/// What happens by itself; at the same time in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Due {
+    /// A temporary line ends.
+    Line,
+    Quote,
+    Expiry,
+    StandingOrder,
 }
 
 /// A transfer id that will not be executed again.
@@ -188,27 +198,32 @@ impl Model {
     }
 
     /// A record begins: what happens before it by itself, in order.
-    pub(crate) fn begin(&mut self, seq: u64, time: u64, expiries_max: usize) -> Vec<EventBody> {
+    pub(crate) fn begin(&mut self, seq: u64, time: u64) -> Vec<EventBody> {
         (self.seq, self.time) = (seq, time);
         let mut happened = Vec::new();
-        let mut expiries = 0;
-        loop {
-            let expiry = self.next_expiry().filter(|(deadline, _)| *deadline <= time);
-            let line = self.next_line_end().filter(|(end, _)| *end <= time);
+        let mut left = [TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, STANDING_ORDERS_PER_RECORD_MAX];
+        while let Some((_, due, id)) = self.next_due().filter(|(deadline, ..)| *deadline <= time) {
+            let bound = match due {
+                Due::Line => 0,
+                Due::Quote | Due::Expiry => 1,
+                Due::StandingOrder => 2,
+            };
+            if left[bound] == 0 {
+                break;
+            }
+            left[bound] -= 1;
             let before = self.accounts.clone();
-            match (expiry, line) {
-                (Some((deadline, id)), line) if line.is_none_or(|(end, _)| deadline < end) => {
-                    if expiries == expiries_max {
-                        return happened;
-                    }
-                    expiries += 1;
-                    happened.push(expired_event(&self.expire(id)));
+            match due {
+                Due::Line => happened.push(self.end_line(id)),
+                Due::Quote => happened.extend(self.end_quote(id)),
+                Due::Expiry => happened.push(expired_event(&self.expire(id))),
+                Due::StandingOrder => {
+                    happened.extend(self.execute_standing_order(u64::try_from(id).unwrap()));
                 }
-                (_, Some((_, account))) => happened.push(self.end_line(account)),
-                (_, None) => return happened,
             }
             happened.extend(self.judge_monitors(&before));
         }
+        happened
     }
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = (u128, &Transfer)> {
@@ -219,10 +234,15 @@ impl Model {
         self.pending().filter_map(|(id, t)| Some((t.deadline?, id))).min()
     }
 
-    /// When something happens by itself.
-    pub(crate) fn next_deadline(&self) -> Option<u64> {
-        let ends = [self.next_expiry(), self.next_line_end()];
-        ends.into_iter().flatten().map(|(deadline, _)| deadline).min()
+    /// The next thing that happens by itself.
+    pub(crate) fn next_due(&self) -> Option<(u64, Due, u128)> {
+        let dues = [
+            (Due::Line, self.next_line_end()),
+            (Due::Quote, self.next_quote_end()),
+            (Due::Expiry, self.next_expiry()),
+            (Due::StandingOrder, self.next_standing_order()),
+        ];
+        dues.into_iter().filter_map(|(due, next)| next.map(|(deadline, id)| (deadline, due, id))).min()
     }
 
     fn expire(&mut self, id: u128) -> Transfer {
@@ -370,7 +390,7 @@ impl Model {
         ])
     }
 
-    fn create_transfer(
+    pub(super) fn create_transfer(
         &mut self,
         row: &TransferRow,
         payer: &Payer,
@@ -412,7 +432,7 @@ impl Model {
         }
     }
 
-    fn refuse_transfer_itself(&self, row: &TransferRow, payer: &Payer) -> Option<LedgerRefusal> {
+    pub(super) fn refuse_transfer_itself(&self, row: &TransferRow, payer: &Payer) -> Option<LedgerRefusal> {
         let id_ms = milliseconds(row.id.0);
         let present = self.time / NS_PER_MS / SLICE_MS;
         let ahead_from = u128::from((present + 1) * SLICE_MS) << 80;
@@ -596,7 +616,7 @@ impl Model {
 
     /// Before a batch: ids older than the window are forgotten, and the oldest where they are too many, by whole slices of time
     /// before the present.
-    fn raise_floor(&mut self) {
+    pub(super) fn raise_floor(&mut self) {
         let window = (self.time / NS_PER_MS).saturating_sub(self.limits.id_window_ms);
         self.floor_ms = self.floor_ms.max(window / SLICE_MS * SLICE_MS);
         self.forget();
@@ -619,7 +639,7 @@ impl Model {
     }
 
     /// Transfers that have ended and whose ids are forgotten.
-    fn forget_ended(&mut self) {
+    pub(super) fn forget_ended(&mut self) {
         let floor = u128::from(self.floor_ms) << 80;
         let old: Vec<u128> = self
             .transfers
@@ -738,7 +758,7 @@ fn may_have(payer: &Payer, all: u32) -> usize {
     usize::try_from(all - left).unwrap()
 }
 
-fn may_debit(payer: &Payer, account: &Account) -> bool {
+pub(super) fn may_debit(payer: &Payer, account: &Account) -> bool {
     match payer {
         Payer::Anyone => true,
         // What has no owner is of the house, or only the bank's.
