@@ -162,7 +162,8 @@ impl Flow {
     }
 
     fn standing_order(&mut self, model: &Model) -> DefineStandingOrder {
-        let defined: Vec<_> = model.bank.standing_orders.values().map(|order| order.definition.clone()).collect();
+        let defined: Vec<_> =
+            model.bank.standing_orders.values().map(|order| order.definition.clone()).collect();
         if !defined.is_empty() && self.numbers.chance(15) {
             let mut again = self.numbers.pick(&defined).clone();
             again.amount.0 ^= u128::from(self.numbers.below(2));
