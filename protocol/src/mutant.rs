@@ -64,11 +64,21 @@ pub enum Mutant {
     StalledDiskKept,
     /// What is in doubt is given up when a single other replica lacks it.
     NackOfOneBelieved,
+    /// Transfers that were executed are not in a snapshot.
+    TransferIdsNotInSnapshot,
+    /// A snapshot does not say when what is pending expires.
+    DeadlinesNotInSnapshot,
+    /// A transfer that was executed is executed again.
+    TransferExecutedAgain,
+    /// What a linked chain did before a row of it failed is left.
+    FailedChainLeft,
+    /// Nobody pulses when a timer is due.
+    PulseForgotten,
 }
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 34] = [
         Self::PersistedBeforeDurable,
         Self::AnswersBeforeDurable,
         Self::StartWithoutSync,
@@ -98,6 +108,11 @@ impl Mutant {
         Self::ClockUnclamped,
         Self::StalledDiskKept,
         Self::NackOfOneBelieved,
+        Self::TransferIdsNotInSnapshot,
+        Self::DeadlinesNotInSnapshot,
+        Self::TransferExecutedAgain,
+        Self::FailedChainLeft,
+        Self::PulseForgotten,
     ];
 }
 

@@ -302,6 +302,7 @@ impl<D: Disk> Replica<D> {
         }
         let timer_due = self.apply.engine().next_timer().is_some_and(|at| at <= now.wall);
         if timer_due
+            && !planted(Mutant::PulseForgotten)
             && self.sequencer.waiting() == 0
             && now.mono.since(self.last_pulse) >= PULSE_INTERVAL_NANOS
         {

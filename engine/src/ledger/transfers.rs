@@ -1,6 +1,7 @@
 //! Batches of transfers: one row after the other through its checks, in the order of [`LedgerRefusal`]; nothing is changed before
 //! the last of them.
 
+use protocol::mutant::{Mutant, planted};
 use protocol::rows::transfer_flags::{
     ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, LINKED, PENDING,
     POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
@@ -193,7 +194,7 @@ impl Ledger {
         self.recent.judge(t.id, batch.time, batch.payers, &self.limits)?;
         let may = t.flags & CORRECTION == 0 || batch.may_correct;
         ensure(may, LedgerRefusal::CorrectionNeedsApproval)?;
-        match self.recent.find(t.id) {
+        match self.recent.find(t.id).filter(|_| !planted(Mutant::TransferExecutedAgain)) {
             Some(before) => Err(executed_before(before, t)),
             None => Ok(()),
         }

@@ -6,6 +6,7 @@ use protocol::limits::{
     ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, QUOTES_MAX,
     STANDING_ORDERS_MAX,
 };
+use protocol::mutant::{Mutant, planted};
 use protocol::rows::TransferRow;
 use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
 
@@ -185,7 +186,9 @@ impl Engine {
             let row = TransferRow::from_bytes(&r.array()?).ok_or(SnapshotFault::Field("remembered"))?;
             let (amount, seq, outcome) = (r.u128()?, Seq(r.u64()?), r.outcome("remembered")?);
             field(self.ledger.recent.find(row.id).is_none(), "remembered")?;
-            self.ledger.recent.remember(Remembered { row, amount, seq, outcome });
+            if !planted(Mutant::TransferIdsNotInSnapshot) {
+                self.ledger.recent.remember(Remembered { row, amount, seq, outcome });
+            }
         }
         Ok(())
     }
@@ -202,7 +205,11 @@ impl Engine {
                 debit: account(r.u128()?)?,
                 credit: account(r.u128()?)?,
                 amount: r.u128()?,
-                expires_at: if r.flag("expires_at")? { Some(UnixNanos(r.u64()?)) } else { None },
+                expires_at: if r.flag("expires_at")? {
+                    Some(UnixNanos(r.u64()?)).filter(|_| !planted(Mutant::DeadlinesNotInSnapshot))
+                } else {
+                    None
+                },
                 ledger: AssetId(r.u32()?),
                 code: r.u16()?,
                 flags: r.u16()?,
