@@ -13,6 +13,7 @@ mod reads_linearizable;
 mod same_hash;
 pub(crate) mod snapshots_survive;
 mod time_not_ahead;
+mod transfers;
 
 use protocol::MonoNanos;
 use protocol::event::Event;

@@ -11,6 +11,22 @@ pub type Counts = BTreeMap<&'static str, u64>;
 /// Worlds from which on something that was never seen is a failure.
 pub const SEEDS_MIN: u64 = 1_000;
 
+/// What a client that pays has to come to, whatever dies.
+const PAYMENTS: [&str; 12] = [
+    "transfer posted",
+    "transfer voided",
+    "transfer expired",
+    "transfer expired under another reign than it was reserved",
+    "too late for what had expired",
+    "whole chain posted",
+    "whole chain voided",
+    "whole chain settled under another reign than it was reserved",
+    "chain refused in the middle",
+    "chain refused at its end",
+    "batch found executed after its answer was lost",
+    "batch sent twice",
+];
+
 const ALONE: [&str; 13] = [
     "process killed",
     "power lost",
@@ -62,10 +78,10 @@ pub const RARE: [RepairRow; 2] = [RepairRow::LeaderEndsBefore, RepairRow::NackQu
 #[must_use]
 pub fn to_see(nodes: usize) -> Vec<&'static str> {
     if nodes == 1 {
-        return ALONE.to_vec();
+        return ALONE.into_iter().chain(PAYMENTS).collect();
     }
     let (rows, paths) = (RepairRow::ALL.map(RepairRow::name), Path::ALL.map(Path::name));
-    CLUSTER.into_iter().chain(rows).chain(paths).collect()
+    CLUSTER.into_iter().chain(PAYMENTS).chain(rows).chain(paths).collect()
 }
 
 /// What of it was never seen.

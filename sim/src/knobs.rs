@@ -58,6 +58,8 @@ pub struct Knobs {
     pub snapshot_bytes: u64,
     /// Whether a client sends batches of up to 1 MiB. Segments are as long then as a node's at least.
     pub large_batches: bool,
+    /// Whether a client pays in batches: what it reserves expires, and what it links fails now and then.
+    pub payments: bool,
 }
 
 /// What happens between replicas, and to processes as a whole.
@@ -90,6 +92,8 @@ const NEVER_US: u64 = 86_400_000_000;
 const LARGE_SEGMENT_BYTES: u64 = 4 << 20;
 /// No world writes so much: none is taken.
 const NO_SNAPSHOTS_BYTES: u64 = 1 << 30;
+/// In one world of so many a client pays in batches.
+const PAYMENTS_EVERY: u64 = 3;
 /// So many times more is done in a world that lasts.
 const LONG_ACTIONS: u64 = 2;
 
@@ -181,6 +185,7 @@ impl Knobs {
             actions_max: rng.pick(&[100, 400, 1_500]),
             snapshot_bytes: rng.pick(&[20_000, 100_000, NO_SNAPSHOTS_BYTES]),
             large_batches: false,
+            payments: rng.fork("payments").below(PAYMENTS_EVERY) == 0,
         };
         let drawn = if rng.fork("large batches").below(16) == 0 { drawn.with_large_batches() } else { drawn };
         if !cluster {
@@ -278,6 +283,7 @@ impl Knobs {
             actions_max: 60,
             snapshot_bytes: 100_000,
             large_batches: false,
+            payments: false,
         }
     }
 }

@@ -48,6 +48,8 @@ pub struct Process {
     place: usize,
     /// As the last turn left it.
     status: Status,
+    /// Whether a timer of the engine was due then.
+    timer_due: bool,
     /// Which reign of which life this is, if it leads.
     led: bool,
     /// Snapshots that were reported to be durable: file and bytes.
@@ -184,6 +186,7 @@ impl Machine {
             disk: self.disk.clone(),
             place: self.place,
             status,
+            timer_due: false,
             led: false,
             snapshots: Vec::new(),
         });
@@ -230,6 +233,12 @@ impl Process {
         &self.status
     }
 
+    /// Whether something is to happen by itself, and has not.
+    #[must_use]
+    pub fn has_timer_due(&self) -> bool {
+        self.timer_due
+    }
+
     /// When there is something to do although nothing comes.
     #[must_use]
     pub fn next_deadline(&self) -> MonoNanos {
@@ -261,6 +270,7 @@ impl Process {
         self.acceptor.resume(now.mono, now.wall, self.replica.sequencer());
         self.read_outbox(now, links);
         self.take_snapshot(now);
+        self.timer_due = self.replica.engine().next_timer().is_some_and(|at| at <= now.wall);
         Ok(worked)
     }
 

@@ -9,7 +9,7 @@ use crate::world::{Failure, World};
 /// What can be taken away, and how.
 type Kind = (&'static str, fn(&mut Knobs));
 
-const KINDS: [Kind; 21] = [
+const KINDS: [Kind; 22] = [
     ("crashes", |k| k.crash_operations_max = 0),
     ("loss of power", |k| k.power_percent = 0),
     ("full disks", |k| k.fills_up = false),
@@ -31,6 +31,7 @@ const KINDS: [Kind; 21] = [
     ("lost machines", |k| k.network.replaces = false),
     ("disk stalls", |k| k.latency.stall_ppm = 0),
     ("large batches", |k| k.large_batches = false),
+    ("payments", |k| k.payments = false),
 ];
 
 /// What is left.

@@ -8,7 +8,7 @@ use journal::FileRef;
 use protocol::event::{EffectHash, Event};
 use protocol::frame::{Frame, FrameKind};
 use protocol::hash::{Hash, blake3};
-use protocol::{Command, EventBody, Index, Seq, SessionEpoch, SessionId, Term};
+use protocol::{Command, EventBody, Index, Seq, SessionEpoch, SessionId, Term, UnixNanos};
 
 use crate::checkers::{Violation, ensure};
 use crate::mirror::{Beginning, Entry, Mirror};
@@ -24,6 +24,8 @@ pub struct Witness {
     effects: EffectHash,
     hashes: BTreeMap<Seq, Hash>,
     events: BTreeMap<Seq, Vec<Event>>,
+    /// When each command was recorded.
+    times: BTreeMap<Seq, UnixNanos>,
     /// Batches of which something was created: their events do not repeat what the rows say.
     batches: BTreeMap<Seq, Command>,
     /// Terms of a leader whose effects' hash was wrong: what it has recorded is outvoted.
@@ -156,6 +158,7 @@ impl Witness {
                 }
             }
             self.events.insert(seq, events);
+            self.times.insert(seq, time);
         }
         self.effects.fold(&encoded);
         self.hashes.insert(self.engine.seq_applied(), self.effects.0);
@@ -208,6 +211,11 @@ impl Witness {
     #[must_use]
     pub fn batch_at(&self, seq: Seq) -> Option<&Command> {
         self.batches.get(&seq)
+    }
+
+    /// When the commands from `from` on were recorded, in order.
+    pub fn times_from(&self, from: Seq) -> impl Iterator<Item = (Seq, UnixNanos)> {
+        self.times.range(from..).map(|(seq, time)| (*seq, *time))
     }
 
     /// What followed from `from` on.

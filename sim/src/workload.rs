@@ -1,7 +1,8 @@
-//! Everybody outside: the operator, the FIX clients, and one that sends batches.
+//! Everybody outside: the operator, the FIX clients, and two that send batches.
 
 pub mod batches;
 pub mod operator;
+pub mod payments;
 pub mod reader;
 pub mod setup;
 pub mod trader;
@@ -11,6 +12,8 @@ use crate::rng::Rng;
 use crate::trace::Trace;
 use batches::Batches;
 use operator::Operator;
+use payments::Payments;
+use protocol::MonoNanos;
 use reader::Reader;
 use trader::Trader;
 
@@ -20,6 +23,7 @@ pub struct Workload {
     pub(crate) traders: Vec<Trader>,
     pub(crate) reader: Reader,
     pub(crate) batches: Batches,
+    pub(crate) payments: Payments,
 }
 
 impl Workload {
@@ -31,6 +35,7 @@ impl Workload {
             traders: (0..knobs.traders).map(trader).collect(),
             reader: Reader::new(rng.fork("reader"), knobs, trace.clone()),
             batches: Batches::new(rng.fork("batches"), knobs, trace.clone()),
+            payments: Payments::new(rng.fork("payments"), knobs, trace.clone()),
         }
     }
 
@@ -41,10 +46,11 @@ impl Workload {
     }
 
     /// Nothing new is begun any more.
-    pub(crate) fn stop(&mut self) {
+    pub(crate) fn stop(&mut self, now: MonoNanos) {
         self.operator.stop();
         self.reader.stop();
         self.batches.stop();
+        self.payments.stop(now);
         self.traders.iter_mut().for_each(Trader::stop);
     }
 
@@ -55,6 +61,8 @@ impl Workload {
         let operator =
             (self.operator.open() > 0).then(|| format!("{} requests of the operator", self.operator.open()));
         let reads = (self.reader.open() > 0).then(|| format!("{} reads", self.reader.open()));
-        traders.chain(operator).chain(reads).collect()
+        let payments = self.payments.open();
+        let payments = (payments > 0).then(|| format!("{payments} batches"));
+        traders.chain(operator).chain(reads).chain(payments).collect()
     }
 }

@@ -61,6 +61,8 @@ pub struct World {
     /// As often as bytes were brought back that a cluster stood still without.
     brought_back: u64,
     turns: u64,
+    /// Since when whoever serves has something to do by itself, and nothing else has.
+    timer_due_since: MonoNanos,
     /// The crash that a script asked for.
     scripted_crash: Option<Crash>,
     /// Somebody wants to see what happened up to here.
@@ -163,6 +165,7 @@ impl World {
             machines_lost: 0,
             brought_back: 0,
             turns: 0,
+            timer_due_since: MonoNanos(0),
             scripted_crash: None,
             stops_at: None,
             over: false,
@@ -198,12 +201,14 @@ impl World {
             return Ok(());
         }
         self.heal();
-        self.workload.stop();
+        self.workload.stop(self.now);
         self.wait_for_leader()?;
+        self.timer_due_since = self.now;
         let mut deadline = self.now.plus(liveness::QUIET_WITHIN_NS);
         while !(self.over || self.all_agree() && self.workload.open().is_empty() && self.replacing.is_none())
         {
             self.step_one()?;
+            self.check_timers()?;
             if self.now >= deadline {
                 if !self.bring_back() {
                     return liveness::check(&self.standing(), &self.workload.open());
@@ -421,6 +426,7 @@ impl World {
         due(self.workload.operator.next_at());
         self.workload.reader.next_at().into_iter().for_each(&mut due);
         self.workload.batches.next_at().into_iter().for_each(&mut due);
+        self.workload.payments.next_at().into_iter().for_each(&mut due);
         self.replacing.iter().for_each(|replacing| due(replacing.next_at()));
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
@@ -619,8 +625,9 @@ impl World {
         }
         self.links.retain(|_, link| !link.is_over());
         self.workload.reader.act(self.now, &mut self.hosts);
-        let operator = &mut self.workload.operator;
-        if !serving.contains(&self.operator_at) || (operator.is_impatient(self.now) && serving.len() > 1) {
+        let Workload { operator, batches, payments, .. } = &mut self.workload;
+        let impatient = operator.is_impatient(self.now) || payments.is_impatient(self.now);
+        if !serving.contains(&self.operator_at) || (impatient && serving.len() > 1) {
             let Some(place) = (!serving.is_empty()).then(|| self.rng.pick(&serving)) else { return Ok(()) };
             self.operator_at = place;
         }
@@ -630,8 +637,10 @@ impl World {
         if host.is_turning()
             && let Some(process) = host.machine.process()
         {
-            host.busy |= operator.act(self.now, reign, process.replica().sequencer());
-            self.workload.batches.act(self.now, process.replica().sequencer());
+            let sequencer = process.replica().sequencer();
+            host.busy |= operator.act(self.now, reign, sequencer);
+            batches.act(self.now, sequencer);
+            host.busy |= operator.set_up() && payments.act(self.now, reign, sequencer);
         }
         Ok(())
     }
@@ -692,6 +701,7 @@ impl World {
                 checker.sent(event)?;
             }
             self.workload.operator.take(event)?;
+            self.workload.payments.take(event, self.reigns)?;
             if let Some((connection, epoch)) = opened_epoch(event) {
                 self.workload.traders.iter_mut().for_each(|trader| trader.opened(connection, epoch));
             }
@@ -794,6 +804,17 @@ impl World {
         let all: Vec<_> = self.hosts.iter().filter(|host| host.is_well()).map(ends).collect();
         let agree = all.iter().all(|end| end.is_some() && *end == all[0]);
         agree && self.hosts.iter().any(Host::serves)
+    }
+
+    /// What is to happen by itself does, although nobody sends anything.
+    fn check_timers(&mut self) -> Result<(), Violation> {
+        let waits = |host: &Host| {
+            host.serves() && host.machine.running().is_some_and(crate::machine::Process::has_timer_due)
+        };
+        if !self.all_agree() || !self.hosts.iter().any(waits) {
+            self.timer_due_since = self.now;
+        }
+        liveness::check_timer(self.now.since(self.timer_due_since))
     }
 
     /// Where everybody stands, for a report.

@@ -14,6 +14,16 @@ pub(crate) fn leader_within_ns(nodes: usize) -> u64 {
     10 * tick_ms * 1_000_000 * (election_ticks + grace_ticks + stagger_ticks * nodes) as u64
 }
 
+/// Ten times the pause between two pulses of a leader.
+const TIMER_WITHIN_NS: u64 = 100_000_000;
+
+/// Nothing else is under way, and a timer has been due for so long.
+pub(crate) fn check_timer(due_ns: u64) -> Result<(), Violation> {
+    ensure(due_ns <= TIMER_WITHIN_NS, "liveness", || {
+        format!("a timer is due for {} ms, and whoever leads does nothing", due_ns / 1_000_000)
+    })
+}
+
 /// What is still open when the time is over.
 pub(crate) fn check(standing: &[String], open: &[String]) -> Result<(), Violation> {
     ensure(false, "liveness", || {

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
-use protocol::rows::{TransferRow, account_flags};
+use protocol::rows::account_flags;
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, events,
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, UnixNanos, events,
 };
 
+use super::transfers::Transfers;
 use super::{Checker, Served, Violation, created, ensure};
 
 const NAME: &str = "money_conserved";
@@ -26,6 +27,7 @@ struct NaiveLedger {
     balances: BTreeMap<AccountId, (AssetId, AccountClass, i128)>,
     settlement: BTreeMap<(ClientId, AssetId), AccountId>,
     markets: BTreeMap<MarketId, events::MarketDefined>,
+    transfers: Transfers,
 }
 
 impl Checker for MoneyConserved {
@@ -35,11 +37,15 @@ impl Checker for MoneyConserved {
                 .check_invariants()
                 .map_err(|broken| Violation { invariant: NAME, what: broken.to_string() })?;
         }
-        for event in served.witness.events_from(self.counted.next()) {
-            self.ledger.take(event, served.witness.batch_at(event.seq))?;
+        let witness = served.witness;
+        for (seq, time) in witness.times_from(self.counted.next()) {
+            let (batch, events) = (witness.batch_at(seq), witness.events_at(seq));
+            self.ledger.take_transfers(seq, time, batch, events)?;
+            events.iter().try_for_each(|event| self.ledger.take(event, batch))?;
         }
-        self.counted = served.witness.engine().seq_applied();
+        self.counted = witness.engine().seq_applied();
         self.ledger.check()?;
+        self.ledger.transfers.agree(served.workload.payments.known(), self.counted)?;
         self.ledger.agrees_with(served.replica.engine())
     }
 }
@@ -48,8 +54,6 @@ impl NaiveLedger {
     fn take(&mut self, event: &Event, batch: Option<&Command>) -> Result<(), Violation> {
         if let EventBody::AccountsCreated(made) = &event.body {
             self.create_accounts(made, batch)
-        } else if let EventBody::TransfersCreated(made) = &event.body {
-            self.create_transfers(made, batch)
         } else if let EventBody::MarketDefined(defined) = &event.body {
             self.markets.insert(defined.definition.market, defined.clone());
             Ok(())
@@ -78,18 +82,15 @@ impl NaiveLedger {
         Ok(())
     }
 
-    fn create_transfers(
+    fn take_transfers(
         &mut self,
-        made: &events::TransfersCreated,
+        seq: Seq,
+        time: UnixNanos,
         batch: Option<&Command>,
+        events: &[Event],
     ) -> Result<(), Violation> {
-        let Some(Command::CreateTransfers(batch)) = batch else { return nothing(made.created) };
-        // Nobody sends any but plain ones here: they move what they say.
-        ensure(made.amounts.is_empty(), NAME, || format!("{made:?}"))?;
-        for row in created(&batch.transfers, &made.exceptions) {
-            let &TransferRow { debit_account, credit_account, amount, flags, .. } = row;
-            ensure(flags == 0, NAME, || format!("{row:?}"))?;
-            self.move_money(debit_account, credit_account, amount)?;
+        for moved in self.transfers.take(seq, time, batch, events)? {
+            self.move_money(moved.debit, moved.credit, Amount(moved.amount))?;
         }
         Ok(())
     }
@@ -131,13 +132,16 @@ impl NaiveLedger {
     /// The engine's balances are these.
     fn agrees_with(&self, engine: &engine::Engine) -> Result<(), Violation> {
         let mut accounts = 0;
+        let pending = self.transfers.pending();
         for view in engine.accounts() {
             accounts += 1;
             let counted = self.balances.get(&view.account).map(|(_, _, balance)| *balance);
             let (credits, debits) = (i128::try_from(view.credits.0), i128::try_from(view.debits.0));
             let same =
                 matches!((credits, debits), (Ok(credits), Ok(debits)) if counted == Some(credits - debits));
-            ensure(same, NAME, || format!("{view:?}, counted {counted:?}"))?;
+            let reserved = pending.get(&view.account).copied().unwrap_or_default();
+            let same = same && reserved == (view.debits_pending.0, view.credits_pending.0);
+            ensure(same, NAME, || format!("{view:?}, counted {counted:?} and pending {reserved:?}"))?;
         }
         ensure(accounts == self.balances.len(), NAME, || {
             format!("{accounts} accounts, {} opened", self.balances.len())
@@ -146,10 +150,13 @@ impl NaiveLedger {
 
     fn check(&self) -> Result<(), Violation> {
         let mut sums: BTreeMap<AssetId, i128> = BTreeMap::new();
+        let pending = self.transfers.pending();
         for (account, (asset, class, balance)) in &self.balances {
             *sums.entry(*asset).or_default() += balance;
-            ensure(*balance >= 0 || *class == AccountClass::External, NAME, || {
-                format!("account {account} stands at {balance}")
+            let (debits, _) = pending.get(account).copied().unwrap_or_default();
+            let covered = u128::try_from(*balance).is_ok_and(|balance| debits <= balance);
+            ensure(covered || *class == AccountClass::External, NAME, || {
+                format!("account {account} stands at {balance}, and {debits} may go out")
             })?;
         }
         ensure(sums.values().all(|sum| *sum == 0), NAME, || format!("debits and credits differ: {sums:?}"))

@@ -16,7 +16,7 @@ use protocol::{
     SessionId,
 };
 
-use super::setup;
+use super::{payments, setup};
 use crate::checkers::{Violation, ensure};
 use crate::clock::clients_now;
 use crate::knobs::Knobs;
@@ -93,7 +93,11 @@ pub struct Operator {
 
 impl Operator {
     pub(crate) fn new(rng: Rng, knobs: Knobs, trace: Trace) -> Self {
-        let script: VecDeque<Command> = setup::commands(knobs.traders, clients_now(MonoNanos(0)).wall).into();
+        let mut script: VecDeque<Command> =
+            setup::commands(knobs.traders, clients_now(MonoNanos(0)).wall).into();
+        if knobs.payments {
+            script.extend(payments::setup());
+        }
         Self {
             rng,
             trace,
