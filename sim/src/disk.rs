@@ -165,6 +165,7 @@ struct State {
     lying: bool,
     failures: u64,
     fatal_failures: u64,
+    lacked_room: bool,
     truth: Truth,
     rots: Vec<Rot>,
     trace: Trace,
@@ -202,6 +203,7 @@ impl SimDisk {
             lying: false,
             failures: 0,
             fatal_failures: 0,
+            lacked_room: false,
             truth: Truth::default(),
             rots: Vec::new(),
             trace,
@@ -279,6 +281,12 @@ impl SimDisk {
         self.0.borrow().failures
     }
 
+    /// Whether there was no room for something in this life.
+    #[must_use]
+    pub fn lacked_room(&self) -> bool {
+        self.0.borrow().lacked_room
+    }
+
     /// Until [`SimDisk::resume`] nothing is counted and nothing fails: a checker reads.
     pub fn pause(&self) -> Pause {
         let mut state = self.0.borrow_mut();
@@ -327,7 +335,7 @@ impl SimDisk {
         state.dies_at = None;
         state.aims.clear();
         state.failure = None;
-        (state.failures, state.fatal_failures) = (0, 0);
+        (state.failures, state.fatal_failures, state.lacked_room) = (0, 0, false);
         state.making = None;
         state.end_in_flight(crash);
         if crash == Crash::Power {
@@ -487,6 +495,7 @@ impl State {
         let grows = (offset + bytes.len()) as u64;
         if grows > len && grows - len > self.free_bytes() {
             self.trace.sometimes("no space");
+            self.lacked_room = true;
             let file = file.clone();
             return Err(DiskFault { operation: DiskOperation::Write, file, cause: DiskCause::NoSpace });
         }

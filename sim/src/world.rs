@@ -555,8 +555,8 @@ impl World {
             return Ok(());
         }
         let host = &self.hosts[place];
-        // Without room for a segment a repair cannot begin.
-        let has_no_room = host.machine.is_repairing().is_some() && host.faults.is_full();
+        // Without room for a segment a repair cannot begin; its turn tells of that later, when there may be some again.
+        let has_no_room = host.machine.is_repairing().is_some() && host.disk().lacked_room();
         let failed =
             (host.disk().failures() > 0 || has_no_room) && !matches!(fault, ReplicaFault::Diverged { .. });
         ensure(failed, "same_hash", || format!("replica {place} aborted without a cause: {fault}"))?;
