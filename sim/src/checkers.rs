@@ -12,6 +12,7 @@ mod outputs_gapless;
 mod reads_linearizable;
 mod same_hash;
 pub(crate) mod snapshots_survive;
+mod standing_orders;
 mod time_not_ahead;
 mod transfers;
 

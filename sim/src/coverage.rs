@@ -12,7 +12,7 @@ pub type Counts = BTreeMap<&'static str, u64>;
 pub const SEEDS_MIN: u64 = 1_000;
 
 /// What a client that pays has to come to, whatever dies.
-const PAYMENTS: [&str; 12] = [
+const PAYMENTS: [&str; 17] = [
     "transfer posted",
     "transfer voided",
     "transfer expired",
@@ -25,6 +25,11 @@ const PAYMENTS: [&str; 12] = [
     "chain refused at its end",
     "batch found executed after its answer was lost",
     "batch sent twice",
+    "standing order executed",
+    "standing order refused",
+    "standing order cancelled",
+    "standing order executed under another reign than it was defined",
+    "standing order executed when somebody led again",
 ];
 
 const ALONE: [&str; 13] = [

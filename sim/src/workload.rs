@@ -1,10 +1,11 @@
-//! Everybody outside: the operator, the FIX clients, and two that send batches.
+//! Everybody outside: the operator, the FIX clients, two that send batches, and one whose payments execute themselves.
 
 pub mod batches;
 pub mod operator;
 pub mod payments;
 pub mod reader;
 pub mod setup;
+pub mod standing_orders;
 pub mod trader;
 
 use crate::knobs::Knobs;
@@ -15,6 +16,7 @@ use operator::Operator;
 use payments::Payments;
 use protocol::MonoNanos;
 use reader::Reader;
+use standing_orders::StandingOrders;
 use trader::Trader;
 
 /// All of them.
@@ -24,6 +26,7 @@ pub struct Workload {
     pub(crate) reader: Reader,
     pub(crate) batches: Batches,
     pub(crate) payments: Payments,
+    pub(crate) standing_orders: StandingOrders,
 }
 
 impl Workload {
@@ -36,6 +39,7 @@ impl Workload {
             reader: Reader::new(rng.fork("reader"), knobs, trace.clone()),
             batches: Batches::new(rng.fork("batches"), knobs, trace.clone()),
             payments: Payments::new(rng.fork("payments"), knobs, trace.clone()),
+            standing_orders: StandingOrders::new(rng.fork("standing orders"), knobs, trace.clone()),
         }
     }
 
@@ -51,6 +55,7 @@ impl Workload {
         self.reader.stop();
         self.batches.stop();
         self.payments.stop(now);
+        self.standing_orders.stop(now);
         self.traders.iter_mut().for_each(Trader::stop);
     }
 
@@ -63,6 +68,8 @@ impl Workload {
         let reads = (self.reader.open() > 0).then(|| format!("{} reads", self.reader.open()));
         let payments = self.payments.open();
         let payments = (payments > 0).then(|| format!("{payments} batches"));
-        traders.chain(operator).chain(reads).chain(payments).collect()
+        let standing = self.standing_orders.open();
+        let standing = (standing > 0).then(|| format!("{standing} requests about standing orders"));
+        traders.chain(operator).chain(reads).chain(payments).chain(standing).collect()
     }
 }

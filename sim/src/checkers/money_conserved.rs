@@ -10,6 +10,7 @@ use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, UnixNanos, events,
 };
 
+use super::standing_orders::StandingOrders;
 use super::transfers::Transfers;
 use super::{Checker, Served, Violation, created, ensure};
 
@@ -28,6 +29,7 @@ struct NaiveLedger {
     settlement: BTreeMap<(ClientId, AssetId), AccountId>,
     markets: BTreeMap<MarketId, events::MarketDefined>,
     transfers: Transfers,
+    standing_orders: StandingOrders,
 }
 
 impl Checker for MoneyConserved {
@@ -46,6 +48,7 @@ impl Checker for MoneyConserved {
         self.counted = witness.engine().seq_applied();
         self.ledger.check()?;
         self.ledger.transfers.agree(served.workload.payments.known(), self.counted)?;
+        self.ledger.standing_orders.agree(served.workload.standing_orders.known(), self.counted)?;
         self.ledger.agrees_with(served.replica.engine())
     }
 }
@@ -89,7 +92,8 @@ impl NaiveLedger {
         batch: Option<&Command>,
         events: &[Event],
     ) -> Result<(), Violation> {
-        for moved in self.transfers.take(seq, time, batch, events)? {
+        let executed = self.standing_orders.take(seq, time, events)?;
+        for moved in executed.into_iter().chain(self.transfers.take(seq, time, batch, events)?) {
             self.move_money(moved.debit, moved.credit, Amount(moved.amount))?;
         }
         Ok(())

@@ -36,13 +36,15 @@ const OPEN_MAX: usize = 4;
 /// Its accounts have ids from here on; the first is the world outside.
 const ACCOUNTS_FROM: u128 = 700;
 const ACCOUNTS: u64 = 6;
-const ASSET: AssetId = AssetId(1);
+pub(super) const ASSET: AssetId = AssetId(1);
 /// What each has at first; soon some have less than they are to pay.
 const FIRST_AMOUNT: u64 = 500;
 /// More than anybody has.
-const TOO_MUCH: u64 = 1_000_000_000;
+pub(super) const TOO_MUCH: u64 = 1_000_000_000;
 /// Its session, below those of traders.
 const SESSION: SessionId = SessionId(100);
+/// That of whoever defines standing orders on the same accounts.
+pub(super) const STANDING_ORDERS_SESSION: SessionId = SessionId(99);
 const ACTOR: ActorId = ActorId(100);
 /// An answer that does not come for so long is not waited for any more.
 const ANSWER_NS: u64 = 400_000_000;
@@ -458,12 +460,11 @@ impl Payments {
     /// One account pays another.
     fn row(&mut self, now: MonoNanos) -> TransferRow {
         self.next_transfer += 1;
-        let debit = self.rng.within(1..=ACCOUNTS);
-        let credit = 1 + (debit - 1 + self.rng.within(1..=ACCOUNTS - 1)) % ACCOUNTS;
+        let (debit_account, credit_account) = two_accounts(&mut self.rng);
         TransferRow {
             id: setup::transfer_id(truth(now), self.next_transfer),
-            debit_account: AccountId(ACCOUNTS_FROM + u128::from(debit)),
-            credit_account: AccountId(ACCOUNTS_FROM + u128::from(credit)),
+            debit_account,
+            credit_account,
             amount: Amount(self.rng.within(1..=200).into()),
             ledger: ASSET,
             code: 1,
@@ -503,18 +504,26 @@ impl Payments {
     }
 }
 
+/// One that pays, and another.
+pub(super) fn two_accounts(rng: &mut Rng) -> (AccountId, AccountId) {
+    let debit = rng.within(1..=ACCOUNTS);
+    let credit = 1 + (debit - 1 + rng.within(1..=ACCOUNTS - 1)) % ACCOUNTS;
+    let account = |place: u64| AccountId(ACCOUNTS_FROM + u128::from(place));
+    (account(debit), account(credit))
+}
+
 fn header(request: u64) -> RecordHeader {
     RecordHeader { session: SESSION, request: RequestNumber(request), ..RecordHeader::default() }
 }
 
-/// What has to be defined for it: its session, and its accounts.
-pub(super) fn setup() -> [Command; 3] {
-    let session = DefineSession {
-        session: SESSION,
+/// What has to be defined for it: its sessions, and its accounts.
+pub(super) fn setup() -> [Command; 4] {
+    let session = |session, client_comp_id| DefineSession {
+        session,
         actor: ACTOR,
         firm: FirmId(7),
         protocol: SessionProtocol::Request,
-        client_comp_id: Text::truncated("PAYMENTS"),
+        client_comp_id: Text::truncated(client_comp_id),
         our_comp_id: Text::truncated(setup::OUR_COMP_ID),
         clients: Vec::new(),
         reset_on_logon: true,
@@ -524,7 +533,12 @@ pub(super) fn setup() -> [Command; 3] {
         cancel_on_disconnect: CancelOnDisconnect::Never,
         cancel_window_ms: 0,
     };
-    [DefineActor { actor: ACTOR, roles: roles::CASHIER }.into(), session.into(), accounts()]
+    [
+        DefineActor { actor: ACTOR, roles: roles::CASHIER }.into(),
+        session(SESSION, "PAYMENTS").into(),
+        session(STANDING_ORDERS_SESSION, "STANDING").into(),
+        accounts(),
+    ]
 }
 
 fn accounts() -> Command {
