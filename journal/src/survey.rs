@@ -3,7 +3,7 @@
 
 use protocol::frame::{Frame, FrameFault};
 use protocol::hash::Hash;
-use protocol::limits::BLOCK_ALIGN;
+use protocol::limits::{BLOCK_ALIGN, BLOCK_HEADER_BYTES};
 use protocol::mutant::{Mutant, planted};
 use protocol::{ClusterId, Index, NodeId, Seq, Term};
 
@@ -660,12 +660,13 @@ impl Survey {
     }
 
     /// Looks at every page from `from` on for the header of a block: what it says was durable, and whether it lies where
-    /// it belongs. Whole ones are visited, so that an auditor sees what is left.
+    /// it belongs; of a file that was cut short, in the last piece of a page too. Whole ones are visited, so that an auditor
+    /// sees what is left.
     fn gather_evidence(&mut self, name: SegmentName, bytes: &[u8], from: usize, visit: &mut Visitor<'_>) {
         let nonce = nonce_of(name, bytes);
         let mut at = from;
         let mut newest = None;
-        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= BLOCK_ALIGN) {
+        while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() >= BLOCK_HEADER_BYTES) {
             at += BLOCK_ALIGN;
             let Ok(header) = BlockHeader::read(rest) else { continue };
             let place = Place { segment: name, offset: (at - BLOCK_ALIGN) as u64 };

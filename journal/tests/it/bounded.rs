@@ -186,6 +186,27 @@ fn a_torn_tail_just_behind_a_roll_is_cut_off_whatever_the_older_snapshot_is() {
     }
 }
 
+/// The device lost the header of the newest segment and all of its blocks but a sector of the last, and the length of the file with them.
+#[test]
+fn a_header_in_the_last_piece_of_a_file_proves_a_loss() {
+    let files = files();
+    let (newest, header) = segments(&files).pop().unwrap();
+    let mut cut = files.clone();
+    let bytes = cut.get_mut(&newest).unwrap();
+    let (mut last, mut at) = (0, 2 * BLOCK_ALIGN);
+    while let Ok(block) = BlockHeader::read(&bytes[at..]) {
+        (last, at) = (at, at + block.extent());
+    }
+    assert!(last > 2 * BLOCK_ALIGN, "more than one block");
+    segment::fill(&mut bytes[..last], header.nonce);
+    bytes.truncate(last + SECTOR_BYTES);
+    cut.get_mut(&journal::meta::file()).unwrap().truncate(4 * BLOCK_ALIGN);
+    for from in [0, 100] {
+        let opened = open_from(&cut, from).map(|opened| opened.journal.last_index());
+        assert!(matches!(opened, Err(Refusal::Repair(_))), "from {from}: {opened:?}");
+    }
+}
+
 #[test]
 fn a_snapshot_behind_the_end_of_the_log_proves_a_loss() {
     let mut files = files();
