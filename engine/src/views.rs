@@ -8,8 +8,8 @@ use protocol::limits::NOTE_BYTES_MAX;
 use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId,
-    MarketStatus, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, SessionEpoch,
-    SessionId, Side, Term, Text, UnixNanos,
+    MarketStatus, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId,
+    SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
 };
 
 use crate::engine::Engine;
@@ -297,6 +297,19 @@ impl Engine {
     /// Balance monitors from an id on, by id.
     pub fn monitors_from(&self, first: MonitorId) -> impl Iterator<Item = &DefineMonitor> {
         self.ledger.monitors.range(first)
+    }
+
+    /// Exchange quotes whose time is not over from an id on, and what may still be sold on each, by id.
+    pub fn quotes_from(&self, first: QuoteId) -> impl Iterator<Item = (&QuoteExchange, Amount)> {
+        self.ledger.quotes.range(first).map(|quote| (&quote.definition, Amount(quote.left)))
+    }
+
+    /// Standing orders from an id on, and when each is executed next, by id.
+    pub fn standing_orders_from(
+        &self,
+        first: StandingOrderId,
+    ) -> impl Iterator<Item = (&DefineStandingOrder, UnixNanos)> {
+        self.ledger.standing_orders.range(first).map(|order| (&order.definition, order.due))
     }
 
     /// Proposals that are open, from an id on, by id.

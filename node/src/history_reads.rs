@@ -294,7 +294,9 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
         | Query::Calendar
         | Query::Monitors { .. }
         | Query::Proposals { .. }
-        | Query::Proposal(_) => Ok((
+        | Query::Proposal(_)
+        | Query::Quotes { .. }
+        | Query::StandingOrders { .. } => Ok((
             snapshot.seq(),
             Found::Rejected {
                 reason: BusinessRejectReason::NotKept,

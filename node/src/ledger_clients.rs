@@ -3,26 +3,19 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use engine::Engine;
-use engine::views::{AccountView, ProposalView};
+use engine::views::AccountView;
 use gateways::ConnectionId;
-use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read, Scope};
+use gateways::binary::{Acceptor, Answer, Leadership, Options, Query, Read};
 use journal::FileDisk;
-use protocol::binary::{
-    AccountState, BusinessRejectReason, Enclosed, MonitorState, OverdraftState, Proposal, ProposalState,
-    enclose,
-};
-use protocol::commands::{DefineMonitor, SetOverdraft};
+use protocol::binary::{AccountState, BusinessRejectReason};
 use protocol::event::Event;
 use protocol::rows::AccountRow;
 use protocol::submit::Submit;
-use protocol::{
-    AccountId, EventBody, MonitorId, MonoNanos, ProposalId, ProposedCommand, RequestNumber, Seq, SessionId,
-    UnixNanos,
-};
+use protocol::{EventBody, MonoNanos, RequestNumber, Seq, SessionId, UnixNanos};
 use replicas::{Now, ReadRefusal, ReadTicket, Replica};
 
 use crate::history_reads::{HistoryReads, RETRY_NANOS};
+use crate::ledger_lists;
 use crate::reads::SEQ_NANOS;
 use crate::sockets::{Door, ReadResult, Sockets};
 
@@ -319,25 +312,15 @@ impl LedgerClients {
                 self.questions.history.ask(read, needs, now.mono);
                 return 1;
             }
-            Query::Overdrafts(ids) => {
-                let found = overdrafts(engine, &read.scope, ids);
-                self.acceptor.answer(&read, seq, &Answer::Overdrafts(&found), now.mono);
-                return 1 + ids.len();
-            }
-            &Query::Monitors { from, limit } => {
-                let (monitors, next) = &monitors(engine, &read.scope, from, limit);
-                let answer = Answer::Monitors { monitors, next: *next };
-                self.acceptor.answer(&read, seq, &answer, now.mono);
-                return 1 + monitors.len();
-            }
-            &Query::Proposals { from, limit } => {
-                let (proposals, next) = &proposals(engine, &read.scope, from, limit);
-                let answer = Answer::Proposals { proposals, next: *next };
-                self.acceptor.answer(&read, seq, &answer, now.mono);
-                return 1 + proposals.len();
+            Query::Overdrafts(_)
+            | Query::Monitors { .. }
+            | Query::Proposals { .. }
+            | Query::Quotes { .. }
+            | Query::StandingOrders { .. } => {
+                return ledger_lists::answer_list(&mut self.acceptor, &read, engine, now.mono);
             }
             &Query::Proposal(proposal) => {
-                return answer_proposal(&mut self.acceptor, &read, engine, proposal, now.mono);
+                return ledger_lists::answer_proposal(&mut self.acceptor, &read, engine, proposal, now.mono);
             }
             Query::Calendar => Answer::Calendar(engine.calendar()),
         };
@@ -388,7 +371,7 @@ fn reject_unconfirmed(acceptor: &mut Acceptor, read: &Read, refusal: ReadRefusal
     reject(acceptor, read, BusinessRejectReason::NoQuorum, RETRY_NANOS, &text, now);
 }
 
-const fn refused(reason: BusinessRejectReason, text: &str) -> Answer<'_> {
+pub(crate) const fn refused(reason: BusinessRejectReason, text: &str) -> Answer<'_> {
     Answer::Rejected { reason, retry_after_ns: 0, text }
 }
 
@@ -400,6 +383,8 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         Answer::Monitors { monitors, .. } => monitors.len(),
         Answer::Triggers { triggers, .. } => triggers.len(),
         Answer::Proposals { proposals, .. } => proposals.len(),
+        Answer::Quotes { quotes, .. } => quotes.len(),
+        Answer::StandingOrders { orders, .. } => orders.len(),
         Answer::Balance { .. }
         | Answer::ValueBalance { .. }
         | Answer::Calendar(_)
@@ -407,102 +392,6 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         | Answer::Rejected { .. } => 0,
     };
     1 + rows
-}
-
-/// Whether an account is there for who asks.
-fn sees(engine: &Engine, scope: &Scope, account: AccountId) -> bool {
-    engine.account(account).is_some_and(|found| scope.has(found.client))
-}
-
-/// The lines of those accounts that exist.
-fn overdrafts(engine: &Engine, scope: &Scope, ids: &[AccountId]) -> Vec<OverdraftState> {
-    let found = ids.iter().filter(|id| sees(engine, scope, **id));
-    found
-        .map(|id| {
-            let SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code } =
-                engine.overdraft(*id);
-            OverdraftState { account, agreed, temporary, temporary_until_ns, interest_code }
-        })
-        .collect()
-}
-
-/// A page of open proposals, and where the next one begins.
-fn proposals(
-    engine: &Engine,
-    scope: &Scope,
-    from: ProposalId,
-    limit: usize,
-) -> (Vec<ProposalState>, Option<ProposalId>) {
-    if *scope != Scope::Everything {
-        return (Vec::new(), None);
-    }
-    let mut open = engine.proposals_from(from);
-    let found = open.by_ref().take(limit).map(|view| ProposalState {
-        proposal: view.proposal,
-        actor: view.actor,
-        kind: view.command.kind,
-        expires_at: view.expires_at,
-    });
-    let found = found.collect();
-    (found, open.next().map(|next| next.proposal))
-}
-
-/// What a proposal would change, if it is open. Returns how many rows that was.
-fn answer_proposal(
-    acceptor: &mut Acceptor,
-    read: &Read,
-    engine: &Engine,
-    id: ProposalId,
-    now: MonoNanos,
-) -> usize {
-    let seq = engine.seq_applied();
-    let is_meant = |view: &ProposalView<'_>| view.proposal == id && read.scope == Scope::Everything;
-    let Some(view) = engine.proposals_from(id).next().filter(is_meant) else {
-        let answer = refused(BusinessRejectReason::UnknownProposal, "proposal");
-        acceptor.answer(read, seq, &answer, now);
-        return 1;
-    };
-    // A command that no message carries is told by its kind.
-    let carry = |proposed: Option<&ProposedCommand>| {
-        let mut bytes = Vec::new();
-        if let Some(Ok(command)) = proposed.map(ProposedCommand::command) {
-            enclose(command, &mut bytes);
-        }
-        bytes
-    };
-    let (command, before) = (carry(Some(view.command)), carry(view.before));
-    let answer = Answer::Proposal(Proposal {
-        client_seq_no: read.seq_no,
-        journal_seq: seq,
-        proposal: view.proposal,
-        actor: view.actor,
-        kind: view.command.kind,
-        expires_at: view.expires_at,
-        note: view.note,
-        command: Enclosed::new(&command).unwrap_or_default(),
-        before: Enclosed::new(&before).unwrap_or_default(),
-    });
-    acceptor.answer(read, seq, &answer, now);
-    1
-}
-
-/// A page of monitors, and where the next one begins.
-fn monitors(
-    engine: &Engine,
-    scope: &Scope,
-    from: MonitorId,
-    limit: usize,
-) -> (Vec<MonitorState>, Option<MonitorId>) {
-    let mut defined = engine.monitors_from(from);
-    let page = defined.by_ref().take(limit);
-    let seen = page.filter(|monitor| *scope == Scope::Everything || sees(engine, scope, monitor.account));
-    let found = seen.map(|definition| {
-        let &DefineMonitor { monitor, account, ledger, code, class, field, operator, value, negative } =
-            definition;
-        MonitorState { monitor, account, ledger, code, class, field, operator, value, negative }
-    });
-    let found = found.collect();
-    (found, defined.next().map(|next| next.monitor))
 }
 
 fn state_of(view: &AccountView) -> AccountState {

@@ -30,6 +30,7 @@ mod instant;
 mod introduction;
 mod ledger;
 mod ledger_clients;
+mod ledger_lists;
 mod logging;
 mod members;
 mod metrics;

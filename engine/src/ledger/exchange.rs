@@ -44,6 +44,11 @@ impl Quotes {
         self.rows.len()
     }
 
+    /// Those from an id on, by id.
+    pub(crate) fn range(&self, first: QuoteId) -> impl Iterator<Item = &Quote> {
+        self.rows.range(first..).map(|(_, row)| row)
+    }
+
     /// All of them, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Quote> {
         self.rows.values()

@@ -48,6 +48,11 @@ impl StandingOrders {
         self.rows.len()
     }
 
+    /// Those from an id on, by id.
+    pub(crate) fn range(&self, first: StandingOrderId) -> impl Iterator<Item = &StandingOrder> {
+        self.rows.range(first..).map(|(_, row)| row)
+    }
+
     /// All of them, by id.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &StandingOrder> {
         self.rows.values()

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::binary::{
     Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts,
     CreateTransfers, Executed, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal, Proposals,
-    Rows, TerminationCode, Transfers, TransfersCreated, Words,
+    Quotes, Rows, StandingOrders, TerminationCode, Transfers, TransfersCreated, Words,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -14,8 +14,8 @@ use protocol::rows::{ACCOUNT_ROW_BYTES, ROWS_END_BYTES, TRANSFER_ROW_BYTES, end_
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    ActorId, EventBody, MonitorId, MonoNanos, ProposalId, RejectReason, RequestNumber, Seq, SessionId,
-    commands,
+    ActorId, EventBody, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, RequestNumber, Seq,
+    SessionId, StandingOrderId, commands,
 };
 
 use super::Options;
@@ -304,6 +304,14 @@ impl Acceptor {
                 let next_monitor = next.unwrap_or(MonitorId(0));
                 let monitors = rows_of(monitors, rows);
                 found.reply(Monitors { client_seq_no, journal_seq, next_monitor, monitors }, options, now);
+            }
+            Answer::Quotes { quotes, next } => {
+                let (next_quote, quotes) = (next.unwrap_or(QuoteId(0)), rows_of(quotes, rows));
+                found.reply(Quotes { client_seq_no, journal_seq, next_quote, quotes }, options, now);
+            }
+            Answer::StandingOrders { orders, next } => {
+                let (next_order, orders) = (next.unwrap_or(StandingOrderId(0)), rows_of(orders, rows));
+                found.reply(StandingOrders { client_seq_no, journal_seq, next_order, orders }, options, now);
             }
             Answer::Proposals { proposals, next } => {
                 let next_proposal = next.unwrap_or(ProposalId(0));

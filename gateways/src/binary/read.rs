@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use protocol::binary::{
     AccountState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
-    GetMonitorTriggers, GetMonitors, Message, MonitorState, OverdraftState, Proposal, ProposalState, Rows,
-    TransferState, TriggerState, ValueBalance,
+    GetMonitorTriggers, GetMonitors, Message, MonitorState, OverdraftState, Proposal, ProposalState,
+    QuoteState, Rows, StandingOrderState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, HOLIDAYS_MAX, READ_ROWS_MAX};
 use protocol::{
-    AccountId, Amount, ClientId, MonitorId, ProposalId, RequestNumber, Seq, SessionId, TransferId, UnixNanos,
+    AccountId, Amount, ClientId, MonitorId, ProposalId, QuoteId, RequestNumber, Seq, SessionId,
+    StandingOrderId, TransferId, UnixNanos,
 };
 
 use crate::ConnectionId;
@@ -113,6 +114,20 @@ pub enum Query {
     },
     /// What a proposal would change.
     Proposal(ProposalId),
+    /// A page of exchange quotes.
+    Quotes {
+        /// From this id on.
+        from: QuoteId,
+        /// So many at most.
+        limit: usize,
+    },
+    /// A page of standing orders.
+    StandingOrders {
+        /// From this id on.
+        from: StandingOrderId,
+        /// So many at most.
+        limit: usize,
+    },
     /// Conditions of monitors that became true.
     Triggers {
         /// From this seq on, and this place in it.
@@ -168,6 +183,20 @@ pub enum Answer<'a> {
     },
     /// To [`Query::Proposal`]; the acceptor sets its numbers.
     Proposal(Proposal<'a>),
+    /// To [`Query::Quotes`].
+    Quotes {
+        /// By id.
+        quotes: &'a [QuoteState],
+        /// Where the next page begins.
+        next: Option<QuoteId>,
+    },
+    /// To [`Query::StandingOrders`].
+    StandingOrders {
+        /// By id.
+        orders: &'a [StandingOrderState],
+        /// Where the next page begins.
+        next: Option<StandingOrderId>,
+    },
     /// To [`Query::Triggers`].
     Triggers {
         /// In order.
@@ -233,6 +262,14 @@ impl Read {
             let from = read.from_proposal;
             let query = check_limit(read.limit).map(|limit| Query::Proposals { from, limit });
             (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let Message::GetQuotes(read) = message {
+            let from = read.from_quote;
+            let query = check_limit(read.limit).map(|limit| Query::Quotes { from, limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let Message::GetStandingOrders(read) = message {
+            let from = read.from_order;
+            let query = check_limit(read.limit).map(|limit| Query::StandingOrders { from, limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
         } else if let Message::GetProposal(read) = message {
             (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Proposal(read.proposal)))
         } else if let Message::GetMonitorTriggers(read) = message {
@@ -262,6 +299,8 @@ impl Read {
             Query::Monitors { limit, .. } => limit.saturating_mul(MonitorState::BYTES),
             Query::Triggers { limit, .. } => limit.saturating_mul(TriggerState::BYTES),
             Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
+            Query::Quotes { limit, .. } => limit.saturating_mul(QuoteState::BYTES),
+            Query::StandingOrders { limit, .. } => limit.saturating_mul(StandingOrderState::BYTES),
             Query::Proposal(_) => BINARY_ENCLOSED_BYTES_MAX.saturating_mul(2),
             Query::Corrections { limit, .. } => limit.saturating_mul(TransferState::BYTES),
             Query::BalanceAt { .. } | Query::ValueBalanceAt { .. } => 0,
@@ -282,7 +321,9 @@ impl Read {
             | Query::Monitors { .. }
             | Query::Triggers { .. }
             | Query::Proposals { .. }
-            | Query::Proposal(_) => AccountId(0),
+            | Query::Proposal(_)
+            | Query::Quotes { .. }
+            | Query::StandingOrders { .. } => AccountId(0),
         }
     }
 

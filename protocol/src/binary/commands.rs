@@ -86,6 +86,18 @@ carried! {
     }
     CloseDay { business_date, next }
     CorrectTransfers { reason; transfers: TransferRow }
+    QuoteExchange {
+        quote, client, sell_ledger, buy_ledger, rate_mantissa, rate_scale, sell_liquidity, buy_liquidity, rounding,
+        sell_amount_max, valid_until_ns, source
+    }
+    ExchangeCurrency {
+        quote, sell_account, buy_account, sell_amount, buy_amount_min, sell_transfer, buy_transfer, rounding_transfer, code
+    }
+    DefineStandingOrder {
+        order, debit_account, credit_account, amount, ledger, code, schedule, first_date, last_date, time_of_day_s,
+        day_rule, retry_days, user_data_128
+    }
+    CancelStandingOrder { order }
     DefineMonitor { monitor, account, ledger, code, class, field, operator, value, negative }
     RemoveMonitor { monitor }
     Approve { proposal }

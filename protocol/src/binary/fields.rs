@@ -2,19 +2,21 @@
 
 use core::marker::PhantomData;
 
-use super::messages::{
-    BusinessRejectReason, EstablishRejectCode, FlowType, Message, NegotiateRejectCode, Proposal, Propose,
-    TerminationCode, TransferStatus,
+use super::codes::{
+    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode, TransferStatus,
 };
+use super::messages::{Message, Proposal, Propose};
 use super::{BinaryFault, CarriedCommand};
 use crate::bytes::Field;
 use crate::hash::Hash;
-use crate::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX, NOTE_BYTES_MAX};
+use crate::limits::{
+    BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
+};
 use crate::sign::Signature;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, LedgerRefusal, MonitorField,
-    MonitorId, MonitorOperator, ProposalId, RejectReason, RequestNumber, Seq, SessionId, Term, Text,
-    TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, LedgerRefusal,
+    MonitorField, MonitorId, MonitorOperator, ProposalId, QuoteId, RejectReason, RequestNumber, Schedule,
+    Seq, SessionId, StandingOrderId, Term, Text, TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -126,6 +128,8 @@ newtypes! {
     MonitorId(u64) as "u64";
     ProposalId(u64) as "u64";
     ActorId(u32) as "u32";
+    QuoteId(u128) as "u128";
+    StandingOrderId(u64) as "u64";
 }
 
 macro_rules! arrays {
@@ -165,7 +169,7 @@ macro_rules! texts {
         }
     )*};
 }
-texts! { NOTE_BYTES_MAX as "text120"; }
+texts! { NOTE_BYTES_MAX as "text120"; RATE_SOURCE_BYTES_MAX as "text16"; }
 
 /// Whether; any other byte than 0 and 1 is refused.
 impl Fixed for bool {
@@ -202,7 +206,7 @@ macro_rules! code_fields {
 }
 code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
-    MonitorField MonitorOperator
+    MonitorField MonitorOperator Schedule DayRule
 }
 
 macro_rules! optional_codes {

@@ -1,125 +1,28 @@
-//! Every message, and the codes in them.
+//! Every message.
 
+use super::codes::{
+    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode,
+};
 use super::fields::{Enclosed, Fields, Fixed, Rows, Tail, TailLayout, Words};
 use super::macros::messages;
 use super::rows::{
-    AccountKey, AccountState, Day, Kind, MonitorState, OverdraftState, ProposalState, TransferKey,
-    TransferState, TriggerState,
+    AccountKey, AccountState, Day, Kind, MonitorState, OverdraftState, ProposalState, QuoteState,
+    StandingOrderState, TransferKey, TransferState, TriggerState,
 };
 use super::{BinaryFault, ENCODING_TYPE, FRAMING_BYTES, HEADERS_BYTES, SCHEMA_ID, SCHEMA_VERSION};
 use crate::bytes::{Field, put};
 use crate::hash::Hash;
 use crate::limits::{
     APPROVAL_KINDS_MAX, BINARY_MESSAGE_BYTES_MAX, CORRECTION_ROWS_MAX, HOLIDAYS_MAX, LEDGER_ROWS_MAX,
-    NOTE_BYTES_MAX, READ_ROWS_MAX,
+    NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, READ_ROWS_MAX,
 };
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::sign::Signature;
-use crate::wire::codes;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, MonitorField, MonitorId, MonitorOperator, ProposalId,
-    RejectReason, RequestNumber, Seq, SessionId, Term, Text, TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, DayRule, MonitorField, MonitorId,
+    MonitorOperator, ProposalId, QuoteId, RejectReason, RequestNumber, Schedule, Seq, SessionId,
+    StandingOrderId, Term, Text, TransferId, UnixNanos,
 };
-
-codes! {
-    /// What a flow promises.
-    pub enum FlowType {
-        /// The server's: replies carry the number of their request and no other; what was not answered is sent again.
-        Unsequenced = 2,
-        /// The client's: each request has the next number, and what of them did not come is said by NotApplied.
-        Idempotent = 3,
-    }
-}
-
-codes! {
-    /// Why a Negotiate is refused.
-    pub enum NegotiateRejectCode {
-        /// No session of this protocol has that id, or its actor has no key.
-        Credentials = 1,
-        /// The client's flow has to be Idempotent.
-        FlowTypeNotSupported = 2,
-        /// Version 0 is none.
-        InvalidSessionVersion = 6,
-    }
-}
-
-codes! {
-    /// Why an Establish is refused.
-    pub enum EstablishRejectCode {
-        /// It names another session or version than the Negotiate before.
-        Unnegotiated = 1,
-        /// The keep-alive interval is out of range; the text names the range.
-        KeepAliveInterval = 4,
-        /// The signature is not that of the session's actor over this connection's challenge.
-        Credentials = 5,
-        /// Numbers begin at 1 or above.
-        InvalidNextSeqNo = 6,
-        /// Another node leads; the text is its address, as far as it is known here.
-        NotLeader = 8,
-        /// The session has as many connections as one may have.
-        TooManyConnections = 9,
-    }
-}
-
-codes! {
-    /// Why a connection ends.
-    pub enum TerminationCode {
-        /// It was asked for, and everything is answered.
-        Finished = 0,
-        /// Nothing was heard for twice the keep-alive interval.
-        KeepAliveExpired = 4,
-        /// A message that may not come now, or a number that was used.
-        ProtocolViolation = 5,
-        /// What came is no message of this schema; the text says why.
-        DecodingError = 6,
-        /// The node does not lead any more.
-        LeaderChange = 9,
-        /// The actor's key has been changed or taken back.
-        Blocked = 10,
-        /// The node stops.
-        Maintenance = 11,
-    }
-}
-
-codes! {
-    /// Why a request is answered by a BusinessReject.
-    pub enum BusinessRejectReason {
-        /// The engine refused all of it; `refusal` says why.
-        Refused = 1,
-        /// A field has no meaning there; the text names it.
-        FieldOutOfRange = 2,
-        /// The seq that the answer may not be older than did not come in time.
-        SeqNotReached = 3,
-        /// No quorum confirmed that nothing newer is acknowledged elsewhere; the same may be asked again.
-        NoQuorum = 4,
-        /// As many reads wait as may; the same may be asked again.
-        Busy = 5,
-        /// The account does not exist, or did not at that time.
-        UnknownAccount = 6,
-        /// The seq or instant has not come yet.
-        InTheFuture = 7,
-        /// There is no history from which it could be answered; the text says why.
-        NotKept = 8,
-        /// No such proposal is open.
-        UnknownProposal = 9,
-    }
-}
-
-codes! {
-    /// What became of a transfer.
-    pub enum TransferStatus {
-        /// It is final: it moved money, or settled a pending transfer.
-        Final = 1,
-        /// It is pending.
-        Pending = 2,
-        /// It was pending, and was posted.
-        Posted = 3,
-        /// It was pending, and was voided.
-        Voided = 4,
-        /// It was pending, and its time was over.
-        Expired = 5,
-    }
-}
 
 messages! {
     /// Every message.
@@ -380,6 +283,104 @@ messages! {
             ..
             /// In one linked chain. Each names the transfer that it corrects in `pending_id`, and the same reason.
             transfers: Rows<'a, TransferRow, CORRECTION_ROWS_MAX>,
+        }
+        /// Client: offers a rate at which clients' accounts exchange one asset for another.
+        QuoteExchange = 625 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Not 0.
+            quote: QuoteId,
+            /// Whose accounts it is for; 0 = anybody's.
+            client: ClientId,
+            /// What the client sells.
+            sell_ledger: AssetId,
+            /// What the client buys: another.
+            buy_ledger: AssetId,
+            /// A minor unit sold buys mantissa / 10^scale minor units; not 0.
+            rate_mantissa: u64,
+            /// At most 18.
+            rate_scale: u8,
+            /// Receives what is sold: of class liquidity.
+            sell_liquidity: AccountId,
+            /// Pays what is bought: of class liquidity.
+            buy_liquidity: AccountId,
+            /// Receives what rounding leaves: of class liquidity, fee or house, and not who pays.
+            rounding: AccountId,
+            /// What all exchanges on it may sell together.
+            sell_amount_max: Amount,
+            /// When it ends, Unix nanoseconds: in the future, and at most 31 days ahead.
+            valid_until_ns: u64,
+            /// Where the rate is from; not empty.
+            source: Text<RATE_SOURCE_BYTES_MAX>,
+        }
+        /// Client: exchanges on a quote: linked transfers from the account to the bank and from the bank to the account.
+        ExchangeCurrency = 626 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// An open quote.
+            quote: QuoteId,
+            /// Pays.
+            sell_account: AccountId,
+            /// Is paid: of the same owner.
+            buy_account: AccountId,
+            /// More than 0.
+            sell_amount: Amount,
+            /// Less is refused.
+            buy_amount_min: Amount,
+            /// Id of the transfer of what is sold.
+            sell_transfer: TransferId,
+            /// Id of the transfer of what is bought.
+            buy_transfer: TransferId,
+            /// Id of the transfer of what rounding leaves, if it leaves anything.
+            rounding_transfer: TransferId,
+            /// Code of these transfers.
+            code: u16,
+        }
+        /// Client: has a transfer execute itself at the dates of a schedule. It never changes.
+        DefineStandingOrder = 627 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// Not 0.
+            order: StandingOrderId,
+            /// Pays.
+            debit_account: AccountId,
+            /// Is paid.
+            credit_account: AccountId,
+            /// More than 0.
+            amount: Amount,
+            /// The asset of both accounts.
+            ledger: AssetId,
+            /// Code of the transfers; not 0.
+            code: u16,
+            /// On which dates.
+            schedule: Schedule,
+            /// The first one, in days since 1970-01-01: it lies ahead.
+            first_date: u32,
+            /// None is later; 0 = for ever.
+            last_date: u32,
+            /// Seconds behind local midnight, by the bank's calendar: less than 86,400.
+            time_of_day_s: u32,
+            /// What becomes of a date that is no business day.
+            day_rule: DayRule,
+            /// An execution that is refused is attempted again on so many days; at most 31.
+            retry_days: u8,
+            /// Of the transfers: free for the client.
+            user_data_128: u128,
+        }
+        /// Client: ends a standing order.
+        CancelStandingOrder = 628 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// Number of the command in its session.
+            command_no: RequestNumber,
+            /// The order.
+            order: StandingOrderId,
         }
         /// Client: has an event say when a condition on balances becomes true. It never changes; another one is defined in its place.
         DefineMonitor = 629 {
@@ -794,6 +795,56 @@ messages! {
             /// The command that would set what was in force when it was made; nothing where that is new, or nothing is set. Once it is not in
             /// force any more, the proposal cannot be approved.
             before: Enclosed<'a>,
+        }
+        /// Client: exchange quotes whose time is not over, a page at a time, by id.
+        GetQuotes = 664 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// From this one on: 0, or as the page before said.
+            from_quote: QuoteId,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of quotes.
+        Quotes<'a> = 665 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            /// Where the next page begins; 0 = there is no more.
+            next_quote: QuoteId,
+            ..
+            /// By id.
+            quotes: Rows<'a, QuoteState, READ_ROWS_MAX>,
+        }
+        /// Client: standing orders, a page at a time, by id.
+        GetStandingOrders = 666 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// From this one on: 0, or as the page before said.
+            from_order: StandingOrderId,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of standing orders.
+        StandingOrders<'a> = 667 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            /// Where the next page begins; 0 = there is no more.
+            next_order: StandingOrderId,
+            ..
+            /// By id.
+            orders: Rows<'a, StandingOrderState, READ_ROWS_MAX>,
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Rows of groups: those of the ledger's batches, which stand in the journal as they came, and those of reads.
 
+use super::codes::TransferStatus;
 use super::macros::{fixed, rows};
-use super::messages::TransferStatus;
+use crate::commands::{DefineStandingOrder, QuoteExchange};
+use crate::limits::RATE_SOURCE_BYTES_MAX;
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, LedgerRefusal, MonitorField, MonitorId,
-    MonitorOperator, ProposalId, Seq, TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, DayRule, LedgerRefusal, MonitorField,
+    MonitorId, MonitorOperator, ProposalId, QuoteId, Schedule, Seq, StandingOrderId, Text, TransferId,
+    UnixNanos,
 };
 
 fixed!(TransferRow {
@@ -130,6 +133,68 @@ rows! {
         pub negative: bool,
     }
 
+    /// An exchange quote, as [`QuoteExchange`](super::QuoteExchange) says it.
+    pub struct QuoteState {
+        /// The quote.
+        pub quote: QuoteId,
+        /// Whose accounts it is for; 0 = anybody's.
+        pub client: ClientId,
+        /// What the client sells.
+        pub sell_ledger: AssetId,
+        /// What the client buys: another.
+        pub buy_ledger: AssetId,
+        /// A minor unit sold buys mantissa / 10^scale minor units; not 0.
+        pub rate_mantissa: u64,
+        /// At most 18.
+        pub rate_scale: u8,
+        /// Receives what is sold: of class liquidity.
+        pub sell_liquidity: AccountId,
+        /// Pays what is bought: of class liquidity.
+        pub buy_liquidity: AccountId,
+        /// Receives what rounding leaves: of class liquidity, fee or house, and not who pays.
+        pub rounding: AccountId,
+        /// What all exchanges on it may sell together.
+        pub sell_amount_max: Amount,
+        /// When it ends, Unix nanoseconds: in the future, and at most 31 days ahead.
+        pub valid_until_ns: u64,
+        /// Where the rate is from; not empty.
+        pub source: Text<RATE_SOURCE_BYTES_MAX>,
+        /// What may still be sold on it; 0 = it is used up.
+        pub left: Amount,
+    }
+
+    /// A standing order, as [`DefineStandingOrder`](super::DefineStandingOrder) says it.
+    pub struct StandingOrderState {
+        /// The order.
+        pub order: StandingOrderId,
+        /// Pays.
+        pub debit_account: AccountId,
+        /// Is paid.
+        pub credit_account: AccountId,
+        /// More than 0.
+        pub amount: Amount,
+        /// The asset of both accounts.
+        pub ledger: AssetId,
+        /// Code of the transfers; not 0.
+        pub code: u16,
+        /// On which dates.
+        pub schedule: Schedule,
+        /// The first one, in days since 1970-01-01: it lies ahead.
+        pub first_date: u32,
+        /// None is later; 0 = for ever.
+        pub last_date: u32,
+        /// Seconds behind local midnight, by the bank's calendar: less than 86,400.
+        pub time_of_day_s: u32,
+        /// What becomes of a date that is no business day.
+        pub day_rule: DayRule,
+        /// An execution that is refused is attempted again on so many days; at most 31.
+        pub retry_days: u8,
+        /// Of the transfers: free for the client.
+        pub user_data_128: u128,
+        /// When it is executed or attempted next.
+        pub next_due: UnixNanos,
+    }
+
     /// A condition of a monitor that became true.
     pub struct TriggerState {
         /// Behind the record of this seq.
@@ -176,3 +241,77 @@ const _: () = {
     assert!(TransferRow::BYTES == crate::rows::TRANSFER_ROW_BYTES);
     assert!(AccountRow::BYTES == crate::rows::ACCOUNT_ROW_BYTES);
 };
+
+impl QuoteState {
+    /// Of a quote, and what may still be sold on it.
+    #[must_use]
+    pub const fn new(definition: &QuoteExchange, left: Amount) -> Self {
+        let &QuoteExchange {
+            quote,
+            client,
+            sell_ledger,
+            buy_ledger,
+            rate_mantissa,
+            rate_scale,
+            sell_liquidity,
+            buy_liquidity,
+            rounding,
+            sell_amount_max,
+            valid_until_ns,
+            source,
+        } = definition;
+        Self {
+            quote,
+            client,
+            sell_ledger,
+            buy_ledger,
+            rate_mantissa,
+            rate_scale,
+            sell_liquidity,
+            buy_liquidity,
+            rounding,
+            sell_amount_max,
+            valid_until_ns,
+            source,
+            left,
+        }
+    }
+}
+
+impl StandingOrderState {
+    /// Of an order, and when it is executed or attempted next.
+    #[must_use]
+    pub const fn new(definition: &DefineStandingOrder, next_due: UnixNanos) -> Self {
+        let &DefineStandingOrder {
+            order,
+            debit_account,
+            credit_account,
+            amount,
+            ledger,
+            code,
+            schedule,
+            first_date,
+            last_date,
+            time_of_day_s,
+            day_rule,
+            retry_days,
+            user_data_128,
+        } = definition;
+        Self {
+            order,
+            debit_account,
+            credit_account,
+            amount,
+            ledger,
+            code,
+            schedule,
+            first_date,
+            last_date,
+            time_of_day_s,
+            day_rule,
+            retry_days,
+            user_data_128,
+            next_due,
+        }
+    }
+}

@@ -149,6 +149,41 @@ fn propose(command: Command) -> commands::Propose {
     commands::Propose { command, expires_in_s: 0x0403_0201, note: note() }
 }
 
+fn quote() -> commands::QuoteExchange {
+    commands::QuoteExchange {
+        quote: QuoteId(ID),
+        client: ClientId(VERSION),
+        sell_ledger: AssetId(0x0403_0201),
+        buy_ledger: AssetId(0x1413_1211),
+        rate_mantissa: 0x5756_5554_5352_5150,
+        rate_scale: 0x12,
+        sell_liquidity: AccountId(ID + 1),
+        buy_liquidity: AccountId(ID + 2),
+        rounding: AccountId(ID + 3),
+        sell_amount_max: Amount(ID + 4),
+        valid_until_ns: TIME.0,
+        source: Text::truncated("fixing"),
+    }
+}
+
+fn standing_order() -> commands::DefineStandingOrder {
+    commands::DefineStandingOrder {
+        order: StandingOrderId(VERSION),
+        debit_account: AccountId(ID + 1),
+        credit_account: AccountId(ID + 2),
+        amount: Amount(ID + 3),
+        ledger: AssetId(0x0403_0201),
+        code: 0x1211,
+        schedule: Schedule::MonthEnd,
+        first_date: 0x2423_2221,
+        last_date: 0x3433_3231,
+        time_of_day_s: 0x4443_4241,
+        day_rule: DayRule::Previous,
+        retry_days: 0x1F,
+        user_data_128: ID + 4,
+    }
+}
+
 /// One of every command that has a message.
 fn commands() -> Vec<Command> {
     let amount = |n: u128| Amount(ID + n);
@@ -172,6 +207,21 @@ fn commands() -> Vec<Command> {
         set_calendar().into(),
         commands::CloseDay { business_date: 0x0403_0201, next: 0x1413_1211 }.into(),
         commands::CorrectTransfers { reason: 0x0201, transfers: vec![transfer()] }.into(),
+        quote().into(),
+        commands::ExchangeCurrency {
+            quote: QuoteId(ID),
+            sell_account: AccountId(ID + 1),
+            buy_account: AccountId(ID + 2),
+            sell_amount: amount(3),
+            buy_amount_min: amount(4),
+            sell_transfer: TransferId(ID + 5),
+            buy_transfer: TransferId(ID + 6),
+            rounding_transfer: TransferId(ID + 7),
+            code: 0x0201,
+        }
+        .into(),
+        standing_order().into(),
+        commands::CancelStandingOrder { order: StandingOrderId(VERSION) }.into(),
         commands::DefineMonitor {
             monitor: MonitorId(VERSION),
             account: AccountId(ID),
@@ -314,6 +364,19 @@ fn proposals(each: &mut dyn FnMut(Message<'_>)) {
     );
 }
 
+fn quotes_and_orders(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable, limit) = (Seq(VERSION), true, 0x7372_7170);
+    let next_quote = QuoteId(ID + 9);
+    each(GetQuotes { seq_no, min_seq, linearizable, from_quote: next_quote, limit }.into());
+    let rows = bytes(&[QuoteState::new(&quote(), Amount(ID + 5))]);
+    each(Quotes { client_seq_no, journal_seq, next_quote, quotes: group(&rows) }.into());
+    let next_order = StandingOrderId(VERSION);
+    each(GetStandingOrders { seq_no, min_seq, linearizable, from_order: next_order, limit }.into());
+    let rows = bytes(&[StandingOrderState::new(&standing_order(), TIME)]);
+    each(StandingOrders { client_seq_no, journal_seq, next_order, orders: group(&rows) }.into());
+}
+
 fn reads(each: &mut dyn FnMut(Message<'_>)) {
     let (seq_no, client_seq_no, journal_seq, min_seq) = (NUMBER, NUMBER, SEQ, Seq(VERSION));
     let linearizable = true;
@@ -409,6 +472,7 @@ fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     reads_of_settings(&mut each);
     reads_of_monitors(&mut each);
     proposals(&mut each);
+    quotes_and_orders(&mut each);
 }
 
 /// The layout of a message.

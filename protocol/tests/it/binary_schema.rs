@@ -9,7 +9,7 @@ use protocol::binary::{
 };
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
-use protocol::{AccountClass, LedgerRefusal, MonitorField, MonitorOperator, RejectReason};
+use protocol::{AccountClass, DayRule, LedgerRefusal, MonitorField, MonitorOperator, RejectReason, Schedule};
 
 /// A tag of the file: its name, its attributes, and the text behind it.
 struct Tag {
@@ -235,7 +235,7 @@ fn the_schema_lists_every_code() {
         )*};
     }
     check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
-        MonitorField MonitorOperator);
+        MonitorField MonitorOperator Schedule DayRule);
     macro_rules! check_optional {
         ($($list:ident)*) => {$(
             let codes = $list::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
