@@ -13,12 +13,16 @@ use protocol::binary::{AccountState, Balance, OverdraftState, TransferState, Val
 use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
-use protocol::{AccountId, Command, MonitorId, MonoNanos, ProposalId, Seq, TransferId};
+use protocol::{
+    AccountId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, Seq, StandingOrderId, TransferId,
+};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
-use crate::pages::{AccountPages, MonitorPage, Pages, ProposalPage, TransferPage, TriggerPage};
+use crate::pages::{
+    AccountPages, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TransferPage, TriggerPage,
+};
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
 
 /// Several requests under way, from any number of tasks and threads. When it is dropped, those that are unanswered are given up.
@@ -195,6 +199,32 @@ impl AsyncClient {
         freshness: Freshness,
     ) -> Result<ValueBalance, ClientFault> {
         self.call(Request::value_balance(account, value_date, freshness)).await?.value_balance()
+    }
+
+    /// A page of exchange quotes, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn quotes(
+        &self,
+        from: QuoteId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<QuotePage, ClientFault> {
+        self.call(Request::quotes(from, limit, freshness)).await?.quotes()
+    }
+
+    /// A page of standing orders, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn standing_orders(
+        &self,
+        from: StandingOrderId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<StandingOrderPage, ClientFault> {
+        self.call(Request::standing_orders(from, limit, freshness)).await?.standing_orders()
     }
 
     /// Executes a command, once however often it has to be sent.

@@ -12,12 +12,18 @@ use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{AccountId, Command, MonitorId, MonoNanos, ProposalId, RejectReason, Seq, TransferId};
+use protocol::{
+    AccountId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, Seq, StandingOrderId,
+    TransferId,
+};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
-use crate::pages::{AccountTransfers, MonitorPage, Pages, ProposalPage, TransferPage, TriggerPage};
+use crate::pages::{
+    AccountTransfers, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TransferPage,
+    TriggerPage,
+};
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
 
 /// Bytes read at once.
@@ -277,6 +283,32 @@ impl Client {
         freshness: Freshness,
     ) -> Result<ValueBalance, ClientFault> {
         self.call(Request::value_balance(account, value_date, freshness))?.value_balance()
+    }
+
+    /// A page of exchange quotes, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn quotes(
+        &mut self,
+        from: QuoteId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<QuotePage, ClientFault> {
+        self.call(Request::quotes(from, limit, freshness))?.quotes()
+    }
+
+    /// A page of standing orders, up to `limit` of them from an id on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn standing_orders(
+        &mut self,
+        from: StandingOrderId,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<StandingOrderPage, ClientFault> {
+        self.call(Request::standing_orders(from, limit, freshness))?.standing_orders()
     }
 
     /// Executes a command, once however often it has to be sent.

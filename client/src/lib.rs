@@ -32,5 +32,8 @@ pub use asynchronous::{AsyncClient, Pending};
 pub use blocking::{Client, ClientFault, Options};
 pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
-pub use pages::{AccountPages, AccountTransfers, MonitorPage, ProposalPage, TransferPage, TriggerPage};
+pub use pages::{
+    AccountPages, AccountTransfers, MonitorPage, ProposalPage, QuotePage, StandingOrderPage, TransferPage,
+    TriggerPage,
+};
 pub use request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};

@@ -1,11 +1,11 @@
 //! Answers as what they are, and an account's transfers page by page.
 
 use protocol::binary::{
-    AccountState, Balance, MonitorState, OverdraftState, ProposalState, TransferState, TriggerState,
-    ValueBalance,
+    AccountState, Balance, MonitorState, OverdraftState, ProposalState, QuoteState, StandingOrderState,
+    TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
-use protocol::{MonitorId, ProposalId, Seq};
+use protocol::{MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
 
 use crate::asynchronous::AsyncClient;
 use crate::blocking::{Client, ClientFault};
@@ -42,6 +42,28 @@ pub struct ProposalPage {
     pub proposals: Vec<ProposalState>,
     /// Where the next page begins; `None` = there is no more.
     pub next: Option<ProposalId>,
+}
+
+/// Some exchange quotes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotePage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By id.
+    pub quotes: Vec<QuoteState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<QuoteId>,
+}
+
+/// Some standing orders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingOrderPage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By id.
+    pub orders: Vec<StandingOrderState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<StandingOrderId>,
 }
 
 /// Some of what became true of monitors' conditions.
@@ -120,6 +142,22 @@ impl Reply {
         }
     }
 
+    pub(crate) fn quotes(self) -> Result<QuotePage, ClientFault> {
+        if let Self::Quotes { seq, quotes, next } = self {
+            Ok(QuotePage { seq, quotes, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
+    pub(crate) fn standing_orders(self) -> Result<StandingOrderPage, ClientFault> {
+        if let Self::StandingOrders { seq, orders, next } = self {
+            Ok(StandingOrderPage { seq, orders, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
     pub(crate) fn proposal(self) -> Result<OpenProposal, ClientFault> {
         if let Self::Proposal(proposal) = self { Ok(*proposal) } else { Err(self.fault()) }
     }
@@ -149,6 +187,8 @@ impl Reply {
             | Self::Monitors { .. }
             | Self::Triggers { .. }
             | Self::Proposals { .. }
+            | Self::Quotes { .. }
+            | Self::StandingOrders { .. }
             | Self::Proposal(_) => ClientFault::Crossed,
         }
     }

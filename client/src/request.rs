@@ -3,16 +3,17 @@
 use protocol::binary::{
     AccountKey, AccountState, Balance, BalanceAt, BusinessRejectReason, Calendar, CarriedCommand,
     CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
-    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, HEADERS_BYTES, LookupAccounts,
-    LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal, ProposalState, Rows,
-    TransferKey, TransferState, TriggerState, ValueBalance, ValueBalanceAt, meaning,
+    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrders, HEADERS_BYTES,
+    LookupAccounts, LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal,
+    ProposalState, QuoteState, Rows, StandingOrderState, TransferKey, TransferState, TriggerState,
+    ValueBalance, ValueBalanceAt, meaning,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use protocol::{
-    AccountId, ActorId, Command, LedgerRefusal, MonitorId, ProposalId, RejectReason, RequestNumber, Seq,
-    TransferId, UnixNanos,
+    AccountId, ActorId, Command, LedgerRefusal, MonitorId, ProposalId, QuoteId, RejectReason, RequestNumber,
+    Seq, StandingOrderId, TransferId, UnixNanos,
 };
 
 /// A request as it goes out, but for its numbers.
@@ -242,6 +243,20 @@ impl Request {
         Self::of(GetProposals { seq_no: NUMBER, min_seq, linearizable, from_proposal, limit })
     }
 
+    /// Asks for a page of exchange quotes, up to `limit` of them from an id on.
+    #[must_use]
+    pub fn quotes(from_quote: QuoteId, limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetQuotes { seq_no: NUMBER, min_seq, linearizable, from_quote, limit })
+    }
+
+    /// Asks for a page of standing orders, up to `limit` of them from an id on.
+    #[must_use]
+    pub fn standing_orders(from_order: StandingOrderId, limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        Self::of(GetStandingOrders { seq_no: NUMBER, min_seq, linearizable, from_order, limit })
+    }
+
     /// Asks what a proposal would change.
     #[must_use]
     pub fn proposal(proposal: ProposalId, freshness: Freshness) -> Self {
@@ -443,6 +458,24 @@ pub enum Reply {
         /// Where the next page begins.
         next: Option<ProposalId>,
     },
+    /// A page of exchange quotes.
+    Quotes {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// By id.
+        quotes: Vec<QuoteState>,
+        /// Where the next page begins.
+        next: Option<QuoteId>,
+    },
+    /// A page of standing orders.
+    StandingOrders {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// By id.
+        orders: Vec<StandingOrderState>,
+        /// Where the next page begins.
+        next: Option<StandingOrderId>,
+    },
     /// What a proposal would change.
     Proposal(Box<OpenProposal>),
     /// What became true of monitors' conditions.
@@ -540,6 +573,14 @@ impl Reply {
             let next = (found.next_proposal != ProposalId(0)).then_some(found.next_proposal);
             let proposals = found.proposals.iter().collect();
             (found.client_seq_no, Self::Proposals { seq: found.journal_seq, proposals, next })
+        } else if let Message::Quotes(found) = message {
+            let next = (found.next_quote != QuoteId(0)).then_some(found.next_quote);
+            let quotes = found.quotes.iter().collect();
+            (found.client_seq_no, Self::Quotes { seq: found.journal_seq, quotes, next })
+        } else if let Message::StandingOrders(found) = message {
+            let next = (found.next_order != StandingOrderId(0)).then_some(found.next_order);
+            let orders = found.orders.iter().collect();
+            (found.client_seq_no, Self::StandingOrders { seq: found.journal_seq, orders, next })
         } else if let Message::Proposal(found) = message {
             (found.client_seq_no, Self::Proposal(Box::new(OpenProposal::of(found))))
         } else if let Message::MonitorTriggers(found) = message {
