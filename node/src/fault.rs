@@ -38,6 +38,14 @@ pub(crate) enum NodeFault {
         /// Why.
         fault: client::ClientFault,
     },
+    /// The same, of an exchange whose transfers' ids were made here.
+    #[error("exchange: {fault} To try again, say --ids {ids}: it is executed once.")]
+    Exchange {
+        /// Ids of its transfers.
+        ids: String,
+        /// Why.
+        fault: client::ClientFault,
+    },
     /// A configuration or a definitions file is wrong.
     #[error("{0}")]
     File(#[from] FileFault),
@@ -140,7 +148,11 @@ impl NodeFault {
             Self::Foreign(_) => 5,
             Self::Recovery { .. } | Self::Damaged { .. } => 6,
             Self::NotRunning { .. } => 7,
-            Self::Admin(_) | Self::Unanswered(_) | Self::Ledger(_) | Self::Transfer { .. } => 8,
+            Self::Admin(_)
+            | Self::Unanswered(_)
+            | Self::Ledger(_)
+            | Self::Transfer { .. }
+            | Self::Exchange { .. } => 8,
             Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,
             Self::Internal(_) => 70,
         })

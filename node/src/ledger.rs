@@ -2,6 +2,7 @@
 
 mod access;
 mod corrections;
+mod orders;
 mod proposals;
 mod settings;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 use self::access::Access;
 use self::corrections::CorrectArgs;
+use self::orders::{ExchangeArgs, QuoteArgs, StandingOrderArgs};
 use self::proposals::Order;
 use self::settings::{CalendarArgs, MonitorArgs, MonitorsArgs, OverdraftArgs, TriggersArgs, UpdateArgs};
 use crate::fault::NodeFault;
@@ -106,6 +108,30 @@ pub(crate) enum LedgerCommand {
         /// Its id.
         #[arg(value_name = "MONITOR")]
         monitor: u64,
+    },
+    /// Offer a rate at which clients' accounts exchange one asset for another.
+    Quote(Box<QuoteArgs>),
+    /// Show the quotes whose time is not over.
+    Quotes {
+        #[command(flatten)]
+        access: Access,
+    },
+    /// Exchange one asset for another on a quote.
+    Exchange(ExchangeArgs),
+    /// Have a transfer execute itself at the dates of a schedule.
+    DefineStandingOrder(StandingOrderArgs),
+    /// Show the standing orders.
+    StandingOrders {
+        #[command(flatten)]
+        access: Access,
+    },
+    /// End a standing order.
+    CancelStandingOrder {
+        #[command(flatten)]
+        access: Access,
+        /// Its id.
+        #[arg(value_name = "ORDER")]
+        order: u64,
     },
     /// Show the proposals that are open.
     Proposals {
@@ -270,6 +296,12 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::Monitors(args) => settings::monitors(&args),
         LedgerCommand::DefineMonitor(args) => settings::define_monitor(&args),
         LedgerCommand::Triggers(args) => settings::triggers(&args),
+        LedgerCommand::Quote(args) => orders::quote(&args),
+        LedgerCommand::Quotes { access } => orders::quotes(&access),
+        LedgerCommand::Exchange(args) => orders::exchange(&args),
+        LedgerCommand::DefineStandingOrder(args) => orders::define(&args),
+        LedgerCommand::StandingOrders { access } => orders::list(&access),
+        LedgerCommand::CancelStandingOrder { access, order } => orders::cancel(&access, order),
         LedgerCommand::Proposals { access } => proposals::list(&access),
         LedgerCommand::Proposal { access, proposal } => proposals::show(&access, proposal),
         LedgerCommand::Approve { access, proposal } => proposals::approve(&access, proposal),

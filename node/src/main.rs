@@ -107,7 +107,7 @@ enum Command {
     Skip(SkipArgs),
     /// Ask the ledger, or move money, as a client.
     #[command(subcommand)]
-    Ledger(ledger::LedgerCommand),
+    Ledger(Box<ledger::LedgerCommand>),
     /// Make certificates for the nodes and gateways of a cluster.
     #[command(subcommand)]
     Pki(pki::PkiCommand),
@@ -327,7 +327,7 @@ fn main() -> ExitCode {
         Command::RemoveMember(args) => members::remove(&args),
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
-        Command::Ledger(command) => ledger::run(command),
+        Command::Ledger(command) => ledger::run(*command),
         Command::Pki(command) => pki::run(&command),
         Command::Replay { arguments } => {
             let program = OsString::from("sicil replay");

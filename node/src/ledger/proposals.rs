@@ -73,7 +73,11 @@ fn note(text: Option<&str>) -> Result<Text<NOTE_BYTES_MAX>, NodeFault> {
 }
 
 /// Executes a command and shows what came of it. What is the case already is no fault.
-fn execute(access: &Access, client: &mut Client, command: impl Into<Command>) -> Result<(), NodeFault> {
+pub(super) fn execute(
+    access: &Access,
+    client: &mut Client,
+    command: impl Into<Command>,
+) -> Result<(), NodeFault> {
     let command = command.into();
     let name = command.name();
     let line = match client.execute(command) {

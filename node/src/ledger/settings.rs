@@ -437,7 +437,12 @@ pub(super) fn class(text: &str) -> Result<AccountClass, NodeFault> {
 }
 
 /// One of a list by its name, in capitals or not.
-fn one_of<T: Copy>(what: &str, text: &str, all: &[T], name: fn(T) -> &'static str) -> Result<T, NodeFault> {
+pub(super) fn one_of<T: Copy>(
+    what: &str,
+    text: &str,
+    all: &[T],
+    name: fn(T) -> &'static str,
+) -> Result<T, NodeFault> {
     all.iter().copied().find(|one| name(*one).eq_ignore_ascii_case(text)).ok_or_else(|| {
         let names: Vec<&str> = all.iter().map(|one| name(*one)).collect();
         NodeFault::Usage(format!("{what} {text:?} is not one of {}", names.join(", ").to_lowercase()))

@@ -499,3 +499,53 @@ fn a_transfer_is_taken_back_by_two_and_balances_know_value_dates() {
     drop(client);
     assert_eq!(node.stop().code(), Some(0));
 }
+
+#[test]
+fn the_command_line_exchanges_and_has_orders_stand() {
+    let folder = Folder::new("ledger-orders-cli");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let cli = Cli::new(&folder, &node, 201, 77);
+    let json = |words: &str| cli.json(words);
+    for (id, asset, class) in
+        [(1, 4, "house"), (2, 3, "house"), (3, 4, "liquidity"), (4, 3, "liquidity"), (5, 3, "fee")]
+    {
+        json(&format!("open --id 7000{id} --ledger {asset} --code 10 --class {class}"));
+    }
+    let quote = "quote --id 9 --sell-ledger 4 --buy-ledger 3 --rate 0.0243 --sell-liquidity 70003 --buy-liquidity 70004 --rounding 70005 --sell-amount-max 100000 --source fixing --valid-until";
+    let (code, out, _) = cli.run(&format!("{quote} 2020-01-01T00:00:00Z"));
+    assert!(code == 1 && out.contains("valid_until_ns"), "{out}");
+    let mut client = Client::connect(administrator(vec![address(&node)])).unwrap();
+    let tomorrow = UnixNanos(client.now().0 + 86_400_000_000_000);
+    let (year, month, day) = calendar::date_of(tomorrow);
+    json(&format!("{quote} {year:04}-{month:02}-{day:02}T00:00:00Z"));
+    let exchange = "exchange --quote 9 --sell-account 70001 --buy-account 70002 --amount 1001";
+    json(exchange);
+    let open = json("quotes");
+    assert_eq!((&open[0]["rate"], &open[0]["left"]), (&"0.0243".into(), &"98999".into()));
+    // 1001 x 0.0243 = 24.3243.
+    let sums = json("balances 70001 70002 70005");
+    let found: Vec<_> = sums.iter().map(|line| [&line["debits_posted"], &line["credits_posted"]]).collect();
+    let expected = [["1001", "0"], ["0", "24"], ["0", "1"]].map(|sums| sums.map(Value::from));
+    assert_eq!(found, expected.each_ref().map(|[debits, credits]| [debits, credits]));
+    let (code, out, _) = cli.run(&format!("{exchange} --buy-min 25"));
+    assert!(code == 1 && out.contains("BuyAmountBelowMinimum"), "{out}");
+    let order = format!(
+        "define-standing-order --id 5 --debit 70001 --credit 70003 --amount 7 --ledger 4 --schedule monthly \
+         --first-date {year:04}-{month:02}-{day:02} --at 23:59 --day-rule next --retry-days 3"
+    );
+    json(&order);
+    assert_eq!(json(&order)[0]["result"], "Exists");
+    let line = &json("standing-orders")[0];
+    assert_eq!(
+        (&line["order"], &line["schedule"], &line["day_rule"]),
+        (&5.into(), &"Monthly".into(), &"Next".into())
+    );
+    assert!(line["next_due"].as_str().unwrap().ends_with("T23:59:00Z"), "{line}");
+    json("cancel-standing-order 5");
+    assert!(json("standing-orders").is_empty());
+    let found = client.quotes(QuoteId(0), 10, Freshness::LINEARIZABLE).unwrap();
+    assert_eq!((found.quotes[0].quote, found.next), (QuoteId(9), None));
+    drop(client);
+    assert_eq!(node.stop().code(), Some(0));
+}
