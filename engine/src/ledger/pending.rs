@@ -248,8 +248,7 @@ impl Pendings {
             deadlines = deadlines.saturating_add(usize::from(pending.expires_at.is_some()));
             by_payers = by_payers.saturating_add(usize::from(pending.by_payer));
         }
-        let counted = (self.deadlines.len(), self.by_payers) == (deadlines, by_payers);
-        if self.by_id.live() != self.len() || !counted {
+        if (self.by_id.live(), self.deadlines.len(), self.by_payers) != (self.len(), deadlines, by_payers) {
             return Err(Broken::Index { what: "pending transfers" });
         }
         Ok(())

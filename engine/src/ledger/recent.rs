@@ -332,8 +332,8 @@ impl Recent {
             slice_of(remembered.row.id) >= self.floor && self.find(remembered.row.id) == Some(remembered)
         };
         let ahead = self.by_number.range(self.present.saturating_add(1)..);
-        let counted = self.iter().count() == self.len
-            && ahead.map(|(_, slot)| self.slices.at(*slot).rows.len()).sum::<usize>() == self.ahead;
+        let ahead = ahead.map(|(_, slot)| self.slices.at(*slot).rows.len()).sum::<usize>();
+        let counted = (self.iter().count(), ahead) == (self.len, self.ahead);
         let mut near = self.near.iter().filter(|near| near.1 != NONE);
         let is_near = near.all(|(number, slot)| self.by_number.get(number) == Some(slot));
         if counted && is_near && self.iter().all(is_found) {

@@ -7,8 +7,8 @@ use protocol::limits::OVERDRAFTS_MAX;
 use protocol::rows::TransferRow;
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::{
-    AccountId, Amount, AssetId, ClientId, MonitorField, MonitorId, MonitorOperator, Seq, TransferId,
-    UnixNanos,
+    AccountClass, AccountId, Amount, AssetId, ClientId, MonitorField, MonitorId, MonitorOperator, Seq,
+    TransferId, UnixNanos,
 };
 
 use super::*;
@@ -117,6 +117,24 @@ fn totals_that_are_not_the_sums_of_the_accounts_are_found() {
         ledger.accounts.totals.add(slice, Column::CreditsPosted, 5);
     });
     assert_eq!(broken, index("totals"));
+    // A slice that nobody is in, and nobody watches, is none.
+    let unused = found(|ledger| {
+        ledger.accounts.totals.slice(TRY, 9, AccountClass::Fee);
+    });
+    assert_eq!(unused, index("slices of the totals"));
+}
+
+#[test]
+fn a_transfer_that_is_reversed_beyond_its_amount_is_found() {
+    let reversed = |reversed: u128| {
+        let (debit, credit) = (AccountId(100), AccountId(101));
+        let original = Some(Original { debit, credit, ledger: TRY, amount: 5 });
+        let mut ledger = ledger();
+        ledger.corrections.insert(TransferId(9), Corrected { original, reversed });
+        ledger.check()
+    };
+    assert_eq!(reversed(5), Ok(()));
+    assert_eq!(reversed(6), Err(index("corrections")));
 }
 
 #[test]
