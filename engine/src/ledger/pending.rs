@@ -1,7 +1,7 @@
 //! Transfers that reserve and have moved nothing yet: found by id, expiring in the order (deadline, id), and tied to those that
 //! became pending in the same linked chain.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::{AssetId, TransferId, UnixNanos};
 
@@ -251,6 +251,27 @@ impl Pendings {
         if (self.by_id.live(), self.deadlines.len(), self.by_payers) != (self.len(), deadlines, by_payers) {
             return Err(Broken::Index { what: "pending transfers" });
         }
-        Ok(())
+        self.check_chains()
+    }
+
+    /// Each chain begins where it says, has as many as are counted, and is gone with the last; neighbours know each other.
+    fn check_chains(&self) -> Result<(), Broken> {
+        let broken = Err(Broken::Index { what: "chains of pending transfers" });
+        let mut counts: BTreeMap<u32, u32> = BTreeMap::new();
+        for (slot, pending) in self.sorted().into_iter().filter(|(_, pending)| pending.chain != NONE) {
+            let Some(chain) = self.chain(pending) else { return broken };
+            let begins = (pending.before == NONE) == (chain.first == slot);
+            let is_known = self
+                .at(pending.behind)
+                .is_none_or(|behind| (behind.chain, behind.before) == (pending.chain, slot));
+            if !begins || !is_known {
+                return broken;
+            }
+            let count = counts.entry(pending.chain).or_default();
+            *count = count.saturating_add(1);
+        }
+        let mut chains = counts.iter().map(|(&chain, &count)| (self.chains.at(chain).as_ref(), count));
+        let is_counted = chains.all(|(chain, count)| chain.is_some_and(|chain| chain.live == count));
+        if is_counted && counts.len() == self.chains.live() { Ok(()) } else { broken }
     }
 }

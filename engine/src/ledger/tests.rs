@@ -186,6 +186,31 @@ fn pending_transfers_that_reserve_nothing_or_have_ended_are_found() {
 }
 
 #[test]
+fn chains_of_pending_transfers_stay_whole_when_one_of_them_goes() {
+    let chain = |ledger: &mut Ledger| {
+        let [one, two, three] = [9, 10, 11].map(|id| ledger.pendings.add(pending(id, 0)));
+        ledger.pendings.tie(one, two);
+        ledger.pendings.tie(two, three);
+        [one, two, three]
+    };
+    for at in 0..3 {
+        let mut ledger = ledger();
+        let mut slots = chain(&mut ledger).to_vec();
+        ledger.check().unwrap();
+        ledger.pendings.remove(slots.remove(at));
+        assert!(slots.iter().all(|&slot| ledger.pendings.chain_of(slot) == slots));
+        ledger.check().unwrap();
+        slots.into_iter().for_each(|slot| ledger.pendings.remove(slot));
+        ledger.check().unwrap();
+    }
+    let twice = found(|ledger| {
+        let [one, _, three] = chain(ledger);
+        ledger.pendings.tie(one, three);
+    });
+    assert_eq!(twice, index("chains of pending transfers"));
+}
+
+#[test]
 fn an_index_forgets_pending_transfers_that_are_removed() {
     let mut ledger = ledger();
     let expires_at = Some(TIME);
