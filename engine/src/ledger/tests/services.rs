@@ -114,6 +114,20 @@ fn there_are_no_more_quotes_than_there_may_be() {
 }
 
 #[test]
+fn a_quote_that_is_over_when_it_is_made_is_none() {
+    let mut ledger = with_both(|_, _| {});
+    let mut quote = ledger.quotes.iter().next().unwrap().definition.clone();
+    quote.quote = QuoteId(2);
+    let mut offer = |valid_until_ns| {
+        let quote = QuoteExchange { valid_until_ns, ..quote.clone() };
+        command(&mut ledger, |ledger, effects| ledger.quote_exchange(&quote, effects))
+    };
+    let refused = refuse_field(RejectReason::FieldOutOfRange, "valid_until_ns");
+    assert_eq!(offer(TIME.0), Err(refused));
+    assert_eq!(offer(TIME.0 + 1), Ok(()));
+}
+
+#[test]
 fn payers_leave_an_eighth_of_the_standing_orders_to_cashiers() {
     let mut ledger = with_both(|_, _| {});
     let one = ledger.standing_orders.iter().next().unwrap().clone();
