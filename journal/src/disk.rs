@@ -143,6 +143,8 @@ pub struct BlockWrite {
     pub offset: u64,
     /// The bytes; shared, because the journal serves reads from them while they are being written.
     pub bytes: Arc<AlignedBuf>,
+    /// Whoever submits it does nothing else until it is durable: [`Disk::submit`] may return only then.
+    pub is_awaited: bool,
 }
 
 /// A durable write has ended.
@@ -204,7 +206,8 @@ pub trait Disk {
     /// Removes `file`; without a fault if there is none.
     fn remove(&mut self, file: &FileRef) -> Result<(), DiskFault>;
 
-    /// Starts a durable write. At most one is in flight: the caller polls its completion first.
+    /// Starts a durable write. At most one is in flight: the caller polls its completion first. Never blocks but for a write that is
+    /// awaited.
     fn submit(&mut self, write: BlockWrite);
     /// The completion of the write in flight, if it has ended. Never blocks.
     fn poll(&mut self) -> Option<Completion>;

@@ -393,7 +393,7 @@ impl Disk for FileDisk {
                 result: writer.write(&root, &write.file, write.offset, &write.bytes),
             })
         });
-        worker.ask(write);
+        if write.is_awaited { worker.ask_and_help(write) } else { worker.ask(write) }
     }
 
     fn poll(&mut self) -> Option<Completion> {

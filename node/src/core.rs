@@ -38,7 +38,7 @@ use crate::snapshots::Snapshots;
 use crate::status::SessionReport;
 
 /// How long an idle thread looks before it parks.
-const SPIN_NANOS: u64 = 20_000;
+const SPIN_NANOS: u64 = 40_000;
 /// Longest park: `/live` has to see that the thread is alive.
 const PARK_NANOS_MAX: u64 = 50 * NANOS_PER_MILLI;
 /// How long a stop waits for logouts and the last bytes.

@@ -181,7 +181,11 @@ impl<D: Disk> Log<D> {
 
     /// Takes what the disk has finished, gives it what has gathered.
     pub(crate) fn step_journal(&self) -> Result<Progress, ReplicaFault> {
-        self.journal.borrow_mut().step().map_err(ReplicaFault::Journal)
+        let mut journal = self.journal.borrow_mut();
+        let node = journal.identity().node;
+        // Where there are others, they are to hear from us while the disk writes, and take over when it hangs.
+        journal.await_lone_records(self.membership.is_only(node));
+        journal.step().map_err(ReplicaFault::Journal)
     }
 
     /// Point up to which things were handed to the journal.

@@ -74,6 +74,11 @@ impl Membership {
         &self.conf_state
     }
 
+    /// Whether nobody but `node` belongs to it.
+    pub(crate) fn is_only(&self, node: NodeId) -> bool {
+        self.seats.len() == 1 && self.seats.contains_key(&node.0)
+    }
+
     /// Whether two configurations are in force at once.
     pub(crate) fn is_joint(&self) -> bool {
         !self.conf_state.voters_outgoing.is_empty()

@@ -98,6 +98,18 @@ impl<Q: Send + 'static, A: Send + 'static> Worker<Q, A> {
         }
     }
 
+    /// As [`Self::ask`], but the question is answered here before this returns, and nobody is woken.
+    ///
+    /// # Panics
+    /// As [`Self::ask`].
+    pub(super) fn ask_and_help(&self, question: Q) {
+        let mut state = self.shared.lock();
+        assert!(!state.busy, "one question at a time");
+        state.busy = true;
+        drop(state);
+        self.shared.do_now(question);
+    }
+
     pub(super) fn poll(&self) -> Option<A> {
         if !self.shared.has_answer.load(Ordering::Acquire) {
             return None;
@@ -215,7 +227,12 @@ mod tests {
             n * 2
         });
         for n in 0..1_000 {
-            worker.ask(n);
+            if n % 3 == 0 {
+                worker.ask_and_help(n);
+                assert_eq!(done.lock().unwrap().last(), Some(&n));
+            } else {
+                worker.ask(n);
+            }
             let answer = loop {
                 if n % 2 == 0 {
                     worker.wait(Duration::from_secs(60));

@@ -310,6 +310,7 @@ impl<D: Disk> Journal<D> {
             appended: Mark(0),
             durable: Mark(0),
             durable_index: log.last_index,
+            awaits_lone_records: false,
             scratch: Vec::new(),
             stats: Stats::default(),
         }

@@ -127,7 +127,7 @@ impl<D: Disk> Journal<D> {
         self.scratch = frame;
         let offset = self.active.next_offset;
         self.close_block(&mut block, 0, protocol::Index(0), (end.last_index, end.last_term), &end);
-        self.submit(self.active.file.clone(), offset, Arc::new(block), Write::Seal);
+        self.submit(self.active.file.clone(), offset, Arc::new(block), Write::Seal, false);
     }
 
     /// Writes the next segment's header, if there is a spare.
@@ -149,7 +149,7 @@ impl<D: Disk> Journal<D> {
             begins_anew: false,
             repairs: None,
         };
-        self.submit(spare.name.file(), 0, Arc::new(header.pages()), Write::Header(header));
+        self.submit(spare.name.file(), 0, Arc::new(header.pages()), Write::Header(header), false);
         true
     }
 

@@ -43,6 +43,31 @@ pub(crate) fn settle(journal: &mut Journal<FileDisk>) {
 }
 
 #[test]
+fn a_lone_record_that_is_awaited_is_durable_before_the_step_ends() {
+    for kind in [WriterKind::Direct, WriterKind::Mapped, WriterKind::Plain] {
+        let folder = Folder::new(&format!("awaited-{kind}"));
+        let mut journal =
+            Journal::create(FileDisk::open(&folder.0, kind).unwrap(), IDENTITY, options()).unwrap();
+        settle(&mut journal);
+        journal.await_lone_records(true);
+        // As long as the block is one page, and after a longer one, which its thread writes.
+        for (index, bytes) in [(1, 100), (2, 2_000), (3, 9_000), (4, 100), (5, 100)] {
+            journal.append(&entry(index, 1, bytes, 3));
+            assert!(journal.step().unwrap_or_else(|fault| panic!("{fault}")).submitted, "{kind}");
+            if bytes < 4_000 {
+                // Nobody has waited.
+                let progress = journal.step().unwrap_or_else(|fault| panic!("{fault}"));
+                assert_eq!((progress.completed, progress.durable_index), (true, Index(index)), "{kind}");
+            }
+            settle(&mut journal);
+        }
+        drop(journal);
+        let opened = Journal::open(FileDisk::open(&folder.0, WriterKind::Plain).unwrap(), options()).unwrap();
+        assert_eq!(opened.journal.last_index(), Index(5), "{kind}");
+    }
+}
+
+#[test]
 fn every_writer_leaves_the_same_log() {
     for kind in [WriterKind::Direct, WriterKind::Mapped, WriterKind::Plain] {
         let folder = Folder::new(&kind.to_string());

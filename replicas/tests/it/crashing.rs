@@ -14,6 +14,8 @@ pub(crate) struct Crashing {
     inner: FileDisk,
     left: Rc<Cell<u64>>,
     mood: Rc<Cell<Mood>>,
+    /// Whether the last block was awaited.
+    awaited: Rc<Cell<bool>>,
     failed_write: Option<Completion>,
     makes_segment: bool,
 }
@@ -39,14 +41,21 @@ impl Crashing {
             inner,
             left: Rc::new(Cell::new(operations)),
             mood: Rc::default(),
+            awaited: Rc::default(),
             failed_write: None,
             makes_segment: false,
         }
     }
 
     pub(crate) fn beside(&self) -> Self {
-        let (left, mood) = (Rc::clone(&self.left), Rc::clone(&self.mood));
-        Self { inner: self.inner.beside(), left, mood, failed_write: None, makes_segment: false }
+        Self {
+            inner: self.inner.beside(),
+            left: Rc::clone(&self.left),
+            mood: Rc::clone(&self.mood),
+            awaited: Rc::clone(&self.awaited),
+            failed_write: None,
+            makes_segment: false,
+        }
     }
 
     pub(crate) fn set_mood(&self, mood: Mood) {
@@ -55,6 +64,10 @@ impl Crashing {
 
     pub(crate) fn hangs(&self) -> bool {
         self.mood.get() == Mood::Hangs
+    }
+
+    pub(crate) fn last_was_awaited(&self) -> bool {
+        self.awaited.get()
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -122,6 +135,7 @@ impl Disk for Crashing {
     }
 
     fn submit(&mut self, write: BlockWrite) {
+        self.awaited.set(write.is_awaited);
         match self.count(DiskOperation::Write, &write.file) {
             Ok(()) => self.inner.submit(write),
             Err(fault) => self.failed_write = Some(Completion { token: write.token, result: Err(fault) }),

@@ -3,7 +3,7 @@
 use protocol::{NodeId, Term};
 use replicas::{LeadEnd, MemberChange, Options, Role, Timing};
 
-use crate::cluster::{Cluster, cluster_options};
+use crate::cluster::{Cluster, cluster_options, learner};
 use crate::crashing::Mood;
 use crate::define_assets;
 
@@ -84,6 +84,24 @@ fn a_leader_whose_disk_hangs_gives_the_lead_away() {
     for said in ["is offered to node 2: its disk did not", "leads no more in term"] {
         assert!(lines.iter().any(|line| line.contains(said)), "{lines:#?}");
     }
+}
+
+/// Whoever waited for a disk that hangs could not give the lead away.
+#[test]
+fn who_is_alone_waits_for_its_disk_and_who_has_others_does_not() {
+    let mut cluster = Cluster::with_options("waits", &[1], cluster_options());
+    let awaited = |cluster: &Cluster| cluster.besides[&1].last_was_awaited();
+    cluster.define(1, 1);
+    assert!(awaited(&cluster));
+    cluster.define(2, 200);
+    assert!(!awaited(&cluster), "a block of several pages takes long enough for a thread of its own");
+    cluster.define(201, 201);
+    assert!(awaited(&cluster));
+    cluster.create(2);
+    cluster.running.get_mut(&1).unwrap().change_members(&learner(2)).unwrap();
+    cluster.until("it follows", |cluster| cluster.running[&2].engine().definitions().len() == 202);
+    cluster.define(202, 202);
+    assert!(!awaited(&cluster));
 }
 
 /// Where nodes share a disk, what stalls it for a moment is no reason to let the lead go.

@@ -106,7 +106,13 @@ fn names_are_durable_after_their_folder_is_synced() {
 #[test]
 fn a_durable_write_in_flight_is_torn_by_sector_and_a_finished_one_stays() {
     let bytes = Arc::new(AlignedBuf::from(&[2; 4096][..]));
-    let write = |token, offset| BlockWrite { token, file: file(), offset, bytes: Arc::clone(&bytes) };
+    let write = |token, offset| BlockWrite {
+        token,
+        file: file(),
+        offset,
+        bytes: Arc::clone(&bytes),
+        is_awaited: false,
+    };
     let mut torn = 0;
     for seed in 0..100 {
         let mut disk = with_durable(seed, 16, 1);
