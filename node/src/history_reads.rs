@@ -259,15 +259,7 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
         }
         &Query::Corrections { transfer, from, limit } => {
             let cursor = from.map(|(seq, entry)| Cursor { seq, entry });
-            let page = snapshot.corrections(transfer, cursor, limit)?;
-            let mut transfers = Vec::new();
-            for found in &page.entries {
-                if sees(snapshot, scope, found.debit_account)? || sees(snapshot, scope, found.credit_account)?
-                {
-                    transfers.push(state_of(found));
-                }
-            }
-            Ok((page.seq, Found::Transfers { transfers, next: page.next }))
+            corrections(snapshot, scope, transfer, cursor, limit)
         }
         &Query::ValueBalanceAt { account, value_date } => {
             let is_seen = sees(snapshot, scope, account)?;
@@ -305,6 +297,24 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             },
         )),
     }
+}
+
+/// What corrected a transfer, as far as this reader sees it.
+fn corrections(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    transfer: TransferId,
+    from: Option<Cursor>,
+    limit: usize,
+) -> Result<(Seq, Found), ReadFault> {
+    let page = snapshot.corrections(transfer, from, limit)?;
+    let mut transfers = Vec::new();
+    for found in &page.entries {
+        if sees(snapshot, scope, found.debit_account)? || sees(snapshot, scope, found.credit_account)? {
+            transfers.push(state_of(found));
+        }
+    }
+    Ok((page.seq, Found::Transfers { transfers, next: page.next }))
 }
 
 /// Whether an account is there for this reader.
