@@ -273,7 +273,14 @@ fn check_terms(definition: &DefineMarket, command: &NewOrder) -> Result<(), Stop
         && command.side == Side::Buy
         && command.qty_lots.0 == 0
         && command.time_in_force != TimeInForce::FillOrKill;
-    ensure(!by_budget || budget_means_something, RejectReason::UnsupportedOrder)
+    ensure(!by_budget || budget_means_something, RejectReason::UnsupportedOrder)?;
+    ensure(is_supported(command), RejectReason::UnsupportedOrder)
+}
+
+/// Whether this engine knows what the order's instructions mean.
+fn is_supported(command: &NewOrder) -> bool {
+    let known = [TimeInForce::GoodTillCancel, TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
+    command.terms.get().is_none() && known.contains(&command.time_in_force)
 }
 
 fn price_in_range(definition: &DefineMarket, price: PriceTicks) -> bool {

@@ -15,6 +15,7 @@ use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, RowResult, TransferRow};
+use protocol::terms::RareTerms;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
@@ -409,7 +410,7 @@ impl Flow {
     fn take(&mut self, time_in_force: TimeInForce) -> (u64, Command) {
         match time_in_force {
             TimeInForce::FillOrKill => self.tally.fill_or_kills += 1,
-            TimeInForce::ImmediateOrCancel | TimeInForce::GoodTillCancel => self.tally.takes += 1,
+            _ => self.tally.takes += 1,
         }
         let side = self.side();
         let price = match side {
@@ -439,6 +440,7 @@ impl Flow {
             execution_decision: None,
             decision_flags: 0,
             poss_resend: false,
+            terms: RareTerms::NONE,
         };
         (client, order.into())
     }

@@ -43,3 +43,4 @@ pub use wire::events::{self, EventBody};
 pub use wire::kinds::*;
 pub use wire::proposed::ProposedCommand;
 pub use wire::rows;
+pub use wire::terms;

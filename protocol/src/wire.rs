@@ -14,6 +14,7 @@ pub mod kinds;
 mod macros;
 pub mod proposed;
 pub mod rows;
+pub mod terms;
 mod text;
 
 use core::mem::MaybeUninit;

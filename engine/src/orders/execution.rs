@@ -53,7 +53,14 @@ impl Engine {
             (OrderType::Market, _) => {
                 self.expire(market, order, RejectReason::InsufficientLiquidity, effects)
             }
-            (OrderType::Limit, TimeInForce::GoodTillCancel) => self.rest(market, order, effects),
+            (
+                OrderType::Limit,
+                TimeInForce::GoodTillCancel
+                | TimeInForce::GoodTillDate
+                | TimeInForce::Day
+                | TimeInForce::AtTheOpening
+                | TimeInForce::AtTheClose,
+            ) => self.rest(market, order, effects),
             (OrderType::Limit, TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill) => {
                 self.expire(market, order, RejectReason::ImmediateOrCancel, effects)
             }

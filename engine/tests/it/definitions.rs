@@ -6,6 +6,7 @@ use protocol::commands::{
 };
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow};
+use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, FirmId,
     MarketId, OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text,
@@ -99,6 +100,7 @@ pub(crate) fn limit(cl_ord_id: &str, side: Side, qty: u64, price: u64) -> NewOrd
         execution_decision: None,
         decision_flags: 0,
         poss_resend: false,
+        terms: RareTerms::NONE,
     }
 }
 

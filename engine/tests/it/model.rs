@@ -195,6 +195,10 @@ impl Model {
         {
             return Some(UnsupportedOrder);
         }
+        let known = [TimeInForce::GoodTillCancel, TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
+        if !known.contains(&command.time_in_force) {
+            return Some(UnsupportedOrder);
+        }
         let live = self
             .live
             .iter()

@@ -21,6 +21,7 @@ mod services;
 use engine::Engine;
 use protocol::commands::*;
 use protocol::money::parse_decimal;
+use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
     MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
@@ -509,6 +510,7 @@ impl Script {
             qty_lots,
             budget: budget.unwrap_or(Amount::ZERO),
             poss_resend,
+            terms: RareTerms::NONE,
             ..definitions::limit("", side, 0, 0)
         }
     }

@@ -756,9 +756,13 @@ const fn order_type_code(order_type: OrderType) -> &'static str {
 
 const fn time_in_force_code(time_in_force: TimeInForce) -> &'static str {
     match time_in_force {
+        TimeInForce::Day => "0",
         TimeInForce::GoodTillCancel => "1",
+        TimeInForce::AtTheOpening => "2",
         TimeInForce::ImmediateOrCancel => "3",
         TimeInForce::FillOrKill => "4",
+        TimeInForce::GoodTillDate => "6",
+        TimeInForce::AtTheClose => "7",
     }
 }
 

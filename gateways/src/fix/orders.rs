@@ -3,6 +3,7 @@
 use protocol::commands::{CancelOrder, ClOrdId, NewOrder, ReplaceOrder, RequestOrderStatus};
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::money::parse_decimal;
+use protocol::terms::RareTerms;
 use protocol::{
     Amount, Capacity, ClientId, Command, FirmId, OrderId, OrderType, PriceTicks, QtyLots, Side, Text,
     TimeInForce,
@@ -114,6 +115,7 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal>
         execution_decision: parties.execution_decision,
         decision_flags: 0,
         poss_resend: message.is_yes(97),
+        terms: RareTerms::NONE,
     }
     .into())
 }

@@ -363,9 +363,13 @@ const fn ord_type(order_type: OrderType) -> &'static [u8] {
 
 const fn time_in_force(time_in_force: TimeInForce) -> &'static [u8] {
     match time_in_force {
+        TimeInForce::Day => b"0",
         TimeInForce::GoodTillCancel => b"1",
+        TimeInForce::AtTheOpening => b"2",
         TimeInForce::ImmediateOrCancel => b"3",
         TimeInForce::FillOrKill => b"4",
+        TimeInForce::GoodTillDate => b"6",
+        TimeInForce::AtTheClose => b"7",
     }
 }
 

@@ -7,6 +7,7 @@ use protocol::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, NewO
 use protocol::event::{Event, OutputNumber};
 use protocol::events::*;
 use protocol::record::RecordHeader;
+use protocol::terms::RareTerms;
 use protocol::*;
 
 #[derive(Default)]
@@ -352,6 +353,7 @@ fn empty(cl_ord_id: ClOrdId, market: MarketId, side: Side) -> Order {
         execution_decision: None,
         decision_flags: 0,
         poss_resend: false,
+        terms: RareTerms::NONE,
     };
     Order { order, id: 0, original: ClOrdId::EMPTY }
 }

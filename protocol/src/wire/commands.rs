@@ -5,6 +5,7 @@
 use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{AccountRow, TransferRow};
+use super::terms::RareTerms;
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
     ROUTING_BYTES_MAX, SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
@@ -430,6 +431,8 @@ messages! {
             decision_flags: u8,
             /// PossResend(97)=Y: perhaps sent before under another MsgSeqNum; deduplicated through the ClOrdID.
             poss_resend: bool,
+            /// What most orders do not say.
+            terms: RareTerms,
         }
         /// OrderCancelRequest(F).
         CancelOrder = 97 v 1 {

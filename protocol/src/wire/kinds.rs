@@ -38,10 +38,88 @@ codes! {
     pub enum TimeInForce {
         /// Rests until cancelled.
         GoodTillCancel = 1,
+        /// Takes part in the next opening auction alone.
+        AtTheOpening = 2,
         /// Fills what it can at once; the rest expires.
         ImmediateOrCancel = 3,
         /// Fills in full at once, or not at all.
         FillOrKill = 4,
+        /// Rests until its time.
+        GoodTillDate = 6,
+        /// Takes part in the next closing auction alone.
+        AtTheClose = 7,
+        /// Rests until the end of the trading day (`0`).
+        Day = 8,
+    }
+}
+
+codes! {
+    /// What becomes of an order that must not take liquidity where it would.
+    pub enum PostOnly {
+        /// It is refused.
+        Reject = 1,
+        /// It rests one tick behind the best price of the other side.
+        Slide = 2,
+    }
+}
+
+codes! {
+    /// What is done where an order would trade with one of the same trade group.
+    pub enum SelfTradePrevention {
+        /// They trade.
+        None = 1,
+        /// What is left of the incoming order expires.
+        ExpireTaker = 2,
+        /// The resting order expires.
+        ExpireMaker = 3,
+        /// Both expire.
+        ExpireBoth = 4,
+        /// Both are reduced by the smaller of their quantities, without a trade.
+        Decrement = 5,
+        /// The same quantity changes the account without a trade, if both orders say so; else as `Decrement`.
+        Transfer = 6,
+    }
+}
+
+codes! {
+    /// Which price a trigger watches; TriggerPriceType(1107).
+    pub enum TriggerPriceType {
+        /// That of the last trade.
+        Last = 1,
+        /// The best one that the order would trade at.
+        Best = 2,
+        /// The index, a sequenced fact from outside.
+        Index = 3,
+    }
+}
+
+codes! {
+    /// From which side the price comes that fires a trigger; TriggerPriceDirection(1109).
+    pub enum TriggerDirection {
+        /// It rises to the trigger's price or above (`U`).
+        Up = 1,
+        /// It falls to the trigger's price or below (`D`).
+        Down = 2,
+    }
+}
+
+codes! {
+    /// In what the distance of a trailing trigger is given.
+    pub enum TrailBy {
+        /// In ticks.
+        Ticks = 1,
+        /// In ten-thousandths of the price, rounded away from the market.
+        BasisPoints = 2,
+    }
+}
+
+codes! {
+    /// Which best price a pegged order follows; PegPriceType(1094).
+    pub enum PegTo {
+        /// That of its own side (`5`).
+        Primary = 1,
+        /// That of the other side (`4`).
+        Market = 2,
     }
 }
 

@@ -25,6 +25,7 @@ macro_rules! rows {
         }
     )*};
 }
+pub(super) use rows;
 
 rows! {
     /// A transfer to be created.

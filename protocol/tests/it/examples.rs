@@ -8,6 +8,7 @@ use protocol::events::*;
 use protocol::hash::Hash;
 use protocol::rows::{AccountRow, LedgerTotals, RowAmount, RowResult, TransferRow};
 use protocol::sign::PublicKey;
+use protocol::terms::{OrderTerms, Peg, Trail, Trigger};
 use protocol::*;
 
 fn bytes_of<const N: usize>(field: u8) -> [u8; N] {
@@ -293,6 +294,23 @@ fn orders() -> Vec<Command> {
             execution_decision: Some(n8(12)),
             decision_flags: n1(13),
             poss_resend: true,
+            terms: OrderTerms {
+                expires_at_ns: n8(0),
+                post_only: Some(PostOnly::Slide),
+                min_qty_lots: QtyLots(n8(2)),
+                display_lots: QtyLots(n8(3)),
+                self_trade_prevention: Some(SelfTradePrevention::ExpireBoth),
+                trigger: Some(Trigger {
+                    price_ticks: PriceTicks(n8(0)),
+                    price_type: TriggerPriceType::Index,
+                    direction: TriggerDirection::Down,
+                }),
+                trail: Some(Trail { by: TrailBy::BasisPoints, offset: n8(1) }),
+                peg: Some(Peg { to: PegTo::Market, offset_ticks: n4(1) }),
+                cancel_on_disconnect: Some(true),
+                valid_until_ns: n8(9),
+            }
+            .into(),
         }
         .into(),
         CancelOrder {

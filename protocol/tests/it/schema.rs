@@ -50,7 +50,7 @@ const COMMANDS: &str = "
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
-    execution_decision option u64, decision_flags u8, poss_resend bool
+    execution_decision option u64, decision_flags u8, poss_resend bool, terms rare OrderTerms
 97 CancelOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
     side code Side, poss_resend bool
 98 ReplaceOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
@@ -149,6 +149,12 @@ const ROWS: &str = "
 4 RowAmount: index u32, amount u128
 6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
 5 ProposedCommand: kind u16, version u16, body list u8
+7 Trigger: price_ticks u64, price_type code TriggerPriceType, direction code TriggerDirection
+8 Trail: by code TrailBy, offset u64
+9 Peg: to code PegTo, offset_ticks u32
+10 OrderTerms: expires_at_ns u64, post_only option code PostOnly, min_qty_lots u64, display_lots u64,
+    self_trade_prevention option code SelfTradePrevention, trigger option Trigger, trail option Trail,
+    peg option Peg, cancel_on_disconnect option bool, valid_until_ns u64
 ";
 
 /// The fixed headers.
@@ -190,6 +196,8 @@ pub(crate) enum Type {
     Text(usize),
     /// Place and length; elements elsewhere.
     List(Box<Self>),
+    /// A list of at most one.
+    Rare(Box<Self>),
     /// One byte 0 or 1, then the value or as many zeros.
     Optional(Box<Self>),
     /// The fields of another message, in place.
@@ -219,6 +227,7 @@ impl Type {
             ("bytes", size) => Self::Bytes(size.parse().unwrap()),
             ("text", max) => Self::Text(max.parse().unwrap()),
             ("list", element) => Self::List(Box::new(Self::parse(element))),
+            ("rare", element) => Self::Rare(Box::new(Self::parse(element))),
             ("option", value) => Self::Optional(Box::new(Self::parse(value))),
             (number, "") if number.starts_with('u') => {
                 Self::Number(number[1..].parse::<usize>().unwrap() / 8)
@@ -231,10 +240,14 @@ impl Type {
                     "RowAmount",
                     "LedgerTotals",
                     "ProposedCommand",
+                    "OrderTerms",
+                    "Trigger",
+                    "Trail",
+                    "Peg",
                 ]
                 .contains(&row) =>
             {
-                Self::Nested(row, find(&rows(), row).fields)
+                Self::Nested(row, find(&parse(row_of(row)), row).fields)
             }
             (command, "") => Self::Nested(command, find(&commands(), command).fields),
             (unknown, _) => panic!("no type {unknown}"),
@@ -250,6 +263,7 @@ impl Type {
             Self::Bytes(size) => format!("bytes {size}"),
             Self::Text(max) => format!("text {max}"),
             Self::List(element) => format!("list {}", element.name()),
+            Self::Rare(element) => format!("rare {}", element.name()),
             Self::Optional(value) => format!("option {}", value.name()),
             Self::Nested(command, _) => (*command).to_owned(),
         }
@@ -260,7 +274,7 @@ impl Type {
         match self {
             Self::Number(bytes) | Self::Bytes(bytes) => *bytes,
             Self::Bool | Self::Code(_) => 1,
-            Self::Text(_) | Self::List(_) => 8,
+            Self::Text(_) | Self::List(_) | Self::Rare(_) => 8,
             Self::Optional(value) => 1 + value.size(),
             Self::Nested(_, fields) => fields.iter().map(|field| field.kind.size()).sum(),
         }
@@ -300,6 +314,20 @@ fn parse(table: &'static str) -> Vec<Layout> {
         }
     }
     layouts
+}
+
+/// The part of [`ROWS`] about one of them, so that rows may hold rows.
+fn row_of(name: &str) -> &'static str {
+    let start = ROWS.lines().find(|line| line.contains(&format!(" {name}: "))).unwrap();
+    let at = start.as_ptr().addr() - ROWS.as_ptr().addr();
+    let continues = |line: &&str| line.starts_with(' ');
+    let len = start.len()
+        + ROWS[at + start.len() + 1..]
+            .lines()
+            .take_while(continues)
+            .map(|line| line.len() + 1)
+            .sum::<usize>();
+    &ROWS[at..at + len]
 }
 
 /// The layouts of all commands.
@@ -346,6 +374,12 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         Side,
         OrderType,
         TimeInForce,
+        PostOnly,
+        SelfTradePrevention,
+        TriggerPriceType,
+        TriggerDirection,
+        TrailBy,
+        PegTo,
         Capacity,
         AccountClass,
         MarketStatus,

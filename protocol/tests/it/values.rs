@@ -78,6 +78,11 @@ impl Reader<'_> {
                 let places = (0..count).map(|i| start + i * element.size());
                 Value::List(places.map(|place| self.value(element, place)).collect::<Result<_, _>>()?)
             }
+            Type::Rare(element) => match self.elsewhere(at, element.size())? {
+                (_, 0) => Value::List(Vec::new()),
+                (start, 1) => Value::List(vec![self.value(element, start)?]),
+                (_, more) => return Err(format!("{more} where at most one may be")),
+            },
             Type::Optional(value) => match self.body[at] {
                 0 => Value::Absent(value.size()),
                 1 => Value::Present(Box::new(self.value(value, at + 1)?)),
@@ -175,6 +180,7 @@ pub(crate) fn some(kind: &Type, random: &mut Random) -> Value {
             let count = [0, 1, 256, random.below(8)][random.below(4)];
             Value::List((0..count).map(|_| some(element, random)).collect())
         }
+        Type::Rare(element) => Value::List((0..random.below(2)).map(|_| some(element, random)).collect()),
         Type::Optional(value) => match random.below(2) {
             0 => Value::Absent(value.size()),
             _ => Value::Present(Box::new(some(value, random))),

@@ -9,6 +9,7 @@ use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
+use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
     EventBody, FirmId, Generation, MarketId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionId,
@@ -289,6 +290,7 @@ impl Exchange {
             execution_decision: None,
             decision_flags: 0,
             poss_resend: false,
+            terms: RareTerms::NONE,
         };
         self.apply(header, order);
     }

@@ -16,6 +16,7 @@ use protocol::hash::{Hash, blake3};
 use protocol::record::RecordHeader;
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow};
+use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterEpoch, ClusterId,
     Command, FirmId, Generation, Index, MarketId, NodeId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq,
@@ -285,6 +286,7 @@ impl World {
             execution_decision: None,
             decision_flags: 0,
             poss_resend: false,
+            terms: RareTerms::NONE,
         };
         (header, order.into())
     }

@@ -1,0 +1,142 @@
+//! What an order may say beside its price and quantity. Most orders say none of it, so it lies outside of them.
+
+use rkyv::rancor::{Fallible, Source, fail};
+use rkyv::ser::{Allocator, Writer};
+use rkyv::vec::{ArchivedVec, VecResolver};
+use rkyv::{Archive, Deserialize, Place, Serialize};
+
+use super::fields::{AsField, FieldValue};
+use super::rows::rows;
+use crate::{
+    PegTo, PostOnly, PriceTicks, QtyLots, SelfTradePrevention, TrailBy, TriggerDirection, TriggerPriceType,
+};
+
+rows! {
+    /// When an armed order enters the book: a stop-loss, or a take-profit, by which side of the market its price lies.
+    pub struct Trigger {
+        /// TriggerPrice(1102). Of a trailing order: from which price on it follows the market; 0 = at once.
+        pub price_ticks: PriceTicks,
+        /// TriggerPriceType(1107): which price is watched.
+        pub price_type: TriggerPriceType,
+        /// TriggerPriceDirection(1109).
+        pub direction: TriggerDirection,
+    }
+
+    /// How far behind the market a trigger follows it.
+    pub struct Trail {
+        /// In what `offset` is.
+        pub by: TrailBy,
+        /// Not 0; of basis points, below 10,000.
+        pub offset: u64,
+    }
+
+    /// What an order's price follows.
+    pub struct Peg {
+        /// Which best price.
+        pub to: PegTo,
+        /// How far from it, away from the other side.
+        pub offset_ticks: u32,
+    }
+
+    /// Instructions that most orders do without; each `None` or 0 where it is not given.
+    #[derive(Default)]
+    pub struct OrderTerms {
+        /// ExpireTime(126) of an order that is good till a date, Unix nanoseconds.
+        pub expires_at_ns: u64,
+        /// What is done where it would take liquidity, which it must not.
+        pub post_only: Option<PostOnly>,
+        /// MinQty(110): at least so much is filled on entry, or nothing is and it expires.
+        pub min_qty_lots: QtyLots,
+        /// DisplayQty(1138): so much of it is shown at a time.
+        pub display_lots: QtyLots,
+        /// What is done where it would trade with an order of the same trade group; `None` = as the market says.
+        pub self_trade_prevention: Option<SelfTradePrevention>,
+        /// It is armed, and enters the book when this happens.
+        pub trigger: Option<Trigger>,
+        /// The trigger follows the market.
+        pub trail: Option<Trail>,
+        /// Its price follows the market.
+        pub peg: Option<Peg>,
+        /// Whether it is cancelled when the session's connection ends; `None` = as the session says.
+        pub cancel_on_disconnect: Option<bool>,
+        /// It is refused in a record later than this, Unix nanoseconds.
+        pub valid_until_ns: u64,
+    }
+}
+
+/// [`OrderTerms`] that are seldom there. Archived as a list of at most one, so that an order without them pays for its place alone.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct RareTerms(Option<Box<OrderTerms>>);
+
+impl RareTerms {
+    /// A plain order.
+    pub const NONE: Self = Self(None);
+
+    /// The terms, if there are any.
+    #[must_use]
+    pub fn get(&self) -> Option<&OrderTerms> {
+        self.0.as_deref()
+    }
+
+    fn as_slice(&self) -> &[OrderTerms] {
+        self.get().map_or(&[], core::slice::from_ref)
+    }
+}
+
+impl core::fmt::Debug for RareTerms {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        self.as_slice().fmt(f)
+    }
+}
+
+impl From<OrderTerms> for RareTerms {
+    fn from(terms: OrderTerms) -> Self {
+        Self((terms != OrderTerms::default()).then(|| Box::new(terms)))
+    }
+}
+
+impl AsField for RareTerms {
+    fn as_field(&self) -> FieldValue<'_> {
+        self.get().map_or(FieldValue::Absent, AsField::as_field)
+    }
+}
+
+impl Archive for RareTerms {
+    type Archived = ArchivedVec<<OrderTerms as Archive>::Archived>;
+    type Resolver = VecResolver;
+
+    fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
+        ArchivedVec::resolve_from_slice(self.as_slice(), resolver, out);
+    }
+}
+
+impl<S: Fallible + Writer + Allocator + ?Sized> Serialize<S> for RareTerms {
+    fn serialize(&self, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
+        ArchivedVec::serialize_from_slice(self.as_slice(), serializer)
+    }
+}
+
+impl<D> Deserialize<RareTerms, D> for ArchivedVec<<OrderTerms as Archive>::Archived>
+where
+    D: Fallible + ?Sized,
+    D::Error: Source,
+{
+    fn deserialize(&self, deserializer: &mut D) -> Result<RareTerms, D::Error> {
+        match self.as_slice() {
+            [] => Ok(RareTerms::NONE),
+            [terms] => Ok(RareTerms(Some(Box::new(terms.deserialize(deserializer)?)))),
+            more => fail!(MoreThanOne(more.len())),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct MoreThanOne(usize);
+
+impl core::fmt::Display for MoreThanOne {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "terms of an order {} times where once is allowed", self.0)
+    }
+}
+
+impl core::error::Error for MoreThanOne {}
