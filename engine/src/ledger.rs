@@ -178,6 +178,15 @@ impl Ledger {
         Ok(())
     }
 
+    /// Promises `held` to an order in place of `before`. Less is promised, and as much, also of an account that stands below zero.
+    pub(crate) fn change_hold(&mut self, account: u32, before: u128, held: u128) -> Result<(), Stop> {
+        if held > before {
+            return self.hold(account, held.saturating_sub(before));
+        }
+        self.ensure_open(account)?;
+        Ok(self.release_hold(account, before.saturating_sub(held))?)
+    }
+
     /// Takes a promise back.
     pub(crate) fn release_hold(&mut self, account: u32, amount: u128) -> Result<(), Broken> {
         let held = difference(self.accounts.at(account).held, amount, "hold of an account")?;

@@ -95,8 +95,7 @@ impl Engine {
                 let account = desk.paying_account(next.side);
                 self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
                 let held = fees::worst_case(&next, self.definition_of(&found, command.market)?)?;
-                self.ledger.hold(account, held.saturating_sub(next.held))?;
-                self.ledger.release_hold(account, next.held.saturating_sub(held))?;
+                self.ledger.change_hold(account, next.held, held)?;
                 Ok(Order { held, ..next })
             });
         let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);
