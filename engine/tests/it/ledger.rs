@@ -2,16 +2,19 @@
 //! and damaged ones.
 
 mod bank;
+mod bank_corrections;
 mod bank_exchange;
 mod bank_flow;
+mod bank_market;
 mod bank_orders;
-mod corrections;
+mod corrections_flow;
 mod coverage;
 mod damage;
 mod differential;
 mod exchange;
 mod flow;
 mod folds;
+mod market_flow;
 mod model;
 mod monitors;
 mod precedence;

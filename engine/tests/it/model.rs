@@ -3,7 +3,7 @@
 //! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
 //! everything charged. Slow, and short enough to be read beside docs of the rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
 use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
@@ -35,14 +35,19 @@ pub(crate) struct ModelTrade {
     pub(crate) taker: u64,
     pub(crate) price: u64,
     pub(crate) qty: u64,
+    pub(crate) buyer: u64,
+    pub(crate) seller: u64,
     pub(crate) buyer_fee: u128,
     pub(crate) seller_fee: u128,
 }
 
+#[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketStatus)>,
     /// By (client, asset); client 0 = the fee account.
     pub(crate) balances: BTreeMap<(u64, u32), u128>,
+    /// Those of them that are closed.
+    pub(crate) closed: BTreeSet<(u64, u32)>,
     pub(crate) live: Vec<ModelOrder>,
     pub(crate) trades: Vec<ModelTrade>,
     used: Vec<(u64, String, u64)>,
@@ -55,6 +60,7 @@ impl Model {
         Self {
             markets: BTreeMap::new(),
             balances: BTreeMap::new(),
+            closed: BTreeSet::new(),
             live: Vec::new(),
             trades: Vec::new(),
             used: Vec::new(),
@@ -167,6 +173,9 @@ impl Model {
 
     fn check_new(&self, client: u64, cl_ord_id: &str, command: &NewOrder) -> Option<RejectReason> {
         let Some((market, status)) = self.markets.get(&command.market.0) else { return Some(UnknownMarket) };
+        if [market.base, market.quote].iter().any(|asset| !self.balances.contains_key(&(client, asset.0))) {
+            return Some(NoSettlementAccount);
+        }
         if self.used_for(client, cl_ord_id).is_some() {
             return Some(DuplicateClOrdId);
         }
@@ -219,7 +228,14 @@ impl Model {
                 fills.iter().map(|&(p, q)| u128::from(p) * u128::from(q) * market.tick_quote_minor.0).sum();
             cost + (cost * order.taker_ppm).div_ceil(MILLION)
         };
+        if self.is_closed(client, market) {
+            return Some(AccountClosed);
+        }
         (needed > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
+    }
+
+    fn is_closed(&self, client: u64, market: &DefineMarket) -> bool {
+        [market.base, market.quote].iter().any(|asset| self.closed.contains(&(client, asset.0)))
     }
 
     /// Lot by lot, as many as the budget pays with its fee.
@@ -267,6 +283,8 @@ impl Model {
                 taker: taker.id,
                 price: maker.price,
                 qty,
+                buyer,
+                seller,
                 buyer_fee,
                 seller_fee,
             });
@@ -368,6 +386,9 @@ impl Model {
         if !(next.price == before.price && next.qty < before.qty) {
             next.maker_ppm = u128::from(market.maker_fee_ppm);
             next.taker_ppm = u128::from(market.taker_fee_ppm);
+        }
+        if self.is_closed(client, market) {
+            return Err(AccountClosed);
         }
         let available = self.available(client, self.paying_asset(before)) + self.worst_case(before);
         if self.worst_case(&next) > available { Err(InsufficientFunds) } else { Ok((at, next)) }

@@ -223,7 +223,7 @@ fn model_trades_before(model: &Model, engine: &Engine) -> usize {
     before
 }
 
-fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
+pub(crate) fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
     let settled = events.iter().filter_map(|event| {
         let EventBody::Settled(settled) = &event.body else { return None };
         Some(ModelTrade {
@@ -231,6 +231,8 @@ fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
             taker: settled.taker_order.0,
             price: settled.price_ticks.0,
             qty: settled.qty_lots.0,
+            buyer: settled.buyer.0,
+            seller: settled.seller.0,
             buyer_fee: settled.buyer_fee.0,
             seller_fee: settled.seller_fee.0,
         })

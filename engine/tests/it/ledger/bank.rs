@@ -13,6 +13,7 @@ use protocol::{
     RejectReason, events,
 };
 
+use super::bank_corrections::Corrections;
 use super::bank_exchange::Quotes;
 use super::bank_orders::StandingOrders;
 use super::model::{Account, Balances, Model};
@@ -73,6 +74,7 @@ pub(crate) struct Bank {
     monitors: BTreeMap<u64, Monitor>,
     pub(super) quotes: Quotes,
     pub(super) standing_orders: StandingOrders,
+    pub(super) corrections: Corrections,
 }
 
 impl Bank {
@@ -395,7 +397,7 @@ fn value_of(
         (row.ledger, row.code, class) == (monitor.ledger, monitor.code, monitor.class)
     };
     let mut value = Wide::default();
-    for Account { row, balances: is, .. } in now.values().filter(is_watched) {
+    for Account { row, balances: is, held, .. } in now.values().filter(is_watched) {
         let was = before.get(&row.id.0).map(|account| account.balances.clone()).unwrap_or_default();
         value = match monitor.field {
             MonitorField::DebitsPosted => value.plus(is.debits_posted),
@@ -404,7 +406,7 @@ fn value_of(
             MonitorField::CreditsPending => value.plus(is.credits_pending),
             MonitorField::Balance => value.plus(is.credits_posted).minus(is.debits_posted),
             MonitorField::Available => {
-                value.plus(is.credits_posted).minus(is.debits_posted).minus(is.debits_pending)
+                value.plus(is.credits_posted).minus(is.debits_posted).minus(is.debits_pending).minus(*held)
             }
             MonitorField::Inflow => value.plus(is.credits_posted).minus(was.credits_posted),
             MonitorField::Outflow => value.plus(is.debits_posted).minus(was.debits_posted),

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 use protocol::commands::{
-    CancelStandingOrder, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineMonitor,
-    DefineStandingOrder, ExchangeCurrency, QuoteExchange, RemoveMonitor, SetCalendar, SetLedgerLimits,
-    SetOverdraft, UpdateAccount,
+    Approve, CancelOrder, CancelStandingOrder, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers,
+    DefineMonitor, DefineStandingOrder, ExchangeCurrency, NewOrder, Propose, QuoteExchange, Reject,
+    RemoveMonitor, ReplaceOrder, SetCalendar, SetLedgerLimits, SetOverdraft, UpdateAccount,
 };
 use protocol::event::Event;
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::wire::WireFault;
-use protocol::{Command, EventBody, LedgerRefusal, RejectReason};
+use protocol::{Command, EventBody, LedgerRefusal, ProposalEnd, RejectReason, events};
 
 use RejectReason as R;
 
@@ -27,6 +27,8 @@ pub(crate) struct Coverage {
     accounts: BTreeSet<u16>,
     /// By kind.
     events: BTreeSet<u16>,
+    /// How they ended.
+    proposals: BTreeSet<u8>,
     /// Commands: kind, why it was refused as a whole, if it was, and the field that is meant.
     commands: BTreeSet<(u16, Option<RejectReason>, String)>,
 }
@@ -37,12 +39,7 @@ const UNSEEN: &[LedgerRefusal] = &[
     LedgerRefusal::TooManyAccounts,
     // As many rows are needed as a test of its own has.
     LedgerRefusal::TooManyChainParts,
-    // No row of a batch corrects anything: scenarios/ledger/corrections.scn.
-    LedgerRefusal::CorrectedTransferNotFound,
-    LedgerRefusal::CorrectedTransferNotPosted,
-    LedgerRefusal::CorrectedTransferHasDifferentLedger,
-    LedgerRefusal::ExceedsCorrectedTransfer,
-    // Likewise: engine/src/ledger/corrections.rs.
+    // As many corrected transfers are needed: engine/src/ledger/corrections.rs.
     LedgerRefusal::TooManyCorrections,
 ];
 
@@ -50,8 +47,8 @@ const UNSEEN: &[LedgerRefusal] = &[
 const COMMAND_KINDS: RangeInclusive<u16> = 68..=95;
 const EVENT_KINDS: RangeInclusive<u16> = 7..=31;
 
-/// Commands that no run of these tests sees: `corrections` has a model of its own.
-const UNSEEN_COMMANDS: &[u16] = &[CorrectTransfers::KIND];
+/// What nobody executes alone.
+const NEVER_DONE: &[u16] = &[CorrectTransfers::KIND];
 
 type Refusals = &'static [(R, &'static str)];
 
@@ -197,6 +194,42 @@ const REFUSALS: &[(u16, Refusals)] = &[
         &[(R::NotEntitled, ""), (R::ClientNotEntitled, ""), (R::UnknownStandingOrder, "")],
     ),
     (RemoveMonitor::KIND, &[(R::NotEntitled, ""), (R::UnknownMonitor, "")]),
+    (CorrectTransfers::KIND, &[(R::NotEntitled, ""), (R::ApprovalNeeded, "")]),
+    (Propose::KIND, &[(R::NotEntitled, ""), (R::FieldOutOfRange, "expires_in_s")]),
+    (
+        Approve::KIND,
+        &[
+            (R::UnknownProposal, ""),
+            (R::NotEntitled, ""),
+            (R::OwnProposal, ""),
+            (R::ProposalStale, ""),
+            (R::FieldOutOfRange, "reason"),
+            (R::FieldOutOfRange, "transfers"),
+            (R::CorrectionRefused, "0 CorrectedTransferNotFound"),
+            (R::CorrectionRefused, "0 CorrectedTransferNotPosted"),
+            (R::CorrectionRefused, "0 CorrectedTransferHasDifferentLedger"),
+            (R::CorrectionRefused, "0 ExceedsCorrectedTransfer"),
+            (R::CorrectionRefused, "1 ExceedsCorrectedTransfer"),
+            (R::CorrectionRefused, "0 FlagsAreMutuallyExclusive"),
+            (R::CorrectionRefused, "0 IdTooOld"),
+            (R::CorrectionRefused, "0 PendingIdMustNotBeZero"),
+            (R::CorrectionRefused, "0 ExceedsCredits"),
+            (R::CorrectionRefused, "1 ExceedsCredits"),
+        ],
+    ),
+    (Reject::KIND, &[(R::UnknownProposal, ""), (R::NotEntitled, "")]),
+    (
+        NewOrder::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::NoSettlementAccount, ""),
+            (R::AccountClosed, ""),
+            (R::InsufficientFunds, ""),
+            (R::TooManyOrders, ""),
+        ],
+    ),
+    (CancelOrder::KIND, &[(R::UnknownOrder, "")]),
+    (ReplaceOrder::KIND, &[(R::AccountClosed, ""), (R::InsufficientFunds, "")]),
 ];
 
 impl Coverage {
@@ -213,12 +246,23 @@ impl Coverage {
     }
 
     pub(crate) fn applied(&mut self, command: &Command, events: &[Event]) {
-        self.events.extend(events.iter().map(|event| event.body.kind()));
+        for event in events {
+            self.events.insert(event.body.kind());
+            if let EventBody::ProposalEnded(ended) = &event.body {
+                self.proposals.insert(ended.end.code());
+            }
+            if let EventBody::TransfersEntered(entered) = &event.body {
+                self.transfers.extend(entered.transfers.iter().map(|row| row.flags));
+            }
+        }
         let reply = events.iter().find_map(|event| {
             let EventBody::Replied(reply) = &event.body else { return None };
             Some((reply.refusal, reply.field.to_string()))
         });
         let (refusal, field) = reply.unwrap_or_default();
+        let of_row = field.split_once(' ').map(|(_, name)| name);
+        let of_row = LedgerRefusal::ALL.iter().find(|refusal| Some(refusal.name()) == of_row);
+        self.refusals.extend(of_row.map(|refusal| refusal.code()));
         self.commands.insert((command.kind(), refusal, field));
     }
 
@@ -259,12 +303,16 @@ impl Coverage {
         let seen = |kind: u16, refusal: Option<R>, field: &str| {
             self.commands.contains(&(kind, refusal, field.to_owned()))
         };
-        let commands = COMMAND_KINDS.filter(|kind| is_known(&Command::decode(*kind, 1, &[])));
-        for kind in commands.filter(|kind| !UNSEEN_COMMANDS.contains(kind) && !seen(*kind, None, "")) {
+        let of_ledger = COMMAND_KINDS.filter(|kind| is_known(&Command::decode(*kind, 1, &[])));
+        let commands: BTreeSet<u16> = of_ledger.chain(REFUSALS.iter().map(|(kind, _)| *kind)).collect();
+        for kind in commands.into_iter().filter(|kind| !NEVER_DONE.contains(kind) && !seen(*kind, None, "")) {
             missing += &format!("no command {kind} was done\n");
         }
+        for end in ProposalEnd::ALL.iter().filter(|end| !self.proposals.contains(&end.code())) {
+            missing += &format!("no proposal ended as {}\n", end.name());
+        }
         let events = EVENT_KINDS.filter(|kind| is_known(&EventBody::decode(*kind, 1, &[])));
-        for kind in events.filter(|kind| !self.events.contains(kind)) {
+        for kind in events.chain([events::Settled::KIND]).filter(|kind| !self.events.contains(kind)) {
             missing += &format!("no event {kind}\n");
         }
         for (kind, refusals) in REFUSALS {
@@ -291,7 +339,7 @@ fn created<'a>(flags: &'a [u16], outcomes: &'a [Outcome]) -> impl Iterator<Item 
 /// Every combination of flags with which a transfer can be created.
 fn transfer_combinations() -> Vec<u16> {
     use transfer_flags::{
-        ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, PENDING,
+        ALL, BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, PENDING,
         POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
     };
     let closing = CLOSING_DEBIT | CLOSING_CREDIT;
@@ -303,8 +351,9 @@ fn transfer_combinations() -> Vec<u16> {
         }
         !has(WHOLE_CHAIN) && (has(PENDING) || !has(closing))
     };
-    let batches = ALL & !transfer_flags::CORRECTION;
-    (0..=batches).filter(|flags| flags & !batches == 0).filter(is_legal).collect()
+    let batches = ALL & !CORRECTION;
+    let of_batches = (0..=batches).filter(|flags| flags & !batches == 0).filter(is_legal);
+    of_batches.chain([CORRECTION]).collect()
 }
 
 /// Likewise of an account.

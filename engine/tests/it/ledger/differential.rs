@@ -21,8 +21,10 @@ use protocol::{
 use super::bank::{Answer, refused};
 use super::coverage::Coverage;
 use super::flow::{Flow, LEDGERS, OWNERS, Sender, Step};
+use super::market_flow::{fee_account, market};
 use super::model::{Account, Model, Outcome, Payer};
 use crate::definitions;
+use crate::properties::trades_of;
 use crate::world::{START, World};
 
 /// Transfers of one seed.
@@ -48,6 +50,10 @@ pub(crate) fn session_of(sender: Sender) -> SessionId {
         Sender::Trader => 3,
     };
     SessionId(SessionId::CLIENTS_FROM.0 + number)
+}
+
+fn actor_of(sender: Sender) -> ActorId {
+    ActorId(session_of(sender).0)
 }
 
 /// Whose money it may move; `None` = nobody's.
@@ -77,7 +83,7 @@ pub(crate) fn prepared(start: u64) -> World {
     ];
     for (sender, roles, clients) in senders {
         let session = session_of(sender);
-        let actor = ActorId(session.0);
+        let actor = actor_of(sender);
         world.set_up(DefineActor { actor, roles });
         let mut definition = definitions::session(session.0, SessionProtocol::Request, 0);
         definition.actor = actor;
@@ -112,10 +118,14 @@ impl fmt::Display for Run {
 impl Run {
     fn new(seed: u64) -> Self {
         let start = if seed % LATE_EVERY == LATE_EVERY - 1 { LATE_START } else { START };
-        let world = prepared(start);
-        let shadow = world.engine.clone();
+        let mut world = prepared(start);
+        world.set_up(CreateAccounts { accounts: vec![fee_account()] });
         let mut model = Model::new(LEDGERS);
-        model.time = world.time;
+        model.begin(world.engine.seq_applied().0, world.time);
+        model.create_accounts(&[fee_account()]);
+        world.set_up(market());
+        model.define_market(market());
+        let shadow = world.engine.clone();
         let flow = Flow::new(seed, ROWS_MAX);
         let (before, step) = (BTreeMap::new(), Step::Pulse);
         Self { world, model, before, flow, shadow, requests: 0, seed, step, steps: 0 }
@@ -123,6 +133,8 @@ impl Run {
 
     fn play(&mut self, coverage: &mut Coverage) -> usize {
         let mut transfers = 0;
+        let traders = self.flow.traders();
+        self.step(Step::Accounts(Sender::Cashier, traders), coverage);
         for _ in 0..FIRST_ACCOUNTS {
             let rows = self.flow.account_rows();
             self.step(Step::Accounts(Sender::Cashier, rows), coverage);
@@ -183,6 +195,21 @@ impl Run {
                 self.agree_on_answer(&events, (session, request), &answer);
                 0
             }
+            Step::Order(sender, client, command) => {
+                let (session, request) = self.next_request(Some(sender));
+                let events = self.submit_as(session, request, command.clone(), coverage);
+                let (refusal, trades) = match sender {
+                    Sender::Cashier | Sender::Payer => (Some(RejectReason::NotEntitled), Vec::new()),
+                    Sender::PayerForTwo | Sender::Trader => self.model.trade(client, &command),
+                };
+                let events = self.before_monitors(events);
+                assert_eq!(trades_of(&events), trades, "{self}");
+                let Some(EventBody::Replied(reply)) = events.last().map(|event| &event.body) else {
+                    panic!("{self}: {events:?}")
+                };
+                assert_eq!((reply.refusal, reply.request.0), (refusal, request), "{self}");
+                0
+            }
             Step::Pulse => {
                 let events = self.submit_as(SessionId::SYSTEM, 0, Pulse {}.into(), coverage);
                 assert_eq!(events, [], "{self}");
@@ -207,7 +234,16 @@ impl Run {
         let is_cashier = matches!(sender, None | Some(Sender::Cashier));
         let not_entitled = refused(RejectReason::NotEntitled);
         let payer = sender.and_then(payer);
-        if let Command::UpdateAccount(update) = command {
+        let actor = sender.map_or(definitions::OPERATOR_ACTOR, actor_of);
+        if let Command::CorrectTransfers(_) = command {
+            if is_cashier { refused(RejectReason::ApprovalNeeded) } else { not_entitled }
+        } else if let Command::Propose(propose) = command {
+            self.model.propose(actor, is_cashier, propose)
+        } else if let Command::Approve(approve) = command {
+            self.model.approve(actor, is_cashier, approve)
+        } else if let Command::Reject(reject) = command {
+            self.model.reject(actor, is_cashier, reject)
+        } else if let Command::UpdateAccount(update) = command {
             if is_cashier { self.model.update_account(update) } else { not_entitled }
         } else if let Command::DefineMonitor(definition) = command {
             if is_cashier { self.model.define_monitor(definition) } else { not_entitled }
@@ -338,15 +374,15 @@ impl Run {
                 let closed = view.flags & account_flags::CLOSED != 0;
                 let balances = [view.debits_pending, view.debits, view.credits_pending, view.credits];
                 let data = (view.code, view.user_data_128, view.user_data_64, view.user_data_32);
-                (view.account.0, closed, data, balances.map(|amount| amount.0))
+                (view.account.0, closed, data, balances.map(|amount| amount.0), view.held.0)
             })
             .collect();
         let expected: Vec<_> = model
             .accounts
             .iter()
-            .map(|(id, Account { row, closed, balances, .. })| {
+            .map(|(id, Account { row, closed, balances, held, .. })| {
                 let data = (row.code, row.user_data_128, row.user_data_64, row.user_data_32);
-                (*id, *closed, data, balances.columns())
+                (*id, *closed, data, balances.columns(), *held)
             })
             .collect();
         assert_eq!(found, expected, "{self}");

@@ -32,9 +32,9 @@ pub(crate) enum Sender {
     Cashier,
     /// For the first owner.
     Payer,
-    /// For the first two, and by role also a cashier's.
+    /// For the first two; it trades for the second.
     PayerForTwo,
-    /// Neither.
+    /// Trades for the first.
     Trader,
 }
 
@@ -44,17 +44,21 @@ pub(crate) enum Step {
     Transfers(Sender, Vec<TransferRow>),
     /// A command of the bank, by somebody or by the operator.
     Bank(Option<Sender>, Command),
+    /// A command about an order of this client.
+    Order(Sender, u64, Command),
     Pulse,
 }
 
 pub(crate) struct Flow {
     pub(crate) numbers: Numbers,
-    recent: Vec<TransferRow>,
+    pub(super) recent: Vec<TransferRow>,
     batches: Vec<(Sender, Vec<TransferRow>)>,
     accounts: Vec<AccountRow>,
     pub(super) last_bank: Option<Command>,
     pub(super) last_service: Option<Command>,
     pub(super) exchanges: Vec<ExchangeCurrency>,
+    /// Requests about orders so far: each has an id of its own.
+    pub(super) cl_ord_ids: u64,
     /// Rows of one batch at most.
     rows_max: u64,
 }
@@ -73,6 +77,7 @@ impl Flow {
             last_bank: None,
             last_service: None,
             exchanges: Vec::new(),
+            cl_ord_ids: 0,
             rows_max,
         }
     }
@@ -95,7 +100,9 @@ impl Flow {
             0..=14 => Step::Bank(None, self.limits(model).into()),
             15..=40 => Step::Pulse,
             201..=380 => self.bank(model),
-            381..=520 => self.service(model),
+            381..=500 => self.service(model),
+            501..=550 => self.correction(model),
+            551..=600 => self.order(model),
             41..=120 => Step::Accounts(self.sender(90), self.account_rows()),
             121..=200 if !self.batches.is_empty() => {
                 let (sender, rows) = self.numbers.pick(&self.batches).clone();
@@ -301,7 +308,7 @@ impl Flow {
         TransferId((u128::from(ms) << 80) | u128::from(low))
     }
 
-    fn moving(&mut self, model: &Model) -> TransferRow {
+    pub(super) fn moving(&mut self, model: &Model) -> TransferRow {
         let ledger = if self.numbers.chance(75) { LEDGERS[0] } else { HUGE };
         let there: Vec<u128> = model
             .accounts
@@ -364,13 +371,14 @@ impl Flow {
         let numbers = &mut self.numbers;
         let balances =
             |id: u128| model.accounts.get(&id).map(|account| account.balances.clone()).unwrap_or_default();
+        let spent = model.accounts.get(&debit).map_or(0, super::model::Account::spent);
         match numbers.below(100) {
             0..=4 => 0,
             5..=14 => {
                 // What the debit account may still pay, or the credit account take, and one more.
                 let (payer, payee) = (balances(debit), balances(credit));
                 let may_owe = payer.credits_posted.saturating_add(model.bank.line(debit, model.time));
-                let pays = may_owe.saturating_sub(payer.debits_posted + payer.debits_pending);
+                let pays = may_owe.saturating_sub(spent);
                 let takes = payee.debits_posted.saturating_sub(payee.credits_posted + payee.credits_pending);
                 let edge = if numbers.chance(60) { pays } else { takes };
                 edge.saturating_add(numbers.below(2).into())
@@ -434,7 +442,7 @@ impl Flow {
     }
 
     /// One fault.
-    fn spoil(&mut self, row: &mut TransferRow, model: &Model) {
+    pub(super) fn spoil(&mut self, row: &mut TransferRow, model: &Model) {
         let unknown = AccountId(u128::from(ACCOUNTS) + 7);
         let any = AccountId(u128::from(self.numbers.between(1, ACCOUNTS)));
         let numbers = &mut self.numbers;

@@ -13,8 +13,8 @@ use protocol::{AccountClass, Amount, EventBody, LedgerRefusal, events};
 use super::bank::Bank;
 use LedgerRefusal as R;
 use transfer_flags::{
-    BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, PENDING, POST_PENDING_TRANSFER,
-    VOID_PENDING_TRANSFER, WHOLE_CHAIN,
+    BALANCING_CREDIT, BALANCING_DEBIT, CLOSING_CREDIT, CLOSING_DEBIT, CORRECTION, PENDING,
+    POST_PENDING_TRANSFER, VOID_PENDING_TRANSFER, WHOLE_CHAIN,
 };
 
 const NS_PER_S: u64 = 1_000_000_000;
@@ -31,7 +31,7 @@ const LEFT_BY_PAYERS: u32 = 8;
 const TRADING_TURNOVER_MAX: u128 = 1 << 112;
 
 /// Unix milliseconds in an id.
-fn milliseconds(id: u128) -> u64 {
+pub(super) fn milliseconds(id: u128) -> u64 {
     u64::try_from(id >> 80).unwrap()
 }
 
@@ -52,6 +52,8 @@ pub(crate) struct Account {
     pub(crate) created: u64,
     pub(crate) closed: bool,
     pub(crate) balances: Balances,
+    /// Promised to live orders.
+    pub(crate) held: u128,
 }
 
 impl Balances {
@@ -62,7 +64,7 @@ impl Balances {
 }
 
 impl Account {
-    fn has(&self, flag: u16) -> bool {
+    pub(super) fn has(&self, flag: u16) -> bool {
         self.row.flags & flag != 0
     }
 
@@ -71,8 +73,17 @@ impl Account {
         self.sent == *row || self.row == *row
     }
 
+    /// Debits posted, pending and held for.
+    pub(crate) fn spent(&self) -> u128 {
+        self.balances.debits_posted + self.balances.debits_pending + self.held
+    }
+
+    pub(crate) fn available(&self) -> u128 {
+        self.balances.credits_posted.saturating_sub(self.spent())
+    }
+
     pub(super) fn is_below_zero(&self) -> bool {
-        self.balances.debits_posted + self.balances.debits_pending > self.balances.credits_posted
+        self.spent() > self.balances.credits_posted
     }
 
     fn turnover_max(&self) -> u128 {
@@ -95,6 +106,7 @@ pub(crate) enum Status {
 /// What happens by itself; at the same time in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
+    Proposal,
     /// A temporary line ends.
     Line,
     Quote,
@@ -170,6 +182,8 @@ pub(crate) struct Model {
     pub(crate) floor_ms: u64,
     /// Overdrafts, days, monitors.
     pub(crate) bank: Bank,
+    /// What trades, by its own rules.
+    pub(crate) orders: crate::model::Model,
     pub(crate) seq: u64,
     pub(crate) time: u64,
 }
@@ -192,6 +206,7 @@ impl Model {
             parts_seen: 0,
             floor_ms: 0,
             bank: Bank::default(),
+            orders: crate::model::Model::new(),
             seq: 0,
             time: 0,
         }
@@ -204,7 +219,7 @@ impl Model {
         let mut left = [TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, STANDING_ORDERS_PER_RECORD_MAX];
         while let Some((_, due, id)) = self.next_due().filter(|(deadline, ..)| *deadline <= time) {
             let bound = match due {
-                Due::Line => 0,
+                Due::Proposal | Due::Line => 0,
                 Due::Quote | Due::Expiry => 1,
                 Due::StandingOrder => 2,
             };
@@ -214,6 +229,7 @@ impl Model {
             left[bound] -= 1;
             let before = self.accounts.clone();
             match due {
+                Due::Proposal => happened.push(self.expire_proposal(u64::try_from(id).unwrap())),
                 Due::Line => happened.push(self.end_line(id)),
                 Due::Quote => happened.extend(self.end_quote(id)),
                 Due::Expiry => happened.push(expired_event(&self.expire(id))),
@@ -237,6 +253,7 @@ impl Model {
     /// The next thing that happens by itself.
     pub(crate) fn next_due(&self) -> Option<(u64, Due, u128)> {
         let dues = [
+            (Due::Proposal, self.next_proposal_end()),
             (Due::Line, self.next_line_end()),
             (Due::Quote, self.next_quote_end()),
             (Due::Expiry, self.next_expiry()),
@@ -286,7 +303,8 @@ impl Model {
             &linked,
             |model, index| {
                 let known = model.known.get(&rows[index].id.0)?;
-                (known.row == rows[index] && known.refusal.is_none()).then_some((known.seq, known.amount))
+                let is_retry = known.row == rows[index] && known.refusal.is_none();
+                (is_retry && known.row.flags & CORRECTION == 0).then_some((known.seq, known.amount))
             },
             |model, index, first| model.create_transfer(&rows[index], payer, (model.seq, first), index),
         )
@@ -357,7 +375,7 @@ impl Model {
             (None, _) => {
                 let closed = row.flags & account_flags::CLOSED != 0;
                 let (sent, row, balances) = (*row, *row, Balances::default());
-                let account = Account { sent, row, created: self.seq, closed, balances };
+                let account = Account { sent, row, created: self.seq, closed, balances, held: 0 };
                 self.accounts.insert(row.id.0, account);
                 Ok(0)
             }
@@ -390,24 +408,42 @@ impl Model {
         ])
     }
 
-    pub(super) fn create_transfer(
+    /// A row of a batch, which is nobody's proposal.
+    fn create_transfer(
         &mut self,
         row: &TransferRow,
         payer: &Payer,
         chain: (u64, usize),
         index: usize,
     ) -> Result<u128, (LedgerRefusal, u64)> {
-        if let Some(refusal) = self.refuse_transfer_itself(row, payer) {
+        let corrects = row.flags & CORRECTION != 0;
+        let refusal = self.refuse_transfer_itself(row, payer);
+        if let Some(refusal) = refusal.or(corrects.then_some(R::CorrectionNeedsApproval)) {
             return Err((refusal, self.seq));
         }
-        if let Some(known) = self.known.get(&row.id.0) {
-            let refusal = compare_transfers(row, &known.row);
-            return Err(match (refusal, known.refusal) {
-                (R::Exists, Some(refused)) => (refused, known.seq),
-                (R::Exists, None) => (R::Exists, known.seq),
-                (different, _) => (different, self.seq),
-            });
-        }
+        self.execute_transfer(row, payer, chain, index)
+    }
+
+    /// What is said of an id that is known.
+    pub(super) fn refuse_known(&self, row: &TransferRow) -> Result<(), (LedgerRefusal, u64)> {
+        let Some(known) = self.known.get(&row.id.0) else { return Ok(()) };
+        let refusal = compare_transfers(row, &known.row);
+        Err(match (refusal, known.refusal) {
+            (R::Exists, Some(refused)) => (refused, known.seq),
+            (R::Exists, None) => (R::Exists, known.seq),
+            (different, _) => (different, self.seq),
+        })
+    }
+
+    /// A row that may have its id, and correct something.
+    pub(super) fn execute_transfer(
+        &mut self,
+        row: &TransferRow,
+        payer: &Payer,
+        chain: (u64, usize),
+        index: usize,
+    ) -> Result<u128, (LedgerRefusal, u64)> {
+        self.refuse_known(row)?;
         let settles = row.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0;
         let done = if settles { self.settle(row, payer) } else { self.transfer(row, payer) };
         let seq = self.seq;
@@ -447,31 +483,40 @@ impl Model {
             (row.id.0 == u128::MAX, R::IdMustNotBeIntMax),
             (id_ms < self.floor_ms, R::IdTooOld),
             ((far || no_room) && is_new, R::IdTooFarAhead),
-            // Batches are nobody's proposals.
-            (row.flags & transfer_flags::CORRECTION != 0, R::CorrectionNeedsApproval),
         ])
     }
 
-    /// Moves or reserves; returns how much.
-    fn transfer(&mut self, row: &TransferRow, payer: &Payer) -> Result<u128, LedgerRefusal> {
+    /// What a row that moves or reserves must look like.
+    pub(super) fn refuse_shape(&self, row: &TransferRow) -> Result<(), LedgerRefusal> {
         let is = |flag: u16| row.flags & flag != 0;
         let closes = is(CLOSING_DEBIT) || is(CLOSING_CREDIT);
-        let anyone = matches!(payer, Payer::Anyone);
+        let corrects = is(CORRECTION);
         refuse(&[
             (is(WHOLE_CHAIN), R::FlagsAreMutuallyExclusive),
             (!self.bank.takes_value(row.value_date), R::ValueDateOutOfRange),
-            (row.reason != 0, R::ReasonReservedForCorrection),
+            (!corrects && row.reason != 0, R::ReasonReservedForCorrection),
             (row.debit_account.0 == 0, R::DebitAccountIdMustNotBeZero),
             (row.debit_account.0 == u128::MAX, R::DebitAccountIdMustNotBeIntMax),
             (row.credit_account.0 == 0, R::CreditAccountIdMustNotBeZero),
             (row.credit_account.0 == u128::MAX, R::CreditAccountIdMustNotBeIntMax),
             (row.debit_account == row.credit_account, R::AccountsMustBeDifferent),
-            (row.pending_id.0 != 0, R::PendingIdMustBeZero),
+            (!corrects && row.pending_id.0 != 0, R::PendingIdMustBeZero),
+            (corrects && row.pending_id.0 == 0, R::PendingIdMustNotBeZero),
+            (corrects && row.pending_id.0 == u128::MAX, R::PendingIdMustNotBeIntMax),
+            (corrects && row.pending_id == row.id, R::PendingIdMustBeDifferent),
             (!is(PENDING) && row.timeout_s != 0, R::TimeoutReservedForPendingTransfer),
             (!is(PENDING) && closes, R::ClosingTransferMustBePending),
             (row.ledger.0 == 0, R::LedgerMustNotBeZero),
             (row.code == 0, R::CodeMustNotBeZero),
-        ])?;
+        ])
+    }
+
+    /// Moves or reserves; returns how much.
+    fn transfer(&mut self, row: &TransferRow, payer: &Payer) -> Result<u128, LedgerRefusal> {
+        self.refuse_shape(row)?;
+        let is = |flag: u16| row.flags & flag != 0;
+        let closes = is(CLOSING_DEBIT) || is(CLOSING_CREDIT);
+        let anyone = matches!(payer, Payer::Anyone);
         let debit = self.accounts.get(&row.debit_account.0).ok_or(R::DebitAccountNotFound)?;
         let credit = self.accounts.get(&row.credit_account.0).ok_or(R::CreditAccountNotFound)?;
         let pending_max = self.limits.pending_transfers_max;
@@ -488,7 +533,7 @@ impl Model {
             (credit.closed, R::CreditAccountAlreadyClosed),
             (is(PENDING) && too_many, R::TooManyPendingTransfers),
         ])?;
-        let amount = amount_of(row, &debit.balances, &credit.balances);
+        let amount = amount_of(row, debit, &credit.balances);
         self.refuse_amount(row, debit, credit, amount)?;
 
         let debit = self.accounts.get_mut(&row.debit_account.0).unwrap();
@@ -523,7 +568,7 @@ impl Model {
         let debits = d.debits_pending + d.debits_posted;
         let credits = c.credits_pending + c.credits_posted;
         let timeout = u64::from(row.timeout_s) * NS_PER_S;
-        let line = self.bank.line(row.debit_account.0, self.time);
+        let may_owe = d.credits_posted.saturating_add(self.bank.line(row.debit_account.0, self.time));
         refuse(&[
             (pending && overflows(d.debits_pending), R::OverflowsDebitsPending),
             (pending && overflows(c.credits_pending), R::OverflowsCreditsPending),
@@ -534,7 +579,7 @@ impl Model {
             (timeout > 0 && self.time + timeout > TIME_MAX, R::OverflowsTimeout),
         ])?;
         refuse(&[
-            (debit.has(DEBITS) && debits + amount > d.credits_posted.saturating_add(line), R::ExceedsCredits),
+            (debit.has(DEBITS) && debits + debit.held + amount > may_owe, R::ExceedsCredits),
             (credit.has(CREDITS) && credits + amount > c.debits_posted, R::ExceedsDebits),
         ])
     }
@@ -678,7 +723,7 @@ fn first_of(checks: &[(bool, LedgerRefusal)]) -> Option<LedgerRefusal> {
     checks.iter().find(|(applies, _)| *applies).map(|(_, refusal)| *refusal)
 }
 
-fn refuse(checks: &[(bool, LedgerRefusal)]) -> Result<(), LedgerRefusal> {
+pub(super) fn refuse(checks: &[(bool, LedgerRefusal)]) -> Result<(), LedgerRefusal> {
     first_of(checks).map_or(Ok(()), Err)
 }
 
@@ -731,10 +776,10 @@ fn expired_event(transfer: &Transfer) -> EventBody {
     events::TransferExpired { transfer: id, debit_account, credit_account, amount }.into()
 }
 
-fn amount_of(row: &TransferRow, debit: &Balances, credit: &Balances) -> u128 {
+fn amount_of(row: &TransferRow, debit: &Account, credit: &Balances) -> u128 {
     let mut amount = row.amount.0;
     if row.flags & BALANCING_DEBIT != 0 {
-        amount = amount.min(debit.credits_posted.saturating_sub(debit.debits_posted + debit.debits_pending));
+        amount = amount.min(debit.available());
     }
     if row.flags & BALANCING_CREDIT != 0 {
         amount =

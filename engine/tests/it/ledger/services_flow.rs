@@ -123,10 +123,7 @@ impl Flow {
         let owner = model.accounts.get(&sell_account.0).map_or(0, |account| account.row.owner.0);
         let is_receiver = |account: &Account| account.row.ledger.0 == buy && account.row.owner.0 == owner;
         let buy_account = self.account_that(model, is_receiver);
-        let has = model.accounts.get(&sell_account.0).map_or(0, |account| {
-            let balances = &account.balances;
-            balances.credits_posted.saturating_sub(balances.debits_posted + balances.debits_pending)
-        });
+        let has = model.accounts.get(&sell_account.0).map_or(0, Account::available);
         let (sell_transfer, buy_transfer, rounding_transfer) =
             (self.id(model), self.id(model), self.id(model));
         let numbers = &mut self.numbers;
