@@ -220,10 +220,10 @@ impl Ledger {
 
     /// An id of this millisecond and this order that nobody has used.
     fn free_id(&self, order: StandingOrderId, time: UnixNanos) -> Option<TransferId> {
-        let ms = u128::from(time.0 / NANOS_PER_MILLI);
-        let base = ms << 80 | u128::from(order.0) << 16;
-        let ids = (0..=u16::MAX).map(|n| TransferId(base | u128::from(n)));
-        ids.into_iter().find(|&id| self.recent.find(id).is_none())
+        let first = u128::from(order.0) << 16;
+        let numbers = (0..=u16::MAX).map(|n| first.saturating_add(n.into()));
+        let mut ids = numbers.map(|number| TransferId::at_ms(time.0 / NANOS_PER_MILLI, number));
+        ids.find(|&id| self.recent.find(id).is_none())
     }
 
     /// The same once more, at the same time of the next day that has not come there yet.
