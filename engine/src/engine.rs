@@ -125,10 +125,12 @@ impl Engine {
         self.time
     }
 
-    /// When a timer fires next: a pulse is due then, if nothing else comes.
+    /// When a timer fires next: a pulse is due then, if nothing else comes. While standing orders are planned anew, that is at once.
     #[must_use]
     pub fn next_timer(&self) -> Option<UnixNanos> {
-        self.next_due().map(|(deadline, _)| deadline)
+        let planning = self.ledger.standing_orders.outdated_from.map(|_| self.time);
+        let due = self.next_due().map(|(deadline, _)| deadline);
+        [planning, due].into_iter().flatten().min()
     }
 
     /// BLAKE3 of the snapshot's bytes: equal states have equal hashes.
@@ -164,8 +166,10 @@ impl Engine {
     }
 
     /// Fires what is due in the order of deadlines; at the same time as [`Due`] orders them, then in the order of ids. What exceeds the
-    /// bounds waits for the next record.
+    /// bounds waits for the next record. Before that, standing orders are planned by the calendar in force, so that those are executed that
+    /// are due by it.
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        self.ledger.plan_standing_orders(effects);
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
         let mut standing_orders = STANDING_ORDERS_PER_RECORD_MAX;
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {

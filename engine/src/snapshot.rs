@@ -26,6 +26,7 @@
 //!                           | code u16 | flags u16 | made by a PAYER flag | id of the one before in its chain u128 (its own = it is
 //!                           the first, 0 = alone) | how one of its chain ended u8 (an outcome, 0 = none has)
 //! quotes   list by id:      command QuoteExchange | what may still be sold u128
+//! the first standing order that is still planned by a calendar before the present one u64 (0 = none is)
 //! standing orders list by id: command DefineStandingOrder | date due next u32 | day of its execution u32 | attempt u8 | due_ns u64
 //! monitors list by id:      command DefineMonitor
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64

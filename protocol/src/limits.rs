@@ -111,6 +111,8 @@ pub const STANDING_ORDERS_MAX: usize = 1 << 20;
 pub const STANDING_ORDERS_OF_PAYERS_MAX: usize = STANDING_ORDERS_MAX / 8 * 7;
 /// Those that are executed before one record.
 pub const STANDING_ORDERS_PER_RECORD_MAX: usize = 64;
+/// Those that are planned anew before one record when the calendar has changed.
+pub const STANDING_ORDERS_PLANNED_PER_RECORD_MAX: usize = 1_024;
 /// Days on which what was refused of one may be attempted again.
 pub const RETRY_DAYS_MAX: u8 = 31;
 /// Balance monitors.

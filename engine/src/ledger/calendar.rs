@@ -96,8 +96,8 @@ impl Ledger {
         let present = self.calendar.definition().map(|calendar| calendar.business_date);
         ensure_field(present.is_none_or(|present| present == command.business_date), "business_date")?;
         self.calendar.definition = Some(command.clone());
-        self.reschedule(effects.time);
         effects.push(events::CalendarSet { calendar: command.clone() });
+        self.outdate_standing_orders(effects);
         Ok(())
     }
 

@@ -3,11 +3,18 @@
 //! Of an order are kept its next execution, which of the schedule's dates that is, and how often it was attempted. An execution is an
 //! ordinary transfer with an id made of the time and the order. One that is refused is attempted again a day later, as often as the order
 //! says, but never past its next date. What was due while nothing was executed is executed when the next record comes, in its order.
+//!
+//! Another calendar moves what is due, and a full table takes longer to plan than a record may: it is planned anew by id, a portion with
+//! the calendar's own record and one before each that follows. Until all of them are, none is executed, for one that has not had its turn
+//! may be due before those that have. So an execution is never by a calendar that is no longer in force, nor out of its order.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{CancelStandingOrder, DefineStandingOrder};
-use protocol::limits::{RETRY_DAYS_MAX, STANDING_ORDERS_MAX, STANDING_ORDERS_OF_PAYERS_MAX};
+use protocol::limits::{
+    RETRY_DAYS_MAX, STANDING_ORDERS_MAX, STANDING_ORDERS_OF_PAYERS_MAX,
+    STANDING_ORDERS_PLANNED_PER_RECORD_MAX,
+};
 use protocol::rows::TransferRow;
 use protocol::time::{NANOS_PER_DAY, NANOS_PER_MILLI};
 use protocol::{
@@ -16,6 +23,7 @@ use protocol::{
 
 use super::Ledger;
 use super::batch::{Batch, Payers};
+use super::calendar::BankCalendar;
 use super::entry::EntryStop;
 use super::schedule::{self, LAST_DAY, Planned};
 use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
@@ -41,6 +49,18 @@ pub(crate) struct StandingOrder {
 pub(crate) struct StandingOrders {
     rows: BTreeMap<StandingOrderId, StandingOrder>,
     deadlines: BTreeSet<(UnixNanos, StandingOrderId)>,
+    /// Those from this id on are still planned by a calendar before the present one.
+    pub(crate) outdated_from: Option<StandingOrderId>,
+}
+
+impl StandingOrder {
+    /// What is due of it by a calendar, from its date on; what is attempted again keeps its day. `None` = nothing is any more.
+    fn planned_by(&self, calendar: &BankCalendar) -> Option<Planned> {
+        if self.attempt > 1 {
+            return Some(Planned { occurrence: self.occurrence, day: self.day });
+        }
+        schedule::again(&self.definition, calendar, self.occurrence)
+    }
 }
 
 impl StandingOrders {
@@ -58,9 +78,9 @@ impl StandingOrders {
         self.rows.values()
     }
 
-    /// The next one that is due.
+    /// The next one that is due; while the calendar's change is not through with all of them, none is.
     pub(crate) fn next_due(&self) -> Option<(UnixNanos, StandingOrderId)> {
-        self.deadlines.first().copied()
+        self.deadlines.first().copied().filter(|_| self.outdated_from.is_none())
     }
 
     /// Adds one whose id is not there.
@@ -74,6 +94,28 @@ impl StandingOrders {
         let order = self.rows.remove(&id)?;
         self.deadlines.remove(&(order.due, id));
         Some(order)
+    }
+
+    /// Plans the next portion of what is outdated by the calendar. Returns those of which nothing is due any more.
+    fn plan_portion(&mut self, calendar: &BankCalendar) -> Vec<StandingOrderId> {
+        let mut over = Vec::new();
+        let Some(from) = self.outdated_from else { return over };
+        let mut outdated = self.rows.range_mut(from..);
+        for (&id, order) in outdated.by_ref().take(STANDING_ORDERS_PLANNED_PER_RECORD_MAX) {
+            let Some(Planned { occurrence, day }) = order.planned_by(calendar) else {
+                over.push(id);
+                continue;
+            };
+            (order.occurrence, order.day) = (occurrence, day);
+            let due = calendar.instant(day, order.definition.time_of_day_s);
+            if due != order.due {
+                self.deadlines.remove(&(order.due, id));
+                self.deadlines.insert((due, id));
+                order.due = due;
+            }
+        }
+        self.outdated_from = outdated.next().map(|(id, _)| *id);
+        over
     }
 }
 
@@ -155,12 +197,6 @@ impl Ledger {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         let order = self.standing_orders.remove(id).ok_or(Broken::Index { what: "standing orders" })?;
-        // The calendar has changed, and of this date and all later ones nothing is executed any more.
-        let again = schedule::again(&order.definition, &self.calendar, order.occurrence);
-        if order.attempt == 1 && again.is_none() {
-            effects.push(events::StandingOrderEnded { order: id, end: StandingOrderEnd::Finished });
-            return Ok(());
-        }
         let (transfer, refusal) = self.attempt(&order, effects)?;
         let next = schedule::after(&order.definition, &self.calendar, order.occurrence);
         let next = next.map(|next| self.planned(order.definition.clone(), next));
@@ -239,27 +275,23 @@ impl Ledger {
         Some(StandingOrder { day, attempt, due, ..order.clone() })
     }
 
-    /// The calendar has changed: what is due of every order is planned anew, but for the day of what is attempted again.
-    pub(super) fn reschedule(&mut self, now: UnixNanos) {
-        let rows = core::mem::take(&mut self.standing_orders).rows;
-        for order in rows.into_values() {
-            let planned = schedule::again(&order.definition, &self.calendar, order.occurrence);
-            let order = match planned {
-                _ if order.attempt > 1 => {
-                    let due = self.calendar.instant(order.day, order.definition.time_of_day_s);
-                    StandingOrder { due, ..order }
-                }
-                Some(planned) => self.planned(order.definition, planned),
-                // Its timer ends it.
-                None => StandingOrder { due: now, ..order },
-            };
-            self.standing_orders.add(order);
+    /// The calendar has changed: all orders are outdated, and planned anew a portion at a time.
+    pub(super) fn outdate_standing_orders(&mut self, effects: &mut Effects<'_>) {
+        self.standing_orders.outdated_from = Some(StandingOrderId(0));
+        self.plan_standing_orders(effects);
+    }
+
+    /// Plans the next portion of orders that the calendar has outdated, if it has.
+    pub(crate) fn plan_standing_orders(&mut self, effects: &mut Effects<'_>) {
+        for order in self.standing_orders.plan_portion(&self.calendar) {
+            self.standing_orders.remove(order);
+            effects.push(events::StandingOrderEnded { order, end: StandingOrderEnd::Finished });
         }
     }
 
     /// Every order could be commanded, and has its deadline.
     pub(super) fn check_standing_orders(&self) -> Result<(), Broken> {
-        let StandingOrders { rows, deadlines } = &self.standing_orders;
+        let StandingOrders { rows, deadlines, outdated_from: _ } = &self.standing_orders;
         let is_sound = |(id, order): (&StandingOrderId, &StandingOrder)| {
             order.definition.order == *id
                 && (1..=order.definition.retry_days.saturating_add(1)).contains(&order.attempt)

@@ -8,7 +8,9 @@ use protocol::limits::{
 };
 use protocol::mutant::{Mutant, planted};
 use protocol::rows::TransferRow;
-use protocol::{AccountClass, AccountId, AssetId, ClientId, Command, Seq, TransferId, UnixNanos};
+use protocol::{
+    AccountClass, AccountId, AssetId, ClientId, Command, Seq, StandingOrderId, TransferId, UnixNanos,
+};
 
 use super::bytes::{Reader, SnapshotFault, Writer};
 use super::restore::field;
@@ -254,6 +256,7 @@ impl Engine {
     }
 
     pub(super) fn write_standing_orders(&self, w: &mut Writer<'_>) {
+        w.u64(self.ledger.standing_orders.outdated_from.map_or(0, |order| order.0));
         w.count(self.ledger.standing_orders.len());
         for StandingOrder { definition, occurrence, day, attempt, due } in self.ledger.standing_orders.iter()
         {
@@ -266,6 +269,8 @@ impl Engine {
     }
 
     pub(super) fn read_standing_orders(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        let outdated_from = Some(StandingOrderId(r.u64()?));
+        self.ledger.standing_orders.outdated_from = outdated_from.filter(|order| order.0 != 0);
         r.list("standing orders", STANDING_ORDERS_MAX, |r| {
             let Command::DefineStandingOrder(definition) = r.command("standing orders")? else {
                 return Err(SnapshotFault::Field("standing orders"));

@@ -228,8 +228,9 @@ impl Model {
             return out_of_range("business_date");
         }
         self.bank.calendar = Some(set.clone());
-        self.reschedule();
-        Ok(vec![events::CalendarSet { calendar: set.clone() }.into()])
+        let mut happened = vec![events::CalendarSet { calendar: set.clone() }.into()];
+        happened.extend(self.reschedule());
+        Ok(happened)
     }
 
     pub(crate) fn close_day(&mut self, close: &CloseDay) -> Answer {

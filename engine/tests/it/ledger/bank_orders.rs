@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use protocol::commands::{CancelStandingOrder, DefineStandingOrder, SetCalendar};
+use protocol::limits::STANDING_ORDERS_PLANNED_PER_RECORD_MAX;
 use protocol::rows::TransferRow;
 use protocol::{
     DayRule, EventBody, LedgerRefusal, RejectReason, Schedule, StandingOrderEnd, StandingOrderId, TransferId,
@@ -209,11 +210,6 @@ impl Model {
     pub(crate) fn execute_standing_order(&mut self, id: u64) -> Vec<EventBody> {
         let order = self.bank.standing_orders.remove(&id).unwrap();
         let definition = &order.definition;
-        if order.attempt == 1
-            && self.planned(definition, month_or_day(definition, order.occurrence)).is_none()
-        {
-            return vec![ended(id, StandingOrderEnd::Finished)];
-        }
         let mut happened = Vec::new();
         let (transfer, refusal) = match self.enter_execution(id, definition) {
             Ok(transfers) => {
@@ -285,9 +281,10 @@ impl Model {
         self.enter(&[row], &Payer::Anyone).map_err(|(_, refusal)| refusal)
     }
 
-    /// The calendar has changed: all that is due is planned anew.
-    pub(crate) fn reschedule(&mut self) {
-        let orders = std::mem::take(&mut self.bank.standing_orders);
+    /// The calendar has changed: all that is due is planned anew, at once, as there are few.
+    pub(crate) fn reschedule(&mut self) -> Vec<EventBody> {
+        let (orders, mut happened) = (std::mem::take(&mut self.bank.standing_orders), Vec::new());
+        assert!(orders.len() <= STANDING_ORDERS_PLANNED_PER_RECORD_MAX);
         for (id, order) in orders {
             let definition = &order.definition;
             let again = if order.attempt > 1 {
@@ -296,11 +293,15 @@ impl Model {
             } else {
                 match self.planned(definition, month_or_day(definition, order.occurrence)) {
                     Some(planned) => self.order_at(definition, planned),
-                    None => StandingOrder { due: self.time, ..order },
+                    None => {
+                        happened.push(ended(id, StandingOrderEnd::Finished));
+                        continue;
+                    }
                 }
             };
             self.bank.standing_orders.insert(id, again);
         }
+        happened
     }
 }
 

@@ -7,7 +7,7 @@ use protocol::commands::{
     CancelStandingOrder, CreateAccounts, CreateTransfers, DefineStandingOrder, Pulse, SetCalendar,
 };
 use protocol::event::Event;
-use protocol::limits::STANDING_ORDERS_PER_RECORD_MAX;
+use protocol::limits::{STANDING_ORDERS_PER_RECORD_MAX, STANDING_ORDERS_PLANNED_PER_RECORD_MAX};
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::{
     AccountId, Amount, AssetId, DayRule, EventBody, LedgerRefusal, Schedule, StandingOrderId, TransferId,
@@ -162,12 +162,12 @@ impl Next {
         (self.attempt <= self.order.retry_days).then(|| Self { attempt, due, day, ..self.clone() })
     }
 
-    /// Under another calendar, from this time on.
-    fn moved(&self, bank: &Bank, now: u64) -> Self {
+    /// Under another calendar.
+    fn moved(&self, bank: &Bank) -> Option<Self> {
         if self.attempt > 1 {
-            return Self { due: bank.instant(self.day, self.order.time_of_day_s), ..self.clone() };
+            return Some(Self { due: bank.instant(self.day, self.order.time_of_day_s), ..self.clone() });
         }
-        Self::plan(&self.order, self.date, bank).unwrap_or_else(|| Self { due: now, ..self.clone() })
+        Self::plan(&self.order, self.date, bank)
     }
 }
 
@@ -185,6 +185,8 @@ fn days_between(order: &DefineStandingOrder) -> Option<u64> {
 struct ByHand {
     bank: Bank,
     orders: BTreeMap<u64, Next>,
+    /// Whose turn it is to be moved under the calendar that was set last; then that of those behind it.
+    turn: Option<u64>,
     /// What Ann has.
     free: u128,
     executed: usize,
@@ -192,18 +194,36 @@ struct ByHand {
 }
 
 impl ByHand {
-    /// What becomes of all that is due at `now`, one at a time.
+    /// Another calendar.
+    fn set_bank(&mut self, bank: Bank) {
+        (self.bank, self.turn) = (bank, Some(0));
+        self.move_some();
+    }
+
+    /// As many as are moved at once.
+    fn move_some(&mut self) {
+        let Some(turn) = self.turn else { return };
+        let ids: Vec<u64> = self.orders.keys().copied().filter(|id| *id >= turn).collect();
+        for id in ids.iter().take(STANDING_ORDERS_PLANNED_PER_RECORD_MAX) {
+            let moved = self.orders.remove(id).and_then(|next| next.moved(&self.bank));
+            moved.map(|next| self.orders.insert(*id, next));
+        }
+        self.turn = ids.get(STANDING_ORDERS_PLANNED_PER_RECORD_MAX).copied();
+    }
+
+    /// What becomes of all that is due at `now`, one at a time, once all have been moved.
     fn execute(&mut self, now: u64) -> Vec<Attempt> {
         let mut found = Vec::new();
+        self.move_some();
+        if self.turn.is_some() {
+            return found;
+        }
         for _ in 0..STANDING_ORDERS_PER_RECORD_MAX {
             let due = self.orders.values().filter(|next| next.due <= now);
             let due = due.min_by_key(|next| (next.due, next.order.order)).cloned();
             let Some(next) = due else { break };
             let (id, amount) = (next.order.order.0, next.order.amount.0);
             self.orders.remove(&id);
-            if next.attempt == 1 && Next::plan(&next.order, next.date, &self.bank).is_none() {
-                continue;
-            }
             let refusal = (amount > self.free).then_some(LedgerRefusal::ExceedsCredits);
             found.push((id, u32::try_from(next.date).unwrap(), next.attempt, refusal));
             let (after, mut again) = (next.after(&self.bank), None);
@@ -250,8 +270,7 @@ impl ByHand {
                 let expected = self.execute(now);
                 let events = world.operator(bank.command(step));
                 assert_eq!(attempts(&events), expected);
-                self.orders.values_mut().for_each(|next| *next = next.moved(&bank, now));
-                self.bank = bank;
+                self.set_bank(bank);
             }
             _ => {
                 // Sometimes nothing is executed for days.
@@ -278,31 +297,73 @@ fn any_order(numbers: &mut Numbers, id: u64, today: u64) -> DefineStandingOrder 
     }
 }
 
+/// Every order, and when it is due, is as by hand; so is when something happens next.
+fn compare(world: &World, by_hand: &ByHand, context: &str) {
+    let found: Vec<_> = world.engine.standing_orders().map(|(order, due)| (order.order.0, due.0)).collect();
+    let expected: Vec<_> = by_hand.orders.iter().map(|(&id, next)| (id, next.due)).collect();
+    assert!(found == expected, "{context}: {found:?} for {expected:?}");
+    let first = by_hand.orders.values().map(|next| next.due).min();
+    let first = by_hand.turn.map_or(first, |_| Some(world.engine.time().0));
+    assert_eq!(world.engine.next_timer(), first.map(UnixNanos), "{context}");
+}
+
 fn run(seed: u64) -> (usize, usize) {
     let mut numbers = Numbers(seed);
     let mut world = world();
     let mut by_hand = ByHand::default();
     for step in 1..=200_u64 {
         by_hand.step(&mut world, &mut numbers, step);
-        let found: Vec<_> =
-            world.engine.standing_orders().map(|(order, due)| (order.order.0, due.0)).collect();
-        let expected: Vec<_> = by_hand.orders.iter().map(|(&id, next)| (id, next.due)).collect();
-        assert_eq!(found, expected, "seed {seed} step {step}");
-        let first = by_hand.orders.values().map(|next| next.due).min().map(UnixNanos);
-        assert_eq!(world.engine.next_timer(), first, "seed {seed} step {step}");
+        compare(&world, &by_hand, &format!("seed {seed} step {step}"));
         if numbers.below(6) == 0 {
-            let mut bytes = Vec::new();
-            world.engine.snapshot(&mut bytes);
-            world.engine = Engine::restore(&bytes).unwrap();
+            start_again(&mut world);
         }
     }
     (by_hand.executed, by_hand.refused)
+}
+
+/// From a snapshot.
+fn start_again(world: &mut World) {
+    let mut bytes = Vec::new();
+    world.engine.snapshot(&mut bytes);
+    world.engine = Engine::restore(&bytes).unwrap();
 }
 
 #[test]
 fn standing_orders_are_attempted_as_by_hand() {
     let (executed, refused) = (0..60).map(run).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
     assert!(executed > 1_000 && refused > 1_000, "{executed} executed, {refused} refused");
+}
+
+/// A table of which several portions are planned anew, while calendars change, orders come and go, and some are due.
+#[test]
+fn many_orders_are_planned_anew_in_portions() {
+    let (mut executed, mut planning) = (0, 0);
+    for seed in 100..103 {
+        let mut numbers = Numbers(seed);
+        let mut world = world();
+        let mut by_hand = ByHand::default();
+        fund(&mut world, 1, 1_000_000);
+        by_hand.free = 1_000_000;
+        let count = 3 * u64::try_from(STANDING_ORDERS_PLANNED_PER_RECORD_MAX).unwrap() + numbers.below(3);
+        // Others are defined between these later.
+        for id in (1..=count).map(|number| number * 20) {
+            let order = any_order(&mut numbers, id, world.time / DAY);
+            world.set_up(order.clone());
+            let first = Next::plan(&order, order.first_date.into(), &by_hand.bank);
+            by_hand.orders.extend(first.map(|next| (id, next)));
+        }
+        for step in 1..=60 {
+            let context = format!("seed {seed} step {step}");
+            by_hand.step(&mut world, &mut numbers, step * 1_000 + 1);
+            compare(&world, &by_hand, &context);
+            if by_hand.turn.is_some() {
+                planning += 1;
+                start_again(&mut world);
+            }
+        }
+        executed += by_hand.executed;
+    }
+    assert!(executed > 2_000 && planning > 20, "{executed} executed, {planning} steps of planning");
 }
 
 #[test]
@@ -322,6 +383,43 @@ fn more_than_fit_before_one_record_wait_for_the_next_in_their_order() {
     }
     assert_eq!(found, (1..=count).collect::<Vec<_>>());
     assert_eq!(world.engine.next_timer(), None);
+    assert_eq!(world.engine.account(AccountId(RENT)).unwrap().credits, Amount(count.into()));
+}
+
+/// A holiday is taken back on the day itself: what was moved to the next day is due at once, but not before all have been planned anew.
+#[test]
+fn none_is_executed_until_all_are_planned_anew() {
+    let mut world = world();
+    fund(&mut world, 1, 10_000);
+    let tomorrow = world.time / DAY + 1;
+    let mut bank = Bank { holidays: vec![u32::try_from(tomorrow).unwrap()], ..Bank::default() };
+    world.operator(bank.command(0));
+    let portion = u64::try_from(STANDING_ORDERS_PLANNED_PER_RECORD_MAX).unwrap();
+    let count = 2 * portion + 1;
+    for id in 1..=count {
+        world.set_up(DefineStandingOrder {
+            day_rule: DayRule::Next,
+            ..order(id, Schedule::Once, tomorrow, 0)
+        });
+    }
+    world.time = tomorrow * DAY + DAY / 2;
+    assert_eq!(attempts(&world.system(Pulse {})), []);
+    assert_eq!(world.engine.next_timer(), Some(UnixNanos((tomorrow + 1) * DAY)));
+    bank.holidays.clear();
+    let now_at =
+        |world: &World| world.engine.standing_orders().filter(|(_, due)| due.0 == tomorrow * DAY).count();
+    let events = world.operator(bank.command(1));
+    assert_eq!((attempts(&events), now_at(&world)), (vec![], STANDING_ORDERS_PLANNED_PER_RECORD_MAX));
+    assert_eq!(attempts(&world.system(Pulse {})), []);
+    assert_eq!(now_at(&world), 2 * STANDING_ORDERS_PLANNED_PER_RECORD_MAX);
+    assert_eq!(world.engine.next_timer(), Some(world.engine.time()));
+    let mut found = Vec::new();
+    while world.engine.next_timer().is_some() {
+        let now = attempts(&world.system(Pulse {}));
+        assert!(!now.is_empty() && now.len() <= STANDING_ORDERS_PER_RECORD_MAX);
+        found.extend(now.iter().map(|(id, ..)| *id));
+    }
+    assert_eq!(found, (1..=count).collect::<Vec<_>>());
     assert_eq!(world.engine.account(AccountId(RENT)).unwrap().credits, Amount(count.into()));
 }
 
