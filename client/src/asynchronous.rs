@@ -188,7 +188,7 @@ impl AsyncClient {
         self.call(Request::corrections(transfer, from, limit, freshness)).await?.transfers()
     }
 
-    /// What of an account's posted sums counts on a day, since 1970-01-01.
+    /// What of an account's posted sums counts on a day, since 1970-01-01, as it was known at a time.
     ///
     /// # Errors
     /// [`ClientFault`].
@@ -196,9 +196,10 @@ impl AsyncClient {
         &self,
         account: AccountId,
         value_date: u32,
+        at: At,
         freshness: Freshness,
     ) -> Result<ValueBalance, ClientFault> {
-        self.call(Request::value_balance(account, value_date, freshness)).await?.value_balance()
+        self.call(Request::value_balance(account, value_date, at, freshness)).await?.value_balance()
     }
 
     /// A page of exchange quotes, up to `limit` of them from an id on.

@@ -272,7 +272,7 @@ impl Client {
         self.call(Request::corrections(transfer, from, limit, freshness))?.transfers()
     }
 
-    /// What of an account's posted sums counts on a day, since 1970-01-01.
+    /// What of an account's posted sums counts on a day, since 1970-01-01, as it was known at a time.
     ///
     /// # Errors
     /// [`ClientFault`].
@@ -280,9 +280,10 @@ impl Client {
         &mut self,
         account: AccountId,
         value_date: u32,
+        at: At,
         freshness: Freshness,
     ) -> Result<ValueBalance, ClientFault> {
-        self.call(Request::value_balance(account, value_date, freshness))?.value_balance()
+        self.call(Request::value_balance(account, value_date, at, freshness))?.value_balance()
     }
 
     /// A page of exchange quotes, up to `limit` of them from an id on.

@@ -51,6 +51,17 @@ pub enum At {
     Time(UnixNanos),
 }
 
+impl At {
+    /// As questions say it: seq and instant, both 0 = now.
+    const fn fields(self) -> (Seq, UnixNanos) {
+        match self {
+            Self::Now => (Seq(0), UnixNanos(0)),
+            Self::Seq(seq) => (seq, UnixNanos(0)),
+            Self::Time(time) => (Seq(0), time),
+        }
+    }
+}
+
 /// Which of an account's transfers, and where to go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -194,22 +205,20 @@ impl Request {
         Self::of(GetCorrections { seq_no, min_seq, linearizable, transfer, from_seq, from_index, limit })
     }
 
-    /// Asks what of an account's posted sums counts on a day, since 1970-01-01.
+    /// Asks what of an account's posted sums counts on a day, since 1970-01-01, as it was known at a time.
     #[must_use]
-    pub fn value_balance(account: AccountId, value_date: u32, freshness: Freshness) -> Self {
+    pub fn value_balance(account: AccountId, value_date: u32, at: At, freshness: Freshness) -> Self {
         let Freshness { min_seq, linearizable } = freshness;
-        Self::of(ValueBalanceAt { seq_no: NUMBER, min_seq, linearizable, account, value_date })
+        let (at_seq, at_time) = at.fields();
+        let seq_no = NUMBER;
+        Self::of(ValueBalanceAt { seq_no, min_seq, linearizable, account, value_date, at_seq, at_time })
     }
 
     /// Asks for an account's sums.
     #[must_use]
     pub fn balance_at(account: AccountId, at: At, freshness: Freshness) -> Self {
         let Freshness { min_seq, linearizable } = freshness;
-        let (at_seq, at_time) = match at {
-            At::Now => (Seq(0), UnixNanos(0)),
-            At::Seq(seq) => (seq, UnixNanos(0)),
-            At::Time(time) => (Seq(0), time),
-        };
+        let (at_seq, at_time) = at.fields();
         Self::of(BalanceAt { seq_no: NUMBER, min_seq, linearizable, account, at_seq, at_time })
     }
 

@@ -232,6 +232,15 @@ enum Stops {
     Absent(Absence),
 }
 
+/// As of when a question is.
+const fn at_of(seq: Seq, time: UnixNanos) -> At {
+    match (seq, time) {
+        (Seq(0), UnixNanos(0)) => At::Now,
+        (Seq(0), time) => At::Instant(time),
+        (seq, _) => At::Seq(seq),
+    }
+}
+
 /// Looks the answer up, and as of which seq it is.
 fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
     let unknown = || Found::Rejected {
@@ -248,11 +257,7 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             Ok((snapshot.seq(), found.unwrap_or_else(unknown)))
         }
         &Query::BalanceAt { account, at_seq, at_time } => {
-            let at = match (at_seq, at_time) {
-                (Seq(0), UnixNanos(0)) => At::Now,
-                (Seq(0), time) => At::Instant(time),
-                (seq, _) => At::Seq(seq),
-            };
+            let at = at_of(at_seq, at_time);
             let (seq, time) = snapshot.moment(at)?;
             let found = balance(snapshot, scope, account, at)?;
             Ok((seq, found.map_or_else(unknown, |sums| Found::Balance { time, sums })))
@@ -261,14 +266,15 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             let cursor = from.map(|(seq, entry)| Cursor { seq, entry });
             corrections(snapshot, scope, transfer, cursor, limit)
         }
-        &Query::ValueBalanceAt { account, value_date } => {
+        &Query::ValueBalanceAt { account, value_date, at_seq, at_time } => {
+            let at = at_of(at_seq, at_time);
             let is_seen = sees(snapshot, scope, account)?;
-            let found = if is_seen { snapshot.value_balance(account, value_date)? } else { None };
+            let found = if is_seen { snapshot.value_balance(account, value_date, at)? } else { None };
             let found = found.map_or_else(unknown, |found| Found::ValueBalance {
                 business_date: found.business_date,
                 sums: [found.debits_posted, found.credits_posted],
             });
-            Ok((snapshot.seq(), found))
+            Ok((snapshot.seq_at(at)?, found))
         }
         &Query::Triggers { from: (seq, entry), limit } => {
             let page = snapshot.triggers(Cursor { seq, entry }, limit)?;

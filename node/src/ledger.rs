@@ -44,8 +44,8 @@ pub(crate) enum LedgerCommand {
         /// Behind this seq, or at this instant, such as 2026-03-01T12:00:00Z.
         #[arg(long, value_name = "SEQ_OR_TIME")]
         at: Option<String>,
-        /// What counts on this day, such as 2026-03-01: posted with a value date of it or before.
-        #[arg(long, value_name = "DATE", conflicts_with = "at")]
+        /// What counts on this day, such as 2026-03-01: posted with a value date of it or before, as it was known then.
+        #[arg(long, value_name = "DATE")]
         value_date: Option<String>,
         /// Ids of accounts.
         #[arg(value_name = "ACCOUNT", required = true)]
@@ -269,11 +269,11 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
             access.show(&found.iter().map(AccountLine::of).collect::<Vec<_>>(), AccountLine::HEAD)?;
             all_found(missing, ids.len())
         }
-        LedgerCommand::Balances { access, value_date: Some(day), accounts, .. } => {
-            settings::value_balances(&access, &day, &accounts)
-        }
-        LedgerCommand::Balances { access, at, accounts, .. } => {
+        LedgerCommand::Balances { access, at, value_date, accounts } => {
             let at = at.as_deref().map_or(Ok(At::Now), when)?;
+            if let Some(day) = value_date {
+                return settings::value_balances(&access, &day, at, &accounts);
+            }
             let mut client = access.client()?;
             let mut lines = Vec::new();
             for account in accounts {

@@ -293,22 +293,25 @@ impl LedgerClients {
                     let sums = [found.debits_pending, found.debits, found.credits_pending, found.credits];
                     Answer::Balance { time, sums }
                 }),
-            &Query::BalanceAt { at_seq, .. } if at_seq > seq => {
+            &Query::BalanceAt { at_seq, .. } | &Query::ValueBalanceAt { at_seq, .. } if at_seq > seq => {
                 refused(BusinessRejectReason::InTheFuture, "at_seq")
             }
-            &Query::BalanceAt { at_seq: Seq(0), at_time, .. } if at_time > time.max(now.wall) => {
+            &Query::BalanceAt { at_seq: Seq(0), at_time, .. }
+            | &Query::ValueBalanceAt { at_seq: Seq(0), at_time, .. }
+                if at_time > time.max(now.wall) =>
+            {
                 refused(BusinessRejectReason::InTheFuture, "at_time")
-            }
-            &Query::BalanceAt { at_seq, .. } => {
-                let needs = needs.max(if at_seq == Seq(0) { seq.max(stamped) } else { at_seq });
-                self.questions.history.ask(read, needs, now.mono);
-                return 1;
             }
             Query::Transfers(_)
             | Query::AccountTransfers(_)
             | Query::Corrections { .. }
-            | Query::ValueBalanceAt { .. }
+            | Query::ValueBalanceAt { at_seq: Seq(0), at_time: UnixNanos(0), .. }
             | Query::Triggers { .. } => {
+                self.questions.history.ask(read, needs, now.mono);
+                return 1;
+            }
+            &Query::BalanceAt { at_seq, .. } | &Query::ValueBalanceAt { at_seq, .. } => {
+                let needs = needs.max(if at_seq == Seq(0) { seq.max(stamped) } else { at_seq });
                 self.questions.history.ask(read, needs, now.mono);
                 return 1;
             }

@@ -87,12 +87,16 @@ pub enum Query {
         /// So many at most.
         limit: usize,
     },
-    /// What of an account's posted sums counts on a day.
+    /// What of an account's posted sums counts on a day, as it was known behind a seq, at an instant, or is now.
     ValueBalanceAt {
         /// Whose.
         account: AccountId,
         /// Days since 1970-01-01.
         value_date: u32,
+        /// Behind this seq; 0 = see the next.
+        at_seq: Seq,
+        /// At this instant; both 0 = now.
+        at_time: UnixNanos,
     },
     /// Overdraft lines of accounts, by id.
     Overdrafts(Vec<AccountId>),
@@ -255,8 +259,9 @@ impl Read {
             let transfer = read.transfer;
             let query = check_limit(read.limit).map(|limit| Query::Corrections { transfer, from, limit });
             (read.seq_no, read.min_seq, read.linearizable, query)
-        } else if let &Message::ValueBalanceAt(read) = message {
-            let query = Query::ValueBalanceAt { account: read.account, value_date: read.value_date };
+        } else if let Message::ValueBalanceAt(read) = message {
+            let &protocol::binary::ValueBalanceAt { account, value_date, at_seq, at_time, .. } = read;
+            let query = Query::ValueBalanceAt { account, value_date, at_seq, at_time };
             (read.seq_no, read.min_seq, read.linearizable, Ok(query))
         } else if let Message::GetProposals(read) = message {
             let from = read.from_proposal;

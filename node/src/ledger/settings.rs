@@ -1,6 +1,7 @@
 //! What is set in the ledger beside accounts and transfers: overdraft lines, accounts' codes, the calendar, balance monitors.
 
 use clap::Args;
+use client::At;
 use protocol::binary::{MonitorState, OverdraftState, TriggerState, ValueBalance};
 use protocol::commands::{CloseDay, DefineMonitor, RemoveMonitor, SetCalendar, SetOverdraft, UpdateAccount};
 use protocol::{
@@ -148,12 +149,12 @@ pub(super) fn overdrafts(access: &Access, accounts: &[u128]) -> Result<(), NodeF
     super::all_found(ids.len() - found.len(), ids.len())
 }
 
-/// Shows what of accounts' sums counts on a day.
-pub(super) fn value_balances(access: &Access, day: &str, accounts: &[u128]) -> Result<(), NodeFault> {
+/// Shows what of accounts' sums counts on a day, as it was known at a time.
+pub(super) fn value_balances(access: &Access, day: &str, at: At, accounts: &[u128]) -> Result<(), NodeFault> {
     let day = date("--value-date", day)?;
     let (mut client, mut lines) = (access.client()?, Vec::new());
     for account in accounts {
-        let found = client.value_balance(AccountId(*account), day, access.freshness())?;
+        let found = client.value_balance(AccountId(*account), day, at, access.freshness())?;
         lines.push(ValueLine::of(&found));
     }
     access.show(&lines, ValueLine::HEAD)

@@ -1,6 +1,6 @@
 //! What is set in the ledger, over TCP against the process: overdraft lines, codes of accounts, the calendar, monitors.
 
-use client::{AsyncClient, Client, ClientFault, Credentials, Freshness, Options, TransferIds};
+use client::{AsyncClient, At, Client, ClientFault, Credentials, Freshness, Options, TransferIds};
 use protocol::binary::BusinessRejectReason;
 use protocol::rows::{AccountRow, TransferRow, account_flags};
 use protocol::*;
@@ -488,12 +488,19 @@ fn a_transfer_is_taken_back_by_two_and_balances_know_value_dates() {
     assert_eq!((corrections.len(), &corrections[0]["amount"]), (1, &"50".into()));
     assert_eq!(json(0, "balances 70002 --value-date 2026-11-30")[0]["debits_posted"], "50");
     assert_eq!(json(0, "balances 70002 --value-date 2026-11-29")[0]["debits_posted"], "0");
+    // Before the correction was approved, nothing was known of it.
+    let seq = corrections[0]["seq"].as_u64().unwrap();
+    for (at, debits) in [(seq - 1, "0"), (seq, "50")] {
+        let known = &json(0, &format!("balances 70002 --value-date 2026-11-30 --at {at}"))[0];
+        let found = (known["seq"].as_u64(), &known["debits_posted"], &known["credits_posted"]);
+        assert_eq!(found, (Some(at), &debits.into(), &"200".into()));
+    }
     // What takes value later counts later.
     let mut client = Client::connect(administrator(vec![address(&node)])).unwrap();
     let mut ids = TransferIds::new(4);
     assert_eq!(pay(&mut client, &mut ids, 7, 20_789), None);
     for (day, credits) in [(20_788, 200), (20_789, 207)] {
-        let found = client.value_balance(AccountId(PAID), day, Freshness::LINEARIZABLE).unwrap();
+        let found = client.value_balance(AccountId(PAID), day, At::Now, Freshness::LINEARIZABLE).unwrap();
         assert_eq!((found.credits_posted, found.business_date), (Amount(credits), 20_787), "{day}");
     }
     drop(client);

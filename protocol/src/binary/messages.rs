@@ -600,7 +600,7 @@ messages! {
             /// Of all transfers that credited it.
             credits_posted: Amount,
         }
-        /// Client: what of an account's posted sums counts on a day.
+        /// Client: what of an account's posted sums counts on a day, as it was known at a time.
         ValueBalanceAt = 618 {
             /// Number of the request.
             seq_no: RequestNumber,
@@ -612,6 +612,10 @@ messages! {
             account: AccountId,
             /// The day, since 1970-01-01.
             value_date: u32,
+            /// As it was known behind this seq; 0 = see the next.
+            at_seq: Seq,
+            /// As it was known at this instant, if no seq is named; both 0 = as it is known now.
+            at_time: UnixNanos,
         }
         /// Server: what of an account's posted sums counts on a day.
         ValueBalance = 619 {
@@ -623,7 +627,7 @@ messages! {
             journal_seq: Seq,
             /// The day that was asked for.
             value_date: u32,
-            /// The present business date; 0 = there is none, and everything counts on every day.
+            /// The business date there; 0 = there was none, and everything counts on every day.
             business_date: u32,
             /// In minor units: debits posted with a value date of that day or before.
             debits_posted: Amount,

@@ -447,7 +447,8 @@ fn balances(each: &mut dyn FnMut(Message<'_>)) {
         .into(),
     );
     let (value_date, business_date) = (0x0403_0201, 0x1413_1211);
-    each(ValueBalanceAt { seq_no, min_seq, linearizable, account, value_date }.into());
+    let (at_seq, at_time) = (SEQ, TIME);
+    each(ValueBalanceAt { seq_no, min_seq, linearizable, account, value_date, at_seq, at_time }.into());
     each(
         ValueBalance {
             client_seq_no,

@@ -9,7 +9,7 @@ use super::bodies::BodyWriter;
 use super::leg::Leg;
 use super::movement::{Cause, Change, Closing, Movement, Place, Side};
 use super::run::Entry;
-use super::shift::Shift;
+use super::shift::{Reach, Shift};
 use super::transfer_id::{Fate, Stage};
 use super::triggers::Trigger;
 
@@ -25,6 +25,8 @@ pub(crate) struct Buffer {
     legs: Vec<Leg>,
     fates: Vec<Fate>,
     shifts: Vec<Shift>,
+    /// Of all shifts that ever came.
+    pub(crate) shifted: Reach,
 }
 
 impl Buffer {
@@ -64,6 +66,7 @@ impl Buffer {
     /// What a movement posted does not count from the business date on, but from its value date.
     pub(crate) fn shift(&mut self, movement: &Movement, posted: Amount, business_date: u32, value_date: u32) {
         let Movement { place, debit, credit, .. } = *movement;
+        self.shifted = self.shifted.max(Reach::of(business_date, value_date));
         for (account, side) in [(debit, Side::Debit), (credit, Side::Credit)] {
             for (day, comes) in [(business_date, false), (value_date, true)] {
                 self.shifts.push(Shift { account, day, place, side, amount: posted, comes });

@@ -6,10 +6,11 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::fault::ViewFault;
 use super::run::{Run, seal, unseal};
+use super::shift::Reach;
 use crate::pack::{Damaged, Unpack, put_u64, put_u128};
 
 /// Version of all bytes in the file: another one is thrown away and built anew.
-pub(crate) const FORMAT_VERSION: u32 = 4;
+pub(crate) const FORMAT_VERSION: u32 = 5;
 
 pub(crate) const CATALOGUE: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("catalogue");
 
@@ -26,6 +27,8 @@ pub(crate) struct Catalogue {
     /// Everything that ever moved.
     pub(crate) movements: u64,
     pub(crate) next_run: u32,
+    /// Of all shifts.
+    pub(crate) shifted: Reach,
     pub(crate) legs: Vec<Run>,
     pub(crate) ids: Vec<Run>,
     pub(crate) shifts: Vec<Run>,
@@ -41,6 +44,8 @@ impl Catalogue {
         put_u64(&mut out, self.accounts.into());
         put_u64(&mut out, self.movements);
         put_u64(&mut out, self.next_run.into());
+        put_u64(&mut out, self.shifted.back_days.into());
+        put_u64(&mut out, self.shifted.ahead_days.into());
         for runs in [&self.legs, &self.ids, &self.shifts] {
             put_u64(&mut out, u64::try_from(runs.len()).unwrap_or(u64::MAX));
             for run in runs {
@@ -68,6 +73,7 @@ impl Catalogue {
             accounts: from.u32()?,
             movements: from.u64()?,
             next_run: from.u32()?,
+            shifted: Reach { back_days: from.u32()?, ahead_days: from.u32()? },
             ..Self::default()
         };
         for runs in [&mut catalogue.legs, &mut catalogue.ids, &mut catalogue.shifts] {

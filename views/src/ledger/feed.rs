@@ -292,6 +292,7 @@ impl Feed {
         self.catalogue.time = self.time;
         self.catalogue.effects = self.effects;
         self.catalogue.movements += std::mem::take(&mut self.buffer.movements);
+        self.catalogue.shifted = self.catalogue.shifted.max(self.buffer.shifted);
         transaction.open_table(CATALOGUE)?.insert((), self.catalogue.write().as_slice())?;
         transaction.commit()?;
         Ok(())
@@ -323,8 +324,8 @@ impl Feed {
             };
         }
         let mut days = transaction.open_table(DAYS)?;
-        for (date, seq) in self.known.days.take_begun() {
-            days.insert(date, seq.0)?;
+        for (date, (seq, time)) in self.known.days.take_begun() {
+            days.insert(date, (seq.0, time.0))?;
         }
         let mut triggers = transaction.open_table(TRIGGERS)?;
         for trigger in self.buffer.triggers.drain(..) {

@@ -78,11 +78,11 @@ impl Follow<'_> {
             EventBody::TransferExpired(expired) => self.expire(expired),
             EventBody::MarketDefined(defined) => self.define_market(&defined.definition),
             EventBody::CalendarSet(set) => {
-                self.known.days.begin(set.calendar.business_date, self.seq);
+                self.known.days.begin(set.calendar.business_date, self.seq, self.time);
                 Ok(())
             }
             EventBody::DayClosed(closed) => {
-                self.known.days.begin(closed.next, self.seq);
+                self.known.days.begin(closed.next, self.seq, self.time);
                 Ok(())
             }
             EventBody::MonitorTriggered(triggered) => {

@@ -17,7 +17,7 @@ use super::follow::SETTLES;
 use super::leg::Leg;
 use super::movement::{Balances, Cause, Movement, Place, Side, Sums};
 use super::run::{BlockReader, Blocks, Entry, Run, read_block, table_name};
-use super::shift::{Shift, Shifted};
+use super::shift::{Reach, Shift, Shifted};
 use super::transfer_id::{Fate, Stage};
 
 /// Answers questions while the feed goes on. Cheap to clone; any thread may ask.
@@ -99,7 +99,7 @@ pub struct ValueBalance {
     pub debits_posted: Amount,
     /// Posted with a value date of that day or before.
     pub credits_posted: Amount,
-    /// The present business date, in days since 1970-01-01; 0 = there is none.
+    /// The business date then, in days since 1970-01-01; 0 = there was none.
     pub business_date: u32,
 }
 
@@ -349,16 +349,7 @@ impl Snapshot {
     /// [`ReadFault`].
     pub fn account(&self, id: AccountId, at: At) -> Result<Option<Account>, ReadFault> {
         let through = self.seq_at(at)?;
-        let Some(number) = self.number(id) else { return Ok(None) };
-        let definition = self.definition(number)?;
-        let is_there = match at {
-            // Of an instant, the last movement may lie before the account's creation.
-            At::Instant(time) => definition.time <= time,
-            At::Now | At::Seq(_) => definition.seq <= through,
-        };
-        if !is_there {
-            return Ok(None);
-        }
+        let Some((number, definition)) = self.defined(id, at, through)? else { return Ok(None) };
         let sums = self.sums(number, through)?;
         let closed = if sums.closings == 0 { 0 } else { account_flags::CLOSED };
         Ok(Some(Account {
@@ -386,25 +377,67 @@ impl Snapshot {
         Ok(Some(self.definition(number)?.owner))
     }
 
-    /// An account's balance by value date, as it is known by now: what has a value date of that day or before, in days since
-    /// 1970-01-01. What moved before there was a business date counts from the beginning. `None` = there is no such account.
+    /// An account's balance by value date, as it was known: what has a value date of that day or before, in days since 1970-01-01. What
+    /// moved before there was a business date counts from the beginning. `None` = there was no such account.
     ///
     /// # Errors
-    /// [`ReadFault::View`].
-    pub fn value_balance(&self, id: AccountId, day: u32) -> Result<Option<ValueBalance>, ReadFault> {
-        let Some(account) = self.number(id) else { return Ok(None) };
+    /// As [`Self::seq_at`].
+    pub fn value_balance(&self, id: AccountId, day: u32, at: At) -> Result<Option<ValueBalance>, ReadFault> {
+        let through = self.seq_at(at)?;
+        let Some((account, _)) = self.defined(id, at, through)? else { return Ok(None) };
         let days = self.transaction.open_table(DAYS).map_err(ViewFault::from)?;
-        let sums = self.sums(account, days::end(&days, day)?.unwrap_or(self.seq()))?;
+        let business_date = days::present(&days, at)?;
+        let end = days::end(&days, day)?.map_or(through, |end| end.min(through));
+        let sums = self.sums(account, end)?;
         let mut shifted = Shifted::default();
-        for run in &self.catalogue.shifts {
-            let end = Shift::end_of_day(account, day);
-            shifted = shifted.plus(self.carry_of_run::<Shift>(run, account, end)?);
+        let runs = &self.catalogue.shifts;
+        for (at, run) in runs.iter().enumerate().take_while(|(_, run)| run.first_seq <= through.0) {
+            let next_seq = runs.get(at + 1).map_or(self.seq().next().0, |next| next.first_seq);
+            let of_run = if next_seq <= through.next().0 {
+                self.carry_of_run::<Shift>(run, account, Shift::end_of_day(account, day))?
+            } else {
+                self.shifted_in_part(run, account, (day, through), business_date)?
+            };
+            shifted = shifted.plus(of_run);
         }
         Ok(Some(ValueBalance {
             debits_posted: Amount(sums.debits_posted.wrapping_add(shifted.debits)),
             credits_posted: Amount(sums.credits_posted.wrapping_add(shifted.credits)),
-            business_date: days::last(&days)?,
+            business_date,
         }))
+    }
+
+    /// What shifts of a run add up to for an account, up to a day and through a seq, behind which this was the business date.
+    fn shifted_in_part(
+        &self,
+        run: &Run,
+        account: u32,
+        (day, through): (u32, Seq),
+        business_date: u32,
+    ) -> Result<Shifted, ViewFault> {
+        let Reach { back_days, ahead_days } = self.catalogue.shifted;
+        // What came later is of no day before this one; what had come is of no day behind that one.
+        let whole_before = business_date.saturating_sub(back_days);
+        let mut day = day.min(business_date.saturating_add(ahead_days));
+        let mut shifted = Shifted::default();
+        while day >= whole_before {
+            let end = Shift::key_at(account, day, through);
+            let Some((last, until_then)) = self.last_of_run::<Shift>(run, account, end)? else {
+                return Ok(shifted);
+            };
+            if last.day < day {
+                day = last.day;
+                continue;
+            }
+            let Some(day_before) = day.checked_sub(1) else { return Ok(shifted.plus(until_then)) };
+            let end = Shift::end_of_day(account, day_before);
+            let Some((last, before)) = self.last_of_run::<Shift>(run, account, end)? else {
+                return Ok(shifted.plus(until_then));
+            };
+            shifted = shifted.plus(until_then.minus(before));
+            day = last.day;
+        }
+        Ok(shifted.plus(self.carry_of_run::<Shift>(run, account, Shift::end_of_day(account, day))?))
     }
 
     /// A transfer by its id, with what became of it.
@@ -445,6 +478,18 @@ impl Snapshot {
         accounts.id(number).ok_or(ViewFault::Damaged { what: "the list of accounts" })
     }
 
+    /// The number and definition of an account that was there.
+    fn defined(&self, id: AccountId, at: At, through: Seq) -> Result<Option<(u32, Definition)>, ViewFault> {
+        let Some(number) = self.number(id) else { return Ok(None) };
+        let definition = self.definition(number)?;
+        let is_there = match at {
+            // Of an instant, the last movement may lie before the account's creation.
+            At::Instant(time) => definition.time <= time,
+            At::Now | At::Seq(_) => definition.seq <= through,
+        };
+        Ok(is_there.then_some((number, definition)))
+    }
+
     fn definition(&self, number: u32) -> Result<Definition, ViewFault> {
         let found = self.transaction.open_table(ACCOUNTS)?.get(number)?;
         let found = found.ok_or(ViewFault::Damaged { what: "the list of accounts" })?;
@@ -468,19 +513,29 @@ impl Snapshot {
 
     /// What an account's entries of a run add up to, through the one of a key.
     fn carry_of_run<E: Entry>(&self, run: &Run, account: u32, end: E::Key) -> Result<E::Carry, ViewFault> {
+        Ok(self.last_of_run::<E>(run, account, end)?.map_or(E::Carry::default(), |(_, carry)| carry))
+    }
+
+    /// An account's last entry of a run up to a key, and what all of them until there add up to.
+    fn last_of_run<E: Entry>(
+        &self,
+        run: &Run,
+        account: u32,
+        end: E::Key,
+    ) -> Result<Option<(E, E::Carry)>, ViewFault> {
         let scale = u128::from(account);
         if !(run.low..=run.high).contains(&scale) {
-            return Ok(E::Carry::default());
+            return Ok(None);
         }
         let table = self.transaction.open_table(Blocks::new(&table_name::<E>(run.number)))?;
         let Some(found) = table.range::<&[u8]>(..=E::key_bytes(end).as_ref())?.next_back() else {
-            return Ok(E::Carry::default());
+            return Ok(None);
         };
         let found = found?.1;
-        let (mut entries, mut last) = (BlockReader::<E>::new(found.value())?, E::Carry::default());
+        let (mut entries, mut last) = (BlockReader::<E>::new(found.value())?, None);
         while let Some((entry, carry)) = entries.next()?.filter(|(entry, _)| entry.key() <= end) {
             if entry.scale() == scale {
-                last = carry;
+                last = Some((entry, carry));
             }
         }
         Ok(last)

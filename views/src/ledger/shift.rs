@@ -2,6 +2,10 @@
 //!
 //! An account's balance by value date is its balance when that business date ended, and all shifts up to that day. So nothing is
 //! kept of the many postings that have no value date of their own, and a question costs one block of each run.
+//!
+//! As of an earlier seq, runs of which that seq is behind the end count as a whole, and later ones not at all. In the one run that it cuts,
+//! the shifts of a day lie in the order of places: of each day, those until then are the first ones. Only days count so one by one that
+//! are near the business date of then; how near, the [`Reach`] of all shifts says.
 
 use protocol::{Amount, Seq};
 
@@ -30,6 +34,13 @@ pub(crate) struct Shifted {
     pub(crate) credits: u128,
 }
 
+/// How many days before and behind its business date anything ever took value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    pub(crate) back_days: u32,
+    pub(crate) ahead_days: u32,
+}
+
 /// Where it stands: account, day, place, side.
 type Key = (u32, u32, Place, Side);
 
@@ -44,12 +55,36 @@ impl Shifted {
             credits: self.credits.wrapping_add(more.credits),
         }
     }
+
+    pub(crate) const fn minus(self, less: Self) -> Self {
+        Self {
+            debits: self.debits.wrapping_sub(less.debits),
+            credits: self.credits.wrapping_sub(less.credits),
+        }
+    }
+}
+
+impl Reach {
+    pub(crate) const fn of(business_date: u32, value_date: u32) -> Self {
+        let back_days = business_date.saturating_sub(value_date);
+        Self { back_days, ahead_days: value_date.saturating_sub(business_date) }
+    }
+
+    pub(crate) fn max(self, other: Self) -> Self {
+        let back_days = self.back_days.max(other.back_days);
+        Self { back_days, ahead_days: self.ahead_days.max(other.ahead_days) }
+    }
 }
 
 impl Shift {
     /// The last place of an account's day.
     pub(crate) const fn end_of_day(account: u32, day: u32) -> Key {
-        (account, day, Place { seq: Seq(u64::MAX), step: u32::MAX }, Side::Credit)
+        Self::key_at(account, day, Seq(u64::MAX))
+    }
+
+    /// The last place of an account's day through a seq.
+    pub(crate) const fn key_at(account: u32, day: u32, through: Seq) -> Key {
+        (account, day, Place { seq: through, step: u32::MAX }, Side::Credit)
     }
 }
 

@@ -26,12 +26,11 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         }
         page_by_page(bank, snapshot, account, context);
         let day = FIRST_DAY - 4 + u32::try_from(bank.below(24)).unwrap();
-        let found = snapshot.value_balance(account, day).unwrap();
-        assert_eq!(
-            found,
-            model_value_balance(bank, seq, account, day),
-            "{context}, account {account}, day {day}"
-        );
+        for at in [At::Now, At::Seq(at), At::Instant(time)] {
+            let found = snapshot.value_balance(account, day, at).unwrap();
+            let expected = model_value_balance(bank, (seq, at), account, day);
+            assert_eq!(found, expected, "{context}, account {account}, day {day}, {at:?}");
+        }
     }
     if seq.0 < last {
         assert!(snapshot.seq_at(At::Seq(seq.next())).is_err());
@@ -167,10 +166,16 @@ fn model_account(bank: &Bank, seq: Seq, account: AccountId, at: At) -> Option<Ac
     })
 }
 
-fn model_value_balance(bank: &Bank, seq: Seq, account: AccountId, day: u32) -> Option<ValueBalance> {
-    bank.accounts.iter().find(|known| known.row.id == account && known.seq <= seq)?;
+fn model_value_balance(
+    bank: &Bank,
+    (seq, at): (Seq, At),
+    account: AccountId,
+    day: u32,
+) -> Option<ValueBalance> {
+    let through = through(bank, seq, at);
+    bank.accounts.iter().find(|known| known.row.id == account && known.seq <= through)?;
     let mut balances = Balances::default();
-    for moved in bank.moved.iter().filter(|moved| moved.place.seq <= seq && moved.value_date <= day) {
+    for moved in bank.moved.iter().filter(|moved| moved.place.seq <= through && moved.value_date <= day) {
         let posted = match moved.change {
             Change::Posted(amount) | Change::Settled { posted: amount, .. } => amount,
             Change::Reserved(_) => Amount(0),
@@ -179,7 +184,7 @@ fn model_value_balance(bank: &Bank, seq: Seq, account: AccountId, day: u32) -> O
             apply(&mut balances, side, Change::Posted(posted));
         }
     }
-    let begun = bank.days.iter().rfind(|(_, began)| *began <= seq);
+    let begun = bank.days.iter().rfind(|(_, began)| *began <= through);
     let Balances { debits_posted, credits_posted, .. } = balances;
     Some(ValueBalance { debits_posted, credits_posted, business_date: begun.map_or(0, |(day, _)| *day) })
 }
