@@ -15,7 +15,7 @@ use protocol::{
 use crate::engine::Engine;
 use crate::ledger::{Account, Particulars};
 use crate::markets::{Order, Place};
-use crate::matching::DepthLevel;
+use crate::matching::{DepthLevel, Resting};
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -340,6 +340,13 @@ impl Engine {
     pub fn depth(&self, market: MarketId, side: Side) -> impl Iterator<Item = DepthLevel> {
         let row = self.markets.row(market);
         row.into_iter().flat_map(move |row| self.markets.rows.at(row).book.depth(side))
+    }
+
+    /// The resting orders of one side of a market's book with what is visible of them, in price-time order; none for a market
+    /// that does not exist.
+    pub fn queue(&self, market: MarketId, side: Side) -> impl Iterator<Item = Resting> {
+        let row = self.markets.row(market);
+        row.into_iter().flat_map(move |row| self.markets.rows.at(row).book.queue(side))
     }
 
     /// All live orders: markets by id, in each bids then asks, by price and time.

@@ -3,10 +3,10 @@
 use protocol::commands::{
     CancelAll, CancelOrder, ClOrdId, DefineMarket, ReplaceOrder, RequestOrderStatus, roles,
 };
-use protocol::events::{CancelRejected, HoldChanged};
+use protocol::events::{BookChanged, CancelRejected, HoldChanged};
 use protocol::{
-    Amount, CancelRejectTo, ClientId, ExecType, MarketId, MarketStatus, OrderId, OrderStatus, OrderType,
-    PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
+    Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketStatus, OrderId, OrderStatus,
+    OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
 };
 
 use super::{fees, notional_in_range, price_in_range, reports};
@@ -14,7 +14,7 @@ use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
-use crate::matching::Slot;
+use crate::matching::{Resting, Slot};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 
 /// What a request's ids lead to.
@@ -238,7 +238,8 @@ impl Engine {
     ) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
-        market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        effects.push(removed(market.definition.market, &resting));
         let mut order = self.retire(place, OrderStatus::Canceled, Some(reason), effects)?;
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
         self.release_hold(&mut order)?;
@@ -262,10 +263,18 @@ impl Engine {
         let status = reports::live_status(&next);
         if keeps_place(before, &next) {
             let by = QtyLots(before.qty.saturating_sub(next.qty));
-            market
+            let qty_lots = market
                 .book
                 .reduce(Slot(place.slot), by)
                 .map_err(|refusal| Broken::BookRefused { market: id, refusal })?;
+            effects.push(BookChanged {
+                market: id,
+                order: next.id,
+                side: next.side,
+                action: BookAction::Reduced,
+                price_ticks: PriceTicks(next.price),
+                qty_lots,
+            });
             *before = next.clone();
             self.sessions.rows.at_mut(next.session).ids.set_place(next.id_row, place);
             let account = self.markets.desks.at(next.desk).paying_account(next.side);
@@ -275,7 +284,8 @@ impl Engine {
             effects.push(hold);
             return Ok(());
         }
-        market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        effects.push(removed(id, &resting));
         self.unlink(place)?;
         self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
         self.execute_order(place.market, next, effects)
@@ -417,6 +427,18 @@ fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
 /// The same price and less of it keeps an order's place.
 fn keeps_place(before: &Order, next: &Order) -> bool {
     before.price == next.price && next.qty < before.qty
+}
+
+/// What the book says of an order that left it, or leaves its place.
+const fn removed(market: MarketId, resting: &Resting) -> BookChanged {
+    BookChanged {
+        market,
+        order: resting.id,
+        side: resting.side,
+        action: BookAction::Removed,
+        price_ticks: resting.price,
+        qty_lots: resting.qty,
+    }
 }
 
 fn unknown_order(cl_ord_id: ClOrdId, client: Option<ClientId>, market: MarketId, side: Side) -> Finished {

@@ -1,8 +1,8 @@
 //! Matching and settlement of an admitted order: fill by fill, each settled before the next.
 
-use protocol::events::{ExecutionReport, HoldChanged, Settled};
+use protocol::events::{BookChanged, ExecutionReport, HoldChanged, Settled};
 use protocol::{
-    Amount, ExecType, Liquidity, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side,
+    Amount, BookAction, ExecType, Liquidity, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side,
     TimeInForce, TradeId,
 };
 
@@ -72,6 +72,14 @@ impl Engine {
         let (price, leaves) = (PriceTicks(order.price), QtyLots(order.leaves()));
         match row.book.insert(order.id, order.side, price, leaves) {
             Ok(slot) => {
+                let added = BookChanged {
+                    market: row.definition.market,
+                    order: order.id,
+                    side: order.side,
+                    action: BookAction::Added,
+                    price_ticks: price,
+                    qty_lots: leaves,
+                };
                 let account = self.markets.desks.at(order.desk).paying_account(order.side);
                 let (id, held, session) = (order.id, Amount(order.held), order.session);
                 let head = self.sessions.rows.at(session).orders;
@@ -82,6 +90,7 @@ impl Engine {
                 session.orders = head;
                 session.ids.set_place(id_row, place);
                 effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
+                effects.push(added);
                 Ok(())
             }
             // Only the bound on levels cannot be told before the order has traded.

@@ -5,6 +5,7 @@
 mod approvals;
 mod definitions;
 mod entrance;
+mod followed;
 mod gateways;
 mod ledger;
 mod model;

@@ -12,6 +12,7 @@ use protocol::{
 };
 
 use crate::definitions;
+use crate::followed::Followed;
 use crate::model::{Model, ModelTrade};
 use crate::numbers::Numbers;
 use crate::world::World;
@@ -133,6 +134,7 @@ fn random_commands_agree_with_the_model() {
         let mut world = funded(&mut numbers, SessionProtocol::Request, &mut model);
         // Runs along from snapshots, and must say the same.
         let mut shadow = world.engine.clone();
+        let mut followed = Followed::default();
         for count in 0..500 {
             let context = format!("SEED={seed}, command {count}");
             let (session, command, expected) = random_step(&mut numbers, &mut model, &world.engine, count);
@@ -147,6 +149,8 @@ fn random_commands_agree_with_the_model() {
             assert_eq!(reply.refusal, expected, "{context}: {command:?}");
             assert_eq!(trades_of(&events), model.trades[trades_before..], "{context}: {command:?}");
             compare(&model, &world.engine, &context);
+            followed.take(&events, &context);
+            followed.compare(&world.engine, &context);
             if numbers.chance(5) {
                 shadow = restored(&world.engine, &context);
             }
@@ -301,6 +305,7 @@ fn random_sessions_go_on_from_any_snapshot() {
         let mut model = Model::new();
         let mut world = funded(&mut numbers, SessionProtocol::Fix, &mut model);
         let mut shadow = world.engine.clone();
+        let mut followed = Followed::default();
         let mut sent: std::collections::BTreeMap<SessionId, (u32, u64)> = std::collections::BTreeMap::new();
         for count in 0..500 {
             let context = format!("SEED={seed}, command {count}");
@@ -320,6 +325,8 @@ fn random_sessions_go_on_from_any_snapshot() {
             let shadow_events = apply(&mut shadow, &world, session, generation, number, &command);
             assert_eq!(events, shadow_events, "{context}: {command:?}");
             outputs_have_no_gaps(&events, &mut sent, &context);
+            followed.take(&events, &context);
+            followed.compare(&world.engine, &context);
             assert_eq!(shadow.next_timer(), world.engine.next_timer(), "{context}");
             if numbers.chance(10) {
                 shadow = restored(&world.engine, &context);

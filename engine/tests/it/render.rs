@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::calendar::date_of;
 use protocol::event::Event;
-use protocol::events::{CancelRejected, ExecutionReport, Settled};
+use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled};
 use protocol::money::format_decimal;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
@@ -115,6 +115,7 @@ impl Names {
             EventBody::ExecutionReport(report) => self.report(report),
             EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
             EventBody::Settled(settled) => self.settled(settled),
+            EventBody::BookChanged(change) => self.book_changed(change),
             EventBody::HoldChanged(hold) => {
                 format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
             }
@@ -355,6 +356,17 @@ impl Names {
             rejected.order,
             rejected.status.name(),
             rejected.reason.name(),
+        )
+    }
+
+    fn book_changed(&self, change: &BookChanged) -> String {
+        format!(
+            "book: o{} {}, {} {} @ {}",
+            change.order,
+            change.action.name(),
+            change.side.name(),
+            self.qty(change.market, change.qty_lots),
+            self.price(change.market, change.price_ticks),
         )
     }
 

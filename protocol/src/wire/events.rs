@@ -1,6 +1,7 @@
 //! Every fact that can follow a command. Events are never read back into state: they are what others learn of it.
 //!
-//! Kinds: 1–31 ledger, 32–63 configuration, 64–95 orders, 96–127 what a session is sent, 128–159 what gateways are told.
+//! Kinds: 1–31 ledger, 32–63 configuration, 64–95 orders, 96–111 what a session is sent, 112–127 books and markets,
+//! 128–159 what gateways are told.
 
 use super::messages;
 use super::proposed::ProposedCommand;
@@ -15,11 +16,11 @@ use crate::sign::PublicKey;
 use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelRejectTo, ClientId, ExecType, Generation,
-    LedgerRefusal, Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType, OutSeq,
-    PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber, Seq,
-    SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text, TimeInForce,
-    TradeId, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, ExecType,
+    Generation, LedgerRefusal, Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType,
+    OutSeq, PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber,
+    Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text,
+    TimeInForce, TradeId, TransferId,
 };
 
 messages! {
@@ -477,6 +478,23 @@ messages! {
             expected: u64,
             /// For `SequenceTooLow`: the number that came.
             received: u64,
+        }
+
+        /// The visible book changed other than by a trade. With [`Settled`], which takes from the resting order, these are all its
+        /// changes: a resting order of which nothing visible is left behind a trade has left, unless it is refilled by the next event.
+        BookChanged = 112 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The resting order.
+            order: OrderId,
+            /// Its side.
+            side: Side,
+            /// What became of it.
+            action: BookAction,
+            /// Its price.
+            price_ticks: PriceTicks,
+            /// What is visible of it from now on; of one that left, what was visible.
+            qty_lots: QtyLots,
         }
 
         /// A Logon was accepted: the gateway binds the connection. Comes before the Logon that answers it.

@@ -246,6 +246,20 @@ codes! {
 }
 
 codes! {
+    /// What became of a resting order without a trade: what moves in the book is this, and fills.
+    pub enum BookAction {
+        /// It rests, behind the others at its price.
+        Added = 1,
+        /// Less of it is visible; it keeps its place.
+        Reduced = 2,
+        /// It left.
+        Removed = 3,
+        /// What was visible is filled: the next slice of its reserve rests, behind the others at its price.
+        Refilled = 4,
+    }
+}
+
+codes! {
     /// Which request an OrderCancelReject(9) answers; CxlRejResponseTo(434).
     pub enum CancelRejectTo {
         /// OrderCancelRequest(F).

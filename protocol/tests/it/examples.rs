@@ -531,6 +531,15 @@ fn ledger() -> Vec<EventBody> {
             seller_fee: Amount(n16(11)),
         }
         .into(),
+        BookChanged {
+            market: MarketId(n4(0)),
+            order: OrderId(n8(1)),
+            side: Side::Sell,
+            action: BookAction::Refilled,
+            price_ticks: PriceTicks(n8(4)),
+            qty_lots: QtyLots(n8(5)),
+        }
+        .into(),
         HoldChanged { order: OrderId(n8(0)), account: AccountId(n16(1)), held: Amount(n16(2)) }.into(),
         ActorDefined { actor: ActorId(n4(0)), roles: n4(1) }.into(),
         AssetDefined { definition: define_asset() }.into(),

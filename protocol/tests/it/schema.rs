@@ -132,6 +132,7 @@ const EVENTS: &str = "
 103 RejectSent: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, note text 120,
     routing text 120
 104 LogoutSent: end code SessionEnd, expected u64, received u64
+112 BookChanged: market u32, order u64, side code Side, action code BookAction, price_ticks u64, qty_lots u64
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd
@@ -389,6 +390,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         ExecType,
         OrderStatus,
         Liquidity,
+        BookAction,
         CancelRejectTo,
         SessionAction,
         SessionEnd,

@@ -1,0 +1,105 @@
+//! Books as a subscriber knows them: from [`EventBody::BookChanged`] and [`EventBody::Settled`] alone, in lists.
+
+use std::collections::BTreeMap;
+
+use engine::Engine;
+use protocol::event::Event;
+use protocol::events::BookChanged;
+use protocol::{BookAction, EventBody, MarketId, Side};
+
+/// What is visible of a resting order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Row {
+    order: u64,
+    side: Side,
+    price: u64,
+    qty: u64,
+}
+
+/// Every market's visible orders, the oldest in its place first.
+#[derive(Default)]
+pub(crate) struct Followed {
+    books: BTreeMap<MarketId, Vec<Row>>,
+    /// Filled down to nothing visible by the event before: it has left, unless this one refills it.
+    emptied: Option<(MarketId, Row)>,
+}
+
+impl Followed {
+    pub(crate) fn take(&mut self, events: &[Event], context: &str) {
+        for event in events {
+            let emptied = self.emptied.take();
+            if let EventBody::Settled(fill) = &event.body {
+                let book = self.books.get_mut(&fill.market).unwrap();
+                let at = book.iter().position(|row| row.order == fill.maker_order.0).unwrap();
+                let maker = &mut book[at];
+                assert_eq!(maker.side, fill.taker_side.opposite(), "{context}");
+                assert_eq!(maker.price, fill.price_ticks.0, "{context}: not at the maker's price");
+                maker.qty = maker.qty.checked_sub(fill.qty_lots.0).unwrap();
+                if maker.qty == 0 {
+                    self.emptied = Some((fill.market, book.remove(at)));
+                }
+            } else if let EventBody::BookChanged(change) = &event.body {
+                self.change(change, emptied, context);
+            }
+        }
+    }
+
+    fn change(&mut self, change: &BookChanged, emptied: Option<(MarketId, Row)>, context: &str) {
+        let context = format!("{context}: {change:?}");
+        let book = self.books.entry(change.market).or_default();
+        let row = Row {
+            order: change.order.0,
+            side: change.side,
+            price: change.price_ticks.0,
+            qty: change.qty_lots.0,
+        };
+        assert!(row.qty > 0, "{context}");
+        let at = book.iter().position(|known| known.order == row.order);
+        match change.action {
+            BookAction::Added => {
+                assert_eq!(at, None, "{context}");
+                book.push(row);
+            }
+            BookAction::Reduced => {
+                let known = &mut book[at.unwrap()];
+                assert!(row.qty < known.qty, "{context}");
+                *known = Row { qty: row.qty, ..*known };
+                assert_eq!(*known, row, "{context}");
+            }
+            BookAction::Removed => {
+                let known = book.remove(at.unwrap());
+                assert_eq!(known, row, "{context}");
+            }
+            BookAction::Refilled => {
+                let (market, known) = emptied.unwrap();
+                assert_eq!(market, change.market, "{context}");
+                assert_eq!(Row { qty: row.qty, ..known }, row, "{context}");
+                book.push(row);
+            }
+        }
+    }
+
+    /// Each book is the engine's, order by order.
+    pub(crate) fn compare(&self, engine: &Engine, context: &str) {
+        for market in engine.markets() {
+            let market = market.definition.market;
+            for side in [Side::Buy, Side::Sell] {
+                let found = engine.queue(market, side).map(|resting| Row {
+                    order: resting.id.0,
+                    side: resting.side,
+                    price: resting.price.0,
+                    qty: resting.qty.0,
+                });
+                let found: Vec<Row> = found.collect();
+                assert_eq!(found, self.queue(market, side), "{context}: {side:?} of market {market}");
+            }
+        }
+    }
+
+    fn queue(&self, market: MarketId, side: Side) -> Vec<Row> {
+        let book = self.books.get(&market).into_iter().flatten();
+        let mut queue: Vec<Row> = book.filter(|row| row.side == side).copied().collect();
+        queue.sort_by_key(|row| if side == Side::Buy { u64::MAX - row.price } else { row.price });
+        queue
+    }
+}
