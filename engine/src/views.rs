@@ -1,5 +1,6 @@
 //! What people and tools see of the state: flat copies, in the order of ids, for status pages, replays and tests.
 
+use protocol::book::{BookLevel, book_checksum};
 use protocol::commands::{
     ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
     SetCalendar, SetLedgerLimits, SetOverdraft,
@@ -347,6 +348,17 @@ impl Engine {
     pub fn queue(&self, market: MarketId, side: Side) -> impl Iterator<Item = Resting> {
         let row = self.markets.row(market);
         row.into_iter().flat_map(move |row| self.markets.rows.at(row).book.queue(side))
+    }
+
+    /// The checksum of a market's visible book.
+    #[must_use]
+    pub fn book_checksum(&self, market: MarketId) -> u32 {
+        let levels = [Side::Buy, Side::Sell].into_iter().flat_map(|side| self.depth(market, side));
+        book_checksum(levels.map(|level| BookLevel {
+            price_ticks: level.price,
+            lots: level.lots,
+            orders: level.orders,
+        }))
     }
 
     /// All live orders: markets by id, in each bids then asks, by price and time.

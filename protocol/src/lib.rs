@@ -5,11 +5,12 @@
 //! In reading order: [`ids`], [`money`], [`time`], [`calendar`], [`text`], then the layers of the journal from the inside out:
 //! [`wire`] (bodies of commands and events), [`record`] (one command), [`event`] (one effect), [`frame`] (one Raft
 //! entry), [`skip`] (what operators pass over). [`reject`] lists every business refusal, [`ledger_refusal`] those of the rows of a batch, [`limits`] every maximum, [`submit`] is where gateways
-//! hand over, and [`link`] how a gateway process does. [`binary`] is what clients of the ledger and nodes say to each other.
+//! hand over, and [`link`] how a gateway process does. [`book`] is the checksum by which everybody who keeps a book can compare it. [`binary`] is what clients of the ledger and nodes say to each other.
 #![forbid(unsafe_code)]
 #![deny(missing_docs, clippy::float_arithmetic, clippy::as_conversions, clippy::arithmetic_side_effects)]
 
 pub mod binary;
+pub mod book;
 pub mod calendar;
 pub mod event;
 pub mod frame;

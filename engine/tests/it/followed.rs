@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use engine::Engine;
+use protocol::book::{BookLevel, book_checksum};
 use protocol::event::Event;
 use protocol::events::BookChanged;
-use protocol::{BookAction, EventBody, MarketId, Side};
+use protocol::{BookAction, EventBody, MarketId, PriceTicks, Side};
 
 /// What is visible of a resting order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,18 @@ impl Followed {
                 let found: Vec<Row> = found.collect();
                 assert_eq!(found, self.queue(market, side), "{context}: {side:?} of market {market}");
             }
+            assert_eq!(self.checksum(market), engine.book_checksum(market), "{context}: market {market}");
         }
+    }
+
+    fn checksum(&self, market: MarketId) -> u32 {
+        let sides = [Side::Buy, Side::Sell].map(|side| self.queue(market, side));
+        let levels = sides.iter().flat_map(|queue| queue.chunk_by(|one, two| one.price == two.price));
+        book_checksum(levels.map(|rows| BookLevel {
+            price_ticks: PriceTicks(rows[0].price),
+            lots: rows.iter().map(|row| u128::from(row.qty)).sum(),
+            orders: u32::try_from(rows.len()).unwrap(),
+        }))
     }
 
     fn queue(&self, market: MarketId, side: Side) -> Vec<Row> {
