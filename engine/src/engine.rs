@@ -12,8 +12,8 @@ use protocol::limits::{
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::{
-    AccountId, ActorId, Command, EventBody, GatewayId, ProposalId, QuoteId, RejectReason, Seq, SessionEnd,
-    SessionId, StandingOrderId, UnixNanos, events, rows,
+    AccountId, ActorId, Command, EventBody, GatewayId, OrderId, ProposalId, QuoteId, RejectReason, Seq,
+    SessionEnd, SessionId, StandingOrderId, UnixNanos, events, rows,
 };
 
 use crate::approvals::Approvals;
@@ -34,6 +34,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// An order of this market's row ends.
+    Order(OrderId, u32),
     /// A proposal expires.
     Proposal(ProposalId),
     /// An account's temporary line ends.
@@ -175,7 +177,7 @@ impl Engine {
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
             let bound = match due {
                 Due::Cancel(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
-                Due::Quote(_) | Due::Transfer => &mut expiries,
+                Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
             };
             let Some(left) = bound.checked_sub(1) else { break };
@@ -186,6 +188,7 @@ impl Engine {
                     self.sessions.disarm(row);
                     self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
                 }
+                Due::Order(order, market) => self.expire_order(market, order, effects)?,
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
                 Due::Overdraft(account) => self.ledger.end_line(account, effects)?,
                 Due::Quote(quote) => self.ledger.end_quote(quote, effects),
@@ -203,6 +206,7 @@ impl Engine {
     /// The next thing that happens by itself.
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
         let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
+        let order = self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row)));
         let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
         let line = self.ledger.overdrafts.next_deadline();
         let line = line.map(|(deadline, account)| (deadline, Due::Overdraft(account)));
@@ -210,7 +214,7 @@ impl Engine {
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
         let standing_order = self.ledger.standing_orders.next_due();
         let standing_order = standing_order.map(|(due, order)| (due, Due::StandingOrder(order)));
-        [cancel, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
+        [cancel, order, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {

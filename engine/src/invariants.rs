@@ -59,7 +59,32 @@ impl Engine {
                 return Err(Broken::Index { what: "live orders of a client" });
             }
         }
+        self.check_expiries()?;
         self.check_sessions(&live_of_session)
+    }
+
+    /// Whether what ends by itself is noted, and nothing else.
+    fn check_expiries(&self) -> Result<(), Broken> {
+        let noted = |row: u32, order: &Order| {
+            let at = order.expires_at();
+            at.map(|at| self.markets.expiries.contains(&(at, order.id, row)))
+        };
+        let mut count = 0_usize;
+        for row in self.markets.rows.numbers() {
+            for is_noted in
+                self.markets.rows.at(row).orders.iter().flatten().filter_map(|order| noted(row, order))
+            {
+                count = count.saturating_add(usize::from(is_noted));
+                if !is_noted {
+                    return Err(Broken::Index { what: "ends of orders" });
+                }
+            }
+        }
+        if count == self.markets.expiries.len() {
+            Ok(())
+        } else {
+            Err(Broken::Index { what: "ends of orders" })
+        }
     }
 
     fn check_order(&self, row: u32, market: &Market, resting: &Resting) -> Result<&Order, Broken> {

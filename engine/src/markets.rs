@@ -1,10 +1,12 @@
 //! Markets: their definitions, their books, and what stands beside each resting order.
 
+use std::collections::BTreeSet;
+
 use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus};
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX};
 use protocol::{
     AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, RejectReason, Side, TimeInForce,
-    events,
+    UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -12,6 +14,7 @@ use crate::effects::Effects;
 use crate::index::{Index, hash_pair, hash_u64};
 use crate::ledger::Ledger;
 use crate::matching::{Book, BookLimits, Slot};
+use crate::orders::terms::Terms;
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
 
@@ -53,6 +56,8 @@ pub(crate) struct Order {
     pub(crate) taker_fee_ppm: u32,
     /// The row of `cl_ord_id` among its session's.
     pub(crate) id_row: u32,
+    /// What most orders do not say.
+    pub(crate) terms: Option<Box<Terms>>,
     /// Neighbours in the list of its session's live orders.
     pub(crate) newer: Place,
     pub(crate) older: Place,
@@ -61,6 +66,11 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) const fn leaves(&self) -> u64 {
         self.qty.saturating_sub(self.cum)
+    }
+
+    /// When it ends by itself.
+    pub(crate) fn expires_at(&self) -> Option<UnixNanos> {
+        self.terms.as_ref().and_then(|terms| terms.expires_at)
     }
 }
 
@@ -100,6 +110,8 @@ pub(crate) struct Market {
 pub(crate) struct Markets {
     pub(crate) rows: Rows<Market>,
     by_id: Index,
+    /// (when, order, market's row) of the live orders that end by themselves: in this order.
+    pub(crate) expiries: BTreeSet<(UnixNanos, OrderId, u32)>,
     /// Derived from the ledger's accounts as orders come, and never written.
     pub(crate) desks: Rows<Desk>,
     by_client: Index,
@@ -153,6 +165,9 @@ impl Markets {
         self.set_newer(head, place);
         let desk = self.desks.at_mut(order.desk);
         desk.live = desk.live.saturating_add(1);
+        if let Some(at) = order.expires_at() {
+            self.expiries.insert((at, order.id, place.market));
+        }
         let orders = &mut self.rows.at_mut(place.market).orders;
         orders.reach(place.slot);
         *orders.at_mut(place.slot) = Some(order);
@@ -170,6 +185,9 @@ impl Markets {
         }
         let desk = self.desks.at_mut(order.desk);
         desk.live = desk.live.saturating_sub(1);
+        if let Some(at) = order.expires_at() {
+            self.expiries.remove(&(at, order.id, place.market));
+        }
         let head = if head == place { order.older } else { head };
         Some((order, head))
     }

@@ -7,6 +7,7 @@ mod amend;
 mod execution;
 pub(crate) mod fees;
 mod reports;
+pub(crate) mod terms;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;
@@ -21,6 +22,7 @@ use crate::engine::Engine;
 use crate::markets::{Order, Place};
 use crate::rows::NO_ROW;
 use crate::sessions::cl_ord_ids::{Finished, Look, Used};
+use terms::Terms;
 
 /// An order that passed every check but the last, whether its worst case is covered.
 struct Admitted {
@@ -41,7 +43,7 @@ impl Engine {
         if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
-        let admitted = self.admit_order(row, command, look, effects.seq).and_then(|admitted| {
+        let admitted = self.admit_order(row, command, look, effects).and_then(|admitted| {
             let desk = self.markets.desks.at(admitted.order.desk);
             self.ledger.ensure_open(desk.paying_account(command.side.opposite()))?;
             self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
@@ -69,7 +71,7 @@ impl Engine {
         row: u32,
         command: &NewOrder,
         look: Look,
-        seq: protocol::Seq,
+        effects: &Effects<'_>,
     ) -> Result<Admitted, Stop> {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
@@ -85,12 +87,14 @@ impl Engine {
         let market = self.markets.rows.at(market_row);
         ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
         check_terms(&market.definition, command)?;
-        if may_rest(command) {
+        terms::check(command, effects.time)?;
+        if terms::may_rest(command) {
             let live = self.markets.desks.at(desk_row).live;
             ensure(live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
             ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
         }
-        let mut order = new_order(command, &market.definition, OrderId(seq.0), row, desk_row);
+        let mut order = new_order(command, &market.definition, effects, row, desk_row);
+        terms::keep_from_taking(&mut order, market)?;
         let worst_case = self.worst_case(market_row, &mut order, command)?;
         Ok(Admitted { market: market_row, order, worst_case })
     }
@@ -251,11 +255,6 @@ impl Engine {
     }
 }
 
-/// Whether what is not filled at once would rest.
-fn may_rest(command: &NewOrder) -> bool {
-    command.order_type == OrderType::Limit && command.time_in_force == TimeInForce::GoodTillCancel
-}
-
 /// Price, quantity, notional, and whether their combination means something.
 fn check_terms(definition: &DefineMarket, command: &NewOrder) -> Result<(), Stop> {
     let is_limit = command.order_type == OrderType::Limit;
@@ -273,14 +272,7 @@ fn check_terms(definition: &DefineMarket, command: &NewOrder) -> Result<(), Stop
         && command.side == Side::Buy
         && command.qty_lots.0 == 0
         && command.time_in_force != TimeInForce::FillOrKill;
-    ensure(!by_budget || budget_means_something, RejectReason::UnsupportedOrder)?;
-    ensure(is_supported(command), RejectReason::UnsupportedOrder)
-}
-
-/// Whether this engine knows what the order's instructions mean.
-fn is_supported(command: &NewOrder) -> bool {
-    let known = [TimeInForce::GoodTillCancel, TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
-    command.terms.get().is_none() && known.contains(&command.time_in_force)
+    ensure(!by_budget || budget_means_something, RejectReason::UnsupportedOrder)
 }
 
 fn price_in_range(definition: &DefineMarket, price: PriceTicks) -> bool {
@@ -292,9 +284,15 @@ fn notional_in_range(definition: &DefineMarket, price: PriceTicks, qty: QtyLots)
     notional.is_some_and(|n| definition.notional_min.0 <= n && n <= definition.notional_max.0)
 }
 
-fn new_order(command: &NewOrder, market: &DefineMarket, id: OrderId, session: u32, desk: u32) -> Order {
+fn new_order(
+    command: &NewOrder,
+    market: &DefineMarket,
+    effects: &Effects<'_>,
+    session: u32,
+    desk: u32,
+) -> Order {
     Order {
-        id,
+        id: OrderId(effects.seq.0),
         cl_ord_id: command.cl_ord_id,
         session,
         desk,
@@ -310,6 +308,7 @@ fn new_order(command: &NewOrder, market: &DefineMarket, id: OrderId, session: u3
         maker_fee_ppm: market.maker_fee_ppm,
         taker_fee_ppm: market.taker_fee_ppm,
         id_row: NO_ROW,
+        terms: Terms::of(command, effects.time),
         newer: Place::NONE,
         older: Place::NONE,
     }

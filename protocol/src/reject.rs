@@ -96,10 +96,14 @@ codes! {
         NotionalOutOfRange = 45,
         /// The combination of type, time in force, price and quantity means nothing.
         UnsupportedOrder = 46,
+        /// The order's end, or the time until which it was valid, is over.
+        TooLateToEnter = 55,
         /// The client has as many live orders as it may.
         TooManyOrders = 47,
         /// The book is full.
         BookFull = 48,
+        /// The order must not take liquidity, and would.
+        WouldTake = 54,
         /// Less available than the worst case needs, fee included.
         InsufficientFunds = 49,
 
@@ -124,6 +128,12 @@ codes! {
         OnDisconnect = 84,
         /// Cancelled by an operator.
         ByOperator = 85,
+        /// Expired: its time had come.
+        GoodTillDate = 86,
+        /// Expired: the trading day was over.
+        EndOfDay = 87,
+        /// Expired: less than its minimum could be filled on entry.
+        MinQtyNotMet = 88,
 
         /// Passed over by operators, because no engine could take it: it had no effect.
         Skipped = 96,

@@ -9,7 +9,7 @@ use protocol::{
     OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
 };
 
-use super::{fees, notional_in_range, price_in_range, reports};
+use super::{fees, notional_in_range, price_in_range, reports, terms};
 use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -228,6 +228,20 @@ impl Engine {
         })
     }
 
+    /// Takes out an order whose time has come.
+    pub(crate) fn expire_order(
+        &mut self,
+        market: u32,
+        order: OrderId,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let missing = Broken::OrderMismatch { market: self.markets.rows.at(market).definition.market, order };
+        let place = self.markets.place(market, order).ok_or(missing)?;
+        let is_dated = self.markets.order(place).ok_or(missing)?.time_in_force == TimeInForce::GoodTillDate;
+        let reason = if is_dated { RejectReason::GoodTillDate } else { RejectReason::EndOfDay };
+        self.end_at(place, (ExecType::Expired, OrderStatus::Expired), reason, None, effects)
+    }
+
     /// Takes a live order out. `request`: the ClOrdID of the request, and the one it named.
     fn cancel_at(
         &mut self,
@@ -236,18 +250,29 @@ impl Engine {
         request: Option<(ClOrdId, ClOrdId)>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
+        self.end_at(place, (ExecType::Canceled, OrderStatus::Canceled), reason, request, effects)
+    }
+
+    /// As [`Self::cancel_at`], with what its report says.
+    fn end_at(
+        &mut self,
+        place: Place,
+        state: (ExecType, OrderStatus),
+        reason: RejectReason,
+        request: Option<(ClOrdId, ClOrdId)>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
         let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
         effects.push(removed(market.definition.market, &resting));
-        let mut order = self.retire(place, OrderStatus::Canceled, Some(reason), effects)?;
+        let mut order = self.retire(place, state.1, Some(reason), effects)?;
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
         self.release_hold(&mut order)?;
         let ids = match request {
             Some((cl_ord_id, _)) => (cl_ord_id, order.cl_ord_id),
             None => (order.cl_ord_id, Text::EMPTY),
         };
-        let state = (ExecType::Canceled, OrderStatus::Canceled);
         self.report_request(place.market, &order, state, Some(reason), ids, effects);
         effects.push(HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount::ZERO });
         Ok(())
@@ -296,7 +321,8 @@ impl Engine {
         let Found::Live(place) = *found else { return Err(RejectReason::UnknownOrder.into()) };
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
-        let definition = &self.markets.rows.at(place.market).definition;
+        let market = self.markets.rows.at(place.market);
+        let definition = &market.definition;
         let mut next = before.clone();
         next.cl_ord_id = command.cl_ord_id;
         next.price = command.price_ticks.0;
@@ -305,6 +331,7 @@ impl Engine {
             // It enters anew, so it enters under today's schedule.
             next.maker_fee_ppm = definition.maker_fee_ppm;
             next.taker_fee_ppm = definition.taker_fee_ppm;
+            terms::keep_from_taking(&mut next, market)?;
         }
         Ok(next)
     }

@@ -8,6 +8,7 @@ use protocol::{
 
 use super::fees::{self, Charge};
 use super::reports::live_status;
+use super::terms::rests;
 use crate::broken::{Broken, sum};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -31,11 +32,10 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         let limit = (order.price > 0).then_some(PriceTicks(order.price));
-        if order.time_in_force == TimeInForce::FillOrKill {
-            let leaves = QtyLots(order.leaves());
-            let fillable = self.markets.rows.at(market).book.fillable(order.side, limit, leaves);
-            if fillable.lots != leaves {
-                return self.expire(market, order, RejectReason::FillOrKill, effects);
+        if let Some((least, reason)) = least_at_once(&mut order) {
+            let book = &self.markets.rows.at(market).book;
+            if book.fillable(order.side, limit, least).lots != least {
+                return self.expire(market, order, reason, effects);
             }
         }
         while order.leaves() > 0 {
@@ -53,17 +53,8 @@ impl Engine {
             (OrderType::Market, _) => {
                 self.expire(market, order, RejectReason::InsufficientLiquidity, effects)
             }
-            (
-                OrderType::Limit,
-                TimeInForce::GoodTillCancel
-                | TimeInForce::GoodTillDate
-                | TimeInForce::Day
-                | TimeInForce::AtTheOpening
-                | TimeInForce::AtTheClose,
-            ) => self.rest(market, order, effects),
-            (OrderType::Limit, TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill) => {
-                self.expire(market, order, RejectReason::ImmediateOrCancel, effects)
-            }
+            (OrderType::Limit, time_in_force) if rests(time_in_force) => self.rest(market, order, effects),
+            (OrderType::Limit, _) => self.expire(market, order, RejectReason::ImmediateOrCancel, effects),
         }
     }
 
@@ -236,6 +227,15 @@ impl Engine {
             ..self.report_of(market, order, ExecType::Trade, status)
         }
     }
+}
+
+/// What has to be filled on entry, or nothing is, and why then it expires. A minimum counts once: what rests has met it.
+fn least_at_once(order: &mut Order) -> Option<(QtyLots, RejectReason)> {
+    if order.time_in_force == TimeInForce::FillOrKill {
+        return Some((QtyLots(order.leaves()), RejectReason::FillOrKill));
+    }
+    let minimum = core::mem::take(&mut order.terms.as_mut()?.said.min_qty_lots);
+    (minimum > QtyLots(0)).then_some((minimum, RejectReason::MinQtyNotMet))
 }
 
 /// Counts a fill in an order. Returns its fee.

@@ -6,6 +6,7 @@ use protocol::limits::{
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX,
 };
 use protocol::sign::PublicKey;
+use protocol::terms::OrderTerms;
 use protocol::{
     ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketStatus, OrderId, OrderStatus,
     OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term,
@@ -18,6 +19,7 @@ use crate::approvals::Proposal;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
 use crate::markets::{Order, Place};
+use crate::orders::terms::Terms;
 use crate::registry::Actor;
 use crate::rows::NO_ROW;
 use crate::sessions::Session;
@@ -202,6 +204,7 @@ impl Engine {
             id_row: NO_ROW,
             newer: Place::NONE,
             older: Place::NONE,
+            terms: read_terms(r)?,
         };
         let book = &mut self.markets.rows.at_mut(market).book;
         let slot = book
@@ -212,6 +215,16 @@ impl Engine {
         self.sessions.rows.at_mut(session).orders = head;
         Ok(())
     }
+}
+
+fn read_terms(r: &mut Reader<'_>) -> Result<Option<Box<Terms>>, SnapshotFault> {
+    if !r.flag("order's terms")? {
+        return Ok(None);
+    }
+    let said = OrderTerms::decode(r.bytes()?).ok_or(SnapshotFault::Field("order's terms"))?;
+    let expires_at = r.u64()?;
+    let expires_at = (expires_at > 0).then_some(UnixNanos(expires_at));
+    Ok(Some(Box::new(Terms { said, expires_at })))
 }
 
 fn read_requests(r: &mut Reader<'_>, session: &mut Session) -> Result<(), SnapshotFault> {

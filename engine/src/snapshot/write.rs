@@ -7,6 +7,7 @@ use protocol::{Command, RejectReason};
 use super::bytes::Writer;
 use crate::engine::Engine;
 use crate::markets::{Market, Order, Place};
+use crate::orders::terms::Terms;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
 
@@ -161,6 +162,7 @@ impl Engine {
         w.u32(order.fee_residue_ppm);
         w.u32(order.maker_fee_ppm);
         w.u32(order.taker_fee_ppm);
+        write_terms(w, order.terms.as_deref());
     }
 }
 
@@ -204,6 +206,17 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.count(finished.len());
     for finished in finished {
         write_finished(w, finished);
+    }
+}
+
+/// What an order says that most do not, and when it ends.
+fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>) {
+    w.flag(terms.is_some());
+    if let Some(Terms { said, expires_at }) = terms {
+        let mut bytes = Vec::new();
+        said.encode(&mut bytes);
+        w.bytes(&bytes);
+        w.u64(expires_at.map_or(0, |at| at.0));
     }
 }
 

@@ -7,9 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
 use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
-use protocol::{MarketStatus, OrderType, Side, TimeInForce};
+use protocol::{MarketStatus, OrderType, PostOnly, Side, TimeInForce};
 
 const MILLION: u128 = 1_000_000;
+const DAY: u64 = 86_400_000_000_000;
+const RESTING: [TimeInForce; 3] = [TimeInForce::GoodTillCancel, TimeInForce::GoodTillDate, TimeInForce::Day];
 
 #[derive(Clone, Debug)]
 pub(crate) struct ModelOrder {
@@ -27,6 +29,9 @@ pub(crate) struct ModelOrder {
     charged: u128,
     maker_ppm: u128,
     taker_ppm: u128,
+    /// The largest = never.
+    expires_at: u64,
+    post_only: Option<PostOnly>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,8 +56,13 @@ pub(crate) struct Model {
     pub(crate) live: Vec<ModelOrder>,
     pub(crate) trades: Vec<ModelTrade>,
     used: Vec<(u64, String, u64)>,
-    ended: Vec<u64>,
+    /// (client, order)
+    ended: Vec<(u64, u64)>,
+    /// Of whom the ids were last cleaned on which day.
+    days: BTreeMap<u64, u64>,
     ranks: u64,
+    /// Of the command that comes next.
+    pub(crate) now: u64,
 }
 
 impl Model {
@@ -65,8 +75,47 @@ impl Model {
             trades: Vec::new(),
             used: Vec::new(),
             ended: Vec::new(),
+            days: BTreeMap::new(),
             ranks: 0,
+            now: 0,
         }
+    }
+
+    /// Goes on to the time of the next command; what has ended by then is gone.
+    pub(crate) fn go_on(&mut self, now: u64) {
+        self.now = now;
+        let mut over: Vec<_> = self.live.iter().filter(|order| order.expires_at <= now).cloned().collect();
+        over.sort_by_key(|order| (order.expires_at, order.id));
+        for order in over {
+            self.live.retain(|live| live.id != order.id);
+            self.end(order.client, order.id);
+        }
+    }
+
+    fn end(&mut self, client: u64, order: u64) {
+        self.roll(client, Some(order));
+        self.ended.push((client, order));
+    }
+
+    /// On another day a client's ids are forgotten, but those of live orders and of the one that just ends.
+    fn roll(&mut self, client: u64, ending: Option<u64>) {
+        let today = self.now / DAY;
+        if self.days.insert(client, today).is_some_and(|day| day != today) {
+            let is_live = |order: u64| Some(order) == ending || self.live.iter().any(|live| live.id == order);
+            self.used.retain(|used| used.0 != client || is_live(used.2));
+            self.ended.retain(|ended| ended.0 != client);
+        }
+    }
+
+    /// The price at which an order that must not take rests; `None` = nowhere.
+    fn kept_from_taking(&self, order: &ModelOrder) -> Option<u64> {
+        let is_met = self.best(order.market, order.side, order.price);
+        let Some(best) = is_met.filter(|_| order.post_only.is_some()) else { return Some(order.price) };
+        let best = self.live[best].price;
+        let behind = if order.side == Side::Buy { best - 1 } else { best + 1 };
+        let (market, _) = &self.markets[&order.market];
+        let is_in_range = market.price_ticks_min.0 <= behind && behind <= market.price_ticks_max.0;
+        (order.post_only == Some(PostOnly::Slide) && is_in_range).then_some(behind)
     }
 
     fn paying_asset(&self, order: &ModelOrder) -> u32 {
@@ -147,6 +196,7 @@ impl Model {
     }
 
     pub(crate) fn new_order(&mut self, id: u64, client: u64, command: &NewOrder) -> Option<RejectReason> {
+        self.roll(client, None);
         let cl_ord_id = command.cl_ord_id.to_string();
         let refusal = self.check_new(client, &cl_ord_id, command);
         self.remember(client, &cl_ord_id, id);
@@ -154,16 +204,19 @@ impl Model {
             return refusal;
         }
         let market = &self.markets[&command.market.0].0;
-        let mut order = model_order(id, client, command, market, &cl_ord_id);
+        let mut order = model_order(id, client, command, market, &cl_ord_id, self.now);
+        order.price = self.kept_from_taking(&order).unwrap();
         let is_market = command.order_type == OrderType::Market;
         if command.budget.0 > 0 {
             order.qty = self.budget_lots(&order, command.budget.0);
         }
-        let rests = !is_market && command.time_in_force == TimeInForce::GoodTillCancel;
-        if command.time_in_force == TimeInForce::FillOrKill {
+        let rests = !is_market && RESTING.contains(&command.time_in_force);
+        let minimum = command.terms.get().map_or(0, |terms| terms.min_qty_lots.0);
+        let least = if command.time_in_force == TimeInForce::FillOrKill { order.qty } else { minimum };
+        {
             let fills = self.rehearse(order.market, order.side, order.price, order.qty);
-            if fills.iter().map(|fill| fill.1).sum::<u64>() < order.qty {
-                self.ended.push(id);
+            if fills.iter().map(|fill| fill.1).sum::<u64>() < least {
+                self.end(client, id);
                 return None;
             }
         }
@@ -204,20 +257,23 @@ impl Model {
         {
             return Some(UnsupportedOrder);
         }
-        let known = [TimeInForce::GoodTillCancel, TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
-        if !known.contains(&command.time_in_force) {
-            return Some(UnsupportedOrder);
+        if let Some(refusal) = self.check_terms(command) {
+            return Some(refusal);
         }
         let live = self
             .live
             .iter()
             .filter(|order| order.client == client && order.market == command.market.0)
             .count();
-        let may_rest = is_limit && command.time_in_force == TimeInForce::GoodTillCancel;
+        let may_rest = is_limit && RESTING.contains(&command.time_in_force);
         if may_rest && live >= usize::try_from(market.client_orders_max).unwrap() {
             return Some(TooManyOrders);
         }
-        let order = model_order(0, client, command, market, cl_ord_id);
+        let mut order = model_order(0, client, command, market, cl_ord_id, self.now);
+        match self.kept_from_taking(&order) {
+            Some(price) => order.price = price,
+            None => return Some(WouldTake),
+        }
         let needed = if by_budget {
             command.budget.0
         } else if is_limit || command.side == Side::Sell {
@@ -236,6 +292,28 @@ impl Model {
 
     fn is_closed(&self, client: u64, market: &DefineMarket) -> bool {
         [market.base, market.quote].iter().any(|asset| self.closed.contains(&(client, asset.0)))
+    }
+
+    /// What an order says beside price and quantity.
+    fn check_terms(&self, command: &NewOrder) -> Option<RejectReason> {
+        use TimeInForce::*;
+        let terms = command.terms.get().copied().unwrap_or_default();
+        let rests = command.order_type == OrderType::Limit && RESTING.contains(&command.time_in_force);
+        let unsupported = [
+            matches!(command.time_in_force, AtTheOpening | AtTheClose),
+            matches!(command.time_in_force, Day | GoodTillDate) && !rests,
+            (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
+            terms.post_only.is_some() && !rests,
+            terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
+            terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
+            terms.min_qty_lots.0 > 0 && command.time_in_force == FillOrKill,
+        ];
+        if unsupported.contains(&true) {
+            return Some(UnsupportedOrder);
+        }
+        let late = command.time_in_force == GoodTillDate && terms.expires_at_ns <= self.now
+            || terms.valid_until_ns > 0 && terms.valid_until_ns < self.now;
+        late.then_some(TooLateToEnter)
     }
 
     /// Lot by lot, as many as the budget pays with its fee.
@@ -289,8 +367,8 @@ impl Model {
                 seller_fee,
             });
             if maker.cum == maker.qty {
-                self.ended.push(maker.id);
                 self.live.remove(at);
+                self.end(maker.client, maker.id);
             } else {
                 self.live[at] = maker;
             }
@@ -300,11 +378,12 @@ impl Model {
             taker.rank = self.ranks;
             self.live.push(taker);
         } else {
-            self.ended.push(taker.id);
+            self.end(taker.client, taker.id);
         }
     }
 
     pub(crate) fn cancel(&mut self, client: u64, command: &CancelOrder) -> Option<RejectReason> {
+        self.roll(client, None);
         let cl_ord_id = command.cl_ord_id.to_string();
         let found = self.used_for(client, &command.orig_cl_ord_id.to_string());
         if self.used_for(client, &cl_ord_id).is_some() {
@@ -316,14 +395,14 @@ impl Model {
             Err(reason) => return Some(reason),
         };
         let order = self.live.remove(at);
-        self.ended.push(order.id);
+        self.end(order.client, order.id);
         None
     }
 
     fn find(&self, id: Option<u64>, orig: &str, market: u32, side: Side) -> Result<usize, RejectReason> {
         let id = id.ok_or(UnknownOrder)?;
         let Some(at) = self.live.iter().position(|order| order.id == id) else {
-            return Err(if self.ended.contains(&id) { TooLate } else { UnknownOrder });
+            return Err(if self.ended.iter().any(|ended| ended.1 == id) { TooLate } else { UnknownOrder });
         };
         let order = &self.live[at];
         if order.cl_ord_id != orig {
@@ -333,6 +412,7 @@ impl Model {
     }
 
     pub(crate) fn replace(&mut self, client: u64, command: &ReplaceOrder) -> Option<RejectReason> {
+        self.roll(client, None);
         let cl_ord_id = command.cl_ord_id.to_string();
         let found = self.used_for(client, &command.orig_cl_ord_id.to_string());
         let outcome = self.check_replace(client, found, command);
@@ -386,6 +466,7 @@ impl Model {
         if !(next.price == before.price && next.qty < before.qty) {
             next.maker_ppm = u128::from(market.maker_fee_ppm);
             next.taker_ppm = u128::from(market.taker_fee_ppm);
+            next.price = self.kept_from_taking(&next).ok_or(WouldTake)?;
         }
         if self.is_closed(client, market) {
             return Err(AccountClosed);
@@ -401,7 +482,9 @@ fn model_order(
     command: &NewOrder,
     market: &DefineMarket,
     cl_ord_id: &str,
+    now: u64,
 ) -> ModelOrder {
+    let terms = command.terms.get().copied().unwrap_or_default();
     ModelOrder {
         id,
         client,
@@ -416,6 +499,14 @@ fn model_order(
         charged: 0,
         maker_ppm: u128::from(market.maker_fee_ppm),
         taker_ppm: u128::from(market.taker_fee_ppm),
+        expires_at: if command.time_in_force == TimeInForce::Day {
+            (now / DAY + 1) * DAY
+        } else if command.time_in_force == TimeInForce::GoodTillDate {
+            terms.expires_at_ns
+        } else {
+            u64::MAX
+        },
+        post_only: terms.post_only,
     }
 }
 

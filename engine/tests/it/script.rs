@@ -16,16 +16,16 @@
 //! what it does beside them, too: [`services`].
 
 mod ledger;
+mod orders;
 mod services;
 
 use engine::Engine;
 use protocol::commands::*;
 use protocol::money::parse_decimal;
-use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
     MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
-    SessionId, SessionProtocol, Side, Term, Text, TimeInForce,
+    SessionId, SessionProtocol, Side, Term, Text,
 };
 
 use crate::definitions;
@@ -488,13 +488,8 @@ impl Script {
             let quote = self.names.markets[&market.0].quote;
             Amount(decimal(text, self.names.assets[&quote].scale))
         });
-        let time_in_force = if words.flag("ioc") {
-            TimeInForce::ImmediateOrCancel
-        } else if words.flag("fok") {
-            TimeInForce::FillOrKill
-        } else {
-            TimeInForce::GoodTillCancel
-        };
+        let (time_in_force, expires_at_ns) = self.time_in_force(words);
+        let terms = self.terms(market, expires_at_ns, words);
         let is_market = words.flag("market") || budget.is_some();
         let price = words.option("@").map_or(PriceTicks(0), |text| self.ticks(market, text));
         let cl_ord_id = words.id();
@@ -510,7 +505,7 @@ impl Script {
             qty_lots,
             budget: budget.unwrap_or(Amount::ZERO),
             poss_resend,
-            terms: RareTerms::NONE,
+            terms,
             ..definitions::limit("", side, 0, 0)
         }
     }

@@ -9,10 +9,10 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         R::UnknownMarket => 1,
         R::MarketClosed => 2,
         R::PriceOutOfRange | R::NotionalOutOfRange | R::TooManyOrders | R::InsufficientFunds => 3,
-        R::TooLate => 4,
+        R::TooLate | R::TooLateToEnter => 4,
         R::UnknownOrder => 5,
         R::DuplicateClOrdId => 6,
-        R::UnsupportedOrder => 11,
+        R::UnsupportedOrder | R::WouldTake => 11,
         R::QtyOutOfRange | R::QtyBelowFilled => 13,
         R::ClientNotEntitled | R::NoSettlementAccount => 15,
         R::NotEntitled | R::BookFull => 0,
@@ -57,6 +57,9 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::ByClient
         | R::OnDisconnect
         | R::ByOperator
+        | R::GoodTillDate
+        | R::EndOfDay
+        | R::MinQtyNotMet
         | R::Skipped => 99,
     }
 }
@@ -127,6 +130,8 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::UnsupportedOrder => "unsupported combination of order type, time in force, price and quantity",
         R::TooManyOrders => "too many live orders",
         R::BookFull => "book is full",
+        R::TooLateToEnter => "its end, or the time until which it was valid, is over",
+        R::WouldTake => "must not take liquidity, and would",
         R::InsufficientFunds => "insufficient funds",
         R::UnknownOrder => "unknown order",
         R::TooLate => "too late: the order is filled, cancelled or expired",
@@ -138,6 +143,9 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::ByClient => "cancelled on request",
         R::OnDisconnect => "cancelled on disconnect",
         R::ByOperator => "cancelled by the operator",
+        R::GoodTillDate => "its time had come",
+        R::EndOfDay => "the trading day was over",
+        R::MinQtyNotMet => "less than its minimum could be filled",
         R::Skipped => "passed over by the operators: it had no effect",
     }
 }

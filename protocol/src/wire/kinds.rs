@@ -1,6 +1,7 @@
 //! The lists of codes that commands and events share. A code is for ever; a new variant gets a new one.
 
 use super::codes;
+use crate::PriceTicks;
 
 codes! {
     /// Side(54) of an order or a trade.
@@ -19,6 +20,28 @@ impl Side {
         match self {
             Self::Buy => Self::Sell,
             Self::Sell => Self::Buy,
+        }
+    }
+
+    /// Whether an order of this side at `price` trades with one of the other side at `other`.
+    #[must_use]
+    pub const fn reaches(self, price: PriceTicks, other: PriceTicks) -> bool {
+        match self {
+            Self::Buy => price.0 >= other.0,
+            Self::Sell => price.0 <= other.0,
+        }
+    }
+
+    /// The price nearest to `other` at which this side does not trade with it; `None` where there is none.
+    #[must_use]
+    pub const fn behind(self, other: PriceTicks) -> Option<PriceTicks> {
+        let behind = match self {
+            Self::Buy => other.0.checked_sub(1),
+            Self::Sell => other.0.checked_add(1),
+        };
+        match behind {
+            Some(price) => Some(PriceTicks(price)),
+            None => None,
         }
     }
 }

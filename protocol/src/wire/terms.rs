@@ -64,6 +64,19 @@ rows! {
     }
 }
 
+impl OrderTerms {
+    /// Appends their bytes to `out`, as they stand in an order.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        super::archive(self, out);
+    }
+
+    /// Reads what [`Self::encode`] wrote; `None` for anything else.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        rkyv::from_bytes::<Self, rkyv::rancor::Failure>(bytes).ok()
+    }
+}
+
 /// [`OrderTerms`] that are seldom there. Archived as a list of at most one, so that an order without them pays for its place alone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RareTerms(Option<Box<OrderTerms>>);

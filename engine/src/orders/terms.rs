@@ -1,0 +1,109 @@
+//! What an order says beside its price and quantity: whether it means something, and what follows from it on entry.
+
+use protocol::commands::NewOrder;
+use protocol::terms::OrderTerms;
+use protocol::time::NANOS_PER_DAY;
+use protocol::{OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInForce, UnixNanos};
+
+use crate::broken::{Stop, ensure};
+use crate::markets::{Market, Order};
+
+/// What a live order keeps of its terms; most orders have none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) said: OrderTerms,
+    /// When it ends by itself; `None` = never.
+    pub(crate) expires_at: Option<UnixNanos>,
+}
+
+impl Terms {
+    /// The terms of an order that is accepted at `time`; `None` for a plain one.
+    pub(super) fn of(command: &NewOrder, time: UnixNanos) -> Option<Box<Self>> {
+        let said = command.terms.get().copied().unwrap_or_default();
+        let expires_at = match command.time_in_force {
+            TimeInForce::GoodTillDate => Some(UnixNanos(said.expires_at_ns)),
+            TimeInForce::Day => Some(end_of_day(time)),
+            TimeInForce::GoodTillCancel
+            | TimeInForce::ImmediateOrCancel
+            | TimeInForce::FillOrKill
+            | TimeInForce::AtTheOpening
+            | TimeInForce::AtTheClose => None,
+        };
+        let terms = Self { said, expires_at };
+        (terms != Self::default()).then(|| Box::new(terms))
+    }
+}
+
+/// The next midnight, UTC.
+fn end_of_day(time: UnixNanos) -> UnixNanos {
+    let day = time.0.checked_div(NANOS_PER_DAY).unwrap_or(0);
+    UnixNanos(day.saturating_add(1).saturating_mul(NANOS_PER_DAY))
+}
+
+/// Whether what is not filled at once would rest.
+pub(super) fn may_rest(command: &NewOrder) -> bool {
+    command.order_type == OrderType::Limit && rests(command.time_in_force)
+}
+
+/// Whether a limit order of this kind waits in the book.
+pub(super) const fn rests(time_in_force: TimeInForce) -> bool {
+    match time_in_force {
+        TimeInForce::GoodTillCancel
+        | TimeInForce::GoodTillDate
+        | TimeInForce::Day
+        | TimeInForce::AtTheOpening
+        | TimeInForce::AtTheClose => true,
+        TimeInForce::ImmediateOrCancel | TimeInForce::FillOrKill => false,
+    }
+}
+
+/// Whether the order's instructions go together, and have not come too late.
+pub(super) fn check(command: &NewOrder, time: UnixNanos) -> Result<(), Stop> {
+    let plain = OrderTerms::default();
+    let said = command.terms.get().unwrap_or(&plain);
+    ensure(goes_together(command, said), RejectReason::UnsupportedOrder)?;
+    let has_ended = command.time_in_force == TimeInForce::GoodTillDate && said.expires_at_ns <= time.0;
+    let is_late = said.valid_until_ns != 0 && said.valid_until_ns < time.0;
+    ensure(!has_ended && !is_late, RejectReason::TooLateToEnter)
+}
+
+fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
+    let is_dated = command.time_in_force == TimeInForce::GoodTillDate;
+    let is_of_an_auction =
+        [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&command.time_in_force);
+    let may_rest = may_rest(command);
+    let has_minimum = said.min_qty_lots > QtyLots(0);
+    let minimum_means_something = said.min_qty_lots <= command.qty_lots
+        && command.time_in_force != TimeInForce::FillOrKill
+        && said.post_only.is_none();
+    !is_of_an_auction
+        && is_dated == (said.expires_at_ns > 0)
+        && (may_rest || command.time_in_force != TimeInForce::Day && !is_dated)
+        && (may_rest || said.post_only.is_none())
+        && (!has_minimum || minimum_means_something)
+        && (may_rest || said.cancel_on_disconnect.is_none())
+        && said.display_lots == QtyLots(0)
+        && said.self_trade_prevention.is_none()
+        && said.trigger.is_none()
+        && said.trail.is_none()
+        && said.peg.is_none()
+}
+
+/// Keeps an order that must not take liquidity from doing so: it is refused, or its price gives way.
+pub(super) fn keep_from_taking(order: &mut Order, market: &Market) -> Result<(), Stop> {
+    let Some(post_only) = order.terms.as_ref().and_then(|terms| terms.said.post_only) else { return Ok(()) };
+    let Some(best) = market.book.best(order.side.opposite()) else { return Ok(()) };
+    if !order.side.reaches(PriceTicks(order.price), best) {
+        return Ok(());
+    }
+    match post_only {
+        PostOnly::Reject => Err(RejectReason::WouldTake.into()),
+        PostOnly::Slide => {
+            let behind = order.side.behind(best);
+            let is_in_range = |price: &PriceTicks| super::price_in_range(&market.definition, *price);
+            let PriceTicks(price) = behind.filter(is_in_range).ok_or(RejectReason::WouldTake)?;
+            order.price = price;
+            Ok(())
+        }
+    }
+}

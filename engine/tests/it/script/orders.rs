@@ -1,0 +1,45 @@
+//! The words of an order: what it says beside side, price and quantity.
+
+use protocol::terms::{OrderTerms, RareTerms};
+use protocol::{MarketId, PostOnly, QtyLots, TimeInForce};
+
+use super::{Script, Words, nanoseconds};
+
+impl Script {
+    /// `ioc`, `fok`, `day`, `until 5s` from now; else good till cancelled.
+    pub(super) fn time_in_force(&self, words: &mut Words<'_>) -> (TimeInForce, u64) {
+        if let Some(after) = words.option("until") {
+            return (TimeInForce::GoodTillDate, self.world.time + nanoseconds(after));
+        }
+        let time_in_force = if words.flag("ioc") {
+            TimeInForce::ImmediateOrCancel
+        } else if words.flag("fok") {
+            TimeInForce::FillOrKill
+        } else if words.flag("day") {
+            TimeInForce::Day
+        } else {
+            TimeInForce::GoodTillCancel
+        };
+        (time_in_force, 0)
+    }
+
+    /// `postonly`, `slide`, `min 5`, `valid 2s` from now.
+    pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
+        let post_only = if words.flag("postonly") {
+            Some(PostOnly::Reject)
+        } else if words.flag("slide") {
+            Some(PostOnly::Slide)
+        } else {
+            None
+        };
+        let lots = |text: Option<&str>| text.map_or(QtyLots(0), |text| self.lots(market, text));
+        OrderTerms {
+            expires_at_ns,
+            post_only,
+            min_qty_lots: lots(words.option("min")),
+            valid_until_ns: words.option("valid").map_or(0, |after| self.world.time + nanoseconds(after)),
+            ..OrderTerms::default()
+        }
+        .into()
+    }
+}
