@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{
     Approve, CorrectTransfers, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals,
-    SetMarketStatus,
+    SetMarketStatus, SetTradeGroup,
 };
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
@@ -238,6 +238,9 @@ impl Engine {
             self.ledger.accounts.as_updated(row).into()
         } else if let Command::RemoveMonitor(remove) = command {
             self.ledger.monitors.get(remove.monitor)?.clone().into()
+        } else if let &Command::SetTradeGroup(SetTradeGroup { client, .. }) = command {
+            let trade_group = self.markets.trade_groups.get(&client).copied().unwrap_or_default();
+            SetTradeGroup { client, trade_group }.into()
         } else if let Command::SetApprovals(_) = command {
             SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into()
         } else {

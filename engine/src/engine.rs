@@ -3,7 +3,8 @@
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
     DefineMarket, DefineMonitor, DefineSession, QuoteExchange, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, UpdateAccount, roles,
+    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, SetTradeGroup, UpdateAccount,
+    roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -399,6 +400,7 @@ impl Engine {
             Command::Propose(propose) => self.propose(actor, propose, effects),
             Command::Approve(approve) => self.approve(row, actor, approve, effects),
             Command::Reject(reject) => self.reject(actor, reject, effects),
+            Command::SetTradeGroup(set) => self.markets.set_trade_group(set, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
             Command::DefineActor(define) => {
                 self.registry.define_actor(define, self.approvals.administrators_min(), effects)
@@ -536,6 +538,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | DefineMarket::KIND
         | SetMarketStatus::KIND
         | DefineSession::KIND
+        | SetTradeGroup::KIND
         | SetApprovals::KIND
         | SetLedgerLimits::KIND
         | SetOverdraft::KIND

@@ -1,12 +1,12 @@
 //! Markets: their definitions, their books, and what stands beside each resting order.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus};
-use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX};
+use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus, SetTradeGroup};
+use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
     AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, RejectReason, Side, TimeInForce,
-    UnixNanos, events,
+    TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -68,6 +68,11 @@ impl Order {
         self.qty.saturating_sub(self.cum)
     }
 
+    /// Whether what it may cost follows from the book and not from its price.
+    pub(crate) fn is_market_buy(&self) -> bool {
+        self.order_type == OrderType::Market && self.side == Side::Buy
+    }
+
     /// When it ends by itself.
     pub(crate) fn expires_at(&self) -> Option<UnixNanos> {
         self.terms.as_ref().and_then(|terms| terms.expires_at)
@@ -82,9 +87,17 @@ pub(crate) struct Desk {
     pub(crate) base_account: u32,
     pub(crate) quote_account: u32,
     pub(crate) live: u32,
+    /// 0 = none but its own.
+    trade_group: TradeGroupId,
 }
 
 impl Desk {
+    /// Whether orders of both are those of one group.
+    pub(crate) fn is_of_group(&self, other: &Self) -> bool {
+        self.client == other.client
+            || (self.trade_group == other.trade_group && self.trade_group != TradeGroupId::default())
+    }
+
     /// Where the hold of an order of this side lies.
     pub(crate) const fn paying_account(&self, side: Side) -> u32 {
         match side {
@@ -112,6 +125,8 @@ pub(crate) struct Markets {
     by_id: Index,
     /// (when, order, market's row) of the live orders that end by themselves: in this order.
     pub(crate) expiries: BTreeSet<(UnixNanos, OrderId, u32)>,
+    /// Of the clients who are in one.
+    pub(crate) trade_groups: BTreeMap<ClientId, TradeGroupId>,
     /// Derived from the ledger's accounts as orders come, and never written.
     pub(crate) desks: Rows<Desk>,
     by_client: Index,
@@ -135,7 +150,9 @@ impl Markets {
         let definition = &self.rows.at(market).definition;
         let base_account = ledger.settlement(client, definition.base)?;
         let quote_account = ledger.settlement(client, definition.quote)?;
-        let desk = self.desks.push(Desk { client, market, base_account, quote_account, live: 0 });
+        let trade_group = self.trade_groups.get(&client).copied().unwrap_or_default();
+        let desk =
+            self.desks.push(Desk { client, market, base_account, quote_account, live: 0, trade_group });
         self.by_client.insert(hash, desk);
         Some(desk)
     }
@@ -252,6 +269,33 @@ impl Markets {
         let row = self.rows.push(market);
         self.by_id.insert(hash, row);
         row
+    }
+
+    /// Puts a client into a trade group, or takes it out of one.
+    pub(crate) fn set_trade_group(
+        &mut self,
+        command: &SetTradeGroup,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let &SetTradeGroup { client, trade_group } = command;
+        ensure_field(client.0 > 0, "client")?;
+        let before = self.trade_groups.get(&client).copied().unwrap_or_default();
+        ensure(before != trade_group, RejectReason::Exists)?;
+        if trade_group == TradeGroupId::default() {
+            self.trade_groups.remove(&client);
+        } else {
+            let is_known = self.trade_groups.contains_key(&client);
+            ensure(is_known || self.trade_groups.len() < TRADE_GROUP_CLIENTS_MAX, RejectReason::TableFull)?;
+            self.trade_groups.insert(client, trade_group);
+        }
+        for row in self.desks.numbers() {
+            let desk = self.desks.at_mut(row);
+            if desk.client == client {
+                desk.trade_group = trade_group;
+            }
+        }
+        effects.push(events::TradeGroupSet { client, trade_group });
+        Ok(())
     }
 
     pub(crate) fn set_status(

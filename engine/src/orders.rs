@@ -7,6 +7,7 @@ mod amend;
 mod execution;
 pub(crate) mod fees;
 mod reports;
+mod self_trade;
 pub(crate) mod terms;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
@@ -100,10 +101,9 @@ impl Engine {
     }
 
     /// What an order may cost at most. Sets the quantity of an order by budget: what the budget buys now.
-    fn worst_case(&self, market: u32, order: &mut Order, command: &NewOrder) -> Result<u128, Stop> {
-        let market = self.markets.rows.at(market);
-        let is_market_buy = order.order_type == OrderType::Market && order.side == Side::Buy;
-        if !is_market_buy {
+    fn worst_case(&self, row: u32, order: &mut Order, command: &NewOrder) -> Result<u128, Stop> {
+        let market = self.markets.rows.at(row);
+        if !order.is_market_buy() {
             return Ok(fees::worst_case(order, &market.definition)?);
         }
         let tick = market.definition.tick_quote_minor.0;
@@ -112,12 +112,20 @@ impl Engine {
             let notional_max = fees::affordable(command.budget.0, order.taker_fee_ppm)
                 .ok_or(RejectReason::NotionalOutOfRange)?;
             let ticks_lots = notional_max.checked_div(tick).unwrap_or(0);
-            let lots = market.book.affordable(Side::Buy, limit, ticks_lots).lots;
-            order.qty = lots.min(market.definition.market_qty_lots_max).0;
+            let lots_max = market.definition.market_qty_lots_max;
+            order.qty = if order.prevents().is_some() {
+                self.reach(row, order, limit, (lots_max, ticks_lots))?.lots.0
+            } else {
+                market.book.affordable(Side::Buy, limit, ticks_lots).lots.min(lots_max).0
+            };
             return Ok(command.budget.0);
         }
-        let sweep = market.book.fillable(Side::Buy, limit, QtyLots(order.qty));
-        let cost = sweep.notional.checked_mul(tick).and_then(|notional| {
+        let ticks_lots = if order.prevents().is_some() {
+            self.reach(row, order, limit, (QtyLots(order.qty), u128::MAX))?.ticks_lots
+        } else {
+            market.book.fillable(Side::Buy, limit, QtyLots(order.qty)).notional
+        };
+        let cost = ticks_lots.checked_mul(tick).and_then(|notional| {
             let charge = fees::charge(0, notional, order.taker_fee_ppm).ok()?;
             notional.checked_add(charge.fee)
         });

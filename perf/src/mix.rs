@@ -408,9 +408,10 @@ impl Flow {
     }
 
     fn take(&mut self, time_in_force: TimeInForce) -> (u64, Command) {
-        match time_in_force {
-            TimeInForce::FillOrKill => self.tally.fill_or_kills += 1,
-            _ => self.tally.takes += 1,
+        if time_in_force == TimeInForce::FillOrKill {
+            self.tally.fill_or_kills += 1;
+        } else {
+            self.tally.takes += 1;
         }
         let side = self.side();
         let price = match side {

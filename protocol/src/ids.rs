@@ -61,6 +61,8 @@ ids! {
     AccountId(u128);
     /// Owner of accounts and orders. 0 = the house.
     ClientId(u64);
+    /// Clients whose orders do not trade with each other where they say so. 0 = none.
+    TradeGroupId(u64);
     /// A member firm.
     FirmId(u32);
     /// A transfer; chosen by its submitter and never executed twice. Unix milliseconds stand in the upper 48 bits.

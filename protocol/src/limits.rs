@@ -159,6 +159,8 @@ pub const SKIP_REASON_BYTES_MAX: usize = 200;
 pub const SKIP_SIGNATURES_MAX: usize = 4;
 /// Bytes of one message between two nodes: a large block with what surrounds it, or a piece of a snapshot.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// Clients who are in a trade group.
+pub const TRADE_GROUP_CLIENTS_MAX: usize = 1 << 20;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
 /// A fee rate, in parts per million: the whole notional.

@@ -134,6 +134,8 @@ codes! {
         EndOfDay = 87,
         /// Expired: less than its minimum could be filled on entry.
         MinQtyNotMet = 88,
+        /// Expired or reduced: it would have traded with an order of its own trade group.
+        SelfTrade = 89,
 
         /// Passed over by operators, because no engine could take it: it had no effect.
         Skipped = 96,

@@ -254,7 +254,7 @@ impl Engine {
     }
 
     /// As [`Self::cancel_at`], with what its report says.
-    fn end_at(
+    pub(super) fn end_at(
         &mut self,
         place: Place,
         state: (ExecType, OrderStatus),

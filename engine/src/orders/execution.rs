@@ -8,6 +8,7 @@ use protocol::{
 
 use super::fees::{self, Charge};
 use super::reports::live_status;
+use super::self_trade::Meeting;
 use super::terms::rests;
 use crate::broken::{Broken, sum};
 use crate::effects::Effects;
@@ -17,10 +18,10 @@ use crate::markets::{Desk, Market, Order, Place};
 use crate::matching::{BookRefusal, Fill};
 
 /// What one fill moves.
-struct Settlement {
-    notional: u128,
-    buyer_fee: u128,
-    seller_fee: u128,
+pub(super) struct Settlement {
+    pub(super) notional: u128,
+    pub(super) buyer_fee: u128,
+    pub(super) seller_fee: u128,
 }
 
 impl Engine {
@@ -32,13 +33,17 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         let limit = (order.price > 0).then_some(PriceTicks(order.price));
-        if let Some((least, reason)) = least_at_once(&mut order) {
-            let book = &self.markets.rows.at(market).book;
-            if book.fillable(order.side, limit, least).lots != least {
-                return self.expire(market, order, reason, effects);
-            }
+        if let Some((least, reason)) = least_at_once(&mut order)
+            && self.fillable(market, &order, limit, least)? != least
+        {
+            return self.expire(market, order, reason, effects);
         }
         while order.leaves() > 0 {
+            match self.meet(market, &mut order, limit, effects)? {
+                Meeting::Stranger => {}
+                Meeting::Own => continue,
+                Meeting::Ends => return self.end_in_match(market, order, effects),
+            }
             let book = &mut self.markets.rows.at_mut(market).book;
             let Some(fill) = book.fill_front(order.side, limit, QtyLots(order.leaves())) else { break };
             self.settle(market, &mut order, fill, effects)?;
@@ -56,6 +61,20 @@ impl Engine {
             (OrderType::Limit, time_in_force) if rests(time_in_force) => self.rest(market, order, effects),
             (OrderType::Limit, _) => self.expire(market, order, RejectReason::ImmediateOrCancel, effects),
         }
+    }
+
+    /// How much of `qty` would be filled at once.
+    fn fillable(
+        &self,
+        market: u32,
+        order: &Order,
+        limit: Option<PriceTicks>,
+        qty: QtyLots,
+    ) -> Result<QtyLots, Broken> {
+        if order.prevents().is_some() {
+            return Ok(self.reach(market, order, limit, (qty, u128::MAX))?.filled);
+        }
+        Ok(self.markets.rows.at(market).book.fillable(order.side, limit, qty).lots)
     }
 
     fn rest(&mut self, market: u32, mut order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -97,13 +116,28 @@ impl Engine {
     fn expire(
         &mut self,
         market: u32,
-        mut order: Order,
+        order: Order,
         reason: RejectReason,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
+        self.end_incoming(market, order, (OrderStatus::Expired, reason), effects)
+    }
+
+    /// What is left of an order that met its own group.
+    fn end_in_match(&mut self, market: u32, order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        self.end_incoming(market, order, (OrderStatus::ExpiredInMatch, RejectReason::SelfTrade), effects)
+    }
+
+    fn end_incoming(
+        &mut self,
+        market: u32,
+        mut order: Order,
+        (status, reason): (OrderStatus, RejectReason),
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         self.release_hold(&mut order)?;
-        self.report(market, &order, ExecType::Expired, OrderStatus::Expired, Some(reason), effects);
-        self.keep_finished(market, &order, OrderStatus::Expired, Some(reason), effects);
+        self.report(market, &order, ExecType::Expired, status, Some(reason), effects);
+        self.keep_finished(market, &order, status, Some(reason), effects);
         Ok(())
     }
 
@@ -134,7 +168,7 @@ impl Engine {
         if maker.leaves() != fill.maker_left.0 {
             return Err(mismatch);
         }
-        let taker_held = if taker.side == Side::Buy && taker.order_type == OrderType::Market {
+        let taker_held = if taker.is_market_buy() {
             let paid = notional.saturating_add(taker_fee);
             taker.held.checked_sub(paid).ok_or(Broken::HoldExceeded { order: taker.id })?
         } else {
@@ -248,14 +282,19 @@ fn advance(order: &mut Order, fill: &Fill, notional: u128, rate_ppm: u32) -> Res
 }
 
 /// Releases what an order no longer needs held.
-fn lower_hold(ledger: &mut Ledger, order: &mut Order, desk: &Desk, held: u128) -> Result<(), Broken> {
+pub(super) fn lower_hold(
+    ledger: &mut Ledger,
+    order: &mut Order,
+    desk: &Desk,
+    held: u128,
+) -> Result<(), Broken> {
     let freed = order.held.checked_sub(held).ok_or(Broken::HoldExceeded { order: order.id })?;
     order.held = held;
     ledger.release_hold(desk.paying_account(order.side), freed)
 }
 
 /// Base from seller to buyer, quote from buyer to seller, then each side's fee.
-fn post(
+pub(super) fn post(
     ledger: &mut Ledger,
     buyer: &Desk,
     seller: &Desk,

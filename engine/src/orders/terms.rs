@@ -83,7 +83,6 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
         && (!has_minimum || minimum_means_something)
         && (may_rest || said.cancel_on_disconnect.is_none())
         && said.display_lots == QtyLots(0)
-        && said.self_trade_prevention.is_none()
         && said.trigger.is_none()
         && said.trail.is_none()
         && said.peg.is_none()

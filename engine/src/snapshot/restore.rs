@@ -3,14 +3,14 @@
 use protocol::commands::{DefineMarket, DefineSession, SetApprovals};
 use protocol::limits::{
     ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
-    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX,
+    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
 use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
     ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketStatus, OrderId, OrderStatus,
     OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term,
-    TimeInForce, UnixNanos,
+    TimeInForce, TradeGroupId, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
@@ -64,6 +64,12 @@ impl Engine {
             Ok(id)
         })?;
         r.list("sessions", SESSIONS_MAX, |r| engine.read_session(r))?;
+        r.list("trade groups", TRADE_GROUP_CLIENTS_MAX, |r| {
+            let (client, group) = (ClientId(r.u64()?), TradeGroupId(r.u64()?));
+            field(client.0 > 0 && group.0 > 0, "trade groups")?;
+            engine.markets.trade_groups.insert(client, group);
+            Ok(client)
+        })?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
         for row in engine.sessions.rows.numbers() {
             engine.relink_ids(row);

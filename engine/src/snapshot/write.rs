@@ -18,7 +18,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 15] = [
+const PARTS: [Part; 16] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -33,6 +33,7 @@ const PARTS: [Part; 15] = [
     ("monitors", Engine::write_monitors),
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),
+    ("trade groups", Engine::write_trade_groups),
     ("orders", Engine::write_markets),
 ];
 
@@ -143,6 +144,14 @@ impl Engine {
             if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {
                 self.write_order(w, order);
             }
+        }
+    }
+
+    fn write_trade_groups(&self, w: &mut Writer<'_>) {
+        w.count(self.markets.trade_groups.len());
+        for (client, group) in &self.markets.trade_groups {
+            w.u64(client.0);
+            w.u64(group.0);
         }
     }
 

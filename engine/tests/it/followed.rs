@@ -6,7 +6,7 @@ use engine::Engine;
 use protocol::book::{BookLevel, book_checksum};
 use protocol::event::Event;
 use protocol::events::BookChanged;
-use protocol::{BookAction, EventBody, MarketId, PriceTicks, Side};
+use protocol::{BookAction, EventBody, MarketId, PriceTicks, Side, TradeId};
 
 /// What is visible of a resting order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ impl Followed {
         for event in events {
             let emptied = self.emptied.take();
             if let EventBody::Settled(fill) = &event.body {
+                if fill.trade == TradeId(0) {
+                    // A transfer between two accounts of one group: what it takes off the book is told before.
+                    continue;
+                }
                 let book = self.books.get_mut(&fill.market).unwrap();
                 let at = book.iter().position(|row| row.order == fill.maker_order.0).unwrap();
                 let maker = &mut book[at];

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
 use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
-use protocol::{MarketStatus, OrderType, PostOnly, Side, TimeInForce};
+use protocol::{MarketStatus, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce};
 
 const MILLION: u128 = 1_000_000;
 const DAY: u64 = 86_400_000_000_000;
@@ -32,6 +32,7 @@ pub(crate) struct ModelOrder {
     /// The largest = never.
     expires_at: u64,
     post_only: Option<PostOnly>,
+    prevention: SelfTradePrevention,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(crate) struct Model {
     /// Of whom the ids were last cleaned on which day.
     days: BTreeMap<u64, u64>,
     ranks: u64,
+    /// Clients in trade groups.
+    pub(crate) groups: BTreeMap<u64, u64>,
     /// Of the command that comes next.
     pub(crate) now: u64,
 }
@@ -77,6 +80,7 @@ impl Model {
             ended: Vec::new(),
             days: BTreeMap::new(),
             ranks: 0,
+            groups: BTreeMap::new(),
             now: 0,
         }
     }
@@ -167,22 +171,75 @@ impl Model {
         best
     }
 
-    /// What a taker would trade, as (price, quantity), on a copy of the book.
-    fn rehearse(&self, market: u32, taker: Side, limit: u64, qty: u64) -> Vec<(u64, u64)> {
-        let mut copy = Self { live: self.live.clone(), ..Self::new() };
-        let (mut fills, mut left) = (Vec::new(), qty);
+    /// Whether two orders are of one trade group, and the incoming one does not want them to trade.
+    fn prevented(&self, taker: &ModelOrder, maker: &ModelOrder) -> bool {
+        let group = |order: &ModelOrder| self.groups.get(&order.client).filter(|&&group| group != 0);
+        taker.prevention != SelfTradePrevention::None
+            && (taker.client == maker.client || (group(taker).is_some() && group(taker) == group(maker)))
+    }
+
+    /// What a taker would meet, as (price, quantity, whether it trades), on a copy of the book.
+    fn rehearse(&self, taker: &ModelOrder, qty: u64) -> Vec<(u64, u64, bool)> {
+        use SelfTradePrevention::*;
+        let mut copy = Self { live: self.live.clone(), groups: self.groups.clone(), ..Self::new() };
+        let (mut met, mut left) = (Vec::new(), qty);
         while left > 0 {
-            let Some(at) = copy.best(market, taker, limit) else { break };
+            let Some(at) = copy.best(taker.market, taker.side, taker.price) else { break };
+            let prevented = copy.prevented(taker, &copy.live[at]);
+            if prevented && taker.prevention == ExpireMaker {
+                copy.live.remove(at);
+                continue;
+            }
+            if prevented && [ExpireTaker, ExpireBoth].contains(&taker.prevention) {
+                break;
+            }
             let maker = &mut copy.live[at];
-            let traded = left.min(maker.qty - maker.cum);
-            fills.push((maker.price, traded));
-            maker.cum += traded;
-            left -= traded;
+            let lots = left.min(maker.qty - maker.cum);
+            met.push((maker.price, lots, !prevented));
+            maker.cum += lots;
+            left -= lots;
             if maker.cum == maker.qty {
                 copy.live.remove(at);
             }
         }
-        fills
+        met
+    }
+
+    /// Deals with a resting order that must not be traded with. Returns whether the taker goes on.
+    fn prevent(&mut self, taker: &mut ModelOrder, at: usize) -> bool {
+        use SelfTradePrevention::*;
+        let maker = self.live[at].clone();
+        let lots = (taker.qty - taker.cum).min(maker.qty - maker.cum);
+        if [ExpireMaker, ExpireBoth].contains(&taker.prevention) {
+            self.live.remove(at);
+            self.end(maker.client, maker.id);
+        }
+        if [Decrement, Transfer].contains(&taker.prevention) {
+            taker.qty -= lots;
+            self.live[at].qty -= lots;
+            if self.live[at].qty == self.live[at].cum {
+                self.live.remove(at);
+                self.end(maker.client, maker.id);
+            }
+            if taker.prevention == Transfer && maker.prevention == Transfer && taker.client != maker.client {
+                self.move_amounts(taker, &maker, lots);
+            }
+        }
+        ![ExpireTaker, ExpireBoth].contains(&taker.prevention)
+    }
+
+    /// Base and quote of so many lots at the maker's price. Returns the quote.
+    fn move_amounts(&mut self, taker: &ModelOrder, maker: &ModelOrder, lots: u64) -> u128 {
+        let market = self.markets[&taker.market].0.clone();
+        let notional = u128::from(lots) * u128::from(maker.price) * market.tick_quote_minor.0;
+        let base = u128::from(lots) * market.lot_base_minor.0;
+        let (buyer, seller) =
+            if taker.side == Side::Buy { (taker.client, maker.client) } else { (maker.client, taker.client) };
+        *self.balances.get_mut(&(seller, market.quote.0)).unwrap() += notional;
+        *self.balances.get_mut(&(buyer, market.quote.0)).unwrap() -= notional;
+        *self.balances.get_mut(&(buyer, market.base.0)).unwrap() += base;
+        *self.balances.get_mut(&(seller, market.base.0)).unwrap() -= base;
+        notional
     }
 
     fn used_for(&self, client: u64, cl_ord_id: &str) -> Option<u64> {
@@ -214,8 +271,8 @@ impl Model {
         let minimum = command.terms.get().map_or(0, |terms| terms.min_qty_lots.0);
         let least = if command.time_in_force == TimeInForce::FillOrKill { order.qty } else { minimum };
         {
-            let fills = self.rehearse(order.market, order.side, order.price, order.qty);
-            if fills.iter().map(|fill| fill.1).sum::<u64>() < least {
+            let met = self.rehearse(&order, least);
+            if met.iter().filter(|met| met.2).map(|met| met.1).sum::<u64>() < least {
                 self.end(client, id);
                 return None;
             }
@@ -279,9 +336,9 @@ impl Model {
         } else if is_limit || command.side == Side::Sell {
             self.worst_case(&order)
         } else {
-            let fills = self.rehearse(order.market, Side::Buy, order.price, order.qty);
+            let met = self.rehearse(&order, order.qty);
             let cost: u128 =
-                fills.iter().map(|&(p, q)| u128::from(p) * u128::from(q) * market.tick_quote_minor.0).sum();
+                met.iter().map(|&(p, q, _)| u128::from(p) * u128::from(q) * market.tick_quote_minor.0).sum();
             cost + (cost * order.taker_ppm).div_ceil(MILLION)
         };
         if self.is_closed(client, market) {
@@ -320,8 +377,7 @@ impl Model {
     fn budget_lots(&self, order: &ModelOrder, budget: u128) -> u64 {
         let market = &self.markets[&order.market].0;
         let (mut lots, mut cost) = (0, 0);
-        for (price, qty) in self.rehearse(order.market, Side::Buy, order.price, market.market_qty_lots_max.0)
-        {
+        for (price, qty, _) in self.rehearse(order, market.market_qty_lots_max.0) {
             for _ in 0..qty {
                 let next = cost + u128::from(price) * market.tick_quote_minor.0;
                 if next + (next * order.taker_ppm).div_ceil(MILLION) > budget {
@@ -337,25 +393,28 @@ impl Model {
     fn trade(&mut self, mut taker: ModelOrder, rests: bool) {
         while taker.cum < taker.qty {
             let Some(at) = self.best(taker.market, taker.side, taker.price) else { break };
+            if self.prevented(&taker, &self.live[at]) {
+                if self.prevent(&mut taker, at) {
+                    continue;
+                }
+                return self.end(taker.client, taker.id);
+            }
             let mut maker = self.live[at].clone();
-            let market = self.markets[&taker.market].0.clone();
             let qty = (taker.qty - taker.cum).min(maker.qty - maker.cum);
-            let notional = u128::from(qty) * u128::from(maker.price) * market.tick_quote_minor.0;
-            let base = u128::from(qty) * market.lot_base_minor.0;
+            let notional = self.move_amounts(&taker, &maker, qty);
             let (maker_ppm, taker_ppm) = (maker.maker_ppm, taker.taker_ppm);
             let maker_fee = charge(&mut maker, notional * maker_ppm);
             let taker_fee = charge(&mut taker, notional * taker_ppm);
             maker.cum += qty;
             taker.cum += qty;
+            let quote = self.markets[&taker.market].0.quote.0;
+            *self.balances.get_mut(&(maker.client, quote)).unwrap() -= maker_fee;
+            *self.balances.get_mut(&(taker.client, quote)).unwrap() -= taker_fee;
+            *self.balances.get_mut(&(0, quote)).unwrap() += maker_fee + taker_fee;
             let (buyer, seller, buyer_fee, seller_fee) = match taker.side {
                 Side::Buy => (taker.client, maker.client, taker_fee, maker_fee),
                 Side::Sell => (maker.client, taker.client, maker_fee, taker_fee),
             };
-            *self.balances.get_mut(&(seller, market.quote.0)).unwrap() += notional - seller_fee;
-            *self.balances.get_mut(&(buyer, market.base.0)).unwrap() += base;
-            *self.balances.get_mut(&(buyer, market.quote.0)).unwrap() -= notional + buyer_fee;
-            *self.balances.get_mut(&(seller, market.base.0)).unwrap() -= base;
-            *self.balances.get_mut(&(0, market.quote.0)).unwrap() += buyer_fee + seller_fee;
             self.trades.push(ModelTrade {
                 maker: maker.id,
                 taker: taker.id,
@@ -507,6 +566,7 @@ fn model_order(
             u64::MAX
         },
         post_only: terms.post_only,
+        prevention: terms.self_trade_prevention.unwrap_or(SelfTradePrevention::None),
     }
 }
 

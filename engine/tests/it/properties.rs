@@ -8,8 +8,8 @@ use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
-    OrderType, PostOnly, PriceTicks, QtyLots, RequestNumber, Seq, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, Text, TimeInForce, UnixNanos,
+    OrderType, PostOnly, PriceTicks, QtyLots, RequestNumber, SelfTradePrevention, Seq, SessionAction,
+    SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, UnixNanos,
 };
 
 use crate::definitions;
@@ -123,6 +123,7 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
         post_only: numbers.chance(12).then(|| *numbers.pick(PostOnly::ALL)),
         min_qty_lots: QtyLots(if numbers.chance(10) { numbers.between(1, 30) } else { 0 }),
         valid_until_ns: if numbers.chance(5) { soon(numbers) } else { 0 },
+        self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         ..OrderTerms::default()
     }
     .into()
@@ -220,7 +221,15 @@ fn random_step(
             let expected = model.replace(client, &replace);
             (session, replace.into(), expected)
         }
-        95..=97 => {
+        95 => {
+            let client = *numbers.pick(&CLIENTS);
+            let group = numbers.below(3);
+            let before = model.groups.insert(client, group).unwrap_or(0);
+            let expected = (before == group).then_some(protocol::RejectReason::Exists);
+            let command = SetTradeGroup { client: ClientId(client), trade_group: TradeGroupId(group) };
+            (SessionId::OPERATOR, command.into(), expected)
+        }
+        96..=97 => {
             // The schedule changes; live orders keep theirs.
             let id = u32::try_from(numbers.between(1, 2)).unwrap();
             let (definition, _) = model.markets.get_mut(&id).unwrap();
@@ -247,6 +256,9 @@ fn model_trades_before(model: &Model, engine: &Engine) -> usize {
 pub(crate) fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
     let settled = events.iter().filter_map(|event| {
         let EventBody::Settled(settled) = &event.body else { return None };
+        if settled.trade == TradeId(0) {
+            return None;
+        }
         Some(ModelTrade {
             maker: settled.maker_order.0,
             taker: settled.taker_order.0,

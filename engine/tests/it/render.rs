@@ -116,6 +116,14 @@ impl Names {
             EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
             EventBody::Settled(settled) => self.settled(settled),
             EventBody::BookChanged(change) => self.book_changed(change),
+            EventBody::TradePrevented(prevented) => format!(
+                "prevented ({}): o{} and o{} would trade {} @ {}",
+                prevented.mode.name(),
+                prevented.taker_order,
+                prevented.maker_order,
+                self.qty(prevented.market, prevented.prevented_lots),
+                self.price(prevented.market, prevented.price_ticks),
+            ),
             EventBody::HoldChanged(hold) => {
                 format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
             }
@@ -146,6 +154,9 @@ impl Names {
             }
             EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
             EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
+            EventBody::TradeGroupSet(set) => {
+                format!("{} is in trade group {}", self.client(set.client), set.trade_group.0)
+            }
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
             EventBody::ExchangeQuoted(_)
             | EventBody::ExchangeQuoteEnded(_)

@@ -328,6 +328,7 @@ impl Script {
                 };
                 SetMarketStatus { market: MarketId(self.market_id(words.next())), status }.into()
             }
+            "group" => self.trade_group(words).into(),
             "cancelall" => {
                 let session = words
                     .option("session")

@@ -60,6 +60,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::GoodTillDate
         | R::EndOfDay
         | R::MinQtyNotMet
+        | R::SelfTrade
         | R::Skipped => 99,
     }
 }
@@ -146,6 +147,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::GoodTillDate => "its time had come",
         R::EndOfDay => "the trading day was over",
         R::MinQtyNotMet => "less than its minimum could be filled",
+        R::SelfTrade => "would have traded with an order of its own trade group",
         R::Skipped => "passed over by the operators: it had no effect",
     }
 }

@@ -269,6 +269,10 @@ fn execution_report(
     }
     encoder.text(150, exec_type(report.exec_type));
     qty(encoder, 151, report.leaves_lots.0);
+    if report.exec_type == ExecType::Restated {
+        // Partial decline of OrderQty.
+        encoder.text(378, b"5");
+    }
     if let Some(trade) = report.trade {
         encoder.number(527, trade.0);
     }
@@ -380,7 +384,7 @@ const fn ord_status(status: OrderStatus) -> &'static [u8] {
         OrderStatus::Filled => b"2",
         OrderStatus::Canceled => b"4",
         OrderStatus::Rejected => b"8",
-        OrderStatus::Expired => b"C",
+        OrderStatus::Expired | OrderStatus::ExpiredInMatch => b"C",
     }
 }
 
@@ -393,6 +397,7 @@ const fn exec_type(exec_type: ExecType) -> &'static [u8] {
         ExecType::Rejected => b"8",
         ExecType::Expired => b"C",
         ExecType::OrderStatus => b"I",
+        ExecType::Restated => b"D",
     }
 }
 

@@ -161,7 +161,7 @@ fn shown(command: &Command) -> String {
     let full = format!("{command:?}");
     let inner = full.split_once('(').unwrap().1.strip_suffix(')').unwrap();
     let Some((name, fields)) = inner.split_once(" { ") else { return inner.to_owned() };
-    let dull = ["None", "0", "false", "\"\"", "Amount(0)", "PriceTicks(0)", "QtyLots(0)"];
+    let dull = ["None", "0", "false", "\"\"", "[]", "Amount(0)", "PriceTicks(0)", "QtyLots(0)"];
     let interesting = |field: &&str| {
         let value = field.split_once(": ").map_or("", |(_, value)| value);
         !dull.contains(&value)

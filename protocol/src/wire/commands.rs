@@ -16,7 +16,8 @@ use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     DayRule, FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId,
     OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, Schedule, SessionAction, SessionEnd,
-    SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TransferId,
+    SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId,
+    TransferId,
 };
 
 /// A ClOrdID(11).
@@ -209,6 +210,14 @@ messages! {
         SetApprovals = 25 v 1 {
             /// Their kinds, ascending. While there are any, this command is one of them.
             kinds: Vec<u16>,
+        }
+
+        /// Puts a client into a trade group: orders of one group do not trade with each other where they say so.
+        SetTradeGroup = 28 v 1 {
+            /// The client.
+            client: ClientId,
+            /// The group; 0 = none.
+            trade_group: TradeGroupId,
         }
 
         /// Creates accounts, one by one or in linked chains. They are never deleted. The body is rows as a client sent them.

@@ -19,14 +19,15 @@ use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, ExecType,
     Generation, LedgerRefusal, Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType,
     OutSeq, PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber,
-    Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text,
-    TimeInForce, TradeId, TransferId,
+    SelfTradePrevention, Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId,
+    Term, Text, TimeInForce, TradeGroupId, TradeId, TransferId,
 };
 
 messages! {
     /// The body of every event.
     pub enum EventBody {
-        /// A trade settled: quote from buyer to seller, base from seller to buyer, each side's fee to the fee account.
+        /// A trade settled: quote from buyer to seller, base from seller to buyer, each side's fee to the fee account. Trade 0 is none: a
+        /// transfer between two accounts of one trade group, which the book does not know.
         Settled = 5 v 1 {
             /// The trade.
             trade: TradeId,
@@ -334,6 +335,14 @@ messages! {
             kinds: Vec<u16>,
         }
 
+        /// A client's trade group.
+        TradeGroupSet = 45 v 1 {
+            /// The client.
+            client: ClientId,
+            /// The group; 0 = none.
+            trade_group: TradeGroupId,
+        }
+
         /// A command of a session without numbers of its own got its result; of a repetition, the first result again.
         Replied = 64 v 1 {
             /// The session.
@@ -416,6 +425,25 @@ messages! {
             response_to: CancelRejectTo,
             /// Why.
             reason: RejectReason,
+        }
+        /// Two orders of one trade group would have traded. What became of them is told to their sessions.
+        TradePrevented = 115 v 1 {
+            /// The market.
+            market: MarketId,
+            /// What the incoming order says.
+            mode: SelfTradePrevention,
+            /// The resting order.
+            maker_order: OrderId,
+            /// The incoming order.
+            taker_order: OrderId,
+            /// The price at which they would have.
+            price_ticks: PriceTicks,
+            /// What was left of the resting order.
+            maker_qty_lots: QtyLots,
+            /// What was left of the incoming one.
+            taker_qty_lots: QtyLots,
+            /// What they would have traded.
+            prevented_lots: QtyLots,
         }
         /// BusinessMessageReject(j).
         BusinessRejected = 98 v 1 {

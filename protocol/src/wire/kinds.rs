@@ -237,6 +237,8 @@ codes! {
         Expired = 6,
         /// Answer to a status request (`I`).
         OrderStatus = 7,
+        /// Reduced without a trade and without a request (`D`).
+        Restated = 8,
     }
 }
 
@@ -255,6 +257,8 @@ codes! {
         Rejected = 5,
         /// Expired (`C`).
         Expired = 6,
+        /// Ended because it would have traded with an order of its own trade group (`C`).
+        ExpiredInMatch = 7,
     }
 }
 

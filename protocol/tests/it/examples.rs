@@ -100,6 +100,7 @@ fn configuration() -> Vec<Command> {
         Approve { proposal: ProposalId(n8(0)) }.into(),
         Reject { proposal: ProposalId(n8(0)), note: text("why not") }.into(),
         SetApprovals { kinds: vec![n2(0), n2(1)] }.into(),
+        SetTradeGroup { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
     ]
 }
 
@@ -276,6 +277,25 @@ fn row_results() -> Vec<RowResult> {
         .into()
 }
 
+fn order_terms() -> OrderTerms {
+    OrderTerms {
+        expires_at_ns: n8(0),
+        post_only: Some(PostOnly::Slide),
+        min_qty_lots: QtyLots(n8(2)),
+        display_lots: QtyLots(n8(3)),
+        self_trade_prevention: Some(SelfTradePrevention::ExpireBoth),
+        trigger: Some(Trigger {
+            price_ticks: PriceTicks(n8(0)),
+            price_type: TriggerPriceType::Index,
+            direction: TriggerDirection::Down,
+        }),
+        trail: Some(Trail { by: TrailBy::BasisPoints, offset: n8(1) }),
+        peg: Some(Peg { to: PegTo::Market, offset_ticks: n4(1) }),
+        cancel_on_disconnect: Some(true),
+        valid_until_ns: n8(9),
+    }
+}
+
 fn orders() -> Vec<Command> {
     vec![
         NewOrder {
@@ -294,23 +314,7 @@ fn orders() -> Vec<Command> {
             execution_decision: Some(n8(12)),
             decision_flags: n1(13),
             poss_resend: true,
-            terms: OrderTerms {
-                expires_at_ns: n8(0),
-                post_only: Some(PostOnly::Slide),
-                min_qty_lots: QtyLots(n8(2)),
-                display_lots: QtyLots(n8(3)),
-                self_trade_prevention: Some(SelfTradePrevention::ExpireBoth),
-                trigger: Some(Trigger {
-                    price_ticks: PriceTicks(n8(0)),
-                    price_type: TriggerPriceType::Index,
-                    direction: TriggerDirection::Down,
-                }),
-                trail: Some(Trail { by: TrailBy::BasisPoints, offset: n8(1) }),
-                peg: Some(Peg { to: PegTo::Market, offset_ticks: n4(1) }),
-                cancel_on_disconnect: Some(true),
-                valid_until_ns: n8(9),
-            }
-            .into(),
+            terms: order_terms().into(),
         }
         .into(),
         CancelOrder {
@@ -454,6 +458,7 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         ApprovalsSet { kinds: vec![n2(0), n2(1)] }.into(),
+        TradeGroupSet { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
     ]
 }
 
@@ -600,6 +605,17 @@ fn sent_orders() -> Vec<EventBody> {
             status: OrderStatus::PartiallyFilled,
             response_to: CancelRejectTo::Replace,
             reason: RejectReason::TooLate,
+        }
+        .into(),
+        TradePrevented {
+            market: MarketId(n4(0)),
+            mode: SelfTradePrevention::Transfer,
+            maker_order: OrderId(n8(2)),
+            taker_order: OrderId(n8(3)),
+            price_ticks: PriceTicks(n8(4)),
+            maker_qty_lots: QtyLots(n8(5)),
+            taker_qty_lots: QtyLots(n8(6)),
+            prevented_lots: QtyLots(n8(7)),
         }
         .into(),
         BusinessRejected {

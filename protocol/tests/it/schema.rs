@@ -26,6 +26,7 @@ const COMMANDS: &str = "
 23 Approve: proposal u64
 24 Reject: proposal u64, note text 120
 25 SetApprovals: kinds list u16
+28 SetTradeGroup: client u64, trade_group u64
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
 70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
@@ -113,6 +114,7 @@ const EVENTS: &str = "
 40 Proposed: proposal u64, actor u32, command ProposedCommand, before option ProposedCommand, expires_at_ns u64, note text 120
 41 ProposalEnded: proposal u64, end code ProposalEnd, actor u32, note text 120
 42 ApprovalsSet: kinds list u16
+45 TradeGroupSet: client u64, trade_group u64
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 48
 65 Dropped: session u32, request u64, reason code RejectReason
@@ -133,6 +135,8 @@ const EVENTS: &str = "
     routing text 120
 104 LogoutSent: end code SessionEnd, expected u64, received u64
 112 BookChanged: market u32, order u64, side code Side, action code BookAction, price_ticks u64, qty_lots u64
+115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
+    maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd

@@ -1,9 +1,11 @@
 //! The words of an order: what it says beside side, price and quantity.
 
+use protocol::commands::SetTradeGroup;
 use protocol::terms::{OrderTerms, RareTerms};
-use protocol::{MarketId, PostOnly, QtyLots, TimeInForce};
+use protocol::{ClientId, MarketId, PostOnly, QtyLots, SelfTradePrevention, TimeInForce, TradeGroupId};
 
-use super::{Script, Words, nanoseconds};
+use super::services::named;
+use super::{Script, Words, by_name, nanoseconds};
 
 impl Script {
     /// `ioc`, `fok`, `day`, `until 5s` from now; else good till cancelled.
@@ -23,7 +25,7 @@ impl Script {
         (time_in_force, 0)
     }
 
-    /// `postonly`, `slide`, `min 5`, `valid 2s` from now.
+    /// `postonly`, `slide`, `min 5`, `valid 2s` from now, `stp expire-taker`.
     pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
         let post_only = if words.flag("postonly") {
             Some(PostOnly::Reject)
@@ -38,8 +40,19 @@ impl Script {
             post_only,
             min_qty_lots: lots(words.option("min")),
             valid_until_ns: words.option("valid").map_or(0, |after| self.world.time + nanoseconds(after)),
+            self_trade_prevention: words
+                .option("stp")
+                .map(|word| named(SelfTradePrevention::ALL, SelfTradePrevention::name, word)),
             ..OrderTerms::default()
         }
         .into()
+    }
+
+    /// `group alice 7`; 0 = none.
+    pub(super) fn trade_group(&self, words: &mut Words<'_>) -> SetTradeGroup {
+        let name = words.next();
+        let client = by_name(&self.names.clients, |client| client == name).unwrap();
+        let trade_group = TradeGroupId(words.next().parse().unwrap());
+        SetTradeGroup { client: ClientId(client), trade_group }
     }
 }

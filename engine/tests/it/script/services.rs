@@ -33,7 +33,7 @@ fn time_of_day(text: &str) -> u32 {
 }
 
 /// The one of these names that a word with hyphens means.
-fn named<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, word: &str) -> T {
+pub(super) fn named<T: Copy>(all: &[T], name: impl Fn(T) -> &'static str, word: &str) -> T {
     let bare = word.replace('-', "");
     let found = all.iter().find(|&&known| name(known).eq_ignore_ascii_case(&bare));
     *found.unwrap_or_else(|| panic!("no {word}"))
