@@ -3,8 +3,8 @@
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
     DefineMarket, DefineMonitor, DefineSession, QuoteExchange, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetLedgerLimits, SetMarketStatus, SetOverdraft, SetTradeGroup, UpdateAccount,
-    roles,
+    SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketStatus, SetOverdraft,
+    SetTradeGroup, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -35,6 +35,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// Orders of a session that has not said in time that it is there are cancelled.
+    CancelAll(SessionId),
     /// An order of this market's row ends.
     Order(OrderId, u32),
     /// A proposal expires.
@@ -177,7 +179,7 @@ impl Engine {
         let mut standing_orders = STANDING_ORDERS_PER_RECORD_MAX;
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
             let bound = match due {
-                Due::Cancel(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
+                Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
             };
@@ -186,8 +188,11 @@ impl Engine {
             match due {
                 Due::Cancel(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
-                    self.sessions.disarm(row);
-                    self.cancel_session(row, None, None, RejectReason::OnDisconnect, effects)?;
+                    self.cancel_on_disconnect(row, effects)?;
+                }
+                Due::CancelAll(session) => {
+                    let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
+                    self.cancel_for_silence(row, effects)?;
                 }
                 Due::Order(order, market) => self.expire_order(market, order, effects)?,
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
@@ -207,6 +212,8 @@ impl Engine {
     /// The next thing that happens by itself.
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
         let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
+        let silent =
+            self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session)));
         let order = self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row)));
         let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
         let line = self.ledger.overdrafts.next_deadline();
@@ -215,7 +222,7 @@ impl Engine {
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
         let standing_order = self.ledger.standing_orders.next_due();
         let standing_order = standing_order.map(|(due, order)| (due, Due::StandingOrder(order)));
-        [cancel, order, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
+        [cancel, silent, order, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {
@@ -427,6 +434,9 @@ impl Engine {
             | Command::DefineStandingOrder(_)
             | Command::CancelStandingOrder(_) => self.execute_for_payer(row, command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
+            Command::SetCancelAllAfter(set) => {
+                self.sessions.set_cancel_all_after(row, set.timeout_ms, effects.time)
+            }
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
             | Command::CancelOrder(_)
@@ -546,6 +556,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | CloseDay::KIND
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),
+        SetCancelAllAfter::KIND => Some(roles::TRADER),
         _ => None,
     }
 }

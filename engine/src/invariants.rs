@@ -110,7 +110,7 @@ impl Engine {
     }
 
     fn check_sessions(&self, live: &BTreeMap<u32, usize>) -> Result<(), Broken> {
-        let mut timers = 0_usize;
+        let (mut timers, mut dead_man_timers) = (0_usize, 0_usize);
         for (row, session) in self.sessions.rows.numbers().zip(self.sessions.rows.iter()) {
             let id = session.definition.session;
             let mismatch = |what| Broken::SessionMismatch { session: id, what };
@@ -126,23 +126,35 @@ impl Engine {
                     return Err(mismatch("timer"));
                 }
             }
+            if let Some(deadline) = session.cancel_all_at {
+                dead_man_timers = dead_man_timers.saturating_add(1);
+                if !self.sessions.has_dead_man_timer(deadline, id) {
+                    return Err(mismatch("timer"));
+                }
+            }
             if self.listed(row, session) != live.get(&row).copied().or(Some(0)) {
                 return Err(mismatch("live orders"));
             }
         }
-        if timers == self.sessions.timers() { Ok(()) } else { Err(Broken::Index { what: "timers" }) }
+        if (timers, dead_man_timers) == self.sessions.timers() {
+            Ok(())
+        } else {
+            Err(Broken::Index { what: "timers" })
+        }
     }
 
     /// How many orders a session's list holds; `None` where its links are wrong.
     fn listed(&self, row: u32, session: &Session) -> Option<usize> {
         let (mut count, mut newer, mut place) = (0_usize, Place::NONE, session.orders);
+        let mut volatile = 0_u32;
         while place != Place::NONE {
             let order =
                 self.markets.order(place).filter(|order| order.newer == newer && order.session == row)?;
             count = count.saturating_add(1);
+            volatile = volatile.saturating_add(u32::from(order.says_on_disconnect() == Some(true)));
             newer = place;
             place = order.older;
         }
-        Some(count)
+        (volatile == session.volatile_orders).then_some(count)
     }
 }

@@ -73,6 +73,11 @@ impl Order {
         self.order_type == OrderType::Market && self.side == Side::Buy
     }
 
+    /// Whether it says that it is cancelled when its session's connection ends, or that it is not.
+    pub(crate) fn says_on_disconnect(&self) -> Option<bool> {
+        self.terms.as_ref().and_then(|terms| terms.said.cancel_on_disconnect)
+    }
+
     /// When it ends by itself.
     pub(crate) fn expires_at(&self) -> Option<UnixNanos> {
         self.terms.as_ref().and_then(|terms| terms.expires_at)

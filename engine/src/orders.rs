@@ -231,7 +231,10 @@ impl Engine {
         let session = self.markets.order(place).ok_or(missing)?.session;
         let head = self.sessions.rows.at(session).orders;
         let (order, head) = self.markets.unlink(place, head).ok_or(missing)?;
-        self.sessions.rows.at_mut(session).orders = head;
+        let session = self.sessions.rows.at_mut(session);
+        session.orders = head;
+        let is_volatile = order.says_on_disconnect() == Some(true);
+        session.volatile_orders = session.volatile_orders.saturating_sub(u32::from(is_volatile));
         Ok(order)
     }
 

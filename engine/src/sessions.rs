@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{DefineSession, Genesis};
 use protocol::event::OutputNumber;
-use protocol::limits::{OUTBOX_PER_SESSION_MAX, SESSION_CLIENTS_MAX, SESSIONS_MAX};
+use protocol::limits::{CANCEL_ALL_AFTER_MS, OUTBOX_PER_SESSION_MAX, SESSION_CLIENTS_MAX, SESSIONS_MAX};
 use protocol::mutant::{Mutant, planted};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
@@ -46,6 +46,12 @@ pub(crate) struct Session {
     pub(crate) pending_gap: u64,
     /// When its live orders are cancelled, unless it comes back before.
     pub(crate) cancel_at: Option<UnixNanos>,
+    /// Whether all of them are meant then, but those that say no; else only those that say yes.
+    pub(crate) cancels_all: bool,
+    /// When all its live orders are cancelled, unless it says again that it is there.
+    pub(crate) cancel_all_at: Option<UnixNanos>,
+    /// Live orders that say that they are cancelled when the connection ends.
+    pub(crate) volatile_orders: u32,
     pub(crate) requests: RequestWindow,
     pub(crate) ids: ClOrdIds,
     /// The newest of its live orders.
@@ -66,6 +72,9 @@ impl Session {
             last_heard: UnixNanos(0),
             pending_gap: 0,
             cancel_at: None,
+            cancels_all: false,
+            cancel_all_at: None,
+            volatile_orders: 0,
             requests: RequestWindow::default(),
             ids: ClOrdIds::default(),
             orders: Place::NONE,
@@ -119,6 +128,8 @@ pub(crate) struct Sessions {
     by_id: Index,
     /// (deadline, session) of every `cancel_at`: they fire in this order.
     timers: BTreeSet<(UnixNanos, SessionId)>,
+    /// Likewise of every `cancel_all_at`.
+    dead_man_timers: BTreeSet<(UnixNanos, SessionId)>,
     comp_ids: BTreeMap<CompIds, SessionId>,
     /// Seed of the hashes of what clients choose; follows from the cluster's id, which they do not know.
     pub(crate) hash_seed: u64,
@@ -167,6 +178,9 @@ impl Sessions {
         if let Some(deadline) = session.cancel_at {
             self.timers.insert((deadline, id));
         }
+        if let Some(deadline) = session.cancel_all_at {
+            self.dead_man_timers.insert((deadline, id));
+        }
         let row = self.rows.push(session);
         self.by_id.insert(hash_u64(u64::from(id.0)), row);
         row
@@ -200,7 +214,10 @@ impl Sessions {
             Some(row) => {
                 self.rows.at_mut(row).definition = command.clone();
                 if command.cancel_on_disconnect == CancelOnDisconnect::Never {
-                    self.disarm(row);
+                    self.rows.at_mut(row).cancels_all = false;
+                    if self.rows.at(row).volatile_orders == 0 {
+                        self.disarm(row);
+                    }
                 }
             }
             None => {
@@ -227,7 +244,8 @@ impl Sessions {
             CancelOnDisconnect::OnLoss => end != SessionEnd::Logout,
             CancelOnDisconnect::OnLossOrLogout => true,
         };
-        if cancels {
+        session.cancels_all = cancels;
+        if cancels || session.volatile_orders > 0 {
             let window_ns = u64::from(definition.cancel_window_ms).saturating_mul(NANOS_PER_MILLI);
             let deadline = effects.time.plus(window_ns);
             session.cancel_at = Some(deadline);
@@ -243,13 +261,50 @@ impl Sessions {
         }
     }
 
+    /// All live orders of a session are cancelled after so long, unless it says so again before; 0 = no more.
+    pub(crate) fn set_cancel_all_after(
+        &mut self,
+        row: u32,
+        timeout_ms: u32,
+        time: UnixNanos,
+    ) -> Result<(), Stop> {
+        let is_in_range = timeout_ms == 0 || CANCEL_ALL_AFTER_MS.contains(&timeout_ms);
+        ensure_field(is_in_range, "timeout_ms")?;
+        self.disarm_dead_man(row);
+        if timeout_ms > 0 {
+            let deadline = time.plus(u64::from(timeout_ms).saturating_mul(NANOS_PER_MILLI));
+            let session = self.rows.at_mut(row);
+            session.cancel_all_at = Some(deadline);
+            self.dead_man_timers.insert((deadline, session.definition.session));
+        }
+        Ok(())
+    }
+
+    /// The session needs not say any more that it is there, or its timer fired.
+    pub(crate) fn disarm_dead_man(&mut self, row: u32) {
+        let session = self.rows.at_mut(row);
+        if let Some(deadline) = session.cancel_all_at.take() {
+            self.dead_man_timers.remove(&(deadline, session.definition.session));
+        }
+    }
+
+    /// When the next session that has not said that it is there loses its orders.
+    pub(crate) fn next_dead_man(&self) -> Option<(UnixNanos, SessionId)> {
+        self.dead_man_timers.first().copied()
+    }
+
     /// When the next timer fires.
     pub(crate) fn next_timer(&self) -> Option<(UnixNanos, SessionId)> {
         self.timers.first().copied()
     }
 
-    pub(crate) fn timers(&self) -> usize {
-        self.timers.len()
+    /// How many sessions' timers are armed, of both kinds.
+    pub(crate) fn timers(&self) -> (usize, usize) {
+        (self.timers.len(), self.dead_man_timers.len())
+    }
+
+    pub(crate) fn has_dead_man_timer(&self, deadline: UnixNanos, session: SessionId) -> bool {
+        self.dead_man_timers.contains(&(deadline, session))
     }
 
     pub(crate) fn has_timer(&self, deadline: UnixNanos, session: SessionId) -> bool {

@@ -31,7 +31,7 @@
 //! monitors list by id:      command DefineMonitor
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
 //!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64
-//!                           | cancel_at_ns option of u64 | highest request u64
+//!                           | cancel_at_ns option of (u64 | cancels all flag) | cancel_all_at_ns u64 (0 = never) | highest request u64
 //!   answered list by request: request u64 | kind u16 | version u16 | length u32 | body
 //!                           | effective_seq u64 | refusal u8 (0 = none) | field text
 //!   day u64

@@ -159,6 +159,8 @@ pub const SKIP_REASON_BYTES_MAX: usize = 200;
 pub const SKIP_SIGNATURES_MAX: usize = 4;
 /// Bytes of one message between two nodes: a large block with what surrounds it, or a piece of a snapshot.
 pub const PEER_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// How long a session may stay silent before its orders are cancelled, where it asks for that.
+pub const CANCEL_ALL_AFTER_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
 /// Clients who are in a trade group.
 pub const TRADE_GROUP_CLIENTS_MAX: usize = 1 << 20;
 /// Timers that fire before one record.

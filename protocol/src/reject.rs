@@ -136,6 +136,8 @@ codes! {
         MinQtyNotMet = 88,
         /// Expired or reduced: it would have traded with an order of its own trade group.
         SelfTrade = 89,
+        /// Cancelled because its session did not say in time that it is there.
+        CancelAllAfter = 93,
 
         /// Passed over by operators, because no engine could take it: it had no effect.
         Skipped = 96,

@@ -172,7 +172,12 @@ impl Engine {
             .transpose()?;
         let reason = RejectReason::ByOperator;
         if let Some(row) = session {
-            self.cancel_session(row, market, command.client, reason, effects)?;
+            let wanted = |order: &Order, place: Place| {
+                market.is_none_or(|only| only == place.market)
+                    && command.client.is_none_or(|client| self.markets.desks.at(order.desk).client == client)
+            };
+            let places = self.places_of(row, wanted)?;
+            self.cancel_places(places, reason, effects)?;
             return Ok(());
         }
         let markets = self.markets.rows.numbers().filter(|&row| market.is_none_or(|only| only == row));
@@ -185,15 +190,27 @@ impl Engine {
         Ok(())
     }
 
-    /// Cancels a session's live orders in the order of their ids.
-    pub(crate) fn cancel_session(
-        &mut self,
+    /// A session's connection has ended and has not come back.
+    pub(crate) fn cancel_on_disconnect(&mut self, row: u32, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        self.sessions.disarm(row);
+        let cancels_all = self.sessions.rows.at(row).cancels_all;
+        let places = self.places_of(row, |order, _| order.says_on_disconnect().unwrap_or(cancels_all))?;
+        self.cancel_places(places, RejectReason::OnDisconnect, effects)
+    }
+
+    /// A session has not said in time that it is there.
+    pub(crate) fn cancel_for_silence(&mut self, row: u32, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        self.sessions.disarm_dead_man(row);
+        let places = self.places_of(row, |_, _| true)?;
+        self.cancel_places(places, RejectReason::CancelAllAfter, effects)
+    }
+
+    /// Those of a session's live orders that are wanted.
+    fn places_of(
+        &self,
         row: u32,
-        market: Option<u32>,
-        client: Option<ClientId>,
-        reason: RejectReason,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), Broken> {
+        wanted: impl Fn(&Order, Place) -> bool,
+    ) -> Result<Vec<(OrderId, Place)>, Broken> {
         let mut places = Vec::new();
         let mut place = self.sessions.rows.at(row).orders;
         while place != Place::NONE {
@@ -201,14 +218,15 @@ impl Engine {
                 let session = self.sessions.rows.at(row).definition.session;
                 return Err(Broken::SessionMismatch { session, what: "live orders" });
             };
-            if market.is_none_or(|only| only == place.market) && self.is_of(place, client) {
+            if wanted(order, place) {
                 places.push((order.id, place));
             }
             place = order.older;
         }
-        self.cancel_places(places, reason, effects)
+        Ok(places)
     }
 
+    /// Cancels orders in the order of their ids.
     fn cancel_places(
         &mut self,
         mut places: Vec<(OrderId, Place)>,

@@ -94,10 +94,11 @@ impl Engine {
                 let (id, held, session) = (order.id, Amount(order.held), order.session);
                 let head = self.sessions.rows.at(session).orders;
                 let place = Place { market, slot: slot.0 };
-                let id_row = order.id_row;
+                let (id_row, is_volatile) = (order.id_row, order.says_on_disconnect() == Some(true));
                 let head = self.markets.link(place, order, head);
                 let session = self.sessions.rows.at_mut(session);
                 session.orders = head;
+                session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
                 session.ids.set_place(id_row, place);
                 effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
                 effects.push(added);

@@ -145,7 +145,10 @@ impl Engine {
         session.pending_gap = r.u64()?;
         if r.flag("cancel_at")? {
             session.cancel_at = Some(UnixNanos(r.u64()?));
+            session.cancels_all = r.flag("cancels_all")?;
         }
+        let silent_at = r.u64()?;
+        session.cancel_all_at = (silent_at > 0).then_some(UnixNanos(silent_at));
         read_requests(r, &mut session)?;
         let seed = self.sessions.hash_seed;
         let ids = &mut session.ids;
@@ -217,8 +220,11 @@ impl Engine {
             .insert(id, order.side, PriceTicks(order.price), QtyLots(order.leaves()))
             .map_err(|_| SnapshotFault::Field("order in book"))?;
         let head = self.sessions.rows.at(session).orders;
+        let is_volatile = order.says_on_disconnect() == Some(true);
         let head = self.markets.link(Place { market, slot: slot.0 }, order, head);
-        self.sessions.rows.at_mut(session).orders = head;
+        let session = self.sessions.rows.at_mut(session);
+        session.orders = head;
+        session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
         Ok(())
     }
 }

@@ -190,7 +190,9 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.flag(session.cancel_at.is_some());
     if let Some(deadline) = session.cancel_at {
         w.u64(deadline.0);
+        w.flag(session.cancels_all);
     }
+    w.u64(session.cancel_all_at.map_or(0, |at| at.0));
     w.u64(session.requests.highest);
     let answered = session.requests.in_window();
     w.count(answered.len());

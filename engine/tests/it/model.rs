@@ -361,6 +361,7 @@ impl Model {
             matches!(command.time_in_force, Day | GoodTillDate) && !rests,
             (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
             terms.post_only.is_some() && !rests,
+            terms.cancel_on_disconnect.is_some() && !rests,
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
             terms.min_qty_lots.0 > 0 && command.time_in_force == FillOrKill,

@@ -448,6 +448,9 @@ impl Script {
             }
             .into(),
             "pulse" => Pulse {}.into(),
+            "cancelallafter" => {
+                SetCancelAllAfter { timeout_ms: u32::try_from(milliseconds(words.next())).unwrap() }.into()
+            }
             name => return (self.unnumbered(name, number, words), false),
         };
         (command, true)

@@ -61,6 +61,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::EndOfDay
         | R::MinQtyNotMet
         | R::SelfTrade
+        | R::CancelAllAfter
         | R::Skipped => 99,
     }
 }
@@ -148,6 +149,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::EndOfDay => "the trading day was over",
         R::MinQtyNotMet => "less than its minimum could be filled",
         R::SelfTrade => "would have traded with an order of its own trade group",
+        R::CancelAllAfter => "its session did not say in time that it is there",
         R::Skipped => "passed over by the operators: it had no effect",
     }
 }

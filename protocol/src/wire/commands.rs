@@ -498,6 +498,12 @@ messages! {
             market: Option<MarketId>,
         }
 
+        /// Cancels all live orders of the session that sends it after a time, unless it sends it again before.
+        SetCancelAllAfter = 103 v 1 {
+            /// How long; 0 = never. In [`crate::limits::CANCEL_ALL_AFTER_MS`].
+            timeout_ms: u32,
+        }
+
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.
         SessionLogon = 128 v 1 {
             /// The gateway's number of the connection, given back in the answer; that of a gateway process has its id in the

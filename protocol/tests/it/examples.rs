@@ -344,6 +344,7 @@ fn orders() -> Vec<Command> {
             side: Side::Sell,
         }
         .into(),
+        SetCancelAllAfter { timeout_ms: n4(0) }.into(),
         CancelAll {
             session: Some(SessionId(n4(0))),
             client: Some(ClientId(n8(1))),

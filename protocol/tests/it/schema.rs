@@ -58,6 +58,7 @@ const COMMANDS: &str = "
     side code Side, price_ticks u64, qty_lots u64, poss_resend bool
 99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
 100 CancelAll: session option u32, client option u64, market option u32
+103 SetCancelAllAfter: timeout_ms u32
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
 130 SessionTestRequest: test_req_id text 64

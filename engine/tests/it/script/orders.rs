@@ -25,7 +25,7 @@ impl Script {
         (time_in_force, 0)
     }
 
-    /// `postonly`, `slide`, `min 5`, `valid 2s` from now, `stp expire-taker`.
+    /// `postonly`, `slide`, `min 5`, `valid 2s` from now, `stp expire-taker`, `ondisconnect cancel` or `keep`.
     pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
         let post_only = if words.flag("postonly") {
             Some(PostOnly::Reject)
@@ -43,6 +43,11 @@ impl Script {
             self_trade_prevention: words
                 .option("stp")
                 .map(|word| named(SelfTradePrevention::ALL, SelfTradePrevention::name, word)),
+            cancel_on_disconnect: match words.option("ondisconnect") {
+                Some("cancel") => Some(true),
+                Some(_keep) => Some(false),
+                None => None,
+            },
             ..OrderTerms::default()
         }
         .into()
