@@ -142,25 +142,20 @@ impl Ledger {
         self.accounts.set_closed(account, closed);
     }
 
-    /// A row has been created, or refused, with what is remembered of it if it was judged before. Its chain goes on, is done, or is taken back.
-    pub(super) fn end_row(
+    /// A row is refused, with what is remembered of it if it was judged before: what its chain did is taken back.
+    #[cold]
+    pub(super) fn refuse_row(
         &mut self,
         chain: &mut Chain,
         index: u32,
-        refused: Option<(LedgerRefusal, Option<Before>)>,
-        goes_on: bool,
+        (refusal, before): (LedgerRefusal, Option<Before>),
         results: &mut Results,
     ) -> Result<(), Broken> {
-        if let Some((refusal, before)) = refused {
-            self.fail_row(chain, index, results)?;
-            let seq = before.map_or(results.seq, |before| before.seq);
-            results.exceptions.push(RowResult { index, refusal, seq });
-            let amount = before.and_then(|before| before.amount);
-            results.amounts.extend(amount.map(|amount| RowAmount { index, amount }));
-        }
-        if !goes_on {
-            self.end_chain(chain);
-        }
+        self.fail_row(chain, index, results)?;
+        let seq = before.map_or(results.seq, |before| before.seq);
+        results.exceptions.push(RowResult { index, refusal, seq });
+        let amount = before.and_then(|before| before.amount);
+        results.amounts.extend(amount.map(|amount| RowAmount { index, amount }));
         Ok(())
     }
 

@@ -33,17 +33,20 @@ impl Ledger {
             let is_linked = row.flags & LINKED != 0 && again == 0;
             again = again.saturating_sub(1);
             let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
-            let refused = match may.and_then(|()| self.check_account(row, registry)) {
+            match may.and_then(|()| self.check_account(row, registry)) {
                 Ok(class) => {
                     self.add_account(row, class, seq);
                     chain.log(Step::Created);
                     results.created = results.created.saturating_add(1);
-                    None
                 }
-                Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
+                Err(RowStop::Refused(refusal, before)) => {
+                    self.refuse_row(&mut chain, index, (refusal, before), &mut results)?;
+                }
                 Err(RowStop::Broken(what)) => return Err(what),
-            };
-            self.end_row(&mut chain, index, refused, is_linked, &mut results)?;
+            }
+            if !is_linked {
+                self.end_chain(&mut chain);
+            }
         }
         Ok(results)
     }

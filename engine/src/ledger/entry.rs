@@ -44,7 +44,7 @@ impl Ledger {
             match entered.and_then(|()| self.create_transfer(row, accounts, batch, &mut chain)) {
                 Ok(done) => transfers.push(TransferRow { amount: Amount(done.amount), ..*row }),
                 Err(RowStop::Refused(refusal, before)) => {
-                    self.end_row(&mut chain, index, Some((refusal, before)), false, &mut results)?;
+                    self.refuse_row(&mut chain, index, (refusal, before), &mut results)?;
                     return Err(EntryStop::Refused { index, refusal });
                 }
                 Err(RowStop::Broken(what)) => return Err(what.into()),

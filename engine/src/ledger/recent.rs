@@ -16,6 +16,7 @@ use protocol::time::NANOS_PER_MILLI;
 use protocol::{LedgerRefusal, Seq, TransferId, UnixNanos};
 
 use super::batch::{Payers, of_payers};
+use super::transfers::LOOK_AHEAD;
 use crate::broken::Broken;
 use crate::index::{Index, hash_seeded};
 use crate::pages::Pages;
@@ -272,10 +273,15 @@ impl Recent {
         slice_of(id) < self.floor
     }
 
-    /// Has the memory fetched that [`Recent::find`] will read first, for all of these ids at once.
+    /// Has the memory fetched that [`Recent::find`] will read first, for up to [`LOOK_AHEAD`] ids at once: what one short loop asks for is
+    /// on its way at the same time.
     #[inline]
     pub(crate) fn fetch(&self, ids: impl Iterator<Item = TransferId>) {
-        let cells = ids.filter_map(|id| self.slice(slice_of(id))?.by_id.home(hash_seeded(id.0, self.seed)));
+        let mut homes = [(None, 0); LOOK_AHEAD];
+        for (id, home) in ids.zip(&mut homes) {
+            *home = (self.slice(slice_of(id)), hash_seeded(id.0, self.seed));
+        }
+        let cells = homes.iter().filter_map(|(slice, hash)| slice.as_ref()?.by_id.home(*hash));
         black_box(cells.fold(0, |fetched, cell| fetched ^ cell));
     }
 

@@ -63,19 +63,19 @@ impl Ledger {
                 let is_linked = row.flags & LINKED != 0 && again == 0;
                 again = again.saturating_sub(1);
                 let may = chain.enter(is_linked, left == 0, index, &results).map_err(RowStop::from);
-                let refused = match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain))
-                {
-                    Ok(done) => {
-                        self.note(&row, index, done, &mut results);
-                        None
+                match may.and_then(|()| self.create_transfer(&row, accounts, batch, &mut chain)) {
+                    Ok(done) => self.note(&row, index, done, &mut results),
+                    Err(RowStop::Refused(refusal, before)) => {
+                        self.refuse_row(&mut chain, index, (refusal, before), &mut results)?;
+                        if before.is_none() && refusal.is_transient() {
+                            let outcome = Outcome::Refused(refusal);
+                            self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
+                        }
                     }
-                    Err(RowStop::Refused(refusal, before)) => Some((refusal, before)),
                     Err(RowStop::Broken(what)) => return Err(what),
-                };
-                self.end_row(&mut chain, index, refused, is_linked, &mut results)?;
-                if let Some((refusal, None)) = refused.filter(|(refusal, _)| refusal.is_transient()) {
-                    let outcome = Outcome::Refused(refusal);
-                    self.recent.remember(Remembered { row, amount: 0, seq: batch.seq, outcome });
+                }
+                if !is_linked {
+                    self.end_chain(&mut chain);
                 }
                 index = index.saturating_add(1);
             }
@@ -140,7 +140,8 @@ impl Ledger {
         let amount = balance(t, self.accounts.at(debit), self.accounts.at(credit));
         let has_room = t.flags & PENDING == 0 || self.has_room(batch, chain);
         ensure(has_room, LedgerRefusal::TooManyPendingTransfers)?;
-        let expires_at = self.check_amount(t, amount, debit, credit, batch.time)?;
+        self.check_amount(t, amount, debit, credit, batch.time)?;
+        let expires_at = expiry(t, batch.time)?;
         // Nothing is refused from here on.
         let is_pending = t.flags & PENDING != 0;
         let (debits, credits, outcome) = if is_pending {
@@ -232,7 +233,8 @@ impl Ledger {
         ensure(is_open(credit), LedgerRefusal::CreditAccountAlreadyClosed)
     }
 
-    /// The amount fits the accounts; when it expires, if it does.
+    /// The amount fits the accounts, and can expire. When it does is not handed back: an answer of two words, stored apart and loaded as
+    /// one, waits until all that was stored before has reached the cache, and with it what is remembered of the row before.
     #[inline]
     fn check_amount(
         &self,
@@ -241,7 +243,7 @@ impl Ledger {
         debit: u32,
         credit: u32,
         time: UnixNanos,
-    ) -> Result<Option<UnixNanos>, RowStop> {
+    ) -> Result<(), RowStop> {
         let (debit, credit) = (self.accounts.at(debit), self.accounts.at(credit));
         let fits = |balance: u128| balance.checked_add(amount).is_some();
         if t.flags & PENDING != 0 {
@@ -256,15 +258,14 @@ impl Ledger {
         ensure(within(debits, debit.turnover_max()), LedgerRefusal::OverflowsDebits)?;
         let credits = turnover(credit.credits_posted, credit.credits_pending);
         ensure(within(credits, credit.turnover_max()), LedgerRefusal::OverflowsCredits)?;
-        let expires_at = expiry(t, time)?;
+        expiry(t, time)?;
         let spent = debits.and_then(|debits| debits.checked_add(debit.held));
         let covered = debit.may_stand_below_zero()
             || within(spent, debit.credits_posted)
             || (debit.has_overdraft && self.covered_by_lines(debit, spent, time));
         ensure(covered, LedgerRefusal::ExceedsCredits)?;
         let is_bound = credit.has(account_flags::CREDITS_MUST_NOT_EXCEED_DEBITS);
-        ensure(!is_bound || within(credits, credit.debits_posted), LedgerRefusal::ExceedsDebits)?;
-        Ok(expires_at)
+        ensure(!is_bound || within(credits, credit.debits_posted), LedgerRefusal::ExceedsDebits)
     }
 }
 
@@ -359,6 +360,7 @@ fn balance(t: &TransferRow, debit: &Account, credit: &Account) -> u128 {
 }
 
 /// When a pending transfer expires.
+#[inline]
 fn expiry(t: &TransferRow, time: UnixNanos) -> Result<Option<UnixNanos>, RowStop> {
     if t.timeout_s == 0 {
         return Ok(None);
