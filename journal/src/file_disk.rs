@@ -280,7 +280,7 @@ impl FileDisk {
             let opened = File::open(&path).and_then(|file| ReadMap::open(&file));
             handles.map = Some(opened.map_err(|error| failed(&error))?);
         }
-        Ok(handles.map.as_ref().map_or(0, |map| map.read(offset, buf)))
+        Ok(handles.map.as_mut().map_or(0, |map| map.read(offset, buf)))
     }
 }
 

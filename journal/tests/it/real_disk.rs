@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use journal::file_disk::FolderFault;
 use journal::outbox::{self, Outbox};
-use journal::{Dir, Disk, FileDisk, FileRef, Journal, Options, WriterKind};
+use journal::{Dir, Disk, FileDisk, FileRef, Journal, Options, ReadFrom, WriterKind};
 use protocol::{Index, Seq};
 
 use crate::files::output;
@@ -64,6 +64,26 @@ fn a_lone_record_that_is_awaited_is_durable_before_the_step_ends() {
         drop(journal);
         let opened = Journal::open(FileDisk::open(&folder.0, WriterKind::Plain).unwrap(), options()).unwrap();
         assert_eq!(opened.journal.last_index(), Index(5), "{kind}");
+    }
+}
+
+#[test]
+fn a_sealed_file_is_read_in_any_order_and_to_its_end() {
+    const BYTES: usize = 20 << 20;
+    let folder = Folder::new("sealed");
+    let mut disk = FileDisk::open(&folder.0, WriterKind::Direct).unwrap();
+    let file = FileRef::new(Dir::Journal, "sealed");
+    let written: Vec<u8> =
+        (0..BYTES / 4).flat_map(|word| u32::try_from(word).unwrap().to_le_bytes()).collect();
+    disk.write_at(&file, 0, &written).unwrap();
+    // On and on, as a log is applied; back; over what has not been asked for; over the end, and behind it.
+    let on = (0..BYTES / 300_000).map(|turn| turn * 300_000);
+    for offset in on.chain([0, 12 << 20, 5, BYTES - 100, BYTES, BYTES + 4_096, usize::MAX]) {
+        let mut bytes = vec![0; 300_000];
+        let read = disk.read(&file, offset as u64, &mut bytes, ReadFrom::Sealed).unwrap();
+        let expected = written.get(offset..).unwrap_or_default();
+        let expected = &expected[..expected.len().min(bytes.len())];
+        assert!(bytes[..read] == *expected, "at {offset}");
     }
 }
 
