@@ -57,6 +57,12 @@ impl IdIndex {
         self.table.live.saturating_add(self.old.live)
     }
 
+    /// What it has allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        let cells = self.table.cells.capacity().saturating_add(self.old.cells.capacity());
+        cells.saturating_mul(size_of::<u64>())
+    }
+
     /// The slot of `id`, where `is_id` tells whether a slot's entry has it.
     #[inline]
     pub(crate) fn get(&self, id: u64, is_id: impl Fn(u32) -> bool) -> Option<u32> {

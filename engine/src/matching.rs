@@ -3,37 +3,51 @@
 //! A book knows orders by id, side, price and quantity. It knows no accounts, fees, sessions or times in force: the
 //! engine asks what a taker could get ([`Book::fillable`], [`Book::affordable`]), trades it ([`Book::match_against`], or
 //! maker by maker with [`Book::front`] and [`Book::fill_front`] where a rule has to look at the maker first), settles each
-//! [`Fill`], and rests what is left ([`Book::insert`]).
+//! [`Fill`], and rests what is left ([`Book::insert`], [`Book::insert_iceberg`]).
+//!
+//! **Icebergs.** An iceberg stands in its level with the slice that it shows. When that is traded, the next one follows
+//! from its reserve at the back of the level ([`Fill::refilled`]): what is hidden has no priority, but it counts wherever
+//! it is asked what could trade. Its slot stays its own.
+//!
+//! **Auctions.** While an auction collects, the book may cross ([`Book::set_may_cross`]). [`Book::uncross`] says at which
+//! price most would trade, [`Book::cross_at`] trades there, pair by pair.
 //!
 //! **Slots.** A resting order has a [`Slot`], the index for whatever the engine keeps beside it. It is the order's from
 //! `insert` until it leaves: by a fill with `maker_left` zero or by [`Book::cancel`]. Only then may a later `insert`
 //! return it again. [`Book::relocate`] keeps it.
 //!
 //! **What is state and what is not.** The outcome of every operation (fills, refusals, quantities, iteration) is a
-//! function of the resting orders and their priority: [`Book::orders`] yields exactly that, bids then asks, best price
-//! first, oldest first, and inserting it in this order into an empty book gives one that behaves the same for ever. Slot
-//! *numbers* are not restored: they depend on which were freed before. So they belong into no hash, event or snapshot.
+//! function of the resting orders and their priority, and of whether the book may cross: [`Book::orders`] yields exactly
+//! that, bids then asks, best price first, oldest first, and [`Book::restore`] of each, in this order, into an empty book
+//! gives one that behaves the same for ever. Slot *numbers* are not restored: they depend on which were freed before. So
+//! they belong into no hash, event or snapshot.
 //!
 //! **Costs**, whatever the prices are. A price is found in a small table around the mid or in a tree of blocks of 64
 //! ticks (`ladder`), the next price by a bit scan, an order by its slot or through an index as large as what lives
 //! (`id_index`). So insert, cancel, reduce, relocate and each fill are O(log levels) and mostly O(1), with no window of
 //! prices to move when the market jumps. The index follows what lives a few orders at a time; the slabs double when they
-//! are full, which the inserts before have paid for. An order costs 32 bytes and 8 to 26 in the index; a level costs 64,
-//! and 272 more with a new block: an adversary who rests single orders far apart pays with a hold for each 400 bytes and
-//! meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it.
+//! are full, which the inserts before have paid for. An order costs 32 bytes and 8 to 26 in the index, an iceberg some 40
+//! more in a tree; a level costs 64, and 272 more with a new block: an adversary who rests single orders far apart pays
+//! with a hold for each 400 bytes and meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it, and
+//! `perf matching --resting 1000000` a book that no cache holds.
 
 mod check;
+mod iceberg;
 mod ladder;
 mod sweep;
+mod uncross;
 
 use core::iter::successors;
+use std::collections::BTreeMap;
 
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::{OrderId, PriceTicks, QtyLots, Side};
 
 pub use check::Violation;
+pub use iceberg::{ICEBERG_SLICES_MAX, Reserve};
 pub use ladder::LadderFault;
 pub use sweep::Sweep;
+pub use uncross::{AuctionLevel, Cross, MarketLots, Uncross, uncross};
 
 use crate::id_index::IdIndex;
 use crate::slab::{self, NONE, Slab};
@@ -83,8 +97,18 @@ pub struct Resting {
     pub side: Side,
     /// Its price.
     pub price: PriceTicks,
-    /// What is left of it; never zero.
+    /// What is left of it, the hidden part too; never zero.
     pub qty: QtyLots,
+    /// Of an iceberg: what of `qty` is not shown.
+    pub reserve: Option<Reserve>,
+}
+
+impl Resting {
+    /// What is shown of it, and trades before it goes to the back of its level; never zero.
+    #[must_use]
+    pub fn visible(&self) -> QtyLots {
+        QtyLots(self.qty.0.saturating_sub(self.reserve.map_or(0, |reserve| reserve.hidden.0)))
+    }
 }
 
 /// A trade of the taker with one resting order, at the resting order's price.
@@ -98,8 +122,10 @@ pub struct Fill {
     pub price: PriceTicks,
     /// What was traded; never zero.
     pub qty: QtyLots,
-    /// What is left of the maker.
+    /// What is left of the maker, the hidden part too.
     pub maker_left: QtyLots,
+    /// The next slice of an iceberg whose last one this was: it stands at the back of its level now.
+    pub refilled: Option<QtyLots>,
 }
 
 /// One price of a side.
@@ -107,7 +133,7 @@ pub struct Fill {
 pub struct DepthLevel {
     /// The price.
     pub price: PriceTicks,
-    /// Sum of the quantities resting there: up to 2^32 orders of up to 2^64 lots.
+    /// Sum of the quantities shown there: up to 2^32 orders of up to 2^64 lots.
     pub lots: u128,
     /// How many orders rest there; never zero.
     pub orders: u32,
@@ -122,6 +148,9 @@ pub enum BookRefusal {
     ZeroQty,
     /// A price of zero.
     ZeroPrice,
+    /// An iceberg that shows nothing, more than is left of it, or so little that it would take more than
+    /// [`ICEBERG_SLICES_MAX`] slices.
+    DisplayOutOfRange,
     /// A reduction by all that is left or more: that is a cancel.
     NothingLeft,
     /// `orders_max` orders rest here.
@@ -139,6 +168,7 @@ pub enum BookRefusal {
 #[repr(align(32))]
 struct Entry {
     id: u64,
+    /// What is shown of it.
     qty: u64,
     /// Younger neighbour in the level's queue.
     next: u32,
@@ -146,6 +176,8 @@ struct Entry {
     prev: u32,
     level: u32,
     side: Side,
+    /// Whether [`Book::reserves`] says more.
+    is_iceberg: bool,
 }
 
 const _: () = assert!(size_of::<Entry>() == 32, "two orders share a cache line, and none lies across two");
@@ -158,6 +190,9 @@ pub struct Book {
     index: IdIndex,
     bids: Ladder,
     asks: Ladder,
+    /// What icebergs do not show, by slot: beside the entries, so that plain orders pay one bit for it.
+    reserves: BTreeMap<u32, Reserve>,
+    may_cross: bool,
 }
 
 /// A price as a rank of its side's ladder, and back: lower is better, on both sides.
@@ -176,7 +211,15 @@ impl Book {
     /// An empty book.
     #[must_use]
     pub fn new(limits: BookLimits) -> Self {
-        Self { limits, orders: Slab::new(), index: IdIndex::new(), bids: Ladder::new(), asks: Ladder::new() }
+        Self {
+            limits,
+            orders: Slab::new(),
+            index: IdIndex::new(),
+            bids: Ladder::new(),
+            asks: Ladder::new(),
+            reserves: BTreeMap::new(),
+            may_cross: false,
+        }
     }
 
     /// Resting orders.
@@ -191,7 +234,15 @@ impl Book {
         self.len() == 0
     }
 
-    /// Rests an order behind the others at its price. It must not cross: match it first.
+    /// What the tables have allocated; trees count by their entries alone.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let sides = self.bids.bytes().saturating_add(self.asks.bytes());
+        let reserves = self.reserves.len().saturating_mul(size_of::<(u32, Reserve)>());
+        self.orders.bytes().saturating_add(self.index.bytes()).saturating_add(sides).saturating_add(reserves)
+    }
+
+    /// Rests an order behind the others at its price. Unless the book may cross, it must not: match it first.
     ///
     /// # Errors
     /// [`BookRefusal`], and nothing has changed.
@@ -217,9 +268,30 @@ impl Book {
         if !self.index.insert(id.0, slot, |other| orders.at(other).id == id.0) {
             return Err(BookRefusal::DuplicateId);
         }
-        self.orders.insert(Entry { id: id.0, qty: qty.0, next: NONE, prev: NONE, level: NONE, side });
+        let entry =
+            Entry { id: id.0, qty: qty.0, next: NONE, prev: NONE, level: NONE, side, is_iceberg: false };
+        self.orders.insert(entry);
         self.enqueue(slot, rank);
         Ok(Slot(slot))
+    }
+
+    /// Whether orders may rest at prices that cross the other side: they do while an auction collects them.
+    ///
+    /// # Errors
+    /// [`BookRefusal::WouldCross`] where they still do when they no longer may: uncross the book first.
+    pub fn set_may_cross(&mut self, may_cross: bool) -> Result<(), BookRefusal> {
+        if !may_cross && self.crossed().is_some() {
+            return Err(BookRefusal::WouldCross);
+        }
+        self.may_cross = may_cross;
+        Ok(())
+    }
+
+    /// The best bid and the best ask where they could trade.
+    #[must_use]
+    pub fn crossed(&self) -> Option<(PriceTicks, PriceTicks)> {
+        let (bid, ask) = (self.best(Side::Buy)?, self.best(Side::Sell)?);
+        (bid >= ask).then_some((bid, ask))
     }
 
     /// Trades a taker against the other side: best price first, oldest first, at the makers' prices, down to `limit`.
@@ -250,7 +322,7 @@ impl Book {
         within.then(|| self.resting(level.head, level))
     }
 
-    /// One trade of at most `qty` with the order that [`Book::front`] names.
+    /// One trade of at most `qty` with the order that [`Book::front`] names, and with no more of it than it shows.
     #[inline]
     #[expect(
         clippy::arithmetic_side_effects,
@@ -278,7 +350,11 @@ impl Book {
             price: PriceTicks(rank(maker, level.rank)),
             qty: QtyLots(traded),
             maker_left: QtyLots(order.qty),
+            refilled: None,
         };
+        if order.is_iceberg {
+            return Some(self.fill_iceberg(fill));
+        }
         if order.qty == 0 {
             level.head = order.next;
             level.orders -= 1;
@@ -295,6 +371,9 @@ impl Book {
     /// Takes an order out; `None` where the slot is free.
     pub fn cancel(&mut self, slot: Slot) -> Option<Resting> {
         let resting = self.order(slot)?;
+        if resting.reserve.is_some() {
+            self.drop_reserve(slot.0);
+        }
         self.dequeue(slot.0);
         self.forget(slot.0, resting.id.0);
         Some(resting)
@@ -305,30 +384,40 @@ impl Book {
         let orders = &self.orders;
         let slot = self.index.remove(id.0, |other| orders.at(other).id == id.0)?;
         let resting = self.order(Slot(slot))?;
+        if resting.reserve.is_some() {
+            self.drop_reserve(slot);
+        }
         self.dequeue(slot);
         self.free(slot);
         Some(resting)
     }
 
-    /// Lowers an order's quantity; it keeps its place. Returns what is left.
+    /// Lowers an order's quantity, the hidden part of it first; it keeps its place. Returns what is left.
     ///
     /// # Errors
     /// [`BookRefusal`], and nothing has changed.
     pub fn reduce(&mut self, slot: Slot, by: QtyLots) -> Result<QtyLots, BookRefusal> {
-        let Resting { side, qty, .. } = self.order(slot).ok_or(BookRefusal::NoSuchOrder)?;
+        let Resting { side, qty, reserve, .. } = self.order(slot).ok_or(BookRefusal::NoSuchOrder)?;
         if by.0 == 0 {
             return Err(BookRefusal::ZeroQty);
         }
         let left = qty.0.checked_sub(by.0).filter(|&left| left > 0).ok_or(BookRefusal::NothingLeft)?;
+        let mut shown = by.0;
+        if let Some(Reserve { display, hidden }) = reserve {
+            let taken = hidden.min(by);
+            shown = shown.saturating_sub(taken.0);
+            self.set_reserve(slot.0, Reserve { display, hidden: QtyLots(hidden.0.saturating_sub(taken.0)) });
+        }
         let order = self.orders.at_mut(slot.0);
-        order.qty = left;
+        order.qty = order.qty.saturating_sub(shown);
         let level = order.level;
         let level = self.ladder_mut(side).at_mut(level);
-        level.lots = level.lots.saturating_sub(u128::from(by.0));
+        level.lots = level.lots.saturating_sub(u128::from(shown));
         Ok(QtyLots(left))
     }
 
-    /// Moves an order behind the others at `price` (its own price too) with a new quantity; it keeps id and slot.
+    /// Moves an order behind the others at `price` (its own price too) with a new quantity; it keeps id and slot, and
+    /// an iceberg the size of its slices.
     ///
     /// # Errors
     /// [`BookRefusal`], and nothing has changed.
@@ -340,12 +429,20 @@ impl Book {
         if price.0 == 0 {
             return Err(BookRefusal::ZeroPrice);
         }
+        let reserve = order.reserve.map(|reserve| Reserve::of(qty, reserve.display));
+        if reserve.is_some_and(|reserve| reserve.is_too_long(qty)) {
+            return Err(BookRefusal::DisplayOutOfRange);
+        }
         let level = self.orders.at(slot.0).level;
         let closes = u32::from(self.ladder(order.side).at(level).orders == 1);
         let rank = self.admit(order.side, price, closes)?;
-        self.dequeue(slot.0);
-        self.orders.at_mut(slot.0).qty = qty.0;
-        self.enqueue(slot.0, rank);
+        if let Some(reserve) = reserve {
+            self.requeue_iceberg(slot.0, rank, qty, reserve.display);
+        } else {
+            self.dequeue(slot.0);
+            self.orders.at_mut(slot.0).qty = qty.0;
+            self.enqueue(slot.0, rank);
+        }
         Ok(())
     }
 
@@ -412,12 +509,15 @@ impl Book {
 
     fn resting(&self, slot: u32, level: &Level) -> Resting {
         let order = self.orders.at(slot);
+        let reserve = if order.is_iceberg { self.reserve_of(slot) } else { None };
+        let hidden = reserve.map_or(0, |reserve| reserve.hidden.0);
         Resting {
             slot: Slot(slot),
             id: OrderId(order.id),
             side: order.side,
             price: PriceTicks(rank(order.side, level.rank)),
-            qty: QtyLots(order.qty),
+            qty: QtyLots(order.qty.saturating_add(hidden)),
+            reserve,
         }
     }
 
@@ -427,7 +527,7 @@ impl Book {
             Side::Buy => self.best(Side::Sell).is_some_and(|ask| price >= ask),
             Side::Sell => self.best(Side::Buy).is_some_and(|bid| price <= bid),
         };
-        if crosses {
+        if crosses && !self.may_cross {
             return Err(BookRefusal::WouldCross);
         }
         let rank = rank(side, price.0);
@@ -462,7 +562,7 @@ impl Book {
         }
     }
 
-    /// Takes an order out of its queue, and closes the level after the last one.
+    /// Takes an order out of its queue, and closes the level after the last one. An iceberg hides nothing any more.
     #[expect(clippy::arithmetic_side_effects, reason = "the level counts this order and its quantity")]
     fn dequeue(&mut self, slot: u32) {
         let Entry { qty, next, prev, level: at, side, .. } = *self.orders.at(slot);

@@ -57,6 +57,12 @@ impl<T> Slab<T> {
         self.entries.len()
     }
 
+    /// What it has allocated.
+    pub(crate) fn bytes(&self) -> usize {
+        let entries = self.entries.capacity().saturating_mul(size_of::<T>());
+        entries.saturating_add(self.free.capacity().saturating_mul(size_of::<u32>()))
+    }
+
     pub(crate) fn get(&self, slot: u32) -> Option<&T> {
         self.entries.get(index(slot))
     }

@@ -2,7 +2,8 @@
 //!
 //! Throughput is the median of three runs without a clock inside. Percentiles come from a fourth that reads the clock
 //! once per operation; the reading is part of each figure, and `clock_ns` says how much of it. Every run must arrive at
-//! the trades, volume and checksum that the workload names.
+//! the trades, volume and checksum that the workload names. `bytes_per_order` is what the books have allocated for one
+//! resting order after the prefill, levels and index included.
 
 use std::path::PathBuf;
 
@@ -12,7 +13,7 @@ use protocol::{OrderId, PriceTicks, QtyLots};
 use crate::clock::Stopwatch;
 use crate::fault::{Fault, agree};
 use crate::quantile::quantile;
-use crate::workload::{Kind, Op, Tally, Workload, generate};
+use crate::workload::{Kind, Op, RESTING, Tally, Workload, generate};
 use crate::workload_file;
 
 const RUNS: usize = 3;
@@ -21,11 +22,14 @@ const RUNS: usize = 3;
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A workload file; otherwise one is generated.
-    #[arg(long, conflicts_with_all = ["symbols", "ops", "seed"])]
+    #[arg(long, conflicts_with_all = ["symbols", "resting", "ops", "seed"])]
     file: Option<PathBuf>,
     /// Markets, each a book of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     symbols: u16,
+    /// Resting orders of each book.
+    #[arg(long, default_value_t = RESTING as u32, value_parser = clap::value_parser!(u32).range(200..=4_000_000))]
+    resting: u32,
     /// Operations that are timed.
     #[arg(long, default_value_t = 5_000_000)]
     ops: usize,
@@ -39,12 +43,13 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     let workload = match &args.file {
         Some(path) => workload_file::read(path)?,
         None if args.seed == 0 => return Err(Fault::Arguments("a seed of 0 draws nothing but zeros")),
-        None => generate(args.symbols, args.ops, args.seed),
+        None => generate(args.symbols, args.resting as usize, args.ops, args.seed),
     };
     if workload.ops.is_empty() {
         return Err(Fault::Arguments("a workload without operations has no figures"));
     }
     println!("{} symbols, {} operations", workload.symbols, workload.ops.len());
+    let bytes_per_order = Replay::prefilled(&workload)?.bytes_per_order();
     let mut mops = Vec::with_capacity(RUNS);
     for _ in 0..RUNS {
         let mut replay = Replay::prefilled(&workload)?;
@@ -62,7 +67,8 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     laps.sort_unstable();
     let Tally { trades, volume, checksum } = workload.expected;
     println!(
-        "clock_ns={} mops={:.2} trades={trades} volume={volume} checksum={checksum} p50_ns={} p99_ns={} p999_ns={}",
+        "clock_ns={} mops={:.2} trades={trades} volume={volume} checksum={checksum} p50_ns={} p99_ns={} p999_ns={} \
+         bytes_per_order={bytes_per_order:.1}",
         clock_ns(),
         mops[RUNS / 2],
         quantile(&laps, 500),
@@ -111,6 +117,12 @@ impl Replay {
         }
         agree("trades of the prefill", 0, replay.tally.trades)?;
         Ok(replay)
+    }
+
+    fn bytes_per_order(&self) -> f64 {
+        let orders: usize = self.books.iter().map(Book::len).sum();
+        let bytes: usize = self.books.iter().map(Book::memory_bytes).sum();
+        bytes as f64 / orders as f64
     }
 
     fn check(&self, workload: &Workload) -> Result<(), Fault> {

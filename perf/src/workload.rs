@@ -67,9 +67,8 @@ pub(crate) struct Workload {
     pub(crate) live: u64,
 }
 
-const ORDERS_A_SIDE: usize = 1_000;
-const ORDERS_A_SIDE_MAX: usize = 1_100;
-const ORDERS_A_SIDE_MIN: usize = 900;
+/// Resting orders of the recipe, both sides.
+pub(crate) const RESTING: usize = 2_000;
 const MID_START: u64 = 100_000;
 
 /// xorshift64*.
@@ -140,24 +139,30 @@ impl Symbol {
 
 struct Generator {
     draw: Draw,
+    orders_a_side_max: usize,
+    orders_a_side_min: usize,
+    /// Ticks from the mid within which orders rest: one for ten orders of a side.
+    depth_ticks: u64,
     symbols: Vec<Symbol>,
     /// By order id, which is the number of the operation.
     known: Vec<Known>,
     tally: Tally,
 }
 
-/// The flow of a seed. `symbols` is at least 1 and below 65,536.
-pub(crate) fn generate(symbols: u16, ops: usize, seed: u64) -> Workload {
-    let prefill_ops = usize::from(symbols) * 2 * ORDERS_A_SIDE;
+/// The flow of a seed. `symbols` is at least 1 and below 65,536; each book holds about `resting` orders, at least 200, on
+/// levels of as many each as the recipe's.
+pub(crate) fn generate(symbols: u16, resting: usize, ops: usize, seed: u64) -> Workload {
+    let orders_a_side = resting / 2;
+    let depth_ticks = orders_a_side as u64 / 10;
+    let prefill_ops = usize::from(symbols) * 2 * orders_a_side;
+    let mid = MID_START.max(2 * depth_ticks);
     let mut generator = Generator {
         draw: Draw(seed),
+        orders_a_side_max: orders_a_side + orders_a_side / 10,
+        orders_a_side_min: orders_a_side - orders_a_side / 10,
+        depth_ticks,
         symbols: (0..symbols)
-            .map(|_| Symbol {
-                mid: MID_START,
-                steps: 0,
-                bids: NaiveSide::default(),
-                asks: NaiveSide::default(),
-            })
+            .map(|_| Symbol { mid, steps: 0, bids: NaiveSide::default(), asks: NaiveSide::default() })
             .collect(),
         known: vec![Known::default(); prefill_ops + ops + 1],
         tally: Tally::default(),
@@ -195,10 +200,10 @@ impl Generator {
         let side = if self.draw.below(2) == 0 { Side::Buy } else { Side::Sell };
         let orders = self.symbols[symbol].side(side).live.len();
         match mix {
-            0..450 if orders >= ORDERS_A_SIDE_MAX => self.cancel(symbol, side),
+            0..450 if orders >= self.orders_a_side_max => self.cancel(symbol, side),
             0..450 => self.add(id, symbol, side),
             450..550 => self.ioc(id, symbol, side),
-            550..950 if orders <= ORDERS_A_SIDE_MIN => self.add(id, symbol, side),
+            550..950 if orders <= self.orders_a_side_min => self.add(id, symbol, side),
             550..950 => self.cancel(symbol, side),
             950..975 => self.reduce(symbol, side),
             _ => self.relocate(symbol, side),
@@ -207,7 +212,7 @@ impl Generator {
 
     /// A price that does not cross, most likely near the mid.
     fn passive_price(&mut self, symbol: usize, side: Side) -> u64 {
-        let (a, b) = (self.draw.below(100), self.draw.below(100));
+        let (a, b) = (self.draw.below(self.depth_ticks), self.draw.below(self.depth_ticks));
         let distance = 1 + a.min(b);
         let symbol = &self.symbols[symbol];
         let opposite = symbol.best(side.opposite());

@@ -9,7 +9,7 @@ use crate::slab::{NONE, index};
 /// A book that cannot be: our bug, or memory that was damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Violation {
-    /// A bid at or above an ask.
+    /// A bid at or above an ask, while no auction lets them.
     Crossed {
         /// The best bid.
         bid: PriceTicks,
@@ -23,7 +23,7 @@ pub enum Violation {
         /// What does not agree.
         fault: LadderFault,
     },
-    /// A level's sum, count or end is not that of its orders, or orders rest at price zero.
+    /// A level's sums, count or end are not those of its orders, or orders rest at price zero.
     Level {
         /// The side.
         side: Side,
@@ -32,6 +32,11 @@ pub enum Violation {
     },
     /// An order's links, level or side are not those of the queue it stands in.
     Links {
+        /// The order.
+        slot: Slot,
+    },
+    /// An order is an iceberg without a reserve, or one whose slice and reserve cannot be.
+    Reserve {
         /// The order.
         slot: Slot,
     },
@@ -49,6 +54,13 @@ pub enum Violation {
         /// Ids in the index.
         indexed: usize,
     },
+    /// There are reserves of orders that are no icebergs.
+    Reserves {
+        /// Reserves in the table.
+        kept: usize,
+        /// Icebergs in queues.
+        icebergs: usize,
+    },
 }
 
 impl Book {
@@ -57,9 +69,7 @@ impl Book {
     /// # Errors
     /// The first [`Violation`] found.
     pub fn check_invariants(&self) -> Result<(), Violation> {
-        if let (Some(bid), Some(ask)) = (self.best(Side::Buy), self.best(Side::Sell))
-            && bid >= ask
-        {
+        if let Some((bid, ask)) = self.crossed().filter(|_| !self.may_cross) {
             return Err(Violation::Crossed { bid, ask });
         }
         let mut queued = 0_usize;
@@ -73,6 +83,10 @@ impl Book {
         if queued != self.len() || resting != queued || indexed != queued {
             return Err(Violation::Count { queued, resting, indexed });
         }
+        let icebergs = self.orders().filter(|order| order.reserve.is_some()).count();
+        if icebergs != self.reserves.len() {
+            return Err(Violation::Reserves { kept: self.reserves.len(), icebergs });
+        }
         Ok(())
     }
 
@@ -81,7 +95,7 @@ impl Book {
         let mut queued = 0_usize;
         for level in self.levels(side) {
             let price = PriceTicks(rank(side, level.rank));
-            let (mut lots, mut orders, mut prev) = (0_u128, 0_u32, NONE);
+            let (mut lots, mut hidden, mut orders, mut prev) = (0_u128, 0_u128, 0_u32, NONE);
             let mut slot = level.head;
             while slot != NONE {
                 let at = Slot(slot);
@@ -94,12 +108,18 @@ impl Book {
                 if self.slot_of(here.id) != Some(at) {
                     return Err(Violation::NotIndexed { slot: at });
                 }
-                lots = lots.saturating_add(u128::from(here.qty.0));
+                let may_be = here.reserve.is_none_or(|reserve| reserve.may_belong_to(&here));
+                if order.is_iceberg != here.reserve.is_some() || !may_be {
+                    return Err(Violation::Reserve { slot: at });
+                }
+                lots = lots.saturating_add(u128::from(order.qty));
+                hidden = hidden.saturating_add(u128::from(here.qty.0.saturating_sub(order.qty)));
                 orders = orders.saturating_add(1);
                 prev = slot;
                 slot = order.next;
             }
-            let agrees = lots == level.lots && orders == level.orders && prev == level.tail;
+            let agrees =
+                (lots, hidden) == (level.lots, level.hidden) && (orders, prev) == (level.orders, level.tail);
             if !agrees || price.0 == 0 {
                 return Err(Violation::Level { side, price });
             }
@@ -113,7 +133,7 @@ impl Book {
 mod tests {
     use protocol::{OrderId, QtyLots};
 
-    use super::super::BookLimits;
+    use super::super::{BookLimits, Reserve};
     use super::*;
 
     /// Bids 1 and 2 at 100, 3 at 20; ask 4 at 101. Slots are 0 to 3.
@@ -188,5 +208,39 @@ mod tests {
             }),
             Violation::Ladder { side: Side::Sell, fault: LadderFault::Bitmap { key: 1 } },
         );
+    }
+
+    #[test]
+    fn each_kind_of_damage_of_an_iceberg_is_named() {
+        let violation = |damage: fn(&mut Book)| {
+            violation(|book| {
+                book.insert_iceberg(OrderId(5), Side::Sell, PriceTicks(101), QtyLots(9), QtyLots(4)).unwrap();
+                assert_eq!(book.check_invariants(), Ok(()));
+                damage(book);
+            })
+        };
+        let reserve = Violation::Reserve { slot: Slot(4) };
+        // What it hid is missing from the sum before its reserve is found to be nobody's.
+        let level = Violation::Level { side: Side::Sell, price: PriceTicks(101) };
+        assert_eq!(violation(|book| book.orders.at_mut(4).is_iceberg = false), level);
+        assert_eq!(violation(|book| assert!(book.reserves.remove(&4).is_some())), reserve);
+        assert_eq!(violation(|book| book.reserves.get_mut(&4).unwrap().display = QtyLots(3)), reserve);
+        let left_over = violation(|book| {
+            book.reserves.insert(0, Reserve::of(QtyLots(5), QtyLots(4)));
+        });
+        assert_eq!(left_over, Violation::Reserves { kept: 2, icebergs: 1 });
+        let hidden = violation(|book| book.reserves.get_mut(&4).unwrap().hidden = QtyLots(6));
+        assert_eq!(hidden, level);
+    }
+
+    #[test]
+    fn a_crossed_book_is_one_while_it_may_be() {
+        let mut book = book();
+        book.set_may_cross(true).unwrap();
+        book.insert(OrderId(5), Side::Buy, PriceTicks(103), QtyLots(1)).unwrap();
+        assert_eq!(book.check_invariants(), Ok(()));
+        book.may_cross = false;
+        let crossed = Violation::Crossed { bid: PriceTicks(103), ask: PriceTicks(101) };
+        assert_eq!(book.check_invariants(), Err(crossed));
     }
 }

@@ -3,8 +3,9 @@
 //! A *rank* is a price turned so that lower is better on both sides (a bid's price is complemented), which leaves one
 //! ladder without a branch on the side. A block holds a bitmap of its occupied ranks and the levels' slots; the directory
 //! orders the blocks by `rank / 64`. Around the mid a block is found in a small direct-mapped table and the next level is
-//! one bit scan; a far price costs a walk of the directory's tree, O(log n), and no more: there is no window of ticks that
-//! has to be moved after the market, so there is nothing for a jumping price to make slow. An empty level and an empty
+//! one bit scan; a side with more blocks gets a larger such table behind it. A far price costs a walk of the directory's
+//! tree, O(log n), and no more: there is no window of ticks that has to be moved after the market, so there is nothing for
+//! a jumping price to make slow. The larger table is the only memory that stays. An empty level and an empty
 //! block are freed at once, so memory is bounded by levels that hold an order, whatever their prices.
 
 use std::collections::BTreeMap;
@@ -17,13 +18,17 @@ const BLOCK_RANKS: usize = 1 << BLOCK_RANK_BITS;
 const OFFSET_MASK: u64 = (1 << BLOCK_RANK_BITS) - 1;
 /// Blocks remembered by the lowest bits of their key: 1,024 ticks around the mid without a look into the tree.
 const RECENT_BLOCKS: usize = 16;
+/// The same behind that table, for sides with more blocks: 262,144 ticks, in 64 KiB.
+const KNOWN_BLOCKS_MAX: usize = 4_096;
 
 /// The orders at one price: a queue in time order, linked through the orders' entries.
 #[derive(Clone, Debug)]
 #[repr(align(64))]
 pub(super) struct Level {
-    /// Sum of the orders' quantities: at most 2^32 of 2^64 each.
+    /// Sum of what the orders show: at most 2^32 of 2^64 each.
     pub(super) lots: u128,
+    /// Sum of what icebergs do not show, within the same bound.
+    pub(super) hidden: u128,
     pub(super) rank: u64,
     /// First in time, and first to trade.
     pub(super) head: u32,
@@ -32,6 +37,8 @@ pub(super) struct Level {
     pub(super) orders: u32,
     block: u32,
 }
+
+const _: () = assert!(size_of::<Level>() == 64, "a level is one cache line");
 
 #[derive(Clone, Debug)]
 struct Block {
@@ -48,12 +55,23 @@ struct Recent {
     block: u32,
 }
 
+impl Recent {
+    const NOTHING: Self = Self { key: 0, block: NONE };
+
+    #[inline(always)]
+    fn of(self, key: u64) -> Option<u32> {
+        (self.key == key && self.block != NONE).then_some(self.block)
+    }
+}
+
 #[derive(Clone, Debug)]
 pub(super) struct Ladder {
     levels: Slab<Level>,
     blocks: Slab<Block>,
     directory: BTreeMap<u64, u32>,
     recent: [Recent; RECENT_BLOCKS],
+    /// As `recent`, a power of two of them; none while the side has fewer blocks than that.
+    known: Vec<Recent>,
     best: u32,
 }
 
@@ -112,7 +130,8 @@ impl Ladder {
             levels: Slab::new(),
             blocks: Slab::new(),
             directory: BTreeMap::new(),
-            recent: [Recent { key: 0, block: NONE }; RECENT_BLOCKS],
+            recent: [Recent::NOTHING; RECENT_BLOCKS],
+            known: Vec::new(),
             best: NONE,
         }
     }
@@ -138,6 +157,17 @@ impl Ladder {
         self.best
     }
 
+    /// What it has allocated, the tree of the directory by its entries alone.
+    pub(super) fn bytes(&self) -> usize {
+        let directory = self.directory.len().saturating_mul(size_of::<(u64, u32)>());
+        let known = self.known.capacity().saturating_mul(size_of::<Recent>());
+        self.levels
+            .bytes()
+            .saturating_add(self.blocks.bytes())
+            .saturating_add(directory)
+            .saturating_add(known)
+    }
+
     /// The level of a rank, or [`NONE`].
     #[inline]
     pub(super) fn find(&mut self, rank: u64) -> u32 {
@@ -157,9 +187,11 @@ impl Ladder {
         if block == NONE {
             block = self.blocks.insert(Block { key, occupied: 0, levels: [NONE; BLOCK_RANKS] });
             self.directory.insert(key, block);
-            *self.recent_mut(key) = Recent { key, block };
+            self.widen();
+            self.remember(key, block);
         }
-        let level = self.levels.insert(Level { lots: 0, rank, head: NONE, tail: NONE, orders: 0, block });
+        let level =
+            self.levels.insert(Level { lots: 0, hidden: 0, rank, head: NONE, tail: NONE, orders: 0, block });
         let entry = self.blocks.at_mut(block);
         entry.occupied |= bit(offset);
         *entry.level_mut(offset) = level;
@@ -185,10 +217,7 @@ impl Ladder {
         }
         if occupied == 0 {
             self.directory.remove(&key);
-            let recent = self.recent_mut(key);
-            if recent.key == key {
-                recent.block = NONE;
-            }
+            self.remember(key, NONE);
             self.blocks.release(block);
         }
         self.levels.release(level);
@@ -220,15 +249,36 @@ impl Ladder {
 
     #[inline]
     fn block_of(&mut self, key: u64) -> u32 {
-        let recent = *self.recent_mut(key);
-        if recent.key == key && recent.block != NONE {
-            return recent.block;
+        match self.recent_mut(key).of(key) {
+            Some(block) => block,
+            None => self.look_up(key),
         }
-        let block = self.directory.get(&key).copied().unwrap_or(NONE);
+    }
+
+    #[inline(never)]
+    fn look_up(&mut self, key: u64) -> u32 {
+        let known = self.known_mut(key).and_then(|known| known.of(key));
+        let block = known.or_else(|| self.directory.get(&key).copied()).unwrap_or(NONE);
         if block != NONE {
-            *self.recent_mut(key) = Recent { key, block };
+            self.remember(key, block);
         }
         block
+    }
+
+    /// Remembers what the block of a key is: [`NONE`] where there is none any more.
+    fn remember(&mut self, key: u64, block: u32) {
+        *self.recent_mut(key) = Recent { key, block };
+        if let Some(known) = self.known_mut(key) {
+            *known = Recent { key, block };
+        }
+    }
+
+    /// Makes room for as many known blocks as there are, by forgetting those that are known.
+    fn widen(&mut self) {
+        let room = self.known.len().max(RECENT_BLOCKS);
+        if self.blocks.live() > room && room < KNOWN_BLOCKS_MAX {
+            self.known = vec![Recent::NOTHING; room.saturating_mul(4).min(KNOWN_BLOCKS_MAX)];
+        }
     }
 
     #[expect(clippy::indexing_slicing, reason = "the remainder by the table's length")]
@@ -236,6 +286,13 @@ impl Ladder {
     fn recent_mut(&mut self, key: u64) -> &mut Recent {
         let place = key & u64::try_from(RECENT_BLOCKS.wrapping_sub(1)).unwrap_or(0);
         &mut self.recent[index(narrow(place))]
+    }
+
+    #[inline(always)]
+    fn known_mut(&mut self, key: u64) -> Option<&mut Recent> {
+        // An empty table's mask is all ones, and leads nowhere.
+        let place = key & u64::try_from(self.known.len().wrapping_sub(1)).unwrap_or(0);
+        self.known.get_mut(usize::try_from(place).unwrap_or(usize::MAX))
     }
 
     /// Walks everything: for tests, the simulator and `verify`, never on the hot path.
@@ -262,7 +319,7 @@ impl Ladder {
                 levels = levels.saturating_add(1);
             }
         }
-        for recent in self.recent.iter().filter(|r| r.block != NONE) {
+        for recent in self.recent.iter().chain(&self.known).filter(|recent| recent.block != NONE) {
             if self.directory.get(&recent.key) != Some(&recent.block) {
                 return Err(LadderFault::Directory { key: recent.key });
             }
@@ -327,6 +384,31 @@ mod tests {
             close(&mut ladder, level);
         }
         assert_eq!((ladder.levels.slots(), ladder.blocks.slots(), ladder.directory.len()), (2, 2, 1));
+        assert_eq!(ladder.check(), Ok(()));
+    }
+
+    /// More blocks than any table holds, some of them in one place of it.
+    #[test]
+    fn sides_of_any_width_find_their_levels() {
+        let mut ladder = Ladder::new();
+        let ranks: Vec<u64> = (0..6_000).map(|i| i * 64 + i % 64).chain((1..200).map(|i| i << 40)).collect();
+        for &rank in &ranks {
+            open(&mut ladder, rank);
+        }
+        assert_eq!((ladder.known.len(), ladder.check()), (KNOWN_BLOCKS_MAX, Ok(())));
+        for (count, &rank) in ranks.iter().enumerate() {
+            let level = ladder.find(rank);
+            assert_eq!(ladder.at(level).rank, rank);
+            if count % 2 == 0 {
+                close(&mut ladder, level);
+                assert_eq!(ladder.find(rank), NONE);
+            }
+        }
+        assert_eq!(ladder.check(), Ok(()));
+        for &rank in ranks.iter().skip(1).step_by(2) {
+            let level = ladder.find(rank);
+            assert_eq!(ladder.at(level).rank, rank);
+        }
         assert_eq!(ladder.check(), Ok(()));
     }
 

@@ -46,15 +46,17 @@ impl Book {
         for level in self.levels(maker).take_while(|level| level.rank <= worst) {
             let price = rank(maker, level.rank);
             let bound = lots_max((price, sweep.notional)).min(qty.0.saturating_sub(sweep.lots.0));
-            // Past u64 lots the level is more than the bound anyhow.
-            let taken = u64::try_from(level.lots).unwrap_or(u64::MAX).min(bound);
+            // Slices come round until the level is used up, so what is hidden counts like what is shown. Past u64 lots
+            // the level is more than the bound anyhow.
+            let lots = level.lots.saturating_add(level.hidden);
+            let taken = u64::try_from(lots).unwrap_or(u64::MAX).min(bound);
             if taken > 0 {
                 let cost = PriceTicks(price).times(QtyLots(taken));
                 sweep.lots = QtyLots(sweep.lots.0.saturating_add(taken));
                 sweep.notional = sweep.notional.saturating_add(cost);
                 sweep.worst_price = Some(PriceTicks(price));
             }
-            if u128::from(taken) < level.lots {
+            if u128::from(taken) < lots {
                 break;
             }
         }
