@@ -12,6 +12,8 @@
 //! **Auctions.** While an auction collects, the book may cross ([`Book::set_may_cross`]). [`Book::uncross`] says at which
 //! price most would trade, [`Book::cross_at`] trades there, pair by pair.
 //!
+//! Beside the book, [`triggers`] holds the orders that are not in it yet.
+//!
 //! **Slots.** A resting order has a [`Slot`], the index for whatever the engine keeps beside it. It is the order's from
 //! `insert` until it leaves: by a fill with `maker_left` zero or by [`Book::cancel`]. Only then may a later `insert`
 //! return it again. [`Book::relocate`] keeps it.
@@ -35,6 +37,7 @@ mod check;
 mod iceberg;
 mod ladder;
 mod sweep;
+pub mod triggers;
 mod uncross;
 
 use core::iter::successors;

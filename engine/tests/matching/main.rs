@@ -11,5 +11,6 @@ mod differential;
 mod draw;
 mod naive;
 mod shape;
+mod triggers;
 #[path = "../../../perf/src/workload.rs"]
 mod workload;
