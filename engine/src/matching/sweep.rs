@@ -1,8 +1,11 @@
 //! What a taker could trade, without trading: the same walk as [`Book::match_against`], over levels.
 
+use std::collections::VecDeque;
+
 use protocol::{PriceTicks, QtyLots, Side};
 
-use super::{Book, rank};
+use super::iceberg::Reserve;
+use super::{Book, Resting, rank};
 
 /// What a taker would get.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -29,6 +32,28 @@ impl Book {
         self.sweep(taker, limit, QtyLots(u64::MAX), |(price, spent)| {
             let lots = budget.saturating_sub(spent).checked_div(u128::from(price)).unwrap_or(0);
             u64::try_from(lots).unwrap_or(u64::MAX)
+        })
+    }
+
+    /// What a taker of everything would trade with, one after the other: each order of a side with what it shows, and the
+    /// icebergs of a level again, slice by slice, before the next level.
+    pub fn slices(&self, side: Side) -> impl Iterator<Item = (Resting, QtyLots)> {
+        let mut queue = self.queue(side).peekable();
+        let mut refills: VecDeque<(Resting, Reserve)> = VecDeque::new();
+        core::iter::from_fn(move || {
+            let level = refills.front().map(|(order, _)| order.price);
+            let shown = queue.next_if(|order| level.is_none_or(|price| order.price == price));
+            let (order, slice, reserve) = match shown {
+                Some(order) => (order, order.visible(), order.reserve),
+                None => {
+                    let (order, Reserve { display, hidden }) = refills.pop_front()?;
+                    let slice = display.min(hidden);
+                    let hidden = QtyLots(hidden.0.saturating_sub(slice.0));
+                    (order, slice, Some(Reserve { display, hidden }))
+                }
+            };
+            refills.extend(reserve.filter(|reserve| reserve.hidden.0 > 0).map(|reserve| (order, reserve)));
+            Some((order, slice))
         })
     }
 

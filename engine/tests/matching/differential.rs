@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use engine::matching::{Book, BookRefusal, Cross, DepthLevel, Fill, MarketLots, Resting, Slot, Uncross};
+use engine::matching::{
+    Book, BookLimits, BookRefusal, Cross, DepthLevel, Fill, MarketLots, Resting, Slot, Uncross,
+};
 use protocol::{OrderId, PriceTicks, QtyLots, Side};
 
 use crate::auctions;
@@ -340,6 +342,17 @@ impl Pair {
         for side in [Side::Buy, Side::Sell] {
             let got = self.book.queue(side).map(|order| plain(&order));
             assert_eq!(got.collect::<Vec<_>>(), *self.naive.side(side));
+            let all = self.naive.clone().match_against(side.opposite(), None, u64::MAX).1;
+            let mut sold = 0;
+            for (slice, fill) in self.book.slices(side).zip(&all) {
+                sold += fill.qty;
+                let (order, qty) = slice;
+                // The last one may be cut short by the most that a taker can want.
+                let same_qty = qty.0 == fill.qty || (sold == u64::MAX && qty.0 > fill.qty);
+                assert_eq!((order.id.0, order.price.0, same_qty), (fill.id, fill.price, true));
+            }
+            let slices = self.book.slices(side).count();
+            assert!(slices == all.len() || (sold == u64::MAX && slices > all.len()));
             let expected = self.naive.prices(side).into_iter().map(|price| {
                 let queue = self.naive.side(side).iter().filter(|order| order.price == price);
                 DepthLevel {
@@ -440,3 +453,15 @@ const EXPECTED_TO_HAPPEN: [&str; 27] = [
     "relocate: WouldCross",
     "relocate: LevelsFull",
 ];
+
+#[test]
+fn an_iceberg_takes_no_more_slices_than_it_may() {
+    let mut book = Book::new(BookLimits::default());
+    let mut insert = |id, qty| {
+        book.insert_iceberg(OrderId(id), Side::Buy, PriceTicks(9), QtyLots(qty), QtyLots(7)).map(|_| ())
+    };
+    assert_eq!(insert(1, 700), Ok(()));
+    assert_eq!(insert(2, 701), Err(BookRefusal::DisplayOutOfRange));
+    let slices = book.slices(Side::Buy).map(|(_, slice)| slice.0);
+    assert_eq!(slices.collect::<Vec<_>>(), [7; 100]);
+}
