@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus, SetTradeGroup};
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, RejectReason, Side, TimeInForce,
-    TradeGroupId, UnixNanos, events,
+    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, QtyLots, RejectReason, Side,
+    TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -76,6 +76,12 @@ impl Order {
     /// Whether it says that it is cancelled when its session's connection ends, or that it is not.
     pub(crate) fn says_on_disconnect(&self) -> Option<bool> {
         self.terms.as_ref().and_then(|terms| terms.said.cancel_on_disconnect)
+    }
+
+    /// How much of it is shown at a time, where that is not all that is left.
+    pub(crate) fn display(&self) -> Option<QtyLots> {
+        let display = self.terms.as_ref()?.said.display_lots;
+        (display > QtyLots(0) && display < QtyLots(self.leaves())).then_some(display)
     }
 
     /// When it ends by itself.

@@ -44,7 +44,7 @@
 //!                           order u64 | cl_ord_id text | session u32 | client u64 | side u8 | type u8
 //!                           | time in force u8 | price u64 | qty u64 | cum u64 | cum_ticks_lots u128 | held u128
 //!                           | fee_residue_ppm u32 | maker_fee_ppm u32 | taker_fee_ppm u32
-//!                           | terms flag u8, if 1: length u32 | OrderTerms | expires_at_ns u64 (0 = never)
+//!                           | terms flag u8, if 1: length u32 | OrderTerms | expires_at_ns u64 (0 = never) | hidden lots u64
 //! ```
 //! What follows from these (indexes, timers, lists of a session's orders) is built again and checked.
 

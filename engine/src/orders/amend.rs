@@ -14,7 +14,7 @@ use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
-use crate::matching::{Resting, Slot};
+use crate::matching::{Book, Resting, Slot};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 
 /// What a request's ids lead to.
@@ -306,18 +306,7 @@ impl Engine {
         let status = reports::live_status(&next);
         if keeps_place(before, &next) {
             let by = QtyLots(before.qty.saturating_sub(next.qty));
-            let qty_lots = market
-                .book
-                .reduce(Slot(place.slot), by)
-                .map_err(|refusal| Broken::BookRefused { market: id, refusal })?;
-            effects.push(BookChanged {
-                market: id,
-                order: next.id,
-                side: next.side,
-                action: BookAction::Reduced,
-                price_ticks: PriceTicks(next.price),
-                qty_lots,
-            });
+            reduce_resting(&mut market.book, id, Slot(place.slot), by, effects)?;
             *before = next.clone();
             self.sessions.rows.at_mut(next.session).ids.set_place(next.id_row, place);
             let account = self.markets.desks.at(next.desk).paying_account(next.side);
@@ -350,6 +339,7 @@ impl Engine {
             next.maker_fee_ppm = definition.maker_fee_ppm;
             next.taker_fee_ppm = definition.taker_fee_ppm;
             terms::keep_from_taking(&mut next, market)?;
+            terms::check_display(&next)?;
         }
         Ok(next)
     }
@@ -474,15 +464,40 @@ fn keeps_place(before: &Order, next: &Order) -> bool {
     before.price == next.price && next.qty < before.qty
 }
 
+/// Takes so much off a resting order, which keeps its place, and says what that changes of the visible book.
+pub(super) fn reduce_resting(
+    book: &mut Book,
+    market: MarketId,
+    slot: Slot,
+    by: QtyLots,
+    effects: &mut Effects<'_>,
+) -> Result<(), Broken> {
+    let mismatch = Broken::OrderMismatch { market, order: OrderId(0) };
+    let before = book.order(slot).ok_or(mismatch)?;
+    book.reduce(slot, by).map_err(|refusal| Broken::BookRefused { market, refusal })?;
+    let after = book.order(slot).ok_or(mismatch)?;
+    if after.visible() != before.visible() {
+        effects.push(BookChanged {
+            market,
+            order: after.id,
+            side: after.side,
+            action: BookAction::Reduced,
+            price_ticks: after.price,
+            qty_lots: after.visible(),
+        });
+    }
+    Ok(())
+}
+
 /// What the book says of an order that left it, or leaves its place.
-const fn removed(market: MarketId, resting: &Resting) -> BookChanged {
+fn removed(market: MarketId, resting: &Resting) -> BookChanged {
     BookChanged {
         market,
         order: resting.id,
         side: resting.side,
         action: BookAction::Removed,
         price_ticks: resting.price,
-        qty_lots: resting.qty,
+        qty_lots: resting.visible(),
     }
 }
 

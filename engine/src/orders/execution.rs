@@ -80,7 +80,11 @@ impl Engine {
     fn rest(&mut self, market: u32, mut order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let row = self.markets.rows.at_mut(market);
         let (price, leaves) = (PriceTicks(order.price), QtyLots(order.leaves()));
-        match row.book.insert(order.id, order.side, price, leaves) {
+        let rested = match order.display() {
+            Some(display) => row.book.insert_iceberg(order.id, order.side, price, leaves, display),
+            None => row.book.insert(order.id, order.side, price, leaves),
+        };
+        match rested {
             Ok(slot) => {
                 let added = BookChanged {
                     market: row.definition.market,
@@ -88,7 +92,7 @@ impl Engine {
                     side: order.side,
                     action: BookAction::Added,
                     price_ticks: price,
-                    qty_lots: leaves,
+                    qty_lots: order.display().unwrap_or(leaves),
                 };
                 let account = self.markets.desks.at(order.desk).paying_account(order.side);
                 let (id, held, session) = (order.id, Amount(order.held), order.session);
@@ -228,10 +232,21 @@ impl Engine {
         let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
         let hold =
             HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
-        let maker_session = maker.session;
+        let (maker_session, maker_side) = (maker.session, maker.side);
         self.sessions.rows.at_mut(taker.session).send(effects, taker_report);
         self.sessions.rows.at_mut(maker_session).send(effects, maker_report);
+        let market_id = settled.market;
         effects.push(settled);
+        if let Some(qty_lots) = fill.refilled {
+            effects.push(BookChanged {
+                market: market_id,
+                order: fill.maker_id,
+                side: maker_side,
+                action: BookAction::Refilled,
+                price_ticks: fill.price,
+                qty_lots,
+            });
+        }
         effects.push(hold);
         if fill.maker_left.0 == 0 {
             let ended = self.retire(place, OrderStatus::Filled, None, effects)?;

@@ -3,12 +3,12 @@
 //! A client's orders are of one group; clients whom an operator has put into a trade group are of one, too. The incoming
 //! order says what is done ([`SelfTradePrevention`]); what its own resting orders say counts for a transfer alone.
 
-use protocol::events::{BookChanged, ExecutionReport, HoldChanged, Settled, TradePrevented};
+use protocol::events::{ExecutionReport, HoldChanged, Settled, TradePrevented};
 use protocol::{
-    Amount, BookAction, ExecType, OrderStatus, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, Side,
-    TradeId,
+    Amount, ExecType, OrderStatus, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, Side, TradeId,
 };
 
+use super::amend::reduce_resting;
 use super::execution::{Settlement, lower_hold, post};
 use super::fees;
 use super::reports::live_status;
@@ -165,17 +165,7 @@ impl Engine {
         if maker.leaves() == 0 {
             return self.expire_maker(place, effects);
         }
-        let qty_lots = book
-            .reduce(Slot(place.slot), QtyLots(lots))
-            .map_err(|refusal| Broken::BookRefused { market: id, refusal })?;
-        effects.push(BookChanged {
-            market: id,
-            order: maker.id,
-            side: maker.side,
-            action: BookAction::Reduced,
-            price_ticks: PriceTicks(maker.price),
-            qty_lots,
-        });
+        reduce_resting(book, id, Slot(place.slot), QtyLots(lots), effects)?;
         let held = fees::worst_case(maker, definition)?;
         lower_hold(&mut self.ledger, maker, self.markets.desks.at(maker.desk), held)?;
         let maker = maker.clone();
@@ -211,7 +201,7 @@ impl Engine {
         self.sessions.rows.at_mut(order.session).send(effects, report);
     }
 
-    /// What an order of `lots_max` and `ticks_lots_max` would meet within `limit`: order by order, because those of its group count
+    /// What an order of `lots_max` and `ticks_lots_max` would meet within `limit`: slice by slice, because those of its group count
     /// otherwise. They are left out where they would expire, end the walk where they would end the order, and else use it up
     /// without being fills; what a transfer of them costs is counted.
     pub(super) fn reach(
@@ -222,7 +212,8 @@ impl Engine {
         (lots_max, ticks_lots_max): (QtyLots, u128),
     ) -> Result<Reach, Broken> {
         let mut reach = Reach::default();
-        for resting in self.markets.rows.at(market).book.queue(order.side.opposite()) {
+        let mut own_met = Vec::new();
+        for (resting, slice) in self.markets.rows.at(market).book.slices(order.side.opposite()) {
             if limit.is_some_and(|limit| !order.side.reaches(limit, resting.price)) {
                 break;
             }
@@ -237,17 +228,23 @@ impl Engine {
                 )
                 | None => {}
             }
+            // All of an own iceberg is used up where its first slice is met.
+            if is_own && own_met.contains(&resting.id) {
+                continue;
+            }
+            let available = if is_own { resting.qty } else { slice };
+            own_met.extend(is_own.then_some(resting.id));
             let affordable =
                 ticks_lots_max.saturating_sub(reach.ticks_lots).checked_div(resting.price.0.into());
             let affordable = u64::try_from(affordable.unwrap_or(0)).unwrap_or(u64::MAX);
             let bound = lots_max.0.saturating_sub(reach.lots.0).min(affordable);
-            let taken = QtyLots(resting.qty.0.min(bound));
+            let taken = QtyLots(available.0.min(bound));
             reach.lots = QtyLots(reach.lots.0.saturating_add(taken.0));
             reach.ticks_lots = reach.ticks_lots.saturating_add(resting.price.times(taken));
             if !is_own {
                 reach.filled = QtyLots(reach.filled.0.saturating_add(taken.0));
             }
-            if taken < resting.qty {
+            if taken < available {
                 break;
             }
         }

@@ -7,6 +7,7 @@ use protocol::{OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInFor
 
 use crate::broken::{Stop, ensure};
 use crate::markets::{Market, Order};
+use crate::matching::ICEBERG_SLICES_MAX;
 
 /// What a live order keeps of its terms; most orders have none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -82,10 +83,21 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
         && (may_rest || said.post_only.is_none())
         && (!has_minimum || minimum_means_something)
         && (may_rest || said.cancel_on_disconnect.is_none())
-        && said.display_lots == QtyLots(0)
+        && (said.display_lots == QtyLots(0) || may_rest && shows_enough(said.display_lots, command.qty_lots))
         && said.trigger.is_none()
         && said.trail.is_none()
         && said.peg.is_none()
+}
+
+/// Whether an order may be shown so many lots at a time.
+fn shows_enough(display: QtyLots, qty: QtyLots) -> bool {
+    display <= qty && qty.0.div_ceil(display.0) <= ICEBERG_SLICES_MAX
+}
+
+/// As for a new order, for one that is replaced: it may have grown.
+pub(super) fn check_display(order: &Order) -> Result<(), Stop> {
+    let is_enough = |display: QtyLots| shows_enough(display, QtyLots(order.leaves()));
+    ensure(order.display().is_none_or(is_enough), RejectReason::UnsupportedOrder)
 }
 
 /// Keeps an order that must not take liquidity from doing so: it is refused, or its price gives way.

@@ -19,6 +19,7 @@ use crate::approvals::Proposal;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
 use crate::markets::{Order, Place};
+use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::terms::Terms;
 use crate::registry::Actor;
 use crate::rows::NO_ROW;
@@ -213,12 +214,21 @@ impl Engine {
             id_row: NO_ROW,
             newer: Place::NONE,
             older: Place::NONE,
-            terms: read_terms(r)?,
+            terms: None,
+        };
+        let (terms, hidden) = read_terms(r)?;
+        let display = terms.as_ref().map_or(QtyLots(0), |terms| terms.said.display_lots);
+        let order = Order { terms, ..order };
+        let resting = Resting {
+            slot: Slot(0),
+            id,
+            side: order.side,
+            price: PriceTicks(order.price),
+            qty: QtyLots(order.leaves()),
+            reserve: (hidden > QtyLots(0)).then_some(Reserve { display, hidden }),
         };
         let book = &mut self.markets.rows.at_mut(market).book;
-        let slot = book
-            .insert(id, order.side, PriceTicks(order.price), QtyLots(order.leaves()))
-            .map_err(|_| SnapshotFault::Field("order in book"))?;
+        let slot = book.restore(&resting).map_err(|_| SnapshotFault::Field("order in book"))?;
         let head = self.sessions.rows.at(session).orders;
         let is_volatile = order.says_on_disconnect() == Some(true);
         let head = self.markets.link(Place { market, slot: slot.0 }, order, head);
@@ -229,14 +239,15 @@ impl Engine {
     }
 }
 
-fn read_terms(r: &mut Reader<'_>) -> Result<Option<Box<Terms>>, SnapshotFault> {
+/// The terms, and how much of the order is hidden.
+fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), SnapshotFault> {
     if !r.flag("order's terms")? {
-        return Ok(None);
+        return Ok((None, QtyLots(0)));
     }
     let said = OrderTerms::decode(r.bytes()?).ok_or(SnapshotFault::Field("order's terms"))?;
     let expires_at = r.u64()?;
     let expires_at = (expires_at > 0).then_some(UnixNanos(expires_at));
-    Ok(Some(Box::new(Terms { said, expires_at })))
+    Ok((Some(Box::new(Terms { said, expires_at })), QtyLots(r.u64()?)))
 }
 
 fn read_requests(r: &mut Reader<'_>, session: &mut Session) -> Result<(), SnapshotFault> {

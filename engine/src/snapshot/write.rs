@@ -7,6 +7,7 @@ use protocol::{Command, RejectReason};
 use super::bytes::Writer;
 use crate::engine::Engine;
 use crate::markets::{Market, Order, Place};
+use crate::matching::Reserve;
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
@@ -142,7 +143,7 @@ impl Engine {
         w.count(book.len());
         for resting in book.orders() {
             if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {
-                self.write_order(w, order);
+                self.write_order(w, order, resting.reserve);
             }
         }
     }
@@ -155,7 +156,7 @@ impl Engine {
         }
     }
 
-    fn write_order(&self, w: &mut Writer<'_>, order: &Order) {
+    fn write_order(&self, w: &mut Writer<'_>, order: &Order, reserve: Option<Reserve>) {
         w.u64(order.id.0);
         w.text(&order.cl_ord_id);
         w.u32(self.sessions.rows.at(order.session).definition.session.0);
@@ -171,7 +172,7 @@ impl Engine {
         w.u32(order.fee_residue_ppm);
         w.u32(order.maker_fee_ppm);
         w.u32(order.taker_fee_ppm);
-        write_terms(w, order.terms.as_deref());
+        write_terms(w, order.terms.as_deref(), reserve);
     }
 }
 
@@ -220,14 +221,15 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     }
 }
 
-/// What an order says that most do not, and when it ends.
-fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>) {
+/// What an order says that most do not, when it ends, and how much of it is hidden.
+fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserve>) {
     w.flag(terms.is_some());
     if let Some(Terms { said, expires_at }) = terms {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
         w.bytes(&bytes);
         w.u64(expires_at.map_or(0, |at| at.0));
+        w.u64(reserve.map_or(0, |reserve| reserve.hidden.0));
     }
 }
 

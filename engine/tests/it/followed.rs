@@ -93,7 +93,7 @@ impl Followed {
                     order: resting.id.0,
                     side: resting.side,
                     price: resting.price.0,
-                    qty: resting.qty.0,
+                    qty: resting.visible().0,
                 });
                 let found: Vec<Row> = found.collect();
                 assert_eq!(found, self.queue(market, side), "{context}: {side:?} of market {market}");

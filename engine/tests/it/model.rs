@@ -33,6 +33,23 @@ pub(crate) struct ModelOrder {
     expires_at: u64,
     post_only: Option<PostOnly>,
     prevention: SelfTradePrevention,
+    /// How much is shown at a time; 0 = all.
+    display: u64,
+    /// How much is shown now.
+    shown: u64,
+}
+
+impl ModelOrder {
+    /// Shows a slice, or all.
+    fn show(&mut self) {
+        let left = self.qty - self.cum;
+        self.shown = if self.display > 0 { left.min(self.display) } else { left };
+    }
+
+    /// It has lost something: what is hidden first.
+    fn shrink(&mut self) {
+        self.shown = self.shown.min(self.qty - self.cum);
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -171,6 +188,16 @@ impl Model {
         best
     }
 
+    /// Where nothing of an order is shown, the next slice comes to the back of its price.
+    fn refill(&mut self, at: usize) {
+        let order = &mut self.live[at];
+        if order.shown == 0 && order.cum < order.qty {
+            self.ranks += 1;
+            order.rank = self.ranks;
+            order.show();
+        }
+    }
+
     /// Whether two orders are of one trade group, and the incoming one does not want them to trade.
     fn prevented(&self, taker: &ModelOrder, maker: &ModelOrder) -> bool {
         let group = |order: &ModelOrder| self.groups.get(&order.client).filter(|&&group| group != 0);
@@ -181,7 +208,8 @@ impl Model {
     /// What a taker would meet, as (price, quantity, whether it trades), on a copy of the book.
     fn rehearse(&self, taker: &ModelOrder, qty: u64) -> Vec<(u64, u64, bool)> {
         use SelfTradePrevention::*;
-        let mut copy = Self { live: self.live.clone(), groups: self.groups.clone(), ..Self::new() };
+        let mut copy =
+            Self { live: self.live.clone(), groups: self.groups.clone(), ranks: self.ranks, ..Self::new() };
         let (mut met, mut left) = (Vec::new(), qty);
         while left > 0 {
             let Some(at) = copy.best(taker.market, taker.side, taker.price) else { break };
@@ -193,14 +221,18 @@ impl Model {
             if prevented && [ExpireTaker, ExpireBoth].contains(&taker.prevention) {
                 break;
             }
-            let maker = &mut copy.live[at];
-            let lots = left.min(maker.qty - maker.cum);
+            let maker = &copy.live[at];
+            let lots = left.min(if prevented { maker.qty - maker.cum } else { maker.shown });
             met.push((maker.price, lots, !prevented));
-            maker.cum += lots;
             left -= lots;
-            if maker.cum == maker.qty {
-                copy.live.remove(at);
+            copy.live[at].cum += lots;
+            if prevented {
+                copy.live[at].shrink();
+            } else {
+                copy.live[at].shown -= lots;
+                copy.refill(at);
             }
+            copy.live.retain(|order| order.cum < order.qty);
         }
         met
     }
@@ -217,6 +249,7 @@ impl Model {
         if [Decrement, Transfer].contains(&taker.prevention) {
             taker.qty -= lots;
             self.live[at].qty -= lots;
+            self.live[at].shrink();
             if self.live[at].qty == self.live[at].cum {
                 self.live.remove(at);
                 self.end(maker.client, maker.id);
@@ -361,6 +394,10 @@ impl Model {
             matches!(command.time_in_force, Day | GoodTillDate) && !rests,
             (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
             terms.post_only.is_some() && !rests,
+            terms.display_lots.0 > 0 && !rests,
+            terms.display_lots.0 > 0
+                && (terms.display_lots > command.qty_lots
+                    || command.qty_lots.0.div_ceil(terms.display_lots.0) > 100),
             terms.cancel_on_disconnect.is_some() && !rests,
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
@@ -401,12 +438,13 @@ impl Model {
                 return self.end(taker.client, taker.id);
             }
             let mut maker = self.live[at].clone();
-            let qty = (taker.qty - taker.cum).min(maker.qty - maker.cum);
+            let qty = (taker.qty - taker.cum).min(maker.shown);
             let notional = self.move_amounts(&taker, &maker, qty);
             let (maker_ppm, taker_ppm) = (maker.maker_ppm, taker.taker_ppm);
             let maker_fee = charge(&mut maker, notional * maker_ppm);
             let taker_fee = charge(&mut taker, notional * taker_ppm);
             maker.cum += qty;
+            maker.shown -= qty;
             taker.cum += qty;
             let quote = self.markets[&taker.market].0.quote.0;
             *self.balances.get_mut(&(maker.client, quote)).unwrap() -= maker_fee;
@@ -431,11 +469,13 @@ impl Model {
                 self.end(maker.client, maker.id);
             } else {
                 self.live[at] = maker;
+                self.refill(at);
             }
         }
         if taker.cum < taker.qty && rests {
             self.ranks += 1;
             taker.rank = self.ranks;
+            taker.show();
             self.live.push(taker);
         } else {
             self.end(taker.client, taker.id);
@@ -483,6 +523,7 @@ impl Model {
         };
         if next.price == self.live[at].price && next.qty < self.live[at].qty {
             self.live[at] = next;
+            self.live[at].shrink();
         } else {
             self.live.remove(at);
             self.trade(next, true);
@@ -527,6 +568,10 @@ impl Model {
             next.maker_ppm = u128::from(market.maker_fee_ppm);
             next.taker_ppm = u128::from(market.taker_fee_ppm);
             next.price = self.kept_from_taking(&next).ok_or(WouldTake)?;
+            let left = next.qty - next.cum;
+            if next.display > 0 && left.div_ceil(next.display) > 100 {
+                return Err(UnsupportedOrder);
+            }
         }
         if self.is_closed(client, market) {
             return Err(AccountClosed);
@@ -568,6 +613,8 @@ fn model_order(
         },
         post_only: terms.post_only,
         prevention: terms.self_trade_prevention.unwrap_or(SelfTradePrevention::None),
+        display: terms.display_lots.0,
+        shown: 0,
     }
 }
 

@@ -123,6 +123,7 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
         post_only: numbers.chance(12).then(|| *numbers.pick(PostOnly::ALL)),
         min_qty_lots: QtyLots(if numbers.chance(10) { numbers.between(1, 30) } else { 0 }),
         valid_until_ns: if numbers.chance(5) { soon(numbers) } else { 0 },
+        display_lots: QtyLots(if numbers.chance(15) { numbers.between(1, 20) } else { 0 }),
         cancel_on_disconnect: numbers.chance(15).then(|| numbers.chance(50)),
         self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         ..OrderTerms::default()

@@ -98,12 +98,13 @@ impl Shape {
             | Self::Huge => draw.below(50),
         }
     }
+
     /// How much of an iceberg is shown; now and then nothing, more than there is, or too little.
     pub(crate) fn display(self, draw: &mut Draw, qty: u64) -> u64 {
         match draw.below(4) {
             0 => draw.below(3),
             1 => qty.saturating_add(draw.below(2)),
-            _ => qty / (1 + draw.below(12)) + draw.below(2),
+            _ => (qty / (1 + draw.below(12))).saturating_add(draw.below(2)),
         }
     }
 }

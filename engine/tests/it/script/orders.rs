@@ -25,7 +25,7 @@ impl Script {
         (time_in_force, 0)
     }
 
-    /// `postonly`, `slide`, `min 5`, `valid 2s` from now, `stp expire-taker`, `ondisconnect cancel` or `keep`.
+    /// `postonly`, `slide`, `min 5`, `show 2`, `valid 2s` from now, `stp expire-taker`, `ondisconnect cancel` or `keep`.
     pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
         let post_only = if words.flag("postonly") {
             Some(PostOnly::Reject)
@@ -39,6 +39,7 @@ impl Script {
             expires_at_ns,
             post_only,
             min_qty_lots: lots(words.option("min")),
+            display_lots: lots(words.option("show")),
             valid_until_ns: words.option("valid").map_or(0, |after| self.world.time + nanoseconds(after)),
             self_trade_prevention: words
                 .option("stp")
