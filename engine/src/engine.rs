@@ -10,11 +10,12 @@ use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{
     EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX,
+    TRIGGERED_PER_RECORD_MAX,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::{
-    AccountId, ActorId, Command, EventBody, GatewayId, OrderId, ProposalId, QuoteId, RejectReason, Seq,
-    SessionEnd, SessionId, StandingOrderId, UnixNanos, events, rows,
+    AccountId, ActorId, Command, EventBody, GatewayId, MarketId, OrderId, ProposalId, QuoteId, RejectReason,
+    Seq, SessionEnd, SessionId, StandingOrderId, UnixNanos, events, rows,
 };
 
 use crate::approvals::Approvals;
@@ -35,6 +36,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// An order of this market that was due behind an earlier record.
+    Armed(MarketId),
     /// Orders of a session that has not said in time that it is there are cancelled.
     CancelAll(SessionId),
     /// An order of this market's row ends.
@@ -96,7 +99,10 @@ impl Engine {
         self.time = time;
         let before = events.len();
         let mut effects = Effects::new(seq, time, events);
-        let outcome = self.fire_timers(&mut effects).and_then(|()| self.dispatch(record, &mut effects));
+        let outcome = self
+            .fire_timers(&mut effects)
+            .and_then(|()| self.dispatch(record, &mut effects))
+            .and_then(|()| self.fire_armed(&mut effects));
         self.ledger.trigger_monitors(&mut effects);
         outcome.map_err(|what| {
             events.truncate(before);
@@ -176,12 +182,13 @@ impl Engine {
     fn fire_timers(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         self.ledger.plan_standing_orders(effects);
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
-        let mut standing_orders = STANDING_ORDERS_PER_RECORD_MAX;
+        let (mut standing_orders, mut armed) = (STANDING_ORDERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX);
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
             let bound = match due {
                 Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
+                Due::Armed(_) => &mut armed,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -189,6 +196,12 @@ impl Engine {
                 Due::Cancel(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
                     self.cancel_on_disconnect(row, effects)?;
+                }
+                Due::Armed(_) => {
+                    let (_, market) =
+                        self.markets.next_firing().ok_or(Broken::Index { what: "armed orders" })?;
+                    self.fire_next(market, effects)?;
+                    self.see_prices();
                 }
                 Due::CancelAll(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
@@ -212,6 +225,7 @@ impl Engine {
     /// The next thing that happens by itself.
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
         let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
+        let armed = self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market)));
         let silent =
             self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session)));
         let order = self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row)));
@@ -222,7 +236,10 @@ impl Engine {
         let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
         let standing_order = self.ledger.standing_orders.next_due();
         let standing_order = standing_order.map(|(due, order)| (due, Due::StandingOrder(order)));
-        [cancel, silent, order, proposal, line, quote, transfer, standing_order].into_iter().flatten().min()
+        [cancel, armed, silent, order, proposal, line, quote, transfer, standing_order]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {

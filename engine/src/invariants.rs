@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use protocol::SessionId;
+use protocol::{OrderId, SessionId};
 
 use crate::broken::{Broken, InvariantBroken, sum};
 use crate::engine::Engine;
@@ -34,8 +34,10 @@ impl Engine {
             if self.markets.row(id) != Some(row) {
                 return Err(Broken::Index { what: "markets" });
             }
-            for resting in market.book.orders() {
-                let order = self.check_order(row, market, &resting)?;
+            let resting = market.book.orders().map(|resting| self.check_order(row, market, &resting));
+            let armed = market.armed.iter().map(|(id, armed)| self.check_armed(row, market, id, armed));
+            for order in resting.chain(armed) {
+                let order = order?;
                 let account = self.markets.desks.at(order.desk).paying_account(order.side);
                 let held = holds.entry(account).or_default();
                 *held = sum(*held, order.held, "holds of an account")?;
@@ -46,6 +48,14 @@ impl Engine {
             }
             if market.orders.iter().flatten().count() != market.book.len() {
                 return Err(Broken::Index { what: "orders beside a book" });
+            }
+            let due = market.armed.triggers.queue().count();
+            let is_sound = market.armed.triggers.check_invariants().is_ok()
+                && market.armed.rows.iter().flatten().count() == market.armed.len()
+                && market.armed.triggers.len().saturating_add(due) == market.armed.len()
+                && self.markets.firing.contains(&id) == (due > 0);
+            if !is_sound {
+                return Err(Broken::Index { what: "armed orders" });
             }
         }
         for (row, account) in self.ledger.accounts.numbered() {
@@ -71,9 +81,7 @@ impl Engine {
         };
         let mut count = 0_usize;
         for row in self.markets.rows.numbers() {
-            for is_noted in
-                self.markets.rows.at(row).orders.iter().flatten().filter_map(|order| noted(row, order))
-            {
+            for is_noted in self.markets.rows.at(row).live().filter_map(|order| noted(row, order)) {
                 count = count.saturating_add(usize::from(is_noted));
                 if !is_noted {
                     return Err(Broken::Index { what: "ends of orders" });
@@ -97,16 +105,37 @@ impl Engine {
             && order.leaves() == resting.qty.0
             && order.cum < order.qty
             && order.held == fees::worst_case(order, &market.definition)?;
+        if agrees && self.is_known(market, order, place) { Ok(order) } else { Err(mismatch) }
+    }
+
+    fn check_armed<'m>(
+        &self,
+        row: u32,
+        market: &'m Market,
+        id: OrderId,
+        armed: u32,
+    ) -> Result<&'m Order, Broken> {
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: id };
+        let place = Place::armed(row, armed);
+        let order = market.entry(place).ok_or(mismatch)?;
+        let is_waiting = market.armed.triggers.get(id).is_some() || market.armed.triggers.is_due(id);
+        let holds_enough =
+            order.is_market_buy() || order.held == fees::worst_case(order, &market.definition)?;
+        let agrees = order.id == id && order.is_armed() && order.cum == 0 && is_waiting && holds_enough;
+        if agrees && self.is_known(market, order, place) { Ok(order) } else { Err(mismatch) }
+    }
+
+    /// Whether an order's session leads to its place by its latest ClOrdID.
+    fn is_known(&self, market: &Market, order: &Order, place: Place) -> bool {
         let session = self.sessions.rows.at(order.session);
         let id_row = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row;
-        let is_known = id_row.is_some_and(|row| {
+        id_row.is_some_and(|row| {
             let used = session.ids.used(row);
             row == order.id_row
                 && used.order == order.id
                 && used.market == market.definition.market
                 && used.place == place
-        });
-        if agrees && is_known { Ok(order) } else { Err(mismatch) }
+        })
     }
 
     fn check_sessions(&self, live: &BTreeMap<u32, usize>) -> Result<(), Broken> {

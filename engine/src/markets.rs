@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus, SetTradeGroup};
+use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, QtyLots, RejectReason, Side,
-    TimeInForce, TradeGroupId, UnixNanos, events,
+    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, PriceTicks, QtyLots, RejectReason,
+    Side, TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -14,6 +15,7 @@ use crate::effects::Effects;
 use crate::index::{Index, hash_pair, hash_u64};
 use crate::ledger::Ledger;
 use crate::matching::{Book, BookLimits, Slot};
+use crate::orders::armed::ArmedOrders;
 use crate::orders::terms::Terms;
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
@@ -28,7 +30,21 @@ pub(crate) struct Place {
 impl Place {
     /// No order: the end of a session's list.
     pub(crate) const NONE: Self = Self { market: NO_ROW, slot: NO_ROW };
+    /// Set in the slot of an order that is armed and stands beside no slot of the book.
+    const ARMED: u32 = 1 << 31;
+
+    /// Where an armed order waits: a row of its market's armed ones.
+    pub(crate) const fn armed(market: u32, row: u32) -> Self {
+        Self { market, slot: row | Self::ARMED }
+    }
+
+    /// The row among its market's armed orders; `None` of one that rests in the book.
+    pub(crate) const fn armed_row(self) -> Option<u32> {
+        if self.slot & Self::ARMED == 0 { None } else { Some(self.slot & !Self::ARMED) }
+    }
 }
+
+const _: () = assert!(BOOK_ORDERS_MAX < 1 << 31, "a slot of a book is never taken for an armed order's");
 
 /// A live order: what the book does not know of it.
 #[derive(Clone, Debug)]
@@ -76,6 +92,11 @@ impl Order {
     /// Whether it says that it is cancelled when its session's connection ends, or that it is not.
     pub(crate) fn says_on_disconnect(&self) -> Option<bool> {
         self.terms.as_ref().and_then(|terms| terms.said.cancel_on_disconnect)
+    }
+
+    /// Whether it waits for a price: the terms of one that has fired have no trigger.
+    pub(crate) fn is_armed(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.said.trigger.is_some())
     }
 
     /// How much of it is shown at a time, where that is not all that is left.
@@ -127,6 +148,33 @@ pub(crate) struct Market {
     pub(crate) book: Book,
     /// Beside the book's slots; what stands in a free slot means nothing.
     pub(crate) orders: Rows<Option<Order>>,
+    /// Orders that wait for a price.
+    pub(crate) armed: ArmedOrders,
+    /// Price of the last trade; 0 = there was none.
+    pub(crate) last_price: u64,
+    /// The first and the last price traded at since triggers were last asked.
+    pub(crate) traded: Option<(u64, u64)>,
+}
+
+impl Market {
+    pub(crate) fn entry(&self, place: Place) -> Option<&Order> {
+        match place.armed_row() {
+            Some(row) => self.armed.rows.at(row).as_ref(),
+            None => self.orders.at(place.slot).as_ref(),
+        }
+    }
+
+    pub(crate) fn entry_mut(&mut self, place: Place) -> &mut Option<Order> {
+        match place.armed_row() {
+            Some(row) => self.armed.rows.at_mut(row),
+            None => self.orders.at_mut(place.slot),
+        }
+    }
+
+    /// All live orders, those in the book and those that are armed.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Order> {
+        self.orders.iter().chain(self.armed.rows.iter()).flatten()
+    }
 }
 
 /// All markets, and the clients in them.
@@ -136,6 +184,10 @@ pub(crate) struct Markets {
     by_id: Index,
     /// (when, order, market's row) of the live orders that end by themselves: in this order.
     pub(crate) expiries: BTreeSet<(UnixNanos, OrderId, u32)>,
+    /// Markets in which armed orders are to be asked whether they fire, behind the command that is executed.
+    pub(crate) touched: Vec<u32>,
+    /// Markets in which orders are due that have not fired yet.
+    pub(crate) firing: BTreeSet<MarketId>,
     /// Of the clients who are in one.
     pub(crate) trade_groups: BTreeMap<ClientId, TradeGroupId>,
     /// Derived from the ledger's accounts as orders come, and never written.
@@ -168,9 +220,32 @@ impl Markets {
         Some(desk)
     }
 
+    /// Something has happened in a market that armed orders may wait for.
+    pub(crate) fn touch(&mut self, market: u32) {
+        if !self.rows.at(market).armed.triggers.is_empty() && self.touched.last() != Some(&market) {
+            self.touched.push(market);
+        }
+    }
+
+    /// A trade at this price.
+    pub(crate) fn saw_trade(&mut self, market: u32, price: PriceTicks) {
+        let row = self.rows.at_mut(market);
+        row.last_price = price.0;
+        if !row.armed.triggers.is_empty() {
+            row.traded = Some((row.traded.map_or(price.0, |(first, _)| first), price.0));
+            self.touch(market);
+        }
+    }
+
+    /// The market in which an order fires next: an open one.
+    pub(crate) fn next_firing(&self) -> Option<(MarketId, u32)> {
+        let rows = self.firing.iter().filter_map(|&market| Some((market, self.row(market)?)));
+        rows.into_iter().find(|&(_, row)| self.rows.at(row).status == MarketStatus::Open)
+    }
+
     /// The order that rests at a place.
     pub(crate) fn order(&self, place: Place) -> Option<&Order> {
-        self.rows.at(place.market).orders.at(place.slot).as_ref()
+        self.rows.at(place.market).entry(place)
     }
 
     /// As [`Markets::order`]; `None` for no place too.
@@ -178,12 +253,14 @@ impl Markets {
         if place == Place::NONE {
             return None;
         }
-        self.rows.at_mut(place.market).orders.at_mut(place.slot).as_mut()
+        self.rows.at_mut(place.market).entry_mut(place).as_mut()
     }
 
     /// Where an order of a market rests.
     pub(crate) fn place(&self, market: u32, order: OrderId) -> Option<Place> {
-        self.rows.at(market).book.slot_of(order).map(|Slot(slot)| Place { market, slot })
+        let row = self.rows.at(market);
+        let resting = row.book.slot_of(order).map(|Slot(slot)| Place { market, slot });
+        resting.or_else(|| row.armed.row_of(order).map(|armed| Place::armed(market, armed)))
     }
 
     /// Puts an order beside its slot, at the head of its session's list. Returns the new head.
@@ -196,18 +273,20 @@ impl Markets {
         if let Some(at) = order.expires_at() {
             self.expiries.insert((at, order.id, place.market));
         }
-        let orders = &mut self.rows.at_mut(place.market).orders;
-        orders.reach(place.slot);
-        *orders.at_mut(place.slot) = Some(order);
+        let market = self.rows.at_mut(place.market);
+        if place.armed_row().is_none() {
+            market.orders.reach(place.slot);
+        }
+        *market.entry_mut(place) = Some(order);
         place
     }
 
     /// Takes an order from beside its slot and out of its session's list. Returns it with the new head.
     pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<(Order, Place)> {
-        let order = self.rows.at_mut(place.market).orders.at_mut(place.slot).take()?;
+        let order = self.rows.at_mut(place.market).entry_mut(place).take()?;
         self.set_newer(order.older, order.newer);
         if order.newer != Place::NONE
-            && let Some(newer) = self.rows.at_mut(order.newer.market).orders.at_mut(order.newer.slot)
+            && let Some(newer) = self.rows.at_mut(order.newer.market).entry_mut(order.newer)
         {
             newer.older = order.older;
         }
@@ -222,7 +301,7 @@ impl Markets {
 
     fn set_newer(&mut self, of: Place, newer: Place) {
         if of != Place::NONE
-            && let Some(order) = self.rows.at_mut(of.market).orders.at_mut(of.slot)
+            && let Some(order) = self.rows.at_mut(of.market).entry_mut(of)
         {
             order.newer = newer;
         }
@@ -276,7 +355,16 @@ impl Markets {
     pub(crate) fn add(&mut self, definition: DefineMarket, status: MarketStatus, fee_account: u32) -> u32 {
         let hash = hash_u64(u64::from(definition.market.0));
         let book = Book::new(BookLimits::default());
-        let market = Market { definition, status, fee_account, book, orders: Rows::default() };
+        let market = Market {
+            definition,
+            status,
+            fee_account,
+            book,
+            orders: Rows::default(),
+            armed: ArmedOrders::default(),
+            last_price: 0,
+            traded: None,
+        };
         let row = self.rows.push(market);
         self.by_id.insert(hash, row);
         row
@@ -318,7 +406,10 @@ impl Markets {
         let market = self.rows.at_mut(row);
         ensure(market.status != command.status, RejectReason::Exists)?;
         market.status = command.status;
-        effects.push(events::MarketDefined { definition: market.definition.clone(), status: command.status });
+        let definition = market.definition.clone();
+        // What was seen while it was closed may be what armed orders wait for.
+        self.touch(row);
+        effects.push(events::MarketDefined { definition, status: command.status });
         Ok(())
     }
 }

@@ -4,6 +4,7 @@
 //! changed. What is held for an order covers its worst case, fee included ([`fees`]); each fill releases its part.
 
 mod amend;
+pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
 mod reports;
@@ -62,7 +63,11 @@ impl Engine {
         let id_row = self.remember_id(row, look, command.cl_ord_id, order.id, command.market);
         order.id_row = id_row.ok_or(Broken::Index { what: "ClOrdIDs" })?;
         self.report(market, &order, ExecType::New, OrderStatus::New, None, effects);
-        self.execute_order(market, order, effects)?;
+        if order.is_armed() {
+            self.arm(market, order, effects)?;
+        } else {
+            self.execute_order(market, order, effects)?;
+        }
         Ok(())
     }
 
@@ -89,7 +94,8 @@ impl Engine {
         ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
         check_terms(&market.definition, command)?;
         terms::check(command, effects.time)?;
-        if terms::may_rest(command) {
+        armed::ensure_room(command, market)?;
+        if terms::may_wait(command) {
             let live = self.markets.desks.at(desk_row).live;
             ensure(live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
             ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
@@ -112,12 +118,9 @@ impl Engine {
             let notional_max = fees::affordable(command.budget.0, order.taker_fee_ppm)
                 .ok_or(RejectReason::NotionalOutOfRange)?;
             let ticks_lots = notional_max.checked_div(tick).unwrap_or(0);
-            let lots_max = market.definition.market_qty_lots_max;
-            order.qty = if order.prevents().is_some() {
-                self.reach(row, order, limit, (lots_max, ticks_lots))?.lots.0
-            } else {
-                market.book.affordable(Side::Buy, limit, ticks_lots).lots.min(lots_max).0
-            };
+            if !order.is_armed() {
+                order.qty = self.lots_for(row, order, ticks_lots)?.0;
+            }
             return Ok(command.budget.0);
         }
         let ticks_lots = if order.prevents().is_some() {
@@ -130,6 +133,17 @@ impl Engine {
             notional.checked_add(charge.fee)
         });
         Ok(cost.ok_or(RejectReason::NotionalOutOfRange)?)
+    }
+
+    /// How many lots a market order to buy gets for so much now.
+    fn lots_for(&self, row: u32, order: &Order, ticks_lots: u128) -> Result<QtyLots, Broken> {
+        let market = self.markets.rows.at(row);
+        let limit = (order.price > 0).then_some(PriceTicks(order.price));
+        let lots_max = market.definition.market_qty_lots_max;
+        if order.prevents().is_some() {
+            return Ok(self.reach(row, order, limit, (lots_max, ticks_lots))?.lots);
+        }
+        Ok(market.book.affordable(Side::Buy, limit, ticks_lots).lots.min(lots_max))
     }
 
     /// Reports a refusal. Its ClOrdID counts as used, so that a repetition of the message is refused again.
@@ -223,6 +237,23 @@ impl Engine {
         let order = self.unlink(place)?;
         self.keep_finished(place.market, &order, status, reason, effects);
         Ok(order)
+    }
+
+    /// Puts an order to its place, and leads its ClOrdID there.
+    fn link(&mut self, place: Place, order: Order) {
+        let (session, id_row) = (order.session, order.id_row);
+        self.list(place, order);
+        self.sessions.rows.at_mut(session).ids.set_place(id_row, place);
+    }
+
+    /// Puts an order to its place, in front of its session's others.
+    pub(crate) fn list(&mut self, place: Place, order: Order) {
+        let row = order.session;
+        let is_volatile = order.says_on_disconnect() == Some(true);
+        let head = self.markets.link(place, order, self.sessions.rows.at(row).orders);
+        let session = self.sessions.rows.at_mut(row);
+        session.orders = head;
+        session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
     }
 
     fn unlink(&mut self, place: Place) -> Result<Order, Broken> {

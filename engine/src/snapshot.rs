@@ -45,6 +45,9 @@
 //!                           | time in force u8 | price u64 | qty u64 | cum u64 | cum_ticks_lots u128 | held u128
 //!                           | fee_residue_ppm u32 | maker_fee_ppm u32 | taker_fee_ppm u32
 //!                           | terms flag u8, if 1: length u32 | OrderTerms | expires_at_ns u64 (0 = never) | hidden lots u64
+//!   last price u64 (0 = none)
+//!   armed orders list by id: an order as above | extreme of a trailing one u64 (0 = none)
+//!   due orders count u32, then in the order in which they fire: order u64
 //! ```
 //! What follows from these (indexes, timers, lists of a session's orders) is built again and checked.
 

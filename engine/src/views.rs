@@ -361,7 +361,7 @@ impl Engine {
         }))
     }
 
-    /// All live orders: markets by id, in each bids then asks, by price and time.
+    /// All live orders: markets by id, in each bids then asks, by price and time, then armed ones by id.
     pub fn orders(&self) -> impl Iterator<Item = OrderView> {
         let mut markets: Vec<u32> = self.markets.rows.numbers().collect();
         markets.sort_unstable_by_key(|&row| self.markets.rows.at(row).definition.market);
@@ -373,6 +373,8 @@ impl Engine {
                 .book
                 .orders()
                 .map(move |resting| Place { market, slot: resting.slot.0 });
+            let armed = self.markets.rows.at(market).armed.iter();
+            let places = places.chain(armed.map(move |(_, row)| Place::armed(market, row)));
             places.filter_map(move |place| Some(self.order_view(place.market, self.markets.order(place)?)))
         })
     }

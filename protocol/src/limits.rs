@@ -163,6 +163,10 @@ pub const PEER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 pub const CANCEL_ALL_AFTER_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
 /// Clients who are in a trade group.
 pub const TRADE_GROUP_CLIENTS_MAX: usize = 1 << 20;
+/// Orders that wait for a price in one market.
+pub const ARMED_ORDERS_MAX: usize = 1 << 20;
+/// Those that fire behind one record, and those left over that fire before it.
+pub const TRIGGERED_PER_RECORD_MAX: usize = 64;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
 /// A fee rate, in parts per million: the whole notional.

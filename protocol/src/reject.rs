@@ -100,6 +100,8 @@ codes! {
         TooLateToEnter = 55,
         /// The client has as many live orders as it may.
         TooManyOrders = 47,
+        /// As many orders wait for a price in this market as may.
+        TooManyStops = 51,
         /// The book is full.
         BookFull = 48,
         /// The order must not take liquidity, and would.

@@ -318,6 +318,12 @@ impl Triggers {
         self.fixed.len().saturating_add(self.trailing)
     }
 
+    /// Of these, trailing ones.
+    #[must_use]
+    pub const fn trailing(&self) -> usize {
+        self.trailing
+    }
+
     /// Whether nothing is armed.
     #[must_use]
     pub fn is_empty(&self) -> bool {

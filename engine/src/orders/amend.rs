@@ -183,7 +183,10 @@ impl Engine {
         let markets = self.markets.rows.numbers().filter(|&row| market.is_none_or(|only| only == row));
         let places = markets.flat_map(|row| {
             let book = &self.markets.rows.at(row).book;
-            book.orders().map(move |resting| (resting.id, Place { market: row, slot: resting.slot.0 }))
+            let resting =
+                book.orders().map(move |order| (order.id, Place { market: row, slot: order.slot.0 }));
+            let armed = self.markets.rows.at(row).armed.iter();
+            resting.chain(armed.map(move |(id, armed)| (id, Place::armed(row, armed))))
         });
         let places = places.filter(|&(_, place)| self.is_of(place, command.client)).collect();
         self.cancel_places(places, reason, effects)?;
@@ -280,11 +283,9 @@ impl Engine {
         request: Option<(ClOrdId, ClOrdId)>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let market = self.markets.rows.at_mut(place.market);
-        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
-        let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
-        effects.push(removed(market.definition.market, &resting));
+        self.take_out(place, effects)?;
         let mut order = self.retire(place, state.1, Some(reason), effects)?;
+        self.markets.rows.at_mut(place.market).armed.close(order.id);
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
         self.release_hold(&mut order)?;
         let ids = match request {
@@ -296,18 +297,35 @@ impl Engine {
         Ok(())
     }
 
+    /// Takes a live order out of the book, or from among the armed ones.
+    fn take_out(&mut self, place: Place, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let market = self.markets.rows.at_mut(place.market);
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        if place.armed_row().is_some() {
+            let order = market.entry(place).ok_or(mismatch)?.id;
+            market.armed.triggers.remove(order);
+            return Ok(());
+        }
+        let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
+        effects.push(removed(market.definition.market, &resting));
+        self.markets.touch(place.market);
+        Ok(())
+    }
+
     /// Puts `next`, whose hold is in place, where the order stands: in its place if only the quantity shrank, else anew.
     fn replace_at(&mut self, place: Place, next: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
         let id = market.definition.market;
         let mismatch = Broken::OrderMismatch { market: id, order: next.id };
-        let before = market.orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
+        let before = market.entry(place).ok_or(mismatch)?;
         let ids = (next.cl_ord_id, before.cl_ord_id);
         let status = reports::live_status(&next);
+        let by = before.qty.saturating_sub(next.qty);
         if keeps_place(before, &next) {
-            let by = QtyLots(before.qty.saturating_sub(next.qty));
-            reduce_resting(&mut market.book, id, Slot(place.slot), by, effects)?;
-            *before = next.clone();
+            if place.armed_row().is_none() {
+                reduce_resting(&mut market.book, id, Slot(place.slot), QtyLots(by), effects)?;
+            }
+            *market.entry_mut(place) = Some(next.clone());
             self.sessions.rows.at_mut(next.session).ids.set_place(next.id_row, place);
             let account = self.markets.desks.at(next.desk).paying_account(next.side);
             let hold =
@@ -316,8 +334,7 @@ impl Engine {
             effects.push(hold);
             return Ok(());
         }
-        let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;
-        effects.push(removed(id, &resting));
+        self.take_out(place, effects)?;
         self.unlink(place)?;
         self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
         self.execute_order(place.market, next, effects)
@@ -328,6 +345,7 @@ impl Engine {
         let Found::Live(place) = *found else { return Err(RejectReason::UnknownOrder.into()) };
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
+        ensure(before.order_type == OrderType::Limit, RejectReason::UnsupportedOrder)?;
         let market = self.markets.rows.at(place.market);
         let definition = &market.definition;
         let mut next = before.clone();
@@ -339,8 +357,8 @@ impl Engine {
             next.maker_fee_ppm = definition.maker_fee_ppm;
             next.taker_fee_ppm = definition.taker_fee_ppm;
             terms::keep_from_taking(&mut next, market)?;
-            terms::check_display(&next)?;
         }
+        terms::check_display(&next)?;
         Ok(next)
     }
 
@@ -459,9 +477,9 @@ fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
     ensure(request.look.row.is_none(), RejectReason::DuplicateClOrdId)
 }
 
-/// The same price and less of it keeps an order's place.
+/// The same price and less of it keeps an order's place; an armed one has none that it could lose.
 fn keeps_place(before: &Order, next: &Order) -> bool {
-    before.price == next.price && next.qty < before.qty
+    before.is_armed() || before.price == next.price && next.qty < before.qty
 }
 
 /// Takes so much off a resting order, which keeps its place, and says what that changes of the visible book.

@@ -95,15 +95,9 @@ impl Engine {
                     qty_lots: order.display().unwrap_or(leaves),
                 };
                 let account = self.markets.desks.at(order.desk).paying_account(order.side);
-                let (id, held, session) = (order.id, Amount(order.held), order.session);
-                let head = self.sessions.rows.at(session).orders;
-                let place = Place { market, slot: slot.0 };
-                let (id_row, is_volatile) = (order.id_row, order.says_on_disconnect() == Some(true));
-                let head = self.markets.link(place, order, head);
-                let session = self.sessions.rows.at_mut(session);
-                session.orders = head;
-                session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
-                session.ids.set_place(id_row, place);
+                let (id, held) = (order.id, Amount(order.held));
+                self.link(Place { market, slot: slot.0 }, order);
+                self.markets.touch(market);
                 effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
                 effects.push(added);
                 Ok(())
@@ -224,6 +218,7 @@ impl Engine {
         settled: Settled,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
+        self.markets.saw_trade(market, fill.price);
         let place = Place { market, slot: fill.maker.0 };
         let missing = Broken::OrderMismatch { market: settled.market, order: fill.maker_id };
         let maker = self.markets.order(place).ok_or(missing)?;

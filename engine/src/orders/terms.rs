@@ -5,6 +5,7 @@ use protocol::terms::OrderTerms;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInForce, UnixNanos};
 
+use super::armed;
 use crate::broken::{Stop, ensure};
 use crate::markets::{Market, Order};
 use crate::matching::ICEBERG_SLICES_MAX;
@@ -46,6 +47,11 @@ pub(super) fn may_rest(command: &NewOrder) -> bool {
     command.order_type == OrderType::Limit && rests(command.time_in_force)
 }
 
+/// Whether it may be live behind its own record: in the book, or armed.
+pub(super) fn may_wait(command: &NewOrder) -> bool {
+    may_rest(command) || command.terms.get().is_some_and(|terms| terms.trigger.is_some())
+}
+
 /// Whether a limit order of this kind waits in the book.
 pub(super) const fn rests(time_in_force: TimeInForce) -> bool {
     match time_in_force {
@@ -72,20 +78,19 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
     let is_dated = command.time_in_force == TimeInForce::GoodTillDate;
     let is_of_an_auction =
         [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&command.time_in_force);
-    let may_rest = may_rest(command);
+    let (may_rest, may_wait) = (may_rest(command), may_wait(command));
     let has_minimum = said.min_qty_lots > QtyLots(0);
     let minimum_means_something = said.min_qty_lots <= command.qty_lots
         && command.time_in_force != TimeInForce::FillOrKill
         && said.post_only.is_none();
     !is_of_an_auction
         && is_dated == (said.expires_at_ns > 0)
-        && (may_rest || command.time_in_force != TimeInForce::Day && !is_dated)
+        && (may_wait || command.time_in_force != TimeInForce::Day && !is_dated)
         && (may_rest || said.post_only.is_none())
         && (!has_minimum || minimum_means_something)
-        && (may_rest || said.cancel_on_disconnect.is_none())
+        && (may_wait || said.cancel_on_disconnect.is_none())
         && (said.display_lots == QtyLots(0) || may_rest && shows_enough(said.display_lots, command.qty_lots))
-        && said.trigger.is_none()
-        && said.trail.is_none()
+        && armed::is_known(command)
         && said.peg.is_none()
 }
 

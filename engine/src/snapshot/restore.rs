@@ -1,6 +1,9 @@
 //! Reading: every field checked, nothing allocated by a count that was read, the whole state checked at the end.
 
+use std::collections::BTreeSet;
+
 use protocol::commands::{DefineMarket, DefineSession, SetApprovals};
+use protocol::limits::ARMED_ORDERS_MAX;
 use protocol::limits::{
     ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
@@ -18,7 +21,8 @@ use super::write::SNAPSHOT_VERSION;
 use crate::approvals::Proposal;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
-use crate::markets::{Order, Place};
+use crate::markets::{Market, Order, Place};
+use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::terms::Terms;
 use crate::registry::Actor;
@@ -181,15 +185,72 @@ impl Engine {
         let row = self.markets.add(definition, status, fee_account);
         let mut place_in_book = 0_u64;
         r.list("orders", BOOK_ORDERS_MAX, |r| {
-            self.read_order(r, row)?;
+            self.read_resting(r, row)?;
             // Price and time are checked by the book: what rests behind another cannot cross or come twice.
             place_in_book = place_in_book.saturating_add(1);
             Ok(place_in_book)
         })?;
+        self.read_armed(r, row)?;
         Ok(market)
     }
 
-    fn read_order(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
+    /// An order that rests.
+    fn read_resting(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
+        let (order, hidden) = self.read_order(r, market)?;
+        let display = order.terms.as_ref().map_or(QtyLots(0), |terms| terms.said.display_lots);
+        let resting = Resting {
+            slot: Slot(0),
+            id: order.id,
+            side: order.side,
+            price: PriceTicks(order.price),
+            qty: QtyLots(order.leaves()),
+            reserve: (hidden > QtyLots(0)).then_some(Reserve { display, hidden }),
+        };
+        let book = &mut self.markets.rows.at_mut(market).book;
+        let slot = book.restore(&resting).map_err(|_| SnapshotFault::Field("order in book"))?;
+        self.list(Place { market, slot: slot.0 }, order);
+        Ok(())
+    }
+
+    /// The orders that wait for a price, and which of them are due.
+    fn read_armed(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
+        self.markets.rows.at_mut(market).last_price = r.u64()?;
+        let mut waiting = Vec::new();
+        r.list("armed orders", ARMED_ORDERS_MAX, |r| {
+            let (order, _) = self.read_order(r, market)?;
+            let (id, side) = (order.id, order.side);
+            let said =
+                order.terms.as_ref().map(|terms| terms.said).ok_or(SnapshotFault::Field("armed order"))?;
+            let trigger = said.trigger.ok_or(SnapshotFault::Field("armed order"))?;
+            let extreme = r.u64()?;
+            let extreme = (extreme > 0).then_some(PriceTicks(extreme));
+            waiting.push(Armed { order: id, side, trigger, trail: said.trail, extreme });
+            let row = self.markets.rows.at_mut(market).armed.open(id);
+            self.list(Place::armed(market, row), order);
+            Ok(id)
+        })?;
+        let mut due = Vec::new();
+        let count = r.u32()?;
+        for _ in 0..count {
+            due.push(OrderId(r.u64()?));
+        }
+        let Market { armed, definition, .. } = self.markets.rows.at_mut(market);
+        let is_due: BTreeSet<OrderId> = due.iter().copied().collect();
+        for order in waiting.into_iter().filter(|armed| !is_due.contains(&armed.order)) {
+            armed.triggers.arm(order).map_err(|_| SnapshotFault::Field("armed order"))?;
+        }
+        for &order in &due {
+            field(armed.row_of(order).is_some(), "due order")?;
+            armed.triggers.queue_again(order).map_err(|_| SnapshotFault::Field("due order"))?;
+        }
+        if !due.is_empty() {
+            self.markets.firing.insert(definition.market);
+        }
+        Ok(())
+    }
+
+    /// An order, and how much of it is hidden.
+    fn read_order(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(Order, QtyLots), SnapshotFault> {
         let (id, cl_ord_id) = (OrderId(r.u64()?), r.text("order's ClOrdID")?);
         let session =
             self.sessions.row(SessionId(r.u32()?)).ok_or(SnapshotFault::Field("order's session"))?;
@@ -217,25 +278,7 @@ impl Engine {
             terms: None,
         };
         let (terms, hidden) = read_terms(r)?;
-        let display = terms.as_ref().map_or(QtyLots(0), |terms| terms.said.display_lots);
-        let order = Order { terms, ..order };
-        let resting = Resting {
-            slot: Slot(0),
-            id,
-            side: order.side,
-            price: PriceTicks(order.price),
-            qty: QtyLots(order.leaves()),
-            reserve: (hidden > QtyLots(0)).then_some(Reserve { display, hidden }),
-        };
-        let book = &mut self.markets.rows.at_mut(market).book;
-        let slot = book.restore(&resting).map_err(|_| SnapshotFault::Field("order in book"))?;
-        let head = self.sessions.rows.at(session).orders;
-        let is_volatile = order.says_on_disconnect() == Some(true);
-        let head = self.markets.link(Place { market, slot: slot.0 }, order, head);
-        let session = self.sessions.rows.at_mut(session);
-        session.orders = head;
-        session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
-        Ok(())
+        Ok((Order { terms, ..order }, hidden))
     }
 }
 

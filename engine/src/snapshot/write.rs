@@ -2,7 +2,7 @@
 
 use protocol::commands::SetApprovals;
 use protocol::hash::{Hash, blake3};
-use protocol::{Command, RejectReason};
+use protocol::{Command, OrderId, RejectReason};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
@@ -137,7 +137,7 @@ impl Engine {
     }
 
     fn write_market(&self, w: &mut Writer<'_>, row: u32) {
-        let Market { definition, status, book, .. } = self.markets.rows.at(row);
+        let Market { definition, status, book, armed, last_price, .. } = self.markets.rows.at(row);
         w.command(&Command::DefineMarket(definition.clone()));
         w.u8(status.code());
         w.count(book.len());
@@ -146,6 +146,18 @@ impl Engine {
                 self.write_order(w, order, resting.reserve);
             }
         }
+        w.u64(*last_price);
+        w.count(armed.len());
+        for (id, armed_row) in armed.iter() {
+            if let Some(order) = self.markets.order(Place::armed(row, armed_row)) {
+                self.write_order(w, order, None);
+                let waiting = armed.triggers.get(id);
+                w.u64(waiting.and_then(|armed| armed.extreme).map_or(0, |price| price.0));
+            }
+        }
+        let due: Vec<OrderId> = armed.triggers.queue().collect();
+        w.count(due.len());
+        due.iter().for_each(|id| w.u64(id.0));
     }
 
     fn write_trade_groups(&self, w: &mut Writer<'_>) {

@@ -7,7 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
 use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
-use protocol::{MarketStatus, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce};
+use protocol::terms::{Trail, Trigger};
+use protocol::{
+    MarketStatus, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
+    TriggerPriceType,
+};
 
 const MILLION: u128 = 1_000_000;
 const DAY: u64 = 86_400_000_000_000;
@@ -37,9 +41,45 @@ pub(crate) struct ModelOrder {
     display: u64,
     /// How much is shown now.
     shown: u64,
+    is_limit: bool,
+    time_in_force: TimeInForce,
+    budget: u128,
+    trigger: Option<Trigger>,
+    trail: Option<Trail>,
+    extreme: Option<u64>,
 }
 
 impl ModelOrder {
+    /// Where its trigger stands, if it watches at all.
+    fn stands_at(&self) -> Option<u64> {
+        let trigger = self.trigger?;
+        let Some(trail) = self.trail else { return Some(trigger.price_ticks.0) };
+        let extreme = self.extreme?;
+        let away = match trail.by {
+            TrailBy::Ticks => trail.offset,
+            TrailBy::BasisPoints => (extreme * trail.offset).div_ceil(10_000),
+        };
+        Some(match trigger.direction {
+            TriggerDirection::Up => extreme.saturating_add(away),
+            TriggerDirection::Down => extreme.saturating_sub(away),
+        })
+    }
+
+    /// Follows a price, and says where its trigger stands then.
+    fn fires_at(&mut self, price: u64) -> Option<u64> {
+        let trigger = self.trigger?;
+        if self.trail.is_some() {
+            let from = trigger.price_ticks.0;
+            self.extreme = match (self.extreme, trigger.direction) {
+                (Some(extreme), TriggerDirection::Down) => Some(extreme.max(price)),
+                (Some(extreme), TriggerDirection::Up) => Some(extreme.min(price)),
+                (None, TriggerDirection::Down) => (from == 0 || price >= from).then_some(price),
+                (None, TriggerDirection::Up) => (from == 0 || price <= from).then_some(price),
+            };
+        }
+        self.stands_at()
+    }
+
     /// Shows a slice, or all.
     fn show(&mut self) {
         let left = self.qty - self.cum;
@@ -81,6 +121,11 @@ pub(crate) struct Model {
     ranks: u64,
     /// Clients in trade groups.
     pub(crate) groups: BTreeMap<u64, u64>,
+    /// Armed orders that are due, each with its market, in the order in which they fire.
+    due: Vec<(u32, u64)>,
+    /// The prices of trades since triggers were last looked at, and the last price, of each market.
+    traded: BTreeMap<u32, Vec<u64>>,
+    last: BTreeMap<u32, u64>,
     /// Of the command that comes next.
     pub(crate) now: u64,
 }
@@ -98,6 +143,9 @@ impl Model {
             days: BTreeMap::new(),
             ranks: 0,
             groups: BTreeMap::new(),
+            due: Vec::new(),
+            traded: BTreeMap::new(),
+            last: BTreeMap::new(),
             now: 0,
         }
     }
@@ -114,6 +162,7 @@ impl Model {
     }
 
     fn end(&mut self, client: u64, order: u64) {
+        self.due.retain(|due| due.1 != order);
         self.roll(client, Some(order));
         self.ended.push((client, order));
     }
@@ -147,6 +196,9 @@ impl Model {
     pub(crate) fn worst_case(&self, order: &ModelOrder) -> u128 {
         let market = &self.markets[&order.market].0;
         let left = u128::from(order.qty - order.cum);
+        if order.trigger.is_some() && order.budget > 0 {
+            return order.budget;
+        }
         if order.side == Side::Sell {
             return left * market.lot_base_minor.0;
         }
@@ -172,7 +224,7 @@ impl Model {
                 Side::Buy => order.side == Side::Sell && (limit == 0 || order.price <= limit),
                 Side::Sell => order.side == Side::Buy && (limit == 0 || order.price >= limit),
             };
-            if order.market != market || !acceptable {
+            if order.market != market || !acceptable || order.trigger.is_some() {
                 continue;
             }
             let better = best.is_none_or(|other| {
@@ -296,22 +348,81 @@ impl Model {
         let market = &self.markets[&command.market.0].0;
         let mut order = model_order(id, client, command, market, &cl_ord_id, self.now);
         order.price = self.kept_from_taking(&order).unwrap();
-        let is_market = command.order_type == OrderType::Market;
-        if command.budget.0 > 0 {
-            order.qty = self.budget_lots(&order, command.budget.0);
+        if order.trigger.is_some() {
+            self.live.push(order);
+        } else {
+            let minimum = command.terms.get().map_or(0, |terms| terms.min_qty_lots.0);
+            self.enter(order, minimum);
         }
-        let rests = !is_market && RESTING.contains(&command.time_in_force);
-        let minimum = command.terms.get().map_or(0, |terms| terms.min_qty_lots.0);
-        let least = if command.time_in_force == TimeInForce::FillOrKill { order.qty } else { minimum };
-        {
-            let met = self.rehearse(&order, least);
-            if met.iter().filter(|met| met.2).map(|met| met.1).sum::<u64>() < least {
-                self.end(client, id);
-                return None;
-            }
+        None
+    }
+
+    fn enter(&mut self, mut order: ModelOrder, minimum: u64) {
+        if order.budget > 0 {
+            order.qty = self.budget_lots(&order, order.budget);
+        }
+        let rests = order.is_limit && RESTING.contains(&order.time_in_force);
+        let least = if order.time_in_force == TimeInForce::FillOrKill { order.qty } else { minimum };
+        let met = self.rehearse(&order, least);
+        if met.iter().filter(|met| met.2).map(|met| met.1).sum::<u64>() < least {
+            return self.end(order.client, order.id);
         }
         self.trade(order, rests);
-        None
+    }
+
+    /// Looks at what the last command brought about, and executes the armed orders that it fires.
+    pub(crate) fn fire(&mut self) {
+        let markets: Vec<u32> = self.markets.keys().copied().collect();
+        markets.iter().for_each(|&market| self.see(market));
+        let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketStatus::Open;
+        while let Some(market) = self.due.iter().map(|due| due.0).filter(|&m| is_open(self, m)).min() {
+            let at = self.due.iter().position(|due| due.0 == market).unwrap();
+            let (_, id) = self.due.remove(at);
+            let at = self.live.iter().position(|order| order.id == id).unwrap();
+            let mut order = self.live.remove(at);
+            order.trigger = None;
+            self.enter(order, 0);
+            markets.iter().for_each(|&market| self.see(market));
+        }
+    }
+
+    fn see(&mut self, market: u32) {
+        if self.markets[&market].1 != MarketStatus::Open {
+            return;
+        }
+        let best = |side: Side| self.best(market, side, 0).map(|at| self.live[at].price);
+        let (best_ask, best_bid) = (best(Side::Buy), best(Side::Sell));
+        let traded = self.traded.remove(&market).unwrap_or_default();
+        let last = self.last.get(&market).copied();
+        let mut fired = Vec::new();
+        for last in [traded.first().copied().or(last), last] {
+            for order in self.live.iter_mut().filter(|order| order.market == market) {
+                let Some(trigger) = order.trigger else { continue };
+                if self.due.iter().chain(&fired).any(|due| due.1 == order.id) {
+                    continue;
+                }
+                let price = match (trigger.price_type, order.side) {
+                    (TriggerPriceType::Last, _) => last,
+                    (TriggerPriceType::Best, Side::Buy) => best_ask,
+                    (TriggerPriceType::Best, Side::Sell) => best_bid,
+                    (TriggerPriceType::Index, _) => None,
+                };
+                let Some(price) = price else { continue };
+                let up = trigger.direction == TriggerDirection::Up;
+                if order.fires_at(price).is_some_and(|at| if up { price >= at } else { price <= at }) {
+                    fired.push((market, order.id));
+                }
+            }
+        }
+        let turn = |&(_, id): &(u32, u64)| {
+            let order = self.live.iter().find(|order| order.id == id).unwrap();
+            let trigger = order.trigger.unwrap();
+            let at = order.stands_at().unwrap();
+            let at = if trigger.direction == TriggerDirection::Up { at } else { u64::MAX - at };
+            (trigger.direction, trigger.price_type, at, id)
+        };
+        fired.sort_by_key(turn);
+        self.due.extend(fired);
     }
 
     fn check_new(&self, client: u64, cl_ord_id: &str, command: &NewOrder) -> Option<RejectReason> {
@@ -355,8 +466,9 @@ impl Model {
             .iter()
             .filter(|order| order.client == client && order.market == command.market.0)
             .count();
-        let may_rest = is_limit && RESTING.contains(&command.time_in_force);
-        if may_rest && live >= usize::try_from(market.client_orders_max).unwrap() {
+        let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
+        let may_wait = is_armed || is_limit && RESTING.contains(&command.time_in_force);
+        if may_wait && live >= usize::try_from(market.client_orders_max).unwrap() {
             return Some(TooManyOrders);
         }
         let mut order = model_order(0, client, command, market, cl_ord_id, self.now);
@@ -384,21 +496,39 @@ impl Model {
         [market.base, market.quote].iter().any(|asset| self.closed.contains(&(client, asset.0)))
     }
 
+    /// Whether what it waits for, if it does, goes with the rest.
+    fn may_be_armed(&self, command: &NewOrder) -> bool {
+        let terms = command.terms.get().copied().unwrap_or_default();
+        let Some(trigger) = terms.trigger else { return terms.trail.is_none() };
+        let sound = terms
+            .trail
+            .is_none_or(|trail| trail.offset > 0 && (trail.by == TrailBy::Ticks || trail.offset < 10_000));
+        let is_market_buy = command.order_type == OrderType::Market && command.side == Side::Buy;
+        trigger.price_type != TriggerPriceType::Index
+            && (terms.trail.is_some() || trigger.price_ticks.0 > 0)
+            && sound
+            && (!is_market_buy || command.budget.0 > 0)
+            && terms.post_only.is_none()
+            && terms.min_qty_lots.0 == 0
+    }
+
     /// What an order says beside price and quantity.
     fn check_terms(&self, command: &NewOrder) -> Option<RejectReason> {
         use TimeInForce::*;
         let terms = command.terms.get().copied().unwrap_or_default();
         let rests = command.order_type == OrderType::Limit && RESTING.contains(&command.time_in_force);
+        let waits = rests || terms.trigger.is_some();
         let unsupported = [
             matches!(command.time_in_force, AtTheOpening | AtTheClose),
-            matches!(command.time_in_force, Day | GoodTillDate) && !rests,
+            matches!(command.time_in_force, Day | GoodTillDate) && !waits,
             (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
             terms.post_only.is_some() && !rests,
             terms.display_lots.0 > 0 && !rests,
             terms.display_lots.0 > 0
                 && (terms.display_lots > command.qty_lots
                     || command.qty_lots.0.div_ceil(terms.display_lots.0) > 100),
-            terms.cancel_on_disconnect.is_some() && !rests,
+            terms.cancel_on_disconnect.is_some() && !waits,
+            !self.may_be_armed(command),
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
             terms.min_qty_lots.0 > 0 && command.time_in_force == FillOrKill,
@@ -454,6 +584,8 @@ impl Model {
                 Side::Buy => (taker.client, maker.client, taker_fee, maker_fee),
                 Side::Sell => (maker.client, taker.client, maker_fee, taker_fee),
             };
+            self.last.insert(taker.market, maker.price);
+            self.traded.entry(taker.market).or_default().push(maker.price);
             self.trades.push(ModelTrade {
                 maker: maker.id,
                 taker: taker.id,
@@ -521,7 +653,7 @@ impl Model {
             Ok(replaced) => replaced,
             Err(reason) => return Some(reason),
         };
-        if next.price == self.live[at].price && next.qty < self.live[at].qty {
+        if next.trigger.is_some() || next.price == self.live[at].price && next.qty < self.live[at].qty {
             self.live[at] = next;
             self.live[at].shrink();
         } else {
@@ -564,14 +696,17 @@ impl Model {
         next.cl_ord_id = command.cl_ord_id.to_string();
         next.price = price.0;
         next.qty = qty.0;
-        if !(next.price == before.price && next.qty < before.qty) {
+        if !before.is_limit {
+            return Err(UnsupportedOrder);
+        }
+        if before.trigger.is_none() && !(next.price == before.price && next.qty < before.qty) {
             next.maker_ppm = u128::from(market.maker_fee_ppm);
             next.taker_ppm = u128::from(market.taker_fee_ppm);
             next.price = self.kept_from_taking(&next).ok_or(WouldTake)?;
-            let left = next.qty - next.cum;
-            if next.display > 0 && left.div_ceil(next.display) > 100 {
-                return Err(UnsupportedOrder);
-            }
+        }
+        let left = next.qty - next.cum;
+        if next.display > 0 && left.div_ceil(next.display) > 100 {
+            return Err(UnsupportedOrder);
         }
         if self.is_closed(client, market) {
             return Err(AccountClosed);
@@ -615,6 +750,12 @@ fn model_order(
         prevention: terms.self_trade_prevention.unwrap_or(SelfTradePrevention::None),
         display: terms.display_lots.0,
         shown: 0,
+        is_limit: command.order_type == OrderType::Limit,
+        time_in_force: command.time_in_force,
+        budget: command.budget.0,
+        trigger: terms.trigger,
+        trail: terms.trail,
+        extreme: None,
     }
 }
 

@@ -5,11 +5,12 @@ use protocol::commands::*;
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
 use protocol::sign::PublicKey;
-use protocol::terms::{OrderTerms, RareTerms};
+use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
     OrderType, PostOnly, PriceTicks, QtyLots, RequestNumber, SelfTradePrevention, Seq, SessionAction,
-    SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, UnixNanos,
+    SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, TrailBy,
+    TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
@@ -124,11 +125,27 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
         min_qty_lots: QtyLots(if numbers.chance(10) { numbers.between(1, 30) } else { 0 }),
         valid_until_ns: if numbers.chance(5) { soon(numbers) } else { 0 },
         display_lots: QtyLots(if numbers.chance(15) { numbers.between(1, 20) } else { 0 }),
+        trigger: numbers.chance(15).then(|| random_trigger(numbers)),
+        trail: numbers
+            .chance(6)
+            .then(|| Trail { by: *numbers.pick(TrailBy::ALL), offset: numbers.below(2_000) / 40 }),
         cancel_on_disconnect: numbers.chance(15).then(|| numbers.chance(50)),
         self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         ..OrderTerms::default()
     }
     .into()
+}
+
+fn random_trigger(numbers: &mut Numbers) -> Trigger {
+    Trigger {
+        price_ticks: PriceTicks(numbers.between(0, 31)),
+        price_type: if numbers.chance(70) {
+            TriggerPriceType::Last
+        } else {
+            *numbers.pick(TriggerPriceType::ALL)
+        },
+        direction: *numbers.pick(TriggerDirection::ALL),
+    }
 }
 
 /// An order to amend: mostly a live one as it is, sometimes wrongly named.
@@ -145,7 +162,7 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 
 #[test]
 fn random_commands_agree_with_the_model() {
-    let mut trades = 0;
+    let (mut trades, mut fired) = (0, 0);
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
         let mut model = Model::new();
@@ -158,12 +175,16 @@ fn random_commands_agree_with_the_model() {
             world.wait_ns(if numbers.chance(1) { 50_000_000_000_000 } else { numbers.below(1_000_000_000) });
             model.go_on(world.time + 1_000);
             let (session, command, expected) = random_step(&mut numbers, &mut model, &world.engine, count);
+            model.fire();
             let (_, request) = world.next_number(session);
             let trades_before = model_trades_before(&model, &world.engine);
             let events = world.submit(session, 0, request, command.clone());
             let shadow_events = apply(&mut shadow, &world, session, 0, request, &command);
             assert_eq!(events, shadow_events, "{context}: {command:?}");
-            let Some(EventBody::Replied(reply)) = events.last().map(|event| &event.body) else {
+            fired += events.iter().filter(|event| matches!(event.body, EventBody::OrderTriggered(_))).count();
+            // What the command's trades fire comes behind its reply.
+            let replied = events.iter().rfind(|event| matches!(event.body, EventBody::Replied(_)));
+            let Some(EventBody::Replied(reply)) = replied.map(|event| &event.body) else {
                 panic!("{context}: no reply among {events:?}")
             };
             assert_eq!(reply.refusal, expected, "{context}: {command:?}");
@@ -178,6 +199,7 @@ fn random_commands_agree_with_the_model() {
         trades += model.trades.len();
     }
     let played = seeds(SEEDS).len();
+    assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
     assert!(trades > played * 30, "only {trades} trades in {played} runs");
 }
 

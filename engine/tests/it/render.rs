@@ -116,6 +116,9 @@ impl Names {
             EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
             EventBody::Settled(settled) => self.settled(settled),
             EventBody::BookChanged(change) => self.book_changed(change),
+            EventBody::OrderTriggered(triggered) => {
+                format!("o{} fires in {}", triggered.order, self.symbol(triggered.market))
+            }
             EventBody::TradePrevented(prevented) => format!(
                 "prevented ({}): o{} and o{} would trade {} @ {}",
                 prevented.mode.name(),

@@ -6,7 +6,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod auctions;
-mod common;
+mod common_workload;
 mod differential;
 mod draw;
 mod naive;

@@ -1,14 +1,18 @@
 //! Codes and texts of refusals. docs/FIX.md prints the same table; a test compares them.
 
 use protocol::RejectReason;
+use protocol::RejectReason as R;
 
 /// OrdRejReason(103) of an ExecutionReport that refuses an order.
 pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
-    use RejectReason as R;
     match reason {
         R::UnknownMarket => 1,
         R::MarketClosed => 2,
-        R::PriceOutOfRange | R::NotionalOutOfRange | R::TooManyOrders | R::InsufficientFunds => 3,
+        R::PriceOutOfRange
+        | R::NotionalOutOfRange
+        | R::TooManyOrders
+        | R::TooManyStops
+        | R::InsufficientFunds => 3,
         R::TooLate | R::TooLateToEnter => 4,
         R::UnknownOrder => 5,
         R::DuplicateClOrdId => 6,
@@ -72,7 +76,6 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
     reason = "FIX 4.4 has a code for five of them only; the text says which"
 )]
 pub(crate) const fn cxl_rej_reason(reason: RejectReason) -> u8 {
-    use RejectReason as R;
     match reason {
         R::TooLate => 0,
         R::UnknownOrder => 1,
@@ -84,7 +87,6 @@ pub(crate) const fn cxl_rej_reason(reason: RejectReason) -> u8 {
 
 /// Text(58) for a reason.
 pub(crate) const fn text(reason: RejectReason) -> &'static str {
-    use RejectReason as R;
     match reason {
         R::UnknownSession => "unknown session",
         R::StaleGeneration => "sent on an older connection",
@@ -132,6 +134,7 @@ pub(crate) const fn text(reason: RejectReason) -> &'static str {
         R::UnsupportedOrder => "unsupported combination of order type, time in force, price and quantity",
         R::TooManyOrders => "too many live orders",
         R::BookFull => "book is full",
+        R::TooManyStops => "too many orders wait for a price",
         R::TooLateToEnter => "its end, or the time until which it was valid, is over",
         R::WouldTake => "must not take liquidity, and would",
         R::InsufficientFunds => "insufficient funds",

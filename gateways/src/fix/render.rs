@@ -270,8 +270,8 @@ fn execution_report(
     encoder.text(150, exec_type(report.exec_type));
     qty(encoder, 151, report.leaves_lots.0);
     if report.exec_type == ExecType::Restated {
-        // Partial decline of OrderQty.
-        encoder.text(378, b"5");
+        // Partial decline of OrderQty, or the market's doing: it has fired.
+        encoder.text(378, if report.reason.is_some() { b"5" } else { b"8" });
     }
     if let Some(trade) = report.trade {
         encoder.number(527, trade.0);

@@ -426,6 +426,13 @@ messages! {
             /// Why.
             reason: RejectReason,
         }
+        /// The price that an armed order waited for was seen: it enters the book now.
+        OrderTriggered = 113 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The order.
+            order: OrderId,
+        }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.
         TradePrevented = 115 v 1 {
             /// The market.

@@ -77,6 +77,17 @@ impl OrderTerms {
     }
 }
 
+impl Trail {
+    /// Whether it is a distance: more than nothing, and less than the whole price.
+    #[must_use]
+    pub const fn is_sound(&self) -> bool {
+        match self.by {
+            TrailBy::Ticks => self.offset > 0,
+            TrailBy::BasisPoints => 0 < self.offset && self.offset < 10_000,
+        }
+    }
+}
+
 /// [`OrderTerms`] that are seldom there. Archived as a list of at most one, so that an order without them pays for its place alone.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RareTerms(Option<Box<OrderTerms>>);

@@ -608,6 +608,7 @@ fn sent_orders() -> Vec<EventBody> {
             reason: RejectReason::TooLate,
         }
         .into(),
+        OrderTriggered { market: MarketId(n4(0)), order: OrderId(n8(1)) }.into(),
         TradePrevented {
             market: MarketId(n4(0)),
             mode: SelfTradePrevention::Transfer,

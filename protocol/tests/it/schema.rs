@@ -136,6 +136,7 @@ const EVENTS: &str = "
     routing text 120
 104 LogoutSent: end code SessionEnd, expected u64, received u64
 112 BookChanged: market u32, order u64, side code Side, action code BookAction, price_ticks u64, qty_lots u64
+113 OrderTriggered: market u32, order u64
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,

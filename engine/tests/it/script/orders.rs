@@ -1,11 +1,24 @@
 //! The words of an order: what it says beside side, price and quantity.
 
 use protocol::commands::SetTradeGroup;
-use protocol::terms::{OrderTerms, RareTerms};
-use protocol::{ClientId, MarketId, PostOnly, QtyLots, SelfTradePrevention, TimeInForce, TradeGroupId};
+use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
+use protocol::{
+    ClientId, MarketId, PostOnly, QtyLots, SelfTradePrevention, TimeInForce, TradeGroupId, TrailBy,
+    TriggerDirection, TriggerPriceType,
+};
 
 use super::services::named;
 use super::{Script, Words, by_name, nanoseconds};
+
+/// `trail 200` ticks, `trail 50bp`.
+fn trail(words: &mut Words<'_>) -> Option<Trail> {
+    let word = words.option("trail")?;
+    let (by, number) = match word.strip_suffix("bp") {
+        Some(number) => (TrailBy::BasisPoints, number),
+        None => (TrailBy::Ticks, word),
+    };
+    Some(Trail { by, offset: number.parse().unwrap() })
+}
 
 impl Script {
     /// `ioc`, `fok`, `day`, `until 5s` from now; else good till cancelled.
@@ -25,7 +38,7 @@ impl Script {
         (time_in_force, 0)
     }
 
-    /// `postonly`, `slide`, `min 5`, `show 2`, `valid 2s` from now, `stp expire-taker`, `ondisconnect cancel` or `keep`.
+    /// `postonly`, `slide`, `min 5`, `show 2`, `valid 2s` from now, `stp expire-taker`, `down 95 trail 50bp`, `ondisconnect cancel` or `keep`.
     pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
         let post_only = if words.flag("postonly") {
             Some(PostOnly::Reject)
@@ -49,9 +62,22 @@ impl Script {
                 Some(_keep) => Some(false),
                 None => None,
             },
+            trigger: self.trigger(market, words),
+            trail: trail(words),
             ..OrderTerms::default()
         }
         .into()
+    }
+
+    /// `up 105` or `down 95`, of the last price; `best up 105`.
+    fn trigger(&self, market: MarketId, words: &mut Words<'_>) -> Option<Trigger> {
+        let price_type = if words.flag("best") { TriggerPriceType::Best } else { TriggerPriceType::Last };
+        let (direction, price) = match (words.option("up"), words.option("down")) {
+            (Some(price), _) => (TriggerDirection::Up, price),
+            (None, Some(price)) => (TriggerDirection::Down, price),
+            (None, None) => return None,
+        };
+        Some(Trigger { price_ticks: self.ticks(market, price), price_type, direction })
     }
 
     /// `group alice 7`; 0 = none.

@@ -1,0 +1,176 @@
+//! Orders that wait for a price: armed on entry, executed when they fire, each completely before the next.
+//!
+//! What an armed order needs is held from the beginning. Behind each command the prices that were seen in a market are shown to
+//! its armed orders ([`Triggers`]); those that fire are executed at once, in their order, at most
+//! [`TRIGGERED_PER_RECORD_MAX`] in all; the others before the next records.
+
+use std::collections::BTreeMap;
+
+use protocol::commands::NewOrder;
+use protocol::events::{ExecutionReport, HoldChanged, OrderTriggered};
+use protocol::limits::{ARMED_ORDERS_MAX, TRIGGERED_PER_RECORD_MAX};
+use protocol::{
+    Amount, ExecType, MarketStatus, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side,
+    TriggerPriceType,
+};
+
+use super::fees;
+use crate::broken::{Broken, Stop, ensure};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::markets::{Market, Order, Place};
+use crate::matching::triggers::{Armed, Prices, TRAILING_PER_MARKET_MAX, Triggers};
+use crate::rows::Rows;
+
+/// The armed orders of one market.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ArmedOrders {
+    pub(crate) triggers: Triggers,
+    /// What stands in a free row means nothing.
+    pub(crate) rows: Rows<Option<Order>>,
+    free: Vec<u32>,
+    by_id: BTreeMap<OrderId, u32>,
+}
+
+impl ArmedOrders {
+    pub(crate) fn row_of(&self, order: OrderId) -> Option<u32> {
+        self.by_id.get(&order).copied()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
+    /// The ids and rows, in the order of ids.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (OrderId, u32)> {
+        self.by_id.iter().map(|(&id, &row)| (id, row))
+    }
+
+    /// A row for an order.
+    pub(crate) fn open(&mut self, order: OrderId) -> u32 {
+        let row = self.free.pop().unwrap_or_else(|| self.rows.push(None));
+        self.by_id.insert(order, row);
+        row
+    }
+
+    /// The order of this row has left.
+    pub(crate) fn close(&mut self, order: OrderId) {
+        self.free.extend(self.by_id.remove(&order));
+    }
+}
+
+/// Whether one more order may be armed in a market.
+pub(super) fn ensure_room(command: &NewOrder, market: &Market) -> Result<(), Stop> {
+    let Some(terms) = command.terms.get() else { return Ok(()) };
+    let triggers = &market.armed.triggers;
+    let is_full = terms.trigger.is_some() && market.armed.len() >= ARMED_ORDERS_MAX;
+    let is_trailing_full = terms.trail.is_some() && triggers.trailing() >= TRAILING_PER_MARKET_MAX;
+    ensure(!is_full && !is_trailing_full, RejectReason::TooManyStops)
+}
+
+impl Engine {
+    /// Arms an accepted order, whose hold is in place.
+    pub(super) fn arm(&mut self, market: u32, order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let row = self.markets.rows.at_mut(market);
+        let mismatch = Broken::OrderMismatch { market: row.definition.market, order: order.id };
+        let said = order.terms.as_ref().ok_or(mismatch)?.said;
+        let (trigger, trail) = (said.trigger.ok_or(mismatch)?, said.trail);
+        let armed = Armed { order: order.id, side: order.side, trigger, trail, extreme: None };
+        row.armed.triggers.arm(armed).map_err(|_| mismatch)?;
+        let place = Place::armed(market, row.armed.open(order.id));
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        let hold =
+            HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount(order.held) };
+        self.link(place, order);
+        effects.push(hold);
+        self.markets.touched.push(market);
+        Ok(())
+    }
+
+    /// Shows the prices that the command brought about to the armed orders, and executes those that fire.
+    pub(crate) fn fire_armed(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let mut left = TRIGGERED_PER_RECORD_MAX;
+        self.see_prices();
+        while let Some((_, market)) = self.markets.next_firing() {
+            let Some(next) = left.checked_sub(1) else { break };
+            left = next;
+            self.fire_next(market, effects)?;
+            self.see_prices();
+        }
+        Ok(())
+    }
+
+    /// Asks the armed orders of the markets in which something has happened.
+    pub(crate) fn see_prices(&mut self) {
+        for market in core::mem::take(&mut self.markets.touched) {
+            let row = self.markets.rows.at_mut(market);
+            if row.status != MarketStatus::Open {
+                continue;
+            }
+            let seen = |last: Option<u64>| Prices {
+                last: last.map(PriceTicks),
+                best_bid: row.book.best(Side::Buy),
+                best_ask: row.book.best(Side::Sell),
+                index: None,
+            };
+            let (first, last) = row.traded.take().unwrap_or((row.last_price, row.last_price));
+            let prices = [seen(Some(first)), seen(Some(last))];
+            row.armed.triggers.due(&prices);
+            if row.armed.triggers.queue().next().is_some() {
+                let id = row.definition.market;
+                self.markets.firing.insert(id);
+            }
+        }
+    }
+
+    /// Executes the order of a market that fires next.
+    pub(crate) fn fire_next(&mut self, market: u32, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let row = self.markets.rows.at_mut(market);
+        let id = row.definition.market;
+        let due = row.armed.triggers.next_due();
+        if row.armed.triggers.queue().next().is_none() {
+            self.markets.firing.remove(&id);
+        }
+        let Some(order) = due else { return Ok(()) };
+        let mismatch = Broken::OrderMismatch { market: id, order };
+        let place = self.markets.place(market, order).ok_or(mismatch)?;
+        let mut order = self.unlink(place)?;
+        self.markets.rows.at_mut(market).armed.close(order.id);
+        if let Some(terms) = &mut order.terms {
+            terms.said.trigger = None;
+        }
+        effects.push(OrderTriggered { market: id, order: order.id });
+        self.size_by_budget(market, &mut order)?;
+        let report = self.report_of(market, &order, ExecType::Restated, OrderStatus::New);
+        let report = ExecutionReport { reason: None, ..report };
+        self.sessions.rows.at_mut(order.session).send(effects, report);
+        self.execute_order(market, order, effects)
+    }
+
+    /// The quantity of an order by budget follows from the book that it enters.
+    fn size_by_budget(&self, market: u32, order: &mut Order) -> Result<(), Broken> {
+        if !order.is_market_buy() {
+            return Ok(());
+        }
+        let tick = self.markets.rows.at(market).definition.tick_quote_minor.0;
+        let notional = fees::affordable(order.held, order.taker_fee_ppm)
+            .ok_or(Broken::Overflow { what: "budget of an order" })?;
+        order.qty = self.lots_for(market, order, notional.checked_div(tick).unwrap_or(0))?.0;
+        Ok(())
+    }
+}
+
+/// Whether an order's trigger is one that the engine knows how to watch.
+pub(super) fn is_known(command: &NewOrder) -> bool {
+    let Some(terms) = command.terms.get() else { return true };
+    let Some(trigger) = terms.trigger else { return terms.trail.is_none() };
+    let may_cost =
+        command.order_type == OrderType::Limit || command.side == Side::Sell || command.budget.0 > 0;
+    let trail_is_sound = terms.trail.is_none_or(|trail| trail.is_sound());
+    trigger.price_type != TriggerPriceType::Index
+        && (trigger.price_ticks.0 > 0 || terms.trail.is_some())
+        && trail_is_sound
+        && may_cost
+        && terms.post_only.is_none()
+        && terms.min_qty_lots.0 == 0
+}
