@@ -2,8 +2,8 @@
 
 use engine::Engine;
 use protocol::commands::{
-    ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Genesis,
-    NewOrder, Pulse, SessionLogon, roles,
+    CancelOrder, ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
+    DefineSession, Genesis, NewOrder, Pulse, ReplaceOrder, SessionLogon, roles,
 };
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
@@ -71,7 +71,8 @@ impl Exchange {
             self.open(AccountId(asset.0.into()), 0, asset, AccountClass::External);
         }
         self.open(FEES, 0, QUOTE, AccountClass::Fee);
-        self.operate(market());
+        self.operate(market(1));
+        self.operate(market(2));
         for client in 1..=CLIENTS {
             for asset in [BASE, QUOTE] {
                 let account = AccountId(u128::from(client * 10 + u64::from(asset.0)));
@@ -268,20 +269,83 @@ impl Exchange {
         }
     }
 
+    /// One random order, cancel or replace, in either market.
+    pub(crate) fn trade(&mut self) {
+        self.time += self.below(200_000_000);
+        let live = self.engine.orders().count() as u64;
+        let order = self.below(live.max(1));
+        let order = self.engine.orders().nth(usize::try_from(order).unwrap());
+        let (kind, cl_ord_id) = (self.below(100), self.cl_ord_id());
+        match order.filter(|_| kind < 40 || live > 60) {
+            Some(order) if kind.is_multiple_of(2) => self.send(CancelOrder {
+                cl_ord_id,
+                orig_cl_ord_id: order.cl_ord_id,
+                order: None,
+                market: order.market,
+                side: order.side,
+                poss_resend: false,
+            }),
+            Some(order) => {
+                let price = if kind.is_multiple_of(3) { order.price_ticks.0 } else { 90 + self.below(20) };
+                let replace = ReplaceOrder {
+                    cl_ord_id,
+                    orig_cl_ord_id: order.cl_ord_id,
+                    order: None,
+                    market: order.market,
+                    side: order.side,
+                    price_ticks: PriceTicks(price),
+                    qty_lots: QtyLots(order.cum_lots.0 + 1 + self.below(20)),
+                    poss_resend: false,
+                };
+                self.send(replace);
+            }
+            None => {
+                let side = if self.below(2) == 0 { Side::Buy } else { Side::Sell };
+                let behind = self.below(12);
+                let price = if side == Side::Buy { 102 - behind } else { 98 + behind };
+                let order = NewOrder {
+                    market: MarketId(1 + u32::try_from(self.below(2)).unwrap()),
+                    side,
+                    time_in_force: if kind.is_multiple_of(8) {
+                        TimeInForce::ImmediateOrCancel
+                    } else {
+                        TimeInForce::GoodTillCancel
+                    },
+                    ..self.limit_order(cl_ord_id, price)
+                };
+                self.send(order);
+            }
+        }
+    }
+
     fn order(&mut self) {
-        let request = RequestNumber(self.next_in);
+        let (cl_ord_id, price) = (self.cl_ord_id(), 100 + self.below(4));
+        let order = self.limit_order(cl_ord_id, price);
+        self.send(order);
+    }
+
+    fn cl_ord_id(&mut self) -> ClOrdId {
         self.next_in += 1;
+        Text::truncated(&format!("c{}", self.next_in))
+    }
+
+    /// As the traders' session, under the number that its ClOrdID was made for.
+    fn send(&mut self, command: impl Into<Command>) {
+        let request = RequestNumber(self.next_in - 1);
         let header =
             RecordHeader { session: TRADERS, generation: Generation(1), request, ..RecordHeader::default() };
-        let cl_ord_id: ClOrdId = Text::truncated(&format!("c{}", self.next_in));
-        let order = NewOrder {
+        self.apply(header, command);
+    }
+
+    fn limit_order(&mut self, cl_ord_id: ClOrdId, price: u64) -> NewOrder {
+        NewOrder {
             cl_ord_id,
             client: Some(ClientId(1 + self.below(CLIENTS))),
             market: MarketId(1),
             side: if self.below(2) == 0 { Side::Buy } else { Side::Sell },
             order_type: OrderType::Limit,
             time_in_force: TimeInForce::GoodTillCancel,
-            price_ticks: PriceTicks(100 + self.below(4)),
+            price_ticks: PriceTicks(price),
             qty_lots: QtyLots(1 + self.below(20)),
             budget: Amount::ZERO,
             capacity: None,
@@ -291,15 +355,14 @@ impl Exchange {
             decision_flags: 0,
             poss_resend: false,
             terms: RareTerms::NONE,
-        };
-        self.apply(header, order);
+        }
     }
 }
 
-fn market() -> DefineMarket {
+fn market(id: u32) -> DefineMarket {
     DefineMarket {
-        market: MarketId(1),
-        symbol: Text::truncated("BASE-QUOTE"),
+        market: MarketId(id),
+        symbol: Text::truncated(&format!("BASE-QUOTE.{id}")),
         base: BASE,
         quote: QUOTE,
         lot_base_minor: Amount(3),

@@ -1,0 +1,35 @@
+//! Market data: what everybody may see of every market. Books order by order, trades, candles, tickers; and how they are sent.
+//!
+//! [`MarketData`] follows the events of each record, in memory. It begins with the visible orders of an engine at some seq, which the
+//! node hands over ([`MarketData::begin`]), and goes on from the record behind it; trades, tickers and candles count from there.
+//! [`Publisher`] gives each subscriber what it has not had yet.
+//!
+//! **Update ids are seqs.** A book is that of a seq, on every node and after every start the same. What changed since a seq is known
+//! as long as it is kept; who is further behind takes the book anew. Every [`Packet`] carries the seq up to which everything is in it and the
+//! checksum of the book there, which is the engine's.
+//!
+//! Nobody is named: no client, no session, no account.
+
+mod book;
+mod candles;
+mod changes;
+mod data;
+mod fault;
+mod packet;
+mod publisher;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod ticker;
+mod trades;
+
+pub use book::{Book, RestingOrder};
+pub use candles::{CANDLES_PER_ANSWER_MAX, Candle, CandlePage, Candles, Interval, UtcOffset};
+pub use changes::{OrderAction, OrderChange, TooOld};
+pub use data::{Market, MarketData, MarketLimits};
+pub use fault::MarketFault;
+pub use packet::{Body, Packet, Stamp};
+pub use publisher::{Next, Publisher, PublisherLimits, SubscribeRefusal, SubscriptionId};
+pub use subscription::{Channel, Cut, Depth};
+pub use ticker::{Average, Ticker, Window};
+pub use trades::{Trade, Trades};

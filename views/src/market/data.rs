@@ -1,0 +1,334 @@
+//! All markets, followed record by record.
+
+use std::collections::BTreeMap;
+
+use protocol::book::BookLevel;
+use protocol::event::Event;
+use protocol::events::{BookChanged, Settled};
+use protocol::frame::FrameHeader;
+use protocol::{BookAction, EventBody, MarketId, QtyLots, Seq, Side, UnixNanos};
+
+use super::book::{Book, Misfit, RestingOrder};
+use super::candles::{Candle, Candles};
+use super::changes::{Changes, OrderAction, OrderChange, TooOld};
+use super::fault::MarketFault;
+use super::packet::Stamp;
+use super::ticker::{Ticker, Window};
+use super::trades::{Trade, Trades};
+
+/// How much is kept of each market: the oldest goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MarketLimits {
+    /// Changes of its book, of 72 bytes.
+    pub changes_kept: usize,
+    /// Trades, of 64 bytes.
+    pub trades_kept: usize,
+    /// Candles with trades of each length, of 96 bytes; not fewer than a day has minutes.
+    pub candles_kept: usize,
+    /// Those of a quarter of an hour: as far back go candles of days and longer by a local time.
+    pub quarter_hours_kept: usize,
+}
+
+impl Default for MarketLimits {
+    /// At most 1.2 MB of changes, 1.1 MB of trades and 5.6 MB of candles, for a market that is never without a trade for a second: of its
+    /// quarters of an hour a year.
+    fn default() -> Self {
+        Self {
+            changes_kept: 16_384,
+            trades_kept: 16_384,
+            candles_kept: 1_500,
+            quarter_hours_kept: 366 * 24 * 4,
+        }
+    }
+}
+
+const _: () =
+    assert!(size_of::<OrderChange>() == 72 && size_of::<Trade>() == 64 && size_of::<Candle>() == 96);
+
+/// One market as everybody may see it.
+#[derive(Clone, Debug)]
+pub struct Market {
+    book: Book,
+    changes: Changes,
+    trades: Trades,
+    candles: Candles,
+    /// The last record that changed the book.
+    changed: Seq,
+    /// Of the book as it is, once somebody has asked.
+    checksum: Option<u32>,
+}
+
+impl Market {
+    fn new(limits: &MarketLimits, seq: Seq, time: UnixNanos) -> Self {
+        Self {
+            book: Book::default(),
+            changes: Changes::new(limits.changes_kept, seq),
+            trades: Trades::new(limits.trades_kept),
+            candles: Candles::new(limits, time),
+            changed: seq,
+            checksum: None,
+        }
+    }
+
+    /// Its visible book.
+    #[must_use]
+    pub const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    /// Its trades.
+    #[must_use]
+    pub const fn trades(&self) -> &Trades {
+        &self.trades
+    }
+
+    /// Its candles.
+    #[must_use]
+    pub const fn candles(&self) -> &Candles {
+        &self.candles
+    }
+
+    /// What was traded in a window that ends at `now`, which is not before the last trade. `None` as long as nothing was traded since market
+    /// data began.
+    #[must_use]
+    pub fn ticker(&self, window: Window, now: UnixNanos) -> Option<Ticker> {
+        Ticker::of(&self.candles, window, now)
+    }
+
+    /// The last record that changed the book; at first the one that it began with.
+    #[must_use]
+    pub const fn changed(&self) -> Seq {
+        self.changed
+    }
+
+    /// What changed in the book behind a seq, in order.
+    ///
+    /// # Errors
+    /// [`TooOld`]: the book has to be taken anew.
+    pub fn changes_since(&self, seq: Seq) -> Result<impl Iterator<Item = &OrderChange>, TooOld> {
+        self.changes.since(seq)
+    }
+
+    /// The levels that changed behind a seq as they are now, bids then asks; those without lots are gone.
+    ///
+    /// # Errors
+    /// [`TooOld`]: the book has to be taken anew.
+    pub fn levels_since(&self, seq: Seq) -> Result<Vec<(Side, BookLevel)>, TooOld> {
+        self.changes.levels_since(seq, &self.book)
+    }
+
+    /// The checksum of the book. It is computed once for each state of the book that somebody asks for.
+    pub fn checksum(&mut self) -> u32 {
+        let book = &self.book;
+        *self.checksum.get_or_insert_with(|| book.checksum())
+    }
+
+    fn change(&mut self, change: OrderChange) {
+        self.changed = change.seq;
+        self.checksum = None;
+        self.changes.push(change);
+    }
+
+    /// A trade takes from the resting order, and from the incoming one too where it rests: in an auction both do.
+    fn settle(&mut self, settled: &Settled, seq: Seq, time: UnixNanos) -> Result<(), Misfit> {
+        let maker = self.book.order(settled.maker_order).ok_or("a trade with an order that does not rest")?;
+        if maker.side == settled.taker_side {
+            return Err("a trade of two orders of one side");
+        }
+        let taker = self.book.order(settled.taker_order);
+        if taker.is_none() && maker.price_ticks != settled.price_ticks {
+            return Err("a trade at another price than the resting order's");
+        }
+        for resting in [Some(maker), taker].into_iter().flatten() {
+            let left = resting.qty_lots.0.checked_sub(settled.qty_lots.0);
+            let left_lots = QtyLots(left.ok_or("a trade of more than is visible")?);
+            let RestingOrder { order, side, price_ticks, .. } = resting;
+            self.book.lower(order, left_lots)?;
+            let action = OrderAction::Executed { trade: settled.trade, qty_lots: settled.qty_lots };
+            self.change(OrderChange { seq, time, order, side, price_ticks, left_lots, action });
+        }
+        let trade = Trade {
+            trade: settled.trade,
+            price_ticks: settled.price_ticks,
+            qty_lots: settled.qty_lots,
+            notional: settled.notional,
+            taker_side: settled.taker_side,
+            seq,
+            time,
+        };
+        self.trades.push(trade);
+        self.candles.take(&trade);
+        Ok(())
+    }
+
+    fn move_in_book(&mut self, changed: &BookChanged, seq: Seq, time: UnixNanos) -> Result<(), Misfit> {
+        let said = RestingOrder {
+            order: changed.order,
+            side: changed.side,
+            price_ticks: changed.price_ticks,
+            qty_lots: changed.qty_lots,
+        };
+        let (action, left_lots) = match changed.action {
+            BookAction::Added => (OrderAction::Added, said.qty_lots),
+            BookAction::Refilled => (OrderAction::Refilled, said.qty_lots),
+            BookAction::Reduced => (OrderAction::Reduced, said.qty_lots),
+            BookAction::Removed => (OrderAction::Removed, QtyLots(0)),
+        };
+        match changed.action {
+            BookAction::Added | BookAction::Refilled => self.book.add(said)?,
+            BookAction::Reduced | BookAction::Removed => {
+                let before = self.book.lower(said.order, left_lots)?;
+                let as_before = RestingOrder { qty_lots: before.qty_lots, ..said };
+                if as_before != before || (left_lots.0 == 0 && said != before) {
+                    return Err("an order changes that rests otherwise than it is said");
+                }
+            }
+        }
+        let RestingOrder { order, side, price_ticks, .. } = said;
+        self.change(OrderChange { seq, time, order, side, price_ticks, left_lots, action });
+        Ok(())
+    }
+}
+
+/// Every market, as of one seq.
+#[derive(Clone, Debug)]
+pub struct MarketData {
+    limits: MarketLimits,
+    markets: BTreeMap<MarketId, Market>,
+    seq: Seq,
+    time: UnixNanos,
+    began: (Seq, UnixNanos),
+}
+
+impl MarketData {
+    /// Begins behind `seq`, whose time is `time`, with the markets that there are, and of each the visible orders in price-time order.
+    ///
+    /// # Errors
+    /// [`MarketFault::Unexplained`] if they cannot rest together.
+    pub fn begin<O: IntoIterator<Item = RestingOrder>>(
+        limits: MarketLimits,
+        (seq, time): (Seq, UnixNanos),
+        markets: impl IntoIterator<Item = (MarketId, O)>,
+    ) -> Result<Self, MarketFault> {
+        let limits = MarketLimits { candles_kept: limits.candles_kept.max(Window::MINUTES_MAX), ..limits };
+        let mut data = Self { limits, markets: BTreeMap::new(), seq, time, began: (seq, time) };
+        for (id, orders) in markets {
+            let mut market = Market::new(&limits, seq, time);
+            for order in orders {
+                market.book.add(order).map_err(|what| MarketFault::Unexplained { seq, what })?;
+            }
+            data.markets.insert(id, market);
+        }
+        Ok(data)
+    }
+
+    /// Takes the next frame with its events, in order.
+    ///
+    /// # Errors
+    /// [`MarketFault`], after which nothing here is to be believed any more.
+    pub fn take_frame(&mut self, frame: &FrameHeader, events: &[Event]) -> Result<(), MarketFault> {
+        let Some(behind_first) = u64::from(frame.count).checked_sub(1) else { return Ok(()) };
+        if frame.first_seq != self.seq.next() {
+            return Err(MarketFault::OutOfOrder { last: self.seq, found: frame.first_seq });
+        }
+        for event in events {
+            self.event(event)?;
+        }
+        self.seq = Seq(frame.first_seq.0.saturating_add(behind_first));
+        self.time = frame.time.plus(behind_first);
+        Ok(())
+    }
+
+    /// Takes the next record's events.
+    ///
+    /// # Errors
+    /// As for [`Self::take_frame`].
+    pub fn take(&mut self, seq: Seq, time: UnixNanos, events: &[Event]) -> Result<(), MarketFault> {
+        if seq != self.seq.next() {
+            return Err(MarketFault::OutOfOrder { last: self.seq, found: seq });
+        }
+        for event in events {
+            self.event(event)?;
+        }
+        (self.seq, self.time) = (seq, time);
+        Ok(())
+    }
+
+    /// Whether an event is needed here: of the others nothing is read.
+    #[must_use]
+    pub const fn wants(body: &EventBody) -> bool {
+        matches!(body, EventBody::Settled(_) | EventBody::BookChanged(_) | EventBody::MarketDefined(_))
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all else changes no book and is no trade")]
+    fn event(&mut self, event: &Event) -> Result<(), MarketFault> {
+        let Event { seq, time, .. } = *event;
+        let done = match &event.body {
+            EventBody::Settled(settled) => {
+                self.market_mut(settled.market).and_then(|market| market.settle(settled, seq, time))
+            }
+            EventBody::BookChanged(changed) => {
+                self.market_mut(changed.market).and_then(|market| market.move_in_book(changed, seq, time))
+            }
+            EventBody::MarketDefined(defined) => {
+                let limits = &self.limits;
+                self.markets
+                    .entry(defined.definition.market)
+                    .or_insert_with(|| Market::new(limits, seq, time));
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        done.map_err(|what| MarketFault::Unexplained { seq, what })
+    }
+
+    fn market_mut(&mut self, market: MarketId) -> Result<&mut Market, Misfit> {
+        self.markets.get_mut(&market).ok_or("it concerns a market that was not defined")
+    }
+
+    /// The record that was taken last.
+    #[must_use]
+    pub const fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Time of that record.
+    #[must_use]
+    pub const fn time(&self) -> UnixNanos {
+        self.time
+    }
+
+    /// Where they began: trades, tickers and candles count from behind there.
+    #[must_use]
+    pub const fn began(&self) -> (Seq, UnixNanos) {
+        self.began
+    }
+
+    /// A market.
+    #[must_use]
+    pub fn market(&self, market: MarketId) -> Option<&Market> {
+        self.markets.get(&market)
+    }
+
+    /// Every market, by id.
+    pub fn markets(&self) -> impl Iterator<Item = (MarketId, &Market)> {
+        self.markets.iter().map(|(&id, market)| (id, market))
+    }
+
+    /// The tickers of all markets in which something was traded, by id.
+    pub fn tickers(&self, window: Window, now: UnixNanos) -> impl Iterator<Item = (MarketId, Ticker)> {
+        self.markets().filter_map(move |(id, market)| Some((id, market.ticker(window, now)?)))
+    }
+
+    /// What a packet about a market says of the state that it is from.
+    pub fn stamp(&mut self, id: MarketId) -> Option<Stamp> {
+        let market = self.markets.get_mut(&id)?;
+        Some(Stamp {
+            market: id,
+            seq: self.seq,
+            time: self.time,
+            changed: market.changed,
+            book_checksum: market.checksum(),
+        })
+    }
+}

@@ -1,0 +1,88 @@
+//! What is sent to subscribers: each of these is one message, whatever its encoding.
+
+use protocol::book::BookLevel;
+use protocol::{MarketId, Seq, Side, UnixNanos};
+
+use super::book::RestingOrder;
+use super::candles::{Candle, Interval};
+use super::changes::OrderChange;
+use super::ticker::Ticker;
+use super::trades::Trade;
+
+/// The state that a packet is from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The market.
+    pub market: MarketId,
+    /// Everything up to this record is in it.
+    pub seq: Seq,
+    /// Time of that record.
+    pub time: UnixNanos,
+    /// The last record that changed the market's book.
+    pub changed: Seq,
+    /// [`protocol::book::book_checksum`] of the whole visible book there.
+    pub book_checksum: u32,
+}
+
+/// One message about one market.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The state that it is from.
+    pub stamp: Stamp,
+    /// What it says.
+    pub body: Body,
+}
+
+/// What a packet says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Body {
+    /// The best levels, as many as were subscribed to: the last such packet is replaced.
+    Depth {
+        /// Best first.
+        bids: Vec<BookLevel>,
+        /// Best first.
+        asks: Vec<BookLevel>,
+    },
+    /// All levels: what was known before is forgotten.
+    Levels {
+        /// Best first.
+        bids: Vec<BookLevel>,
+        /// Best first.
+        asks: Vec<BookLevel>,
+    },
+    /// What levels have come to. It follows the packet whose seq is `first` − 1.
+    LevelsChanged {
+        /// Every change of a record from this one to the stamp's is in it.
+        first: Seq,
+        /// As they are now; those without lots are gone.
+        levels: Vec<(Side, BookLevel)>,
+    },
+    /// All orders: what was known before is forgotten.
+    Orders {
+        /// Bids then asks, in price-time order.
+        orders: Vec<RestingOrder>,
+    },
+    /// What became of orders. It follows the packet whose seq is `first` − 1.
+    OrdersChanged {
+        /// Every change of a record from this one to the stamp's is in it.
+        first: Seq,
+        /// In order.
+        changes: Vec<OrderChange>,
+    },
+    /// Trades behind those of the last such packet.
+    Trades {
+        /// So many before the first of these went by unread.
+        missed: u64,
+        /// In order.
+        trades: Vec<Trade>,
+    },
+    /// The last ticker is replaced.
+    Ticker(Ticker),
+    /// Candles by UTC: those that were sent before are replaced by what has the same start.
+    Candles {
+        /// Their length.
+        interval: Interval,
+        /// The newest ones, oldest first, without a gap; the last of them may still be open.
+        candles: Vec<Candle>,
+    },
+}

@@ -1,0 +1,174 @@
+//! Subscriptions to market data, and what each of them gets next.
+//!
+//! Nothing is queued for a reader: what it has not had yet stands in the market's own state, which is bounded, and is put together when it
+//! has room for a packet. A reader that is slow therefore gets less of what came between, and costs no more.
+
+use std::collections::BTreeMap;
+
+use protocol::time::NANOS_PER_SECOND;
+use protocol::{MarketId, MonoNanos, Seq};
+
+use super::data::MarketData;
+use super::packet::Packet;
+use super::subscription::{Channel, Cut, Subscription};
+
+/// Names a subscription; never given twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SubscriptionId(
+    /// The number.
+    pub u64,
+);
+
+/// Bounds of a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PublisherLimits {
+    /// Subscriptions of all readers together, of at most 1.5 KB each.
+    pub subscriptions_max: usize,
+    /// Who leaves something unread for so many nanoseconds, and reads nothing meanwhile, is cut.
+    pub stall_ns: u64,
+    /// Who is found to have lost its place so often, one time behind the other, is cut at the next.
+    pub losses_max: u32,
+}
+
+impl Default for PublisherLimits {
+    fn default() -> Self {
+        Self { subscriptions_max: 65_536, stall_ns: 10 * NANOS_PER_SECOND, losses_max: 3 }
+    }
+}
+
+/// Why there is no subscription.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SubscribeRefusal {
+    /// There is no such market.
+    #[error("no such market")]
+    UnknownMarket,
+    /// There are as many subscriptions as there may be.
+    #[error("too many subscriptions")]
+    TooManySubscriptions,
+}
+
+impl SubscribeRefusal {
+    /// The code that a reader is told.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::UnknownMarket => 1,
+            Self::TooManySubscriptions => 2,
+        }
+    }
+}
+
+/// What a subscription gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// This, and perhaps more.
+    Packet(Packet),
+    /// It has everything.
+    Nothing,
+    /// It was ended.
+    Cut(Cut),
+    /// There is no such subscription.
+    Unknown,
+}
+
+/// Market data, and who reads them.
+#[derive(Debug)]
+pub struct Publisher {
+    data: MarketData,
+    limits: PublisherLimits,
+    subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    last: SubscriptionId,
+}
+
+impl Publisher {
+    /// Nobody reads yet.
+    #[must_use]
+    pub const fn new(data: MarketData, limits: PublisherLimits) -> Self {
+        Self { data, limits, subscriptions: BTreeMap::new(), last: SubscriptionId(0) }
+    }
+
+    /// What is published.
+    #[must_use]
+    pub const fn data(&self) -> &MarketData {
+        &self.data
+    }
+
+    /// The same, to feed it.
+    pub const fn data_mut(&mut self) -> &mut MarketData {
+        &mut self.data
+    }
+
+    /// Goes on with market data that begin elsewhere. Every subscription gets its state anew; those of markets that are not there end.
+    pub fn begin_again(&mut self, data: MarketData) {
+        self.data = data;
+        let data = &self.data;
+        self.subscriptions.retain(|_, subscription| match data.market(subscription.market) {
+            Some(market) => {
+                subscription.begin_again(market);
+                true
+            }
+            None => false,
+        });
+    }
+
+    /// Subscribes. `since`: the reader has the levels or the orders of this seq already, and goes on from there if that is kept.
+    ///
+    /// # Errors
+    /// [`SubscribeRefusal`].
+    pub fn subscribe(
+        &mut self,
+        id: MarketId,
+        channel: Channel,
+        since: Option<Seq>,
+    ) -> Result<SubscriptionId, SubscribeRefusal> {
+        let market = self.data.market(id).ok_or(SubscribeRefusal::UnknownMarket)?;
+        if self.subscriptions.len() >= self.limits.subscriptions_max {
+            return Err(SubscribeRefusal::TooManySubscriptions);
+        }
+        // What this node has not seen yet it cannot go on from.
+        let since = since.filter(|&since| since <= self.data.seq());
+        self.last = SubscriptionId(self.last.0 + 1);
+        self.subscriptions.insert(self.last, Subscription::new(id, channel, market, since));
+        Ok(self.last)
+    }
+
+    /// Ends a subscription. Returns whether there was one.
+    pub fn unsubscribe(&mut self, id: SubscriptionId) -> bool {
+        self.subscriptions.remove(&id).is_some()
+    }
+
+    /// The next packet for a reader that has room for one.
+    pub fn next(&mut self, id: SubscriptionId) -> Next {
+        let Some(subscription) = self.subscriptions.get_mut(&id) else { return Next::Unknown };
+        let Some(market) = self.data.market(subscription.market) else { return Next::Unknown };
+        subscription.behind_since = None;
+        let taken = subscription.take(market, &self.data);
+        let Some(body) = taken.body else { return Next::Nothing };
+        if subscription.count_loss(taken.is_lost) > self.limits.losses_max {
+            self.subscriptions.remove(&id);
+            return Next::Cut(Cut::FellBehind);
+        }
+        let market = subscription.market;
+        self.data.stamp(market).map_or(Next::Unknown, |stamp| Next::Packet(Packet { stamp, body }))
+    }
+
+    /// Ends the subscriptions that have left something unread for too long; to be called every now and then. Returns which.
+    pub fn cut_stalled(&mut self, now: MonoNanos) -> Vec<(SubscriptionId, Cut)> {
+        let (data, stall_ns) = (&self.data, self.limits.stall_ns);
+        let mut cut = Vec::new();
+        self.subscriptions.retain(|&id, subscription| {
+            let Some(market) = data.market(subscription.market) else { return true };
+            if !subscription.may_have_more(market, data.time()) {
+                subscription.behind_since = None;
+                return true;
+            }
+            let since = *subscription.behind_since.get_or_insert(now);
+            let is_stalled = now.since(since) >= stall_ns;
+            if is_stalled {
+                cut.push((id, Cut::Stalled));
+            }
+            !is_stalled
+        });
+        cut
+    }
+}

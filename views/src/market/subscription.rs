@@ -1,0 +1,235 @@
+//! What one reader has been sent of one channel: a place, and no packets. So a reader costs the same however slow it is.
+
+use protocol::book::BookLevel;
+use protocol::{MarketId, MonoNanos, Seq, Side, UnixNanos};
+
+use super::candles::Interval;
+use super::data::{Market, MarketData};
+use super::packet::Body;
+use super::ticker::{Ticker, Window};
+use super::trades::Trade;
+
+/// At most so many trades are in one packet.
+const TRADES_PER_PACKET_MAX: usize = 1_000;
+
+/// How many levels of each side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// The best price.
+    Top,
+    /// 5.
+    Five,
+    /// 10.
+    Ten,
+    /// 20.
+    Twenty,
+}
+
+impl Depth {
+    /// How many.
+    #[must_use]
+    pub const fn levels(self) -> usize {
+        match self {
+            Self::Top => 1,
+            Self::Five => 5,
+            Self::Ten => 10,
+            Self::Twenty => 20,
+        }
+    }
+}
+
+/// What is subscribed to, of one market.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    /// The best levels, whenever they are others: the latest state wins.
+    Depth(Depth),
+    /// All levels, then what they come to: what was not read is merged, the latest state wins.
+    Levels,
+    /// All orders, then what becomes of them: what was not read comes in order, and if it is too much, all orders again.
+    Orders,
+    /// Trades from now on: what was not read comes in order, and if it is too much, with the number of those that were missed.
+    Trades,
+    /// A rolling window: the latest state wins.
+    Ticker(Window),
+    /// Candles from the one that is open: those that changed, the latest state wins.
+    Candles(Interval),
+}
+
+/// Why a subscription was ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Something was there to be read, and nothing was read for too long.
+    Stalled,
+    /// What had not been read was not kept any more, too often one time behind the other.
+    FellBehind,
+}
+
+impl Cut {
+    /// The code that a reader is told.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Stalled => 1,
+            Self::FellBehind => 2,
+        }
+    }
+}
+
+/// What a reader has.
+#[derive(Clone, Debug)]
+enum Place {
+    /// The levels of this state of the book; `None` = nothing was sent.
+    Depth { depth: Depth, seen: Option<Seq>, sent: Option<[Vec<BookLevel>; 2]> },
+    /// The book of this seq.
+    Levels(Option<Seq>),
+    /// The book of this seq.
+    Orders(Option<Seq>),
+    /// So many of the trades since market data began.
+    Trades(u64),
+    /// The window as it was.
+    Ticker { window: Window, seen: Option<(u64, UnixNanos)>, sent: Option<Ticker> },
+    /// The candles of so many trades, the newest of which opens then.
+    Candles { interval: Interval, seen: Option<u64>, open_time: UnixNanos },
+}
+
+/// One reader of one channel.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) market: MarketId,
+    channel: Channel,
+    place: Place,
+    /// How often one behind the other its place was not kept any more.
+    losses: u32,
+    /// When it was first seen to leave something unread, since it has last read.
+    pub(crate) behind_since: Option<MonoNanos>,
+}
+
+/// What a channel has for a reader.
+pub(crate) struct Taken {
+    pub(crate) body: Option<Body>,
+    /// What the reader had was too old to go on from.
+    pub(crate) is_lost: bool,
+}
+
+impl Taken {
+    const NOTHING: Self = Self { body: None, is_lost: false };
+
+    const fn new(body: Body) -> Self {
+        Self { body: Some(body), is_lost: false }
+    }
+}
+
+impl Subscription {
+    /// Begins with the state as it is; a reader that has the book of `since` goes on from there, where that is kept.
+    pub(crate) fn new(id: MarketId, channel: Channel, market: &Market, since: Option<Seq>) -> Self {
+        let place = Self::first_place(channel, market, since);
+        Self { market: id, channel, place, losses: 0, behind_since: None }
+    }
+
+    fn first_place(channel: Channel, market: &Market, since: Option<Seq>) -> Place {
+        match channel {
+            Channel::Depth(depth) => Place::Depth { depth, seen: None, sent: None },
+            Channel::Levels => Place::Levels(since),
+            Channel::Orders => Place::Orders(since),
+            Channel::Trades => Place::Trades(market.trades().count()),
+            Channel::Ticker(window) => Place::Ticker { window, seen: None, sent: None },
+            Channel::Candles(interval) => {
+                let open_time = market.candles().last(interval).map_or(UnixNanos(0), |last| last.open_time);
+                Place::Candles { interval, seen: None, open_time }
+            }
+        }
+    }
+
+    /// The market was begun anew: nothing of what was sent goes on.
+    pub(crate) fn begin_again(&mut self, market: &Market) {
+        self.place = Self::first_place(self.channel, market, None);
+        self.losses = 0;
+    }
+
+    /// Counts a loss, or that there was none. Returns how many came one behind the other.
+    pub(crate) const fn count_loss(&mut self, is_lost: bool) -> u32 {
+        self.losses = if is_lost { self.losses.saturating_add(1) } else { 0 };
+        self.losses
+    }
+
+    /// Whether there may be something to take. Cheap: it may turn out to be nothing.
+    pub(crate) fn may_have_more(&self, market: &Market, now: UnixNanos) -> bool {
+        match &self.place {
+            Place::Depth { seen, .. } => *seen != Some(market.changed()),
+            Place::Levels(have) | Place::Orders(have) => have.is_none_or(|have| have < market.changed()),
+            Place::Trades(count) => *count < market.trades().count(),
+            Place::Ticker { window, seen, .. } => {
+                *seen != Some((market.trades().count(), window.open_time(now)))
+            }
+            Place::Candles { seen, .. } => *seen != Some(market.trades().count()),
+        }
+    }
+
+    /// What is new to the reader, who has it from then on.
+    pub(crate) fn take(&mut self, market: &Market, data: &MarketData) -> Taken {
+        let now = data.time();
+        if !self.may_have_more(market, now) {
+            return Taken::NOTHING;
+        }
+        match &mut self.place {
+            Place::Depth { depth, seen, sent } => {
+                *seen = Some(market.changed());
+                let levels = [Side::Buy, Side::Sell]
+                    .map(|side| market.book().levels(side).take(depth.levels()).collect::<Vec<_>>());
+                if sent.as_ref() == Some(&levels) {
+                    return Taken::NOTHING;
+                }
+                let [bids, asks] = sent.insert(levels).clone();
+                Taken::new(Body::Depth { bids, asks })
+            }
+            Place::Levels(have) => {
+                let body = have.replace(data.seq()).map(|since| {
+                    let levels = market.levels_since(since).ok()?;
+                    Some(Body::LevelsChanged { first: since.next(), levels })
+                });
+                let [bids, asks] = [Side::Buy, Side::Sell];
+                or_anew(body, || Body::Levels {
+                    bids: market.book().levels(bids).collect(),
+                    asks: market.book().levels(asks).collect(),
+                })
+            }
+            Place::Orders(have) => {
+                let body = have.replace(data.seq()).map(|since| {
+                    let changes = market.changes_since(since).ok()?;
+                    Some(Body::OrdersChanged { first: since.next(), changes: changes.copied().collect() })
+                });
+                or_anew(body, || Body::Orders { orders: market.book().orders().collect() })
+            }
+            Place::Trades(count) => {
+                let missed = market.trades().dropped().saturating_sub(*count);
+                let trades: Vec<Trade> =
+                    market.trades().behind(*count).take(TRADES_PER_PACKET_MAX).copied().collect();
+                *count += missed + u64::try_from(trades.len()).unwrap_or(0);
+                Taken { body: Some(Body::Trades { missed, trades }), is_lost: missed > 0 }
+            }
+            Place::Ticker { window, seen, sent } => {
+                *seen = Some((market.trades().count(), window.open_time(now)));
+                let ticker = market.ticker(*window, now);
+                let is_new = ticker != *sent;
+                *sent = ticker;
+                Taken { body: ticker.filter(|_| is_new).map(Body::Ticker), is_lost: false }
+            }
+            Place::Candles { interval, seen, open_time } => {
+                *seen = Some(market.trades().count());
+                let Some(last) = market.candles().last(*interval) else { return Taken::NOTHING };
+                let candles = market.candles().newest(*interval, *open_time, last.open_time);
+                *open_time = last.open_time;
+                Taken::new(Body::Candles { interval: *interval, candles })
+            }
+        }
+    }
+}
+
+/// What changed, if it is known; else everything, which is a loss for a reader who had something.
+fn or_anew(changed: Option<Option<Body>>, anew: impl FnOnce() -> Body) -> Taken {
+    match changed {
+        Some(Some(body)) => Taken::new(body),
+        Some(None) => Taken { body: Some(anew()), is_lost: true },
+        None => Taken::new(anew()),
+    }
+}
