@@ -18,6 +18,7 @@ mod output;
 mod reasons;
 mod render;
 mod session;
+mod terms;
 mod timestamp;
 mod validate;
 

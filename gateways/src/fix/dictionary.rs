@@ -142,7 +142,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("C", "EXPIRED"),
         ],
     ),
-    of(40, "OrdType", Char, &[("1", "MARKET"), ("2", "LIMIT")]),
+    of(40, "OrdType", Char, &[("1", "MARKET"), ("2", "LIMIT"), ("3", "STOP"), ("4", "STOP_LIMIT")]),
     any(41, "OrigClOrdID", String),
     any(43, "PossDupFlag", Boolean),
     any(44, "Price", Price),
@@ -160,7 +160,15 @@ pub(crate) const FIELDS: &[FieldDef] = &[
         59,
         "TimeInForce",
         Char,
-        &[("0", "DAY"), ("1", "GOOD_TILL_CANCEL"), ("3", "IMMEDIATE_OR_CANCEL"), ("4", "FILL_OR_KILL")],
+        &[
+            ("0", "DAY"),
+            ("1", "GOOD_TILL_CANCEL"),
+            ("2", "AT_THE_OPENING"),
+            ("3", "IMMEDIATE_OR_CANCEL"),
+            ("4", "FILL_OR_KILL"),
+            ("6", "GOOD_TILL_DATE"),
+            ("7", "AT_THE_CLOSE"),
+        ],
     ),
     any(60, "TransactTime", UtcTimestamp),
     any(95, "RawDataLength", Length),
@@ -277,6 +285,20 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(660, "AcctIDSource", Int),
     any(789, "NextExpectedMsgSeqNum", SeqNum),
     of(851, "LastLiquidityInd", Int, &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY")]),
+    // Of a later version, and received only; from 100 on values are agreed between two parties.
+    of(
+        2964,
+        "SelfMatchPreventionInstruction",
+        Int,
+        &[
+            ("1", "CANCEL_AGGRESSIVE"),
+            ("2", "CANCEL_PASSIVE"),
+            ("3", "CANCEL_AGGRESSIVE_PASSIVE"),
+            ("100", "NONE"),
+            ("101", "DECREMENT"),
+            ("102", "TRANSFER"),
+        ],
+    ),
 ];
 
 /// The standard header.
@@ -382,6 +404,7 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(18),
             opt(110),
             opt(111),
+            opt(2964),
             TRADING_SESSIONS,
             req(55),
             opt(48),
@@ -472,7 +495,9 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
 pub(crate) const TAG_MAX: i32 = 956;
 
 const NONE: u8 = u8::MAX;
-const INDEX: [u8; 1_024] = index();
+/// Above every tag of [`FIELDS`].
+const TAGS: usize = 3_072;
+const INDEX: [u8; TAGS] = index();
 const _: () = assert!(FIELDS.len() <= 128, "masks have 128 bits");
 
 /// Bits of [`HEADER`].
@@ -503,8 +528,8 @@ pub(crate) fn is_msg_type(msg_type: &[u8]) -> bool {
 
 #[expect(clippy::as_conversions, reason = "u16 to usize and a checked u8; conversions are not const")]
 #[expect(clippy::cast_possible_truncation, reason = "asserted: at most 128 fields")]
-const fn index() -> [u8; 1_024] {
-    let mut index = [NONE; 1_024];
+const fn index() -> [u8; TAGS] {
+    let mut index = [NONE; TAGS];
     let mut place = 0;
     while place < FIELDS.len() {
         index[FIELDS[place].tag as usize] = place as u8;
@@ -637,7 +662,11 @@ mod tests {
     #[test]
     fn fields_are_in_order_and_messages_are_known_to_fix() {
         assert!(FIELDS.windows(2).all(|pair| pair[0].tag < pair[1].tag));
-        assert!(FIELDS.iter().all(|field| i32::from(field.tag) <= TAG_MAX));
+        let later: Vec<u16> =
+            FIELDS.iter().map(|field| field.tag).filter(|tag| i32::from(*tag) > TAG_MAX).collect();
+        assert_eq!(later, [2964], "what a stock dictionary of FIX 4.4 does not have");
+        let sent = MESSAGES.iter().filter(|message| message.direction != In).flat_map(|m| m.members);
+        assert!(sent.chain(HEADER).all(|member| !later.contains(&member.tag)), "and is never sent");
         assert!(MESSAGES.iter().all(|message| is_msg_type(message.msg_type.as_bytes())));
         for unknown in [&b""[..], b"*", b"ZZ", b"BI", b"AAA", b"Aa"] {
             assert!(!is_msg_type(unknown));

@@ -280,6 +280,11 @@ impl Initiator {
 
     /// Sends an order; returns its MsgSeqNum.
     pub fn new_order(&mut self, order: &NewOrder<'_>, now: Clocks) -> u64 {
+        self.new_order_with(order, &[], now)
+    }
+
+    /// As [`Self::new_order`], with more fields of a D: tags and values.
+    pub fn new_order_with(&mut self, order: &NewOrder<'_>, more: &[(u32, &str)], now: Clocks) -> u64 {
         let mut body = Vec::with_capacity(128);
         field(&mut body, 11, order.cl_ord_id);
         field(&mut body, 55, order.symbol);
@@ -291,6 +296,7 @@ impl Initiator {
             field(&mut body, 44, order.price);
         }
         field(&mut body, 59, time_in_force_code(order.time_in_force));
+        more.iter().for_each(|(tag, value)| field(&mut body, *tag, value));
         self.application("D", body, now)
     }
 

@@ -3,7 +3,6 @@
 use protocol::commands::{CancelOrder, ClOrdId, NewOrder, ReplaceOrder, RequestOrderStatus};
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::money::parse_decimal;
-use protocol::terms::RareTerms;
 use protocol::{
     Amount, Capacity, ClientId, Command, FirmId, OrderId, OrderType, PriceTicks, QtyLots, Side, Text,
     TimeInForce,
@@ -14,6 +13,7 @@ use super::directory::{Directory, Market, Step, StepFault};
 use super::encode::digits;
 use super::message::{Message, number};
 use super::reasons::business;
+use super::terms::terms;
 
 /// Why an order that the dictionary accepts cannot become a command: a BusinessMessageReject(j).
 #[derive(Debug)]
@@ -26,7 +26,10 @@ pub(crate) struct Refusal {
 
 /// Fields that would change what an order does and that this exchange does not have. The dictionary knows them, so that
 /// their format is checked; an order with one is refused, never executed as if it were not there.
-const UNSUPPORTED: [i32; 8] = [18, 99, 110, 111, 126, 167, 386, 432];
+const UNSUPPORTED: [i32; 2] = [167, 386];
+
+/// Fields of a G that name terms of the order, which a replacement leaves as they are.
+const KEPT: [i32; 6] = [18, 99, 110, 111, 126, 432];
 
 /// PartyRole(452).
 mod role {
@@ -39,7 +42,7 @@ mod role {
 
 /// The command of a valid D, F, G or H.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
-    refuse_unsupported(message)?;
+    refuse_any(message, &UNSUPPORTED, "is not supported")?;
     let market = market(message, directory)?;
     match message.msg_type() {
         b"D" => new_order(message, market),
@@ -70,17 +73,10 @@ pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
 
 fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
     let order_type = match message.get(40) {
-        Some(b"1") => OrderType::Market,
+        Some(b"1" | b"3") => OrderType::Market,
         _ => OrderType::Limit,
     };
-    let time_in_force = match (message.get(59), order_type) {
-        (Some(b"0"), _) => {
-            return Err(refusal(business::OTHER, "TimeInForce(59)=0 (day) is not supported: send 1, 3 or 4"));
-        }
-        (Some(b"1"), _) | (None, OrderType::Limit) => TimeInForce::GoodTillCancel,
-        (Some(b"4"), _) => TimeInForce::FillOrKill,
-        (Some(_), _) | (None, OrderType::Market) => TimeInForce::ImmediateOrCancel,
-    };
+    let side = side(message);
     let parties = Parties::read(message)?;
     let mut client = parties.client;
     if let Some(account) = message.get(1) {
@@ -98,11 +94,11 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal>
         cl_ord_id: cl_ord_id(message, 11),
         client: client.map(ClientId),
         market: market.id,
-        side: side(message),
+        side,
         order_type,
-        time_in_force,
-        price_ticks: price(message, market)?,
-        qty_lots: qty(message, market)?,
+        time_in_force: time_in_force(message, order_type),
+        price_ticks: price(message, market, 44, "Price(44)")?,
+        qty_lots: qty(message, market, 38, "OrderQty(38)")?,
         budget: budget(message, market)?,
         capacity: match message.get(528) {
             Some(b"A") => Some(Capacity::Agency),
@@ -115,9 +111,22 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal>
         execution_decision: parties.execution_decision,
         decision_flags: 0,
         poss_resend: message.is_yes(97),
-        terms: RareTerms::NONE,
+        terms: terms(message, market, side)?.into(),
     }
     .into())
+}
+
+/// Absent = good till cancel of what can rest, immediate or cancel of what cannot.
+fn time_in_force(message: &Message<'_>, order_type: OrderType) -> TimeInForce {
+    match (message.get(59), order_type) {
+        (Some(b"0"), _) => TimeInForce::Day,
+        (Some(b"1"), _) | (None, OrderType::Limit) => TimeInForce::GoodTillCancel,
+        (Some(b"2"), _) => TimeInForce::AtTheOpening,
+        (Some(b"4"), _) => TimeInForce::FillOrKill,
+        (Some(b"6"), _) => TimeInForce::GoodTillDate,
+        (Some(b"7"), _) => TimeInForce::AtTheClose,
+        (Some(_), _) | (None, OrderType::Market) => TimeInForce::ImmediateOrCancel,
+    }
 }
 
 fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
@@ -127,28 +136,32 @@ fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refu
             "only a limit order can be replaced, by a limit order: OrdType(40)=2",
         ));
     }
-    if message.get(59).is_some_and(|time_in_force| time_in_force != b"1") {
-        return Err(refusal(business::OTHER, "TimeInForce(59) of a live order is 1 and cannot be changed"));
+    if matches!(message.get(59), Some(b"3" | b"4")) {
+        return Err(refusal(
+            business::OTHER,
+            "TimeInForce(59) of a live order is never 3 or 4, and cannot be changed",
+        ));
     }
+    refuse_any(message, &KEPT, "cannot be changed: leave it out, and the order keeps what it has")?;
     Ok(ReplaceOrder {
         cl_ord_id: cl_ord_id(message, 11),
         orig_cl_ord_id: cl_ord_id(message, 41),
         order: order(message),
         market: market.id,
         side: side(message),
-        price_ticks: price(message, market)?,
-        qty_lots: qty(message, market)?,
+        price_ticks: price(message, market, 44, "Price(44)")?,
+        qty_lots: qty(message, market, 38, "OrderQty(38)")?,
         poss_resend: message.is_yes(97),
     }
     .into())
 }
 
-fn refuse_unsupported(message: &Message<'_>) -> Result<(), Refusal> {
-    match message.fields.iter().find(|field| UNSUPPORTED.contains(&field.tag)) {
+fn refuse_any(message: &Message<'_>, tags: &[i32], why: &str) -> Result<(), Refusal> {
+    match message.fields.iter().find(|field| tags.contains(&field.tag)) {
         None => Ok(()),
         Some(field) => {
             let name = dictionary::place(field.tag).map_or("", |place| FIELDS[place].name);
-            Err(refusal(business::OTHER, &format!("{name}({}) is not supported", field.tag)))
+            Err(refusal(business::OTHER, &format!("{name}({}) {why}", field.tag)))
         }
     }
 }
@@ -166,16 +179,21 @@ fn market<'a>(message: &Message<'_>, directory: &'a Directory) -> Result<&'a Mar
 }
 
 /// 0 if there is none: the engine judges whether the order needs it.
-fn price(message: &Message<'_>, market: &Market) -> Result<PriceTicks, Refusal> {
-    let Some(text) = message.get(44) else { return Ok(PriceTicks(0)) };
+pub(super) fn price(
+    message: &Message<'_>,
+    market: &Market,
+    tag: i32,
+    field: &str,
+) -> Result<PriceTicks, Refusal> {
+    let Some(text) = message.get(tag) else { return Ok(PriceTicks(0)) };
     let tick = market.tick.unwrap_or(Step { units: 1, scale: 0 });
-    market.price(text).map_err(|fault| step_refusal("Price(44)", text, tick, "tick", fault))
+    market.price(text).map_err(|fault| step_refusal(field, text, tick, "tick", fault))
 }
 
 /// 0 if there is none: the engine judges whether the order needs it.
-fn qty(message: &Message<'_>, market: &Market) -> Result<QtyLots, Refusal> {
-    let Some(text) = message.get(38) else { return Ok(QtyLots(0)) };
-    market.qty(text).map_err(|fault| step_refusal("OrderQty(38)", text, market.lot, "lot", fault))
+pub(super) fn qty(message: &Message<'_>, market: &Market, tag: i32, field: &str) -> Result<QtyLots, Refusal> {
+    let Some(text) = message.get(tag) else { return Ok(QtyLots(0)) };
+    market.qty(text).map_err(|fault| step_refusal(field, text, market.lot, "lot", fault))
 }
 
 fn budget(message: &Message<'_>, market: &Market) -> Result<Amount, Refusal> {
@@ -256,6 +274,6 @@ fn not_a_number(field: &str) -> Refusal {
     refusal(business::UNKNOWN_ID, &format!("{field} is not a number that we gave out"))
 }
 
-fn refusal(reason: u16, note: &str) -> Refusal {
+pub(super) fn refusal(reason: u16, note: &str) -> Refusal {
     Refusal { reason, note: Text::truncated(note) }
 }

@@ -2,7 +2,7 @@
 
 use protocol::UnixNanos;
 use protocol::calendar::{date_of, days_since_1970};
-use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
+use protocol::time::{NANOS_PER_DAY, NANOS_PER_MILLI, NANOS_PER_SECOND};
 
 const DAY_S: u64 = 86_400;
 
@@ -36,9 +36,22 @@ pub(crate) fn parse(text: &[u8]) -> Option<UnixNanos> {
 
 /// Whether the text is a date, `YYYYMMDD`.
 pub(crate) fn is_date(text: &[u8]) -> bool {
+    date(text).is_some()
+}
+
+/// The midnight, UTC, that ends a date; `None` if it is no date, or later than what can be counted.
+pub(crate) fn end_of_date(text: &[u8]) -> Option<UnixNanos> {
+    let days = date(text)?.checked_add(1)?;
+    days.checked_mul(NANOS_PER_DAY).map(UnixNanos)
+}
+
+/// Days from 1970-01-01.
+fn date(text: &[u8]) -> Option<u64> {
     let number = |from: usize, to: usize| super::message::number(text.get(from..to)?);
-    let date = || days_since_1970(number(0, 4)?, number(4, 6)?, number(6, 8)?);
-    text.len() == 8 && date().is_some()
+    if text.len() != 8 {
+        return None;
+    }
+    days_since_1970(number(0, 4)?, number(4, 6)?, number(6, 8)?)
 }
 
 /// Writes a timestamp with milliseconds.
@@ -100,6 +113,19 @@ mod tests {
             assert_eq!(read(bad), None, "{bad}");
         }
         assert!(is_date(b"20240229") && !is_date(b"20230229") && !is_date(b"2024022"));
+    }
+
+    #[test]
+    fn a_date_ends_at_the_midnight_behind_it() {
+        let end = |text: &str| end_of_date(text.as_bytes());
+        assert_eq!(end("19700101"), Some(UnixNanos(NANOS_PER_DAY)));
+        assert_eq!(end("20240228"), parse(b"20240229-00:00:00"));
+        assert_eq!(end("20231231"), parse(b"20240101-00:00:00"));
+        // The last whole day that 64 bits of nanoseconds can count, and what is no date.
+        assert_eq!(end("25540720"), parse(b"25540721-00:00:00"));
+        for bad in ["25540721", "99991231", "20230229", "2024", ""] {
+            assert_eq!(end(bad), None, "{bad}");
+        }
     }
 
     #[test]

@@ -77,7 +77,9 @@ fn expected(field: Field, def: &MessageDef, strictness: Strictness) -> Result<Op
     match (place.filter(|place| allowed & (1 << place) != 0), strictness) {
         (Some(place), _) => Ok(Some(place)),
         (None, Strictness::Lenient) => Ok(None),
-        (None, Strictness::Strict) if field.tag > dictionary::TAG_MAX => Err(fault(reason::INVALID_TAG)),
+        (None, Strictness::Strict) if place.is_none() && field.tag > dictionary::TAG_MAX => {
+            Err(fault(reason::INVALID_TAG))
+        }
         (None, Strictness::Strict) => Err(fault(reason::TAG_NOT_DEFINED)),
     }
 }

@@ -261,10 +261,16 @@ fn without_seqs(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// What becomes of an order that has terms only the shipped engine can say.
+fn needs_book(path: &Path) -> bool {
+    path.ends_with("32_order_terms.scn")
+}
+
 #[test]
 fn the_shipped_engine_says_what_the_scripts_say() {
     // The naive engine has no book: what becomes of an order that crosses is the engine's own tests' to say.
-    for path in scripts().iter().filter(|path| !path.ends_with("30_orders.scn")) {
+    let fits = |path: &Path| !path.ends_with("30_orders.scn") && !needs_book(path);
+    for path in scripts().iter().filter(|path| fits(path)) {
         let script = std::fs::read_to_string(path).unwrap();
         assert_same(&without_seqs(&play(&script, true)), &without_seqs(&script), path);
     }
@@ -274,7 +280,7 @@ fn the_shipped_engine_says_what_the_scripts_say() {
 fn what_follows_is_what_the_scripts_say() {
     for path in scripts() {
         let script = std::fs::read_to_string(&path).unwrap();
-        let played = play(&script, false);
+        let played = play(&script, needs_book(&path));
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(&path, played).unwrap();
             continue;
