@@ -3,7 +3,7 @@
 
 use gateways::fix::{ConnectionId, Options};
 use protocol::limits::FIX_MESSAGE_BYTES_MAX;
-use protocol::{Command, MonoNanos};
+use protocol::{Command, MonoNanos, OrderType, PostOnly, PriceTicks, QtyLots, TriggerDirection};
 
 use crate::cases::{sealed, timestamp};
 use crate::world::{SECOND, T0, World};
@@ -39,9 +39,24 @@ fn body(random: &mut Random, number: u64) -> String {
         7 => head("H") + &format!("11=o{id}|55=BTC-TRY|54=1|"),
         8 => head("*"),
         9 => head("d") + "320=x|",
-        _ => head("D") + &format!("11=o{id}|453=1|448=7|452=3|38=0.5|40=2|44=100.5|") + &order,
+        _ => {
+            let more = TERMS[random.below(TERMS.len())];
+            head("D") + &format!("11=o{id}|453=1|448=7|452=3|38=0.5|40=2|44=100.5|{more}") + &order
+        }
     }
 }
+
+/// What an order may say beside its price and quantity.
+const TERMS: [&str; 8] = [
+    "",
+    "59=0|",
+    "59=6|126=20260105-12:00:30|",
+    "59=6|432=20260105|18=6|",
+    "110=0.5|2964=1|",
+    "18=9|",
+    "111=0.1|",
+    "99=90|59=3|",
+];
 
 /// A Logon and what a peer might send that has lost its mind now and then: numbers that jump, repetitions, flipped and
 /// missing bytes, noise.
@@ -236,7 +251,10 @@ fn no_number_is_too_large_to_be_told_so() {
         "35=j|34=2|45=1|372=D|380=0|",
         "35=F|34=2|41=a|11=b|37=1|55=BTC-TRY|54=1|60=T|38=1|",
         "35=D|34=2|11=c|453=1|448=7|452=3|55=BTC-TRY|54=1|60=T|38=1|152=1|40=2|44=7|",
-        "35=G|34=2|41=a|11=b|55=BTC-TRY|54=1|60=T|38=1|40=2|44=7|1=7|",
+        "35=D|34=2|11=c|55=BTC-TRY|54=1|60=T|38=1|40=2|44=7|59=6|126=T|18=9|110=1|111=1|2964=1|",
+        "35=D|34=2|11=c|55=BTC-TRY|54=2|60=T|38=1|40=4|44=7|99=8|59=6|432=20260105|",
+        "35=G|34=2|41=a|11=b|55=BTC-TRY|54=1|60=T|38=1|40=2|44=7|1=7|59=1|",
+        "35=G|34=2|41=a|11=b|55=BTC-TRY|54=1|60=T|38=1|40=2|44=7|18=6|99=1|110=1|111=1|126=T|432=20260105|",
     ];
     let values = [
         "0",
@@ -252,6 +270,13 @@ fn no_number_is_too_large_to_be_told_so() {
         "-9223372036854775808",
         "-1",
         "0.000000000000000000000000000000000000001",
+        "19700101",
+        "25540722",
+        "99991231",
+        "19700101-00:00:00",
+        "25540721-23:34:33.709551615",
+        "25540721-23:34:33.709551616",
+        "99991231-23:59:60.999999999",
     ];
     let mut told = 0;
     for message in messages {
@@ -261,7 +286,7 @@ fn no_number_is_too_large_to_be_told_so() {
                 let mut world = World::shipped(Options::default());
                 world.connect(1);
                 let send = |world: &mut World, body: &str| {
-                    let body = body.replace("60=T", &format!("60={now}"));
+                    let body = body.replace("=T|", &format!("={now}|"));
                     let (kind, rest) = body.split_once('|').unwrap();
                     let bytes = sealed(&format!("{kind}|49=CLIENT1|52={now}|56=SICIL|{rest}"));
                     world.receive(1, &bytes);
@@ -281,4 +306,93 @@ fn no_number_is_too_large_to_be_told_so() {
         }
     }
     assert!(told > 2_000, "{told} commands");
+}
+
+/// A value for a field of a D, right or wrong.
+const SAID: [(&str, &[&str]); 8] = [
+    ("40", &["1", "2", "3", "4", "P", "33"]),
+    ("59", &["0", "1", "2", "3", "4", "5", "6", "7", "66"]),
+    ("126", &["20260105-12:00:30", "19700101-00:00:00", "20260105", "99991231-00:00:00", "x"]),
+    ("432", &["20260105", "19700101", "99991231", "20260230", "1"]),
+    ("18", &["6", "9", "0", "6 9", " ", "G", "66"]),
+    ("99", &["90", "0", "-1", "90.3", "1e3", "99999999999999999999"]),
+    ("110", &["0.5", "0", "-0.5", "0.00001", "340282366920938463463374607431768211456"]),
+    ("111", &["0.5", "0", "0.0", "-0.5", "0.00001"]),
+];
+
+/// A peer says anything: an order that gets through carries every word that was said, with what it means, or says that it
+/// is none.
+#[test]
+fn what_an_order_says_is_carried_or_refused() {
+    let (mut carried, mut refused) = ([0_u32; SAID.len() + 1], 0);
+    for seed in 1..=3_000_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut said: Vec<(&str, &str)> = Vec::new();
+        for (tag, values) in SAID {
+            // The first of the values are the good ones: most of them are to come together.
+            let good = random.below(4) > 0;
+            let value = values[random.below(if good { 2.min(values.len()) } else { values.len() })];
+            if tag == "40" || random.below(3) == 0 {
+                said.push((tag, value));
+            }
+        }
+        let prevention = ["1", "2", "3", "100", "101", "102", "0", "4", "x"][random.below(9)];
+        if random.below(3) == 0 {
+            said.push(("2964", prevention));
+        }
+        let side = ["1", "2"][random.below(2)];
+        let more: String = said.iter().map(|(tag, value)| format!("{tag}={value}|")).collect();
+        let now = timestamp(T0.0 / SECOND);
+        let mut world = World::shipped(Options::default());
+        world.connect(1);
+        world.receive(1, &sealed(&format!("35=A|34=1|49=CLIENT1|52={now}|56=SICIL|98=0|108=30|")));
+        let head =
+            format!("35=D|34=2|49=CLIENT1|52={now}|56=SICIL|11=a|55=BTC-TRY|54={side}|60={now}|38=1|44=100|");
+        world.receive(1, &sealed(&(head + &more)));
+        let [(_, Command::SessionLogon(_)), (_, command)] = &world.log[..] else {
+            panic!("seed {seed}: {more}")
+        };
+        let Command::NewOrder(order) = command else {
+            assert!(matches!(command, Command::SessionRefuse(_)), "seed {seed}: {command:?}");
+            refused += 1;
+            continue;
+        };
+        let terms = order.terms.get().copied().unwrap_or_default();
+        for (tag, value) in said {
+            let is_there = match tag {
+                "40" => {
+                    (order.order_type == OrderType::Market) == ["1", "3"].contains(&value)
+                        && terms.trigger.is_some() == ["3", "4"].contains(&value)
+                }
+                "59" => {
+                    order.time_in_force.code()
+                        == value.parse().map(|code| if code == 0 { 8 } else { code }).unwrap()
+                }
+                "126" | "432" => terms.expires_at_ns != 0,
+                "18" => {
+                    terms.post_only == Some(if value == "6" { PostOnly::Reject } else { PostOnly::Slide })
+                }
+                "99" => terms.trigger.is_some_and(|trigger| {
+                    trigger.price_ticks == PriceTicks(if value == "90" { 180 } else { 0 })
+                        && (trigger.direction == TriggerDirection::Up) == (side == "1")
+                }),
+                "110" => terms.min_qty_lots == QtyLots(if value == "0" { 0 } else { 5_000 }),
+                "111" => terms.display_lots == QtyLots(5_000),
+                _ => {
+                    terms.self_trade_prevention.map(|mode| mode.code())
+                        == ["100", "1", "2", "3", "101", "102"]
+                            .iter()
+                            .position(|known| *known == value)
+                            .map(|at| at as u8 + 1)
+                }
+            };
+            assert!(is_there, "seed {seed}: {tag}={value} of {more} became {order:?}");
+            let at = SAID.iter().position(|(known, _)| *known == tag).unwrap_or(SAID.len());
+            carried[at] += 1;
+        }
+    }
+    assert!(
+        refused > 500 && carried.iter().all(|count| *count > 20),
+        "{refused} refused, {carried:?} carried"
+    );
 }

@@ -87,7 +87,12 @@ impl Storm {
                     price: "100.5",
                     qty: "0.25",
                 };
-                client.initiator.new_order(&order, now);
+                let more: [&[(u32, &str)]; 4] =
+                    [&[], &[(18, "9")], &[(110, "0.25"), (2964, "101")], &[(2964, "2")]];
+                // What must not take has to rest.
+                let more = more[self.random.below(4)];
+                let more = if pick % 2 == 1 && more.contains(&(18, "9")) { &[] } else { more };
+                client.initiator.new_order_with(&order, more, now);
             }
             4 => {
                 let order = OrderRef {

@@ -13,6 +13,7 @@ mod ledger_reads;
 mod ledger_settings;
 mod lifecycle;
 mod operator;
+mod order_terms;
 mod peers;
 mod process;
 mod relay;

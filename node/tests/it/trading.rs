@@ -97,7 +97,7 @@ impl Client {
         }
     }
 
-    fn until(&mut self, done: impl Fn(&Self) -> bool) {
+    pub(crate) fn until(&mut self, done: impl Fn(&Self) -> bool) {
         assert!(self.exchange(done), "the node closed the connection: {:?}", self.kinds());
     }
 
