@@ -2,8 +2,9 @@
 //! bounded, and how the stream was cut changes nothing.
 
 use gateways::fix::{ConnectionId, Options};
+use protocol::commands::NewOrder;
 use protocol::limits::FIX_MESSAGE_BYTES_MAX;
-use protocol::{Command, MonoNanos, OrderType, PostOnly, PriceTicks, QtyLots, TriggerDirection};
+use protocol::{Command, MonoNanos, OrderType, PostOnly, PriceTicks, QtyLots, Side, TriggerDirection};
 
 use crate::cases::{sealed, timestamp};
 use crate::world::{SECOND, T0, World};
@@ -320,6 +321,36 @@ const SAID: [(&str, &[&str]); 8] = [
     ("111", &["0.5", "0", "0.0", "-0.5", "0.00001"]),
 ];
 
+/// Whether an order has what a field said.
+fn is_carried(order: &NewOrder, tag: &str, value: &str) -> bool {
+    let terms = order.terms.get().copied().unwrap_or_default();
+    match tag {
+        "40" => {
+            (order.order_type == OrderType::Market) == ["1", "3"].contains(&value)
+                && terms.trigger.is_some() == ["3", "4"].contains(&value)
+        }
+        "59" => {
+            order.time_in_force.code() == value.parse().map(|code| if code == 0 { 8 } else { code }).unwrap()
+        }
+        "126" | "432" => terms.expires_at_ns != 0,
+        "18" => terms.post_only == Some(if value == "6" { PostOnly::Reject } else { PostOnly::Slide }),
+        "99" => terms.trigger.is_some_and(|trigger| {
+            trigger.price_ticks == PriceTicks(if value == "90" { 180 } else { 0 })
+                && (trigger.direction == TriggerDirection::Up) == (order.side == Side::Buy)
+        }),
+        "110" => terms.min_qty_lots == QtyLots(if value == "0" { 0 } else { 5_000 }),
+        "111" => terms.display_lots == QtyLots(5_000),
+        _ => {
+            terms.self_trade_prevention.map(|mode| mode.code())
+                == ["100", "1", "2", "3", "101", "102"]
+                    .into_iter()
+                    .zip(1_u8..)
+                    .find(|(known, _)| *known == value)
+                    .map(|(_, code)| code)
+        }
+    }
+}
+
 /// A peer says anything: an order that gets through carries every word that was said, with what it means, or says that it
 /// is none.
 #[test]
@@ -357,35 +388,8 @@ fn what_an_order_says_is_carried_or_refused() {
             refused += 1;
             continue;
         };
-        let terms = order.terms.get().copied().unwrap_or_default();
         for (tag, value) in said {
-            let is_there = match tag {
-                "40" => {
-                    (order.order_type == OrderType::Market) == ["1", "3"].contains(&value)
-                        && terms.trigger.is_some() == ["3", "4"].contains(&value)
-                }
-                "59" => {
-                    order.time_in_force.code()
-                        == value.parse().map(|code| if code == 0 { 8 } else { code }).unwrap()
-                }
-                "126" | "432" => terms.expires_at_ns != 0,
-                "18" => {
-                    terms.post_only == Some(if value == "6" { PostOnly::Reject } else { PostOnly::Slide })
-                }
-                "99" => terms.trigger.is_some_and(|trigger| {
-                    trigger.price_ticks == PriceTicks(if value == "90" { 180 } else { 0 })
-                        && (trigger.direction == TriggerDirection::Up) == (side == "1")
-                }),
-                "110" => terms.min_qty_lots == QtyLots(if value == "0" { 0 } else { 5_000 }),
-                "111" => terms.display_lots == QtyLots(5_000),
-                _ => {
-                    terms.self_trade_prevention.map(|mode| mode.code())
-                        == ["100", "1", "2", "3", "101", "102"]
-                            .iter()
-                            .position(|known| *known == value)
-                            .map(|at| at as u8 + 1)
-                }
-            };
+            let is_there = is_carried(order, tag, value);
             assert!(is_there, "seed {seed}: {tag}={value} of {more} became {order:?}");
             let at = SAID.iter().position(|(known, _)| *known == tag).unwrap_or(SAID.len());
             carried[at] += 1;
