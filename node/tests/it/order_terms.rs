@@ -9,7 +9,7 @@ use crate::folder::Folder;
 use crate::process::Node;
 use crate::trading::Client;
 
-fn order(cl_ord_id: &str, side: Side, time_in_force: TimeInForce, price: &'static str) -> NewOrder<'_> {
+fn order<'a>(cl_ord_id: &'a str, side: Side, time_in_force: TimeInForce, price: &'a str) -> NewOrder<'a> {
     let (symbol, order_type) = ("BTC-TRY", OrderType::Limit);
     NewOrder { cl_ord_id, symbol, side, order_type, time_in_force, price, qty: "0.1" }
 }
