@@ -105,7 +105,7 @@ impl Engine {
             && order.leaves() == resting.qty.0
             && order.cum < order.qty
             && order.held == fees::worst_case(order, &market.definition)?;
-        if agrees && self.is_known(market, order, place) { Ok(order) } else { Err(mismatch) }
+        if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 
     fn check_armed<'m>(
@@ -116,26 +116,20 @@ impl Engine {
         armed: u32,
     ) -> Result<&'m Order, Broken> {
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: id };
-        let place = Place::armed(row, armed);
-        let order = market.entry(place).ok_or(mismatch)?;
+        let order = market.entry(Place::armed(row, armed)).ok_or(mismatch)?;
         let is_waiting = market.armed.triggers.get(id).is_some() || market.armed.triggers.is_due(id);
         let holds_enough =
             order.is_market_buy() || order.held == fees::worst_case(order, &market.definition)?;
         let agrees = order.id == id && order.is_armed() && order.cum == 0 && is_waiting && holds_enough;
-        if agrees && self.is_known(market, order, place) { Ok(order) } else { Err(mismatch) }
+        if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 
-    /// Whether an order's session leads to its place by its latest ClOrdID.
-    fn is_known(&self, market: &Market, order: &Order, place: Place) -> bool {
+    /// Whether an order's session leads to it by its latest ClOrdID.
+    fn is_known(&self, market: &Market, order: &Order) -> bool {
         let session = self.sessions.rows.at(order.session);
-        let id_row = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row;
-        id_row.is_some_and(|row| {
-            let used = session.ids.used(row);
-            row == order.id_row
-                && used.order == order.id
-                && used.market == market.definition.market
-                && used.place == place
-        })
+        let used = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row;
+        let used = used.map(|row| session.ids.used(row));
+        used.is_some_and(|used| used.order == order.id && used.market == market.definition.market)
     }
 
     fn check_sessions(&self, live: &BTreeMap<u32, usize>) -> Result<(), Broken> {

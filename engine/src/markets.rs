@@ -70,8 +70,6 @@ pub(crate) struct Order {
     /// The schedule in force when it was accepted.
     pub(crate) maker_fee_ppm: u32,
     pub(crate) taker_fee_ppm: u32,
-    /// The row of `cl_ord_id` among its session's.
-    pub(crate) id_row: u32,
     /// What most orders do not say.
     pub(crate) terms: Option<Box<Terms>>,
     /// Neighbours in the list of its session's live orders.
@@ -246,14 +244,6 @@ impl Markets {
     /// The order that rests at a place.
     pub(crate) fn order(&self, place: Place) -> Option<&Order> {
         self.rows.at(place.market).entry(place)
-    }
-
-    /// As [`Markets::order`]; `None` for no place too.
-    pub(crate) fn order_mut(&mut self, place: Place) -> Option<&mut Order> {
-        if place == Place::NONE {
-            return None;
-        }
-        self.rows.at_mut(place.market).entry_mut(place).as_mut()
     }
 
     /// Where an order of a market rests.

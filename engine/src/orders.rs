@@ -22,8 +22,7 @@ use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
-use crate::rows::NO_ROW;
-use crate::sessions::cl_ord_ids::{Finished, Look, Used};
+use crate::sessions::cl_ord_ids::{Finished, Look};
 use terms::Terms;
 
 /// An order that passed every check but the last, whether its worst case is covered.
@@ -60,8 +59,7 @@ impl Engine {
             Err(Stop::Broken(what)) => return Err(what.into()),
         };
         order.held = worst_case;
-        let id_row = self.remember_id(row, look, command.cl_ord_id, order.id, command.market);
-        order.id_row = id_row.ok_or(Broken::Index { what: "ClOrdIDs" })?;
+        self.remember_id(row, look, &command.cl_ord_id, order.id, command.market);
         self.report(market, &order, ExecType::New, OrderStatus::New, None, effects);
         if order.is_armed() {
             self.arm(market, order, effects)?;
@@ -174,7 +172,7 @@ impl Engine {
         let report = reports::of_finished(&refused, ExecType::Rejected);
         self.sessions.rows.at_mut(row).send(effects, report);
         let order = refused.order;
-        if self.remember_id(row, look, command.cl_ord_id, order, command.market).is_some() {
+        if self.remember_id(row, look, &command.cl_ord_id, order, command.market) {
             self.sessions.rows.at_mut(row).ids.finish(refused);
         }
     }
@@ -183,18 +181,21 @@ impl Engine {
         self.sessions.rows.at(row).ids.look(id, self.sessions.hash_seed)
     }
 
-    /// Marks a ClOrdID as used, and what for. Returns its row if it is new and there was room for it.
+    /// Marks a ClOrdID as used, and what for. Returns whether it is new and there was room for it.
     fn remember_id(
         &mut self,
         row: u32,
         look: Look,
-        id: ClOrdId,
+        id: &ClOrdId,
         order: OrderId,
         market: protocol::MarketId,
-    ) -> Option<u32> {
+    ) -> bool {
         let ids = &mut self.sessions.rows.at_mut(row).ids;
         let is_new = look.row.is_none() && !id.is_empty() && !ids.is_full();
-        is_new.then(|| ids.remember(look, Used { id, order, market, place: Place::NONE }))
+        if is_new {
+            ids.remember(look, id, order, market);
+        }
+        is_new
     }
 
     /// Where the UTC day has changed for a session, forgets its ids that are not those of live orders.
@@ -210,20 +211,6 @@ impl Engine {
             ending == Some(used.order)
                 || markets.row(used.market).is_some_and(|market| markets.place(market, used.order).is_some())
         });
-        self.relink_ids(row);
-    }
-
-    /// Leads a session's live orders to the rows of their ClOrdIDs, and back, after these have moved.
-    pub(crate) fn relink_ids(&mut self, row: u32) {
-        let session = self.sessions.rows.at_mut(row);
-        let mut place = session.orders;
-        while let Some(order) = self.markets.order_mut(place) {
-            if let Some(id_row) = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row {
-                order.id_row = id_row;
-                session.ids.set_place(id_row, place);
-            }
-            place = order.older;
-        }
     }
 
     /// Takes an order that has left the book from beside its slot, and keeps its last state for the day.
@@ -237,13 +224,6 @@ impl Engine {
         let order = self.unlink(place)?;
         self.keep_finished(place.market, &order, status, reason, effects);
         Ok(order)
-    }
-
-    /// Puts an order to its place, and leads its ClOrdID there.
-    fn link(&mut self, place: Place, order: Order) {
-        let (session, id_row) = (order.session, order.id_row);
-        self.list(place, order);
-        self.sessions.rows.at_mut(session).ids.set_place(id_row, place);
     }
 
     /// Puts an order to its place, in front of its session's others.
@@ -349,7 +329,6 @@ fn new_order(
         fee_residue_ppm: 0,
         maker_fee_ppm: market.maker_fee_ppm,
         taker_fee_ppm: market.taker_fee_ppm,
-        id_row: NO_ROW,
         terms: Terms::of(command, effects.time),
         newer: Place::NONE,
         older: Place::NONE,

@@ -83,13 +83,4 @@ impl<T> Rows<T> {
             self.0.resize_with(needed, T::default);
         }
     }
-
-    /// Keeps the rows that `keep` accepts; the numbers change, so every index over them is built again.
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&T) -> bool) {
-        self.0.retain(keep);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.0.clear();
-    }
 }

@@ -99,10 +99,9 @@ impl Engine {
                 Ok(Order { held, ..next })
             });
         let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);
-        let id_row = self.settle_request(row, &request, &found, outcome, effects)?;
+        self.settle_request(row, &request, &found, outcome, effects)?;
         if let (Found::Live(place), Ok(next)) = (found, checked) {
-            let id_row = id_row.ok_or(Broken::Index { what: "ClOrdIDs" })?;
-            self.replace_at(place, Order { id_row, ..next }, effects)?;
+            self.replace_at(place, next, effects)?;
         }
         Ok(())
     }
@@ -326,7 +325,6 @@ impl Engine {
                 reduce_resting(&mut market.book, id, Slot(place.slot), QtyLots(by), effects)?;
             }
             *market.entry_mut(place) = Some(next.clone());
-            self.sessions.rows.at_mut(next.session).ids.set_place(next.id_row, place);
             let account = self.markets.desks.at(next.desk).paying_account(next.side);
             let hold =
                 HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
@@ -401,7 +399,7 @@ impl Engine {
         ensure(is_same, RejectReason::OrderMismatch)
     }
 
-    /// Remembers a request's ClOrdID, and reports its refusal. Returns the ClOrdID's row.
+    /// Remembers a request's ClOrdID, and reports its refusal.
     fn settle_request(
         &mut self,
         row: u32,
@@ -409,7 +407,7 @@ impl Engine {
         found: &Found,
         checked: Result<(), Stop>,
         effects: &mut Effects<'_>,
-    ) -> Result<Option<u32>, Stop> {
+    ) -> Result<(), Stop> {
         let (order, status) = match found {
             Found::Live(place) => match self.markets.order(*place) {
                 Some(order) => (order.id, reports::live_status(order)),
@@ -423,7 +421,7 @@ impl Engine {
             Found::Ended(ended) => ended.market,
             Found::Unknown => request.market,
         };
-        let id_row = self.remember_id(row, request.look, *request.cl_ord_id, order, market);
+        self.remember_id(row, request.look, request.cl_ord_id, order, market);
         if let Err(Stop::Refused(refusal)) = checked {
             let is_refused = status == OrderStatus::Rejected;
             let rejected = CancelRejected {
@@ -436,31 +434,37 @@ impl Engine {
             };
             self.sessions.rows.at_mut(row).send(effects, rejected);
         }
-        checked.map(|()| id_row)
+        checked
     }
 
     /// What a session's ids lead to: by ClOrdID where there is one, else by OrderID in the market named.
     fn find(&mut self, row: u32, cl_ord_id: &ClOrdId, order: Option<OrderId>, market: MarketId) -> Found {
-        let ids = &mut self.sessions.rows.at_mut(row).ids;
+        // Who names a live order and its latest ClOrdID means that one: the ids, which fill no cache, need not be asked.
+        let named = order.and_then(|order| self.live(row, market, order));
+        if let Some((place, _)) = named.filter(|(_, order)| order.cl_ord_id == *cl_ord_id) {
+            return Found::Live(place);
+        }
         let (order, market) = if cl_ord_id.is_empty() {
             let Some(order) = order else { return Found::Unknown };
             (order, market)
         } else {
+            let ids = &self.sessions.rows.at(row).ids;
             let Some(used) = ids.look(cl_ord_id, self.sessions.hash_seed).row else { return Found::Unknown };
             let used = ids.used(used);
-            if used.place != Place::NONE
-                && self.markets.order(used.place).is_some_and(|resting| resting.id == used.order)
-            {
-                return Found::Live(used.place);
-            }
             (used.order, used.market)
         };
-        let place = self.markets.row(market).and_then(|market| self.markets.place(market, order));
-        let is_ours = |place: &Place| self.markets.order(*place).is_some_and(|order| order.session == row);
-        if let Some(place) = place.filter(is_ours) {
+        if let Some((place, _)) = self.live(row, market, order) {
             return Found::Live(place);
         }
-        ids.finished(order).map_or(Found::Unknown, |finished| Found::Ended(finished.clone()))
+        let ended = self.sessions.rows.at_mut(row).ids.finished(order);
+        ended.map_or(Found::Unknown, |finished| Found::Ended(finished.clone()))
+    }
+
+    /// A live order of a session.
+    fn live(&self, row: u32, market: MarketId, order: OrderId) -> Option<(Place, &Order)> {
+        let place = self.markets.place(self.markets.row(market)?, order)?;
+        let order = self.markets.order(place).filter(|order| order.session == row)?;
+        Some((place, order))
     }
 
     fn definition_of(&self, found: &Found, market: MarketId) -> Result<&DefineMarket, Stop> {

@@ -81,7 +81,7 @@ impl Engine {
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
         let hold =
             HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount(order.held) };
-        self.link(place, order);
+        self.list(place, order);
         effects.push(hold);
         self.markets.touched.push(market);
         Ok(())

@@ -96,7 +96,7 @@ impl Engine {
                 };
                 let account = self.markets.desks.at(order.desk).paying_account(order.side);
                 let (id, held) = (order.id, Amount(order.held));
-                self.link(Place { market, slot: slot.0 }, order);
+                self.list(Place { market, slot: slot.0 }, order);
                 self.markets.touch(market);
                 effects.push(HoldChanged { order: id, account: self.ledger.id(account), held });
                 effects.push(added);

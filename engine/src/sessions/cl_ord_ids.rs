@@ -3,6 +3,10 @@
 //! Each id leads to the order it concerned. Of an order that has ended, its last state is kept until the day changes, so
 //! that "too late" and a status request can be told from "never heard of it". The day changes for a session when one
 //! of its ids is next used, or one of its orders next ends; ids of orders that live then are kept.
+//!
+//! A session uses a million ids a day, and where a new one would stand in the index no cache remembers. So it is seldom
+//! asked: clients count, and an id above all others is new. And ids enter the index a few at a time, so that the memory
+//! of all of them is waited for at once.
 
 use protocol::commands::ClOrdId;
 use protocol::limits::SESSION_CL_ORD_IDS_MAX;
@@ -12,19 +16,17 @@ use protocol::{
 };
 
 use crate::index::{Index, hash_bytes, hash_u64};
-use crate::markets::Place;
-use crate::rows::Rows;
+use crate::rows::{Rows, widen};
 
-/// A ClOrdID that was used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a ClOrdID was used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Used {
-    pub(crate) id: ClOrdId,
     /// The order that it named or concerned; 0 = none is known.
     pub(crate) order: OrderId,
     /// The order's market.
     pub(crate) market: MarketId,
-    /// Where the order rests, if it still does: a short cut, and not state.
-    pub(crate) place: Place,
+    /// Where the id ends among the texts; it begins where that of the row before ends.
+    end: u32,
 }
 
 /// What is known of a ClOrdID, and its hash.
@@ -52,13 +54,23 @@ pub(crate) struct Finished {
     pub(crate) cum_ticks_lots: u128,
 }
 
+/// Ids that are not yet in the index, at most.
+const UNINDEXED_MAX: usize = 32;
+
 /// The ids of one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClOrdIds {
     /// Days since 1970 when it was last cleaned.
     pub(crate) day: u64,
     used: Rows<Used>,
+    /// The ids one behind the other, in the order of the rows.
+    texts: Vec<u8>,
+    /// Of the first rows of `used`.
     by_id: Index,
+    /// Hashes of the ids of the others.
+    unindexed: Vec<u32>,
+    /// The row of the greatest id.
+    greatest: Option<u32>,
     finished: Rows<Finished>,
     /// Of the first rows of `finished` only, and of all as soon as one is asked for, which is seldom.
     by_order: Index,
@@ -71,18 +83,30 @@ impl ClOrdIds {
 
     /// Looks an id up.
     pub(crate) fn look(&self, id: &ClOrdId, seed: u64) -> Look {
-        let hash = hash_bytes(id.as_bytes(), seed);
-        Look { row: self.by_id.find(hash, |row| self.used.at(row).id == *id), hash }
+        let id = id.as_bytes();
+        let hash = hash_bytes(id, seed);
+        if self.greatest.is_none_or(|greatest| self.text(greatest) < id) {
+            return Look { row: None, hash };
+        }
+        let is_id = |row| self.text(row) == id;
+        let indexed = u32::try_from(self.by_id.live()).unwrap_or(u32::MAX);
+        let mut others = (indexed..).zip(&self.unindexed);
+        let other = others.find(|&(row, other)| *other == hash && is_id(row));
+        Look { row: other.map(|(row, _)| row).or_else(|| self.by_id.find(hash, is_id)), hash }
     }
 
     /// What an id was used for.
-    pub(crate) fn used(&self, row: u32) -> &Used {
-        self.used.at(row)
+    pub(crate) fn used(&self, row: u32) -> Used {
+        *self.used.at(row)
     }
 
-    /// The order of an id rests here now.
-    pub(crate) fn set_place(&mut self, row: u32, place: Place) {
-        self.used.at_mut(row).place = place;
+    fn text(&self, row: u32) -> &[u8] {
+        let begin = row.checked_sub(1).map_or(0, |before| self.used.at(before).end);
+        self.texts.get(widen(begin)..widen(self.used.at(row).end)).unwrap_or_default()
+    }
+
+    fn id(&self, row: u32) -> ClOrdId {
+        ClOrdId::new(self.text(row)).unwrap_or_default()
     }
 
     /// The last state of an order that ended today.
@@ -95,11 +119,27 @@ impl ClOrdIds {
         Some(self.finished.at(row))
     }
 
-    /// Remembers an id that was not found. Returns its row.
-    pub(crate) fn remember(&mut self, look: Look, used: Used) -> u32 {
-        let row = self.used.push(used);
-        self.by_id.insert(look.hash, row);
-        row
+    /// Remembers an id that was not found, and what for.
+    pub(crate) fn remember(&mut self, look: Look, id: &ClOrdId, order: OrderId, market: MarketId) {
+        self.texts.extend_from_slice(id.as_bytes());
+        // At most SESSION_CL_ORD_IDS_MAX ids of 64 bytes: 128 MiB.
+        let end = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        let row = self.used.push(Used { order, market, end });
+        if self.greatest.is_none_or(|greatest| self.text(greatest) < id.as_bytes()) {
+            self.greatest = Some(row);
+        }
+        self.unindexed.push(look.hash);
+        if self.unindexed.len() >= UNINDEXED_MAX {
+            self.index();
+        }
+    }
+
+    fn index(&mut self) {
+        self.by_id.fetch(&self.unindexed);
+        let indexed = u32::try_from(self.by_id.live()).unwrap_or(u32::MAX);
+        for (row, hash) in (indexed..).zip(self.unindexed.drain(..)) {
+            self.by_id.insert(hash, row);
+        }
     }
 
     /// Remembers how an order ended.
@@ -114,19 +154,20 @@ impl ClOrdIds {
 
     /// Forgets the ids of orders that are not live, and how orders ended.
     pub(crate) fn new_day(&mut self, time: UnixNanos, seed: u64, is_live: impl Fn(&Used) -> bool) {
-        self.day = day(time);
-        self.finished.clear();
-        self.by_order.clear();
-        self.used.retain(is_live);
-        self.by_id.clear();
-        for (row, used) in self.used.numbers().zip(self.used.iter()) {
-            self.by_id.insert(hash_bytes(used.id.as_bytes(), seed), row);
+        let before = core::mem::replace(self, Self { day: day(time), ..Self::default() });
+        for (row, used) in before.used.numbers().zip(before.used.iter()) {
+            if is_live(used) {
+                let id = before.id(row);
+                self.remember(self.look(&id, seed), &id, used.order, used.market);
+            }
         }
     }
 
-    /// The ids in order.
-    pub(crate) fn sorted_used(&self) -> Vec<&Used> {
-        self.used.sorted_by_key(|used| used.id)
+    /// The ids in order, with what they were used for.
+    pub(crate) fn sorted_used(&self) -> impl ExactSizeIterator<Item = (ClOrdId, Used)> {
+        let mut rows: Vec<u32> = self.used.numbers().collect();
+        rows.sort_unstable_by_key(|&row| self.text(row));
+        rows.into_iter().map(|row| (self.id(row), self.used(row)))
     }
 
     /// The orders that ended today, in order.
@@ -136,11 +177,11 @@ impl ClOrdIds {
 
     /// Whether the indexes lead to every row.
     pub(crate) fn is_indexed(&self, seed: u64) -> bool {
-        let mut used = self.used.numbers().zip(self.used.iter());
+        let leads_to = |row| self.look(&self.id(row), seed).row == Some(row);
         let mut finished = self.finished.numbers().zip(self.finished.iter()).take(self.by_order.live());
-        self.by_id.live() == self.used.len()
+        self.by_id.live().saturating_add(self.unindexed.len()) == self.used.len()
             && self.by_order.live() <= self.finished.len()
-            && used.all(|(row, used)| self.look(&used.id, seed).row == Some(row))
+            && self.used.numbers().all(leads_to)
             && finished.all(|(row, ended)| {
                 let found = self
                     .by_order

@@ -26,9 +26,8 @@ use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::terms::Terms;
 use crate::registry::Actor;
-use crate::rows::NO_ROW;
 use crate::sessions::Session;
-use crate::sessions::cl_ord_ids::{Finished, Used};
+use crate::sessions::cl_ord_ids::Finished;
 use crate::sessions::requests::{Answered, Reply};
 
 pub(super) fn field(condition: bool, name: &'static str) -> Result<(), SnapshotFault> {
@@ -76,9 +75,6 @@ impl Engine {
             Ok(client)
         })?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
-        for row in engine.sessions.rows.numbers() {
-            engine.relink_ids(row);
-        }
         if !reader.0.is_empty() {
             return Err(SnapshotFault::Trailing(reader.0.len()));
         }
@@ -160,8 +156,7 @@ impl Engine {
         ids.day = r.u64()?;
         r.list("ClOrdIDs", SESSION_CL_ORD_IDS_MAX, |r| {
             let (id, order, market) = (r.text("ClOrdIDs")?, OrderId(r.u64()?), MarketId(r.u32()?));
-            let look = ids.look(&id, seed);
-            ids.remember(look, Used { id, order, market, place: Place::NONE });
+            ids.remember(ids.look(&id, seed), &id, order, market);
             Ok(id)
         })?;
         // Each has a ClOrdID of its own among those above.
@@ -272,7 +267,6 @@ impl Engine {
             fee_residue_ppm: r.u32()?,
             maker_fee_ppm: r.u32()?,
             taker_fee_ppm: r.u32()?,
-            id_row: NO_ROW,
             newer: Place::NONE,
             older: Place::NONE,
             terms: None,

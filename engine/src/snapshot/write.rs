@@ -221,8 +221,8 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.u64(session.ids.day);
     let used = session.ids.sorted_used();
     w.count(used.len());
-    for used in used {
-        w.text(&used.id);
+    for (id, used) in used {
+        w.text(&id);
         w.u64(used.order.0);
         w.u32(used.market.0);
     }
