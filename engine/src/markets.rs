@@ -97,6 +97,11 @@ impl Order {
         self.terms.as_ref().is_some_and(|terms| terms.said.trigger.is_some())
     }
 
+    /// Whether it shows a slice of itself at a time, if more than that is left.
+    pub(crate) fn is_iceberg(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.said.display_lots > QtyLots(0))
+    }
+
     /// How much of it is shown at a time, where that is not all that is left.
     pub(crate) fn display(&self) -> Option<QtyLots> {
         let display = self.terms.as_ref()?.said.display_lots;

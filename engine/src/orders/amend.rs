@@ -319,23 +319,44 @@ impl Engine {
         let before = market.entry(place).ok_or(mismatch)?;
         let ids = (next.cl_ord_id, before.cl_ord_id);
         let status = reports::live_status(&next);
-        let by = before.qty.saturating_sub(next.qty);
-        if keeps_place(before, &next) {
-            if place.armed_row().is_none() {
-                reduce_resting(&mut market.book, id, Slot(place.slot), QtyLots(by), effects)?;
-            }
-            *market.entry_mut(place) = Some(next.clone());
-            let account = self.markets.desks.at(next.desk).paying_account(next.side);
-            let hold =
-                HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
+        let slot = Slot(place.slot);
+        let (price, leaves) = (PriceTicks(next.price), QtyLots(next.leaves()));
+        let (order, side) = (next.id, next.side);
+        let changed = |action, price_ticks, qty_lots| BookChanged {
+            market: id,
+            order,
+            side,
+            action,
+            price_ticks,
+            qty_lots,
+        };
+        let added = if before.is_armed() {
+            None
+        } else if keeps_place(before, &next) {
+            let by = QtyLots(before.qty.saturating_sub(next.qty));
+            reduce_resting(&mut market.book, id, slot, by, effects)?;
+            None
+        } else if !next.is_iceberg() && market.book.relocate(slot, price, leaves).is_ok() {
+            let (from, lots) = (PriceTicks(before.price), QtyLots(before.leaves()));
+            effects.push(changed(BookAction::Removed, from, lots));
+            Some(changed(BookAction::Added, price, leaves))
+        } else {
+            // What trades, finds no room or shows a slice of itself leaves the book and enters anew.
+            self.take_out(place, effects)?;
+            self.unlink(place)?;
             self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
-            effects.push(hold);
-            return Ok(());
-        }
-        self.take_out(place, effects)?;
-        self.unlink(place)?;
+            return self.execute_order(place.market, next, effects);
+        };
+        *market.entry_mut(place) = Some(next.clone());
+        self.markets.touch(place.market);
+        let account = self.markets.desks.at(next.desk).paying_account(next.side);
+        let hold = HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
         self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
-        self.execute_order(place.market, next, effects)
+        effects.push(hold);
+        if let Some(added) = added {
+            effects.push(added);
+        }
+        Ok(())
     }
 
     /// The order as the request wants it, still with its old hold.
