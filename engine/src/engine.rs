@@ -223,23 +223,31 @@ impl Engine {
     }
 
     /// The next thing that happens by itself.
+    #[inline]
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
-        let cancel = self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session)));
-        let armed = self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market)));
-        let silent =
-            self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session)));
-        let order = self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row)));
-        let proposal = self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id)));
+        let mut next: Option<(UnixNanos, Due)> = None;
+        // One by one: each record asks, and mostly there is none of them.
+        let mut consider = |other: Option<(UnixNanos, Due)>| {
+            if let Some(other) = other
+                && next.is_none_or(|next| other < next)
+            {
+                next = Some(other);
+            }
+        };
+        consider(self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session))));
+        consider(self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market))));
+        consider(
+            self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session))),
+        );
+        consider(self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row))));
+        consider(self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id))));
         let line = self.ledger.overdrafts.next_deadline();
-        let line = line.map(|(deadline, account)| (deadline, Due::Overdraft(account)));
-        let quote = self.ledger.quotes.next_deadline().map(|(deadline, id)| (deadline, Due::Quote(id)));
-        let transfer = self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer));
+        consider(line.map(|(deadline, account)| (deadline, Due::Overdraft(account))));
+        consider(self.ledger.quotes.next_deadline().map(|(deadline, id)| (deadline, Due::Quote(id))));
+        consider(self.ledger.next_expiry().map(|deadline| (deadline, Due::Transfer)));
         let standing_order = self.ledger.standing_orders.next_due();
-        let standing_order = standing_order.map(|(due, order)| (due, Due::StandingOrder(order)));
-        [cancel, armed, silent, order, proposal, line, quote, transfer, standing_order]
-            .into_iter()
-            .flatten()
-            .min()
+        consider(standing_order.map(|(due, order)| (due, Due::StandingOrder(order))));
+        next
     }
 
     fn dispatch(&mut self, record: &Record<'_>, effects: &mut Effects<'_>) -> Result<(), Broken> {

@@ -199,12 +199,17 @@ impl Engine {
     }
 
     /// Where the UTC day has changed for a session, forgets its ids that are not those of live orders.
+    #[inline]
     pub(crate) fn roll_day(&mut self, row: u32, ending: Option<OrderId>, time: protocol::UnixNanos) {
+        if self.sessions.rows.at(row).ids.is_of_another_day(time) {
+            self.forget_ids(row, ending, time);
+        }
+    }
+
+    #[cold]
+    fn forget_ids(&mut self, row: u32, ending: Option<OrderId>, time: protocol::UnixNanos) {
         let seed = self.sessions.hash_seed;
         let ids = &mut self.sessions.rows.at_mut(row).ids;
-        if !ids.is_of_another_day(time) {
-            return;
-        }
         let markets = &self.markets;
         ids.new_day(time, seed, |used| {
             // An order that is ending just now has left the book already.

@@ -1,8 +1,6 @@
 //! Cancels, replaces, status requests, and cancels that nobody asked the session for.
 
-use protocol::commands::{
-    CancelAll, CancelOrder, ClOrdId, DefineMarket, ReplaceOrder, RequestOrderStatus, roles,
-};
+use protocol::commands::{CancelAll, CancelOrder, ClOrdId, ReplaceOrder, RequestOrderStatus, roles};
 use protocol::events::{BookChanged, CancelRejected, HoldChanged};
 use protocol::{
     Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketStatus, OrderId, OrderStatus,
@@ -18,9 +16,11 @@ use crate::matching::{Book, Resting, Slot};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 
 /// What a request's ids lead to.
+#[derive(Clone, Copy, Debug)]
 enum Found {
     Live(Place),
-    Ended(Finished),
+    /// Its row among those of the session that have ended.
+    Ended(u32),
     Unknown,
 }
 
@@ -57,9 +57,9 @@ impl Engine {
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
         // A cancel is taken even where no room is left to remember its id: it can only lower the risk.
-        let checked = check_id(&request).and_then(|()| self.check_found(&found, &request));
-        self.settle_request(row, &request, &found, checked, effects)?;
-        let Found::Live(place) = found else { return Ok(()) };
+        let checked = check_id(&request).and_then(|()| self.check_found(row, found, &request));
+        self.settle_request(row, &request, found, checked.map(|_| ()), effects)?;
+        let place = checked?;
         let orig = command.orig_cl_ord_id;
         self.cancel_at(place, RejectReason::ByClient, Some((command.cl_ord_id, orig)), effects)?;
         Ok(())
@@ -85,24 +85,11 @@ impl Engine {
             response_to: CancelRejectTo::Replace,
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
-        let checked = self
-            .check_replace(row, command, look)
-            .and_then(|()| self.check_found(&found, &request))
-            .and_then(|()| self.replaced(&found, command))
-            .and_then(|next| {
-                // Only now is it known what the order needs; nothing has changed yet.
-                let desk = self.markets.desks.at(next.desk);
-                let account = desk.paying_account(next.side);
-                self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
-                let held = fees::worst_case(&next, self.definition_of(&found, command.market)?)?;
-                self.ledger.change_hold(account, next.held, held)?;
-                Ok(Order { held, ..next })
-            });
-        let outcome = checked.as_ref().map(|_| ()).map_err(|&stop| stop);
-        self.settle_request(row, &request, &found, outcome, effects)?;
-        if let (Found::Live(place), Ok(next)) = (found, checked) {
-            self.replace_at(place, next, effects)?;
-        }
+        let replaced = self.replaced(row, command, found, &request);
+        let checked = replaced.as_ref().map(|_| ()).map_err(|&stop| stop);
+        self.settle_request(row, &request, found, checked, effects)?;
+        let (place, next) = replaced?;
+        self.replace_at(place, next, effects)?;
         Ok(())
     }
 
@@ -127,7 +114,12 @@ impl Engine {
         cl_ord_id: ClOrdId,
         effects: &mut Effects<'_>,
     ) -> bool {
-        let Some(used) = look.row.map(|used| self.sessions.rows.at(row).ids.used(used)) else { return false };
+        let session = self.sessions.rows.at(row);
+        let Some(used) = look.row.map(|used| session.ids.used(used)) else { return false };
+        if session.is_fix() {
+            // Ignored, as the published cases have it: what became of it was told when it came first.
+            return true;
+        }
         let (order, market) = (used.order, used.market);
         let found = self.find(row, &Text::EMPTY, Some(order), market);
         self.report_status(row, found, cl_ord_id, (market, Side::Buy), effects);
@@ -149,7 +141,10 @@ impl Engine {
         };
         let report = match found {
             Found::Live(place) => live(place),
-            Found::Ended(finished) => Some(reports::of_finished(&finished, ExecType::OrderStatus)),
+            Found::Ended(ended) => {
+                let finished = self.sessions.rows.at(row).ids.ended(ended);
+                Some(reports::of_finished(finished, ExecType::OrderStatus))
+            }
             Found::Unknown => None,
         };
         let report = report.unwrap_or_else(|| {
@@ -330,14 +325,15 @@ impl Engine {
             price_ticks,
             qty_lots,
         };
-        let added = if before.is_armed() {
+        let (from, lots) = (PriceTicks(before.price), QtyLots(before.leaves()));
+        let by = QtyLots(before.qty.saturating_sub(next.qty));
+        let (is_armed, keeps_place) = (before.is_armed(), keeps_place(before, &next));
+        let added = if is_armed {
             None
-        } else if keeps_place(before, &next) {
-            let by = QtyLots(before.qty.saturating_sub(next.qty));
+        } else if keeps_place {
             reduce_resting(&mut market.book, id, slot, by, effects)?;
             None
         } else if !next.is_iceberg() && market.book.relocate(slot, price, leaves).is_ok() {
-            let (from, lots) = (PriceTicks(before.price), QtyLots(before.leaves()));
             effects.push(changed(BookAction::Removed, from, lots));
             Some(changed(BookAction::Added, price, leaves))
         } else {
@@ -359,9 +355,16 @@ impl Engine {
         Ok(())
     }
 
-    /// The order as the request wants it, still with its old hold.
-    fn replaced(&self, found: &Found, command: &ReplaceOrder) -> Result<Order, Stop> {
-        let Found::Live(place) = *found else { return Err(RejectReason::UnknownOrder.into()) };
+    /// Where an order stands, and how the request wants it. What that needs is held; nothing else has changed.
+    fn replaced(
+        &mut self,
+        row: u32,
+        command: &ReplaceOrder,
+        found: Found,
+        request: &Amendment<'_>,
+    ) -> Result<(Place, Order), Stop> {
+        self.check_replace(row, command, request.look)?;
+        let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
         ensure(before.order_type == OrderType::Limit, RejectReason::UnsupportedOrder)?;
@@ -378,7 +381,11 @@ impl Engine {
             terms::keep_from_taking(&mut next, market)?;
         }
         terms::check_display(&next)?;
-        Ok(next)
+        let desk = self.markets.desks.at(next.desk);
+        self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
+        next.held = fees::worst_case(&next, definition)?;
+        self.ledger.change_hold(desk.paying_account(next.side), before.held, next.held)?;
+        Ok((place, next))
     }
 
     /// The checks of a replace that need no order.
@@ -401,14 +408,16 @@ impl Engine {
         ensure(in_range, RejectReason::NotionalOutOfRange)
     }
 
-    /// Whether a request's ids lead to a live order, by its latest ClOrdID, with the symbol and side that it says.
-    fn check_found(&self, found: &Found, request: &Amendment<'_>) -> Result<(), Stop> {
+    /// Where the live order is that a request's ids lead to, by its latest ClOrdID, with the symbol and side that it says.
+    fn check_found(&self, row: u32, found: Found, request: &Amendment<'_>) -> Result<Place, Stop> {
         let place = match found {
-            Found::Live(place) => *place,
-            Found::Ended(ended) if ended.status != OrderStatus::Rejected => {
-                return Err(RejectReason::TooLate.into());
+            Found::Live(place) => place,
+            Found::Ended(ended) => {
+                let is_refused = self.sessions.rows.at(row).ids.ended(ended).status == OrderStatus::Rejected;
+                let reason = if is_refused { RejectReason::UnknownOrder } else { RejectReason::TooLate };
+                return Err(reason.into());
             }
-            Found::Ended(_) | Found::Unknown => return Err(RejectReason::UnknownOrder.into()),
+            Found::Unknown => return Err(RejectReason::UnknownOrder.into()),
         };
         let order = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         let is_latest = request.orig_cl_ord_id.is_empty() || *request.orig_cl_ord_id == order.cl_ord_id;
@@ -417,7 +426,8 @@ impl Engine {
         let is_same = market == request.market
             && order.side == request.side
             && request.order.is_none_or(|named| named == order.id);
-        ensure(is_same, RejectReason::OrderMismatch)
+        ensure(is_same, RejectReason::OrderMismatch)?;
+        Ok(place)
     }
 
     /// Remembers a request's ClOrdID, and reports its refusal.
@@ -425,22 +435,21 @@ impl Engine {
         &mut self,
         row: u32,
         request: &Amendment<'_>,
-        found: &Found,
+        found: Found,
         checked: Result<(), Stop>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        let (order, status) = match found {
-            Found::Live(place) => match self.markets.order(*place) {
-                Some(order) => (order.id, reports::live_status(order)),
-                None => (OrderId(0), OrderStatus::Rejected),
-            },
-            Found::Ended(ended) => (ended.order, ended.status),
-            Found::Unknown => (OrderId(0), OrderStatus::Rejected),
-        };
-        let market = match found {
-            Found::Live(place) => self.markets.rows.at(place.market).definition.market,
-            Found::Ended(ended) => ended.market,
-            Found::Unknown => request.market,
+        let unknown = (OrderId(0), OrderStatus::Rejected, request.market);
+        let (order, status, market) = match found {
+            Found::Live(place) => self.markets.order(place).map_or(unknown, |order| {
+                let market = self.markets.rows.at(place.market).definition.market;
+                (order.id, reports::live_status(order), market)
+            }),
+            Found::Ended(ended) => {
+                let ended = self.sessions.rows.at(row).ids.ended(ended);
+                (ended.order, ended.status, ended.market)
+            }
+            Found::Unknown => unknown,
         };
         self.remember_id(row, request.look, request.cl_ord_id, order, market);
         if let Err(Stop::Refused(refusal)) = checked {
@@ -477,8 +486,7 @@ impl Engine {
         if let Some((place, _)) = self.live(row, market, order) {
             return Found::Live(place);
         }
-        let ended = self.sessions.rows.at_mut(row).ids.finished(order);
-        ended.map_or(Found::Unknown, |finished| Found::Ended(finished.clone()))
+        self.sessions.rows.at_mut(row).ids.find_ended(order).map_or(Found::Unknown, Found::Ended)
     }
 
     /// A live order of a session.
@@ -486,14 +494,6 @@ impl Engine {
         let place = self.markets.place(self.markets.row(market)?, order)?;
         let order = self.markets.order(place).filter(|order| order.session == row)?;
         Some((place, order))
-    }
-
-    fn definition_of(&self, found: &Found, market: MarketId) -> Result<&DefineMarket, Stop> {
-        let row = match found {
-            Found::Live(place) => Some(place.market),
-            Found::Ended(_) | Found::Unknown => self.markets.row(market),
-        };
-        Ok(&self.markets.rows.at(row.ok_or(RejectReason::UnknownMarket)?).definition)
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Used {
 pub(crate) struct Look {
     pub(crate) row: Option<u32>,
     hash: u32,
+    /// Whether it is above all others.
+    is_greatest: bool,
 }
 
 /// The last state of an order that is no longer live.
@@ -86,13 +88,14 @@ impl ClOrdIds {
         let id = id.as_bytes();
         let hash = hash_bytes(id, seed);
         if self.greatest.is_none_or(|greatest| self.text(greatest) < id) {
-            return Look { row: None, hash };
+            return Look { row: None, hash, is_greatest: true };
         }
         let is_id = |row| self.text(row) == id;
         let indexed = u32::try_from(self.by_id.live()).unwrap_or(u32::MAX);
         let mut others = (indexed..).zip(&self.unindexed);
         let other = others.find(|&(row, other)| *other == hash && is_id(row));
-        Look { row: other.map(|(row, _)| row).or_else(|| self.by_id.find(hash, is_id)), hash }
+        let row = other.map(|(row, _)| row).or_else(|| self.by_id.find(hash, is_id));
+        Look { row, hash, is_greatest: false }
     }
 
     /// What an id was used for.
@@ -109,14 +112,18 @@ impl ClOrdIds {
         ClOrdId::new(self.text(row)).unwrap_or_default()
     }
 
-    /// The last state of an order that ended today.
-    pub(crate) fn finished(&mut self, order: OrderId) -> Option<&Finished> {
+    /// The last state of an order that has ended.
+    pub(crate) fn ended(&self, row: u32) -> &Finished {
+        self.finished.at(row)
+    }
+
+    /// The row of an order that ended today.
+    pub(crate) fn find_ended(&mut self, order: OrderId) -> Option<u32> {
         let indexed = u32::try_from(self.by_order.live()).unwrap_or(u32::MAX);
         for row in indexed..self.finished.next_row() {
             self.by_order.insert(hash_u64(self.finished.at(row).order.0), row);
         }
-        let row = self.by_order.find(hash_u64(order.0), |row| self.finished.at(row).order == order)?;
-        Some(self.finished.at(row))
+        self.by_order.find(hash_u64(order.0), |row| self.finished.at(row).order == order)
     }
 
     /// Remembers an id that was not found, and what for.
@@ -125,7 +132,7 @@ impl ClOrdIds {
         // At most SESSION_CL_ORD_IDS_MAX ids of 64 bytes: 128 MiB.
         let end = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let row = self.used.push(Used { order, market, end });
-        if self.greatest.is_none_or(|greatest| self.text(greatest) < id.as_bytes()) {
+        if look.is_greatest {
             self.greatest = Some(row);
         }
         self.unindexed.push(look.hash);

@@ -4,10 +4,12 @@
 //! if its connection is the session's current one and its number is the next.
 
 use protocol::commands::{
-    SessionGap, SessionLogon, SessionRefuse, SessionResendRequest, SessionSequenceReset, SessionTick,
+    CancelOrder, NewOrder, ReplaceOrder, RequestOrderStatus, SessionGap, SessionLogon, SessionRefuse,
+    SessionResendRequest, SessionSequenceReset, SessionTick,
 };
 use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
+use protocol::wire::WireFault;
 use protocol::{
     Command, GatewayId, Generation, OutSeq, RareText, RejectReason, SessionAction, SessionEnd, Text,
     UnixNanos, events,
@@ -27,22 +29,51 @@ const BUSINESS_UNSUPPORTED: u16 = 3;
 const ALIVE_HEARTBEAT_TENTHS: u64 = 15;
 
 impl Engine {
-    /// Takes a record of a FIX session.
+    /// Takes a record of a FIX session. Order commands, which nearly all are, are decoded as what they are, and not moved.
     pub(crate) fn apply_fix(
         &mut self,
         row: u32,
         record: &Record<'_>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let decoded = record.command();
-        let Some(command) = self.sessions.admit(row, record, &decoded, effects) else { return Ok(()) };
-        // Of yesterday's ids only those of live orders are still used.
-        self.roll_day(row, None, effects.time);
-        if self.sessions.is_repetition(row, command) {
-            // Ignored, as the published cases have it: what became of it was told when it came first.
+        match record.kind {
+            NewOrder::KIND => self.take_order(row, record, NewOrder::decode, Self::new_order, effects),
+            CancelOrder::KIND => {
+                self.take_order(row, record, CancelOrder::decode, Self::cancel_order, effects)
+            }
+            ReplaceOrder::KIND => {
+                self.take_order(row, record, ReplaceOrder::decode, Self::replace_order, effects)
+            }
+            RequestOrderStatus::KIND => {
+                self.take_order(row, record, RequestOrderStatus::decode, Self::order_status, effects)
+            }
+            _ => {
+                self.sessions.take(row, record, &record.command(), effects);
+                Ok(())
+            }
+        }
+    }
+
+    /// Executes an order command if its number is the next.
+    #[inline(always)]
+    fn take_order<C>(
+        &mut self,
+        row: u32,
+        record: &Record<'_>,
+        decode: impl Fn(u16, &[u8]) -> Result<C, WireFault>,
+        execute: impl Fn(&mut Self, u32, &C, &mut Effects<'_>) -> Result<(), Stop>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let session = self.sessions.rows.at_mut(row);
+        if !session.admit(&record.header, effects) || !session.count(&record.header, effects) {
             return Ok(());
         }
-        match self.apply_order(row, command, effects) {
+        let Ok(command) = decode(record.version, record.body) else {
+            session.send(effects, not_understood(record.header.request.0));
+            return Ok(());
+        };
+        self.roll_day(row, None, effects.time);
+        match execute(self, row, &command, effects) {
             // A refusal's report is among the events.
             Ok(()) | Err(Stop::Refused(_)) => Ok(()),
             Err(Stop::Broken(what)) => Err(what),
@@ -51,68 +82,50 @@ impl Engine {
 }
 
 impl Sessions {
-    /// The session layer's part of a record. Returns what is to be executed: an order command with the next number.
-    fn admit<'c>(
+    /// Takes a message of the session layer.
+    fn take(
         &mut self,
         row: u32,
         record: &Record<'_>,
-        command: &'c Result<Command, RecordFault>,
+        command: &Result<Command, RecordFault>,
         effects: &mut Effects<'_>,
-    ) -> Option<&'c Command> {
+    ) {
         let header = &record.header;
-        let session = self.rows.at_mut(row);
         if let Ok(Command::SessionLogon(logon)) = command {
             self.logon(row, header, logon, effects);
-            return None;
+            return;
         }
-        if !session.is_bound_by(header) {
-            session.drop_record(header.request, RejectReason::StaleGeneration, effects);
-            return None;
+        if !self.rows.at_mut(row).admit(header, effects) {
+            return;
         }
         if let Ok(command) = command
             && self.unnumbered(row, command, effects)
         {
-            return None;
+            return;
         }
         let session = self.rows.at_mut(row);
         let number = header.request.0;
         if number == 0 && may_come_unnumbered(command) {
             session.last_heard = effects.time;
-            return self.numbered(row, number, command, effects);
+        } else if !session.count(header, effects) {
+            return;
         }
-        if number != session.next_in {
-            let executed = number < session.next_in;
-            let reason = if executed { RejectReason::AlreadyExecuted } else { RejectReason::SequenceGap };
-            session.drop_record(header.request, reason, effects);
-            return None;
-        }
-        session.expect(number.saturating_add(1));
-        session.last_heard = effects.time;
-        self.numbered(row, number, command, effects)
+        self.numbered(row, number, command, effects);
     }
 
     /// A message whose number was the next.
-    fn numbered<'c>(
+    fn numbered(
         &mut self,
         row: u32,
         number: u64,
-        command: &'c Result<Command, RecordFault>,
+        command: &Result<Command, RecordFault>,
         effects: &mut Effects<'_>,
-    ) -> Option<&'c Command> {
+    ) {
         let session = self.rows.at_mut(row);
         let Ok(command) = command else {
-            // The number is used, so the peer gets an answer.
-            let note = "not understood by this version of the engine";
-            session.send(effects, business_reject(number, BUSINESS_OTHER, note));
-            return None;
+            session.send(effects, not_understood(number));
+            return;
         };
-        if let Command::NewOrder(_)
-        | Command::CancelOrder(_)
-        | Command::ReplaceOrder(_)
-        | Command::RequestOrderStatus(_) = command
-        {
-            return Some(command);
-        }
         if let Command::SessionTestRequest(request) = command {
             session.send(effects, events::HeartbeatSent { test_req_id: request.test_req_id });
         } else if let Command::SessionResendRequest(request) = command {
@@ -131,7 +144,6 @@ impl Sessions {
         } else if !matches!(command, Command::SessionHeartbeat(_) | Command::SessionRejectReceived(_)) {
             session.send(effects, business_reject(number, BUSINESS_UNSUPPORTED, command.name()));
         }
-        None
     }
 
     /// What gateways see and what does not use a number. Returns whether the command was one of these.
@@ -156,20 +168,6 @@ impl Sessions {
             return false;
         }
         true
-    }
-
-    /// Whether a command says that it may have come before under another number, and its ClOrdID did.
-    fn is_repetition(&self, row: u32, command: &Command) -> bool {
-        let (poss_resend, cl_ord_id) = if let Command::NewOrder(order) = command {
-            (order.poss_resend, &order.cl_ord_id)
-        } else if let Command::CancelOrder(cancel) = command {
-            (cancel.poss_resend, &cancel.cl_ord_id)
-        } else if let Command::ReplaceOrder(replace) = command {
-            (replace.poss_resend, &replace.cl_ord_id)
-        } else {
-            return false;
-        };
-        poss_resend && self.rows.at(row).ids.look(cl_ord_id, self.hash_seed).row.is_some()
     }
 
     fn tick(&mut self, row: u32, tick: &SessionTick, effects: &mut Effects<'_>) {
@@ -281,6 +279,29 @@ impl Session {
         self.connected && header.generation == self.generation && gateway_of(header) == self.gateway
     }
 
+    /// Whether a record comes from that connection; one that does not is dropped.
+    fn admit(&self, header: &RecordHeader, effects: &mut Effects<'_>) -> bool {
+        let is_bound = self.is_bound_by(header);
+        if !is_bound {
+            self.drop_record(header.request, RejectReason::StaleGeneration, effects);
+        }
+        is_bound
+    }
+
+    /// Whether a record has the next number, which is used then; one that does not is dropped.
+    fn count(&mut self, header: &RecordHeader, effects: &mut Effects<'_>) -> bool {
+        let number = header.request.0;
+        if number != self.next_in {
+            let executed = number < self.next_in;
+            let reason = if executed { RejectReason::AlreadyExecuted } else { RejectReason::SequenceGap };
+            self.drop_record(header.request, reason, effects);
+            return false;
+        }
+        self.expect(number.saturating_add(1));
+        self.last_heard = effects.time;
+        true
+    }
+
     /// The next number expected; a gap that lies below it is closed.
     pub(crate) fn expect(&mut self, next_in: u64) {
         self.next_in = next_in;
@@ -365,6 +386,11 @@ fn sequence_reset_reject(ref_seq_num: u64) -> events::RejectSent {
         note: Text::EMPTY,
         routing: RareText::EMPTY,
     }
+}
+
+/// Its number is used, so the peer gets an answer.
+fn not_understood(ref_seq_num: u64) -> events::BusinessRejected {
+    business_reject(ref_seq_num, BUSINESS_OTHER, "not understood by this version of the engine")
 }
 
 fn business_reject(ref_seq_num: u64, reason: u16, note: &str) -> events::BusinessRejected {

@@ -87,6 +87,18 @@ macro_rules! messages {
                 /// Version of this layout.
                 pub const VERSION: u16 = $version;
 
+                /// Decodes a body of this kind.
+                ///
+                /// # Errors
+                /// [`crate::wire::WireFault`] for what the encoder of this or an earlier version does not write.
+                pub fn decode(version: u16, body: &[u8]) -> Result<Self, $crate::wire::WireFault> {
+                    if version != Self::VERSION {
+                        return Err($crate::wire::WireFault::Unknown { kind: Self::KIND, version });
+                    }
+                    rkyv::from_bytes::<Self, rkyv::rancor::Failure>(body)
+                        .map_err(|_| $crate::wire::WireFault::Malformed { kind: Self::KIND })
+                }
+
                 /// Name of the first field in which `other` differs.
                 #[must_use]
                 #[allow(unused_variables, clippy::allow_attributes, reason = "some messages have no field")]
@@ -174,12 +186,8 @@ macro_rules! messages {
             /// # Errors
             /// [`crate::wire::WireFault`] for what [`Self::encode`] of this or an earlier version does not write.
             pub fn decode(kind: u16, version: u16, body: &[u8]) -> Result<Self, $crate::wire::WireFault> {
-                match (kind, version) {
-                    $(
-                        ($kind, $version) => rkyv::from_bytes::<$name, rkyv::rancor::Failure>(body)
-                            .map(Self::$name)
-                            .map_err(|_| $crate::wire::WireFault::Malformed { kind }),
-                    )*
+                match kind {
+                    $( $kind => $name::decode(version, body).map(Self::$name), )*
                     _ => Err($crate::wire::WireFault::Unknown { kind, version }),
                 }
             }
