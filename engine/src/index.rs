@@ -51,13 +51,6 @@ impl Index {
         self.cells.get(widen(hash) & mask).map(|cell| cell.hash)
     }
 
-    /// Has the memory fetched that an insert of these hashes will read first, for all of them at once.
-    #[inline]
-    pub(crate) fn fetch(&self, hashes: &[u32]) {
-        let homes = hashes.iter().filter_map(|hash| self.home(*hash));
-        core::hint::black_box(homes.fold(0, |fetched, cell| fetched ^ cell));
-    }
-
     /// Adds a row that [`Index::find`] does not find.
     pub(crate) fn insert(&mut self, hash: u32, row: u32) {
         // At most half full: probes stay short.

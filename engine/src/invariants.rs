@@ -127,8 +127,7 @@ impl Engine {
     /// Whether an order's session leads to it by its latest ClOrdID.
     fn is_known(&self, market: &Market, order: &Order) -> bool {
         let session = self.sessions.rows.at(order.session);
-        let used = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).row;
-        let used = used.map(|row| session.ids.used(row));
+        let used = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).used;
         used.is_some_and(|used| used.order == order.id && used.market == market.definition.market)
     }
 

@@ -276,22 +276,25 @@ impl Markets {
         place
     }
 
-    /// Takes an order from beside its slot and out of its session's list. Returns it with the new head.
-    pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<(Order, Place)> {
-        let order = self.rows.at_mut(place.market).entry_mut(place).take()?;
-        self.set_newer(order.older, order.newer);
-        if order.newer != Place::NONE
-            && let Some(newer) = self.rows.at_mut(order.newer.market).entry_mut(order.newer)
+    /// Takes an order from beside its slot and out of its session's list. Returns the new head.
+    pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<Place> {
+        let slot = self.rows.at_mut(place.market).entry_mut(place);
+        let order = slot.as_ref()?;
+        let &Order { newer, older, desk, .. } = order;
+        let expiry = order.expires_at().map(|at| (at, order.id, place.market));
+        *slot = None;
+        self.set_newer(older, newer);
+        if newer != Place::NONE
+            && let Some(newer) = self.rows.at_mut(newer.market).entry_mut(newer)
         {
-            newer.older = order.older;
+            newer.older = older;
         }
-        let desk = self.desks.at_mut(order.desk);
+        let desk = self.desks.at_mut(desk);
         desk.live = desk.live.saturating_sub(1);
-        if let Some(at) = order.expires_at() {
-            self.expiries.remove(&(at, order.id, place.market));
+        if let Some(expiry) = expiry {
+            self.expiries.remove(&expiry);
         }
-        let head = if head == place { order.older } else { head };
-        Some((order, head))
+        Some(if head == place { older } else { head })
     }
 
     fn set_newer(&mut self, of: Place, newer: Place) {

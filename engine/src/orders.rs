@@ -80,13 +80,13 @@ impl Engine {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
-        let is_used = look.row.is_some();
+        let is_used = look.used.is_some();
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market_row = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let client = self.sessions.client(row, command.client).ok_or(RejectReason::ClientNotEntitled)?;
         let desk_row =
             self.markets.desk(client, market_row, &self.ledger).ok_or(RejectReason::NoSettlementAccount)?;
-        ensure(session.definition.clients.contains(&client), RejectReason::ClientNotEntitled)?;
+        ensure(session.is_for(client), RejectReason::ClientNotEntitled)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market_row);
         ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
@@ -191,7 +191,7 @@ impl Engine {
         market: protocol::MarketId,
     ) -> bool {
         let ids = &mut self.sessions.rows.at_mut(row).ids;
-        let is_new = look.row.is_none() && !id.is_empty() && !ids.is_full();
+        let is_new = look.used.is_none() && !id.is_empty() && !ids.is_full();
         if is_new {
             ids.remember(look, id, order, market);
         }
@@ -218,19 +218,6 @@ impl Engine {
         });
     }
 
-    /// Takes an order that has left the book from beside its slot, and keeps its last state for the day.
-    fn retire(
-        &mut self,
-        place: Place,
-        status: OrderStatus,
-        reason: Option<RejectReason>,
-        effects: &Effects<'_>,
-    ) -> Result<Order, Broken> {
-        let order = self.unlink(place)?;
-        self.keep_finished(place.market, &order, status, reason, effects);
-        Ok(order)
-    }
-
     /// Puts an order to its place, in front of its session's others.
     pub(crate) fn list(&mut self, place: Place, order: Order) {
         let row = order.session;
@@ -241,17 +228,15 @@ impl Engine {
         session.volatile_orders = session.volatile_orders.saturating_add(u32::from(is_volatile));
     }
 
-    fn unlink(&mut self, place: Place) -> Result<Order, Broken> {
+    /// Takes the order at a place, which has left the book, from beside its slot.
+    fn unlink(&mut self, place: Place, order: &Order) -> Result<(), Broken> {
         let market = self.markets.rows.at(place.market).definition.market;
-        let missing = Broken::OrderMismatch { market, order: OrderId(0) };
-        let session = self.markets.order(place).ok_or(missing)?.session;
-        let head = self.sessions.rows.at(session).orders;
-        let (order, head) = self.markets.unlink(place, head).ok_or(missing)?;
-        let session = self.sessions.rows.at_mut(session);
-        session.orders = head;
+        let session = self.sessions.rows.at_mut(order.session);
+        let head = self.markets.unlink(place, session.orders);
+        session.orders = head.ok_or(Broken::OrderMismatch { market, order: order.id })?;
         let is_volatile = order.says_on_disconnect() == Some(true);
         session.volatile_orders = session.volatile_orders.saturating_sub(u32::from(is_volatile));
-        Ok(order)
+        Ok(())
     }
 
     fn keep_finished(

@@ -33,6 +33,8 @@ use requests::RequestWindow;
 #[derive(Clone, Debug)]
 pub(crate) struct Session {
     pub(crate) definition: DefineSession,
+    /// Those of the definition in order: each new order asks for one.
+    clients: Vec<ClientId>,
     pub(crate) epoch: SessionEpoch,
     pub(crate) generation: Generation,
     /// Whose connection it is, or was.
@@ -61,6 +63,7 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn new(definition: DefineSession) -> Self {
         Self {
+            clients: in_order(&definition.clients),
             definition,
             epoch: SessionEpoch(1),
             generation: Generation(0),
@@ -83,6 +86,11 @@ impl Session {
 
     pub(crate) fn is_fix(&self) -> bool {
         self.definition.protocol == SessionProtocol::Fix
+    }
+
+    /// Whether it may trade for a client.
+    pub(crate) fn is_for(&self, client: ClientId) -> bool {
+        self.clients.binary_search(&client).is_ok()
     }
 
     /// The first output of this epoch that a resend may still get.
@@ -212,7 +220,9 @@ impl Sessions {
         ensure(registry.actors.contains_key(&command.actor), RejectReason::UnknownActor)?;
         match row {
             Some(row) => {
-                self.rows.at_mut(row).definition = command.clone();
+                let session = self.rows.at_mut(row);
+                session.definition = command.clone();
+                session.clients = in_order(&command.clients);
                 if command.cancel_on_disconnect == CancelOnDisconnect::Never {
                     self.rows.at_mut(row).cancels_all = false;
                     if self.rows.at(row).volatile_orders == 0 {
@@ -342,6 +352,12 @@ impl Sessions {
         session.restart_numbers();
         Ok(())
     }
+}
+
+fn in_order(clients: &[ClientId]) -> Vec<ClientId> {
+    let mut clients = clients.to_vec();
+    clients.sort_unstable();
+    clients
 }
 
 fn comp_ids(definition: &DefineSession) -> CompIds {

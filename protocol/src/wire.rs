@@ -43,6 +43,30 @@ pub enum WireFault {
     },
 }
 
+/// The bytes are not an archive of the message expected, in a version that is known. Says no more, so that reading is cheap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreadable;
+
+impl core::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("not the message expected")
+    }
+}
+
+impl core::error::Error for Unreadable {}
+
+impl rkyv::rancor::Trace for Unreadable {
+    fn trace<R: core::fmt::Debug + core::fmt::Display + Send + Sync + 'static>(self, _: R) -> Self {
+        self
+    }
+}
+
+impl rkyv::rancor::Source for Unreadable {
+    fn new<T: core::error::Error + Send + Sync + 'static>(_: T) -> Self {
+        Self
+    }
+}
+
 /// A code that no variant has.
 #[derive(Debug)]
 pub(crate) struct UnknownCode {

@@ -115,7 +115,7 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> bool {
         let session = self.sessions.rows.at(row);
-        let Some(used) = look.row.map(|used| session.ids.used(used)) else { return false };
+        let Some(used) = look.used else { return false };
         if session.is_fix() {
             // Ignored, as the published cases have it: what became of it was told when it came first.
             return true;
@@ -278,10 +278,14 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         self.take_out(place, effects)?;
-        let mut order = self.retire(place, state.1, Some(reason), effects)?;
+        let market = self.markets.rows.at(place.market);
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        let order = market.entry(place).cloned().ok_or(mismatch)?;
+        self.unlink(place, &order)?;
         self.markets.rows.at_mut(place.market).armed.close(order.id);
+        self.keep_finished(place.market, &order, state.1, Some(reason), effects);
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
-        self.release_hold(&mut order)?;
+        self.ledger.release_hold(account, order.held)?;
         let ids = match request {
             Some((cl_ord_id, _)) => (cl_ord_id, order.cl_ord_id),
             None => (order.cl_ord_id, Text::EMPTY),
@@ -339,7 +343,7 @@ impl Engine {
         } else {
             // What trades, finds no room or shows a slice of itself leaves the book and enters anew.
             self.take_out(place, effects)?;
-            self.unlink(place)?;
+            self.unlink(place, &next)?;
             self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
             return self.execute_order(place.market, next, effects);
         };
@@ -393,7 +397,7 @@ impl Engine {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
-        let is_used = look.row.is_some();
+        let is_used = look.used.is_some();
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
@@ -479,8 +483,7 @@ impl Engine {
             (order, market)
         } else {
             let ids = &self.sessions.rows.at(row).ids;
-            let Some(used) = ids.look(cl_ord_id, self.sessions.hash_seed).row else { return Found::Unknown };
-            let used = ids.used(used);
+            let Some(used) = ids.look(cl_ord_id, self.sessions.hash_seed).used else { return Found::Unknown };
             (used.order, used.market)
         };
         if let Some((place, _)) = self.live(row, market, order) {
@@ -499,7 +502,7 @@ impl Engine {
 
 fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
     ensure_field(!request.cl_ord_id.is_empty(), "cl_ord_id")?;
-    ensure(request.look.row.is_none(), RejectReason::DuplicateClOrdId)
+    ensure(request.look.used.is_none(), RejectReason::DuplicateClOrdId)
 }
 
 /// The same price and less of it keeps an order's place; an armed one has none that it could lose.

@@ -134,7 +134,8 @@ impl Engine {
         let Some(order) = due else { return Ok(()) };
         let mismatch = Broken::OrderMismatch { market: id, order };
         let place = self.markets.place(market, order).ok_or(mismatch)?;
-        let mut order = self.unlink(place)?;
+        let mut order = self.markets.order(place).cloned().ok_or(mismatch)?;
+        self.unlink(place, &order)?;
         self.markets.rows.at_mut(market).armed.close(order.id);
         if let Some(terms) = &mut order.terms {
             terms.said.trigger = None;

@@ -244,10 +244,12 @@ impl Engine {
         }
         effects.push(hold);
         if fill.maker_left.0 == 0 {
-            let ended = self.retire(place, OrderStatus::Filled, None, effects)?;
+            let ended = self.markets.order(place).ok_or(missing)?.clone();
             if ended.held != 0 {
                 return Err(Broken::HoldExceeded { order: ended.id });
             }
+            self.unlink(place, &ended)?;
+            self.keep_finished(market, &ended, OrderStatus::Filled, None, effects);
         }
         Ok(())
     }

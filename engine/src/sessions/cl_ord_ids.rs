@@ -4,9 +4,10 @@
 //! that "too late" and a status request can be told from "never heard of it". The day changes for a session when one
 //! of its ids is next used, or one of its orders next ends; ids of orders that live then are kept.
 //!
-//! A session uses a million ids a day, and where a new one would stand in the index no cache remembers. So it is seldom
-//! asked: clients count, and an id above all others is new. And ids enter the index a few at a time, so that the memory
-//! of all of them is waited for at once.
+//! Where a new id would stand in an index of a million, no cache remembers. But clients count: an id above all others is
+//! new, and ids that came so are in order already. Only what comes out of order is indexed.
+
+use core::cmp::Ordering;
 
 use protocol::commands::ClOrdId;
 use protocol::limits::SESSION_CL_ORD_IDS_MAX;
@@ -29,13 +30,12 @@ pub(crate) struct Used {
     end: u32,
 }
 
-/// What is known of a ClOrdID, and its hash.
+/// What is known of a ClOrdID.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Look {
-    pub(crate) row: Option<u32>,
-    hash: u32,
-    /// Whether it is above all others.
-    is_greatest: bool,
+    pub(crate) used: Option<Used>,
+    /// Its hash; `None` where it is above all others.
+    hash: Option<u32>,
 }
 
 /// The last state of an order that is no longer live.
@@ -56,23 +56,65 @@ pub(crate) struct Finished {
     pub(crate) cum_ticks_lots: u128,
 }
 
-/// Ids that are not yet in the index, at most.
-const UNINDEXED_MAX: usize = 32;
+/// Ids one behind the other, and what they were used for.
+#[derive(Clone, Debug, Default)]
+struct Ids {
+    used: Rows<Used>,
+    texts: Vec<u8>,
+}
+
+impl Ids {
+    fn push(&mut self, id: &[u8], order: OrderId, market: MarketId) -> u32 {
+        self.texts.extend_from_slice(id);
+        // At most SESSION_CL_ORD_IDS_MAX ids of 64 bytes: 128 MiB.
+        let end = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
+        self.used.push(Used { order, market, end })
+    }
+
+    fn id(&self, row: u32) -> &[u8] {
+        let begin = row.checked_sub(1).map_or(0, |before| self.used.at(before).end);
+        self.texts.get(widen(begin)..widen(self.used.at(row).end)).unwrap_or_default()
+    }
+
+    fn last(&self) -> Option<&[u8]> {
+        self.used.next_row().checked_sub(1).map(|row| self.id(row))
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&[u8], Used)> {
+        self.used.numbers().map(|row| (self.id(row), *self.used.at(row)))
+    }
+
+    /// What an id was used for, where all are in order. Who asks mostly means a young one: the steps begin at the end and grow.
+    fn search(&self, id: &[u8]) -> Option<Used> {
+        let (mut begin, mut end, mut step) = (0, self.used.next_row(), 1_u32);
+        while begin < end {
+            let at = end.saturating_sub(step).max(u32::midpoint(begin, end));
+            match ascent(self.id(at), id) {
+                Ordering::Less => begin = at.saturating_add(1),
+                Ordering::Equal => return Some(*self.used.at(at)),
+                Ordering::Greater => end = at,
+            }
+            step = step.saturating_mul(2);
+        }
+        None
+    }
+}
+
+/// As clients count: a longer id comes behind a shorter one, so that 10 comes behind 9.
+fn ascent(one: &[u8], two: &[u8]) -> Ordering {
+    one.len().cmp(&two.len()).then_with(|| one.cmp(two))
+}
 
 /// The ids of one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClOrdIds {
     /// Days since 1970 when it was last cleaned.
     pub(crate) day: u64,
-    used: Rows<Used>,
-    /// The ids one behind the other, in the order of the rows.
-    texts: Vec<u8>,
-    /// Of the first rows of `used`.
+    /// Those that were above all others when they came.
+    ascending: Ids,
+    others: Ids,
+    /// Of `others`.
     by_id: Index,
-    /// Hashes of the ids of the others.
-    unindexed: Vec<u32>,
-    /// The row of the greatest id.
-    greatest: Option<u32>,
     finished: Rows<Finished>,
     /// Of the first rows of `finished` only, and of all as soon as one is asked for, which is seldom.
     by_order: Index,
@@ -80,36 +122,36 @@ pub(crate) struct ClOrdIds {
 
 impl ClOrdIds {
     pub(crate) fn is_full(&self) -> bool {
-        self.used.len() >= SESSION_CL_ORD_IDS_MAX
+        self.len() >= SESSION_CL_ORD_IDS_MAX
+    }
+
+    fn len(&self) -> usize {
+        self.ascending.used.len().saturating_add(self.others.used.len())
     }
 
     /// Looks an id up.
     pub(crate) fn look(&self, id: &ClOrdId, seed: u64) -> Look {
         let id = id.as_bytes();
-        let hash = hash_bytes(id, seed);
-        if self.greatest.is_none_or(|greatest| self.text(greatest) < id) {
-            return Look { row: None, hash, is_greatest: true };
+        if self.ascending.last().is_none_or(|last| ascent(last, id).is_lt()) {
+            return Look { used: None, hash: None };
         }
-        let is_id = |row| self.text(row) == id;
-        let indexed = u32::try_from(self.by_id.live()).unwrap_or(u32::MAX);
-        let mut others = (indexed..).zip(&self.unindexed);
-        let other = others.find(|&(row, other)| *other == hash && is_id(row));
-        let row = other.map(|(row, _)| row).or_else(|| self.by_id.find(hash, is_id));
-        Look { row, hash, is_greatest: false }
+        let hash = hash_bytes(id, seed);
+        let row = self.by_id.find(hash, |row| self.others.id(row) == id);
+        let used = row.map(|row| *self.others.used.at(row));
+        Look { used: used.or_else(|| self.ascending.search(id)), hash: Some(hash) }
     }
 
-    /// What an id was used for.
-    pub(crate) fn used(&self, row: u32) -> Used {
-        *self.used.at(row)
-    }
-
-    fn text(&self, row: u32) -> &[u8] {
-        let begin = row.checked_sub(1).map_or(0, |before| self.used.at(before).end);
-        self.texts.get(widen(begin)..widen(self.used.at(row).end)).unwrap_or_default()
-    }
-
-    fn id(&self, row: u32) -> ClOrdId {
-        ClOrdId::new(self.text(row)).unwrap_or_default()
+    /// Remembers an id that was not found, and what for.
+    pub(crate) fn remember(&mut self, look: Look, id: &ClOrdId, order: OrderId, market: MarketId) {
+        match look.hash {
+            None => {
+                self.ascending.push(id.as_bytes(), order, market);
+            }
+            Some(hash) => {
+                let row = self.others.push(id.as_bytes(), order, market);
+                self.by_id.insert(hash, row);
+            }
+        }
     }
 
     /// The last state of an order that has ended.
@@ -126,29 +168,6 @@ impl ClOrdIds {
         self.by_order.find(hash_u64(order.0), |row| self.finished.at(row).order == order)
     }
 
-    /// Remembers an id that was not found, and what for.
-    pub(crate) fn remember(&mut self, look: Look, id: &ClOrdId, order: OrderId, market: MarketId) {
-        self.texts.extend_from_slice(id.as_bytes());
-        // At most SESSION_CL_ORD_IDS_MAX ids of 64 bytes: 128 MiB.
-        let end = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        let row = self.used.push(Used { order, market, end });
-        if look.is_greatest {
-            self.greatest = Some(row);
-        }
-        self.unindexed.push(look.hash);
-        if self.unindexed.len() >= UNINDEXED_MAX {
-            self.index();
-        }
-    }
-
-    fn index(&mut self) {
-        self.by_id.fetch(&self.unindexed);
-        let indexed = u32::try_from(self.by_id.live()).unwrap_or(u32::MAX);
-        for (row, hash) in (indexed..).zip(self.unindexed.drain(..)) {
-            self.by_id.insert(hash, row);
-        }
-    }
-
     /// Remembers how an order ended.
     pub(crate) fn finish(&mut self, finished: Finished) {
         self.finished.push(finished);
@@ -162,9 +181,9 @@ impl ClOrdIds {
     /// Forgets the ids of orders that are not live, and how orders ended.
     pub(crate) fn new_day(&mut self, time: UnixNanos, seed: u64, is_live: impl Fn(&Used) -> bool) {
         let before = core::mem::replace(self, Self { day: day(time), ..Self::default() });
-        for (row, used) in before.used.numbers().zip(before.used.iter()) {
-            if is_live(used) {
-                let id = before.id(row);
+        for (id, used) in before.ascending.iter().chain(before.others.iter()) {
+            let Ok(id) = ClOrdId::new(id) else { continue };
+            if is_live(&used) {
                 self.remember(self.look(&id, seed), &id, used.order, used.market);
             }
         }
@@ -172,9 +191,9 @@ impl ClOrdIds {
 
     /// The ids in order, with what they were used for.
     pub(crate) fn sorted_used(&self) -> impl ExactSizeIterator<Item = (ClOrdId, Used)> {
-        let mut rows: Vec<u32> = self.used.numbers().collect();
-        rows.sort_unstable_by_key(|&row| self.text(row));
-        rows.into_iter().map(|row| (self.id(row), self.used(row)))
+        let mut used: Vec<_> = self.ascending.iter().chain(self.others.iter()).collect();
+        used.sort_unstable_by_key(|&(id, _)| id);
+        used.into_iter().map(|(id, used)| (ClOrdId::new(id).unwrap_or_default(), used))
     }
 
     /// The orders that ended today, in order.
@@ -184,11 +203,13 @@ impl ClOrdIds {
 
     /// Whether the indexes lead to every row.
     pub(crate) fn is_indexed(&self, seed: u64) -> bool {
-        let leads_to = |row| self.look(&self.id(row), seed).row == Some(row);
+        let is_found = |(id, used): (&[u8], Used)| {
+            ClOrdId::new(id).is_ok_and(|id| self.look(&id, seed).used == Some(used))
+        };
         let mut finished = self.finished.numbers().zip(self.finished.iter()).take(self.by_order.live());
-        self.by_id.live().saturating_add(self.unindexed.len()) == self.used.len()
+        self.by_id.live() == self.others.used.len()
             && self.by_order.live() <= self.finished.len()
-            && self.used.numbers().all(leads_to)
+            && self.ascending.iter().chain(self.others.iter()).all(is_found)
             && finished.all(|(row, ended)| {
                 let found = self
                     .by_order
@@ -200,4 +221,75 @@ impl ClOrdIds {
 
 const fn day(time: UnixNanos) -> u64 {
     time.0 / NANOS_PER_DAY
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const SEED: u64 = 7;
+
+    fn text(text: &str) -> ClOrdId {
+        ClOrdId::new(text).unwrap()
+    }
+
+    /// The `n`-th id of a client of some kind.
+    fn id_of(kind: usize, n: u64) -> ClOrdId {
+        let scattered = n.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_007;
+        text(&match kind {
+            0 => format!("c{n:09}"),
+            1 => n.to_string(),
+            2 => scattered.to_string(),
+            3 if n.is_multiple_of(2) => format!("b-{n}"),
+            3 => format!("a-{n}"),
+            _ => format!("{:05}", 99_999_u64.saturating_sub(n)),
+        })
+    }
+
+    fn assert_same(ids: &ClOrdIds, model: &BTreeMap<ClOrdId, OrderId>) {
+        let found: Vec<_> = ids.sorted_used().map(|(id, used)| (id, used.order)).collect();
+        assert!(found.iter().copied().eq(model.iter().map(|(id, order)| (*id, *order))));
+        assert!(ids.is_indexed(SEED));
+        assert_eq!(ids.len(), model.len());
+    }
+
+    #[test]
+    fn whatever_clients_call_their_orders_each_id_leads_to_what_it_was_used_for() {
+        for kind in 0..5 {
+            let (mut ids, mut model) = (ClOrdIds::default(), BTreeMap::new());
+            for n in 0..3_000 {
+                let (id, order) = (id_of(kind, n), OrderId(n));
+                let look = ids.look(&id, SEED);
+                assert_eq!(look.used.map(|used| used.order), model.get(&id).copied(), "{id}");
+                if look.used.is_none() {
+                    ids.remember(look, &id, order, MarketId(1));
+                    model.insert(id, order);
+                }
+                for asked in [n / 2, n.saturating_sub(3), n + 1] {
+                    let asked = id_of(kind, asked);
+                    let found = ids.look(&asked, SEED).used.map(|used| used.order);
+                    assert_eq!(found, model.get(&asked).copied(), "{asked}");
+                }
+            }
+            assert_same(&ids, &model);
+            let is_kept = |order: OrderId| order.0.is_multiple_of(7);
+            ids.new_day(UnixNanos(NANOS_PER_DAY), SEED, |used| is_kept(used.order));
+            model.retain(|_, order| is_kept(*order));
+            assert_same(&ids, &model);
+        }
+    }
+
+    #[test]
+    fn ids_of_clients_that_count_are_not_indexed() {
+        for kind in [0, 1] {
+            let mut ids = ClOrdIds::default();
+            for n in 0..1_000 {
+                let id = id_of(kind, n);
+                ids.remember(ids.look(&id, SEED), &id, OrderId(n), MarketId(1));
+            }
+            assert_eq!((ids.ascending.used.len(), ids.by_id.live()), (1_000, 0));
+        }
+    }
 }

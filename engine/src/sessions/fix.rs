@@ -9,7 +9,7 @@ use protocol::commands::{
 };
 use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::wire::WireFault;
+use protocol::wire::Unreadable;
 use protocol::{
     Command, GatewayId, Generation, OutSeq, RareText, RejectReason, SessionAction, SessionEnd, Text,
     UnixNanos, events,
@@ -37,15 +37,13 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         match record.kind {
-            NewOrder::KIND => self.take_order(row, record, NewOrder::decode, Self::new_order, effects),
-            CancelOrder::KIND => {
-                self.take_order(row, record, CancelOrder::decode, Self::cancel_order, effects)
-            }
+            NewOrder::KIND => self.take_order(row, record, NewOrder::read, Self::new_order, effects),
+            CancelOrder::KIND => self.take_order(row, record, CancelOrder::read, Self::cancel_order, effects),
             ReplaceOrder::KIND => {
-                self.take_order(row, record, ReplaceOrder::decode, Self::replace_order, effects)
+                self.take_order(row, record, ReplaceOrder::read, Self::replace_order, effects)
             }
             RequestOrderStatus::KIND => {
-                self.take_order(row, record, RequestOrderStatus::decode, Self::order_status, effects)
+                self.take_order(row, record, RequestOrderStatus::read, Self::order_status, effects)
             }
             _ => {
                 self.sessions.take(row, record, &record.command(), effects);
@@ -60,7 +58,7 @@ impl Engine {
         &mut self,
         row: u32,
         record: &Record<'_>,
-        decode: impl Fn(u16, &[u8]) -> Result<C, WireFault>,
+        read: impl Fn(u16, &[u8]) -> Result<C, Unreadable>,
         execute: impl Fn(&mut Self, u32, &C, &mut Effects<'_>) -> Result<(), Stop>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
@@ -68,12 +66,14 @@ impl Engine {
         if !session.admit(&record.header, effects) || !session.count(&record.header, effects) {
             return Ok(());
         }
-        let Ok(command) = decode(record.version, record.body) else {
+        // Looked at where it was read: moving it would cost as much as reading it.
+        let command = read(record.version, record.body);
+        let Ok(command) = &command else {
             session.send(effects, not_understood(record.header.request.0));
             return Ok(());
         };
         self.roll_day(row, None, effects.time);
-        match execute(self, row, &command, effects) {
+        match execute(self, row, command, effects) {
             // A refusal's report is among the events.
             Ok(()) | Err(Stop::Refused(_)) => Ok(()),
             Err(Stop::Broken(what)) => Err(what),

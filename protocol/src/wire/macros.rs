@@ -87,16 +87,15 @@ macro_rules! messages {
                 /// Version of this layout.
                 pub const VERSION: u16 = $version;
 
-                /// Decodes a body of this kind.
+                /// Reads a body of this kind, for who knows which one it expects.
                 ///
                 /// # Errors
-                /// [`crate::wire::WireFault`] for what the encoder of this or an earlier version does not write.
-                pub fn decode(version: u16, body: &[u8]) -> Result<Self, $crate::wire::WireFault> {
+                /// [`crate::wire::Unreadable`] for what the encoder of this or an earlier version does not write.
+                pub fn read(version: u16, body: &[u8]) -> Result<Self, $crate::wire::Unreadable> {
                     if version != Self::VERSION {
-                        return Err($crate::wire::WireFault::Unknown { kind: Self::KIND, version });
+                        return Err($crate::wire::Unreadable);
                     }
-                    rkyv::from_bytes::<Self, rkyv::rancor::Failure>(body)
-                        .map_err(|_| $crate::wire::WireFault::Malformed { kind: Self::KIND })
+                    rkyv::from_bytes(body)
                 }
 
                 /// Name of the first field in which `other` differs.
@@ -186,8 +185,12 @@ macro_rules! messages {
             /// # Errors
             /// [`crate::wire::WireFault`] for what [`Self::encode`] of this or an earlier version does not write.
             pub fn decode(kind: u16, version: u16, body: &[u8]) -> Result<Self, $crate::wire::WireFault> {
-                match kind {
-                    $( $kind => $name::decode(version, body).map(Self::$name), )*
+                match (kind, version) {
+                    $(
+                        ($kind, $version) => $name::read(version, body)
+                            .map(Self::$name)
+                            .map_err(|_| $crate::wire::WireFault::Malformed { kind }),
+                    )*
                     _ => Err($crate::wire::WireFault::Unknown { kind, version }),
                 }
             }
