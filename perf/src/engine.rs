@@ -28,11 +28,14 @@ pub(crate) struct Args {
     /// Seed of the flow.
     #[arg(long, default_value_t = 20_261_120)]
     seed: u64,
+    /// Cancels and replaces name orders by ClOrdID alone, and not by OrderID too.
+    #[arg(long)]
+    without_order_ids: bool,
 }
 
 /// Runs the measurement and prints its figures.
 pub(crate) fn run(args: &Args) -> Result<(), Fault> {
-    let mix = mix::make(u64::from(args.ops), args.seed)?;
+    let mix = mix::make(u64::from(args.ops), args.seed, !args.without_order_ids)?;
     describe(&mix);
     let expected = mix.done.state_hash();
     let mut plain = Vec::with_capacity(RUNS);

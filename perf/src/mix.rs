@@ -5,6 +5,10 @@
 //! price, 0.06 % fill-or-kill; targets are uniform among the oldest 512 live orders, sizes 1 + a·b·c with each drawn
 //! from 0..5. What the next command is depends on what the book did with those before, so the flow is made by running it
 //! once; then its records are replayed from memory.
+//!
+//! The recipe's clients name orders by numbers of their own. So do these: the sessions speak FIX, a ClOrdID is a number
+//! that is counted, and a cancel or replace names the order by the latest of its ClOrdIDs and by OrderID(37), or by the
+//! ClOrdID alone.
 
 use engine::Engine;
 use protocol::commands::{
@@ -78,9 +82,9 @@ pub(crate) fn time_of(seq: Seq) -> UnixNanos {
     UnixNanos(TIME_START + seq.0)
 }
 
-/// Makes a flow of `ops` commands.
-pub(crate) fn make(ops: u64, seed: u64) -> Result<Mix, Fault> {
-    let mut flow = Flow::new(seed);
+/// Makes a flow of `ops` commands; whether those that concern an order say its OrderID.
+pub(crate) fn make(ops: u64, seed: u64, with_order_ids: bool) -> Result<Mix, Fault> {
+    let mut flow = Flow::new(seed, with_order_ids);
     flow.provision()?;
     while flow.live.len() < RESTING {
         let rest = flow.rest();
@@ -118,6 +122,7 @@ struct Known {
 
 struct Flow {
     engine: Engine,
+    with_order_ids: bool,
     draw: Draw,
     /// In the order of their ids: the oldest first.
     live: Vec<Known>,
@@ -157,9 +162,10 @@ fn refusal_of(body: &EventBody) -> Option<&'static str> {
 }
 
 impl Flow {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, with_order_ids: bool) -> Self {
         Self {
             engine: Engine::new(),
+            with_order_ids,
             draw: Draw::new(seed),
             live: Vec::new(),
             last_price: PRICE_START,
@@ -370,7 +376,7 @@ impl Flow {
         let replace = ReplaceOrder {
             cl_ord_id: self.fresh_id(),
             orig_cl_ord_id: known.cl_ord_id,
-            order: Some(known.id),
+            order: self.with_order_ids.then_some(known.id),
             market: MARKET,
             side: known.side,
             price_ticks: PriceTicks(price),
@@ -386,7 +392,7 @@ impl Flow {
         let cancel = CancelOrder {
             cl_ord_id: self.fresh_id(),
             orig_cl_ord_id: known.cl_ord_id,
-            order: Some(known.id),
+            order: self.with_order_ids.then_some(known.id),
             market: MARKET,
             side: known.side,
             poss_resend: false,
@@ -452,7 +458,7 @@ impl Flow {
 
     fn fresh_id(&mut self) -> ClOrdId {
         self.ids += 1;
-        text(&format!("c{:09}", self.ids))
+        text(&self.ids.to_string())
     }
 
     fn apply(&mut self, header: RecordHeader, command: Command) -> Result<(), Fault> {
