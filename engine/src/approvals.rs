@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{
     Approve, CorrectTransfers, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals,
-    SetMarketStatus, SetTradeGroup,
+    SetMarketPhase, SetTradeGroup,
 };
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
@@ -218,9 +218,9 @@ impl Engine {
         } else if let Command::DefineMarket(define) = command {
             let row = self.markets.row(define.market)?;
             self.markets.rows.at(row).definition.clone().into()
-        } else if let Command::SetMarketStatus(set) = command {
+        } else if let Command::SetMarketPhase(set) = command {
             let row = self.markets.row(set.market)?;
-            SetMarketStatus { market: set.market, status: self.markets.rows.at(row).status }.into()
+            SetMarketPhase { market: set.market, phase: self.markets.rows.at(row).phase }.into()
         } else if let Command::DefineSession(define) = command {
             let row = self.sessions.row(define.session)?;
             self.sessions.rows.at(row).definition.clone().into()

@@ -3,7 +3,7 @@
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
     DefineMarket, DefineMonitor, DefineSession, QuoteExchange, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketStatus, SetOverdraft,
+    SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketPhase, SetOverdraft,
     SetTradeGroup, UpdateAccount, roles,
 };
 use protocol::event::Event;
@@ -162,7 +162,7 @@ impl Engine {
             .map(|asset| events::AssetDefined { definition: asset.clone() }.into());
         let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
         let markets = markets.into_iter().map(|market| {
-            events::MarketDefined { definition: market.definition.clone(), status: market.status }.into()
+            events::MarketDefined { definition: market.definition.clone(), phase: market.phase }.into()
         });
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
         let sessions = sessions
@@ -444,7 +444,7 @@ impl Engine {
             Command::DefineMarket(define) => {
                 self.markets.define(define, &self.registry, &self.ledger, effects)
             }
-            Command::SetMarketStatus(set) => self.markets.set_status(set, effects),
+            Command::SetMarketPhase(set) => self.markets.set_phase(set, effects),
             Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
@@ -571,7 +571,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | SetActorKey::KIND
         | DefineAsset::KIND
         | DefineMarket::KIND
-        | SetMarketStatus::KIND
+        | SetMarketPhase::KIND
         | DefineSession::KIND
         | SetTradeGroup::KIND
         | SetApprovals::KIND

@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::commands::{ClOrdId, DefineMarket, SetMarketStatus, SetTradeGroup};
+use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, ClientId, MarketId, MarketStatus, OrderId, OrderType, PriceTicks, QtyLots, RejectReason,
-    Side, TimeInForce, TradeGroupId, UnixNanos, events,
+    AccountClass, ClientId, MarketId, MarketPhase, OrderId, OrderType, PhaseCause, PriceTicks, QtyLots,
+    RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -146,7 +146,7 @@ impl Desk {
 #[derive(Clone, Debug)]
 pub(crate) struct Market {
     pub(crate) definition: DefineMarket,
-    pub(crate) status: MarketStatus,
+    pub(crate) phase: MarketPhase,
     pub(crate) fee_account: u32,
     pub(crate) book: Book,
     /// Beside the book's slots; what stands in a free slot means nothing.
@@ -243,7 +243,7 @@ impl Markets {
     /// The market in which an order fires next: an open one.
     pub(crate) fn next_firing(&self) -> Option<(MarketId, u32)> {
         let rows = self.firing.iter().filter_map(|&market| Some((market, self.row(market)?)));
-        rows.into_iter().find(|&(_, row)| self.rows.at(row).status == MarketStatus::Open)
+        rows.into_iter().find(|&(_, row)| self.rows.at(row).phase == MarketPhase::Trading)
     }
 
     /// The order that rests at a place.
@@ -333,29 +333,29 @@ impl Markets {
         let fee = ledger.accounts.at(fee_account);
         ensure(fee.class == AccountClass::Fee, RejectReason::WrongAccountClass)?;
         ensure(fee.ledger == command.quote, RejectReason::AssetMismatch)?;
-        let status = match row {
+        let phase = match row {
             Some(row) => {
                 let market = self.rows.at_mut(row);
                 market.definition = command.clone();
                 market.fee_account = fee_account;
-                market.status
+                market.phase
             }
             None => {
-                self.add(command.clone(), MarketStatus::Open, fee_account);
-                MarketStatus::Open
+                self.add(command.clone(), MarketPhase::Trading, fee_account);
+                MarketPhase::Trading
             }
         };
-        effects.push(events::MarketDefined { definition: command.clone(), status });
+        effects.push(events::MarketDefined { definition: command.clone(), phase });
         Ok(())
     }
 
     /// Adds a market whose id is not taken.
-    pub(crate) fn add(&mut self, definition: DefineMarket, status: MarketStatus, fee_account: u32) -> u32 {
+    pub(crate) fn add(&mut self, definition: DefineMarket, phase: MarketPhase, fee_account: u32) -> u32 {
         let hash = hash_u64(u64::from(definition.market.0));
         let book = Book::new(BookLimits::default());
         let market = Market {
             definition,
-            status,
+            phase,
             fee_account,
             book,
             orders: Rows::default(),
@@ -395,19 +395,19 @@ impl Markets {
         Ok(())
     }
 
-    pub(crate) fn set_status(
+    pub(crate) fn set_phase(
         &mut self,
-        command: &SetMarketStatus,
+        command: &SetMarketPhase,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         let row = self.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let market = self.rows.at_mut(row);
-        ensure(market.status != command.status, RejectReason::Exists)?;
-        market.status = command.status;
-        let definition = market.definition.clone();
-        // What was seen while it was closed may be what armed orders wait for.
+        ensure(market.phase != command.phase, RejectReason::Exists)?;
+        let before = core::mem::replace(&mut market.phase, command.phase);
+        // What was seen while it did not trade may be what armed orders wait for.
         self.touch(row);
-        effects.push(events::MarketDefined { definition, status: command.status });
+        let SetMarketPhase { market, phase } = *command;
+        effects.push(events::MarketPhaseChanged { market, before, phase, cause: PhaseCause::Command });
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ pub(crate) mod terms;
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::{
-    ClientId, ExecType, MarketStatus, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason,
+    ClientId, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason,
     Side, TimeInForce,
 };
 
@@ -89,7 +89,7 @@ impl Engine {
         ensure(session.is_for(client), RejectReason::ClientNotEntitled)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market_row);
-        ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
+        ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
         check_terms(&market.definition, command)?;
         terms::check(command, effects.time)?;
         armed::ensure_room(command, market)?;

@@ -9,7 +9,7 @@ use protocol::limits::NOTE_BYTES_MAX;
 use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId,
-    MarketStatus, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId,
+    MarketPhase, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId,
     SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
 };
 
@@ -124,8 +124,8 @@ pub struct ProposalView<'a> {
 pub struct MarketView {
     /// As defined.
     pub definition: DefineMarket,
-    /// What it accepts.
-    pub status: MarketStatus,
+    /// The phase that it is in.
+    pub phase: MarketPhase,
     /// Live orders.
     pub orders: usize,
     /// The highest bid.
@@ -330,7 +330,7 @@ impl Engine {
         let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
         markets.into_iter().map(|market| MarketView {
             definition: market.definition.clone(),
-            status: market.status,
+            phase: market.phase,
             orders: market.book.len(),
             best_bid: market.book.best(Side::Buy),
             best_ask: market.book.best(Side::Sell),

@@ -10,7 +10,7 @@ use std::path::Path;
 use engine::Engine;
 use protocol::commands::{
     CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, SetActorKey,
-    SetMarketStatus, roles,
+    SetMarketPhase, roles,
 };
 use protocol::money::{DecimalFault, parse_decimal};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
@@ -18,7 +18,7 @@ use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
-    MarketId, MarketStatus, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+    MarketId, MarketPhase, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
     UnixNanos,
 };
 use serde::Deserialize;
@@ -149,7 +149,7 @@ struct MarketEntry {
     maker_fee_ppm: u32,
     taker_fee_ppm: u32,
     fee_account: u64,
-    status: Option<String>,
+    phase: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -347,16 +347,27 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
         fee_account: AccountId(u128::from(entry.fee_account)),
     };
     let mut items = vec![item(format!("market {}", entry.symbol), definition)];
-    if let Some(status) = &entry.status {
-        let status = match status.as_str() {
-            "open" => MarketStatus::Open,
-            "cancel_only" => MarketStatus::CancelOnly,
-            "halted" => MarketStatus::Halted,
-            other => return Err(format!("status: {other:?} is not one of open, cancel_only, halted")),
-        };
-        items.push(item(format!("status of market {}", entry.symbol), SetMarketStatus { market, status }));
+    if let Some(phase) = &entry.phase {
+        let phase = phase_named(phase)?;
+        items.push(item(format!("phase of market {}", entry.symbol), SetMarketPhase { market, phase }));
     }
     Ok(items)
+}
+
+fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
+    Ok(match name {
+        "trading" => MarketPhase::Trading,
+        "cancel_only" => MarketPhase::CancelOnly,
+        "halt" => MarketPhase::Halt,
+        "pre_open" => MarketPhase::PreOpen,
+        "auction" => MarketPhase::Auction,
+        "post_only" => MarketPhase::PostOnly,
+        "closed" => MarketPhase::Closed,
+        other => {
+            let phases = "trading, cancel_only, halt, pre_open, auction, post_only, closed";
+            return Err(format!("phase: {other:?} is not one of {phases}"));
+        }
+    })
 }
 
 fn session(entry: &SessionEntry) -> Result<Item, EntryFault> {

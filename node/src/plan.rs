@@ -5,9 +5,7 @@ use protocol::commands::{DefineMarket, DefineSession};
 use protocol::event::Event;
 use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
-use protocol::{
-    ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketStatus, RequestNumber, SessionId,
-};
+use protocol::{ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, RequestNumber, SessionId};
 use serde::{Deserialize, Serialize};
 
 use crate::definitions::has_money;
@@ -116,10 +114,10 @@ impl<'a> Standing<'a> {
             Command::DefineMarket(new) => {
                 compare(self.market(new.market).map(|(old, _)| market_fields(old)), market_fields(new))
             }
-            Command::SetMarketStatus(new) => {
-                // A new market is open.
-                let standing = self.market(new.market).map_or(MarketStatus::Open, |(_, status)| status);
-                compare(Some(status_field(standing)), status_field(new.status))
+            Command::SetMarketPhase(new) => {
+                // A new market trades.
+                let standing = self.market(new.market).map_or(MarketPhase::Trading, |(_, phase)| phase);
+                compare(Some(phase_field(standing)), phase_field(new.phase))
             }
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))
@@ -150,9 +148,9 @@ impl<'a> Standing<'a> {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
-    fn market(&self, market: MarketId) -> Option<(&DefineMarket, MarketStatus)> {
+    fn market(&self, market: MarketId) -> Option<(&DefineMarket, MarketPhase)> {
         self.definitions.iter().find_map(|event| match event {
-            EventBody::MarketDefined(m) if m.definition.market == market => Some((&m.definition, m.status)),
+            EventBody::MarketDefined(m) if m.definition.market == market => Some((&m.definition, m.phase)),
             _ => None,
         })
     }
@@ -182,8 +180,8 @@ fn key_field(key: Option<PublicKey>) -> Vec<Field> {
     vec![("key", key.map_or("none".to_owned(), |key| key.to_string()))]
 }
 
-fn status_field(status: MarketStatus) -> Vec<Field> {
-    vec![("status", status.name().to_owned())]
+fn phase_field(phase: MarketPhase) -> Vec<Field> {
+    vec![("phase", phase.name().to_owned())]
 }
 
 /// A field of a definition and its value, as text.

@@ -86,7 +86,7 @@ codes! {
         ClientNotEntitled = 40,
         /// The ClOrdID has been used by this session.
         DuplicateClOrdId = 41,
-        /// The market is halted or takes cancels only.
+        /// The market does not take this in its phase.
         MarketClosed = 42,
         /// Price missing, or outside the market's range.
         PriceOutOfRange = 43,

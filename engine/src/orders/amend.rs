@@ -3,7 +3,7 @@
 use protocol::commands::{CancelAll, CancelOrder, ClOrdId, ReplaceOrder, RequestOrderStatus, roles};
 use protocol::events::{BookChanged, CancelRejected, HoldChanged};
 use protocol::{
-    Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketStatus, OrderId, OrderStatus,
+    Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketPhase, OrderId, OrderStatus,
     OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
 };
 
@@ -403,7 +403,7 @@ impl Engine {
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market);
         let definition = &market.definition;
-        ensure(market.status == MarketStatus::Open, RejectReason::MarketClosed)?;
+        ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
         ensure(price_in_range(definition, command.price_ticks), RejectReason::PriceOutOfRange)?;
         let in_range =
             definition.qty_lots_min <= command.qty_lots && command.qty_lots <= definition.qty_lots_max;

@@ -10,7 +10,7 @@ use protocol::commands::NewOrder;
 use protocol::events::{ExecutionReport, HoldChanged, OrderTriggered};
 use protocol::limits::{ARMED_ORDERS_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::{
-    Amount, ExecType, MarketStatus, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side,
+    Amount, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side,
     TriggerPriceType,
 };
 
@@ -104,7 +104,7 @@ impl Engine {
     pub(crate) fn see_prices(&mut self) {
         for market in core::mem::take(&mut self.markets.touched) {
             let row = self.markets.rows.at_mut(market);
-            if row.status != MarketStatus::Open {
+            if row.phase != MarketPhase::Trading {
                 continue;
             }
             let seen = |last: Option<u64>| Prices {

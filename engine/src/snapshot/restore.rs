@@ -11,7 +11,7 @@ use protocol::limits::{
 use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
-    ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketStatus, OrderId, OrderStatus,
+    ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketPhase, OrderId, OrderStatus,
     OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term,
     TimeInForce, TradeGroupId, UnixNanos,
 };
@@ -175,9 +175,9 @@ impl Engine {
             return Err(SnapshotFault::Field("markets"));
         };
         let DefineMarket { market, fee_account, .. } = definition;
-        let status = r.code("market status", MarketStatus::from_code)?;
+        let phase = r.code("market phase", MarketPhase::from_code)?;
         let fee_account = self.ledger.row(fee_account).ok_or(SnapshotFault::Field("fee account"))?;
-        let row = self.markets.add(definition, status, fee_account);
+        let row = self.markets.add(definition, phase, fee_account);
         let mut place_in_book = 0_u64;
         r.list("orders", BOOK_ORDERS_MAX, |r| {
             self.read_resting(r, row)?;

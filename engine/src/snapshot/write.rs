@@ -137,9 +137,9 @@ impl Engine {
     }
 
     fn write_market(&self, w: &mut Writer<'_>, row: u32) {
-        let Market { definition, status, book, armed, last_price, .. } = self.markets.rows.at(row);
+        let Market { definition, phase, book, armed, last_price, .. } = self.markets.rows.at(row);
         w.command(&Command::DefineMarket(definition.clone()));
-        w.u8(status.code());
+        w.u8(phase.code());
         w.count(book.len());
         for resting in book.orders() {
             if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {

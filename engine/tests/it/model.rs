@@ -9,7 +9,7 @@ use protocol::RejectReason::{self, *};
 use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
-    MarketStatus, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
+    MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
     TriggerPriceType,
 };
 
@@ -106,7 +106,7 @@ pub(crate) struct ModelTrade {
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
-    pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketStatus)>,
+    pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketPhase)>,
     /// By (client, asset); client 0 = the fee account.
     pub(crate) balances: BTreeMap<(u64, u32), u128>,
     /// Those of them that are closed.
@@ -374,7 +374,7 @@ impl Model {
     pub(crate) fn fire(&mut self) {
         let markets: Vec<u32> = self.markets.keys().copied().collect();
         markets.iter().for_each(|&market| self.see(market));
-        let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketStatus::Open;
+        let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketPhase::Trading;
         while let Some(market) = self.due.iter().map(|due| due.0).filter(|&m| is_open(self, m)).min() {
             let at = self.due.iter().position(|due| due.0 == market).unwrap();
             let (_, id) = self.due.remove(at);
@@ -387,7 +387,7 @@ impl Model {
     }
 
     fn see(&mut self, market: u32) {
-        if self.markets[&market].1 != MarketStatus::Open {
+        if self.markets[&market].1 != MarketPhase::Trading {
             return;
         }
         let best = |side: Side| self.best(market, side, 0).map(|at| self.live[at].price);
@@ -433,7 +433,7 @@ impl Model {
         if self.used_for(client, cl_ord_id).is_some() {
             return Some(DuplicateClOrdId);
         }
-        if *status != MarketStatus::Open {
+        if *status != MarketPhase::Trading {
             return Some(MarketClosed);
         }
         let is_limit = command.order_type == OrderType::Limit;
@@ -673,7 +673,7 @@ impl Model {
         if self.used_for(client, &command.cl_ord_id.to_string()).is_some() {
             return Err(DuplicateClOrdId);
         }
-        if *status != MarketStatus::Open {
+        if *status != MarketPhase::Trading {
             return Err(MarketClosed);
         }
         let (price, qty) = (command.price_ticks, command.qty_lots);

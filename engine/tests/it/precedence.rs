@@ -6,7 +6,7 @@ use protocol::hash::Hash;
 use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, MarketId, MarketStatus,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, MarketId, MarketPhase,
     OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text,
 };
 
@@ -57,7 +57,7 @@ fn world() -> World {
     world.next(TRADER, NewOrder { market: FULL_FOR_CLIENT, ..definitions::limit("full", Side::Buy, 10, 10) });
     world.next(TRADER, definitions::limit("gone", Side::Buy, 10, 10));
     world.next(TRADER, cancel("gone-2", "gone"));
-    world.set_up(SetMarketStatus { market: HALTED, status: MarketStatus::Halted });
+    world.set_up(SetMarketPhase { market: HALTED, phase: MarketPhase::Halt });
     world
 }
 

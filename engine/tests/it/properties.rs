@@ -7,7 +7,7 @@ use protocol::record::{Record, RecordHeader};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketStatus,
+    AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketPhase,
     OrderType, PostOnly, PriceTicks, QtyLots, RequestNumber, SelfTradePrevention, Seq, SessionAction,
     SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, TrailBy,
     TriggerDirection, TriggerPriceType, UnixNanos,
@@ -75,7 +75,7 @@ fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &mut Model) -
     }
     for id in 1..=2 {
         let market = market(numbers, id);
-        model.markets.insert(id, (market.clone(), MarketStatus::Open));
+        model.markets.insert(id, (market.clone(), MarketPhase::Trading));
         world.set_up(market);
     }
     for client in CLIENTS {
@@ -264,9 +264,9 @@ fn random_step(
         _ => {
             let id = u32::try_from(numbers.between(1, 2)).unwrap();
             let (_, status) = model.markets.get_mut(&id).unwrap();
-            let next = if *status == MarketStatus::Open { MarketStatus::Halted } else { MarketStatus::Open };
+            let next = if *status == MarketPhase::Trading { MarketPhase::Halt } else { MarketPhase::Trading };
             *status = next;
-            (SessionId::OPERATOR, SetMarketStatus { market: MarketId(id), status: next }.into(), None)
+            (SessionId::OPERATOR, SetMarketPhase { market: MarketId(id), phase: next }.into(), None)
         }
     }
 }

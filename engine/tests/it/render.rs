@@ -145,9 +145,7 @@ impl Names {
                     dropped.reason.name()
                 )
             }
-            EventBody::MarketDefined(market) => {
-                format!("market {} is {}", self.symbol(market.definition.market), market.status.name())
-            }
+            EventBody::MarketDefined(_) | EventBody::MarketPhaseChanged(_) => self.market_event(body),
             EventBody::AssetDefined(asset) => format!("asset {}", asset.definition.code),
             EventBody::ActorDefined(actor) => format!("actor {} roles {}", actor.actor, actor.roles),
             EventBody::ActorKeySet(set) => format!("actor {} key {:?}", set.actor, set.key),
@@ -173,6 +171,18 @@ impl Names {
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
             _ => self.ledger_event(body),
+        }
+    }
+
+    fn market_event(&self, body: &EventBody) -> String {
+        if let EventBody::MarketDefined(market) = body {
+            format!("market {} is {}", self.symbol(market.definition.market), market.phase.name())
+        } else if let EventBody::MarketPhaseChanged(changed) = body {
+            let market = self.symbol(changed.market);
+            let (before, phase) = (changed.before.name(), changed.phase.name());
+            format!("market {market} goes from {before} to {phase} ({})", changed.cause.name())
+        } else {
+            self.ledger_event(body)
         }
     }
 

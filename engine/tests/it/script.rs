@@ -24,7 +24,7 @@ use protocol::commands::*;
 use protocol::money::parse_decimal;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
-    MarketStatus, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
+    MarketPhase, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
     SessionId, SessionProtocol, Side, Term, Text,
 };
 
@@ -320,13 +320,9 @@ impl Script {
 
     fn operator_command(&mut self, name: &str, words: &mut Words<'_>) -> Command {
         match name {
-            "halt" | "open" | "cancelonly" => {
-                let status = match name {
-                    "halt" => MarketStatus::Halted,
-                    "open" => MarketStatus::Open,
-                    _ => MarketStatus::CancelOnly,
-                };
-                SetMarketStatus { market: MarketId(self.market_id(words.next())), status }.into()
+            "phase" => {
+                let market = MarketId(self.market_id(words.next()));
+                SetMarketPhase { market, phase: phase(words.next()) }.into()
             }
             "group" => self.trade_group(words).into(),
             "cancelall" => {
@@ -537,6 +533,11 @@ impl Script {
         let (scale, lot) = self.names.markets.get(&market.0).map_or((0, 1), |m| (m.base_scale, m.lot));
         QtyLots(u64::try_from(decimal(text, scale) / lot).unwrap())
     }
+}
+
+fn phase(name: &str) -> MarketPhase {
+    let named = MarketPhase::ALL.iter().find(|phase| phase.name() == name);
+    *named.unwrap_or_else(|| panic!("no phase {name}"))
 }
 
 fn side(name: &str) -> Side {

@@ -411,7 +411,7 @@ pub(crate) fn definitions() -> Vec<EventBody> {
             taker_fee_ppm: 0,
             fee_account: AccountId(1),
         };
-        MarketDefined { definition, status: MarketStatus::Open }.into()
+        MarketDefined { definition, phase: MarketPhase::Trading }.into()
     };
     vec![
         asset(1, "BTC", 8),

@@ -14,7 +14,7 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    DayRule, FirmId, GatewayId, MarketId, MarketStatus, MonitorField, MonitorId, MonitorOperator, NodeId,
+    DayRule, FirmId, GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId,
     OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, Schedule, SessionAction, SessionEnd,
     SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId,
     TransferId,
@@ -141,12 +141,12 @@ messages! {
             /// Where fees go: an account of class fee in quote.
             fee_account: AccountId,
         }
-        /// Opens, halts or limits a market. A new market is open.
-        SetMarketStatus = 19 v 1 {
+        /// Puts a market into a phase. A new market trades.
+        SetMarketPhase = 19 v 1 {
             /// The market.
             market: MarketId,
             /// From now on.
-            status: MarketStatus,
+            phase: MarketPhase,
         }
         /// Creates a client session or changes its options; identity and protocol never change.
         DefineSession = 20 v 1 {

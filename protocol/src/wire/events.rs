@@ -17,10 +17,10 @@ use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, ExecType,
-    Generation, LedgerRefusal, Liquidity, MarketId, MarketStatus, MonitorId, OrderId, OrderStatus, OrderType,
-    OutSeq, PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber,
-    SelfTradePrevention, Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId,
-    Term, Text, TimeInForce, TradeGroupId, TradeId, TransferId,
+    Generation, LedgerRefusal, Liquidity, MarketId, MarketPhase, MonitorId, OrderId, OrderStatus, OrderType,
+    OutSeq, PhaseCause, PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason,
+    RequestNumber, SelfTradePrevention, Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd,
+    StandingOrderId, Term, Text, TimeInForce, TradeGroupId, TradeId, TransferId,
 };
 
 messages! {
@@ -273,8 +273,8 @@ messages! {
         MarketDefined = 34 v 1 {
             /// As commanded.
             definition: DefineMarket,
-            /// What it accepts.
-            status: MarketStatus,
+            /// The phase that it is in.
+            phase: MarketPhase,
         }
         /// A session exists or was changed.
         SessionDefined = 35 v 1 {
@@ -432,6 +432,17 @@ messages! {
             market: MarketId,
             /// The order.
             order: OrderId,
+        }
+        /// A market went into another phase.
+        MarketPhaseChanged = 116 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The phase that it was in.
+            before: MarketPhase,
+            /// The phase that it is in from now on.
+            phase: MarketPhase,
+            /// Why.
+            cause: PhaseCause,
         }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.
         TradePrevented = 115 v 1 {

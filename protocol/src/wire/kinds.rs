@@ -177,14 +177,34 @@ codes! {
 }
 
 codes! {
-    /// What a market accepts.
-    pub enum MarketStatus {
+    /// Where a market is in its day, and so what it takes. Cancels and status requests are taken in every phase.
+    pub enum MarketPhase {
         /// Orders match.
-        Open = 1,
+        Trading = 1,
         /// Cancels and status requests only.
         CancelOnly = 2,
         /// As `CancelOnly`, announced as a halt.
-        Halted = 3,
+        Halt = 3,
+        /// Orders are collected for an auction that is not announced yet.
+        PreOpen = 4,
+        /// Orders are collected, and the price at which they would trade is published.
+        Auction = 5,
+        /// Orders that do not take.
+        PostOnly = 6,
+        /// Over until the next day: as `CancelOnly`, and orders of the day have ended.
+        Closed = 7,
+    }
+}
+
+codes! {
+    /// Why a market went into another phase.
+    pub enum PhaseCause {
+        /// An operator said so.
+        Command = 1,
+        /// Its schedule says so.
+        Schedule = 2,
+        /// Its price moved too far in too short a time.
+        Volatility = 3,
     }
 }
 

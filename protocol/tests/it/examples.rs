@@ -93,7 +93,7 @@ fn configuration() -> Vec<Command> {
         define_actor().into(),
         define_asset().into(),
         define_market().into(),
-        SetMarketStatus { market: MarketId(n4(0)), status: MarketStatus::Halted }.into(),
+        SetMarketPhase { market: MarketId(n4(0)), phase: MarketPhase::Halt }.into(),
         define_session().into(),
         SetActorKey { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
         Propose { command: proposed(), expires_in_s: n4(1), note: text("why") }.into(),
@@ -549,7 +549,7 @@ fn ledger() -> Vec<EventBody> {
         HoldChanged { order: OrderId(n8(0)), account: AccountId(n16(1)), held: Amount(n16(2)) }.into(),
         ActorDefined { actor: ActorId(n4(0)), roles: n4(1) }.into(),
         AssetDefined { definition: define_asset() }.into(),
-        MarketDefined { definition: define_market(), status: MarketStatus::Halted }.into(),
+        MarketDefined { definition: define_market(), phase: MarketPhase::Halt }.into(),
         SessionDefined { definition: define_session() }.into(),
         TermStarted { term: Term(n8(0)) }.into(),
         ActorKeySet { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
@@ -618,6 +618,13 @@ fn sent_orders() -> Vec<EventBody> {
             maker_qty_lots: QtyLots(n8(5)),
             taker_qty_lots: QtyLots(n8(6)),
             prevented_lots: QtyLots(n8(7)),
+        }
+        .into(),
+        MarketPhaseChanged {
+            market: MarketId(n4(0)),
+            before: MarketPhase::Trading,
+            phase: MarketPhase::Auction,
+            cause: PhaseCause::Volatility,
         }
         .into(),
         BusinessRejected {

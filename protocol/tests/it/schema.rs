@@ -16,7 +16,7 @@ const COMMANDS: &str = "
     tick_quote_minor u128, price_ticks_min u64, price_ticks_max u64, qty_lots_min u64,
     qty_lots_max u64, market_qty_lots_max u64, notional_min u128, notional_max u128,
     client_orders_max u32, maker_fee_ppm u32, taker_fee_ppm u32, fee_account u128
-19 SetMarketStatus: market u32, status code MarketStatus
+19 SetMarketPhase: market u32, phase code MarketPhase
 20 DefineSession: session u32, actor u32, firm u32, protocol code SessionProtocol,
     client_comp_id text 32, our_comp_id text 32, clients list u64, reset_on_logon bool,
     heartbeat_s_min u16, heartbeat_s_max u16, strictness code Strictness,
@@ -106,7 +106,7 @@ const EVENTS: &str = "
 25 MonitorRemoved: monitor u64
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
-34 MarketDefined: definition DefineMarket, status code MarketStatus
+34 MarketDefined: definition DefineMarket, phase code MarketPhase
 35 SessionDefined: definition DefineSession
 36 TermStarted: term u64
 37 ActorKeySet: actor u32, key option bytes 32
@@ -139,6 +139,7 @@ const EVENTS: &str = "
 113 OrderTriggered: market u32, order u64
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
+116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd
@@ -389,7 +390,8 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         PegTo,
         Capacity,
         AccountClass,
-        MarketStatus,
+        MarketPhase,
+        PhaseCause,
         SessionProtocol,
         Strictness,
         CancelOnDisconnect,

@@ -202,7 +202,7 @@ fn market_json(engine: &Engine, market: &MarketView) -> Value {
     object([
         ("market", number(id.0.into())),
         ("symbol", Value::from(market.definition.symbol.to_string())),
-        ("status", Value::from(market.status.name())),
+        ("phase", Value::from(market.phase.name())),
         ("orders", number(market.orders as u128)),
         ("definition", crate::render::fields_json(&Command::from(market.definition.clone()).fields())),
         ("bids", side(Side::Buy)),
@@ -231,7 +231,7 @@ fn session_json(session: &SessionView) -> Value {
 fn print_market(engine: &Engine, market: &MarketView, out: &mut Out) -> Result<(), OutFault> {
     let id = market.definition.market;
     let symbol = market.definition.symbol.as_bytes().escape_ascii();
-    out.line(format_args!("market     {id} {symbol} {}, {} orders", market.status.name(), market.orders))?;
+    out.line(format_args!("market     {id} {symbol} {}, {} orders", market.phase.name(), market.orders))?;
     for (side, name) in [(Side::Sell, "ask"), (Side::Buy, "bid")] {
         let mut levels: Vec<_> = engine.depth(id, side).collect();
         if side == Side::Sell {

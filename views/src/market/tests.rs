@@ -6,7 +6,7 @@ use protocol::commands::DefineMarket;
 use protocol::event::Event;
 use protocol::events::{BookChanged, MarketDefined, Settled};
 use protocol::{
-    AccountId, Amount, AssetId, BookAction, ClientId, EventBody, MarketId, MarketStatus, OrderId, PriceTicks,
+    AccountId, Amount, AssetId, BookAction, ClientId, EventBody, MarketId, MarketPhase, OrderId, PriceTicks,
     QtyLots, Seq, Side, Text, TradeId, UnixNanos,
 };
 
@@ -32,7 +32,7 @@ impl Tape {
         let none: [(MarketId, Vec<RestingOrder>); 0] = [];
         let data = MarketData::begin(limits, (Seq(0), UnixNanos(START)), none).unwrap();
         let mut tape = Self { data, all: Vec::new(), time: START, state: seed };
-        tape.feed(vec![MarketDefined { definition: definition(), status: MarketStatus::Open }.into()]);
+        tape.feed(vec![MarketDefined { definition: definition(), phase: MarketPhase::Trading }.into()]);
         tape
     }
 

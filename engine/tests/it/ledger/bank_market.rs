@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::commands::DefineMarket;
 use protocol::rows::account_flags::SETTLEMENT;
-use protocol::{Command, MarketStatus, RejectReason};
+use protocol::{Command, MarketPhase, RejectReason};
 
 use super::model::{Account, Model};
 use crate::model::ModelTrade;
@@ -14,7 +14,7 @@ pub(crate) type Traded = (Option<RejectReason>, Vec<ModelTrade>);
 
 impl Model {
     pub(crate) fn define_market(&mut self, market: DefineMarket) {
-        self.orders.markets.insert(market.market.0, (market, MarketStatus::Open));
+        self.orders.markets.insert(market.market.0, (market, MarketPhase::Trading));
     }
 
     fn settlement(&self, owner: u64, ledger: u32) -> u128 {

@@ -12,7 +12,7 @@ use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
-    MarketStatus, MonitorId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide,
+    MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide,
     Text, TradeId, TransferId, UnixNanos, commands,
 };
 
@@ -285,7 +285,8 @@ impl Bank {
             taker_fee_ppm: 5,
             fee_account,
         };
-        self.events.push(MarketDefined { definition: definition.clone(), status: MarketStatus::Open }.into());
+        self.events
+            .push(MarketDefined { definition: definition.clone(), phase: MarketPhase::Trading }.into());
         definition.into()
     }
 
