@@ -135,6 +135,8 @@ impl Engine {
         let mismatch = Broken::OrderMismatch { market: id, order };
         let place = self.markets.place(market, order).ok_or(mismatch)?;
         let mut order = self.markets.order(place).cloned().ok_or(mismatch)?;
+        // While it is in neither place it does not count as live: what it fills must not be the first to see that the day has changed.
+        self.roll_day(order.session, None, effects.time);
         self.unlink(place, &order)?;
         self.markets.rows.at_mut(market).armed.close(order.id);
         if let Some(terms) = &mut order.terms {

@@ -379,6 +379,7 @@ impl Model {
             let at = self.due.iter().position(|due| due.0 == market).unwrap();
             let (_, id) = self.due.remove(at);
             let at = self.live.iter().position(|order| order.id == id).unwrap();
+            self.roll(self.live[at].client, None);
             let mut order = self.live.remove(at);
             order.trigger = None;
             self.enter(order, 0);
