@@ -2,9 +2,9 @@
 
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
-    DefineMarket, DefineMonitor, DefineSession, QuoteExchange, RemoveMonitor, ResetSession, SetActorKey,
-    SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketPhase, SetOverdraft,
-    SetTradeGroup, UpdateAccount, roles,
+    DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange, RemoveMonitor, ResetSession,
+    SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketPhase, SetOverdraft,
+    SetTradeGroup, SetTradingRules, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -152,7 +152,7 @@ impl Engine {
         blake3(&[&bytes])
     }
 
-    /// Everything that was defined, as the events that said so: assets, markets, sessions, actors, their keys, each in id order.
+    /// Everything that was defined, as the events that said so: assets, markets, their rules, sessions, actors, their keys, each in id order.
     #[must_use]
     pub fn definitions(&self) -> Vec<EventBody> {
         let assets = self
@@ -164,6 +164,9 @@ impl Engine {
         let markets = markets.into_iter().map(|market| {
             events::MarketDefined { definition: market.definition.clone(), phase: market.phase }.into()
         });
+        let rules = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        let rules = rules.into_iter().filter_map(|market| market.rules.as_deref());
+        let rules = rules.map(|rules| events::TradingRulesSet { rules: rules.clone() }.into());
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
         let sessions = sessions
             .into_iter()
@@ -173,7 +176,13 @@ impl Engine {
         let roles = actors.clone().map(|(&id, actor)| events::ActorDefined { actor: id, roles: actor.roles });
         let keys = actors.filter(|(_, actor)| actor.key.is_some());
         let keys = keys.map(|(&id, actor)| events::ActorKeySet { actor: id, key: actor.key }.into());
-        assets.chain(markets).chain(sessions).chain(roles.map(EventBody::from)).chain(keys).collect()
+        assets
+            .chain(markets)
+            .chain(rules)
+            .chain(sessions)
+            .chain(roles.map(EventBody::from))
+            .chain(keys)
+            .collect()
     }
 
     /// Fires what is due in the order of deadlines; at the same time as [`Due`] orders them, then in the order of ids. What exceeds the
@@ -432,6 +441,8 @@ impl Engine {
             Command::Propose(propose) => self.propose(actor, propose, effects),
             Command::Approve(approve) => self.approve(row, actor, approve, effects),
             Command::Reject(reject) => self.reject(actor, reject, effects),
+            Command::SetTradingRules(set) => self.markets.set_trading_rules(set, effects),
+            Command::PublishPrice(publish) => self.markets.publish_price(publish, effects),
             Command::SetTradeGroup(set) => self.markets.set_trade_group(set, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
             Command::DefineActor(define) => {
@@ -573,6 +584,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | DefineMarket::KIND
         | SetMarketPhase::KIND
         | DefineSession::KIND
+        | SetTradingRules::KIND
         | SetTradeGroup::KIND
         | SetApprovals::KIND
         | SetLedgerLimits::KIND
@@ -582,6 +594,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),
         SetCancelAllAfter::KIND => Some(roles::TRADER),
+        PublishPrice::KIND => Some(roles::PRICE_SOURCE),
         _ => None,
     }
 }

@@ -26,7 +26,7 @@ impl Engine {
         self.check_approvals()?;
         let mut holds: BTreeMap<u32, u128> = BTreeMap::new();
         let mut live_of_session: BTreeMap<u32, usize> = BTreeMap::new();
-        let mut live_of_desk: BTreeMap<u32, u32> = BTreeMap::new();
+        let mut live_of_desk: BTreeMap<u32, [u128; 4]> = BTreeMap::new();
         for row in self.markets.rows.numbers() {
             let market = self.markets.rows.at(row);
             let id = market.definition.market;
@@ -44,7 +44,8 @@ impl Engine {
                 let live = live_of_session.entry(order.session).or_default();
                 *live = live.saturating_add(1);
                 let live = live_of_desk.entry(order.desk).or_default();
-                *live = live.saturating_add(1);
+                let one = [1, order.is_armed().into(), order.is_iceberg().into(), order.buy_lots()];
+                live.iter_mut().zip(one).for_each(|(all, one)| *all = all.saturating_add(one));
             }
             if market.orders.iter().flatten().count() != market.book.len() {
                 return Err(Broken::Index { what: "orders beside a book" });
@@ -65,7 +66,8 @@ impl Engine {
             }
         }
         for (row, desk) in self.markets.desks.numbers().zip(self.markets.desks.iter()) {
-            if desk.live != live_of_desk.get(&row).copied().unwrap_or_default() {
+            let counted = [desk.live.into(), desk.stops.into(), desk.icebergs.into(), desk.buy_lots];
+            if counted != live_of_desk.get(&row).copied().unwrap_or_default() {
                 return Err(Broken::Index { what: "live orders of a client" });
             }
         }

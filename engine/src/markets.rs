@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup};
+use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup, SetTradingRules};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
@@ -46,6 +46,14 @@ impl Place {
 
 const _: () = assert!(BOOK_ORDERS_MAX < 1 << 31, "a slot of a book is never taken for an armed order's");
 
+/// An index price, and how long it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct IndexPrice {
+    pub(crate) price: PriceTicks,
+    pub(crate) observed_at: UnixNanos,
+    pub(crate) valid_until: UnixNanos,
+}
+
 /// A live order: what the book does not know of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Order {
@@ -70,6 +78,8 @@ pub(crate) struct Order {
     /// The schedule in force when it was accepted.
     pub(crate) maker_fee_ppm: u32,
     pub(crate) taker_fee_ppm: u32,
+    /// How often it was replaced.
+    pub(crate) amendments: u32,
     /// What most orders do not say.
     pub(crate) terms: Option<Box<Terms>>,
     /// Neighbours in the list of its session's live orders.
@@ -80,6 +90,11 @@ pub(crate) struct Order {
 impl Order {
     pub(crate) const fn leaves(&self) -> u64 {
         self.qty.saturating_sub(self.cum)
+    }
+
+    /// What is left of it, if it is a purchase.
+    pub(crate) fn buy_lots(&self) -> u128 {
+        if self.side == Side::Buy { self.leaves().into() } else { 0 }
     }
 
     /// Whether what it may cost follows from the book and not from its price.
@@ -122,6 +137,12 @@ pub(crate) struct Desk {
     pub(crate) base_account: u32,
     pub(crate) quote_account: u32,
     pub(crate) live: u32,
+    /// Of these, orders that wait for a price.
+    pub(crate) stops: u32,
+    /// Of these, orders that show a part of themselves.
+    pub(crate) icebergs: u32,
+    /// What is left of its live purchases.
+    pub(crate) buy_lots: u128,
     /// 0 = none but its own.
     trade_group: TradeGroupId,
 }
@@ -131,6 +152,22 @@ impl Desk {
     pub(crate) fn is_of_group(&self, other: &Self) -> bool {
         self.client == other.client
             || (self.trade_group == other.trade_group && self.trade_group != TradeGroupId::default())
+    }
+
+    /// Counts an order that lives from now on.
+    fn add(&mut self, order: &Order) {
+        self.live = self.live.saturating_add(1);
+        self.stops = self.stops.saturating_add(u32::from(order.is_armed()));
+        self.icebergs = self.icebergs.saturating_add(u32::from(order.is_iceberg()));
+        self.buy_lots = self.buy_lots.saturating_add(order.buy_lots());
+    }
+
+    /// Counts an order no more that has lived until now.
+    fn remove(&mut self, order: &Order) {
+        self.live = self.live.saturating_sub(1);
+        self.stops = self.stops.saturating_sub(u32::from(order.is_armed()));
+        self.icebergs = self.icebergs.saturating_sub(u32::from(order.is_iceberg()));
+        self.buy_lots = self.buy_lots.saturating_sub(order.buy_lots());
     }
 
     /// Where the hold of an order of this side lies.
@@ -148,6 +185,10 @@ pub(crate) struct Market {
     pub(crate) definition: DefineMarket,
     pub(crate) phase: MarketPhase,
     pub(crate) fee_account: u32,
+    /// What it demands beside its definition; most say nothing.
+    pub(crate) rules: Option<Box<SetTradingRules>>,
+    /// The last one published, whether it still counts or not.
+    pub(crate) index: Option<IndexPrice>,
     pub(crate) book: Book,
     /// Beside the book's slots; what stands in a free slot means nothing.
     pub(crate) orders: Rows<Option<Order>>,
@@ -217,8 +258,17 @@ impl Markets {
         let base_account = ledger.settlement(client, definition.base)?;
         let quote_account = ledger.settlement(client, definition.quote)?;
         let trade_group = self.trade_groups.get(&client).copied().unwrap_or_default();
-        let desk =
-            self.desks.push(Desk { client, market, base_account, quote_account, live: 0, trade_group });
+        let desk = self.desks.push(Desk {
+            client,
+            market,
+            base_account,
+            quote_account,
+            live: 0,
+            stops: 0,
+            icebergs: 0,
+            buy_lots: 0,
+            trade_group,
+        });
         self.by_client.insert(hash, desk);
         Some(desk)
     }
@@ -263,8 +313,7 @@ impl Markets {
         order.newer = Place::NONE;
         order.older = head;
         self.set_newer(head, place);
-        let desk = self.desks.at_mut(order.desk);
-        desk.live = desk.live.saturating_add(1);
+        self.desks.at_mut(order.desk).add(&order);
         if let Some(at) = order.expires_at() {
             self.expiries.insert((at, order.id, place.market));
         }
@@ -280,7 +329,8 @@ impl Markets {
     pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<Place> {
         let slot = self.rows.at_mut(place.market).entry_mut(place);
         let order = slot.as_ref()?;
-        let &Order { newer, older, desk, .. } = order;
+        let &Order { newer, older, .. } = order;
+        self.desks.at_mut(order.desk).remove(order);
         let expiry = order.expires_at().map(|at| (at, order.id, place.market));
         *slot = None;
         self.set_newer(older, newer);
@@ -289,8 +339,6 @@ impl Markets {
         {
             newer.older = older;
         }
-        let desk = self.desks.at_mut(desk);
-        desk.live = desk.live.saturating_sub(1);
         if let Some(expiry) = expiry {
             self.expiries.remove(&expiry);
         }
@@ -357,6 +405,8 @@ impl Markets {
             definition,
             phase,
             fee_account,
+            rules: None,
+            index: None,
             book,
             orders: Rows::default(),
             armed: ArmedOrders::default(),

@@ -8,6 +8,7 @@ pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
 mod reports;
+pub(crate) mod rules;
 mod self_trade;
 pub(crate) mod terms;
 
@@ -21,7 +22,7 @@ use protocol::{
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
-use crate::markets::{Order, Place};
+use crate::markets::{Market, Order, Place};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 use terms::Terms;
 
@@ -91,16 +92,25 @@ impl Engine {
         let market = self.markets.rows.at(market_row);
         ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
         check_terms(&market.definition, command)?;
+        rules::ensure_may_self_trade(command, market)?;
         terms::check(command, effects.time)?;
-        armed::ensure_room(command, market)?;
+        let mut order = new_order(command, market, effects, row, desk_row);
+        let priced = (order.side, order.order_type, command.price_ticks);
+        if !order.is_armed() {
+            rules::ensure_in_band(market, priced, effects.time)?;
+        }
+        let desk = self.markets.desks.at(desk_row);
         if terms::may_wait(command) {
-            let live = self.markets.desks.at(desk_row).live;
-            ensure(live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
+            ensure(desk.live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
+            armed::ensure_room(command, market)?;
+            rules::ensure_room(&order, desk, market)?;
             ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
         }
-        let mut order = new_order(command, &market.definition, effects, row, desk_row);
         terms::keep_from_taking(&mut order, market)?;
         let worst_case = self.worst_case(market_row, &mut order, command)?;
+        let desk = self.markets.desks.at(desk_row);
+        let market = self.markets.rows.at(market_row);
+        rules::ensure_position(market, (desk, order.side), order.leaves(), &self.ledger)?;
         Ok(Admitted { market: market_row, order, worst_case })
     }
 
@@ -296,13 +306,7 @@ fn notional_in_range(definition: &DefineMarket, price: PriceTicks, qty: QtyLots)
     notional.is_some_and(|n| definition.notional_min.0 <= n && n <= definition.notional_max.0)
 }
 
-fn new_order(
-    command: &NewOrder,
-    market: &DefineMarket,
-    effects: &Effects<'_>,
-    session: u32,
-    desk: u32,
-) -> Order {
+fn new_order(command: &NewOrder, market: &Market, effects: &Effects<'_>, session: u32, desk: u32) -> Order {
     Order {
         id: OrderId(effects.seq.0),
         cl_ord_id: command.cl_ord_id,
@@ -317,9 +321,10 @@ fn new_order(
         cum_ticks_lots: 0,
         held: 0,
         fee_residue_ppm: 0,
-        maker_fee_ppm: market.maker_fee_ppm,
-        taker_fee_ppm: market.taker_fee_ppm,
-        terms: Terms::of(command, effects.time),
+        maker_fee_ppm: market.definition.maker_fee_ppm,
+        taker_fee_ppm: market.definition.taker_fee_ppm,
+        amendments: 0,
+        terms: Terms::of(command, effects.time, rules::prevention_by_default(market)),
         newer: Place::NONE,
         older: Place::NONE,
     }

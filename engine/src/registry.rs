@@ -11,7 +11,7 @@ use crate::broken::{Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 
 /// Every role there is.
-const ROLES_ALL: u32 = roles::ADMIN | roles::CASHIER | roles::TRADER | roles::PAYER;
+const ROLES_ALL: u32 = roles::ADMIN | roles::CASHIER | roles::TRADER | roles::PAYER | roles::PRICE_SOURCE;
 
 /// The cluster, its actors and assets. Small and seldom looked at: ordered maps.
 #[derive(Clone, Debug, Default)]

@@ -94,18 +94,26 @@ codes! {
         QtyOutOfRange = 44,
         /// Price × quantity outside the market's range.
         NotionalOutOfRange = 45,
-        /// The combination of type, time in force, price and quantity means nothing.
+        /// The combination of type, time in force, price and quantity means nothing, or the market does not take it.
         UnsupportedOrder = 46,
-        /// The order's end, or the time until which it was valid, is over.
+        /// The order's end, or the time until which it was valid, is over; or an index price is not news any more.
         TooLateToEnter = 55,
+        /// The market's bands lie around an index price, and none is valid.
+        NoReferencePrice = 56,
+        /// The price is outside the market's band around the reference price; an armed order expires for it.
+        PriceOutsideBand = 50,
         /// The client has as many live orders as it may.
         TooManyOrders = 47,
-        /// As many orders wait for a price in this market as may.
+        /// As many orders wait for a price in this market, or of this client in it, as may.
         TooManyStops = 51,
+        /// The client has as many orders in this market that show a part of themselves as it may.
+        TooManyIcebergs = 52,
         /// The book is full.
         BookFull = 48,
         /// The order must not take liquidity, and would.
         WouldTake = 54,
+        /// The client would hold more of the base asset than it may.
+        PositionLimit = 53,
         /// Less available than the worst case needs, fee included.
         InsufficientFunds = 49,
 
@@ -117,6 +125,8 @@ codes! {
         OrderMismatch = 62,
         /// The new quantity is not above what is filled.
         QtyBelowFilled = 63,
+        /// The order has been replaced as often as it may.
+        TooManyAmendments = 57,
 
         /// Expired: immediate-or-cancel.
         ImmediateOrCancel = 80,
@@ -138,6 +148,8 @@ codes! {
         MinQtyNotMet = 88,
         /// Expired or reduced: it would have traded with an order of its own trade group.
         SelfTrade = 89,
+        /// Expired: it would have traded too far from the reference price.
+        PriceCollar = 90,
         /// Cancelled because its session did not say in time that it is there.
         CancelAllAfter = 93,
 

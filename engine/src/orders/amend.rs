@@ -4,10 +4,10 @@ use protocol::commands::{CancelAll, CancelOrder, ClOrdId, ReplaceOrder, RequestO
 use protocol::events::{BookChanged, CancelRejected, HoldChanged};
 use protocol::{
     Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketPhase, OrderId, OrderStatus,
-    OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce,
+    OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
-use super::{fees, notional_in_range, price_in_range, reports, terms};
+use super::{fees, notional_in_range, price_in_range, reports, rules, terms};
 use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -85,7 +85,7 @@ impl Engine {
             response_to: CancelRejectTo::Replace,
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
-        let replaced = self.replaced(row, command, found, &request);
+        let replaced = self.replaced(row, command, found, &request, effects.time);
         let checked = replaced.as_ref().map(|_| ()).map_err(|&stop| stop);
         self.settle_request(row, &request, found, checked, effects)?;
         let (place, next) = replaced?;
@@ -329,7 +329,7 @@ impl Engine {
             price_ticks,
             qty_lots,
         };
-        let (from, lots) = (PriceTicks(before.price), QtyLots(before.leaves()));
+        let (from, lots, bought) = (PriceTicks(before.price), QtyLots(before.leaves()), before.buy_lots());
         let by = QtyLots(before.qty.saturating_sub(next.qty));
         let (is_armed, keeps_place) = (before.is_armed(), keeps_place(before, &next));
         let added = if is_armed {
@@ -347,6 +347,8 @@ impl Engine {
             self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
             return self.execute_order(place.market, next, effects);
         };
+        let desk = self.markets.desks.at_mut(next.desk);
+        desk.buy_lots = desk.buy_lots.saturating_sub(bought).saturating_add(next.buy_lots());
         *market.entry_mut(place) = Some(next.clone());
         self.markets.touch(place.market);
         let account = self.markets.desks.at(next.desk).paying_account(next.side);
@@ -366,15 +368,18 @@ impl Engine {
         command: &ReplaceOrder,
         found: Found,
         request: &Amendment<'_>,
+        time: UnixNanos,
     ) -> Result<(Place, Order), Stop> {
-        self.check_replace(row, command, request.look)?;
+        self.check_replace(row, command, request.look, time)?;
         let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
         ensure(before.order_type == OrderType::Limit, RejectReason::UnsupportedOrder)?;
         let market = self.markets.rows.at(place.market);
+        rules::ensure_amendable(before, market)?;
         let definition = &market.definition;
         let mut next = before.clone();
+        next.amendments = next.amendments.saturating_add(1);
         next.cl_ord_id = command.cl_ord_id;
         next.price = command.price_ticks.0;
         next.qty = command.qty_lots.0;
@@ -386,6 +391,8 @@ impl Engine {
         }
         terms::check_display(&next)?;
         let desk = self.markets.desks.at(next.desk);
+        let more = next.leaves().saturating_sub(before.leaves());
+        rules::ensure_position(market, (desk, next.side), more, &self.ledger)?;
         self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
         next.held = fees::worst_case(&next, definition)?;
         self.ledger.change_hold(desk.paying_account(next.side), before.held, next.held)?;
@@ -393,7 +400,13 @@ impl Engine {
     }
 
     /// The checks of a replace that need no order.
-    fn check_replace(&self, row: u32, command: &ReplaceOrder, look: Look) -> Result<(), Stop> {
+    fn check_replace(
+        &self,
+        row: u32,
+        command: &ReplaceOrder,
+        look: Look,
+        time: UnixNanos,
+    ) -> Result<(), Stop> {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
@@ -409,7 +422,9 @@ impl Engine {
             definition.qty_lots_min <= command.qty_lots && command.qty_lots <= definition.qty_lots_max;
         ensure(in_range, RejectReason::QtyOutOfRange)?;
         let in_range = notional_in_range(definition, command.price_ticks, command.qty_lots);
-        ensure(in_range, RejectReason::NotionalOutOfRange)
+        ensure(in_range, RejectReason::NotionalOutOfRange)?;
+        let priced = (command.side, OrderType::Limit, command.price_ticks);
+        Ok(rules::ensure_in_band(market, priced, time)?)
     }
 
     /// Where the live order is that a request's ids lead to, by its latest ClOrdID, with the symbol and side that it says.

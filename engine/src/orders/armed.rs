@@ -10,11 +10,10 @@ use protocol::commands::NewOrder;
 use protocol::events::{ExecutionReport, HoldChanged, OrderTriggered};
 use protocol::limits::{ARMED_ORDERS_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::{
-    Amount, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side,
-    TriggerPriceType,
+    Amount, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side, UnixNanos,
 };
 
-use super::fees;
+use super::{fees, rules};
 use crate::broken::{Broken, Stop, ensure};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -107,11 +106,12 @@ impl Engine {
             if row.phase != MarketPhase::Trading {
                 continue;
             }
+            let index = row.index_at(self.time);
             let seen = |last: Option<u64>| Prices {
                 last: last.map(PriceTicks),
                 best_bid: row.book.best(Side::Buy),
                 best_ask: row.book.best(Side::Sell),
-                index: None,
+                index,
             };
             let (first, last) = row.traded.take().unwrap_or((row.last_price, row.last_price));
             let prices = [seen(Some(first)), seen(Some(last))];
@@ -147,7 +147,18 @@ impl Engine {
         let report = self.report_of(market, &order, ExecType::Restated, OrderStatus::New);
         let report = ExecutionReport { reason: None, ..report };
         self.sessions.rows.at_mut(order.session).send(effects, report);
+        if let Err(reason) = self.may_enter(market, &order, effects.time) {
+            return self.expire(market, order, reason, effects);
+        }
         self.execute_order(market, order, effects)
+    }
+
+    /// What its market demands of an order when it fires.
+    fn may_enter(&self, market: u32, order: &Order, time: UnixNanos) -> Result<(), RejectReason> {
+        let row = self.markets.rows.at(market);
+        rules::ensure_in_band(row, (order.side, order.order_type, PriceTicks(order.price)), time)?;
+        let desk = self.markets.desks.at(order.desk);
+        rules::ensure_position(row, (desk, order.side), order.leaves(), &self.ledger)
     }
 
     /// The quantity of an order by budget follows from the book that it enters.
@@ -170,8 +181,7 @@ pub(super) fn is_known(command: &NewOrder) -> bool {
     let may_cost =
         command.order_type == OrderType::Limit || command.side == Side::Sell || command.budget.0 > 0;
     let trail_is_sound = terms.trail.is_none_or(|trail| trail.is_sound());
-    trigger.price_type != TriggerPriceType::Index
-        && (trigger.price_ticks.0 > 0 || terms.trail.is_some())
+    (trigger.price_ticks.0 > 0 || terms.trail.is_some())
         && trail_is_sound
         && may_cost
         && terms.post_only.is_none()

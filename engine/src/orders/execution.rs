@@ -8,6 +8,7 @@ use protocol::{
 
 use super::fees::{self, Charge};
 use super::reports::live_status;
+use super::rules;
 use super::self_trade::Meeting;
 use super::terms::rests;
 use crate::broken::{Broken, sum};
@@ -32,7 +33,10 @@ impl Engine {
         mut order: Order,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let limit = (order.price > 0).then_some(PriceTicks(order.price));
+        let limit = match rules::collared(self.markets.rows.at(market), &order, effects.time) {
+            Ok(limit) => limit,
+            Err(reason) => return self.expire(market, order, reason, effects),
+        };
         if let Some((least, reason)) = least_at_once(&mut order)
             && self.fillable(market, &order, limit, least)? != least
         {
@@ -54,12 +58,24 @@ impl Engine {
             self.keep_finished(market, &order, OrderStatus::Filled, None, effects);
             return Ok(());
         }
+        if self.is_stopped_by_collar(market, &order, limit) {
+            return self.expire(market, order, RejectReason::PriceCollar, effects);
+        }
         match (order.order_type, order.time_in_force) {
             (OrderType::Market, _) => {
                 self.expire(market, order, RejectReason::InsufficientLiquidity, effects)
             }
             (OrderType::Limit, time_in_force) if rests(time_in_force) => self.rest(market, order, effects),
             (OrderType::Limit, _) => self.expire(market, order, RejectReason::ImmediateOrCancel, effects),
+        }
+    }
+
+    /// Whether an order that has traded all that it could would go on, but for its market's collar.
+    fn is_stopped_by_collar(&self, market: u32, order: &Order, collared: Option<PriceTicks>) -> bool {
+        let limit = (order.price > 0).then_some(PriceTicks(order.price));
+        collared != limit && order.leaves() > 0 && {
+            let best = self.markets.rows.at(market).book.best(order.side.opposite());
+            best.is_some_and(|best| limit.is_none_or(|limit| order.side.reaches(limit, best)))
         }
     }
 
@@ -112,7 +128,7 @@ impl Engine {
     }
 
     /// What is left of an order that does not rest.
-    fn expire(
+    pub(super) fn expire(
         &mut self,
         market: u32,
         order: Order,
@@ -174,6 +190,9 @@ impl Engine {
             fees::worst_case(taker, definition)?
         };
         let maker_held = fees::worst_case(maker, definition)?;
+        let bought = if maker.side == Side::Buy { u128::from(fill.qty.0) } else { 0 };
+        let desk = self.markets.desks.at_mut(maker.desk);
+        desk.buy_lots = desk.buy_lots.saturating_sub(bought);
         let desks = &self.markets.desks;
         let (maker_desk, taker_desk) = (desks.at(maker.desk), desks.at(taker.desk));
         lower_hold(&mut self.ledger, maker, maker_desk, maker_held)?;

@@ -161,7 +161,10 @@ impl Engine {
         let id = definition.market;
         let mismatch = Broken::OrderMismatch { market: id, order: protocol::OrderId(0) };
         let maker = orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
+        let before = maker.buy_lots();
         maker.qty = maker.qty.saturating_sub(lots);
+        let desk = self.markets.desks.at_mut(maker.desk);
+        desk.buy_lots = desk.buy_lots.saturating_sub(before).saturating_add(maker.buy_lots());
         if maker.leaves() == 0 {
             return self.expire_maker(place, effects);
         }

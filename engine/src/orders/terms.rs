@@ -3,7 +3,9 @@
 use protocol::commands::NewOrder;
 use protocol::terms::OrderTerms;
 use protocol::time::NANOS_PER_DAY;
-use protocol::{OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInForce, UnixNanos};
+use protocol::{
+    OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, TimeInForce, UnixNanos,
+};
 
 use super::armed;
 use crate::broken::{Stop, ensure};
@@ -19,9 +21,14 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The terms of an order that is accepted at `time`; `None` for a plain one.
-    pub(super) fn of(command: &NewOrder, time: UnixNanos) -> Option<Box<Self>> {
-        let said = command.terms.get().copied().unwrap_or_default();
+    /// The terms of an order that is accepted at `time`; `None` for a plain one. `prevention`: where it says nothing of that.
+    pub(super) fn of(
+        command: &NewOrder,
+        time: UnixNanos,
+        prevention: Option<SelfTradePrevention>,
+    ) -> Option<Box<Self>> {
+        let mut said = command.terms.get().copied().unwrap_or_default();
+        said.self_trade_prevention = said.self_trade_prevention.or(prevention);
         let expires_at = match command.time_in_force {
             TimeInForce::GoodTillDate => Some(UnixNanos(said.expires_at_ns)),
             TimeInForce::Day => Some(end_of_day(time)),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use protocol::commands::{DefineMarket, DefineSession, SetApprovals};
+use protocol::commands::{DefineMarket, DefineSession, SetApprovals, SetTradingRules};
 use protocol::limits::ARMED_ORDERS_MAX;
 use protocol::limits::{
     ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
@@ -21,7 +21,7 @@ use super::write::SNAPSHOT_VERSION;
 use crate::approvals::Proposal;
 use crate::engine::Engine;
 use crate::gateways::Gateway;
-use crate::markets::{Market, Order, Place};
+use crate::markets::{IndexPrice, Market, Order, Place};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::terms::Terms;
@@ -178,6 +178,9 @@ impl Engine {
         let phase = r.code("market phase", MarketPhase::from_code)?;
         let fee_account = self.ledger.row(fee_account).ok_or(SnapshotFault::Field("fee account"))?;
         let row = self.markets.add(definition, phase, fee_account);
+        let added = self.markets.rows.at_mut(row);
+        added.rules = read_rules(r, market)?;
+        added.index = read_index(r)?;
         let mut place_in_book = 0_u64;
         r.list("orders", BOOK_ORDERS_MAX, |r| {
             self.read_resting(r, row)?;
@@ -267,6 +270,7 @@ impl Engine {
             fee_residue_ppm: r.u32()?,
             maker_fee_ppm: r.u32()?,
             taker_fee_ppm: r.u32()?,
+            amendments: r.u32()?,
             newer: Place::NONE,
             older: Place::NONE,
             terms: None,
@@ -274,6 +278,28 @@ impl Engine {
         let (terms, hidden) = read_terms(r)?;
         Ok((Order { terms, ..order }, hidden))
     }
+}
+
+/// What a market demands beside its definition.
+fn read_rules(r: &mut Reader<'_>, of: MarketId) -> Result<Option<Box<SetTradingRules>>, SnapshotFault> {
+    if !r.flag("trading rules")? {
+        return Ok(None);
+    }
+    let Command::SetTradingRules(rules) = r.command("trading rules")? else {
+        return Err(SnapshotFault::Field("trading rules"));
+    };
+    field(rules.market == of && rules != SetTradingRules::none(of), "trading rules")?;
+    Ok(Some(Box::new(rules)))
+}
+
+fn read_index(r: &mut Reader<'_>) -> Result<Option<IndexPrice>, SnapshotFault> {
+    if !r.flag("index price")? {
+        return Ok(None);
+    }
+    let price = PriceTicks(r.u64()?);
+    field(price.0 > 0, "index price")?;
+    let (observed_at, valid_until) = (UnixNanos(r.u64()?), UnixNanos(r.u64()?));
+    Ok(Some(IndexPrice { price, observed_at, valid_until }))
 }
 
 /// The terms, and how much of the order is hidden.

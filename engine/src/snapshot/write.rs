@@ -6,7 +6,7 @@ use protocol::{Command, OrderId, RejectReason};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
-use crate::markets::{Market, Order, Place};
+use crate::markets::{IndexPrice, Market, Order, Place};
 use crate::matching::Reserve;
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
@@ -137,9 +137,20 @@ impl Engine {
     }
 
     fn write_market(&self, w: &mut Writer<'_>, row: u32) {
-        let Market { definition, phase, book, armed, last_price, .. } = self.markets.rows.at(row);
+        let Market { definition, phase, rules, index, book, armed, last_price, .. } =
+            self.markets.rows.at(row);
         w.command(&Command::DefineMarket(definition.clone()));
         w.u8(phase.code());
+        w.flag(rules.is_some());
+        if let Some(rules) = rules {
+            w.command(&Command::SetTradingRules(rules.as_ref().clone()));
+        }
+        w.flag(index.is_some());
+        if let Some(IndexPrice { price, observed_at, valid_until }) = index {
+            w.u64(price.0);
+            w.u64(observed_at.0);
+            w.u64(valid_until.0);
+        }
         w.count(book.len());
         for resting in book.orders() {
             if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {
@@ -184,6 +195,7 @@ impl Engine {
         w.u32(order.fee_residue_ppm);
         w.u32(order.maker_fee_ppm);
         w.u32(order.taker_fee_ppm);
+        w.u32(order.amendments);
         write_terms(w, order.terms.as_deref(), reserve);
     }
 }

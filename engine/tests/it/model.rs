@@ -3,10 +3,12 @@
 //! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
 //! everything charged. Slow, and short enough to be read beside docs of the rules.
 
+mod rules;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
-use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder};
+use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetTradingRules};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
     MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
@@ -47,6 +49,9 @@ pub(crate) struct ModelOrder {
     trigger: Option<Trigger>,
     trail: Option<Trail>,
     extreme: Option<u64>,
+    amendments: u32,
+    /// The price around which its collar lies.
+    collar: Option<u64>,
 }
 
 impl ModelOrder {
@@ -126,6 +131,11 @@ pub(crate) struct Model {
     /// The prices of trades since triggers were last looked at, and the last price, of each market.
     traded: BTreeMap<u32, Vec<u64>>,
     last: BTreeMap<u32, u64>,
+    rules: BTreeMap<u32, SetTradingRules>,
+    /// The last index price: (price, observed at, valid until).
+    index: BTreeMap<u32, (u64, u64, u64)>,
+    /// How many orders expired at a collar.
+    pub(crate) collared: u32,
     /// Of the command that comes next.
     pub(crate) now: u64,
 }
@@ -146,6 +156,9 @@ impl Model {
             due: Vec::new(),
             traded: BTreeMap::new(),
             last: BTreeMap::new(),
+            rules: BTreeMap::new(),
+            index: BTreeMap::new(),
+            collared: 0,
             now: 0,
         }
     }
@@ -260,11 +273,19 @@ impl Model {
     /// What a taker would meet, as (price, quantity, whether it trades), on a copy of the book.
     fn rehearse(&self, taker: &ModelOrder, qty: u64) -> Vec<(u64, u64, bool)> {
         use SelfTradePrevention::*;
-        let mut copy =
-            Self { live: self.live.clone(), groups: self.groups.clone(), ranks: self.ranks, ..Self::new() };
+        let mut copy = Self {
+            live: self.live.clone(),
+            groups: self.groups.clone(),
+            ranks: self.ranks,
+            rules: self.rules.clone(),
+            ..Self::new()
+        };
         let (mut met, mut left) = (Vec::new(), qty);
         while left > 0 {
             let Some(at) = copy.best(taker.market, taker.side, taker.price) else { break };
+            if copy.is_beyond_collar(taker, copy.live[at].price) {
+                break;
+            }
             let prevented = copy.prevented(taker, &copy.live[at]);
             if prevented && taker.prevention == ExpireMaker {
                 copy.live.remove(at);
@@ -337,6 +358,45 @@ impl Model {
         }
     }
 
+    fn model_order(&self, id: u64, client: u64, command: &NewOrder, cl_ord_id: &str) -> ModelOrder {
+        let (market, now) = (&self.markets[&command.market.0].0, self.now);
+        let terms = command.terms.get().copied().unwrap_or_default();
+        ModelOrder {
+            id,
+            client,
+            market: command.market.0,
+            side: command.side,
+            price: command.price_ticks.0,
+            qty: command.qty_lots.0,
+            cum: 0,
+            cl_ord_id: cl_ord_id.to_owned(),
+            rank: 0,
+            owed: 0,
+            charged: 0,
+            maker_ppm: u128::from(market.maker_fee_ppm),
+            taker_ppm: u128::from(market.taker_fee_ppm),
+            expires_at: if command.time_in_force == TimeInForce::Day {
+                (now / DAY + 1) * DAY
+            } else if command.time_in_force == TimeInForce::GoodTillDate {
+                terms.expires_at_ns
+            } else {
+                u64::MAX
+            },
+            post_only: terms.post_only,
+            prevention: terms.self_trade_prevention.unwrap_or(self.prevention_by_default(command.market.0)),
+            display: terms.display_lots.0,
+            shown: 0,
+            is_limit: command.order_type == OrderType::Limit,
+            time_in_force: command.time_in_force,
+            budget: command.budget.0,
+            trigger: terms.trigger,
+            trail: terms.trail,
+            extreme: None,
+            amendments: 0,
+            collar: None,
+        }
+    }
+
     pub(crate) fn new_order(&mut self, id: u64, client: u64, command: &NewOrder) -> Option<RejectReason> {
         self.roll(client, None);
         let cl_ord_id = command.cl_ord_id.to_string();
@@ -345,8 +405,7 @@ impl Model {
         if refusal.is_some() {
             return refusal;
         }
-        let market = &self.markets[&command.market.0].0;
-        let mut order = model_order(id, client, command, market, &cl_ord_id, self.now);
+        let mut order = self.model_order(id, client, command, &cl_ord_id);
         order.price = self.kept_from_taking(&order).unwrap();
         if order.trigger.is_some() {
             self.live.push(order);
@@ -361,6 +420,7 @@ impl Model {
         if order.budget > 0 {
             order.qty = self.budget_lots(&order, order.budget);
         }
+        order.collar = self.collar_of(order.market);
         let rests = order.is_limit && RESTING.contains(&order.time_in_force);
         let least = if order.time_in_force == TimeInForce::FillOrKill { order.qty } else { minimum };
         let met = self.rehearse(&order, least);
@@ -382,9 +442,23 @@ impl Model {
             self.roll(self.live[at].client, None);
             let mut order = self.live.remove(at);
             order.trigger = None;
-            self.enter(order, 0);
+            if self.may_fire(&mut order) {
+                self.enter(order, 0);
+            } else {
+                self.end(order.client, order.id);
+            }
             markets.iter().for_each(|&market| self.see(market));
         }
+    }
+
+    /// What its market demands of an order that fires, which has its size by then.
+    fn may_fire(&self, order: &mut ModelOrder) -> bool {
+        if order.budget > 0 {
+            order.qty = self.budget_lots(order, order.budget);
+        }
+        let kind = if order.is_limit { OrderType::Limit } else { OrderType::Market };
+        self.band_refusal(order.market, order.side, kind, order.price).is_none()
+            && self.position_refusal(order, order.qty).is_none()
     }
 
     fn see(&mut self, market: u32) {
@@ -395,6 +469,7 @@ impl Model {
         let (best_ask, best_bid) = (best(Side::Buy), best(Side::Sell));
         let traded = self.traded.remove(&market).unwrap_or_default();
         let last = self.last.get(&market).copied();
+        let index = self.index_now(market);
         let mut fired = Vec::new();
         for last in [traded.first().copied().or(last), last] {
             for order in self.live.iter_mut().filter(|order| order.market == market) {
@@ -406,7 +481,7 @@ impl Model {
                     (TriggerPriceType::Last, _) => last,
                     (TriggerPriceType::Best, Side::Buy) => best_ask,
                     (TriggerPriceType::Best, Side::Sell) => best_bid,
-                    (TriggerPriceType::Index, _) => None,
+                    (TriggerPriceType::Index, _) => index,
                 };
                 let Some(price) = price else { continue };
                 let up = trigger.direction == TriggerDirection::Up;
@@ -462,35 +537,50 @@ impl Model {
         if let Some(refusal) = self.check_terms(command) {
             return Some(refusal);
         }
-        let live = self
-            .live
-            .iter()
-            .filter(|order| order.client == client && order.market == command.market.0)
-            .count();
         let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
+        if !is_armed {
+            let refusal = self.band_refusal(command.market.0, command.side, command.order_type, price.0);
+            if refusal.is_some() {
+                return refusal;
+            }
+        }
+        let own = self.live.iter().filter(|o| o.client == client && o.market == command.market.0);
+        let live = own.count();
         let may_wait = is_armed || is_limit && RESTING.contains(&command.time_in_force);
         if may_wait && live >= usize::try_from(market.client_orders_max).unwrap() {
             return Some(TooManyOrders);
         }
-        let mut order = model_order(0, client, command, market, cl_ord_id, self.now);
+        let mut order = self.model_order(0, client, command, cl_ord_id);
+        if let Some(refusal) = self.count_refusal(&order).filter(|_| may_wait) {
+            return Some(refusal);
+        }
         match self.kept_from_taking(&order) {
             Some(price) => order.price = price,
             None => return Some(WouldTake),
         }
-        let needed = if by_budget {
-            command.budget.0
-        } else if is_limit || command.side == Side::Sell {
-            self.worst_case(&order)
-        } else {
-            let met = self.rehearse(&order, order.qty);
-            let cost: u128 =
-                met.iter().map(|&(p, q, _)| u128::from(p) * u128::from(q) * market.tick_quote_minor.0).sum();
-            cost + (cost * order.taker_ppm).div_ceil(MILLION)
-        };
+        let needed = self.needed(&order);
+        let more = if by_budget && !is_armed { self.budget_lots(&order, order.budget) } else { order.qty };
+        if let Some(refusal) = self.position_refusal(&order, more) {
+            return Some(refusal);
+        }
         if self.is_closed(client, market) {
             return Some(AccountClosed);
         }
         (needed > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
+    }
+
+    /// What to hold for a new order.
+    fn needed(&self, order: &ModelOrder) -> u128 {
+        if order.budget > 0 {
+            return order.budget;
+        }
+        if order.is_limit || order.side == Side::Sell {
+            return self.worst_case(order);
+        }
+        let tick = self.markets[&order.market].0.tick_quote_minor.0;
+        let met = self.rehearse(order, order.qty);
+        let cost: u128 = met.iter().map(|&(p, q, _)| u128::from(p) * u128::from(q) * tick).sum();
+        cost + (cost * order.taker_ppm).div_ceil(MILLION)
     }
 
     fn is_closed(&self, client: u64, market: &DefineMarket) -> bool {
@@ -505,8 +595,7 @@ impl Model {
             .trail
             .is_none_or(|trail| trail.offset > 0 && (trail.by == TrailBy::Ticks || trail.offset < 10_000));
         let is_market_buy = command.order_type == OrderType::Market && command.side == Side::Buy;
-        trigger.price_type != TriggerPriceType::Index
-            && (terms.trail.is_some() || trigger.price_ticks.0 > 0)
+        (terms.trail.is_some() || trigger.price_ticks.0 > 0)
             && sound
             && (!is_market_buy || command.budget.0 > 0)
             && terms.post_only.is_none()
@@ -530,6 +619,7 @@ impl Model {
                     || command.qty_lots.0.div_ceil(terms.display_lots.0) > 100),
             terms.cancel_on_disconnect.is_some() && !waits,
             !self.may_be_armed(command),
+            self.forbids(command.market.0, terms.self_trade_prevention),
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
             terms.min_qty_lots.0 > 0 && command.time_in_force == FillOrKill,
@@ -562,6 +652,10 @@ impl Model {
     fn trade(&mut self, mut taker: ModelOrder, rests: bool) {
         while taker.cum < taker.qty {
             let Some(at) = self.best(taker.market, taker.side, taker.price) else { break };
+            if self.is_beyond_collar(&taker, self.live[at].price) {
+                self.collared += 1;
+                return self.end(taker.client, taker.id);
+            }
             if self.prevented(&taker, &self.live[at]) {
                 if self.prevent(&mut taker, at) {
                     continue;
@@ -659,7 +753,8 @@ impl Model {
             self.live[at].shrink();
         } else {
             self.live.remove(at);
-            self.trade(next, true);
+            let collar = self.collar_of(next.market);
+            self.trade(ModelOrder { collar, ..next }, true);
         }
         None
     }
@@ -688,6 +783,9 @@ impl Model {
         if notional < market.notional_min.0 || notional > market.notional_max.0 {
             return Err(NotionalOutOfRange);
         }
+        if let Some(refusal) = self.band_refusal(command.market.0, command.side, OrderType::Limit, price.0) {
+            return Err(refusal);
+        }
         let at = self.find(found, &command.orig_cl_ord_id.to_string(), command.market.0, command.side)?;
         let before = &self.live[at];
         if qty.0 <= before.cum {
@@ -697,8 +795,12 @@ impl Model {
         next.cl_ord_id = command.cl_ord_id.to_string();
         next.price = price.0;
         next.qty = qty.0;
+        next.amendments += 1;
         if !before.is_limit {
             return Err(UnsupportedOrder);
+        }
+        if !self.may_amend(before) {
+            return Err(TooManyAmendments);
         }
         if before.trigger.is_none() && !(next.price == before.price && next.qty < before.qty) {
             next.maker_ppm = u128::from(market.maker_fee_ppm);
@@ -709,54 +811,15 @@ impl Model {
         if next.display > 0 && left.div_ceil(next.display) > 100 {
             return Err(UnsupportedOrder);
         }
+        let more = (next.qty - next.cum).saturating_sub(before.qty - before.cum);
+        if let Some(refusal) = self.position_refusal(&next, more) {
+            return Err(refusal);
+        }
         if self.is_closed(client, market) {
             return Err(AccountClosed);
         }
         let available = self.available(client, self.paying_asset(before)) + self.worst_case(before);
         if self.worst_case(&next) > available { Err(InsufficientFunds) } else { Ok((at, next)) }
-    }
-}
-
-fn model_order(
-    id: u64,
-    client: u64,
-    command: &NewOrder,
-    market: &DefineMarket,
-    cl_ord_id: &str,
-    now: u64,
-) -> ModelOrder {
-    let terms = command.terms.get().copied().unwrap_or_default();
-    ModelOrder {
-        id,
-        client,
-        market: command.market.0,
-        side: command.side,
-        price: command.price_ticks.0,
-        qty: command.qty_lots.0,
-        cum: 0,
-        cl_ord_id: cl_ord_id.to_owned(),
-        rank: 0,
-        owed: 0,
-        charged: 0,
-        maker_ppm: u128::from(market.maker_fee_ppm),
-        taker_ppm: u128::from(market.taker_fee_ppm),
-        expires_at: if command.time_in_force == TimeInForce::Day {
-            (now / DAY + 1) * DAY
-        } else if command.time_in_force == TimeInForce::GoodTillDate {
-            terms.expires_at_ns
-        } else {
-            u64::MAX
-        },
-        post_only: terms.post_only,
-        prevention: terms.self_trade_prevention.unwrap_or(SelfTradePrevention::None),
-        display: terms.display_lots.0,
-        shown: 0,
-        is_limit: command.order_type == OrderType::Limit,
-        time_in_force: command.time_in_force,
-        budget: command.budget.0,
-        trigger: terms.trigger,
-        trail: terms.trail,
-        extreme: None,
     }
 }
 

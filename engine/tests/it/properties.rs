@@ -8,9 +8,9 @@ use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketPhase,
-    OrderType, PostOnly, PriceTicks, QtyLots, RequestNumber, SelfTradePrevention, Seq, SessionAction,
-    SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, TrailBy,
-    TriggerDirection, TriggerPriceType, UnixNanos,
+    OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice, RequestNumber, SelfTradePrevention, Seq,
+    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId,
+    TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
@@ -22,6 +22,11 @@ use crate::world::World;
 const CLIENTS: [u64; 3] = [100, 200, 300];
 const ASSETS: u32 = 3;
 const SEEDS: u64 = 400;
+/// What trading rules refuse: a flow that never meets one of these tests nothing of it.
+const OF_RULES: [protocol::RejectReason; 6] = {
+    use protocol::RejectReason::*;
+    [PriceOutsideBand, NoReferencePrice, TooManyStops, TooManyIcebergs, PositionLimit, TooManyAmendments]
+};
 
 fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SEED") {
@@ -162,7 +167,8 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 
 #[test]
 fn random_commands_agree_with_the_model() {
-    let (mut trades, mut fired) = (0, 0);
+    let (mut trades, mut fired, mut collared) = (0, 0, 0);
+    let mut refused = std::collections::BTreeMap::new();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
         let mut model = Model::new();
@@ -188,6 +194,7 @@ fn random_commands_agree_with_the_model() {
                 panic!("{context}: no reply among {events:?}")
             };
             assert_eq!(reply.refusal, expected, "{context}: {command:?}");
+            *refused.entry(expected).or_insert(0) += 1;
             assert_eq!(trades_of(&events), model.trades[trades_before..], "{context}: {command:?}");
             compare(&model, &world.engine, &context);
             followed.take(&events, &context);
@@ -197,10 +204,17 @@ fn random_commands_agree_with_the_model() {
             }
         }
         trades += model.trades.len();
+        collared += model.collared;
     }
     let played = seeds(SEEDS).len();
     assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
     assert!(trades > played * 30, "only {trades} trades in {played} runs");
+    if played > 100 {
+        assert!(collared > 40, "only {collared} orders expired at a collar");
+        for reason in OF_RULES {
+            assert!(refused.contains_key(&Some(reason)), "never refused: {reason:?}");
+        }
+    }
 }
 
 /// A random command, already applied to the model, with the refusal that it expects.
@@ -253,7 +267,8 @@ fn random_step(
             let command = SetTradeGroup { client: ClientId(client), trade_group: TradeGroupId(group) };
             (SessionId::OPERATOR, command.into(), expected)
         }
-        96..=97 => {
+        96 => random_rules(numbers, model),
+        97 => {
             // The schedule changes; live orders keep theirs.
             let id = u32::try_from(numbers.between(1, 2)).unwrap();
             let (definition, _) = model.markets.get_mut(&id).unwrap();
@@ -269,6 +284,52 @@ fn random_step(
             (SessionId::OPERATOR, SetMarketPhase { market: MarketId(id), phase: next }.into(), None)
         }
     }
+}
+
+/// Trading rules, mostly few of them, or an index price.
+fn random_rules(
+    numbers: &mut Numbers,
+    model: &mut Model,
+) -> (SessionId, Command, Option<protocol::RejectReason>) {
+    let market = MarketId(u32::try_from(numbers.between(1, 2)).unwrap());
+    if numbers.chance(50) {
+        let publish = PublishPrice {
+            market,
+            price_ticks: PriceTicks(numbers.between(8, 24)),
+            observed_at_ns: model.now + numbers.below(1_100_000_000) - 100_000_000,
+            valid_for_ms: u32::try_from(numbers.between(1, 60_000)).unwrap(),
+        };
+        let expected = model.publish(&publish);
+        return (SessionId::OPERATOR, publish.into(), expected);
+    }
+    // Half the time none, so that what they forbid is not forbidden for ever.
+    let likely = if numbers.chance(50) { 0 } else { 40 };
+    let mut ppm = |most: u64| {
+        let is_set = numbers.chance(likely);
+        if is_set { u32::try_from(numbers.between(50_000, most)).unwrap() } else { 0 }
+    };
+    let bands = [ppm(1_500_000), ppm(900_000), ppm(1_500_000), ppm(900_000), ppm(250_000)];
+    let [buy_above_ppm, buy_below_ppm, sell_above_ppm, sell_below_ppm, collar_ppm] = bands;
+    let self_trade_prevention =
+        if likely == 0 { SelfTradePrevention::None } else { *numbers.pick(SelfTradePrevention::ALL) };
+    let mut few = |max: u64| if numbers.chance(likely) { numbers.between(1, max) } else { 0 };
+    let rules = SetTradingRules {
+        market,
+        reference: if few(2) > 0 { ReferencePrice::Index } else { ReferencePrice::LastTrade },
+        buy_above_ppm,
+        buy_below_ppm,
+        sell_above_ppm,
+        sell_below_ppm,
+        collar_ppm,
+        self_trade_prevention,
+        may_self_trade: self_trade_prevention == SelfTradePrevention::None || few(2) == 0,
+        client_stops_max: u32::try_from(few(2)).unwrap(),
+        client_icebergs_max: u32::try_from(few(2)).unwrap(),
+        client_position_lots_max: QtyLots(few(4_000)),
+        amendments_max: u32::try_from(few(3)).unwrap(),
+    };
+    let expected = model.set_rules(&rules);
+    (SessionId::OPERATOR, rules.into(), expected)
 }
 
 fn model_trades_before(model: &Model, engine: &Engine) -> usize {

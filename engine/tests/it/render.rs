@@ -108,7 +108,7 @@ impl Names {
 
     #[expect(
         clippy::wildcard_enum_match_arm,
-        reason = "the ledger's and the sessions' are told further down"
+        reason = "the markets', the ledger's and the sessions' are told further down"
     )]
     fn body(&self, body: &EventBody) -> String {
         match body {
@@ -116,17 +116,6 @@ impl Names {
             EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
             EventBody::Settled(settled) => self.settled(settled),
             EventBody::BookChanged(change) => self.book_changed(change),
-            EventBody::OrderTriggered(triggered) => {
-                format!("o{} fires in {}", triggered.order, self.symbol(triggered.market))
-            }
-            EventBody::TradePrevented(prevented) => format!(
-                "prevented ({}): o{} and o{} would trade {} @ {}",
-                prevented.mode.name(),
-                prevented.taker_order,
-                prevented.maker_order,
-                self.qty(prevented.market, prevented.prevented_lots),
-                self.price(prevented.market, prevented.price_ticks),
-            ),
             EventBody::HoldChanged(hold) => {
                 format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
             }
@@ -145,7 +134,6 @@ impl Names {
                     dropped.reason.name()
                 )
             }
-            EventBody::MarketDefined(_) | EventBody::MarketPhaseChanged(_) => self.market_event(body),
             EventBody::AssetDefined(asset) => format!("asset {}", asset.definition.code),
             EventBody::ActorDefined(actor) => format!("actor {} roles {}", actor.actor, actor.roles),
             EventBody::ActorKeySet(set) => format!("actor {} key {:?}", set.actor, set.key),
@@ -155,9 +143,6 @@ impl Names {
             }
             EventBody::Proposed(proposed) => format!("actor {} proposes", proposed.actor),
             EventBody::ProposalEnded(ended) => format!("proposal {}", ended.end.name()),
-            EventBody::TradeGroupSet(set) => {
-                format!("{} is in trade group {}", self.client(set.client), set.trade_group.0)
-            }
             EventBody::ApprovalsSet(set) => format!("kinds {:?} need approval", set.kinds),
             EventBody::ExchangeQuoted(_)
             | EventBody::ExchangeQuoteEnded(_)
@@ -170,19 +155,43 @@ impl Names {
             | EventBody::MonitorRemoved(_) => self.service_event(body),
             EventBody::TermStarted(term) => format!("term {}", term.term),
             EventBody::CheckpointMarked(_) => "checkpoint".to_owned(),
-            _ => self.ledger_event(body),
+            _ => self.market_event(body),
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the ledger's are told further down")]
     fn market_event(&self, body: &EventBody) -> String {
-        if let EventBody::MarketDefined(market) = body {
-            format!("market {} is {}", self.symbol(market.definition.market), market.phase.name())
-        } else if let EventBody::MarketPhaseChanged(changed) = body {
-            let market = self.symbol(changed.market);
-            let (before, phase) = (changed.before.name(), changed.phase.name());
-            format!("market {market} goes from {before} to {phase} ({})", changed.cause.name())
-        } else {
-            self.ledger_event(body)
+        match body {
+            EventBody::OrderTriggered(triggered) => {
+                format!("o{} fires in {}", triggered.order, self.symbol(triggered.market))
+            }
+            EventBody::TradePrevented(prevented) => format!(
+                "prevented ({}): o{} and o{} would trade {} @ {}",
+                prevented.mode.name(),
+                prevented.taker_order,
+                prevented.maker_order,
+                self.qty(prevented.market, prevented.prevented_lots),
+                self.price(prevented.market, prevented.price_ticks),
+            ),
+            EventBody::TradingRulesSet(set) => {
+                format!("rules of {} are set", self.symbol(set.rules.market))
+            }
+            EventBody::PricePublished(published) => {
+                let (market, price) = (published.market, published.price_ticks);
+                format!("index of {} is {}", self.symbol(market), self.price(market, price))
+            }
+            EventBody::TradeGroupSet(set) => {
+                format!("{} is in trade group {}", self.client(set.client), set.trade_group.0)
+            }
+            EventBody::MarketDefined(market) => {
+                format!("market {} is {}", self.symbol(market.definition.market), market.phase.name())
+            }
+            EventBody::MarketPhaseChanged(changed) => {
+                let market = self.symbol(changed.market);
+                let (before, phase) = (changed.before.name(), changed.phase.name());
+                format!("market {market} goes from {before} to {phase} ({})", changed.cause.name())
+            }
+            _ => self.ledger_event(body),
         }
     }
 

@@ -325,6 +325,8 @@ impl Script {
                 SetMarketPhase { market, phase: phase(words.next()) }.into()
             }
             "group" => self.trade_group(words).into(),
+            "rules" => self.trading_rules(words).into(),
+            "index" => self.index_price(words).into(),
             "cancelall" => {
                 let session = words
                     .option("session")

@@ -10,8 +10,11 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         R::MarketClosed => 2,
         R::PriceOutOfRange
         | R::NotionalOutOfRange
+        | R::PriceOutsideBand
         | R::TooManyOrders
         | R::TooManyStops
+        | R::TooManyIcebergs
+        | R::PositionLimit
         | R::InsufficientFunds => 3,
         R::TooLate | R::TooLateToEnter => 4,
         R::UnknownOrder => 5,
@@ -19,7 +22,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         R::UnsupportedOrder | R::WouldTake => 11,
         R::QtyOutOfRange | R::QtyBelowFilled => 13,
         R::ClientNotEntitled | R::NoSettlementAccount => 15,
-        R::NotEntitled | R::BookFull => 0,
+        R::NotEntitled | R::BookFull | R::NoReferencePrice => 0,
         R::UnknownSession
         | R::StaleGeneration
         | R::AlreadyExecuted
@@ -65,6 +68,8 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::EndOfDay
         | R::MinQtyNotMet
         | R::SelfTrade
+        | R::PriceCollar
+        | R::TooManyAmendments
         | R::CancelAllAfter
         | R::Skipped => 99,
     }
@@ -86,76 +91,85 @@ pub(crate) const fn cxl_rej_reason(reason: RejectReason) -> u8 {
 }
 
 /// Text(58) for a reason.
-pub(crate) const fn text(reason: RejectReason) -> &'static str {
-    match reason {
-        R::UnknownSession => "unknown session",
-        R::StaleGeneration => "sent on an older connection",
-        R::AlreadyExecuted => "already executed",
-        R::SequenceGap => "number ahead of the next one",
-        R::KeyReused => "request number used for another request",
-        R::BelowRequestWindow => "request number too old",
-        R::WrongSessionKind => "not for this kind of session",
-        R::NotEntitled => "not entitled",
-        R::Malformed => "malformed",
-        R::Exists => "exists",
-        R::ExistsWithDifferent => "exists with different fields",
-        R::FieldOutOfRange => "a field is out of range",
-        R::TableFull => "no room for more",
-        R::UnknownActor => "unknown actor",
-        R::UnknownAsset => "unknown asset",
-        R::UnknownMarket => "unknown symbol",
-        R::UnknownAccount => "unknown account",
-        R::NoSettlementAccount => "no settlement account in an asset of the market",
-        R::WrongAccountClass => "wrong class of account",
-        R::AssetMismatch => "account in another asset",
-        R::AmountOutOfRange => "amount out of range",
-        R::AccountClosed => "account closed",
-        R::TransferRefused => "a transfer was refused",
-        R::CorrectionRefused => "a transfer of the correction was refused",
-        R::UnknownMonitor => "unknown monitor",
-        R::UnknownQuote => "unknown quote",
-        R::QuoteExceeded => "quote exceeded",
-        R::QuoteOfAnotherClient => "quote of another client",
-        R::DifferentOwners => "accounts of different owners",
-        R::BuyAmountBelowMinimum => "less than wanted would be bought",
-        R::UnknownStandingOrder => "unknown standing order",
-        R::ApprovalNeeded => "needs another actor's approval",
-        R::NotProposable => "cannot be proposed",
-        R::UnknownProposal => "no such proposal",
-        R::OwnProposal => "own proposal",
-        R::ProposalStale => "proposal overtaken by a change",
-        R::TooFewApprovers => "too few approvers",
-        R::ClientNotEntitled => "session may not trade for this client",
-        R::DuplicateClOrdId => "ClOrdID used before",
-        R::MarketClosed => "market does not accept this now",
-        R::PriceOutOfRange => "price missing or out of range",
-        R::QtyOutOfRange => "quantity missing or out of range",
-        R::NotionalOutOfRange => "price x quantity out of range",
-        R::UnsupportedOrder => "unsupported combination of order type, time in force, price and quantity",
-        R::TooManyOrders => "too many live orders",
-        R::BookFull => "book is full",
-        R::TooManyStops => "too many orders wait for a price",
-        R::TooLateToEnter => "its end, or the time until which it was valid, is over",
-        R::WouldTake => "must not take liquidity, and would",
-        R::InsufficientFunds => "insufficient funds",
-        R::UnknownOrder => "unknown order",
-        R::TooLate => "too late: the order is filled, cancelled or expired",
-        R::OrderMismatch => "symbol or side differ from the order's",
-        R::QtyBelowFilled => "quantity not above what is filled",
-        R::ImmediateOrCancel => "immediate or cancel: the rest expired",
-        R::FillOrKill => "fill or kill: could not be filled",
-        R::InsufficientLiquidity => "market order: no more liquidity",
-        R::ByClient => "cancelled on request",
-        R::OnDisconnect => "cancelled on disconnect",
-        R::ByOperator => "cancelled by the operator",
-        R::GoodTillDate => "its time had come",
-        R::EndOfDay => "the trading day was over",
-        R::MinQtyNotMet => "less than its minimum could be filled",
-        R::SelfTrade => "would have traded with an order of its own trade group",
-        R::CancelAllAfter => "its session did not say in time that it is there",
-        R::Skipped => "passed over by the operators: it had no effect",
-    }
+pub(crate) fn text(reason: RejectReason) -> &'static str {
+    TEXTS.iter().find(|(of, _)| *of == reason).map_or("", |(_, text)| text)
 }
+
+/// The texts; a test looks up every reason.
+const TEXTS: &[(RejectReason, &str)] = &[
+    (R::UnknownSession, "unknown session"),
+    (R::StaleGeneration, "sent on an older connection"),
+    (R::AlreadyExecuted, "already executed"),
+    (R::SequenceGap, "number ahead of the next one"),
+    (R::KeyReused, "request number used for another request"),
+    (R::BelowRequestWindow, "request number too old"),
+    (R::WrongSessionKind, "not for this kind of session"),
+    (R::NotEntitled, "not entitled"),
+    (R::Malformed, "malformed"),
+    (R::Exists, "exists"),
+    (R::ExistsWithDifferent, "exists with different fields"),
+    (R::FieldOutOfRange, "a field is out of range"),
+    (R::TableFull, "no room for more"),
+    (R::UnknownActor, "unknown actor"),
+    (R::UnknownAsset, "unknown asset"),
+    (R::UnknownMarket, "unknown symbol"),
+    (R::UnknownAccount, "unknown account"),
+    (R::NoSettlementAccount, "no settlement account in an asset of the market"),
+    (R::WrongAccountClass, "wrong class of account"),
+    (R::AssetMismatch, "account in another asset"),
+    (R::AmountOutOfRange, "amount out of range"),
+    (R::AccountClosed, "account closed"),
+    (R::TransferRefused, "a transfer was refused"),
+    (R::CorrectionRefused, "a transfer of the correction was refused"),
+    (R::UnknownMonitor, "unknown monitor"),
+    (R::UnknownQuote, "unknown quote"),
+    (R::QuoteExceeded, "quote exceeded"),
+    (R::QuoteOfAnotherClient, "quote of another client"),
+    (R::DifferentOwners, "accounts of different owners"),
+    (R::BuyAmountBelowMinimum, "less than wanted would be bought"),
+    (R::UnknownStandingOrder, "unknown standing order"),
+    (R::ApprovalNeeded, "needs another actor's approval"),
+    (R::NotProposable, "cannot be proposed"),
+    (R::UnknownProposal, "no such proposal"),
+    (R::OwnProposal, "own proposal"),
+    (R::ProposalStale, "proposal overtaken by a change"),
+    (R::TooFewApprovers, "too few approvers"),
+    (R::ClientNotEntitled, "session may not trade for this client"),
+    (R::DuplicateClOrdId, "ClOrdID used before"),
+    (R::MarketClosed, "market does not accept this now"),
+    (R::PriceOutOfRange, "price missing or out of range"),
+    (R::QtyOutOfRange, "quantity missing or out of range"),
+    (R::NotionalOutOfRange, "price x quantity out of range"),
+    (R::UnsupportedOrder, "unsupported combination of order type, time in force, price and quantity"),
+    (R::TooManyOrders, "too many live orders"),
+    (R::BookFull, "book is full"),
+    (R::TooManyStops, "too many orders wait for a price"),
+    (R::TooManyIcebergs, "too many orders show a part of themselves"),
+    (R::TooLateToEnter, "its end, or the time until which it was valid, is over"),
+    (R::NoReferencePrice, "no valid reference price"),
+    (R::PriceOutsideBand, "price outside the band around the reference price"),
+    (R::WouldTake, "must not take liquidity, and would"),
+    (R::PositionLimit, "more of the base asset than the client may hold"),
+    (R::InsufficientFunds, "insufficient funds"),
+    (R::UnknownOrder, "unknown order"),
+    (R::TooLate, "too late: the order is filled, cancelled or expired"),
+    (R::OrderMismatch, "symbol or side differ from the order's"),
+    (R::QtyBelowFilled, "quantity not above what is filled"),
+    (R::TooManyAmendments, "replaced as often as it may be"),
+    (R::ImmediateOrCancel, "immediate or cancel: the rest expired"),
+    (R::FillOrKill, "fill or kill: could not be filled"),
+    (R::InsufficientLiquidity, "market order: no more liquidity"),
+    (R::ByClient, "cancelled on request"),
+    (R::OnDisconnect, "cancelled on disconnect"),
+    (R::ByOperator, "cancelled by the operator"),
+    (R::GoodTillDate, "its time had come"),
+    (R::EndOfDay, "the trading day was over"),
+    (R::MinQtyNotMet, "less than its minimum could be filled"),
+    (R::SelfTrade, "would have traded with an order of its own trade group"),
+    (R::PriceCollar, "would have traded too far from the reference price"),
+    (R::CancelAllAfter, "its session did not say in time that it is there"),
+    (R::Skipped, "passed over by the operators: it had no effect"),
+];
 
 /// Text(58) of a Reject(3) for its SessionRejectReason(373), in the words of the specification.
 pub(crate) const fn session_text(reason: u16) -> &'static str {

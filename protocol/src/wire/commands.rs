@@ -15,9 +15,9 @@ use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
     DayRule, FirmId, GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId,
-    OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, Schedule, SessionAction, SessionEnd,
-    SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId,
-    TransferId,
+    OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule,
+    SelfTradePrevention, SessionAction, SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId,
+    Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -33,6 +33,8 @@ pub mod roles {
     pub const TRADER: u32 = 4;
     /// May move the money of the clients of its session; of what is pending, post and void what a PAYER made.
     pub const PAYER: u32 = 8;
+    /// May publish index prices.
+    pub const PRICE_SOURCE: u32 = 16;
 }
 
 /// AlgorithmFlags of an order: who decided, person or algorithm (RTS 24 fields 4 and 5).
@@ -212,12 +214,55 @@ messages! {
             kinds: Vec<u16>,
         }
 
+        /// Sets what a market demands beside its definition. Before the first time there is nothing of it.
+        SetTradingRules = 26 v 1 {
+            /// The market.
+            market: MarketId,
+            /// Around which price bands and the collar lie. Without a last trade they bound nothing; without a valid index
+            /// orders are refused.
+            reference: ReferencePrice,
+            /// How far above the reference price a purchase may be priced, in millionths of it; 0 = anything.
+            buy_above_ppm: u32,
+            /// How far below it; at most a million; 0 = anything.
+            buy_below_ppm: u32,
+            /// How far above the reference price a sale may be priced, in millionths of it; 0 = anything.
+            sell_above_ppm: u32,
+            /// How far below it; at most a million; 0 = anything.
+            sell_below_ppm: u32,
+            /// How far from the reference price a trade may be, in millionths of it; what is left of the order that would trade
+            /// beyond expires. At most a million; 0 = anything.
+            collar_ppm: u32,
+            /// For orders that say nothing of it.
+            self_trade_prevention: SelfTradePrevention,
+            /// Whether an order may say that it trades with its own group.
+            may_self_trade: bool,
+            /// Orders of one client that wait for a price; 0 = as many as orders.
+            client_stops_max: u32,
+            /// Orders of one client that show a part of themselves; 0 = as many as orders.
+            client_icebergs_max: u32,
+            /// What a client may hold of the base asset, with what its live purchases would add; 0 = anything.
+            client_position_lots_max: QtyLots,
+            /// How often one order may be replaced; 0 = any number of times.
+            amendments_max: u32,
+        }
         /// Puts a client into a trade group: orders of one group do not trade with each other where they say so.
         SetTradeGroup = 28 v 1 {
             /// The client.
             client: ClientId,
             /// The group; 0 = none.
             trade_group: TradeGroupId,
+        }
+
+        /// An index price, a fact from outside: it counts from its record until it is too old.
+        PublishPrice = 31 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The price; not 0.
+            price_ticks: PriceTicks,
+            /// When it was observed, Unix nanoseconds: after the one before, and hardly ahead of the record's time.
+            observed_at_ns: u64,
+            /// How old it may become; not 0, at most [`crate::limits::PRICE_VALID_MAX_MS`].
+            valid_for_ms: u32,
         }
 
         /// Creates accounts, one by one or in linked chains. They are never deleted. The body is rows as a client sent them.
@@ -595,6 +640,28 @@ messages! {
     }
 }
 
+impl SetTradingRules {
+    /// What a market demands before anything is said: nothing.
+    #[must_use]
+    pub const fn none(market: MarketId) -> Self {
+        Self {
+            market,
+            reference: ReferencePrice::LastTrade,
+            buy_above_ppm: 0,
+            buy_below_ppm: 0,
+            sell_above_ppm: 0,
+            sell_below_ppm: 0,
+            collar_ppm: 0,
+            self_trade_prevention: SelfTradePrevention::None,
+            may_self_trade: true,
+            client_stops_max: 0,
+            client_icebergs_max: 0,
+            client_position_lots_max: QtyLots(0),
+            amendments_max: 0,
+        }
+    }
+}
+
 impl Command {
     /// Whether the reserved part of a full queue takes it: cancels, sessions' administration, operators' commands.
     #[must_use]
@@ -608,6 +675,7 @@ impl Command {
                 | Self::ExchangeCurrency(_)
                 | Self::DefineStandingOrder(_)
                 | Self::UpdateAccount(_)
+                | Self::PublishPrice(_)
         )
     }
 }

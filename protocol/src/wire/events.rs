@@ -8,7 +8,7 @@ use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
-    SetCalendar, SetLedgerLimits, SetOverdraft,
+    SetCalendar, SetLedgerLimits, SetOverdraft, SetTradingRules,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -335,12 +335,30 @@ messages! {
             kinds: Vec<u16>,
         }
 
+        /// What a market demands beside its definition.
+        TradingRulesSet = 43 v 1 {
+            /// All of it.
+            rules: SetTradingRules,
+        }
+
         /// A client's trade group.
         TradeGroupSet = 45 v 1 {
             /// The client.
             client: ClientId,
             /// The group; 0 = none.
             trade_group: TradeGroupId,
+        }
+
+        /// A market's index price.
+        PricePublished = 48 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The price.
+            price_ticks: PriceTicks,
+            /// When it was observed, Unix nanoseconds.
+            observed_at_ns: u64,
+            /// In records later than this it counts no more, Unix nanoseconds.
+            valid_until_ns: u64,
         }
 
         /// A command of a session without numbers of its own got its result; of a repetition, the first result again.

@@ -105,6 +105,16 @@ codes! {
 }
 
 codes! {
+    /// Around which price a market's bands and its collar lie.
+    pub enum ReferencePrice {
+        /// That of the last trade.
+        LastTrade = 1,
+        /// The index, while it is valid.
+        Index = 2,
+    }
+}
+
+codes! {
     /// Which price a trigger watches; TriggerPriceType(1107).
     pub enum TriggerPriceType {
         /// That of the last trade.

@@ -100,8 +100,34 @@ fn configuration() -> Vec<Command> {
         Approve { proposal: ProposalId(n8(0)) }.into(),
         Reject { proposal: ProposalId(n8(0)), note: text("why not") }.into(),
         SetApprovals { kinds: vec![n2(0), n2(1)] }.into(),
+        set_trading_rules().into(),
         SetTradeGroup { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
+        PublishPrice {
+            market: MarketId(n4(0)),
+            price_ticks: PriceTicks(n8(1)),
+            observed_at_ns: n8(2),
+            valid_for_ms: n4(3),
+        }
+        .into(),
     ]
+}
+
+fn set_trading_rules() -> SetTradingRules {
+    SetTradingRules {
+        market: MarketId(n4(0)),
+        reference: ReferencePrice::Index,
+        buy_above_ppm: n4(2),
+        buy_below_ppm: n4(3),
+        sell_above_ppm: n4(4),
+        sell_below_ppm: n4(5),
+        collar_ppm: n4(6),
+        self_trade_prevention: SelfTradePrevention::ExpireBoth,
+        may_self_trade: true,
+        client_stops_max: n4(9),
+        client_icebergs_max: n4(10),
+        client_position_lots_max: QtyLots(n8(11)),
+        amendments_max: n4(12),
+    }
 }
 
 fn money() -> Vec<Command> {
@@ -459,7 +485,20 @@ fn batches() -> Vec<EventBody> {
         }
         .into(),
         ApprovalsSet { kinds: vec![n2(0), n2(1)] }.into(),
+    ]
+}
+
+fn trading_set() -> Vec<EventBody> {
+    vec![
+        TradingRulesSet { rules: set_trading_rules() }.into(),
         TradeGroupSet { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
+        PricePublished {
+            market: MarketId(n4(0)),
+            price_ticks: PriceTicks(n8(1)),
+            observed_at_ns: n8(2),
+            valid_until_ns: n8(3),
+        }
+        .into(),
     ]
 }
 
@@ -688,6 +727,7 @@ pub(crate) fn events() -> Vec<EventBody> {
     [
         ledger(),
         batches(),
+        trading_set(),
         exchanges(),
         standing_orders(),
         monitors(),

@@ -26,7 +26,11 @@ const COMMANDS: &str = "
 23 Approve: proposal u64
 24 Reject: proposal u64, note text 120
 25 SetApprovals: kinds list u16
+26 SetTradingRules: market u32, reference code ReferencePrice, buy_above_ppm u32, buy_below_ppm u32,
+    sell_above_ppm u32, sell_below_ppm u32, collar_ppm u32, self_trade_prevention code SelfTradePrevention,
+    may_self_trade bool, client_stops_max u32, client_icebergs_max u32, client_position_lots_max u64, amendments_max u32
 28 SetTradeGroup: client u64, trade_group u64
+31 PublishPrice: market u32, price_ticks u64, observed_at_ns u64, valid_for_ms u32
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
 70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
@@ -115,7 +119,9 @@ const EVENTS: &str = "
 40 Proposed: proposal u64, actor u32, command ProposedCommand, before option ProposedCommand, expires_at_ns u64, note text 120
 41 ProposalEnded: proposal u64, end code ProposalEnd, actor u32, note text 120
 42 ApprovalsSet: kinds list u16
+43 TradingRulesSet: rules SetTradingRules
 45 TradeGroupSet: client u64, trade_group u64
+48 PricePublished: market u32, price_ticks u64, observed_at_ns u64, valid_until_ns u64
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 48
 65 Dropped: session u32, request u64, reason code RejectReason
@@ -384,6 +390,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         TimeInForce,
         PostOnly,
         SelfTradePrevention,
+        ReferencePrice,
         TriggerPriceType,
         TriggerDirection,
         TrailBy,

@@ -1,14 +1,14 @@
 //! The words of an order: what it says beside side, price and quantity.
 
-use protocol::commands::SetTradeGroup;
+use protocol::commands::{PublishPrice, SetTradeGroup, SetTradingRules};
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    ClientId, MarketId, PostOnly, QtyLots, SelfTradePrevention, TimeInForce, TradeGroupId, TrailBy,
-    TriggerDirection, TriggerPriceType,
+    ClientId, MarketId, PostOnly, QtyLots, ReferencePrice, SelfTradePrevention, TimeInForce, TradeGroupId,
+    TrailBy, TriggerDirection, TriggerPriceType,
 };
 
 use super::services::named;
-use super::{Script, Words, by_name, nanoseconds};
+use super::{Script, Words, by_name, milliseconds, nanoseconds, ppm};
 
 /// `trail 200` ticks, `trail 50bp`.
 fn trail(words: &mut Words<'_>) -> Option<Trail> {
@@ -18,6 +18,10 @@ fn trail(words: &mut Words<'_>) -> Option<Trail> {
         None => (TrailBy::Ticks, word),
     };
     Some(Trail { by, offset: number.parse().unwrap() })
+}
+
+fn prevention_named(word: &str) -> SelfTradePrevention {
+    named(SelfTradePrevention::ALL, SelfTradePrevention::name, word)
 }
 
 impl Script {
@@ -54,9 +58,7 @@ impl Script {
             min_qty_lots: lots(words.option("min")),
             display_lots: lots(words.option("show")),
             valid_until_ns: words.option("valid").map_or(0, |after| self.world.time + nanoseconds(after)),
-            self_trade_prevention: words
-                .option("stp")
-                .map(|word| named(SelfTradePrevention::ALL, SelfTradePrevention::name, word)),
+            self_trade_prevention: words.option("stp").map(prevention_named),
             cancel_on_disconnect: match words.option("ondisconnect") {
                 Some("cancel") => Some(true),
                 Some(_keep) => Some(false),
@@ -69,15 +71,62 @@ impl Script {
         .into()
     }
 
-    /// `up 105` or `down 95`, of the last price; `best up 105`.
+    /// `up 105` or `down 95`, of the last price; `best up 105`, `index up 105`.
     fn trigger(&self, market: MarketId, words: &mut Words<'_>) -> Option<Trigger> {
-        let price_type = if words.flag("best") { TriggerPriceType::Best } else { TriggerPriceType::Last };
+        let price_type = if words.flag("best") {
+            TriggerPriceType::Best
+        } else if words.flag("index") {
+            TriggerPriceType::Index
+        } else {
+            TriggerPriceType::Last
+        };
         let (direction, price) = match (words.option("up"), words.option("down")) {
             (Some(price), _) => (TriggerDirection::Up, price),
             (None, Some(price)) => (TriggerDirection::Down, price),
             (None, None) => return None,
         };
         Some(Trigger { price_ticks: self.ticks(market, price), price_type, direction })
+    }
+
+    /// `rules BTC-TRY by-index buy-above 10% buy-below 50% sell-above 50% sell-below 10% collar 5% stp expire-taker no-self-trades stops 2
+    /// icebergs 1 position 20 amendments 3`, any of them.
+    pub(super) fn trading_rules(&self, words: &mut Words<'_>) -> SetTradingRules {
+        let market = MarketId(self.market_id(words.next()));
+        let mut number = |name| words.number(name, 0).try_into().unwrap();
+        let (client_stops_max, client_icebergs_max) = (number("stops"), number("icebergs"));
+        let amendments_max = number("amendments");
+        let position = words.option("position").map(|lots| self.lots(market, lots));
+        let prevention = words.option("stp");
+        let mut millionths = |name| ppm(words.option(name));
+        SetTradingRules {
+            market,
+            buy_above_ppm: millionths("buy-above"),
+            buy_below_ppm: millionths("buy-below"),
+            sell_above_ppm: millionths("sell-above"),
+            sell_below_ppm: millionths("sell-below"),
+            collar_ppm: millionths("collar"),
+            reference: if words.flag("by-index") { ReferencePrice::Index } else { ReferencePrice::LastTrade },
+            self_trade_prevention: prevention.map_or(SelfTradePrevention::None, prevention_named),
+            may_self_trade: !words.flag("no-self-trades"),
+            client_stops_max,
+            client_icebergs_max,
+            client_position_lots_max: position.unwrap_or(QtyLots(0)),
+            amendments_max,
+        }
+    }
+
+    /// `index BTC-TRY 101 for 5s`, observed now or `ago 2s` or `ahead 2s`.
+    pub(super) fn index_price(&self, words: &mut Words<'_>) -> PublishPrice {
+        let market = MarketId(self.market_id(words.next()));
+        let ago = words.option("ago").map_or(0, nanoseconds);
+        let ahead = words.option("ahead").map_or(0, nanoseconds);
+        let valid_for_ms = words.option("for").map_or(5_000, milliseconds);
+        PublishPrice {
+            market,
+            price_ticks: self.ticks(market, words.next()),
+            observed_at_ns: self.world.time + ahead - ago,
+            valid_for_ms: u32::try_from(valid_for_ms).unwrap(),
+        }
     }
 
     /// `group alice 7`; 0 = none.
