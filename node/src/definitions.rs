@@ -10,7 +10,7 @@ use std::path::Path;
 use engine::Engine;
 use protocol::commands::{
     CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, SetActorKey,
-    SetMarketPhase, roles,
+    SetMarketPhase, SetTradingRules, roles,
 };
 use protocol::money::{DecimalFault, parse_decimal};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
@@ -18,8 +18,8 @@ use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
-    MarketId, MarketPhase, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
-    UnixNanos,
+    MarketId, MarketPhase, PriceTicks, QtyLots, ReferencePrice, SelfTradePrevention, SessionId,
+    SessionProtocol, Strictness, Text, TransferId, UnixNanos,
 };
 use serde::Deserialize;
 use toml::Spanned;
@@ -150,6 +150,25 @@ struct MarketEntry {
     taker_fee_ppm: u32,
     fee_account: u64,
     phase: Option<String>,
+    rules: Option<RulesEntry>,
+}
+
+/// What a market demands beside: 0 and what is not said demand nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RulesEntry {
+    reference: Option<String>,
+    buy_above_ppm: u32,
+    buy_below_ppm: u32,
+    sell_above_ppm: u32,
+    sell_below_ppm: u32,
+    collar_ppm: u32,
+    self_trade_prevention: Option<String>,
+    self_trades_forbidden: bool,
+    client_stops_max: u32,
+    client_icebergs_max: u32,
+    client_position_max: Option<String>,
+    amendments_max: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -265,7 +284,12 @@ fn actor(entry: &ActorEntry) -> Result<Vec<Item>, EntryFault> {
             "cashier" => roles::CASHIER,
             "trader" => roles::TRADER,
             "payer" => roles::PAYER,
-            other => return Err(format!("roles: {other:?} is not one of admin, cashier, trader, payer")),
+            "price_source" => roles::PRICE_SOURCE,
+            other => {
+                return Err(format!(
+                    "roles: {other:?} is not one of admin, cashier, trader, payer, price_source"
+                ));
+            }
         };
     }
     let actor = ActorId(entry.id);
@@ -351,6 +375,12 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
         let phase = phase_named(phase)?;
         items.push(item(format!("phase of market {}", entry.symbol), SetMarketPhase { market, phase }));
     }
+    if let Some(rules) = &entry.rules {
+        let position = rules.client_position_max.as_ref();
+        let position = position.map(|lots| quantities("rules.client_position_max", lots)).transpose()?;
+        let rules = trading_rules(market, rules, position.unwrap_or(QtyLots(0)))?;
+        items.push(item(format!("rules of market {}", entry.symbol), rules));
+    }
     Ok(items)
 }
 
@@ -367,6 +397,47 @@ fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
             let phases = "trading, cancel_only, halt, pre_open, auction, post_only, closed";
             return Err(format!("phase: {other:?} is not one of {phases}"));
         }
+    })
+}
+
+fn trading_rules(
+    market: MarketId,
+    entry: &RulesEntry,
+    client_position_lots_max: QtyLots,
+) -> Result<SetTradingRules, EntryFault> {
+    let reference = match entry.reference.as_deref() {
+        None | Some("last_trade") => ReferencePrice::LastTrade,
+        Some("index") => ReferencePrice::Index,
+        Some(other) => return Err(format!("rules.reference: {other:?} is not one of last_trade, index")),
+    };
+    let self_trade_prevention = match entry.self_trade_prevention.as_deref() {
+        None | Some("none") => SelfTradePrevention::None,
+        Some("expire_taker") => SelfTradePrevention::ExpireTaker,
+        Some("expire_maker") => SelfTradePrevention::ExpireMaker,
+        Some("expire_both") => SelfTradePrevention::ExpireBoth,
+        Some("decrement") => SelfTradePrevention::Decrement,
+        Some("transfer") => SelfTradePrevention::Transfer,
+        Some(other) => {
+            return Err(format!(
+                "rules.self_trade_prevention: {other:?} is not one of none, expire_taker, expire_maker, expire_both, decrement, \
+                 transfer"
+            ));
+        }
+    };
+    Ok(SetTradingRules {
+        market,
+        reference,
+        buy_above_ppm: entry.buy_above_ppm,
+        buy_below_ppm: entry.buy_below_ppm,
+        sell_above_ppm: entry.sell_above_ppm,
+        sell_below_ppm: entry.sell_below_ppm,
+        collar_ppm: entry.collar_ppm,
+        self_trade_prevention,
+        may_self_trade: !entry.self_trades_forbidden,
+        client_stops_max: entry.client_stops_max,
+        client_icebergs_max: entry.client_icebergs_max,
+        client_position_lots_max,
+        amendments_max: entry.amendments_max,
     })
 }
 

@@ -1,7 +1,7 @@
 //! What a definition would change: compared with what is in force, without a trace in the journal.
 
 use engine::Engine;
-use protocol::commands::{DefineMarket, DefineSession};
+use protocol::commands::{DefineMarket, DefineSession, SetTradingRules};
 use protocol::event::Event;
 use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
@@ -119,6 +119,10 @@ impl<'a> Standing<'a> {
                 let standing = self.market(new.market).map_or(MarketPhase::Trading, |(_, phase)| phase);
                 compare(Some(phase_field(standing)), phase_field(new.phase))
             }
+            Command::SetTradingRules(new) => {
+                let standing = self.rules(new.market).unwrap_or(SetTradingRules::none(new.market));
+                compare(Some(rules_fields(&standing)), rules_fields(new))
+            }
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))
             }
@@ -156,6 +160,14 @@ impl<'a> Standing<'a> {
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
+    fn rules(&self, market: MarketId) -> Option<SetTradingRules> {
+        self.definitions.iter().find_map(|event| match event {
+            EventBody::TradingRulesSet(set) if set.rules.market == market => Some(set.rules.clone()),
+            _ => None,
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
     fn session(&self, session: SessionId) -> Option<&DefineSession> {
         self.definitions.iter().find_map(|event| match event {
             EventBody::SessionDefined(s) if s.definition.session == session => Some(&s.definition),
@@ -182,6 +194,23 @@ fn key_field(key: Option<PublicKey>) -> Vec<Field> {
 
 fn phase_field(phase: MarketPhase) -> Vec<Field> {
     vec![("phase", phase.name().to_owned())]
+}
+
+fn rules_fields(rules: &SetTradingRules) -> Vec<Field> {
+    vec![
+        ("reference", rules.reference.name().to_owned()),
+        ("buy_above_ppm", rules.buy_above_ppm.to_string()),
+        ("buy_below_ppm", rules.buy_below_ppm.to_string()),
+        ("sell_above_ppm", rules.sell_above_ppm.to_string()),
+        ("sell_below_ppm", rules.sell_below_ppm.to_string()),
+        ("collar_ppm", rules.collar_ppm.to_string()),
+        ("self_trade_prevention", rules.self_trade_prevention.name().to_owned()),
+        ("may_self_trade", rules.may_self_trade.to_string()),
+        ("client_stops_max", rules.client_stops_max.to_string()),
+        ("client_icebergs_max", rules.client_icebergs_max.to_string()),
+        ("client_position_lots_max", rules.client_position_lots_max.to_string()),
+        ("amendments_max", rules.amendments_max.to_string()),
+    ]
 }
 
 /// A field of a definition and its value, as text.

@@ -62,6 +62,12 @@ maker_fee_ppm = 100
 taker_fee_ppm = 200
 fee_account = 95
 
+[market.rules]
+reference = "index"
+buy_above_ppm = 100_000
+self_trade_prevention = "expire_taker"
+client_position_max = "500"
+
 [[actor]]
 id = 7
 roles = ["trader"]
@@ -87,6 +93,13 @@ fn results(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["result"].as_str().unwrap()).collect()
 }
 
+/// One result for each item but the market's rules, of which there are none to begin with.
+fn rules_differ(made: &'static str, set: &'static str) -> [&'static str; 10] {
+    let mut results = [made; 10];
+    results[7] = set;
+    results
+}
+
 #[test]
 fn applying_twice_changes_nothing() {
     let folder = Folder::new("apply");
@@ -95,20 +108,20 @@ fn applying_twice_changes_nothing() {
     assert_eq!(node.ready["demo"], false);
     let (code, planned) = apply(&data, &file, &["--plan"]);
     assert_eq!(code, 0);
-    assert_eq!(results(&planned), ["would_create"; 9], "{planned:?}");
+    assert_eq!(results(&planned), rules_differ("would_create", "would_change"), "{planned:?}");
     assert_eq!(status(&data, &[])["seq_applied"], 2, "a plan leaves no trace");
     let (code, first) = apply(&data, &file, &[]);
     assert_eq!(code, 0, "{first:?}");
-    assert_eq!(results(&first), ["created"; 9], "{first:?}");
+    assert_eq!(results(&first), rules_differ("created", "changed"), "{first:?}");
     let before = status(&data, &[]);
     assert_eq!(before["sessions"][0]["client_comp_id"], "BANK");
     let (code, second) = apply(&data, &file, &[]);
     assert_eq!(code, 0);
-    assert_eq!(results(&second), ["unchanged"; 9], "{second:?}");
+    assert_eq!(results(&second), ["unchanged"; 10], "{second:?}");
     assert_eq!(status(&data, &[])["seq_applied"], before["seq_applied"], "nothing was submitted");
     node.kill();
     let node = Node::start(&data, &folder.config(""));
-    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 9]);
+    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 10]);
     assert_eq!(node.stop().code(), Some(0));
 }
 
