@@ -115,7 +115,8 @@ impl Ledger {
             return Ok(None);
         };
         match outcome {
-            Outcome::Created => {}
+            // No transfer stands for a part that was posted with its chain: it stands for itself.
+            Outcome::Created | Outcome::PostedWithChain => {}
             Outcome::Refused(_) => return Err(LedgerRefusal::CorrectedTransferNotFound.into()),
             // What moved the money is the transfer that posted it.
             Outcome::Pending | Outcome::Posted | Outcome::Voided | Outcome::Expired => {

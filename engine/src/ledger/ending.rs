@@ -56,7 +56,12 @@ impl Ledger {
             let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
             let moved = if whole_chain { pending.amount } else { amount };
             let (debit, credit) = (pending.debit, pending.credit);
-            self.release(slot, posts.then_some(moved), chain)?;
+            let end = match (posts, slot == ended) {
+                (true, true) => Outcome::Posted,
+                (true, false) => Outcome::PostedWithChain,
+                (false, _) => Outcome::Voided,
+            };
+            self.release(slot, (end, posts.then_some(moved)), chain)?;
             if slot == ended {
                 (done.debit, done.credit) = (debit, credit);
             }
@@ -126,9 +131,13 @@ impl Ledger {
         }
     }
 
-    /// Releases what a pending transfer reserved, and posts that much of it, if any.
-    fn release(&mut self, slot: u32, posted: Option<u128>, chain: &mut Chain) -> Result<(), Broken> {
-        let end = if posted.is_some() { Outcome::Posted } else { Outcome::Voided };
+    /// Releases what a pending transfer reserved, which ends so, and posts that much of it, if any.
+    fn release(
+        &mut self,
+        slot: u32,
+        (end, posted): (Outcome, Option<u128>),
+        chain: &mut Chain,
+    ) -> Result<(), Broken> {
         let is_first = self.pendings.end(slot, end)?;
         chain.log(Step::Ended { slot, is_first });
         let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
@@ -208,7 +217,7 @@ fn check_end_shape(t: &TransferRow, calendar: &BankCalendar) -> Result<(), RowSt
 fn check_pending(outcome: Outcome) -> Result<(), RowStop> {
     match outcome {
         Outcome::Pending => Ok(()),
-        Outcome::Posted => Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
+        Outcome::Posted | Outcome::PostedWithChain => Err(LedgerRefusal::PendingTransferAlreadyPosted.into()),
         Outcome::Voided => Err(LedgerRefusal::PendingTransferAlreadyVoided.into()),
         Outcome::Expired => Err(LedgerRefusal::PendingTransferExpired.into()),
         Outcome::Created | Outcome::Refused(_) => Err(Broken::Index { what: "pending transfers" }.into()),

@@ -41,12 +41,14 @@ pub(crate) enum Outcome {
     Created,
     /// Created, and pending.
     Pending,
-    /// Was pending, and was posted.
+    /// Was pending, and was posted by the transfer that named it.
     Posted,
     /// Was pending, and was voided.
     Voided,
     /// Was pending until its time was over.
     Expired,
+    /// Was pending, and was posted in full with its chain, of which another part was named.
+    PostedWithChain,
 }
 
 impl Outcome {
@@ -59,6 +61,7 @@ impl Outcome {
             Self::Posted => (3, 0),
             Self::Voided => (4, 0),
             Self::Expired => (5, 0),
+            Self::PostedWithChain => (6, 0),
         }
     }
 
@@ -71,6 +74,7 @@ impl Outcome {
             (3, 0) => Self::Posted,
             (4, 0) => Self::Voided,
             (5, 0) => Self::Expired,
+            (6, 0) => Self::PostedWithChain,
             _ => return None,
         })
     }

@@ -301,7 +301,12 @@ fn executed_before(before: &Remembered, t: &TransferRow) -> RowStop {
     let &Remembered { seq, amount, outcome, .. } = before;
     match outcome {
         Outcome::Refused(refusal) => RowStop::Refused(refusal, Some(Before { seq, amount: None })),
-        Outcome::Created | Outcome::Pending | Outcome::Posted | Outcome::Voided | Outcome::Expired => {
+        Outcome::Created
+        | Outcome::Pending
+        | Outcome::Posted
+        | Outcome::PostedWithChain
+        | Outcome::Voided
+        | Outcome::Expired => {
             let amount = (amount != t.amount.0).then_some(Amount(amount));
             RowStop::Refused(LedgerRefusal::Exists, Some(Before { seq, amount }))
         }

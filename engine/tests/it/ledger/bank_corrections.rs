@@ -184,7 +184,8 @@ impl Model {
         };
         let transfer = transfer.filter(|_| known.refusal.is_none()).ok_or(R::CorrectedTransferNotFound)?;
         let voids = transfer.row.flags & VOID_PENDING_TRANSFER != 0;
-        refuse(&[(voids || transfer.status != Status::Final, R::CorrectedTransferNotPosted)])?;
+        let moved = matches!(transfer.status, Status::Final | Status::PostedWithChain);
+        refuse(&[(voids || !moved, R::CorrectedTransferNotPosted)])?;
         let posts = transfer.row.flags & POST_PENDING_TRANSFER != 0;
         let of = if posts { transfer.row.pending_id } else { id };
         let moved = self.known.get(&of.0).map(|known| known.row);

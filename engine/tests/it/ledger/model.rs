@@ -99,6 +99,8 @@ pub(crate) enum Status {
     Final,
     Pending,
     Posted,
+    /// By a post that named another part of its chain.
+    PostedWithChain,
     Voided,
     Expired,
 }
@@ -633,7 +635,12 @@ impl Model {
         }
         for (_, id) in &legs {
             let moved = if whole { self.transfers[id].amount } else { amount };
-            self.settle_leg(*id, posts, moved);
+            let status = match (posts, *id == row.pending_id.0) {
+                (false, _) => Status::Voided,
+                (true, true) => Status::Posted,
+                (true, false) => Status::PostedWithChain,
+            };
+            self.settle_leg(*id, status, moved);
         }
         Ok(amount)
     }
@@ -650,9 +657,9 @@ impl Model {
         ])
     }
 
-    fn settle_leg(&mut self, id: u128, posts: bool, amount: u128) {
-        self.release(id, if posts { Status::Posted } else { Status::Voided });
-        if posts {
+    fn settle_leg(&mut self, id: u128, status: Status, amount: u128) {
+        self.release(id, status);
+        if status != Status::Voided {
             let row = self.transfers[&id].row;
             self.accounts.get_mut(&row.debit_account.0).unwrap().balances.debits_posted += amount;
             self.accounts.get_mut(&row.credit_account.0).unwrap().balances.credits_posted += amount;
@@ -791,7 +798,7 @@ fn amount_of(row: &TransferRow, debit: &Account, credit: &Balances) -> u128 {
 fn refusal_of(status: Status) -> LedgerRefusal {
     match status {
         Status::Final | Status::Pending => R::PendingTransferNotPending,
-        Status::Posted => R::PendingTransferAlreadyPosted,
+        Status::Posted | Status::PostedWithChain => R::PendingTransferAlreadyPosted,
         Status::Voided => R::PendingTransferAlreadyVoided,
         Status::Expired => R::PendingTransferExpired,
     }
