@@ -14,16 +14,17 @@ use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::{
-    AccountId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, Seq, StandingOrderId, TransferId,
+    AccountId, AssetId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, Seq, StandingOrderId, TransferId,
 };
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
 use crate::pages::{
-    AccountPages, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TransferPage, TriggerPage,
+    AccountPages, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage, TransferPage,
+    TriggerPage,
 };
-use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
+use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
 /// Several requests under way, from any number of tasks and threads. When it is dropped, those that are unanswered are given up.
 pub struct AsyncClient {
@@ -226,6 +227,21 @@ impl AsyncClient {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness)).await?.standing_orders()
+    }
+
+    /// A page of the totals, up to `limit` of them from a key on, of one ledger or of all: the bank's sessions (admin, cashier) see them,
+    /// and to all others there are none.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn totals(
+        &self,
+        ledger: Option<AssetId>,
+        from: TotalKey,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TotalPage, ClientFault> {
+        self.call(Request::totals(ledger, from, limit, freshness)).await?.totals()
     }
 
     /// Executes a command, once however often it has to be sent.

@@ -13,18 +13,18 @@ use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    AccountId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, Seq, StandingOrderId,
-    TransferId,
+    AccountId, AssetId, Command, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, Seq,
+    StandingOrderId, TransferId,
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
 use crate::pages::{
-    AccountTransfers, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TransferPage,
-    TriggerPage,
+    AccountTransfers, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
+    TransferPage, TriggerPage,
 };
-use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
+use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
 /// Bytes read at once.
 const READ_BYTES: usize = 256 << 10;
@@ -310,6 +310,21 @@ impl Client {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness))?.standing_orders()
+    }
+
+    /// A page of the totals, up to `limit` of them from a key on, of one ledger or of all: the bank's sessions (admin, cashier) see them,
+    /// and to all others there are none.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn totals(
+        &mut self,
+        ledger: Option<AssetId>,
+        from: TotalKey,
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<TotalPage, ClientFault> {
+        self.call(Request::totals(ledger, from, limit, freshness))?.totals()
     }
 
     /// Executes a command, once however often it has to be sent.

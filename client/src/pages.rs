@@ -2,14 +2,14 @@
 
 use protocol::binary::{
     AccountState, Balance, MonitorState, OverdraftState, ProposalState, QuoteState, StandingOrderState,
-    TransferState, TriggerState, ValueBalance,
+    TotalState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::{MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
 
 use crate::asynchronous::AsyncClient;
 use crate::blocking::{Client, ClientFault};
-use crate::request::{BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request};
+use crate::request::{BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
 /// Some transfers of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +64,17 @@ pub struct StandingOrderPage {
     pub orders: Vec<StandingOrderState>,
     /// Where the next page begins; `None` = there is no more.
     pub next: Option<StandingOrderId>,
+}
+
+/// Some totals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TotalPage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By ledger, code and class.
+    pub totals: Vec<TotalState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<TotalKey>,
 }
 
 /// Some of what became true of monitors' conditions.
@@ -158,6 +169,14 @@ impl Reply {
         }
     }
 
+    pub(crate) fn totals(self) -> Result<TotalPage, ClientFault> {
+        if let Self::Totals { seq, totals, next } = self {
+            Ok(TotalPage { seq, totals, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
     pub(crate) fn proposal(self) -> Result<OpenProposal, ClientFault> {
         if let Self::Proposal(proposal) = self { Ok(*proposal) } else { Err(self.fault()) }
     }
@@ -189,6 +208,7 @@ impl Reply {
             | Self::Proposals { .. }
             | Self::Quotes { .. }
             | Self::StandingOrders { .. }
+            | Self::Totals { .. }
             | Self::Proposal(_) => ClientFault::Crossed,
         }
     }

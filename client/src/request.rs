@@ -3,18 +3,29 @@
 use protocol::binary::{
     AccountKey, AccountState, Balance, BalanceAt, BusinessRejectReason, Calendar, CarriedCommand,
     CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
-    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrders, HEADERS_BYTES,
-    LookupAccounts, LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal,
-    ProposalState, QuoteState, Rows, StandingOrderState, TransferKey, TransferState, TriggerState,
-    ValueBalance, ValueBalanceAt, meaning,
+    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrders, GetTotals,
+    HEADERS_BYTES, LookupAccounts, LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState,
+    Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferKey, TransferState,
+    TriggerState, ValueBalance, ValueBalanceAt, meaning,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use protocol::{
-    AccountId, ActorId, Command, LedgerRefusal, MonitorId, ProposalId, QuoteId, RejectReason, RequestNumber,
-    Seq, StandingOrderId, TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, AssetId, Command, LedgerRefusal, MonitorId, ProposalId, QuoteId,
+    RejectReason, RequestNumber, Seq, StandingOrderId, TransferId, UnixNanos,
 };
+
+/// Which accounts are summed together; the default stands in front of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TotalKey {
+    /// Their asset.
+    pub ledger: AssetId,
+    /// Their code.
+    pub code: u16,
+    /// Their class; `None` = whichever comes first.
+    pub class: Option<AccountClass>,
+}
 
 /// A request as it goes out, but for its numbers.
 #[derive(Clone, Debug)]
@@ -266,6 +277,24 @@ impl Request {
         Self::of(GetStandingOrders { seq_no: NUMBER, min_seq, linearizable, from_order, limit })
     }
 
+    /// Asks for a page of totals, up to `limit` of them, of one ledger or of all.
+    #[must_use]
+    pub fn totals(ledger: Option<AssetId>, from: TotalKey, limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        let (ledger, seq_no) = (ledger.unwrap_or(AssetId(0)), NUMBER);
+        let TotalKey { ledger: from_ledger, code: from_code, class: from_class } = from;
+        Self::of(GetTotals {
+            seq_no,
+            min_seq,
+            linearizable,
+            ledger,
+            from_ledger,
+            from_code,
+            from_class,
+            limit,
+        })
+    }
+
     /// Asks what a proposal would change.
     #[must_use]
     pub fn proposal(proposal: ProposalId, freshness: Freshness) -> Self {
@@ -485,6 +514,15 @@ pub enum Reply {
         /// Where the next page begins.
         next: Option<StandingOrderId>,
     },
+    /// A page of totals.
+    Totals {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// By ledger, code and class.
+        totals: Vec<TotalState>,
+        /// Where the next page begins.
+        next: Option<TotalKey>,
+    },
     /// What a proposal would change.
     Proposal(Box<OpenProposal>),
     /// What became true of monitors' conditions.
@@ -590,6 +628,11 @@ impl Reply {
             let next = (found.next_order != StandingOrderId(0)).then_some(found.next_order);
             let orders = found.orders.iter().collect();
             (found.client_seq_no, Self::StandingOrders { seq: found.journal_seq, orders, next })
+        } else if let Message::Totals(found) = message {
+            let next = TotalKey { ledger: found.next_ledger, code: found.next_code, class: found.next_class };
+            let next = (next != TotalKey::default()).then_some(next);
+            let totals = found.totals.iter().collect();
+            (found.client_seq_no, Self::Totals { seq: found.journal_seq, totals, next })
         } else if let Message::Proposal(found) = message {
             (found.client_seq_no, Self::Proposal(Box::new(OpenProposal::of(found))))
         } else if let Message::MonitorTriggers(found) = message {

@@ -56,6 +56,7 @@ pub(crate) use overdraft::{Overdraft, Overdrafts};
 pub(crate) use pending::{Pending, Pendings};
 pub(crate) use recent::{Outcome, Recent, Remembered};
 pub(crate) use standing_orders::{StandingOrder, StandingOrders};
+pub(crate) use totals::Slice;
 
 /// All accounts, the transfers that are pending, and those that will not be executed again.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use protocol::{
 };
 
 use crate::engine::Engine;
-use crate::ledger::{Account, Particulars};
+use crate::ledger::{Account, Particulars, Slice};
 use crate::markets::{Order, Place};
 use crate::matching::{DepthLevel, Resting};
 
@@ -58,6 +58,19 @@ impl AccountView {
     #[must_use]
     pub const fn balance(&self) -> Option<Amount> {
         self.credits.checked_sub(self.debits)
+    }
+}
+
+fn total_view(slice: &Slice) -> TotalView {
+    TotalView {
+        ledger: slice.ledger,
+        code: slice.code,
+        class: slice.class,
+        accounts: slice.accounts,
+        debits_pending: slice.sums.debits_pending.get().map(Amount),
+        debits_posted: slice.sums.debits_posted.get().map(Amount),
+        credits_pending: slice.sums.credits_pending.get().map(Amount),
+        credits_posted: slice.sums.credits_posted.get().map(Amount),
     }
 }
 
@@ -250,16 +263,12 @@ impl Engine {
 
     /// Totals by ledger, code and class, in this order.
     pub fn totals(&self) -> impl Iterator<Item = TotalView> {
-        self.ledger.accounts.totals.iter().map(|slice| TotalView {
-            ledger: slice.ledger,
-            code: slice.code,
-            class: slice.class,
-            accounts: slice.accounts,
-            debits_pending: slice.sums.debits_pending.get().map(Amount),
-            debits_posted: slice.sums.debits_posted.get().map(Amount),
-            credits_pending: slice.sums.credits_pending.get().map(Amount),
-            credits_posted: slice.sums.credits_posted.get().map(Amount),
-        })
+        self.ledger.accounts.totals.iter().map(total_view)
+    }
+
+    /// Totals from a ledger, code and class on, in this order. Among them stands what only a monitor watches: that has no account.
+    pub fn totals_from(&self, from: (AssetId, u16, AccountClass)) -> impl Iterator<Item = TotalView> {
+        self.ledger.accounts.totals.from(from).map(total_view)
     }
 
     /// Transfers that are pending.

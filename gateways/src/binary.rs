@@ -16,7 +16,7 @@ use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 
 pub use acceptor::Acceptor;
 pub use connection::Leadership;
-pub use read::{Answer, Query, Read, Scope};
+pub use read::{Answer, Query, Read, Scope, TotalKey};
 
 /// Shortest and longest keep-alive interval that a client may ask for, in milliseconds.
 pub const KEEP_ALIVE_MS: core::ops::RangeInclusive<u32> = 100..=60_000;

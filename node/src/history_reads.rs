@@ -294,7 +294,8 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
         | Query::Proposals { .. }
         | Query::Proposal(_)
         | Query::Quotes { .. }
-        | Query::StandingOrders { .. } => Ok((
+        | Query::StandingOrders { .. }
+        | Query::Totals { .. } => Ok((
             snapshot.seq(),
             Found::Rejected {
                 reason: BusinessRejectReason::NotKept,

@@ -5,6 +5,7 @@ mod corrections;
 mod orders;
 mod proposals;
 mod settings;
+mod totals;
 
 use clap::{Args, Subcommand};
 use client::{At, BatchResult, ClientFault, Page, TransferIds};
@@ -132,6 +133,14 @@ pub(crate) enum LedgerCommand {
         /// Its id.
         #[arg(value_name = "ORDER")]
         order: u64,
+    },
+    /// Show the sums over all accounts of each ledger, code and class.
+    Totals {
+        #[command(flatten)]
+        access: Access,
+        /// Of this asset alone.
+        #[arg(long, value_name = "ASSET")]
+        ledger: Option<u32>,
     },
     /// Show the proposals that are open.
     Proposals {
@@ -302,6 +311,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::DefineStandingOrder(args) => orders::define(&args),
         LedgerCommand::StandingOrders { access } => orders::list(&access),
         LedgerCommand::CancelStandingOrder { access, order } => orders::cancel(&access, order),
+        LedgerCommand::Totals { access, ledger } => totals::show(&access, ledger),
         LedgerCommand::Proposals { access } => proposals::list(&access),
         LedgerCommand::Proposal { access, proposal } => proposals::show(&access, proposal),
         LedgerCommand::Approve { access, proposal } => proposals::approve(&access, proposal),

@@ -319,7 +319,8 @@ impl LedgerClients {
             | Query::Monitors { .. }
             | Query::Proposals { .. }
             | Query::Quotes { .. }
-            | Query::StandingOrders { .. } => {
+            | Query::StandingOrders { .. }
+            | Query::Totals { .. } => {
                 return ledger_lists::answer_list(&mut self.acceptor, &read, engine, now.mono);
             }
             &Query::Proposal(proposal) => {
@@ -388,6 +389,7 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         Answer::Proposals { proposals, .. } => proposals.len(),
         Answer::Quotes { quotes, .. } => quotes.len(),
         Answer::StandingOrders { orders, .. } => orders.len(),
+        Answer::Totals { totals, .. } => totals.len(),
         Answer::Balance { .. }
         | Answer::ValueBalance { .. }
         | Answer::Calendar(_)

@@ -1,15 +1,17 @@
-//! What is set in the ledger, as its clients are told: lines, monitors, quotes, standing orders, proposals; a page at a time, and of each page
+//! What is set in the ledger, as its clients are told: lines, monitors, quotes, standing orders, proposals, and its totals; a page at a time, and of each page
 //! what the session may read.
 
 use engine::Engine;
-use engine::views::ProposalView;
-use gateways::binary::{Acceptor, Answer, Query, Read, Scope};
+use engine::views::{ProposalView, TotalView};
+use gateways::binary::{Acceptor, Answer, Query, Read, Scope, TotalKey};
 use protocol::binary::{
     BusinessRejectReason, Enclosed, MonitorState, OverdraftState, Proposal, ProposalState, QuoteState,
-    StandingOrderState, enclose,
+    StandingOrderState, TotalState, enclose,
 };
 use protocol::commands::{DefineMonitor, DefineStandingOrder, SetOverdraft};
-use protocol::{AccountId, MonitorId, MonoNanos, ProposalId, ProposedCommand, QuoteId, StandingOrderId};
+use protocol::{
+    AccountId, Amount, AssetId, MonitorId, MonoNanos, ProposalId, ProposedCommand, QuoteId, StandingOrderId,
+};
 
 use crate::ledger_clients::refused;
 
@@ -37,6 +39,12 @@ pub(crate) fn answer_list(acceptor: &mut Acceptor, read: &Read, engine: &Engine,
         &Query::StandingOrders { from, limit } => {
             let (orders, next) = &standing_orders(engine, &read.scope, from, limit);
             let answer = Answer::StandingOrders { orders, next: *next };
+            acceptor.answer(read, seq, &answer, now);
+            1 + limit
+        }
+        &Query::Totals { ledger, from, limit } => {
+            let (totals, next) = &totals(engine, &read.scope, (ledger, from), limit);
+            let answer = Answer::Totals { totals, next: *next };
             acceptor.answer(read, seq, &answer, now);
             1 + limit
         }
@@ -97,6 +105,33 @@ fn standing_orders(
     let seen = defined.by_ref().take(limit).filter(|(order, _)| is_seen(order));
     let found = seen.map(|(order, due)| StandingOrderState::new(order, due)).collect();
     (found, defined.next().map(|(next, _)| next.order))
+}
+
+/// A page of the totals, of one ledger or of all, and where the next one begins. They tell of everybody's money, and are the bank's.
+fn totals(
+    engine: &Engine,
+    scope: &Scope,
+    (ledger, from): (Option<AssetId>, TotalKey),
+    limit: usize,
+) -> (Vec<TotalState>, Option<TotalKey>) {
+    if *scope != Scope::Everything {
+        return (Vec::new(), None);
+    }
+    let is_meant = |total: &TotalView| ledger.is_none_or(|ledger| total.ledger == ledger);
+    let mut kept = engine.totals_from(from).take_while(is_meant);
+    let sum = |sum: Option<Amount>| sum.unwrap_or(Amount(u128::MAX));
+    let found = kept.by_ref().take(limit).filter(|total| total.accounts > 0).map(|total| TotalState {
+        ledger: total.ledger,
+        code: total.code,
+        class: Some(total.class),
+        accounts: total.accounts,
+        debits_pending: sum(total.debits_pending),
+        debits_posted: sum(total.debits_posted),
+        credits_pending: sum(total.credits_pending),
+        credits_posted: sum(total.credits_posted),
+    });
+    let found = found.collect();
+    (found, kept.next().map(|next| (next.ledger, next.code, next.class)))
 }
 
 /// A page of open proposals, and where the next one begins.

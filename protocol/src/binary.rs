@@ -12,6 +12,7 @@
 mod codes;
 mod commands;
 mod fields;
+mod headers;
 mod macros;
 mod messages;
 mod rows;

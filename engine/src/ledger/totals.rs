@@ -221,6 +221,11 @@ impl Totals {
         self.by_key.values().map(|&row| self.slices.at(row)).filter(|slice| slice.accounts > 0)
     }
 
+    /// All slices from a key on, in order; those that have no account are only watched.
+    pub(crate) fn from(&self, key: (AssetId, u16, AccountClass)) -> impl Iterator<Item = &Slice> {
+        self.by_key.range(key..).map(|(_, &row)| self.slices.at(row))
+    }
+
     /// The sums of every ledger that has an account, by ledger.
     pub(crate) fn of_ledgers(&self) -> Vec<LedgerTotals> {
         let mut accounts: BTreeMap<AssetId, u64> = BTreeMap::new();

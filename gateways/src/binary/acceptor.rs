@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::binary::{
     Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts,
     CreateTransfers, Executed, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal, Proposals,
-    Quotes, Rows, StandingOrders, TerminationCode, Transfers, TransfersCreated, Words,
+    Quotes, Rows, StandingOrders, TerminationCode, Totals, Transfers, TransfersCreated, Words,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -14,7 +14,7 @@ use protocol::rows::{ACCOUNT_ROW_BYTES, ROWS_END_BYTES, TRANSFER_ROW_BYTES, end_
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
-    ActorId, EventBody, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, RequestNumber, Seq,
+    ActorId, AssetId, EventBody, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, RequestNumber, Seq,
     SessionId, StandingOrderId, commands,
 };
 
@@ -312,6 +312,13 @@ impl Acceptor {
             Answer::StandingOrders { orders, next } => {
                 let (next_order, orders) = (next.unwrap_or(StandingOrderId(0)), rows_of(orders, rows));
                 found.reply(StandingOrders { client_seq_no, journal_seq, next_order, orders }, options, now);
+            }
+            Answer::Totals { totals, next } => {
+                let key = next.map(|(ledger, code, class)| (ledger, code, Some(class)));
+                let (next_ledger, next_code, next_class) = key.unwrap_or((AssetId(0), 0, None));
+                let totals = rows_of(totals, rows);
+                let page = Totals { client_seq_no, journal_seq, next_ledger, next_code, next_class, totals };
+                found.reply(page, options, now);
             }
             Answer::Proposals { proposals, next } => {
                 let next_proposal = next.unwrap_or(ProposalId(0));

@@ -4,20 +4,24 @@ use std::sync::Arc;
 
 use protocol::binary::{
     AccountState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
-    GetMonitorTriggers, GetMonitors, Message, MonitorState, OverdraftState, Proposal, ProposalState,
-    QuoteState, Rows, StandingOrderState, TransferState, TriggerState, ValueBalance,
+    GetMonitorTriggers, GetMonitors, GetTotals, Message, MonitorState, OverdraftState, Proposal,
+    ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferState, TriggerState,
+    ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, HOLIDAYS_MAX, READ_ROWS_MAX};
 use protocol::{
-    AccountId, Amount, ClientId, MonitorId, ProposalId, QuoteId, RequestNumber, Seq, SessionId,
-    StandingOrderId, TransferId, UnixNanos,
+    AccountClass, AccountId, Amount, AssetId, ClientId, MonitorId, ProposalId, QuoteId, RequestNumber, Seq,
+    SessionId, StandingOrderId, TransferId, UnixNanos,
 };
 
 use crate::ConnectionId;
 
 /// What an answer has beside its rows, and the longest refusal, are not longer than this.
 const ANSWER_FIXED_BYTES_MAX: usize = 512;
+
+/// Which accounts are summed together: their ledger, code and class.
+pub type TotalKey = (AssetId, u16, AccountClass);
 
 /// A question that waits for its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -132,6 +136,15 @@ pub enum Query {
         /// So many at most.
         limit: usize,
     },
+    /// A page of the sums over all accounts of each ledger, code and class.
+    Totals {
+        /// Of this asset alone; `None` = of all.
+        ledger: Option<AssetId>,
+        /// From these on.
+        from: TotalKey,
+        /// So many at most.
+        limit: usize,
+    },
     /// Conditions of monitors that became true.
     Triggers {
         /// From this seq on, and this place in it.
@@ -200,6 +213,13 @@ pub enum Answer<'a> {
         orders: &'a [StandingOrderState],
         /// Where the next page begins.
         next: Option<StandingOrderId>,
+    },
+    /// To [`Query::Totals`].
+    Totals {
+        /// By ledger, code and class.
+        totals: &'a [TotalState],
+        /// Where the next page begins.
+        next: Option<TotalKey>,
     },
     /// To [`Query::Triggers`].
     Triggers {
@@ -275,6 +295,8 @@ impl Read {
             let from = read.from_order;
             let query = check_limit(read.limit).map(|limit| Query::StandingOrders { from, limit });
             (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let Message::GetTotals(read) = message {
+            (read.seq_no, read.min_seq, read.linearizable, totals(read))
         } else if let Message::GetProposal(read) = message {
             (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Proposal(read.proposal)))
         } else if let Message::GetMonitorTriggers(read) = message {
@@ -306,6 +328,7 @@ impl Read {
             Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
             Query::Quotes { limit, .. } => limit.saturating_mul(QuoteState::BYTES),
             Query::StandingOrders { limit, .. } => limit.saturating_mul(StandingOrderState::BYTES),
+            Query::Totals { limit, .. } => limit.saturating_mul(TotalState::BYTES),
             Query::Proposal(_) => BINARY_ENCLOSED_BYTES_MAX.saturating_mul(2),
             Query::Corrections { limit, .. } => limit.saturating_mul(TransferState::BYTES),
             Query::BalanceAt { .. } | Query::ValueBalanceAt { .. } => 0,
@@ -328,7 +351,8 @@ impl Read {
             | Query::Proposals { .. }
             | Query::Proposal(_)
             | Query::Quotes { .. }
-            | Query::StandingOrders { .. } => AccountId(0),
+            | Query::StandingOrders { .. }
+            | Query::Totals { .. } => AccountId(0),
         }
     }
 
@@ -395,6 +419,18 @@ impl Read {
 fn check_limit(limit: u32) -> Result<usize, &'static str> {
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     if (1..=READ_ROWS_MAX).contains(&limit) { Ok(limit) } else { Err("limit") }
+}
+
+fn totals(read: &GetTotals) -> Result<Query, &'static str> {
+    let &GetTotals { ledger, from_ledger, from_code, from_class, limit, .. } = read;
+    let limit = check_limit(limit)?;
+    let ledger = (ledger != AssetId(0)).then_some(ledger);
+    if ledger.is_some_and(|ledger| from_ledger != AssetId(0) && from_ledger != ledger) {
+        return Err("from_ledger");
+    }
+    // Of all classes the client's comes first.
+    let from = (ledger.unwrap_or(from_ledger), from_code, from_class.unwrap_or(AccountClass::Client));
+    Ok(Query::Totals { ledger, from, limit })
 }
 
 fn check_page(read: &GetAccountTransfers) -> Result<(), &'static str> {

@@ -1,7 +1,7 @@
 //! What is set in the ledger, over TCP against the process: overdraft lines, codes of accounts, the calendar, monitors.
 
-use client::{AsyncClient, At, Client, ClientFault, Credentials, Freshness, Options, TransferIds};
-use protocol::binary::BusinessRejectReason;
+use client::{AsyncClient, At, Client, ClientFault, Credentials, Freshness, Options, TotalKey, TransferIds};
+use protocol::binary::{BusinessRejectReason, TotalState};
 use protocol::rows::{AccountRow, TransferRow, account_flags};
 use protocol::*;
 use serde_json::Value;
@@ -554,5 +554,88 @@ fn the_command_line_exchanges_and_has_orders_stand() {
     let found = client.quotes(QuoteId(0), 10, Freshness::LINEARIZABLE).unwrap();
     assert_eq!((found.quotes[0].quote, found.next), (QuoteId(9), None));
     drop(client);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+/// All totals that a session is shown, so many at a time.
+fn totals(client: &mut Client, ledger: Option<AssetId>, limit: u32) -> Vec<TotalState> {
+    let (mut found, mut from) = (Vec::new(), Some(TotalKey::default()));
+    while let Some(first) = from {
+        let page = client.totals(ledger, first, limit, Freshness::LINEARIZABLE).unwrap();
+        assert!(page.totals.len() <= usize::try_from(limit).unwrap());
+        found.extend(page.totals);
+        from = page.next;
+    }
+    found
+}
+
+#[test]
+fn the_bank_reads_its_totals_and_nobody_else_does() {
+    let folder = Folder::new("ledger-totals");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let mut client = Client::connect(administrator(vec![address(&node)])).unwrap();
+    let rows = [(1, 4, 12, "house"), (2, 4, 12, "client"), (3, 4, 11, "client"), (4, 3, 12, "house")];
+    let class = |name| AccountClass::ALL.iter().find(|class| class.name().to_lowercase() == name).unwrap();
+    let rows = rows.map(|(id, ledger, code, name)| AccountRow {
+        ledger: AssetId(ledger),
+        code,
+        class: u16::from(class(name).code()),
+        owner: if name == "client" { ClientId(9) } else { ClientId(0) },
+        ..account(PAYER - 1 + id)
+    });
+    let refused = client.create_accounts(&rows).unwrap().exceptions;
+    assert_eq!(refused, []);
+    let mut ids = TransferIds::new(11);
+    let reserved =
+        TransferRow { flags: 1 << 1, timeout_s: 60, ..transfer(ids.next(client.now()), PAYER, PAID, 30) };
+    let plain = transfer(ids.next(client.now()), PAYER, PAID + 1, 200);
+    assert_eq!(client.create_transfers(&[reserved, plain]).unwrap().exceptions, []);
+    // Watched and without an account: there is nothing to tell of it.
+    let watched = commands::DefineMonitor {
+        account: AccountId(0),
+        ledger: AssetId(4),
+        code: 12,
+        class: Some(AccountClass::Fee),
+        ..below_zero()
+    };
+    client.execute(watched).unwrap();
+
+    let all = totals(&mut client, None, 1_000);
+    let key = |total: &TotalState| (total.ledger, total.code, total.class);
+    assert!(all.is_sorted_by_key(key) && all.iter().any(|total| total.ledger == AssetId(3)));
+    let of_four: Vec<TotalState> = all.iter().filter(|total| total.ledger == AssetId(4)).copied().collect();
+    for limit in [1, 2, 3] {
+        assert_eq!(totals(&mut client, None, limit), all, "{limit}");
+        assert_eq!(totals(&mut client, Some(AssetId(4)), limit), of_four, "{limit}");
+    }
+    let sums = |code, class| {
+        let of = |total: &&TotalState| key(total) == (AssetId(4), code, Some(class));
+        let total = of_four.iter().find(of)?;
+        let sums = [total.debits_pending, total.debits_posted, total.credits_pending, total.credits_posted];
+        Some((total.accounts, sums.map(|sum| sum.0)))
+    };
+    assert_eq!(sums(12, AccountClass::House), Some((1, [30, 200, 0, 0])));
+    assert_eq!(sums(12, AccountClass::Client), Some((1, [0, 0, 30, 0])));
+    assert_eq!(sums(11, AccountClass::Client), Some((1, [0, 0, 0, 200])));
+    assert_eq!(sums(12, AccountClass::Fee), None);
+    let elsewhere = TotalKey { ledger: AssetId(3), ..TotalKey::default() };
+    let wrong = client.totals(Some(AssetId(4)), elsewhere, 10, Freshness::ANY);
+    let Err(ClientFault::Rejected { reason, text, .. }) = wrong else { panic!("{wrong:?}") };
+    assert_eq!((reason, text.as_str()), (BusinessRejectReason::FieldOutOfRange, "from_ledger"));
+
+    let payer = Credentials { session: SessionId(203), key: payer_key() };
+    let mut payer = Client::connect(Options::new(vec![address(&node)], payer)).unwrap();
+    assert_eq!(payer.lookup_accounts(&[AccountId(PAID)], Freshness::ANY).unwrap().1.len(), 1);
+    assert_eq!(totals(&mut payer, None, 10), []);
+    let cli = Cli::new(&folder, &node, 201, 77);
+    let lines = cli.json("totals --ledger 4");
+    assert_eq!((lines.len(), cli.json("totals").len()), (of_four.len(), all.len()));
+    let line = lines.iter().find(|line| line["code"] == 12 && line["class"] == "house").unwrap();
+    let sums = (&line["accounts"], &line["debits_pending"], &line["debits_posted"]);
+    assert_eq!(sums, (&1.into(), &"30".into(), &"200".into()));
+    let (code, out, err) = cli.run("totals --ledger 4");
+    assert!(code == 0 && out.contains("credits_posted") && out.contains("client"), "{out}{err}");
+    drop((client, payer));
     assert_eq!(node.stop().code(), Some(0));
 }

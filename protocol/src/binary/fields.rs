@@ -400,7 +400,7 @@ impl<'a> Tail<'a> for Enclosed<'a> {
         let enclosed = Self(message);
         // A proposal of a proposal is nothing, however deep it goes.
         let nests =
-            matches!(super::messages::template_of(message), Some(Propose::TEMPLATE | Proposal::TEMPLATE));
+            matches!(super::headers::template_of(message), Some(Propose::TEMPLATE | Proposal::TEMPLATE));
         if !message.is_empty() && (nests || enclosed.command().is_none()) {
             return Err(BinaryFault::Value { template, list: "command" });
         }

@@ -74,10 +74,10 @@ macro_rules! messages {
 
                 /// Appends the message, framing header included.
                 pub fn write(&self, out: &mut Vec<u8>) {
-                    let start = $crate::binary::messages::begin(Self::TEMPLATE, Self::BLOCK_BYTES, out);
+                    let start = $crate::binary::headers::begin(Self::TEMPLATE, Self::BLOCK_BYTES, out);
                     $( $crate::binary::Fixed::put(&self.$field, out); )*
                     $( $( $crate::binary::Tail::put(&self.$tail, out); )* )?
-                    $crate::binary::messages::finish(start, out);
+                    $crate::binary::headers::finish(start, out);
                 }
             }
 
@@ -124,7 +124,7 @@ macro_rules! messages {
                 match self { $( Self::$name(message) => message.write(out), )* }
             }
 
-            fn read_body(header: $crate::binary::messages::Header, rest: &mut &$enum_life [u8]) -> Result<Self, $crate::binary::BinaryFault> {
+            pub(super) fn read_body(header: $crate::binary::headers::Header, rest: &mut &$enum_life [u8]) -> Result<Self, $crate::binary::BinaryFault> {
                 match header.template {
                     $(
                         $template => {

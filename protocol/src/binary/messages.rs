@@ -3,18 +3,16 @@
 use super::codes::{
     BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode,
 };
-use super::fields::{Enclosed, Fields, Fixed, Rows, Tail, TailLayout, Words};
+use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
 use super::rows::{
     AccountKey, AccountState, Day, Kind, MonitorState, OverdraftState, ProposalState, QuoteState,
-    StandingOrderState, TransferKey, TransferState, TriggerState,
+    StandingOrderState, TotalState, TransferKey, TransferState, TriggerState,
 };
-use super::{BinaryFault, ENCODING_TYPE, FRAMING_BYTES, HEADERS_BYTES, SCHEMA_ID, SCHEMA_VERSION};
-use crate::bytes::{Field, put};
 use crate::hash::Hash;
 use crate::limits::{
-    APPROVAL_KINDS_MAX, BINARY_MESSAGE_BYTES_MAX, CORRECTION_ROWS_MAX, HOLIDAYS_MAX, LEDGER_ROWS_MAX,
-    NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, READ_ROWS_MAX,
+    APPROVAL_KINDS_MAX, CORRECTION_ROWS_MAX, HOLIDAYS_MAX, LEDGER_ROWS_MAX, NOTE_BYTES_MAX,
+    RATE_SOURCE_BYTES_MAX, READ_ROWS_MAX,
 };
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::sign::Signature;
@@ -850,6 +848,42 @@ messages! {
             /// By id.
             orders: Rows<'a, StandingOrderState, READ_ROWS_MAX>,
         }
+        /// Client: the sums over all accounts of each ledger, code and class, a page at a time, in this order. They are the bank's: any other
+        /// session finds none.
+        GetTotals = 668 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// Of this asset alone; 0 = of all.
+            ledger: AssetId,
+            /// From this asset on: 0, or as the page before said …
+            from_ledger: AssetId,
+            /// … and this code of it …
+            from_code: u16,
+            /// … and this class of that.
+            from_class: Option<AccountClass>,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of totals.
+        Totals<'a> = 669 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// As they are behind this seq.
+            journal_seq: Seq,
+            /// Where the next page begins: the asset …
+            next_ledger: AssetId,
+            /// … the code …
+            next_code: u16,
+            /// … and the class. All 0 = there is no more.
+            next_class: Option<AccountClass>,
+            ..
+            /// By ledger, code and class.
+            totals: Rows<'a, TotalState, READ_ROWS_MAX>,
+        }
     }
 }
 
@@ -875,79 +909,4 @@ pub fn meaning(template: u16, field: &str) -> Option<&'static str> {
     let layout = Message::LAYOUTS.iter().find(|layout| layout.template == template)?;
     let (_, meaning) = layout.meanings.iter().find(|(name, _)| *name == field)?;
     Some(meaning.trim_start())
-}
-
-/// What the SBE header says, once schema and version are known to be ours.
-#[derive(Clone, Copy)]
-struct Header {
-    template: u16,
-    block_bytes: u16,
-}
-
-impl Header {
-    /// Splits the block off the front of `rest`.
-    fn block<'a>(self, bytes: usize, rest: &mut &'a [u8]) -> Result<&'a [u8], BinaryFault> {
-        let Self { template, block_bytes } = self;
-        if usize::from(block_bytes) != bytes {
-            return Err(BinaryFault::Block { template, found: block_bytes });
-        }
-        let (block, behind) = rest.split_at_checked(bytes).ok_or(BinaryFault::Cut(template))?;
-        *rest = behind;
-        Ok(block)
-    }
-
-    fn fixed<F: Fixed>(self, block: &mut &[u8]) -> Result<F, BinaryFault> {
-        F::take(block).map_err(|list| BinaryFault::Value { template: self.template, list })
-    }
-
-    fn tail<'a, T: Tail<'a>>(self, rest: &mut &'a [u8]) -> Result<T, BinaryFault> {
-        T::take(self.template, rest)
-    }
-}
-
-/// The template that a message's header names, if it is long enough to have one.
-pub(super) fn template_of(message: &[u8]) -> Option<u16> {
-    (message.len() >= HEADERS_BYTES).then(|| message.u16_at(FRAMING_BYTES.saturating_add(2)))
-}
-
-impl<'a> Message<'a> {
-    /// Reads one whole message, whose length [`super::message_bytes`] has told.
-    ///
-    /// # Errors
-    /// [`BinaryFault`] for what [`Self::write`] does not write.
-    pub fn read(bytes: &'a [u8]) -> Result<Self, BinaryFault> {
-        let length = super::message_bytes(bytes, BINARY_MESSAGE_BYTES_MAX)?;
-        let (headers, mut rest) = bytes
-            .split_at_checked(HEADERS_BYTES)
-            .filter(|_| length == Some(bytes.len()))
-            .ok_or(BinaryFault::Length(u32::try_from(bytes.len()).unwrap_or(u32::MAX)))?;
-        let field = |at: usize| headers.u16_at(FRAMING_BYTES.saturating_add(at));
-        let header = Header { block_bytes: field(0), template: field(2) };
-        if field(4) != SCHEMA_ID {
-            return Err(BinaryFault::Schema(field(4)));
-        }
-        if field(6) != SCHEMA_VERSION {
-            return Err(BinaryFault::Version(field(6)));
-        }
-        let message = Self::read_body(header, &mut rest)?;
-        if rest.is_empty() { Ok(message) } else { Err(BinaryFault::Behind(header.template)) }
-    }
-}
-
-/// Appends the headers of a message; where it begins.
-fn begin(template: u16, block_bytes: usize, out: &mut Vec<u8>) -> usize {
-    let start = out.len();
-    0_u32.put(out);
-    let block_bytes = u16::try_from(block_bytes).unwrap_or(u16::MAX);
-    for field in [ENCODING_TYPE, block_bytes, template, SCHEMA_ID, SCHEMA_VERSION] {
-        field.put(out);
-    }
-    start
-}
-
-/// Sets the length of the message that begins at `start`.
-fn finish(start: usize, out: &mut [u8]) {
-    let message = out.get_mut(start..).unwrap_or_default();
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    put(message, 0, &length.to_le_bytes());
 }

@@ -195,6 +195,26 @@ rows! {
         pub next_due: UnixNanos,
     }
 
+    /// The sums over all accounts of one ledger, code and class, in minor units; what exceeds the largest number counts as that.
+    pub struct TotalState {
+        /// Their asset.
+        pub ledger: AssetId,
+        /// Their code.
+        pub code: u16,
+        /// Their class.
+        pub class: Option<AccountClass>,
+        /// How many: one at least.
+        pub accounts: u64,
+        /// Of pending transfers that debit them.
+        pub debits_pending: Amount,
+        /// Of all transfers that debited them.
+        pub debits_posted: Amount,
+        /// Of pending transfers that credit them.
+        pub credits_pending: Amount,
+        /// Of all transfers that credited them.
+        pub credits_posted: Amount,
+    }
+
     /// A condition of a monitor that became true.
     pub struct TriggerState {
         /// Behind the record of this seq.

@@ -364,6 +364,29 @@ fn proposals(each: &mut dyn FnMut(Message<'_>)) {
     );
 }
 
+fn totals(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable, ledger) = (Seq(VERSION), true, AssetId(0x0403_0201));
+    let (from_ledger, from_code) = (AssetId(0x1413_1211), 0x2221);
+    let (from_class, limit) = (Some(AccountClass::Liquidity), 0x7372_7170);
+    let asked =
+        GetTotals { seq_no, min_seq, linearizable, ledger, from_ledger, from_code, from_class, limit };
+    each(asked.into());
+    let rows = bytes(&[TotalState {
+        ledger,
+        code: 0x1211,
+        class: Some(AccountClass::Suspense),
+        accounts: VERSION,
+        debits_pending: Amount(ID + 1),
+        debits_posted: Amount(ID + 2),
+        credits_pending: Amount(ID + 3),
+        credits_posted: Amount(ID + 4),
+    }]);
+    let (next_ledger, next_code, next_class) = (from_ledger, from_code, from_class);
+    let totals = group(&rows);
+    each(Totals { client_seq_no, journal_seq, next_ledger, next_code, next_class, totals }.into());
+}
+
 fn quotes_and_orders(each: &mut dyn FnMut(Message<'_>)) {
     let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
     let (min_seq, linearizable, limit) = (Seq(VERSION), true, 0x7372_7170);
@@ -474,6 +497,7 @@ fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     reads_of_monitors(&mut each);
     proposals(&mut each);
     quotes_and_orders(&mut each);
+    totals(&mut each);
 }
 
 /// The layout of a message.
