@@ -151,6 +151,7 @@ impl Ledger {
             client,
             sell_account: command.sell_account,
             buy_account: command.buy_account,
+            rounding_account: definition.rounding,
             sell_amount: command.sell_amount,
             buy_amount: Amount(bought),
             rounding_amount: Amount(rounding),

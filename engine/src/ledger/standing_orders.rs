@@ -206,6 +206,8 @@ impl Ledger {
         let next = retry.or(next);
         effects.push(events::StandingOrderAttempted {
             order: id,
+            debit_account: order.definition.debit_account,
+            credit_account: order.definition.credit_account,
             occurrence: order.occurrence,
             attempt: order.attempt,
             transfer,

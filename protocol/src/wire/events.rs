@@ -179,6 +179,8 @@ messages! {
             sell_account: AccountId,
             /// Was paid.
             buy_account: AccountId,
+            /// Received what rounding left, if anything was.
+            rounding_account: AccountId,
             /// What was sold.
             sell_amount: Amount,
             /// What was bought: rounded down.
@@ -209,6 +211,10 @@ messages! {
         StandingOrderAttempted = 21 v 1 {
             /// The order.
             order: StandingOrderId,
+            /// Pays.
+            debit_account: AccountId,
+            /// Is paid.
+            credit_account: AccountId,
             /// The date of its schedule, in days since 1970-01-01.
             occurrence: u32,
             /// Which attempt of that date, from 1.

@@ -97,11 +97,11 @@ const EVENTS: &str = "
 16 TransfersEntered: transfers list TransferRow
 17 ExchangeQuoted: definition QuoteExchange
 18 ExchangeQuoteEnded: quote u128, end code QuoteEnd, left u128
-19 CurrencyExchanged: quote u128, client u64, sell_account u128, buy_account u128, sell_amount u128,
-    buy_amount u128, rounding_amount u128, rate_mantissa u64, rate_scale u8, source text 16,
+19 CurrencyExchanged: quote u128, client u64, sell_account u128, buy_account u128, rounding_account u128,
+    sell_amount u128, buy_amount u128, rounding_amount u128, rate_mantissa u64, rate_scale u8, source text 16,
     sell_transfer u128, buy_transfer u128, rounding_transfer u128
 20 StandingOrderDefined: definition DefineStandingOrder, next_due_ns u64
-21 StandingOrderAttempted: order u64, occurrence u32, attempt u8, transfer u128,
+21 StandingOrderAttempted: order u64, debit_account u128, credit_account u128, occurrence u32, attempt u8, transfer u128,
     refusal option code LedgerRefusal, retried bool, next_due_ns u64
 22 StandingOrderEnded: order u64, end code StandingOrderEnd
 23 MonitorDefined: definition DefineMonitor

@@ -202,8 +202,19 @@ mod tests {
     fn attempted(order: u64, transfer: TransferId, refusal: Option<LedgerRefusal>) -> EventBody {
         let order = StandingOrderId(order);
         let (occurrence, attempt, retried, next_due_ns) = (DAY, 1, false, 0);
-        events::StandingOrderAttempted { order, occurrence, attempt, transfer, refusal, retried, next_due_ns }
-            .into()
+        let (debit_account, credit_account) = (AccountId(1), AccountId(2));
+        events::StandingOrderAttempted {
+            order,
+            debit_account,
+            credit_account,
+            occurrence,
+            attempt,
+            transfer,
+            refusal,
+            retried,
+            next_due_ns,
+        }
+        .into()
     }
 
     fn ended(order: u64) -> EventBody {

@@ -151,6 +151,7 @@ impl Model {
             client: owner,
             sell_account: asked.sell_account,
             buy_account: asked.buy_account,
+            rounding_account: terms.rounding,
             sell_amount: asked.sell_amount,
             buy_amount: Amount(bought),
             rounding_amount: Amount(u128::from(is_left)),

@@ -237,6 +237,8 @@ impl Model {
         happened.push(
             events::StandingOrderAttempted {
                 order: StandingOrderId(id),
+                debit_account: definition.debit_account,
+                credit_account: definition.credit_account,
                 occurrence: order.occurrence,
                 attempt: order.attempt,
                 transfer,
