@@ -21,8 +21,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
 use crate::pages::{
-    AccountPages, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage, TransferPage,
-    TriggerPage,
+    AccountPages, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
+    TransferPage, TriggerPage,
 };
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
@@ -227,6 +227,21 @@ impl AsyncClient {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness)).await?.standing_orders()
+    }
+
+    /// What came of a standing order, up to `limit` attempts from a seq and a place in it on. Nothing is missed by who asks on from
+    /// [`AttemptPage::goes_on`].
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn standing_order_attempts(
+        &self,
+        order: StandingOrderId,
+        from: (Seq, u32),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<AttemptPage, ClientFault> {
+        self.call(Request::standing_order_attempts(order, from, limit, freshness)).await?.attempts()
     }
 
     /// A page of the totals, up to `limit` of them from a key on, of one ledger or of all: the bank's sessions (admin, cashier) see them,

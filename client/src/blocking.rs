@@ -21,7 +21,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
 use crate::pages::{
-    AccountTransfers, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
+    AccountTransfers, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
     TransferPage, TriggerPage,
 };
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
@@ -310,6 +310,21 @@ impl Client {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness))?.standing_orders()
+    }
+
+    /// What came of a standing order, up to `limit` attempts from a seq and a place in it on. Nothing is missed by who asks on from
+    /// [`AttemptPage::goes_on`].
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn standing_order_attempts(
+        &mut self,
+        order: StandingOrderId,
+        from: (Seq, u32),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<AttemptPage, ClientFault> {
+        self.call(Request::standing_order_attempts(order, from, limit, freshness))?.attempts()
     }
 
     /// A page of the totals, up to `limit` of them from a key on, of one ledger or of all: the bank's sessions (admin, cashier) see them,

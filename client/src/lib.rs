@@ -33,7 +33,7 @@ pub use blocking::{Client, ClientFault, Options};
 pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
 pub use pages::{
-    AccountPages, AccountTransfers, MonitorPage, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
-    TransferPage, TriggerPage,
+    AccountPages, AccountTransfers, AttemptPage, MonitorPage, ProposalPage, QuotePage, StandingOrderPage,
+    TotalPage, TransferPage, TriggerPage,
 };
 pub use request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};

@@ -1,8 +1,8 @@
 //! Answers as what they are, and an account's transfers page by page.
 
 use protocol::binary::{
-    AccountState, Balance, MonitorState, OverdraftState, ProposalState, QuoteState, StandingOrderState,
-    TotalState, TransferState, TriggerState, ValueBalance,
+    AccountState, AttemptState, Balance, MonitorState, OverdraftState, ProposalState, QuoteState,
+    StandingOrderState, TotalState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::{MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
@@ -64,6 +64,25 @@ pub struct StandingOrderPage {
     pub orders: Vec<StandingOrderState>,
     /// Where the next page begins; `None` = there is no more.
     pub next: Option<StandingOrderId>,
+}
+
+/// Some of what came of a standing order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttemptPage {
+    /// Everything up to this seq is known: what is not listed, here or on the next pages, comes behind it.
+    pub seq: Seq,
+    /// In order.
+    pub attempts: Vec<AttemptState>,
+    /// Where the next page begins; `None` = there is no more up to `seq`.
+    pub next: Option<(Seq, u32)>,
+}
+
+impl AttemptPage {
+    /// Where what comes next begins, whether that is there already or not.
+    #[must_use]
+    pub fn goes_on(&self) -> (Seq, u32) {
+        self.next.unwrap_or((self.seq.next(), 0))
+    }
 }
 
 /// Some totals.
@@ -169,6 +188,14 @@ impl Reply {
         }
     }
 
+    pub(crate) fn attempts(self) -> Result<AttemptPage, ClientFault> {
+        if let Self::Attempts { seq, attempts, next } = self {
+            Ok(AttemptPage { seq, attempts, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
     pub(crate) fn totals(self) -> Result<TotalPage, ClientFault> {
         if let Self::Totals { seq, totals, next } = self {
             Ok(TotalPage { seq, totals, next })
@@ -209,6 +236,7 @@ impl Reply {
             | Self::Quotes { .. }
             | Self::StandingOrders { .. }
             | Self::Totals { .. }
+            | Self::Attempts { .. }
             | Self::Proposal(_) => ClientFault::Crossed,
         }
     }

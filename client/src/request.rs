@@ -1,12 +1,12 @@
 //! What is asked and what is answered.
 
 use protocol::binary::{
-    AccountKey, AccountState, Balance, BalanceAt, BusinessRejectReason, Calendar, CarriedCommand,
-    CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
-    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrders, GetTotals,
-    HEADERS_BYTES, LookupAccounts, LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState,
-    Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferKey, TransferState,
-    TriggerState, ValueBalance, ValueBalanceAt, meaning,
+    AccountKey, AccountState, AttemptState, Balance, BalanceAt, BusinessRejectReason, Calendar,
+    CarriedCommand, CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
+    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrderAttempts,
+    GetStandingOrders, GetTotals, HEADERS_BYTES, LookupAccounts, LookupOverdrafts, LookupTransfers, Message,
+    MonitorState, OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState,
+    TransferKey, TransferState, TriggerState, ValueBalance, ValueBalanceAt, meaning,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
@@ -277,6 +277,26 @@ impl Request {
         Self::of(GetStandingOrders { seq_no: NUMBER, min_seq, linearizable, from_order, limit })
     }
 
+    /// Asks what came of a standing order, up to `limit` attempts from a seq and a place in it on.
+    #[must_use]
+    pub fn standing_order_attempts(
+        order: StandingOrderId,
+        (from_seq, from_index): (Seq, u32),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Self {
+        let (Freshness { min_seq, linearizable }, seq_no) = (freshness, NUMBER);
+        Self::of(GetStandingOrderAttempts {
+            seq_no,
+            min_seq,
+            linearizable,
+            order,
+            from_seq,
+            from_index,
+            limit,
+        })
+    }
+
     /// Asks for a page of totals, up to `limit` of them, of one ledger or of all.
     #[must_use]
     pub fn totals(ledger: Option<AssetId>, from: TotalKey, limit: u32, freshness: Freshness) -> Self {
@@ -514,6 +534,15 @@ pub enum Reply {
         /// Where the next page begins.
         next: Option<StandingOrderId>,
     },
+    /// What came of a standing order.
+    Attempts {
+        /// Everything up to this seq is known.
+        seq: Seq,
+        /// In order.
+        attempts: Vec<AttemptState>,
+        /// Where the next page begins.
+        next: Option<(Seq, u32)>,
+    },
     /// A page of totals.
     Totals {
         /// As they are behind this seq.
@@ -628,6 +657,10 @@ impl Reply {
             let next = (found.next_order != StandingOrderId(0)).then_some(found.next_order);
             let orders = found.orders.iter().collect();
             (found.client_seq_no, Self::StandingOrders { seq: found.journal_seq, orders, next })
+        } else if let Message::StandingOrderAttempts(found) = message {
+            let next = (found.next_seq != Seq(0)).then_some((found.next_seq, found.next_index));
+            let attempts = found.attempts.iter().collect();
+            (found.client_seq_no, Self::Attempts { seq: found.journal_seq, attempts, next })
         } else if let Message::Totals(found) = message {
             let next = TotalKey { ledger: found.next_ledger, code: found.next_code, class: found.next_class };
             let next = (next != TotalKey::default()).then_some(next);

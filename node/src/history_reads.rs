@@ -10,12 +10,14 @@ use std::time::Duration;
 
 use gateways::binary::{Answer, Query, Read, Scope};
 use protocol::binary::{
-    BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus, TriggerState,
+    AttemptState, BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus, TriggerState,
 };
-use protocol::events::MonitorTriggered;
+use protocol::events::{MonitorTriggered, StandingOrderAttempted};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{AccountId, Amount, MonoNanos, Seq, TransferId, UnixNanos};
-use views::ledger::{At, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer, Trigger};
+use protocol::{AccountId, Amount, MonoNanos, Seq, StandingOrderId, TransferId, UnixNanos};
+use views::ledger::{
+    At, Attempt, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer, Trigger,
+};
 
 use crate::clock::Clock;
 use crate::fault::NodeFault;
@@ -59,6 +61,7 @@ enum Found {
     Balance { time: UnixNanos, sums: [Amount; 4] },
     ValueBalance { business_date: u32, sums: [Amount; 2] },
     Triggers { triggers: Vec<TriggerState>, next: Option<Cursor> },
+    Attempts { attempts: Vec<AttemptState>, next: Option<Cursor> },
     Rejected { reason: BusinessRejectReason, retry_after_ns: u64, text: String },
 }
 
@@ -73,6 +76,9 @@ impl Answered {
             &Found::ValueBalance { business_date, sums } => Answer::ValueBalance { business_date, sums },
             Found::Triggers { triggers, next } => {
                 Answer::Triggers { triggers, next: next.map(|next| (next.seq, next.entry)) }
+            }
+            Found::Attempts { attempts, next } => {
+                Answer::Attempts { attempts, next: next.map(|next| (next.seq, next.entry)) }
             }
             Found::Rejected { reason, retry_after_ns, text } => {
                 Answer::Rejected { reason: *reason, retry_after_ns: *retry_after_ns, text }
@@ -286,6 +292,9 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             }
             Ok((page.seq, Found::Triggers { triggers, next: page.next }))
         }
+        &Query::Attempts { order, from: (seq, entry), limit } => {
+            attempts(snapshot, scope, order, Cursor { seq, entry }, limit)
+        }
         // The engine knows them as they are now.
         Query::Accounts(_)
         | Query::Overdrafts(_)
@@ -322,6 +331,25 @@ fn corrections(
         }
     }
     Ok((page.seq, Found::Transfers { transfers, next: page.next }))
+}
+
+/// What came of a standing order, as far as this reader sees it.
+fn attempts(
+    snapshot: &Snapshot,
+    scope: &Scope,
+    order: StandingOrderId,
+    from: Cursor,
+    limit: usize,
+) -> Result<(Seq, Found), ReadFault> {
+    let page = snapshot.attempts(order, from, limit)?;
+    let mut attempts = Vec::new();
+    for attempt in &page.entries {
+        let StandingOrderAttempted { debit_account, credit_account, .. } = attempt.event;
+        if sees(snapshot, scope, debit_account)? || sees(snapshot, scope, credit_account)? {
+            attempts.push(attempt_of(attempt));
+        }
+    }
+    Ok((page.seq, Found::Attempts { attempts, next: page.next }))
 }
 
 /// Whether an account is there for this reader.
@@ -384,6 +412,35 @@ fn trigger_of(trigger: &Trigger) -> TriggerState {
     let &MonitorTriggered { monitor, account, ledger, code, class, value, negative } = event;
     let class = Some(class);
     TriggerState { seq, index, time, monitor, account, ledger, code, class, value, negative }
+}
+
+fn attempt_of(attempt: &Attempt) -> AttemptState {
+    let &Attempt { seq, index, time, ref event } = attempt;
+    let &StandingOrderAttempted {
+        order,
+        debit_account,
+        credit_account,
+        occurrence,
+        attempt,
+        transfer,
+        refusal,
+        retried,
+        next_due_ns,
+    } = event;
+    AttemptState {
+        seq,
+        index,
+        time,
+        order,
+        debit_account,
+        credit_account,
+        occurrence,
+        attempt,
+        transfer,
+        refusal,
+        retried,
+        next_due: UnixNanos(next_due_ns),
+    }
 }
 
 fn state_of(transfer: &Transfer) -> TransferState {

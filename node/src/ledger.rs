@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use self::access::Access;
 use self::corrections::CorrectArgs;
-use self::orders::{ExchangeArgs, QuoteArgs, StandingOrderArgs};
+use self::orders::{AttemptsArgs, ExchangeArgs, QuoteArgs, StandingOrderArgs};
 use self::proposals::Order;
 use self::settings::{CalendarArgs, MonitorArgs, MonitorsArgs, OverdraftArgs, TriggersArgs, UpdateArgs};
 use crate::fault::NodeFault;
@@ -126,6 +126,8 @@ pub(crate) enum LedgerCommand {
         #[command(flatten)]
         access: Access,
     },
+    /// Show when a standing order was executed, and when that was refused and why.
+    StandingOrderAttempts(AttemptsArgs),
     /// End a standing order.
     CancelStandingOrder {
         #[command(flatten)]
@@ -310,6 +312,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::Exchange(args) => orders::exchange(&args),
         LedgerCommand::DefineStandingOrder(args) => orders::define(&args),
         LedgerCommand::StandingOrders { access } => orders::list(&access),
+        LedgerCommand::StandingOrderAttempts(args) => orders::attempts(&args),
         LedgerCommand::CancelStandingOrder { access, order } => orders::cancel(&access, order),
         LedgerCommand::Totals { access, ledger } => totals::show(&access, ledger),
         LedgerCommand::Proposals { access } => proposals::list(&access),

@@ -306,6 +306,7 @@ impl LedgerClients {
             | Query::AccountTransfers(_)
             | Query::Corrections { .. }
             | Query::ValueBalanceAt { at_seq: Seq(0), at_time: UnixNanos(0), .. }
+            | Query::Attempts { .. }
             | Query::Triggers { .. } => {
                 self.questions.history.ask(read, needs, now.mono);
                 return 1;
@@ -386,6 +387,7 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         Answer::Overdrafts(overdrafts) => overdrafts.len(),
         Answer::Monitors { monitors, .. } => monitors.len(),
         Answer::Triggers { triggers, .. } => triggers.len(),
+        Answer::Attempts { attempts, .. } => attempts.len(),
         Answer::Proposals { proposals, .. } => proposals.len(),
         Answer::Quotes { quotes, .. } => quotes.len(),
         Answer::StandingOrders { orders, .. } => orders.len(),

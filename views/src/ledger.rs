@@ -1,5 +1,5 @@
 //! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant, or by value date;
-//! and which conditions of balance monitors became true.
+//! which conditions of balance monitors became true, and what came of standing orders.
 //!
 //! [`Feed`] follows the log and writes one file; a [`Reader`] answers from it, each [`Snapshot`] as of one seq. Balances are debits
 //! and credits: what is held for orders is no movement, and stands in the engine alone.
@@ -9,6 +9,7 @@
 //! account, and what is pending.
 
 mod accounts;
+mod attempts;
 mod bodies;
 mod buffer;
 mod catalogue;
@@ -30,6 +31,7 @@ mod tests;
 mod transfer_id;
 mod triggers;
 
+pub use attempts::Attempt;
 pub use fault::ViewFault;
 pub use feed::{Feed, Opened, Persist};
 pub use movement::{Balances, Cause, Change, Place, Side, TradePart};

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use protocol::binary::{
     Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts,
     CreateTransfers, Executed, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal, Proposals,
-    Quotes, Rows, StandingOrders, TerminationCode, Totals, Transfers, TransfersCreated, Words,
+    Quotes, Rows, StandingOrderAttempts, StandingOrders, TerminationCode, Totals, Transfers,
+    TransfersCreated, Words,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -327,6 +328,13 @@ impl Acceptor {
             }
             Answer::Proposal(proposal) => {
                 found.reply(Proposal { client_seq_no, journal_seq, ..proposal }, options, now);
+            }
+            Answer::Attempts { attempts, next } => {
+                let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));
+                let attempts = rows_of(attempts, rows);
+                let page =
+                    StandingOrderAttempts { client_seq_no, journal_seq, next_seq, next_index, attempts };
+                found.reply(page, options, now);
             }
             Answer::Triggers { triggers, next } => {
                 let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));

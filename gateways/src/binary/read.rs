@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use protocol::binary::{
-    AccountState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
-    GetMonitorTriggers, GetMonitors, GetTotals, Message, MonitorState, OverdraftState, Proposal,
-    ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferState, TriggerState,
-    ValueBalance,
+    AccountState, AttemptState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
+    GetMonitorTriggers, GetMonitors, GetStandingOrderAttempts, GetTotals, Message, MonitorState,
+    OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferState,
+    TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, HOLIDAYS_MAX, READ_ROWS_MAX};
@@ -145,6 +145,15 @@ pub enum Query {
         /// So many at most.
         limit: usize,
     },
+    /// What came of a standing order.
+    Attempts {
+        /// Which.
+        order: StandingOrderId,
+        /// From this seq on, and this place in it.
+        from: (Seq, u32),
+        /// So many at most.
+        limit: usize,
+    },
     /// Conditions of monitors that became true.
     Triggers {
         /// From this seq on, and this place in it.
@@ -221,6 +230,13 @@ pub enum Answer<'a> {
         /// Where the next page begins.
         next: Option<TotalKey>,
     },
+    /// To [`Query::Attempts`].
+    Attempts {
+        /// In order.
+        attempts: &'a [AttemptState],
+        /// Where the next page begins.
+        next: Option<(Seq, u32)>,
+    },
     /// To [`Query::Triggers`].
     Triggers {
         /// In order.
@@ -295,6 +311,11 @@ impl Read {
             let from = read.from_order;
             let query = check_limit(read.limit).map(|limit| Query::StandingOrders { from, limit });
             (read.seq_no, read.min_seq, read.linearizable, query)
+        } else if let Message::GetStandingOrderAttempts(read) = message {
+            let &GetStandingOrderAttempts { order, from_seq, from_index, limit, .. } = read;
+            let from = (from_seq, from_index);
+            let query = check_limit(limit).map(|limit| Query::Attempts { order, from, limit });
+            (read.seq_no, read.min_seq, read.linearizable, query)
         } else if let Message::GetTotals(read) = message {
             (read.seq_no, read.min_seq, read.linearizable, totals(read))
         } else if let Message::GetProposal(read) = message {
@@ -328,6 +349,7 @@ impl Read {
             Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
             Query::Quotes { limit, .. } => limit.saturating_mul(QuoteState::BYTES),
             Query::StandingOrders { limit, .. } => limit.saturating_mul(StandingOrderState::BYTES),
+            Query::Attempts { limit, .. } => limit.saturating_mul(AttemptState::BYTES),
             Query::Totals { limit, .. } => limit.saturating_mul(TotalState::BYTES),
             Query::Proposal(_) => BINARY_ENCLOSED_BYTES_MAX.saturating_mul(2),
             Query::Corrections { limit, .. } => limit.saturating_mul(TransferState::BYTES),
@@ -352,6 +374,7 @@ impl Read {
             | Query::Proposal(_)
             | Query::Quotes { .. }
             | Query::StandingOrders { .. }
+            | Query::Attempts { .. }
             | Query::Totals { .. } => AccountId(0),
         }
     }

@@ -2,11 +2,11 @@
 
 use clap::Args;
 use client::TransferIds;
-use protocol::binary::{QuoteState, StandingOrderState};
+use protocol::binary::{AttemptState, QuoteState, StandingOrderState};
 use protocol::commands::{CancelStandingOrder, DefineStandingOrder, ExchangeCurrency, QuoteExchange};
 use protocol::{
-    AccountId, Amount, AssetId, ClientId, DayRule, QuoteId, Schedule, StandingOrderId, Text, TransferId,
-    UnixNanos,
+    AccountId, Amount, AssetId, ClientId, DayRule, LedgerRefusal, QuoteId, Schedule, Seq, StandingOrderId,
+    Text, TransferId, UnixNanos,
 };
 use serde::Serialize;
 
@@ -130,6 +130,21 @@ pub(crate) struct StandingOrderArgs {
     user_data_128: u128,
 }
 
+#[derive(Args)]
+pub(crate) struct AttemptsArgs {
+    #[command(flatten)]
+    access: Access,
+    /// The order, whether it still stands or not.
+    #[arg(value_name = "ORDER")]
+    order: u64,
+    /// From this seq on.
+    #[arg(long, value_name = "SEQ", default_value_t = 0)]
+    from_seq: u64,
+    /// At most so many.
+    #[arg(long, default_value_t = 1_000)]
+    limit: usize,
+}
+
 /// Offers a rate.
 pub(super) fn quote(args: &QuoteArgs) -> Result<(), NodeFault> {
     let (rate_mantissa, rate_scale) = rate(&args.rate)?;
@@ -227,6 +242,19 @@ pub(super) fn list(access: &Access) -> Result<(), NodeFault> {
         from = page.next;
     }
     access.show(&lines, OrderLine::HEAD)
+}
+
+/// Shows what came of a standing order.
+pub(super) fn attempts(args: &AttemptsArgs) -> Result<(), NodeFault> {
+    let (access, order) = (&args.access, StandingOrderId(args.order));
+    let (mut client, mut lines, mut from) = (access.client()?, Vec::new(), Some((Seq(args.from_seq), 0)));
+    while let Some(place) = from.filter(|_| lines.len() < args.limit) {
+        let page = client.standing_order_attempts(order, place, PAGE_ROWS, access.freshness())?;
+        lines.extend(page.attempts.iter().map(AttemptLine::of));
+        from = page.next;
+    }
+    lines.truncate(args.limit);
+    access.show(&lines, AttemptLine::HEAD)
 }
 
 /// A decimal as mantissa and scale.
@@ -337,6 +365,36 @@ impl OrderLine {
             retry_days: state.retry_days,
             last_date: if last == 0 { String::new() } else { instant::write_date(last) },
             next_due: instant::write(state.next_due),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct AttemptLine {
+    seq: u64,
+    time: String,
+    date: String,
+    attempt: u8,
+    result: &'static str,
+    transfer: String,
+    retried: bool,
+    next_due: String,
+}
+
+impl AttemptLine {
+    const HEAD: &[&str] = &["seq", "time", "date", "attempt", "result", "transfer", "retried", "next_due"];
+
+    fn of(state: &AttemptState) -> Self {
+        let due = state.next_due;
+        Self {
+            seq: state.seq.0,
+            time: instant::write(state.time),
+            date: instant::write_date(state.occurrence),
+            attempt: state.attempt,
+            result: state.refusal.map_or("Executed", LedgerRefusal::name),
+            transfer: if state.transfer.0 == 0 { String::new() } else { state.transfer.to_string() },
+            retried: state.retried,
+            next_due: if due.0 == 0 { String::new() } else { instant::write(due) },
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What is set in the ledger, over TCP against the process: overdraft lines, codes of accounts, the calendar, monitors.
 
-use client::{AsyncClient, At, Client, ClientFault, Credentials, Freshness, Options, TotalKey, TransferIds};
+use client::{
+    AsyncClient, At, AttemptPage, Client, ClientFault, Credentials, Freshness, Options, TotalKey, TransferIds,
+};
 use protocol::binary::{BusinessRejectReason, TotalState};
 use protocol::rows::{AccountRow, TransferRow, account_flags};
 use protocol::*;
@@ -636,6 +638,96 @@ fn the_bank_reads_its_totals_and_nobody_else_does() {
     assert_eq!(sums, (&1.into(), &"30".into(), &"200".into()));
     let (code, out, err) = cli.run("totals --ledger 4");
     assert!(code == 0 && out.contains("credits_posted") && out.contains("client"), "{out}{err}");
+    drop((client, payer));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+/// Has an order stand that is due once, in a moment: so soon as is still ahead when it comes to the engine. When that is.
+fn order_once(client: &mut Client, order: u64, (debit, credit, amount): (u128, u128, u128)) -> UnixNanos {
+    for wait_s in (0..20).map(|turn| 1_u64 << turn) {
+        let due_s = client.now().0 / 1_000_000_000 + wait_s;
+        let command = commands::DefineStandingOrder {
+            order: StandingOrderId(order),
+            debit_account: AccountId(debit),
+            credit_account: AccountId(credit),
+            amount: Amount(amount),
+            ledger: AssetId(4),
+            code: 1,
+            schedule: Schedule::Once,
+            first_date: u32::try_from(due_s / 86_400).unwrap(),
+            last_date: 0,
+            time_of_day_s: u32::try_from(due_s % 86_400).unwrap(),
+            day_rule: DayRule::Execute,
+            retry_days: 0,
+            user_data_128: 0,
+        };
+        match client.execute(command) {
+            Ok(_) => return UnixNanos(due_s * 1_000_000_000),
+            Err(fault) => assert_eq!(refused::<()>(Err(fault)).1, "first_date"),
+        }
+    }
+    panic!("no date is ahead");
+}
+
+/// What came of an order that is due then: a record behind that time has it executed before. The first that is sent behind it may still have
+/// the time at which the node's turn began; the next comes behind the answer to that one.
+fn attempts_behind(client: &mut Client, due: UnixNanos, order: u64) -> AttemptPage {
+    let mut behind = 0;
+    while behind < 2 {
+        behind += u32::from(client.now() >= due);
+        client.create_accounts(&[account(PAID + 1)]).unwrap();
+    }
+    client.standing_order_attempts(StandingOrderId(order), (Seq(0), 0), 10, Freshness::LINEARIZABLE).unwrap()
+}
+
+#[test]
+fn what_came_of_standing_orders_is_kept_when_they_are_gone() {
+    let folder = Folder::new("ledger-attempts");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let mut client = Client::connect(administrator(vec![address(&node)])).unwrap();
+    let class = u16::from(AccountClass::Client.code());
+    let own = AccountRow { owner: ClientId(9), class, ..bounded(PAID) };
+    client.create_accounts(&[bounded(PAYER), own, account(PAID + 1)]).unwrap();
+    let due = order_once(&mut client, 5, (PAYER, PAID, 7));
+    let refused = attempts_behind(&mut client, due, 5);
+    let [attempt] = refused.attempts[..] else { panic!("{refused:?}") };
+    assert_eq!((attempt.order, attempt.attempt, attempt.retried), (StandingOrderId(5), 1, false));
+    assert_eq!((attempt.debit_account, attempt.credit_account), (AccountId(PAYER), AccountId(PAID)));
+    assert_eq!((attempt.refusal, attempt.transfer.0), (Some(LedgerRefusal::ExceedsCredits), 0));
+    assert_eq!((attempt.next_due, refused.next), (UnixNanos(0), None));
+    let behind = client.standing_order_attempts(StandingOrderId(5), refused.goes_on(), 10, Freshness::ANY);
+    assert_eq!(behind.unwrap().attempts, []);
+    let due = order_once(&mut client, 6, (PAID + 1, PAYER, 7));
+    let executed = attempts_behind(&mut client, due, 6).attempts;
+    let (_, found) = client.lookup_transfers(&[executed[0].transfer], Freshness::LINEARIZABLE).unwrap();
+    assert_eq!(
+        (executed[0].refusal, found[0].transfer.amount, found[0].seq),
+        (None, Amount(7), executed[0].seq)
+    );
+    let standing = client.standing_orders(StandingOrderId(0), 10, Freshness::LINEARIZABLE).unwrap();
+    assert_eq!(standing.orders, []);
+    // Whose money it would have been sees it, and nobody else.
+    let payer = Credentials { session: SessionId(203), key: payer_key() };
+    let mut payer = Client::connect(Options::new(vec![address(&node)], payer)).unwrap();
+    for (order, sees) in [(5, 1), (6, 0)] {
+        let page =
+            payer.standing_order_attempts(StandingOrderId(order), (Seq(0), 0), 10, Freshness::LINEARIZABLE);
+        assert_eq!(page.unwrap().attempts.len(), sees, "{order}");
+    }
+    let cli = Cli::new(&folder, &node, 201, 77);
+    let line = &cli.json("standing-order-attempts 5")[0];
+    assert_eq!(
+        (&line["result"], &line["transfer"], &line["attempt"]),
+        (&"ExceedsCredits".into(), &"".into(), &1.into())
+    );
+    let line = &cli.json("standing-order-attempts 6")[0];
+    assert_eq!(
+        (&line["result"], &line["transfer"]),
+        (&"Executed".into(), &executed[0].transfer.to_string().into())
+    );
+    assert!(cli.json(&format!("standing-order-attempts 6 --from-seq {}", executed[0].seq.0 + 1)).is_empty());
+    assert!(cli.json("standing-order-attempts 6 --limit 0").is_empty());
     drop((client, payer));
     assert_eq!(node.stop().code(), Some(0));
 }

@@ -228,7 +228,7 @@ macro_rules! optional_codes {
         }
     )*};
 }
-optional_codes! { RejectReason AccountClass }
+optional_codes! { RejectReason AccountClass LedgerRefusal }
 
 /// The rows of a group, as they stand in the message.
 #[derive(Clone, Copy, Debug)]

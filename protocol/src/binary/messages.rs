@@ -6,8 +6,8 @@ use super::codes::{
 use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
 use super::rows::{
-    AccountKey, AccountState, Day, Kind, MonitorState, OverdraftState, ProposalState, QuoteState,
-    StandingOrderState, TotalState, TransferKey, TransferState, TriggerState,
+    AccountKey, AccountState, AttemptState, Day, Kind, MonitorState, OverdraftState, ProposalState,
+    QuoteState, StandingOrderState, TotalState, TransferKey, TransferState, TriggerState,
 };
 use crate::hash::Hash;
 use crate::limits::{
@@ -883,6 +883,37 @@ messages! {
             ..
             /// By ledger, code and class.
             totals: Rows<'a, TotalState, READ_ROWS_MAX>,
+        }
+        /// Client: what came of a standing order, a page at a time, in order.
+        GetStandingOrderAttempts = 670 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            /// The order, whether it still stands or not.
+            order: StandingOrderId,
+            /// From this seq on …
+            from_seq: Seq,
+            /// … and this place in it: 0, or as the page before said.
+            from_index: u32,
+            /// Rows at most; 1 to [`READ_ROWS_MAX`].
+            limit: u32,
+        }
+        /// Server: a page of what came of a standing order.
+        StandingOrderAttempts<'a> = 671 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// Everything up to this seq is known here: what is not listed comes behind it.
+            journal_seq: Seq,
+            /// Where the next page begins: the seq …
+            next_seq: Seq,
+            /// … and a place in it. Both 0 = there is no more up to `journal_seq`.
+            next_index: u32,
+            ..
+            /// In order.
+            attempts: Rows<'a, AttemptState, READ_ROWS_MAX>,
         }
     }
 }

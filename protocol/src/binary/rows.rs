@@ -215,6 +215,34 @@ rows! {
         pub credits_posted: Amount,
     }
 
+    /// An attempt to execute a standing order.
+    pub struct AttemptState {
+        /// Behind the record of this seq.
+        pub seq: Seq,
+        /// Its place among those of that seq, of all orders, from 0.
+        pub index: u32,
+        /// The time of that record.
+        pub time: UnixNanos,
+        /// The order.
+        pub order: StandingOrderId,
+        /// Pays.
+        pub debit_account: AccountId,
+        /// Is paid.
+        pub credit_account: AccountId,
+        /// The date of its schedule, in days since 1970-01-01.
+        pub occurrence: u32,
+        /// Which attempt of that date, from 1.
+        pub attempt: u8,
+        /// The transfer; 0 = it was refused.
+        pub transfer: TransferId,
+        /// Why; 0 = it was executed.
+        pub refusal: Option<LedgerRefusal>,
+        /// Whether the same date is attempted again; if not, and it was refused, it is given up.
+        pub retried: bool,
+        /// When it is attempted or executed next; 0 = never.
+        pub next_due: UnixNanos,
+    }
+
     /// A condition of a monitor that became true.
     pub struct TriggerState {
         /// Behind the record of this seq.

@@ -364,6 +364,31 @@ fn proposals(each: &mut dyn FnMut(Message<'_>)) {
     );
 }
 
+fn attempts(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq, order) = (NUMBER, NUMBER, SEQ, StandingOrderId(VERSION));
+    let (min_seq, linearizable, limit) = (Seq(VERSION), true, 0x7372_7170);
+    let (from_seq, from_index) = (SEQ, 0x6362_6160);
+    let asked =
+        GetStandingOrderAttempts { seq_no, min_seq, linearizable, order, from_seq, from_index, limit };
+    each(asked.into());
+    let rows = bytes(&[AttemptState {
+        seq: SEQ,
+        index: 0x5352_5150,
+        time: TIME,
+        order,
+        debit_account: AccountId(ID + 1),
+        credit_account: AccountId(ID + 2),
+        occurrence: 0x2423_2221,
+        attempt: 0x31,
+        transfer: TransferId(ID + 3),
+        refusal: Some(LedgerRefusal::ExceedsCredits),
+        retried: true,
+        next_due: TIME,
+    }]);
+    let (next_seq, next_index, attempts) = (Seq(VERSION), 0x6362_6160, group(&rows));
+    each(StandingOrderAttempts { client_seq_no, journal_seq, next_seq, next_index, attempts }.into());
+}
+
 fn totals(each: &mut dyn FnMut(Message<'_>)) {
     let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
     let (min_seq, linearizable, ledger) = (Seq(VERSION), true, AssetId(0x0403_0201));
@@ -498,6 +523,7 @@ fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     proposals(&mut each);
     quotes_and_orders(&mut each);
     totals(&mut each);
+    attempts(&mut each);
 }
 
 /// The layout of a message.

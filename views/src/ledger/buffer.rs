@@ -1,10 +1,11 @@
 //! What was fed and is not in the file yet.
 
-use protocol::events::{AccountUpdated, MonitorTriggered};
+use protocol::events::{AccountUpdated, MonitorTriggered, StandingOrderAttempted};
 use protocol::rows::transfer_flags;
 use protocol::{Amount, Seq, TransferId, UnixNanos};
 
 use super::accounts::Definition;
+use super::attempts::Attempt;
 use super::bodies::BodyWriter;
 use super::leg::Leg;
 use super::movement::{Cause, Change, Closing, Movement, Place, Side};
@@ -20,6 +21,7 @@ pub(crate) struct Buffer {
     /// What was changed of accounts, by number, in order.
     pub(crate) updates: Vec<(u32, AccountUpdated)>,
     pub(crate) triggers: Vec<Trigger>,
+    pub(crate) attempts: Vec<Attempt>,
     pub(crate) bodies: BodyWriter,
     pub(crate) movements: u64,
     legs: Vec<Leg>,
@@ -40,6 +42,13 @@ impl Buffer {
         let before = self.triggers.last().filter(|before| before.seq == seq);
         let index = before.map_or(0, |before| before.index + 1);
         self.triggers.push(Trigger { seq, index, time, event });
+    }
+
+    /// Takes an attempt to execute a standing order.
+    pub(crate) fn attempted(&mut self, seq: Seq, time: UnixNanos, event: StandingOrderAttempted) {
+        let before = self.attempts.last().filter(|before| before.seq == seq);
+        let index = before.map_or(0, |before| before.index + 1);
+        self.attempts.push(Attempt { seq, index, time, event });
     }
 
     /// Takes a movement, and with it both legs.
@@ -117,6 +126,7 @@ impl Buffer {
             + self.accounts.capacity() * size_of::<Definition>()
             + self.updates.capacity() * size_of::<(u32, AccountUpdated)>()
             + self.triggers.capacity() * size_of::<Trigger>()
+            + self.attempts.capacity() * size_of::<Attempt>()
             + bodies
     }
 }

@@ -10,7 +10,7 @@ use super::shift::Reach;
 use crate::pack::{Damaged, Unpack, put_u64, put_u128};
 
 /// Version of all bytes in the file: another one is thrown away and built anew.
-pub(crate) const FORMAT_VERSION: u32 = 5;
+pub(crate) const FORMAT_VERSION: u32 = 6;
 
 pub(crate) const CATALOGUE: TableDefinition<'static, (), &'static [u8]> = TableDefinition::new("catalogue");
 

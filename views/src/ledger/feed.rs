@@ -13,6 +13,7 @@ use protocol::{EventBody, Seq, TransferId, UnixNanos};
 use redb::{Database, Durability, ReadableTable, WriteTransaction};
 
 use super::accounts::{ACCOUNTS, Accounts, Definition};
+use super::attempts::ATTEMPTS;
 use super::bodies::{BODIES, BodyWriter, TIMES};
 use super::buffer::Buffer;
 use super::catalogue::{CATALOGUE, Catalogue};
@@ -117,6 +118,7 @@ impl Feed {
         let bodies = BodyWriter::resume(&transaction.open_table(BODIES)?)?;
         transaction.open_table(TIMES)?;
         transaction.open_table(TRIGGERS)?;
+        transaction.open_table(ATTEMPTS)?;
         transaction.commit()?;
         let (database, accounts) = (Arc::new(database), Arc::new(RwLock::new(accounts)));
         let wanted = Arc::new(AtomicBool::new(false));
@@ -165,6 +167,7 @@ impl Feed {
                 | EventBody::CalendarSet(_)
                 | EventBody::DayClosed(_)
                 | EventBody::MonitorTriggered(_)
+                | EventBody::StandingOrderAttempted(_)
         )
     }
 
@@ -298,7 +301,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Accounts, markets, what is pending, business dates, and what monitors said.
+    /// Accounts, markets, what is pending, business dates, what monitors said, and what came of standing orders.
     fn write_definitions(&mut self, transaction: &WriteTransaction) -> Result<(), ViewFault> {
         let mut accounts = transaction.open_table(ACCOUNTS)?;
         for definition in self.buffer.accounts.drain(..) {
@@ -330,6 +333,10 @@ impl Feed {
         let mut triggers = transaction.open_table(TRIGGERS)?;
         for trigger in self.buffer.triggers.drain(..) {
             triggers.insert((trigger.seq.0, trigger.index), trigger.write().as_slice())?;
+        }
+        let mut attempts = transaction.open_table(ATTEMPTS)?;
+        for attempt in self.buffer.attempts.drain(..) {
+            attempts.insert(attempt.key(), attempt.write().as_slice())?;
         }
         Ok(())
     }

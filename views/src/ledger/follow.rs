@@ -89,6 +89,10 @@ impl Follow<'_> {
                 self.buffer.triggered(self.seq, self.time, triggered.clone());
                 Ok(())
             }
+            EventBody::StandingOrderAttempted(attempted) => {
+                self.buffer.attempted(self.seq, self.time, attempted.clone());
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -6,17 +6,17 @@ use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, SetCalen
 use protocol::event::Event;
 use protocol::events::{
     AccountUpdated, AccountsCreated, CalendarSet, DayClosed, HoldChanged, MarketDefined, MonitorTriggered,
-    Settled, TransferExpired, TransfersCreated, TransfersEntered,
+    Settled, StandingOrderAttempted, TransferExpired, TransfersCreated, TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
     MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide,
-    Text, TradeId, TransferId, UnixNanos, commands,
+    StandingOrderId, Text, TradeId, TransferId, UnixNanos, commands,
 };
 
-use crate::ledger::{Cause, Change, Place, TradePart, Trigger};
+use crate::ledger::{Attempt, Cause, Change, Place, TradePart, Trigger};
 
 /// A record with its events.
 pub(in crate::ledger) struct Fed {
@@ -84,6 +84,7 @@ pub(in crate::ledger) struct Bank {
     /// Business dates, and with which seq each began.
     pub(super) days: Vec<(u32, Seq)>,
     pub(super) triggers: Vec<Trigger>,
+    pub(super) attempts: Vec<Attempt>,
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
@@ -110,6 +111,7 @@ impl Bank {
             ids: Vec::new(),
             days: Vec::new(),
             triggers: Vec::new(),
+            attempts: Vec::new(),
             open: BTreeMap::new(),
             market: None,
             trades: 0,
@@ -155,6 +157,9 @@ impl Bank {
         };
         if self.one_in(5) {
             self.trigger();
+        }
+        if self.one_in(5) {
+            self.attempt();
         }
         let mut bytes = Vec::new();
         RecordHeader::default().write(&command, &mut bytes).unwrap();
@@ -518,6 +523,27 @@ impl Bank {
             let index = u32::try_from(index).unwrap();
             self.events.push(event.clone().into());
             self.triggers.push(Trigger { seq: self.seq, index, time: self.time, event });
+        }
+    }
+
+    /// Standing orders are attempted: as many as that may be behind one record.
+    fn attempt(&mut self) {
+        for index in 0..self.below(4) {
+            let refused = self.one_in(2);
+            let event = StandingOrderAttempted {
+                order: StandingOrderId(1 + self.below(3)),
+                debit_account: AccountId(u128::from(self.below(9)) << 100),
+                credit_account: AccountId(self.amount()),
+                occurrence: FIRST_DAY + u32::try_from(self.below(9)).unwrap(),
+                attempt: 1 + u8::try_from(self.below(200)).unwrap(),
+                transfer: if refused { TransferId(0) } else { TransferId(self.amount()) },
+                refusal: refused.then_some(LedgerRefusal::ExceedsCredits),
+                retried: self.one_in(2),
+                next_due_ns: self.below(2) << 60,
+            };
+            let index = u32::try_from(index).unwrap();
+            self.events.push(event.clone().into());
+            self.attempts.push(Attempt { seq: self.seq, index, time: self.time, event });
         }
     }
 

@@ -1,13 +1,13 @@
 //! What the naive model answers, and whether the view says the same.
 
 use protocol::rows::{account_flags, transfer_flags};
-use protocol::{AccountId, Amount, Seq, TransferId, UnixNanos};
+use protocol::{AccountId, Amount, Seq, StandingOrderId, TransferId, UnixNanos};
 
 use super::bank::{Bank, FIRST_DAY, Moved};
 use crate::ledger::follow::SETTLES;
 use crate::ledger::{
-    Account, At, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot, Status,
-    Transfer, Trigger, ValueBalance,
+    Account, At, Attempt, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot,
+    Status, Transfer, Trigger, ValueBalance,
 };
 
 /// Asks a number of questions as of a snapshot.
@@ -55,6 +55,7 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         assert_eq!(found, Some(corrections), "{context}, transfer {id}");
     }
     triggers(bank, snapshot, context);
+    attempts(bank, snapshot, context);
     let moved = bank.moved.iter().filter(|moved| moved.place.seq <= seq).count();
     assert_eq!(snapshot.movements(), u64::try_from(moved).unwrap(), "{context}");
 }
@@ -77,6 +78,28 @@ fn triggers(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
     };
     let expected: Vec<Trigger> = bank.triggers.iter().filter(is_there).cloned().collect();
     assert_eq!(found, expected, "{context}, triggers from {from:?}");
+}
+
+/// Everything that came of an order from a place on, page by page.
+fn attempts(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
+    let order = StandingOrderId(bank.below(5));
+    let from =
+        Cursor { seq: Seq(bank.below(snapshot.seq().0 + 2)), entry: u32::try_from(bank.below(3)).unwrap() };
+    let (mut found, mut next) = (Vec::new(), Some(from));
+    while let Some(place) = next {
+        let limit = 1 + usize::try_from(bank.below(5)).unwrap();
+        let page = snapshot.attempts(order, place, limit).unwrap();
+        assert_eq!(page.seq, snapshot.seq(), "{context}");
+        assert!(page.entries.len() == limit || page.next.is_none(), "{context}: a short page is the last");
+        found.extend(page.entries);
+        next = page.next;
+    }
+    let is_there = |attempt: &&Attempt| {
+        let place = (attempt.seq, attempt.index);
+        attempt.event.order == order && place >= (from.seq, from.entry) && attempt.seq <= snapshot.seq()
+    };
+    let expected: Vec<Attempt> = bank.attempts.iter().filter(is_there).cloned().collect();
+    assert_eq!(found, expected, "{context}, attempts of {order:?} from {from:?}");
 }
 
 fn some_time(bank: &mut Bank) -> UnixNanos {
