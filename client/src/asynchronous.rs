@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread::{Builder, JoinHandle};
 
-use protocol::binary::{AccountState, Balance, OverdraftState, TransferState, ValueBalance};
+use protocol::binary::{AccountState, Balance, ExchangeState, OverdraftState, TransferState, ValueBalance};
 use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
 use protocol::rows::{AccountRow, TransferRow};
@@ -227,6 +227,19 @@ impl AsyncClient {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness)).await?.standing_orders()
+    }
+
+    /// The exchanges that these transfers belong to, as far as they do, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn lookup_exchanges(
+        &self,
+        ids: &[TransferId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<ExchangeState>), ClientFault> {
+        let request = Request::lookup_exchanges(ids, freshness).ok_or(ClientFault::Rows)?;
+        self.call(request).await?.exchanges()
     }
 
     /// What came of a standing order, up to `limit` attempts from a seq and a place in it on. Nothing is missed by who asks on from

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
 use protocol::binary::{
-    AccountState, Balance, BusinessRejectReason, OverdraftState, TransferState, ValueBalance,
+    AccountState, Balance, BusinessRejectReason, ExchangeState, OverdraftState, TransferState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::READ_ROWS_MAX;
@@ -310,6 +310,19 @@ impl Client {
         freshness: Freshness,
     ) -> Result<StandingOrderPage, ClientFault> {
         self.call(Request::standing_orders(from, limit, freshness))?.standing_orders()
+    }
+
+    /// The exchanges that these transfers belong to, as far as they do, in that order, and behind which seq they are so.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn lookup_exchanges(
+        &mut self,
+        ids: &[TransferId],
+        freshness: Freshness,
+    ) -> Result<(Seq, Vec<ExchangeState>), ClientFault> {
+        let request = Request::lookup_exchanges(ids, freshness).ok_or(ClientFault::Rows)?;
+        self.call(request)?.exchanges()
     }
 
     /// What came of a standing order, up to `limit` attempts from a seq and a place in it on. Nothing is missed by who asks on from

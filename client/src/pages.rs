@@ -1,8 +1,8 @@
 //! Answers as what they are, and an account's transfers page by page.
 
 use protocol::binary::{
-    AccountState, AttemptState, Balance, MonitorState, OverdraftState, ProposalState, QuoteState,
-    StandingOrderState, TotalState, TransferState, TriggerState, ValueBalance,
+    AccountState, AttemptState, Balance, ExchangeState, MonitorState, OverdraftState, ProposalState,
+    QuoteState, StandingOrderState, TotalState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::{MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
@@ -188,6 +188,10 @@ impl Reply {
         }
     }
 
+    pub(crate) fn exchanges(self) -> Result<(Seq, Vec<ExchangeState>), ClientFault> {
+        if let Self::Exchanges { seq, exchanges } = self { Ok((seq, exchanges)) } else { Err(self.fault()) }
+    }
+
     pub(crate) fn attempts(self) -> Result<AttemptPage, ClientFault> {
         if let Self::Attempts { seq, attempts, next } = self {
             Ok(AttemptPage { seq, attempts, next })
@@ -237,6 +241,7 @@ impl Reply {
             | Self::StandingOrders { .. }
             | Self::Totals { .. }
             | Self::Attempts { .. }
+            | Self::Exchanges { .. }
             | Self::Proposal(_) => ClientFault::Crossed,
         }
     }

@@ -2,11 +2,12 @@
 
 use protocol::binary::{
     AccountKey, AccountState, AttemptState, Balance, BalanceAt, BusinessRejectReason, Calendar,
-    CarriedCommand, CreateAccounts, CreateTransfers, Fixed, GetAccountTransfers, GetCalendar, GetCorrections,
-    GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes, GetStandingOrderAttempts,
-    GetStandingOrders, GetTotals, HEADERS_BYTES, LookupAccounts, LookupOverdrafts, LookupTransfers, Message,
-    MonitorState, OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState,
-    TransferKey, TransferState, TriggerState, ValueBalance, ValueBalanceAt, meaning,
+    CarriedCommand, CreateAccounts, CreateTransfers, ExchangeState, Fixed, GetAccountTransfers, GetCalendar,
+    GetCorrections, GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes,
+    GetStandingOrderAttempts, GetStandingOrders, GetTotals, HEADERS_BYTES, LookupAccounts, LookupExchanges,
+    LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal, ProposalState,
+    QuoteState, Rows, StandingOrderState, TotalState, TransferKey, TransferState, TriggerState, ValueBalance,
+    ValueBalanceAt, meaning,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
@@ -178,6 +179,16 @@ impl Request {
         let Freshness { min_seq, linearizable } = freshness;
         let ids = Rows::<_, READ_ROWS_MAX>::new(&rows)?;
         Some(Self::of(LookupTransfers { seq_no: NUMBER, min_seq, linearizable, ids }))
+    }
+
+    /// Asks which exchanges transfers belong to. `None`: more than [`READ_ROWS_MAX`].
+    #[must_use]
+    pub fn lookup_exchanges(ids: &[TransferId], freshness: Freshness) -> Option<Self> {
+        let ids: Vec<TransferKey> = ids.iter().map(|id| TransferKey { id: *id }).collect();
+        let rows = bytes_of(&ids);
+        let Freshness { min_seq, linearizable } = freshness;
+        let ids = Rows::<_, READ_ROWS_MAX>::new(&rows)?;
+        Some(Self::of(LookupExchanges { seq_no: NUMBER, min_seq, linearizable, ids }))
     }
 
     /// Asks for a page of an account's transfers.
@@ -534,6 +545,13 @@ pub enum Reply {
         /// Where the next page begins.
         next: Option<StandingOrderId>,
     },
+    /// Exchanges that transfers belong to.
+    Exchanges {
+        /// As they are behind this seq.
+        seq: Seq,
+        /// In the order in which the transfers were asked for.
+        exchanges: Vec<ExchangeState>,
+    },
     /// What came of a standing order.
     Attempts {
         /// Everything up to this seq is known.
@@ -657,6 +675,9 @@ impl Reply {
             let next = (found.next_order != StandingOrderId(0)).then_some(found.next_order);
             let orders = found.orders.iter().collect();
             (found.client_seq_no, Self::StandingOrders { seq: found.journal_seq, orders, next })
+        } else if let Message::Exchanges(found) = message {
+            let exchanges = found.exchanges.iter().collect();
+            (found.client_seq_no, Self::Exchanges { seq: found.journal_seq, exchanges })
         } else if let Message::StandingOrderAttempts(found) = message {
             let next = (found.next_seq != Seq(0)).then_some((found.next_seq, found.next_index));
             let attempts = found.attempts.iter().collect();

@@ -2,10 +2,11 @@
 //!
 //! In reading order: [`input`] finds messages in a stream of bytes, [`connection`] is one connection from its Negotiate to its
 //! Terminate, [`directory`] knows sessions, keys and roles, [`commands`] the numbers under which a session's commands are executed once, [`read`]
-//! is a question that the node answers from its state. [`Acceptor`] is
-//! the whole. The messages themselves are `protocol::binary`.
+//! is a question that the node answers from its state, [`answers`] are the
+//! messages that say it. [`Acceptor`] is the whole. The messages themselves are `protocol::binary`.
 
 mod acceptor;
+mod answers;
 mod commands;
 mod connection;
 mod directory;

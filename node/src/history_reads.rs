@@ -10,13 +10,14 @@ use std::time::Duration;
 
 use gateways::binary::{Answer, Query, Read, Scope};
 use protocol::binary::{
-    AttemptState, BusinessRejectReason, GetAccountTransfers, TransferState, TransferStatus, TriggerState,
+    AttemptState, BusinessRejectReason, ExchangeState, GetAccountTransfers, TransferState, TransferStatus,
+    TriggerState,
 };
 use protocol::events::{MonitorTriggered, StandingOrderAttempted};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountId, Amount, MonoNanos, Seq, StandingOrderId, TransferId, UnixNanos};
 use views::ledger::{
-    At, Attempt, Cursor, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer, Trigger,
+    At, Attempt, Cursor, Exchange, Filter, Order, Page, ReadFault, Side, Snapshot, Status, Transfer, Trigger,
 };
 
 use crate::clock::Clock;
@@ -62,6 +63,7 @@ enum Found {
     ValueBalance { business_date: u32, sums: [Amount; 2] },
     Triggers { triggers: Vec<TriggerState>, next: Option<Cursor> },
     Attempts { attempts: Vec<AttemptState>, next: Option<Cursor> },
+    Exchanges(Vec<ExchangeState>),
     Rejected { reason: BusinessRejectReason, retry_after_ns: u64, text: String },
 }
 
@@ -77,6 +79,7 @@ impl Answered {
             Found::Triggers { triggers, next } => {
                 Answer::Triggers { triggers, next: next.map(|next| (next.seq, next.entry)) }
             }
+            Found::Exchanges(exchanges) => Answer::Exchanges(exchanges),
             Found::Attempts { attempts, next } => {
                 Answer::Attempts { attempts, next: next.map(|next| (next.seq, next.entry)) }
             }
@@ -292,6 +295,7 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
             }
             Ok((page.seq, Found::Triggers { triggers, next: page.next }))
         }
+        Query::Exchanges(ids) => Ok((snapshot.seq(), exchanges(snapshot, scope, ids)?)),
         &Query::Attempts { order, from: (seq, entry), limit } => {
             attempts(snapshot, scope, order, Cursor { seq, entry }, limit)
         }
@@ -331,6 +335,18 @@ fn corrections(
         }
     }
     Ok((page.seq, Found::Transfers { transfers, next: page.next }))
+}
+
+/// The exchanges that transfers belong to, as far as this reader sees an account of the client's.
+fn exchanges(snapshot: &Snapshot, scope: &Scope, ids: &[TransferId]) -> Result<Found, ReadFault> {
+    let mut exchanges = Vec::new();
+    for id in ids {
+        let Some(Exchange { seq, time, event }) = snapshot.exchange(*id)? else { continue };
+        if sees(snapshot, scope, event.sell_account)? || sees(snapshot, scope, event.buy_account)? {
+            exchanges.push(ExchangeState::new(seq, time, &event));
+        }
+    }
+    Ok(Found::Exchanges(exchanges))
 }
 
 /// What came of a standing order, as far as this reader sees it.

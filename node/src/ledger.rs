@@ -119,6 +119,14 @@ pub(crate) enum LedgerCommand {
     },
     /// Exchange one asset for another on a quote.
     Exchange(ExchangeArgs),
+    /// Show at which quote and rate transfers exchanged one asset for another.
+    Exchanges {
+        #[command(flatten)]
+        access: Access,
+        /// Ids of transfers.
+        #[arg(value_name = "TRANSFER", required = true)]
+        transfers: Vec<u128>,
+    },
     /// Have a transfer execute itself at the dates of a schedule.
     DefineStandingOrder(StandingOrderArgs),
     /// Show the standing orders.
@@ -310,6 +318,7 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::Quote(args) => orders::quote(&args),
         LedgerCommand::Quotes { access } => orders::quotes(&access),
         LedgerCommand::Exchange(args) => orders::exchange(&args),
+        LedgerCommand::Exchanges { access, transfers } => orders::exchanges(&access, &transfers),
         LedgerCommand::DefineStandingOrder(args) => orders::define(&args),
         LedgerCommand::StandingOrders { access } => orders::list(&access),
         LedgerCommand::StandingOrderAttempts(args) => orders::attempts(&args),

@@ -306,6 +306,7 @@ impl LedgerClients {
             | Query::AccountTransfers(_)
             | Query::Corrections { .. }
             | Query::ValueBalanceAt { at_seq: Seq(0), at_time: UnixNanos(0), .. }
+            | Query::Exchanges(_)
             | Query::Attempts { .. }
             | Query::Triggers { .. } => {
                 self.questions.history.ask(read, needs, now.mono);
@@ -388,6 +389,7 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         Answer::Monitors { monitors, .. } => monitors.len(),
         Answer::Triggers { triggers, .. } => triggers.len(),
         Answer::Attempts { attempts, .. } => attempts.len(),
+        Answer::Exchanges(exchanges) => exchanges.len(),
         Answer::Proposals { proposals, .. } => proposals.len(),
         Answer::Quotes { quotes, .. } => quotes.len(),
         Answer::StandingOrders { orders, .. } => orders.len(),

@@ -62,6 +62,7 @@ pub(crate) fn answer_list(acceptor: &mut Acceptor, read: &Read, engine: &Engine,
         | Query::ValueBalanceAt { .. }
         | Query::Calendar
         | Query::Proposal(_)
+        | Query::Exchanges(_)
         | Query::Attempts { .. }
         | Query::Triggers { .. } => 0,
     }

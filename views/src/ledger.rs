@@ -1,5 +1,5 @@
 //! The ledger's history: accounts and transfers by id, an account's transfers and balances, at any seq or instant, or by value date;
-//! which conditions of balance monitors became true, and what came of standing orders.
+//! which conditions of balance monitors became true, what came of standing orders, and at which rates currencies were exchanged.
 //!
 //! [`Feed`] follows the log and writes one file; a [`Reader`] answers from it, each [`Snapshot`] as of one seq. Balances are debits
 //! and credits: what is held for orders is no movement, and stands in the engine alone.
@@ -14,6 +14,7 @@ mod bodies;
 mod buffer;
 mod catalogue;
 mod days;
+mod exchanges;
 mod fault;
 mod feed;
 mod follow;
@@ -32,6 +33,7 @@ mod transfer_id;
 mod triggers;
 
 pub use attempts::Attempt;
+pub use exchanges::Exchange;
 pub use fault::ViewFault;
 pub use feed::{Feed, Opened, Persist};
 pub use movement::{Balances, Cause, Change, Place, Side, TradePart};

@@ -3,10 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use protocol::binary::{
-    Accounts, AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts,
-    CreateTransfers, Executed, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal, Proposals,
-    Quotes, Rows, StandingOrderAttempts, StandingOrders, TerminationCode, Totals, Transfers,
-    TransfersCreated, Words,
+    AccountsCreated, BusinessReject, BusinessRejectReason, CarriedCommand, CreateAccounts, CreateTransfers,
+    Executed, Fixed, Message, Rows, TerminationCode, TransfersCreated, Words,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -14,12 +12,10 @@ use protocol::record::{EncodedCommand, RecordHeader};
 use protocol::rows::{ACCOUNT_ROW_BYTES, ROWS_END_BYTES, TRANSFER_ROW_BYTES, end_rows};
 use protocol::submit::{Full, Submit};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{
-    ActorId, AssetId, EventBody, MonitorId, MonoNanos, ProposalId, QuoteId, RejectReason, RequestNumber, Seq,
-    SessionId, StandingOrderId, commands,
-};
+use protocol::{ActorId, EventBody, MonoNanos, RejectReason, RequestNumber, Seq, SessionId, commands};
 
 use super::Options;
+use super::answers::rows_of;
 use super::commands::Commands;
 use super::connection::{Connection, Leadership, State, Surroundings};
 use super::directory::Directory;
@@ -275,78 +271,7 @@ impl Acceptor {
         if found.answered(super::connection::lower_half(read.seq_no)).is_none() {
             return;
         }
-        let client_seq_no = read.seq_no;
-        match *answer {
-            Answer::Accounts(accounts) => {
-                let accounts = rows_of(accounts, rows);
-                found.reply(Accounts { client_seq_no, journal_seq, accounts }, options, now);
-            }
-            Answer::Transfers { transfers, next } => {
-                let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));
-                let transfers = rows_of(transfers, rows);
-                let page = Transfers { client_seq_no, journal_seq, next_seq, next_index, transfers };
-                found.reply(page, options, now);
-            }
-            Answer::Balance { time, sums } => {
-                found.reply(read.balance(journal_seq, time, sums), options, now)
-            }
-            Answer::ValueBalance { business_date, sums } => {
-                found.reply(read.value_balance(journal_seq, business_date, sums), options, now);
-            }
-            Answer::Overdrafts(overdrafts) => {
-                let overdrafts = rows_of(overdrafts, rows);
-                found.reply(Overdrafts { client_seq_no, journal_seq, overdrafts }, options, now);
-            }
-            Answer::Calendar(calendar) => {
-                let calendar = read.calendar(journal_seq, calendar, rows);
-                found.reply(calendar, options, now);
-            }
-            Answer::Monitors { monitors, next } => {
-                let next_monitor = next.unwrap_or(MonitorId(0));
-                let monitors = rows_of(monitors, rows);
-                found.reply(Monitors { client_seq_no, journal_seq, next_monitor, monitors }, options, now);
-            }
-            Answer::Quotes { quotes, next } => {
-                let (next_quote, quotes) = (next.unwrap_or(QuoteId(0)), rows_of(quotes, rows));
-                found.reply(Quotes { client_seq_no, journal_seq, next_quote, quotes }, options, now);
-            }
-            Answer::StandingOrders { orders, next } => {
-                let (next_order, orders) = (next.unwrap_or(StandingOrderId(0)), rows_of(orders, rows));
-                found.reply(StandingOrders { client_seq_no, journal_seq, next_order, orders }, options, now);
-            }
-            Answer::Totals { totals, next } => {
-                let key = next.map(|(ledger, code, class)| (ledger, code, Some(class)));
-                let (next_ledger, next_code, next_class) = key.unwrap_or((AssetId(0), 0, None));
-                let totals = rows_of(totals, rows);
-                let page = Totals { client_seq_no, journal_seq, next_ledger, next_code, next_class, totals };
-                found.reply(page, options, now);
-            }
-            Answer::Proposals { proposals, next } => {
-                let next_proposal = next.unwrap_or(ProposalId(0));
-                let proposals = rows_of(proposals, rows);
-                found.reply(Proposals { client_seq_no, journal_seq, next_proposal, proposals }, options, now);
-            }
-            Answer::Proposal(proposal) => {
-                found.reply(Proposal { client_seq_no, journal_seq, ..proposal }, options, now);
-            }
-            Answer::Attempts { attempts, next } => {
-                let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));
-                let attempts = rows_of(attempts, rows);
-                let page =
-                    StandingOrderAttempts { client_seq_no, journal_seq, next_seq, next_index, attempts };
-                found.reply(page, options, now);
-            }
-            Answer::Triggers { triggers, next } => {
-                let (next_seq, next_index) = next.unwrap_or((Seq(0), 0));
-                let triggers = rows_of(triggers, rows);
-                let page = MonitorTriggers { client_seq_no, journal_seq, next_seq, next_index, triggers };
-                found.reply(page, options, now);
-            }
-            Answer::Rejected { reason, retry_after_ns, text } => {
-                let reject = refusal(read.template, read.seq_no, reason, text);
-                found.reply(BusinessReject { retry_after_ns, ..reject }, options, now);
-            }
-        }
+        found.reply(answer.message(read, journal_seq, rows), options, now);
         self.ask(read.connection);
         self.answered(read.connection);
     }
@@ -805,7 +730,7 @@ fn submit_batch(
 }
 
 /// A request is refused, for good unless something else is said.
-fn refusal(
+pub(super) fn refusal(
     ref_template_id: u16,
     ref_seq_no: RequestNumber,
     reason: BusinessRejectReason,
@@ -813,11 +738,4 @@ fn refusal(
 ) -> BusinessReject<'_> {
     let text = Words::new(text);
     BusinessReject { ref_template_id, ref_seq_no, reason, refusal: None, retry_after_ns: 0, text }
-}
-
-/// Rows of an answer, written into `buffer`.
-fn rows_of<'a, R: Fixed, const MAX: usize>(rows: &[R], buffer: &'a mut Vec<u8>) -> Rows<'a, R, MAX> {
-    buffer.clear();
-    rows.iter().take(MAX).for_each(|row| row.put(buffer));
-    Rows::new(buffer).unwrap_or_default()
 }

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use protocol::binary::{
-    AccountState, AttemptState, Balance, BusinessRejectReason, Calendar, Day, Fixed, GetAccountTransfers,
-    GetMonitorTriggers, GetMonitors, GetStandingOrderAttempts, GetTotals, Message, MonitorState,
+    AccountState, AttemptState, Balance, BusinessRejectReason, Calendar, Day, ExchangeState, Fixed,
+    GetAccountTransfers, GetMonitorTriggers, GetStandingOrderAttempts, GetTotals, Message, MonitorState,
     OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferState,
     TriggerState, ValueBalance,
 };
@@ -145,6 +145,8 @@ pub enum Query {
         /// So many at most.
         limit: usize,
     },
+    /// Which exchanges transfers belong to.
+    Exchanges(Vec<TransferId>),
     /// What came of a standing order.
     Attempts {
         /// Which.
@@ -230,6 +232,8 @@ pub enum Answer<'a> {
         /// Where the next page begins.
         next: Option<TotalKey>,
     },
+    /// To [`Query::Exchanges`]: those that exist.
+    Exchanges(&'a [ExchangeState]),
     /// To [`Query::Attempts`].
     Attempts {
         /// In order.
@@ -280,16 +284,6 @@ impl Read {
             (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Overdrafts(ids)))
         } else if let Message::GetCalendar(read) = message {
             (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Calendar))
-        } else if let &Message::GetMonitors(GetMonitors {
-            seq_no,
-            min_seq,
-            linearizable,
-            from_monitor,
-            limit,
-        }) = message
-        {
-            let query = check_limit(limit).map(|limit| Query::Monitors { from: from_monitor, limit });
-            (seq_no, min_seq, linearizable, query)
         } else if let Message::GetCorrections(read) = message {
             let from = (read.from_seq != Seq(0)).then_some((read.from_seq, read.from_index));
             let transfer = read.transfer;
@@ -299,34 +293,13 @@ impl Read {
             let &protocol::binary::ValueBalanceAt { account, value_date, at_seq, at_time, .. } = read;
             let query = Query::ValueBalanceAt { account, value_date, at_seq, at_time };
             (read.seq_no, read.min_seq, read.linearizable, Ok(query))
-        } else if let Message::GetProposals(read) = message {
-            let from = read.from_proposal;
-            let query = check_limit(read.limit).map(|limit| Query::Proposals { from, limit });
-            (read.seq_no, read.min_seq, read.linearizable, query)
-        } else if let Message::GetQuotes(read) = message {
-            let from = read.from_quote;
-            let query = check_limit(read.limit).map(|limit| Query::Quotes { from, limit });
-            (read.seq_no, read.min_seq, read.linearizable, query)
-        } else if let Message::GetStandingOrders(read) = message {
-            let from = read.from_order;
-            let query = check_limit(read.limit).map(|limit| Query::StandingOrders { from, limit });
-            (read.seq_no, read.min_seq, read.linearizable, query)
-        } else if let Message::GetStandingOrderAttempts(read) = message {
-            let &GetStandingOrderAttempts { order, from_seq, from_index, limit, .. } = read;
-            let from = (from_seq, from_index);
-            let query = check_limit(limit).map(|limit| Query::Attempts { order, from, limit });
-            (read.seq_no, read.min_seq, read.linearizable, query)
-        } else if let Message::GetTotals(read) = message {
-            (read.seq_no, read.min_seq, read.linearizable, totals(read))
+        } else if let Message::LookupExchanges(read) = message {
+            let ids = read.ids.iter().map(|key| key.id).collect();
+            (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Exchanges(ids)))
         } else if let Message::GetProposal(read) = message {
             (read.seq_no, read.min_seq, read.linearizable, Ok(Query::Proposal(read.proposal)))
-        } else if let Message::GetMonitorTriggers(read) = message {
-            let &GetMonitorTriggers { from_seq, from_index, limit, .. } = read;
-            let query =
-                check_limit(limit).map(|limit| Query::Triggers { from: (from_seq, from_index), limit });
-            (read.seq_no, read.min_seq, read.linearizable, query)
         } else {
-            return None;
+            page_of(message)?
         };
         let template = message.template();
         let read =
@@ -349,6 +322,7 @@ impl Read {
             Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
             Query::Quotes { limit, .. } => limit.saturating_mul(QuoteState::BYTES),
             Query::StandingOrders { limit, .. } => limit.saturating_mul(StandingOrderState::BYTES),
+            Query::Exchanges(ids) => ids.len().saturating_mul(ExchangeState::BYTES),
             Query::Attempts { limit, .. } => limit.saturating_mul(AttemptState::BYTES),
             Query::Totals { limit, .. } => limit.saturating_mul(TotalState::BYTES),
             Query::Proposal(_) => BINARY_ENCLOSED_BYTES_MAX.saturating_mul(2),
@@ -374,6 +348,7 @@ impl Read {
             | Query::Proposal(_)
             | Query::Quotes { .. }
             | Query::StandingOrders { .. }
+            | Query::Exchanges(_)
             | Query::Attempts { .. }
             | Query::Totals { .. } => AccountId(0),
         }
@@ -437,6 +412,43 @@ impl Read {
             holidays: Rows::new(rows).unwrap_or_default(),
         }
     }
+}
+
+/// A question in a message: number, seq that it waits for, whether it is linearizable, and what is asked, or the field that has no meaning.
+type Asked = (RequestNumber, Seq, bool, Result<Query, &'static str>);
+
+/// The question for a page of a list in a message, if it is one.
+fn page_of(message: &Message<'_>) -> Option<Asked> {
+    Some(if let Message::GetMonitors(read) = message {
+        let from = read.from_monitor;
+        let query = check_limit(read.limit).map(|limit| Query::Monitors { from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetProposals(read) = message {
+        let from = read.from_proposal;
+        let query = check_limit(read.limit).map(|limit| Query::Proposals { from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetQuotes(read) = message {
+        let from = read.from_quote;
+        let query = check_limit(read.limit).map(|limit| Query::Quotes { from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetStandingOrders(read) = message {
+        let from = read.from_order;
+        let query = check_limit(read.limit).map(|limit| Query::StandingOrders { from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetStandingOrderAttempts(read) = message {
+        let &GetStandingOrderAttempts { order, from_seq, from_index, limit, .. } = read;
+        let from = (from_seq, from_index);
+        let query = check_limit(limit).map(|limit| Query::Attempts { order, from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetTotals(read) = message {
+        (read.seq_no, read.min_seq, read.linearizable, totals(read))
+    } else if let Message::GetMonitorTriggers(read) = message {
+        let &GetMonitorTriggers { from_seq, from_index, limit, .. } = read;
+        let query = check_limit(limit).map(|limit| Query::Triggers { from: (from_seq, from_index), limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else {
+        return None;
+    })
 }
 
 fn check_limit(limit: u32) -> Result<usize, &'static str> {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use client::TransferIds;
-use protocol::binary::{AttemptState, QuoteState, StandingOrderState};
+use protocol::binary::{AttemptState, ExchangeState, QuoteState, StandingOrderState};
 use protocol::commands::{CancelStandingOrder, DefineStandingOrder, ExchangeCurrency, QuoteExchange};
 use protocol::{
     AccountId, Amount, AssetId, ClientId, DayRule, LedgerRefusal, QuoteId, Schedule, Seq, StandingOrderId,
@@ -11,6 +11,7 @@ use protocol::{
 use serde::Serialize;
 
 use super::access::Access;
+use super::all_found;
 use super::proposals::{Order, execute};
 use super::settings::{date, one_of};
 use crate::fault::NodeFault;
@@ -208,6 +209,14 @@ pub(super) fn exchange(args: &ExchangeArgs) -> Result<(), NodeFault> {
     done
 }
 
+/// Shows the exchanges that transfers belong to.
+pub(super) fn exchanges(access: &Access, transfers: &[u128]) -> Result<(), NodeFault> {
+    let ids: Vec<TransferId> = transfers.iter().copied().map(TransferId).collect();
+    let (_, found) = access.client()?.lookup_exchanges(&ids, access.freshness())?;
+    access.show(&found.iter().map(ExchangeLine::of).collect::<Vec<_>>(), ExchangeLine::HEAD)?;
+    all_found(ids.len() - found.len(), ids.len())
+}
+
 /// Has a transfer execute itself.
 pub(super) fn define(args: &StandingOrderArgs) -> Result<(), NodeFault> {
     let command = DefineStandingOrder {
@@ -277,6 +286,61 @@ fn time_of_day(text: &str) -> Result<u32, NodeFault> {
     read().ok_or_else(|| NodeFault::Usage(format!("--at {text:?} is no time of the day such as 09:30")))
 }
 
+/// Mantissa and scale as a decimal.
+fn decimal(mantissa: u64, scale: u8) -> String {
+    let scale = usize::from(scale);
+    let digits = format!("{mantissa:0>width$}", width = scale + 1);
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") }
+}
+
+#[derive(Serialize)]
+struct ExchangeLine {
+    seq: u64,
+    time: String,
+    quote: String,
+    rate: String,
+    source: String,
+    sell_account: String,
+    sell_amount: String,
+    buy_account: String,
+    buy_amount: String,
+    rounding_account: String,
+    rounding_amount: String,
+}
+
+impl ExchangeLine {
+    const HEAD: &[&str] = &[
+        "seq",
+        "time",
+        "quote",
+        "rate",
+        "source",
+        "sell_account",
+        "sell_amount",
+        "buy_account",
+        "buy_amount",
+        "rounding_account",
+        "rounding_amount",
+    ];
+
+    fn of(state: &ExchangeState) -> Self {
+        Self {
+            seq: state.seq.0,
+            time: instant::write(state.time),
+            quote: state.quote.to_string(),
+            rate: decimal(state.rate_mantissa, state.rate_scale),
+            source: state.source.to_string(),
+            sell_account: state.sell_account.to_string(),
+            sell_amount: state.sell_amount.0.to_string(),
+            buy_account: state.buy_account.to_string(),
+            buy_amount: state.buy_amount.0.to_string(),
+            rounding_account: state.rounding_account.to_string(),
+            rounding_amount: state.rounding_amount.0.to_string(),
+        }
+    }
+}
+
 #[derive(Serialize)]
 struct QuoteLine {
     quote: String,
@@ -304,15 +368,12 @@ impl QuoteLine {
     ];
 
     fn of(state: &QuoteState) -> Self {
-        let scale = usize::from(state.rate_scale);
-        let digits = format!("{:0>width$}", state.rate_mantissa, width = scale + 1);
-        let (whole, fraction) = digits.split_at(digits.len() - scale);
         Self {
             quote: state.quote.to_string(),
             client: state.client.0,
             sell_ledger: state.sell_ledger.0,
             buy_ledger: state.buy_ledger.0,
-            rate: if fraction.is_empty() { whole.to_owned() } else { format!("{whole}.{fraction}") },
+            rate: decimal(state.rate_mantissa, state.rate_scale),
             sell_amount_max: state.sell_amount_max.0.to_string(),
             left: state.left.0.to_string(),
             valid_until: instant::write(UnixNanos(state.valid_until_ns)),

@@ -537,6 +537,19 @@ fn the_command_line_exchanges_and_has_orders_stand() {
     let found: Vec<_> = sums.iter().map(|line| [&line["debits_posted"], &line["credits_posted"]]).collect();
     let expected = [["1001", "0"], ["0", "24"], ["0", "1"]].map(|sums| sums.map(Value::from));
     assert_eq!(found, expected.each_ref().map(|[debits, credits]| [debits, credits]));
+    // Each of its three transfers leads to its rate, the others' do not.
+    let paid = json("transfers --account 70001")[0]["transfer"].as_str().unwrap().to_owned();
+    let line = &json(&format!("exchanges {paid}"))[0];
+    let found =
+        ["quote", "rate", "source", "rounding_account", "sell_amount", "buy_amount"].map(|of| &line[of]);
+    assert_eq!(found.map(|of| of.as_str().unwrap()), ["9", "0.0243", "fixing", "70005", "1001", "24"]);
+    for account in [70_002, 70_005] {
+        let leg = json(&format!("transfers --account {account}"))[0]["transfer"].as_str().unwrap().to_owned();
+        assert_eq!(&json(&format!("exchanges {leg}"))[0], line);
+    }
+    let other = json("transfer --debit 70001 --credit 70003 --amount 1 --ledger 4")[0]["id"].clone();
+    let (code, _, err) = cli.run(&format!("exchanges {}", other.as_str().unwrap()));
+    assert!(code == 1 && err.contains("1 of 1 do not exist"), "{err}");
     let (code, out, _) = cli.run(&format!("{exchange} --buy-min 25"));
     assert!(code == 1 && out.contains("BuyAmountBelowMinimum"), "{out}");
     let order = format!(

@@ -6,8 +6,8 @@ use super::codes::{
 use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
 use super::rows::{
-    AccountKey, AccountState, AttemptState, Day, Kind, MonitorState, OverdraftState, ProposalState,
-    QuoteState, StandingOrderState, TotalState, TransferKey, TransferState, TriggerState,
+    AccountKey, AccountState, AttemptState, Day, ExchangeState, Kind, MonitorState, OverdraftState,
+    ProposalState, QuoteState, StandingOrderState, TotalState, TransferKey, TransferState, TriggerState,
 };
 use crate::hash::Hash;
 use crate::limits::{
@@ -914,6 +914,28 @@ messages! {
             ..
             /// In order.
             attempts: Rows<'a, AttemptState, READ_ROWS_MAX>,
+        }
+        /// Client: which exchanges transfers belong to.
+        LookupExchanges<'a> = 672 {
+            /// Number of the request.
+            seq_no: RequestNumber,
+            /// The answer is as of this seq or later; 0 = of what the node has applied when it takes the question, or later.
+            min_seq: Seq,
+            /// It misses nothing that was acknowledged anywhere before the question.
+            linearizable: bool,
+            ..
+            /// Which.
+            ids: Rows<'a, TransferKey, READ_ROWS_MAX>,
+        }
+        /// Server: exchanges: one for each transfer asked for that belongs to one, in that order.
+        Exchanges<'a> = 673 {
+            /// Number of the request.
+            client_seq_no: RequestNumber,
+            /// Everything up to this seq is known here.
+            journal_seq: Seq,
+            ..
+            /// In that order.
+            exchanges: Rows<'a, ExchangeState, READ_ROWS_MAX>,
         }
     }
 }

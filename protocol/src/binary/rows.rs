@@ -3,6 +3,7 @@
 use super::codes::TransferStatus;
 use super::macros::{fixed, rows};
 use crate::commands::{DefineStandingOrder, QuoteExchange};
+use crate::events::CurrencyExchanged;
 use crate::limits::RATE_SOURCE_BYTES_MAX;
 use crate::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use crate::{
@@ -215,6 +216,42 @@ rows! {
         pub credits_posted: Amount,
     }
 
+    /// An exchange of one currency for another, by the transfers named here.
+    pub struct ExchangeState {
+        /// Behind the record of this seq.
+        pub seq: Seq,
+        /// The time of that record.
+        pub time: UnixNanos,
+        /// At this quote.
+        pub quote: QuoteId,
+        /// Whose accounts they are; 0 = the house.
+        pub client: ClientId,
+        /// Paid.
+        pub sell_account: AccountId,
+        /// Was paid.
+        pub buy_account: AccountId,
+        /// Received what rounding left, if anything was.
+        pub rounding_account: AccountId,
+        /// What was sold.
+        pub sell_amount: Amount,
+        /// What was bought: rounded down.
+        pub buy_amount: Amount,
+        /// What rounding left: 0 or 1.
+        pub rounding_amount: Amount,
+        /// A minor unit sold bought mantissa / 10^scale minor units.
+        pub rate_mantissa: u64,
+        /// Its scale.
+        pub rate_scale: u8,
+        /// Where the rate was from.
+        pub source: Text<RATE_SOURCE_BYTES_MAX>,
+        /// What was sold.
+        pub sell_transfer: TransferId,
+        /// What was bought.
+        pub buy_transfer: TransferId,
+        /// What rounding left; 0 = nothing.
+        pub rounding_transfer: TransferId,
+    }
+
     /// An attempt to execute a standing order.
     pub struct AttemptState {
         /// Behind the record of this seq.
@@ -322,6 +359,47 @@ impl QuoteState {
             valid_until_ns,
             source,
             left,
+        }
+    }
+}
+
+impl ExchangeState {
+    /// Of an exchange, and where and when it was.
+    #[must_use]
+    pub const fn new(seq: Seq, time: UnixNanos, exchanged: &CurrencyExchanged) -> Self {
+        let &CurrencyExchanged {
+            quote,
+            client,
+            sell_account,
+            buy_account,
+            rounding_account,
+            sell_amount,
+            buy_amount,
+            rounding_amount,
+            rate_mantissa,
+            rate_scale,
+            source,
+            sell_transfer,
+            buy_transfer,
+            rounding_transfer,
+        } = exchanged;
+        Self {
+            seq,
+            time,
+            quote,
+            client,
+            sell_account,
+            buy_account,
+            rounding_account,
+            sell_amount,
+            buy_amount,
+            rounding_amount,
+            rate_mantissa,
+            rate_scale,
+            source,
+            sell_transfer,
+            buy_transfer,
+            rounding_transfer,
         }
     }
 }

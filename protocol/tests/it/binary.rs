@@ -389,6 +389,30 @@ fn attempts(each: &mut dyn FnMut(Message<'_>)) {
     each(StandingOrderAttempts { client_seq_no, journal_seq, next_seq, next_index, attempts }.into());
 }
 
+fn exchanges(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let ids = bytes(&[TransferKey { id: TransferId(ID) }]);
+    each(LookupExchanges { seq_no, min_seq: Seq(VERSION), linearizable: true, ids: group(&ids) }.into());
+    let exchanged = events::CurrencyExchanged {
+        quote: QuoteId(ID),
+        client: ClientId(VERSION),
+        sell_account: AccountId(ID + 1),
+        buy_account: AccountId(ID + 2),
+        rounding_account: AccountId(ID + 3),
+        sell_amount: Amount(ID + 4),
+        buy_amount: Amount(ID + 5),
+        rounding_amount: Amount(ID + 6),
+        rate_mantissa: 0x5756_5554_5352_5150,
+        rate_scale: 0x12,
+        source: Text::truncated("fixing"),
+        sell_transfer: TransferId(ID + 7),
+        buy_transfer: TransferId(ID + 8),
+        rounding_transfer: TransferId(ID + 9),
+    };
+    let rows = bytes(&[ExchangeState::new(SEQ, TIME, &exchanged)]);
+    each(Exchanges { client_seq_no, journal_seq, exchanges: group(&rows) }.into());
+}
+
 fn totals(each: &mut dyn FnMut(Message<'_>)) {
     let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
     let (min_seq, linearizable, ledger) = (Seq(VERSION), true, AssetId(0x0403_0201));
@@ -524,6 +548,7 @@ fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     quotes_and_orders(&mut each);
     totals(&mut each);
     attempts(&mut each);
+    exchanges(&mut each);
 }
 
 /// The layout of a message.

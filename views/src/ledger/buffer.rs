@@ -7,6 +7,7 @@ use protocol::{Amount, Seq, TransferId, UnixNanos};
 use super::accounts::Definition;
 use super::attempts::Attempt;
 use super::bodies::BodyWriter;
+use super::exchanges::Exchange;
 use super::leg::Leg;
 use super::movement::{Cause, Change, Closing, Movement, Place, Side};
 use super::run::Entry;
@@ -22,6 +23,7 @@ pub(crate) struct Buffer {
     pub(crate) updates: Vec<(u32, AccountUpdated)>,
     pub(crate) triggers: Vec<Trigger>,
     pub(crate) attempts: Vec<Attempt>,
+    pub(crate) exchanges: Vec<Exchange>,
     pub(crate) bodies: BodyWriter,
     pub(crate) movements: u64,
     legs: Vec<Leg>,
@@ -127,6 +129,7 @@ impl Buffer {
             + self.updates.capacity() * size_of::<(u32, AccountUpdated)>()
             + self.triggers.capacity() * size_of::<Trigger>()
             + self.attempts.capacity() * size_of::<Attempt>()
+            + self.exchanges.capacity() * size_of::<Exchange>()
             + bodies
     }
 }

@@ -18,6 +18,7 @@ use super::bodies::{BODIES, BodyWriter, TIMES};
 use super::buffer::Buffer;
 use super::catalogue::{CATALOGUE, Catalogue};
 use super::days::{DAYS, Days};
+use super::exchanges::EXCHANGES;
 use super::fault::ViewFault;
 use super::follow::{Follow, Known};
 use super::leg::Leg;
@@ -119,6 +120,7 @@ impl Feed {
         transaction.open_table(TIMES)?;
         transaction.open_table(TRIGGERS)?;
         transaction.open_table(ATTEMPTS)?;
+        transaction.open_table(EXCHANGES)?;
         transaction.commit()?;
         let (database, accounts) = (Arc::new(database), Arc::new(RwLock::new(accounts)));
         let wanted = Arc::new(AtomicBool::new(false));
@@ -168,6 +170,7 @@ impl Feed {
                 | EventBody::DayClosed(_)
                 | EventBody::MonitorTriggered(_)
                 | EventBody::StandingOrderAttempted(_)
+                | EventBody::CurrencyExchanged(_)
         )
     }
 
@@ -301,7 +304,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Accounts, markets, what is pending, business dates, what monitors said, and what came of standing orders.
+    /// Accounts, markets, what is pending, business dates, what monitors said, what came of standing orders, and exchanges.
     fn write_definitions(&mut self, transaction: &WriteTransaction) -> Result<(), ViewFault> {
         let mut accounts = transaction.open_table(ACCOUNTS)?;
         for definition in self.buffer.accounts.drain(..) {
@@ -333,6 +336,10 @@ impl Feed {
         let mut triggers = transaction.open_table(TRIGGERS)?;
         for trigger in self.buffer.triggers.drain(..) {
             triggers.insert((trigger.seq.0, trigger.index), trigger.write().as_slice())?;
+        }
+        let mut exchanges = transaction.open_table(EXCHANGES)?;
+        for exchange in self.buffer.exchanges.drain(..) {
+            exchanges.insert(exchange.seq.0, exchange.write().as_slice())?;
         }
         let mut attempts = transaction.open_table(ATTEMPTS)?;
         for attempt in self.buffer.attempts.drain(..) {

@@ -12,6 +12,7 @@ use protocol::{
 use super::accounts::{Accounts, Definition};
 use super::buffer::Buffer;
 use super::days::Days;
+use super::exchanges::Exchange;
 use super::fault::ViewFault;
 use super::markets::{Market, Markets};
 use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
@@ -87,6 +88,11 @@ impl Follow<'_> {
             }
             EventBody::MonitorTriggered(triggered) => {
                 self.buffer.triggered(self.seq, self.time, triggered.clone());
+                Ok(())
+            }
+            EventBody::CurrencyExchanged(exchanged) => {
+                let (seq, time, event) = (self.seq, self.time, exchanged.clone());
+                self.buffer.exchanges.push(Exchange { seq, time, event });
                 Ok(())
             }
             EventBody::StandingOrderAttempted(attempted) => {

@@ -62,7 +62,8 @@ fn every_answer_is_that_of_the_model() {
                 assert_eq!(feed.seq(), seq);
                 // Nothing is left of merges that were under way.
                 let snapshot = reader.snapshot(Seq::ZERO).unwrap();
-                let others = "accounts attempts bodies catalogue days markets pending times triggers";
+                let others =
+                    "accounts attempts bodies catalogue days exchanges markets pending times triggers";
                 let others = others.split(' ').count();
                 let ((legs, ids), shifts) = (snapshot.runs(), snapshot.catalogue.shifts.len());
                 assert_eq!(snapshot.transaction.list_tables().unwrap().count(), others + legs + ids + shifts);

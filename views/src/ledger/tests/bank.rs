@@ -5,18 +5,18 @@ use std::collections::BTreeMap;
 use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, SetCalendar};
 use protocol::event::Event;
 use protocol::events::{
-    AccountUpdated, AccountsCreated, CalendarSet, DayClosed, HoldChanged, MarketDefined, MonitorTriggered,
-    Settled, StandingOrderAttempted, TransferExpired, TransfersCreated, TransfersEntered,
+    AccountUpdated, AccountsCreated, CalendarSet, CurrencyExchanged, DayClosed, HoldChanged, MarketDefined,
+    MonitorTriggered, Settled, StandingOrderAttempted, TransferExpired, TransfersCreated, TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
-    MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId, Side as OrderSide,
-    StandingOrderId, Text, TradeId, TransferId, UnixNanos, commands,
+    MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, QuoteId, RequestNumber, Seq, SessionId,
+    Side as OrderSide, StandingOrderId, Text, TradeId, TransferId, UnixNanos, commands,
 };
 
-use crate::ledger::{Attempt, Cause, Change, Place, TradePart, Trigger};
+use crate::ledger::{Attempt, Cause, Change, Exchange, Place, TradePart, Trigger};
 
 /// A record with its events.
 pub(in crate::ledger) struct Fed {
@@ -85,6 +85,7 @@ pub(in crate::ledger) struct Bank {
     pub(super) days: Vec<(u32, Seq)>,
     pub(super) triggers: Vec<Trigger>,
     pub(super) attempts: Vec<Attempt>,
+    pub(super) exchanges: Vec<Exchange>,
     open: BTreeMap<TransferId, Open>,
     market: Option<(AccountId, u128)>,
     trades: u64,
@@ -112,6 +113,7 @@ impl Bank {
             days: Vec::new(),
             triggers: Vec::new(),
             attempts: Vec::new(),
+            exchanges: Vec::new(),
             open: BTreeMap::new(),
             market: None,
             trades: 0,
@@ -452,7 +454,37 @@ impl Bank {
             self.push_row(&row, accounts, change, row.code, index, None, (0, 0));
             transfers.push(row);
         }
+        let legs: Vec<TransferId> = transfers.iter().map(|row| row.id).collect();
         self.events.push(TransfersEntered { transfers }.into());
+        if self.one_in(2) {
+            self.exchange(&legs);
+        }
+    }
+
+    /// Some of what came to be without a batch was an exchange: once in a record at most.
+    fn exchange(&mut self, legs: &[TransferId]) {
+        let (&[sell_transfer, buy_transfer], rest) = legs.split_at(2.min(legs.len())) else { return };
+        if self.exchanges.last().is_some_and(|last| last.seq == self.seq) {
+            return;
+        }
+        let event = CurrencyExchanged {
+            quote: QuoteId(self.amount()),
+            client: ClientId(self.below(9)),
+            sell_account: AccountId(self.amount()),
+            buy_account: AccountId(u128::from(self.below(9)) << 100),
+            rounding_account: AccountId(self.amount()),
+            sell_amount: Amount(self.amount()),
+            buy_amount: Amount(self.amount()),
+            rounding_amount: Amount(u128::from(self.below(2))),
+            rate_mantissa: self.below(1 << 31) << 30,
+            rate_scale: u8::try_from(self.below(19)).unwrap(),
+            source: Text::truncated(if self.one_in(2) { "fixing" } else { "another source" }),
+            sell_transfer,
+            buy_transfer,
+            rounding_transfer: rest.first().copied().unwrap_or(TransferId(0)),
+        };
+        self.events.push(event.clone().into());
+        self.exchanges.push(Exchange { seq: self.seq, time: self.time, event });
     }
 
     fn update_account(&mut self) -> Command {

@@ -1,13 +1,14 @@
 //! What the naive model answers, and whether the view says the same.
 
+use protocol::events::CurrencyExchanged;
 use protocol::rows::{account_flags, transfer_flags};
 use protocol::{AccountId, Amount, Seq, StandingOrderId, TransferId, UnixNanos};
 
 use super::bank::{Bank, FIRST_DAY, Moved};
 use crate::ledger::follow::SETTLES;
 use crate::ledger::{
-    Account, At, Attempt, BalanceChange, Balances, Cause, Change, Cursor, Filter, Order, Side, Snapshot,
-    Status, Transfer, Trigger, ValueBalance,
+    Account, At, Attempt, BalanceChange, Balances, Cause, Change, Cursor, Exchange, Filter, Order, Side,
+    Snapshot, Status, Transfer, Trigger, ValueBalance,
 };
 
 /// Asks a number of questions as of a snapshot.
@@ -41,6 +42,12 @@ pub(super) fn compare(bank: &mut Bank, snapshot: &Snapshot, context: &str) {
         let id = if bank.below(20) == 0 { TransferId(id.0 + 1) } else { id };
         let found = snapshot.transfer(id).unwrap();
         assert_eq!(found, model_transfer(bank, seq, id), "{context}, transfer {id}");
+        let is_leg = |exchange: &&Exchange| {
+            let CurrencyExchanged { sell_transfer, buy_transfer, rounding_transfer, .. } = exchange.event;
+            exchange.seq <= seq && [sell_transfer, buy_transfer, rounding_transfer].contains(&id)
+        };
+        let exchange = bank.exchanges.iter().find(is_leg);
+        assert_eq!(snapshot.exchange(id).unwrap().as_ref(), exchange, "{context}, transfer {id}");
         let corrects = |moved: &&Moved| {
             let row = moved.row.filter(|row| row.flags & SETTLES == 0);
             moved.place.seq <= seq && row.is_some_and(|row| row.pending_id == id)
