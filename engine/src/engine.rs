@@ -24,6 +24,7 @@ use crate::effects::Effects;
 use crate::gateways::Gateways;
 use crate::ledger::{Batch, Ledger, Payers, Results};
 use crate::markets::Markets;
+use crate::orders::lists::OrderLists;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::sessions::requests::{Known, Reply};
@@ -36,6 +37,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// A list of orders of which a leg did something behind an earlier record.
+    List,
     /// An order of this market that was due behind an earlier record.
     Armed(MarketId),
     /// Orders of a session that has not said in time that it is there are cancelled.
@@ -64,6 +67,8 @@ pub struct Engine {
     pub(crate) approvals: Approvals,
     pub(crate) ledger: Ledger,
     pub(crate) markets: Markets,
+    /// Orders that hang together.
+    pub(crate) lists: OrderLists,
     pub(crate) sessions: Sessions,
     pub(crate) gateways: Gateways,
     /// Set once an invariant broke; nothing is applied after.
@@ -197,7 +202,7 @@ impl Engine {
                 Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
-                Due::Armed(_) => &mut armed,
+                Due::List | Due::Armed(_) => &mut armed,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -205,6 +210,10 @@ impl Engine {
                 Due::Cancel(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
                     self.cancel_on_disconnect(row, effects)?;
+                }
+                Due::List => {
+                    self.advance_list(effects)?;
+                    self.see_prices();
                 }
                 Due::Armed(_) => {
                     let (_, market) =
@@ -244,6 +253,7 @@ impl Engine {
             }
         };
         consider(self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session))));
+        consider(self.has_due_list().then_some((self.time, Due::List)));
         consider(self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market))));
         consider(
             self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session))),
@@ -441,9 +451,6 @@ impl Engine {
             Command::Propose(propose) => self.propose(actor, propose, effects),
             Command::Approve(approve) => self.approve(row, actor, approve, effects),
             Command::Reject(reject) => self.reject(actor, reject, effects),
-            Command::SetTradingRules(set) => self.markets.set_trading_rules(set, effects),
-            Command::PublishPrice(publish) => self.markets.publish_price(publish, effects),
-            Command::SetTradeGroup(set) => self.markets.set_trade_group(set, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
             Command::DefineActor(define) => {
                 self.registry.define_actor(define, self.approvals.administrators_min(), effects)
@@ -452,10 +459,11 @@ impl Engine {
                 self.registry.set_key(set, self.approvals.administrators_min(), effects)
             }
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
-            Command::DefineMarket(define) => {
-                self.markets.define(define, &self.registry, &self.ledger, effects)
-            }
-            Command::SetMarketPhase(set) => self.markets.set_phase(set, effects),
+            Command::DefineMarket(_)
+            | Command::SetMarketPhase(_)
+            | Command::SetTradingRules(_)
+            | Command::SetTradeGroup(_)
+            | Command::PublishPrice(_) => self.execute_on_markets(command, effects),
             Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
@@ -475,6 +483,7 @@ impl Engine {
             }
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
+            | Command::NewOrderList(_)
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
             | Command::RequestOrderStatus(_) => self.apply_order(row, command, effects),
@@ -498,6 +507,23 @@ impl Engine {
             | Command::SessionDown(_)
             | Command::SessionTick(_)
             | Command::SessionTooLow(_) => Err(RejectReason::WrongSessionKind.into()),
+        }
+    }
+
+    /// What is set in markets.
+    fn execute_on_markets(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        if let Command::DefineMarket(define) = command {
+            self.markets.define(define, &self.registry, &self.ledger, effects)
+        } else if let Command::SetMarketPhase(set) = command {
+            self.markets.set_phase(set, effects)
+        } else if let Command::SetTradingRules(set) = command {
+            self.markets.set_trading_rules(set, effects)
+        } else if let Command::SetTradeGroup(set) = command {
+            self.markets.set_trade_group(set, effects)
+        } else if let Command::PublishPrice(publish) = command {
+            self.markets.publish_price(publish, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
         }
     }
 
@@ -558,6 +584,8 @@ impl Engine {
         self.roll_day(row, None, effects.time);
         if let Command::NewOrder(order) = command {
             self.new_order(row, order, effects)
+        } else if let Command::NewOrderList(list) = command {
+            self.new_order_list(row, list, effects)
         } else if let Command::CancelOrder(cancel) = command {
             self.cancel_order(row, cancel, effects)
         } else if let Command::ReplaceOrder(replace) = command {

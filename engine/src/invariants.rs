@@ -51,9 +51,11 @@ impl Engine {
                 return Err(Broken::Index { what: "orders beside a book" });
             }
             let due = market.armed.triggers.queue().count();
+            let waiting = market.armed.rows.iter().flatten().filter(|order| order.waits()).count();
             let is_sound = market.armed.triggers.check_invariants().is_ok()
                 && market.armed.rows.iter().flatten().count() == market.armed.len()
-                && market.armed.triggers.len().saturating_add(due) == market.armed.len()
+                && market.armed.triggers.len().saturating_add(due).saturating_add(waiting)
+                    == market.armed.len()
                 && self.markets.firing.contains(&id) == (due > 0);
             if !is_sound {
                 return Err(Broken::Index { what: "armed orders" });
@@ -72,6 +74,7 @@ impl Engine {
             }
         }
         self.check_expiries()?;
+        self.check_lists()?;
         self.check_sessions(&live_of_session)
     }
 
@@ -119,10 +122,13 @@ impl Engine {
     ) -> Result<&'m Order, Broken> {
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: id };
         let order = market.entry(Place::armed(row, armed)).ok_or(mismatch)?;
-        let is_waiting = market.armed.triggers.get(id).is_some() || market.armed.triggers.is_due(id);
-        let holds_enough =
-            order.is_market_buy() || order.held == fees::worst_case(order, &market.definition)?;
-        let agrees = order.id == id && order.is_armed() && order.cum == 0 && is_waiting && holds_enough;
+        let is_watching = market.armed.triggers.get(id).is_some() || market.armed.triggers.is_due(id);
+        // What an order of a list holds follows from its list.
+        let holds_enough = order.is_market_buy()
+            || order.list().is_some()
+            || order.held == fees::worst_case(order, &market.definition)?;
+        let is_in_place = if order.waits() { !is_watching } else { order.is_armed() && is_watching };
+        let agrees = order.id == id && order.cum == 0 && is_in_place && holds_enough;
         if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 

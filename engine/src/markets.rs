@@ -6,8 +6,8 @@ use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup, S
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, ClientId, MarketId, MarketPhase, OrderId, OrderType, PhaseCause, PriceTicks, QtyLots,
-    RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
+    AccountClass, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PhaseCause, PriceTicks,
+    QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -107,6 +107,16 @@ impl Order {
         self.terms.as_ref().and_then(|terms| terms.said.cancel_on_disconnect)
     }
 
+    /// The list that it is of.
+    pub(crate) fn list(&self) -> Option<OrderListId> {
+        self.terms.as_ref()?.list
+    }
+
+    /// Whether it waits for another order of its list.
+    pub(crate) fn waits(&self) -> bool {
+        self.terms.as_ref().is_some_and(|terms| terms.waits)
+    }
+
     /// Whether it waits for a price: the terms of one that has fired have no trigger.
     pub(crate) fn is_armed(&self) -> bool {
         self.terms.as_ref().is_some_and(|terms| terms.said.trigger.is_some())
@@ -155,7 +165,7 @@ impl Desk {
     }
 
     /// Counts an order that lives from now on.
-    fn add(&mut self, order: &Order) {
+    pub(crate) fn add(&mut self, order: &Order) {
         self.live = self.live.saturating_add(1);
         self.stops = self.stops.saturating_add(u32::from(order.is_armed()));
         self.icebergs = self.icebergs.saturating_add(u32::from(order.is_iceberg()));
@@ -163,7 +173,7 @@ impl Desk {
     }
 
     /// Counts an order no more that has lived until now.
-    fn remove(&mut self, order: &Order) {
+    pub(crate) fn remove(&mut self, order: &Order) {
         self.live = self.live.saturating_sub(1);
         self.stops = self.stops.saturating_sub(u32::from(order.is_armed()));
         self.icebergs = self.icebergs.saturating_sub(u32::from(order.is_iceberg()));

@@ -7,6 +7,7 @@ mod amend;
 pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
+pub(crate) mod lists;
 mod reports;
 pub(crate) mod rules;
 mod self_trade;
@@ -45,7 +46,7 @@ impl Engine {
         if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
-        let admitted = self.admit_order(row, command, look, effects).and_then(|admitted| {
+        let admitted = self.admit_order(row, command, look, false, effects).and_then(|admitted| {
             let desk = self.markets.desks.at(admitted.order.desk);
             self.ledger.ensure_open(desk.paying_account(command.side.opposite()))?;
             self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
@@ -54,7 +55,7 @@ impl Engine {
         let Admitted { market, mut order, worst_case } = match admitted {
             Ok(admitted) => admitted,
             Err(Stop::Refused(refusal)) => {
-                self.refuse_order(row, command, look, refusal, effects);
+                self.refuse_order(row, (OrderId(effects.seq.0), command), look, refusal, effects);
                 return Err(Stop::Refused(refusal));
             }
             Err(Stop::Broken(what)) => return Err(what.into()),
@@ -70,12 +71,14 @@ impl Engine {
         Ok(())
     }
 
-    /// The checks, in the order of the reasons.
+    /// The checks, in the order of the reasons. Of an order that `waits` for another one of its list, those that are of a moment are made
+    /// when it enters.
     fn admit_order(
         &mut self,
         row: u32,
         command: &NewOrder,
         look: Look,
+        waits: bool,
         effects: &Effects<'_>,
     ) -> Result<Admitted, Stop> {
         let session = self.sessions.rows.at(row);
@@ -96,40 +99,43 @@ impl Engine {
         terms::check(command, effects.time)?;
         let mut order = new_order(command, market, effects, row, desk_row);
         let priced = (order.side, order.order_type, command.price_ticks);
-        if !order.is_armed() {
+        if !order.is_armed() && !waits {
             rules::ensure_in_band(market, priced, effects.time)?;
         }
         let desk = self.markets.desks.at(desk_row);
-        if terms::may_wait(command) {
+        if waits || terms::may_wait(command) {
             ensure(desk.live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
             armed::ensure_room(command, market)?;
             rules::ensure_room(&order, desk, market)?;
             ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
         }
+        if waits {
+            return Ok(Admitted { market: market_row, order, worst_case: 0 });
+        }
         terms::keep_from_taking(&mut order, market)?;
-        let worst_case = self.worst_case(market_row, &mut order, command)?;
+        let worst_case = self.worst_case(market_row, &mut order, command.budget.0)?;
         let desk = self.markets.desks.at(desk_row);
         let market = self.markets.rows.at(market_row);
         rules::ensure_position(market, (desk, order.side), order.leaves(), &self.ledger)?;
         Ok(Admitted { market: market_row, order, worst_case })
     }
 
-    /// What an order may cost at most. Sets the quantity of an order by budget: what the budget buys now.
-    fn worst_case(&self, row: u32, order: &mut Order, command: &NewOrder) -> Result<u128, Stop> {
+    /// What an order may cost at most. Sets the quantity of an order by budget (0 = by quantity): what the budget buys now.
+    fn worst_case(&self, row: u32, order: &mut Order, budget: u128) -> Result<u128, Stop> {
         let market = self.markets.rows.at(row);
         if !order.is_market_buy() {
             return Ok(fees::worst_case(order, &market.definition)?);
         }
         let tick = market.definition.tick_quote_minor.0;
         let limit = (order.price > 0).then_some(PriceTicks(order.price));
-        if command.budget.0 > 0 {
-            let notional_max = fees::affordable(command.budget.0, order.taker_fee_ppm)
-                .ok_or(RejectReason::NotionalOutOfRange)?;
+        if budget > 0 {
+            let notional_max =
+                fees::affordable(budget, order.taker_fee_ppm).ok_or(RejectReason::NotionalOutOfRange)?;
             let ticks_lots = notional_max.checked_div(tick).unwrap_or(0);
             if !order.is_armed() {
                 order.qty = self.lots_for(row, order, ticks_lots)?.0;
             }
-            return Ok(command.budget.0);
+            return Ok(budget);
         }
         let ticks_lots = if order.prevents().is_some() {
             self.reach(row, order, limit, (QtyLots(order.qty), u128::MAX))?.ticks_lots
@@ -158,14 +164,14 @@ impl Engine {
     fn refuse_order(
         &mut self,
         row: u32,
-        command: &NewOrder,
+        (order, command): (OrderId, &NewOrder),
         look: Look,
         refusal: Refusal,
         effects: &mut Effects<'_>,
     ) {
         let client = self.sessions.client(row, command.client).unwrap_or(ClientId(0));
         let refused = Finished {
-            order: OrderId(effects.seq.0),
+            order,
             cl_ord_id: command.cl_ord_id,
             client,
             market: command.market,
@@ -181,7 +187,6 @@ impl Engine {
         };
         let report = reports::of_finished(&refused, ExecType::Rejected);
         self.sessions.rows.at_mut(row).send(effects, report);
-        let order = refused.order;
         if self.remember_id(row, look, &command.cl_ord_id, order, command.market) {
             self.sessions.rows.at_mut(row).ids.finish(refused);
         }
@@ -274,6 +279,7 @@ impl Engine {
             cum_ticks_lots: order.cum_ticks_lots,
         };
         self.sessions.rows.at_mut(order.session).ids.finish(finished);
+        self.lists.note_ended(order, status);
     }
 }
 

@@ -75,10 +75,34 @@ ids! {
     StandingOrderId(u64);
     /// A balance monitor; chosen by whoever defines it.
     MonitorId(u64);
-    /// An order: the seq of the command that created it.
+    /// An order: the seq of the command that created it; where that creates several, each behind the first has its number in the top byte.
     OrderId(u64);
+    /// A list of orders: the seq of the command that created it.
+    OrderListId(u64);
     /// A trade: counted from 1 over all markets.
     TradeId(u64);
+}
+
+impl OrderId {
+    const SEQ_BITS: u32 = 56;
+
+    /// The order of this number, from 0, among those that the command of `seq` creates.
+    #[must_use]
+    pub fn nth(seq: Seq, number: u8) -> Self {
+        Self(seq.0 | u64::from(number) << Self::SEQ_BITS)
+    }
+
+    /// A number that is the lower, the older the order.
+    #[must_use]
+    pub const fn age(self) -> u64 {
+        self.0.rotate_left(u64::BITS - Self::SEQ_BITS)
+    }
+
+    /// The order of this [`Self::age`].
+    #[must_use]
+    pub const fn of_age(age: u64) -> Self {
+        Self(age.rotate_right(u64::BITS - Self::SEQ_BITS))
+    }
 }
 
 impl GatewayId {

@@ -150,6 +150,8 @@ codes! {
         SelfTrade = 89,
         /// Expired: it would have traded too far from the reference price.
         PriceCollar = 90,
+        /// Cancelled, or refused, because another order of its list ended, traded, fired or was refused.
+        OrderList = 91,
         /// Cancelled because its session did not say in time that it is there.
         CancelAllAfter = 93,
 

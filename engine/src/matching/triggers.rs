@@ -32,7 +32,7 @@ const WHOLE_BASIS_POINTS: u64 = 10_000;
 /// An order that waits for a price.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Armed {
-    /// Its id: the lower, the older.
+    /// Its id, which tells its age.
     pub order: OrderId,
     /// Its side.
     pub side: Side,
@@ -146,7 +146,7 @@ impl Armed {
     /// When it fires among others, if it does at the price of a rank.
     fn fires_at(&self, at: u64) -> Option<Turn> {
         let from = self.fires_from().filter(|&from| from <= at)?;
-        Some((self.trigger.direction, self.trigger.price_type, from, self.order.0))
+        Some((self.trigger.direction, self.trigger.price_type, from, self.order.age()))
     }
 
     fn check(&self) -> Result<(), ArmRefusal> {
@@ -172,7 +172,7 @@ struct Lane {
     price_type: TriggerPriceType,
     /// Of the orders; whichever where they watch the same price anyhow.
     side: Side,
-    /// By the rank of their trigger price and their id.
+    /// By the rank of their trigger price and their age.
     fixed: BTreeSet<(u64, u64)>,
     /// In no order.
     trailing: Vec<Armed>,
@@ -215,7 +215,7 @@ impl Lane {
         if armed.trail.is_some() {
             self.trailing.push(armed);
         } else {
-            self.fixed.insert((fires_from, armed.order.0));
+            self.fixed.insert((fires_from, armed.order.age()));
         }
     }
 
@@ -223,7 +223,7 @@ impl Lane {
         if armed.trail.is_some() {
             self.trailing.retain(|other| other.order != armed.order);
         } else {
-            self.fixed.remove(&(rank(self.direction, armed.trigger.price_ticks.0), armed.order.0));
+            self.fixed.remove(&(rank(self.direction, armed.trigger.price_ticks.0), armed.order.age()));
         }
         self.refresh();
     }
@@ -231,9 +231,9 @@ impl Lane {
     /// Moves what follows a price, and takes out what fires at it.
     #[cold]
     fn see(&mut self, at: u64, fired: &mut Vec<Turn>) {
-        while let Some(&(trigger, order)) = self.fixed.first().filter(|(trigger, _)| *trigger <= at) {
+        while let Some(&(trigger, age)) = self.fixed.first().filter(|(trigger, _)| *trigger <= at) {
             self.fixed.pop_first();
-            fired.push((self.direction, self.price_type, trigger, order));
+            fired.push((self.direction, self.price_type, trigger, age));
         }
         self.trailing.retain_mut(|armed| {
             armed.follow(at);
@@ -405,11 +405,12 @@ impl Triggers {
             }
         }
         fired.sort_unstable();
-        for (_, _, _, order) in fired {
-            if self.fixed.remove(&order).is_none() {
+        for (_, _, _, age) in fired {
+            let order = OrderId::of_age(age);
+            if self.fixed.remove(&order.0).is_none() {
                 self.trailing = self.trailing.saturating_sub(1);
             }
-            self.enqueue(OrderId(order));
+            self.enqueue(order);
         }
     }
 
@@ -454,9 +455,9 @@ impl Triggers {
             if (lane.fires_from, lane.moves_until) != lane.thresholds() {
                 return Err(TriggerFault::Thresholds);
             }
-            let by_id = |&(rank, order): &(u64, u64)| {
+            let by_id = |&(rank, age): &(u64, u64)| {
                 self.fixed
-                    .get(&order)
+                    .get(&OrderId::of_age(age).0)
                     .is_some_and(|armed| armed.fires_from() == Some(rank) && lane_of(armed) == number)
             };
             if !lane.fixed.iter().all(by_id) || lane.trailing.iter().any(|armed| lane_of(armed) != number) {

@@ -154,7 +154,7 @@ impl Engine {
         self.sessions.rows.at_mut(row).send(effects, report);
     }
 
-    /// Cancels the live orders that a session, a client and a market all match, in the order of their ids.
+    /// Cancels the live orders that a session, a client and a market all match, the oldest first.
     pub(crate) fn cancel_all(&mut self, command: &CancelAll, effects: &mut Effects<'_>) -> Result<(), Stop> {
         let session = command
             .session
@@ -223,14 +223,14 @@ impl Engine {
         Ok(places)
     }
 
-    /// Cancels orders in the order of their ids.
+    /// Cancels orders, the oldest first.
     fn cancel_places(
         &mut self,
         mut places: Vec<(OrderId, Place)>,
         reason: RejectReason,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        places.sort_unstable_by_key(|&(order, _)| order);
+        places.sort_unstable_by_key(|&(order, _)| order.age());
         for (_, place) in places {
             self.cancel_at(place, reason, None, effects)?;
         }
@@ -374,7 +374,8 @@ impl Engine {
         let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
-        ensure(before.order_type == OrderType::Limit, RejectReason::UnsupportedOrder)?;
+        let is_plain = before.order_type == OrderType::Limit && before.list().is_none();
+        ensure(is_plain, RejectReason::UnsupportedOrder)?;
         let market = self.markets.rows.at(place.market);
         rules::ensure_amendable(before, market)?;
         let definition = &market.definition;

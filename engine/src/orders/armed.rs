@@ -86,14 +86,23 @@ impl Engine {
         Ok(())
     }
 
-    /// Shows the prices that the command brought about to the armed orders, and executes those that fire.
+    /// Carries lists on of which the command moved an order, and shows the prices that it brought about to the armed orders; those that fire are
+    /// executed. Lists come first.
     pub(crate) fn fire_armed(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let mut left = TRIGGERED_PER_RECORD_MAX;
         self.see_prices();
-        while let Some((_, market)) = self.markets.next_firing() {
+        loop {
+            let firing = self.markets.next_firing();
+            let has_due_list = self.has_due_list();
+            if firing.is_none() && !has_due_list {
+                break;
+            }
             let Some(next) = left.checked_sub(1) else { break };
             left = next;
-            self.fire_next(market, effects)?;
+            match firing {
+                Some((_, market)) if !has_due_list => self.fire_next(market, effects)?,
+                _ => self.advance_list(effects)?,
+            }
             self.see_prices();
         }
         Ok(())
@@ -143,6 +152,11 @@ impl Engine {
             terms.said.trigger = None;
         }
         effects.push(OrderTriggered { market: id, order: order.id });
+        match self.decide_pair(market, &mut order, effects) {
+            Ok(()) => {}
+            Err(Stop::Refused(refusal)) => return self.expire(market, order, refusal.reason, effects),
+            Err(Stop::Broken(what)) => return Err(what),
+        }
         self.size_by_budget(market, &mut order)?;
         let report = self.report_of(market, &order, ExecType::Restated, OrderStatus::New);
         let report = ExecutionReport { reason: None, ..report };
@@ -153,8 +167,8 @@ impl Engine {
         self.execute_order(market, order, effects)
     }
 
-    /// What its market demands of an order when it fires.
-    fn may_enter(&self, market: u32, order: &Order, time: UnixNanos) -> Result<(), RejectReason> {
+    /// What its market demands of an order that enters later than it was accepted.
+    pub(super) fn may_enter(&self, market: u32, order: &Order, time: UnixNanos) -> Result<(), RejectReason> {
         let row = self.markets.rows.at(market);
         rules::ensure_in_band(row, (order.side, order.order_type, PriceTicks(order.price)), time)?;
         let desk = self.markets.desks.at(order.desk);

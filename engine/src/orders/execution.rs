@@ -247,6 +247,8 @@ impl Engine {
         let hold =
             HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
         let (maker_session, maker_side) = (maker.session, maker.side);
+        self.lists.note_acted(maker);
+        self.lists.note_acted(taker);
         self.sessions.rows.at_mut(taker.session).send(effects, taker_report);
         self.sessions.rows.at_mut(maker_session).send(effects, maker_report);
         let market_id = settled.market;

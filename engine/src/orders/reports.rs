@@ -38,8 +38,14 @@ pub(super) fn of_finished(finished: &Finished, exec_type: ExecType) -> Execution
 }
 
 /// Status of an order that is live.
-pub(super) const fn live_status(order: &Order) -> OrderStatus {
-    if order.cum == 0 { OrderStatus::New } else { OrderStatus::PartiallyFilled }
+pub(super) fn live_status(order: &Order) -> OrderStatus {
+    if order.waits() {
+        OrderStatus::PendingNew
+    } else if order.cum == 0 {
+        OrderStatus::New
+    } else {
+        OrderStatus::PartiallyFilled
+    }
 }
 
 impl Engine {
@@ -52,7 +58,8 @@ impl Engine {
         exec_type: ExecType,
         status: OrderStatus,
     ) -> ExecutionReport {
-        let is_live = matches!(status, OrderStatus::New | OrderStatus::PartiallyFilled);
+        let is_live =
+            matches!(status, OrderStatus::New | OrderStatus::PartiallyFilled | OrderStatus::PendingNew);
         ExecutionReport {
             order: order.id,
             cl_ord_id: order.cl_ord_id,

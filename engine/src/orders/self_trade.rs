@@ -168,6 +168,7 @@ impl Engine {
         if maker.leaves() == 0 {
             return self.expire_maker(place, effects);
         }
+        self.lists.note_reduced(maker);
         reduce_resting(book, id, Slot(place.slot), QtyLots(lots), effects)?;
         let held = fees::worst_case(maker, definition)?;
         lower_hold(&mut self.ledger, maker, self.markets.desks.at(maker.desk), held)?;
@@ -187,6 +188,7 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<Meeting, Broken> {
         taker.qty = taker.qty.saturating_sub(lots);
+        self.lists.note_reduced(taker);
         if taker.leaves() == 0 {
             return Ok(Meeting::Ends);
         }

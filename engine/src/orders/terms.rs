@@ -4,7 +4,8 @@ use protocol::commands::NewOrder;
 use protocol::terms::OrderTerms;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, TimeInForce, UnixNanos,
+    OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, TimeInForce,
+    UnixNanos,
 };
 
 use super::armed;
@@ -18,6 +19,10 @@ pub(crate) struct Terms {
     pub(crate) said: OrderTerms,
     /// When it ends by itself; `None` = never.
     pub(crate) expires_at: Option<UnixNanos>,
+    /// The list that it is of.
+    pub(crate) list: Option<OrderListId>,
+    /// Whether it waits for another order of its list.
+    pub(crate) waits: bool,
 }
 
 impl Terms {
@@ -38,7 +43,7 @@ impl Terms {
             | TimeInForce::AtTheOpening
             | TimeInForce::AtTheClose => None,
         };
-        let terms = Self { said, expires_at };
+        let terms = Self { said, expires_at, list: None, waits: false };
         (terms != Self::default()).then(|| Box::new(terms))
     }
 }

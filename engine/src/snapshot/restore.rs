@@ -3,17 +3,17 @@
 use std::collections::BTreeSet;
 
 use protocol::commands::{DefineMarket, DefineSession, SetApprovals, SetTradingRules};
-use protocol::limits::ARMED_ORDERS_MAX;
 use protocol::limits::{
     ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
     SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
+use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX};
 use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
-    ActorId, ClientId, Command, GatewayId, Generation, MarketId, MarketPhase, OrderId, OrderStatus,
-    OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq, SessionEpoch, SessionId, Side, Term,
-    TimeInForce, TradeGroupId, UnixNanos,
+    ActorId, ClientId, Command, Contingency, GatewayId, Generation, ListRelease, MarketId, MarketPhase,
+    OrderId, OrderListId, OrderStatus, OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq,
+    SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
@@ -24,6 +24,7 @@ use crate::gateways::Gateway;
 use crate::markets::{IndexPrice, Market, Order, Place};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
+use crate::orders::lists::{Leg, OrderList};
 use crate::orders::terms::Terms;
 use crate::registry::Actor;
 use crate::sessions::Session;
@@ -75,6 +76,7 @@ impl Engine {
             Ok(client)
         })?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
+        engine.read_lists(r)?;
         if !reader.0.is_empty() {
             return Err(SnapshotFault::Trailing(reader.0.len()));
         }
@@ -219,10 +221,12 @@ impl Engine {
             let (id, side) = (order.id, order.side);
             let said =
                 order.terms.as_ref().map(|terms| terms.said).ok_or(SnapshotFault::Field("armed order"))?;
-            let trigger = said.trigger.ok_or(SnapshotFault::Field("armed order"))?;
             let extreme = r.u64()?;
             let extreme = (extreme > 0).then_some(PriceTicks(extreme));
-            waiting.push(Armed { order: id, side, trigger, trail: said.trail, extreme });
+            if !order.waits() {
+                let trigger = said.trigger.ok_or(SnapshotFault::Field("armed order"))?;
+                waiting.push(Armed { order: id, side, trigger, trail: said.trail, extreme });
+            }
             let row = self.markets.rows.at_mut(market).armed.open(id);
             self.list(Place::armed(market, row), order);
             Ok(id)
@@ -245,6 +249,45 @@ impl Engine {
             self.markets.firing.insert(definition.market);
         }
         Ok(())
+    }
+
+    /// Lists of orders; which orders are theirs, the orders say.
+    fn read_lists(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("order lists", ORDER_LISTS_MAX, |r| {
+            let id = OrderListId(r.u64()?);
+            let (cl_list_id, market) = (r.text("order lists")?, MarketId(r.u32()?));
+            let mut list = OrderList {
+                cl_list_id,
+                market: self.markets.row(market).ok_or(SnapshotFault::Field("order lists"))?,
+                contingency: r.code("order lists", Contingency::from_code)?,
+                release: r.code("order lists", ListRelease::from_code)?,
+                is_released: r.flag("order lists")?,
+                is_due: false,
+                legs: Vec::new(),
+            };
+            let count = r.u32()?;
+            for _ in 0..count {
+                list.legs.push(Leg {
+                    order: OrderId(r.u64()?),
+                    reserve: r.u128()?,
+                    has_acted: r.flag("order lists")?,
+                    ended: r.optional_code("order lists", OrderStatus::from_code)?,
+                });
+            }
+            self.lists.by_id.insert(id, list);
+            Ok(id)
+        })?;
+        for id in read_queue(r)? {
+            let list = self.lists.by_id.get_mut(&id).ok_or(SnapshotFault::Field("order lists"))?;
+            field(!core::mem::replace(&mut list.is_due, true), "order lists")?;
+            self.lists.due.push_back(id);
+        }
+        r.list("lists that enter", MARKETS_MAX, |r| {
+            let (market, queue) = (MarketId(r.u32()?), read_queue(r)?);
+            field(!queue.is_empty(), "lists that enter")?;
+            self.lists.releasing.insert(market, queue.into());
+            Ok(market)
+        })
     }
 
     /// An order, and how much of it is hidden.
@@ -310,7 +353,20 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
     let said = OrderTerms::decode(r.bytes()?).ok_or(SnapshotFault::Field("order's terms"))?;
     let expires_at = r.u64()?;
     let expires_at = (expires_at > 0).then_some(UnixNanos(expires_at));
-    Ok((Some(Box::new(Terms { said, expires_at })), QtyLots(r.u64()?)))
+    let (hidden, list) = (QtyLots(r.u64()?), r.u64()?);
+    let list = (list > 0).then_some(OrderListId(list));
+    let terms = Terms { said, expires_at, list, waits: r.flag("order's terms")? };
+    field(terms.list.is_some() || !terms.waits, "order's terms")?;
+    Ok((Some(Box::new(terms)), hidden))
+}
+
+fn read_queue(r: &mut Reader<'_>) -> Result<Vec<OrderListId>, SnapshotFault> {
+    let mut queue = Vec::new();
+    let count = r.u32()?;
+    for _ in 0..count {
+        queue.push(OrderListId(r.u64()?));
+    }
+    Ok(queue)
 }
 
 fn read_requests(r: &mut Reader<'_>, session: &mut Session) -> Result<(), SnapshotFault> {

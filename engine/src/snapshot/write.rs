@@ -2,7 +2,7 @@
 
 use protocol::commands::SetApprovals;
 use protocol::hash::{Hash, blake3};
-use protocol::{Command, OrderId, RejectReason};
+use protocol::{Command, OrderId, OrderStatus, RejectReason};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
@@ -19,7 +19,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 16] = [
+const PARTS: [Part; 17] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -36,6 +36,7 @@ const PARTS: [Part; 16] = [
     ("sessions and their timers", Engine::write_sessions),
     ("trade groups", Engine::write_trade_groups),
     ("orders", Engine::write_markets),
+    ("order lists", Engine::write_lists),
 ];
 
 impl Engine {
@@ -171,6 +172,33 @@ impl Engine {
         due.iter().for_each(|id| w.u64(id.0));
     }
 
+    fn write_lists(&self, w: &mut Writer<'_>) {
+        w.count(self.lists.by_id.len());
+        for (id, list) in &self.lists.by_id {
+            w.u64(id.0);
+            w.text(&list.cl_list_id);
+            w.u32(self.markets.rows.at(list.market).definition.market.0);
+            w.u8(list.contingency.code());
+            w.u8(list.release.code());
+            w.flag(list.is_released);
+            w.count(list.legs.len());
+            for leg in &list.legs {
+                w.u64(leg.order.0);
+                w.u128(leg.reserve);
+                w.flag(leg.has_acted);
+                w.u8(leg.ended.map_or(0, OrderStatus::code));
+            }
+        }
+        w.count(self.lists.due.len());
+        self.lists.due.iter().for_each(|id| w.u64(id.0));
+        w.count(self.lists.releasing.len());
+        for (market, queue) in &self.lists.releasing {
+            w.u32(market.0);
+            w.count(queue.len());
+            queue.iter().for_each(|id| w.u64(id.0));
+        }
+    }
+
     fn write_trade_groups(&self, w: &mut Writer<'_>) {
         w.count(self.markets.trade_groups.len());
         for (client, group) in &self.markets.trade_groups {
@@ -248,12 +276,14 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
 /// What an order says that most do not, when it ends, and how much of it is hidden.
 fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserve>) {
     w.flag(terms.is_some());
-    if let Some(Terms { said, expires_at }) = terms {
+    if let Some(Terms { said, expires_at, list, waits }) = terms {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
         w.bytes(&bytes);
         w.u64(expires_at.map_or(0, |at| at.0));
         w.u64(reserve.map_or(0, |reserve| reserve.hidden.0));
+        w.u64(list.map_or(0, |list| list.0));
+        w.flag(*waits);
     }
 }
 

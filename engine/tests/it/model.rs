@@ -3,6 +3,7 @@
 //! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
 //! everything charged. Slow, and short enough to be read beside docs of the rules.
 
+mod lists;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +51,11 @@ pub(crate) struct ModelOrder {
     trail: Option<Trail>,
     extreme: Option<u64>,
     amendments: u32,
+    minimum: u64,
+    /// The list that it is of, whether it waits there, and what of its hold an order beside it has.
+    list: Option<u64>,
+    waits: bool,
+    beside: u128,
     /// The price around which its collar lies.
     collar: Option<u64>,
 }
@@ -134,6 +140,14 @@ pub(crate) struct Model {
     rules: BTreeMap<u32, SetTradingRules>,
     /// The last index price: (price, observed at, valid until).
     index: BTreeMap<u32, (u64, u64, u64)>,
+    lists: Vec<lists::ModelList>,
+    /// Those of which an order did something, and (market, list) of those whose waiting orders enter.
+    due_lists: Vec<u64>,
+    releasing: Vec<(u32, u64)>,
+    /// Orders of a list that is being judged, which count beside the live ones.
+    legs: Vec<ModelOrder>,
+    /// How many lists had their waiting orders enter.
+    pub(crate) released: u32,
     /// How many orders expired at a collar.
     pub(crate) collared: u32,
     /// Of the command that comes next.
@@ -158,6 +172,11 @@ impl Model {
             last: BTreeMap::new(),
             rules: BTreeMap::new(),
             index: BTreeMap::new(),
+            lists: Vec::new(),
+            due_lists: Vec::new(),
+            releasing: Vec::new(),
+            legs: Vec::new(),
+            released: 0,
             collared: 0,
             now: 0,
         }
@@ -172,9 +191,15 @@ impl Model {
             self.live.retain(|live| live.id != order.id);
             self.end(order.client, order.id);
         }
+        self.run_due();
     }
 
     fn end(&mut self, client: u64, order: u64) {
+        self.end_as(client, order, false);
+    }
+
+    fn end_as(&mut self, client: u64, order: u64, filled: bool) {
+        self.note_ended(order, filled);
         self.due.retain(|due| due.1 != order);
         self.roll(client, Some(order));
         self.ended.push((client, order));
@@ -209,6 +234,9 @@ impl Model {
     pub(crate) fn worst_case(&self, order: &ModelOrder) -> u128 {
         let market = &self.markets[&order.market].0;
         let left = u128::from(order.qty - order.cum);
+        if order.waits {
+            return 0;
+        }
         if order.trigger.is_some() && order.budget > 0 {
             return order.budget;
         }
@@ -222,7 +250,8 @@ impl Model {
 
     pub(crate) fn held(&self, client: u64, asset: u32) -> u128 {
         let pays = |order: &&ModelOrder| order.client == client && self.paying_asset(order) == asset;
-        self.live.iter().filter(pays).map(|order| self.worst_case(order)).sum()
+        let held = |order: &ModelOrder| self.worst_case(order).saturating_sub(order.beside);
+        self.live.iter().filter(pays).map(held).sum()
     }
 
     fn available(&self, client: u64, asset: u32) -> u128 {
@@ -237,7 +266,7 @@ impl Model {
                 Side::Buy => order.side == Side::Sell && (limit == 0 || order.price <= limit),
                 Side::Sell => order.side == Side::Buy && (limit == 0 || order.price >= limit),
             };
-            if order.market != market || !acceptable || order.trigger.is_some() {
+            if order.market != market || !acceptable || order.trigger.is_some() || order.waits {
                 continue;
             }
             let better = best.is_none_or(|other| {
@@ -323,6 +352,8 @@ impl Model {
             taker.qty -= lots;
             self.live[at].qty -= lots;
             self.live[at].shrink();
+            self.note_reduced(maker.id);
+            self.note_reduced(taker.id);
             if self.live[at].qty == self.live[at].cum {
                 self.live.remove(at);
                 self.end(maker.client, maker.id);
@@ -393,6 +424,10 @@ impl Model {
             trail: terms.trail,
             extreme: None,
             amendments: 0,
+            minimum: terms.min_qty_lots.0,
+            list: None,
+            waits: false,
+            beside: 0,
             collar: None,
         }
     }
@@ -434,14 +469,27 @@ impl Model {
     pub(crate) fn fire(&mut self) {
         let markets: Vec<u32> = self.markets.keys().copied().collect();
         markets.iter().for_each(|&market| self.see(market));
+        self.run_due();
+    }
+
+    /// Carries lists on, and executes the armed orders that are due, until nothing is.
+    fn run_due(&mut self) {
+        let markets: Vec<u32> = self.markets.keys().copied().collect();
         let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketPhase::Trading;
-        while let Some(market) = self.due.iter().map(|due| due.0).filter(|&m| is_open(self, m)).min() {
+        loop {
+            if self.carry_on() {
+                markets.iter().for_each(|&market| self.see(market));
+                continue;
+            }
+            let open = self.due.iter().map(|due| due.0).filter(|&m| is_open(self, m)).min();
+            let Some(market) = open else { break };
             let at = self.due.iter().position(|due| due.0 == market).unwrap();
             let (_, id) = self.due.remove(at);
             let at = self.live.iter().position(|order| order.id == id).unwrap();
             self.roll(self.live[at].client, None);
             let mut order = self.live.remove(at);
             order.trigger = None;
+            self.decide(&mut order);
             if self.may_fire(&mut order) {
                 self.enter(order, 0);
             } else {
@@ -473,7 +521,7 @@ impl Model {
         let mut fired = Vec::new();
         for last in [traded.first().copied().or(last), last] {
             for order in self.live.iter_mut().filter(|order| order.market == market) {
-                let Some(trigger) = order.trigger else { continue };
+                let Some(trigger) = order.trigger.filter(|_| !order.waits) else { continue };
                 if self.due.iter().chain(&fired).any(|due| due.1 == order.id) {
                     continue;
                 }
@@ -495,13 +543,32 @@ impl Model {
             let trigger = order.trigger.unwrap();
             let at = order.stands_at().unwrap();
             let at = if trigger.direction == TriggerDirection::Up { at } else { u64::MAX - at };
-            (trigger.direction, trigger.price_type, at, id)
+            (trigger.direction, trigger.price_type, at, id.rotate_left(8))
         };
         fired.sort_by_key(turn);
         self.due.extend(fired);
     }
 
     fn check_new(&self, client: u64, cl_ord_id: &str, command: &NewOrder) -> Option<RejectReason> {
+        if let Some(refusal) = self.check_admission(client, cl_ord_id, command, false) {
+            return Some(refusal);
+        }
+        if self.is_closed(client, &self.markets[&command.market.0].0) {
+            return Some(AccountClosed);
+        }
+        let mut order = self.model_order(0, client, command, cl_ord_id);
+        order.price = self.kept_from_taking(&order).unwrap();
+        (self.needed(&order) > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
+    }
+
+    /// Everything but whether it can be paid. Of an order that waits, what is of a moment is asked when it enters.
+    fn check_admission(
+        &self,
+        client: u64,
+        cl_ord_id: &str,
+        command: &NewOrder,
+        waits: bool,
+    ) -> Option<RejectReason> {
         let Some((market, status)) = self.markets.get(&command.market.0) else { return Some(UnknownMarket) };
         if [market.base, market.quote].iter().any(|asset| !self.balances.contains_key(&(client, asset.0))) {
             return Some(NoSettlementAccount);
@@ -538,15 +605,14 @@ impl Model {
             return Some(refusal);
         }
         let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
-        if !is_armed {
+        if !is_armed && !waits {
             let refusal = self.band_refusal(command.market.0, command.side, command.order_type, price.0);
             if refusal.is_some() {
                 return refusal;
             }
         }
-        let own = self.live.iter().filter(|o| o.client == client && o.market == command.market.0);
-        let live = own.count();
-        let may_wait = is_armed || is_limit && RESTING.contains(&command.time_in_force);
+        let live = self.own(client, command.market.0).count();
+        let may_wait = waits || may_wait(command);
         if may_wait && live >= usize::try_from(market.client_orders_max).unwrap() {
             return Some(TooManyOrders);
         }
@@ -554,19 +620,21 @@ impl Model {
         if let Some(refusal) = self.count_refusal(&order).filter(|_| may_wait) {
             return Some(refusal);
         }
+        if waits {
+            return None;
+        }
         match self.kept_from_taking(&order) {
             Some(price) => order.price = price,
             None => return Some(WouldTake),
         }
-        let needed = self.needed(&order);
         let more = if by_budget && !is_armed { self.budget_lots(&order, order.budget) } else { order.qty };
-        if let Some(refusal) = self.position_refusal(&order, more) {
-            return Some(refusal);
-        }
-        if self.is_closed(client, market) {
-            return Some(AccountClosed);
-        }
-        (needed > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
+        self.position_refusal(&order, more)
+    }
+
+    /// A client's live orders in a market, and those of a list that is being judged.
+    fn own(&self, client: u64, market: u32) -> impl Iterator<Item = &ModelOrder> {
+        let is_own = move |order: &&ModelOrder| order.client == client && order.market == market;
+        self.live.iter().chain(&self.legs).filter(is_own)
     }
 
     /// What to hold for a new order.
@@ -691,9 +759,11 @@ impl Model {
                 buyer_fee,
                 seller_fee,
             });
+            self.note_acted(maker.id);
+            self.note_acted(taker.id);
             if maker.cum == maker.qty {
                 self.live.remove(at);
-                self.end(maker.client, maker.id);
+                self.end_as(maker.client, maker.id, true);
             } else {
                 self.live[at] = maker;
                 self.refill(at);
@@ -705,7 +775,7 @@ impl Model {
             taker.show();
             self.live.push(taker);
         } else {
-            self.end(taker.client, taker.id);
+            self.end_as(taker.client, taker.id, taker.cum > 0 && taker.cum == taker.qty);
         }
     }
 
@@ -796,7 +866,7 @@ impl Model {
         next.price = price.0;
         next.qty = qty.0;
         next.amendments += 1;
-        if !before.is_limit {
+        if !before.is_limit || before.list.is_some() {
             return Err(UnsupportedOrder);
         }
         if !self.may_amend(before) {
@@ -821,6 +891,13 @@ impl Model {
         let available = self.available(client, self.paying_asset(before)) + self.worst_case(before);
         if self.worst_case(&next) > available { Err(InsufficientFunds) } else { Ok((at, next)) }
     }
+}
+
+/// Whether an order may live behind its own record.
+fn may_wait(command: &NewOrder) -> bool {
+    let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
+    let ends_at_once = [TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
+    is_armed || command.order_type == OrderType::Limit && !ends_at_once.contains(&command.time_in_force)
 }
 
 /// The fee of a fill: the ceiling of all that is owed, less what was charged.

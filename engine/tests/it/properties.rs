@@ -7,10 +7,10 @@ use protocol::record::{Record, RecordHeader};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, ClientId, EventBody, Generation, MarketId, MarketPhase,
-    OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice, RequestNumber, SelfTradePrevention, Seq,
-    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId,
-    TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, ClientId, Contingency, EventBody, Generation, ListRelease,
+    MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice, RequestNumber,
+    SelfTradePrevention, Seq, SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce,
+    TradeGroupId, TradeId, TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
@@ -167,7 +167,7 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 
 #[test]
 fn random_commands_agree_with_the_model() {
-    let (mut trades, mut fired, mut collared) = (0, 0, 0);
+    let (mut trades, mut fired, mut collared, mut released) = (0, 0, 0, 0);
     let mut refused = std::collections::BTreeMap::new();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
@@ -205,11 +205,13 @@ fn random_commands_agree_with_the_model() {
         }
         trades += model.trades.len();
         collared += model.collared;
+        released += model.released;
     }
     let played = seeds(SEEDS).len();
     assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
     assert!(trades > played * 30, "only {trades} trades in {played} runs");
     if played > 100 {
+        assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
         assert!(collared > 40, "only {collared} orders expired at a collar");
         for reason in OF_RULES {
             assert!(refused.contains_key(&Some(reason)), "never refused: {reason:?}");
@@ -228,7 +230,12 @@ fn random_step(
     let client = *numbers.pick(&CLIENTS);
     let session = session_of(client);
     match numbers.below(100) {
-        0..=64 => {
+        0..=6 => {
+            let list = random_list(numbers, count, model.now);
+            let expected = model.new_list(id, client, &list);
+            (session, list.into(), expected)
+        }
+        7..=64 => {
             let order = random_order(numbers, count, model.now);
             let expected = model.new_order(id, client, &order);
             (session, order.into(), expected)
@@ -259,6 +266,18 @@ fn random_step(
             let expected = model.replace(client, &replace);
             (session, replace.into(), expected)
         }
+        kind => operator_step(numbers, model, count, kind),
+    }
+}
+
+/// As [`random_step`], of the operator.
+fn operator_step(
+    numbers: &mut Numbers,
+    model: &mut Model,
+    count: u64,
+    kind: u64,
+) -> (SessionId, Command, Option<protocol::RejectReason>) {
+    match kind {
         95 => {
             let client = *numbers.pick(&CLIENTS);
             let group = numbers.below(3);
@@ -283,6 +302,51 @@ fn random_step(
             *status = next;
             (SessionId::OPERATOR, SetMarketPhase { market: MarketId(id), phase: next }.into(), None)
         }
+    }
+}
+
+/// A list of orders, mostly one that hangs together.
+fn random_list(numbers: &mut Numbers, count: u64, now: u64) -> NewOrderList {
+    let contingency = *numbers.pick(Contingency::ALL);
+    let legs: &[&str] =
+        if contingency == Contingency::OneTriggersOneCancelsOther { &["", "b", "c"] } else { &["", "b"] };
+    let (market, side) = (MarketId(u32::try_from(numbers.between(1, 2)).unwrap()), *numbers.pick(Side::ALL));
+    let pair_from = match contingency {
+        Contingency::OneCancelsOther => 0,
+        Contingency::OneTriggersOther => 9,
+        Contingency::OneTriggersOneCancelsOther => 1,
+    };
+    let orders = legs.iter().enumerate().map(|(at, suffix)| {
+        let mut order = random_order(numbers, count, now);
+        let suffix = if numbers.chance(2) { "" } else { suffix };
+        order.cl_ord_id = Text::new(format!("id-{count}{suffix}")).unwrap();
+        if numbers.chance(3) {
+            return order;
+        }
+        order.market = market;
+        let mut terms = order.terms.get().copied().unwrap_or_default();
+        if at >= pair_from {
+            (order.side, order.order_type) = (side, OrderType::Limit);
+            (order.time_in_force, order.budget) = (TimeInForce::GoodTillCancel, Amount(0));
+            (terms.expires_at_ns, terms.trigger) = (0, None);
+            if at > pair_from || numbers.chance(30) {
+                terms = OrderTerms { trigger: Some(random_trigger(numbers)), ..OrderTerms::default() };
+            }
+        } else if pair_from == 1 {
+            order.side = side.opposite();
+        }
+        if order.order_type == OrderType::Limit {
+            (order.qty_lots, order.budget) = (QtyLots(numbers.between(2, 40)), Amount(0));
+            order.price_ticks = PriceTicks(numbers.between(3, 28));
+        }
+        order.terms = terms.into();
+        order
+    });
+    NewOrderList {
+        cl_list_id: Text::new(format!("list-{count}")).unwrap(),
+        contingency,
+        orders: orders.collect(),
+        release: *numbers.pick(ListRelease::ALL),
     }
 }
 

@@ -8,7 +8,7 @@ use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled};
 use protocol::money::format_decimal;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, PriceTicks, QtyLots,
+    AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId, PriceTicks, QtyLots,
     SessionId, UnixNanos,
 };
 
@@ -26,6 +26,12 @@ pub(crate) struct MarketName {
     pub(crate) lot: u128,
     pub(crate) base_scale: u8,
     pub(crate) quote: u32,
+}
+
+/// An order as `o24`; of a command that creates several, those behind the first as `o24.1`.
+pub(crate) fn order_name(order: OrderId) -> String {
+    let (seq, number) = (order.0 << 8 >> 8, order.0 >> 56);
+    if number == 0 { format!("o{seq}") } else { format!("o{seq}.{number}") }
 }
 
 /// A day as `2026-01-05`.
@@ -117,7 +123,11 @@ impl Names {
             EventBody::Settled(settled) => self.settled(settled),
             EventBody::BookChanged(change) => self.book_changed(change),
             EventBody::HoldChanged(hold) => {
-                format!("hold of o{}: {}", hold.order, self.account_amount(hold.account, hold.held))
+                format!(
+                    "hold of {}: {}",
+                    order_name(hold.order),
+                    self.account_amount(hold.account, hold.held)
+                )
             }
             EventBody::Replied(reply) => {
                 let name = self.session(reply.session);
@@ -163,16 +173,21 @@ impl Names {
     fn market_event(&self, body: &EventBody) -> String {
         match body {
             EventBody::OrderTriggered(triggered) => {
-                format!("o{} fires in {}", triggered.order, self.symbol(triggered.market))
+                format!("{} fires in {}", order_name(triggered.order), self.symbol(triggered.market))
             }
             EventBody::TradePrevented(prevented) => format!(
-                "prevented ({}): o{} and o{} would trade {} @ {}",
+                "prevented ({}): {} and {} would trade {} @ {}",
                 prevented.mode.name(),
-                prevented.taker_order,
-                prevented.maker_order,
+                order_name(prevented.taker_order),
+                order_name(prevented.maker_order),
                 self.qty(prevented.market, prevented.prevented_lots),
                 self.price(prevented.market, prevented.price_ticks),
             ),
+            EventBody::OrderListChanged(list) => {
+                let orders: Vec<_> = list.orders.iter().map(|&order| order_name(order)).collect();
+                let (name, state) = (list.contingency.name(), list.state.name());
+                format!("list {} ({name} of {}) is {state}", list.cl_list_id, orders.join(", "))
+            }
             EventBody::TradingRulesSet(set) => {
                 format!("rules of {} are set", self.symbol(set.rules.market))
             }
@@ -349,10 +364,10 @@ impl Names {
             format!(" (was {})", report.orig_cl_ord_id)
         };
         let mut text = format!(
-            "{} {}{orig} o{} {} {}",
+            "{} {}{orig} {} {} {}",
             report.exec_type.name(),
             report.cl_ord_id,
-            report.order,
+            order_name(report.order),
             report.side.name(),
             self.qty(market, report.qty_lots),
         );
@@ -382,11 +397,11 @@ impl Names {
 
     fn cancel_rejected(&self, rejected: &CancelRejected) -> String {
         format!(
-            "{} rejected {} of {} o{} {}, {}",
+            "{} rejected {} of {} {} {}, {}",
             rejected.response_to.name(),
             rejected.cl_ord_id,
             rejected.orig_cl_ord_id,
-            rejected.order,
+            order_name(rejected.order),
             rejected.status.name(),
             rejected.reason.name(),
         )
@@ -394,8 +409,8 @@ impl Names {
 
     fn book_changed(&self, change: &BookChanged) -> String {
         format!(
-            "book: o{} {}, {} {} @ {}",
-            change.order,
+            "book: {} {}, {} {} @ {}",
+            order_name(change.order),
             change.action.name(),
             change.side.name(),
             self.qty(change.market, change.qty_lots),

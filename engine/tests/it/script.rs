@@ -29,7 +29,7 @@ use protocol::{
 };
 
 use crate::definitions;
-use crate::render::{AssetName, MarketName, Names, PRICE_SCALE};
+use crate::render::{AssetName, MarketName, Names, PRICE_SCALE, order_name};
 use crate::world::World;
 
 pub(crate) struct Script {
@@ -282,12 +282,12 @@ impl Script {
         for order in self.world.engine.orders().filter(|order| order.market == market) {
             let left = QtyLots(order.qty_lots.0 - order.cum_lots.0);
             lines.push(format!(
-                "{} {} @ {} {} o{} of {}",
+                "{} {} @ {} {} {} of {}",
                 order.side.name(),
                 self.names.qty(market, left),
                 self.names.price(market, order.price_ticks),
                 order.cl_ord_id,
-                order.order,
+                order_name(order.order),
                 self.names.client(order.client),
             ));
         }
@@ -390,6 +390,7 @@ impl Script {
     fn message_command(&self, name: &str, number: u64, words: &mut Words<'_>) -> (Command, bool) {
         let command: Command = match name {
             "buy" | "sell" => self.order(side(name), words).into(),
+            "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
             "cancel" => {
                 let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
                 CancelOrder {

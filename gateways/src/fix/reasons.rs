@@ -4,6 +4,7 @@ use protocol::RejectReason;
 use protocol::RejectReason as R;
 
 /// OrdRejReason(103) of an ExecutionReport that refuses an order.
+#[expect(clippy::wildcard_enum_match_arm, reason = "FIX 4.4 has a code for these only; the text says which")]
 pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
     match reason {
         R::UnknownMarket => 1,
@@ -23,55 +24,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         R::QtyOutOfRange | R::QtyBelowFilled => 13,
         R::ClientNotEntitled | R::NoSettlementAccount => 15,
         R::NotEntitled | R::BookFull | R::NoReferencePrice => 0,
-        R::UnknownSession
-        | R::StaleGeneration
-        | R::AlreadyExecuted
-        | R::SequenceGap
-        | R::KeyReused
-        | R::BelowRequestWindow
-        | R::WrongSessionKind
-        | R::Malformed
-        | R::Exists
-        | R::ExistsWithDifferent
-        | R::FieldOutOfRange
-        | R::TableFull
-        | R::UnknownActor
-        | R::UnknownAsset
-        | R::UnknownAccount
-        | R::WrongAccountClass
-        | R::AssetMismatch
-        | R::AmountOutOfRange
-        | R::AccountClosed
-        | R::TransferRefused
-        | R::CorrectionRefused
-        | R::UnknownMonitor
-        | R::UnknownQuote
-        | R::QuoteExceeded
-        | R::QuoteOfAnotherClient
-        | R::DifferentOwners
-        | R::BuyAmountBelowMinimum
-        | R::UnknownStandingOrder
-        | R::ApprovalNeeded
-        | R::NotProposable
-        | R::UnknownProposal
-        | R::OwnProposal
-        | R::ProposalStale
-        | R::TooFewApprovers
-        | R::OrderMismatch
-        | R::ImmediateOrCancel
-        | R::FillOrKill
-        | R::InsufficientLiquidity
-        | R::ByClient
-        | R::OnDisconnect
-        | R::ByOperator
-        | R::GoodTillDate
-        | R::EndOfDay
-        | R::MinQtyNotMet
-        | R::SelfTrade
-        | R::PriceCollar
-        | R::TooManyAmendments
-        | R::CancelAllAfter
-        | R::Skipped => 99,
+        _ => 99,
     }
 }
 
@@ -167,6 +120,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::MinQtyNotMet, "less than its minimum could be filled"),
     (R::SelfTrade, "would have traded with an order of its own trade group"),
     (R::PriceCollar, "would have traded too far from the reference price"),
+    (R::OrderList, "another order of its list ended, traded, fired or was refused"),
     (R::CancelAllAfter, "its session did not say in time that it is there"),
     (R::Skipped, "passed over by the operators: it had no effect"),
 ];

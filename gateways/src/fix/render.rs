@@ -385,6 +385,7 @@ const fn ord_status(status: OrderStatus) -> &'static [u8] {
         OrderStatus::Canceled => b"4",
         OrderStatus::Rejected => b"8",
         OrderStatus::Expired | OrderStatus::ExpiredInMatch => b"C",
+        OrderStatus::PendingNew => b"A",
     }
 }
 
@@ -398,6 +399,7 @@ const fn exec_type(exec_type: ExecType) -> &'static [u8] {
         ExecType::Expired => b"C",
         ExecType::OrderStatus => b"I",
         ExecType::Restated => b"D",
+        ExecType::PendingNew => b"A",
     }
 }
 

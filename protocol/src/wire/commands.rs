@@ -14,10 +14,10 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    DayRule, FirmId, GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId,
-    OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule,
-    SelfTradePrevention, SessionAction, SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId,
-    Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
+    Contingency, DayRule, FirmId, GatewayId, ListRelease, MarketId, MarketPhase, MonitorField, MonitorId,
+    MonitorOperator, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice,
+    Schedule, SelfTradePrevention, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
+    StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -543,6 +543,18 @@ messages! {
             market: Option<MarketId>,
         }
 
+        /// NewOrderList(E): orders that hang together, accepted all or none. They are of one client in one market.
+        NewOrderList = 101 v 1 {
+            /// ListID(66).
+            cl_list_id: ClOrdId,
+            /// ContingencyType(1385).
+            contingency: Contingency,
+            /// When those enter that wait for the first one.
+            release: ListRelease,
+            /// As many as the contingency has, the first one first.
+            orders: Vec<NewOrder>,
+        }
+
         /// Cancels all live orders of the session that sends it after a time, unless it sends it again before.
         SetCancelAllAfter = 103 v 1 {
             /// How long; 0 = never. In [`crate::limits::CANCEL_ALL_AFTER_MS`].
@@ -669,6 +681,7 @@ impl Command {
         !matches!(
             self,
             Self::NewOrder(_)
+                | Self::NewOrderList(_)
                 | Self::ReplaceOrder(_)
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)

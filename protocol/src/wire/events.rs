@@ -16,11 +16,12 @@ use crate::sign::PublicKey;
 use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, ExecType,
-    Generation, LedgerRefusal, Liquidity, MarketId, MarketPhase, MonitorId, OrderId, OrderStatus, OrderType,
-    OutSeq, PhaseCause, PriceTicks, ProposalEnd, ProposalId, QtyLots, QuoteEnd, QuoteId, RejectReason,
-    RequestNumber, SelfTradePrevention, Seq, SessionEnd, SessionEpoch, SessionId, Side, StandingOrderEnd,
-    StandingOrderId, Term, Text, TimeInForce, TradeGroupId, TradeId, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, Contingency,
+    ExecType, Generation, LedgerRefusal, Liquidity, ListState, MarketId, MarketPhase, MonitorId, OrderId,
+    OrderListId, OrderStatus, OrderType, OutSeq, PhaseCause, PriceTicks, ProposalEnd, ProposalId, QtyLots,
+    QuoteEnd, QuoteId, RejectReason, RequestNumber, SelfTradePrevention, Seq, SessionEnd, SessionEpoch,
+    SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text, TimeInForce, TradeGroupId, TradeId,
+    TransferId,
 };
 
 messages! {
@@ -456,6 +457,21 @@ messages! {
             market: MarketId,
             /// The order.
             order: OrderId,
+        }
+        /// ListStatus(N): a list of orders was accepted, or went on.
+        OrderListChanged = 114 v 1 {
+            /// Its id: the seq at which it was accepted.
+            list: OrderListId,
+            /// ListID(66).
+            cl_list_id: ClOrdId,
+            /// The market.
+            market: MarketId,
+            /// ContingencyType(1385).
+            contingency: Contingency,
+            /// ListOrderStatus(431).
+            state: ListState,
+            /// Its orders, the first one first.
+            orders: Vec<OrderId>,
         }
         /// A market went into another phase.
         MarketPhaseChanged = 116 v 1 {

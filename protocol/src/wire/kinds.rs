@@ -105,6 +105,40 @@ codes! {
 }
 
 codes! {
+    /// How the orders of a list hang together; ContingencyType(1385).
+    pub enum Contingency {
+        /// Two orders: when one trades or ends, the other is cancelled (`1`).
+        OneCancelsOther = 1,
+        /// Two orders: the second one enters when the first one has traded (`2`).
+        OneTriggersOther = 2,
+        /// Three orders: the second and the third enter when the first one has traded, and cancel each other.
+        OneTriggersOneCancelsOther = 3,
+    }
+}
+
+codes! {
+    /// When the orders enter that wait for the first one of their list.
+    pub enum ListRelease {
+        /// When it is filled.
+        Filled = 1,
+        /// When it has traded at all.
+        Traded = 2,
+    }
+}
+
+codes! {
+    /// Where a list of orders stands; ListOrderStatus(431).
+    pub enum ListState {
+        /// Accepted: its first order, or both that cancel each other, are live (`3`).
+        Executing = 1,
+        /// The orders that waited have entered.
+        Released = 2,
+        /// All of its orders have ended (`6`).
+        Done = 3,
+    }
+}
+
+codes! {
     /// Around which price a market's bands and its collar lie.
     pub enum ReferencePrice {
         /// That of the last trade.
@@ -269,6 +303,8 @@ codes! {
         OrderStatus = 7,
         /// Reduced without a trade and without a request (`D`).
         Restated = 8,
+        /// Accepted, and waits for another order of its list (`A`).
+        PendingNew = 11,
     }
 }
 
@@ -289,6 +325,8 @@ codes! {
         Expired = 6,
         /// Ended because it would have traded with an order of its own trade group (`C`).
         ExpiredInMatch = 7,
+        /// Waits for another order of its list (`A`).
+        PendingNew = 8,
     }
 }
 

@@ -322,27 +322,30 @@ fn order_terms() -> OrderTerms {
     }
 }
 
+fn new_order() -> NewOrder {
+    NewOrder {
+        cl_ord_id: text("ORDER-2"),
+        client: Some(ClientId(n8(1))),
+        market: MarketId(n4(2)),
+        side: Side::Sell,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::ImmediateOrCancel,
+        price_ticks: PriceTicks(n8(6)),
+        qty_lots: QtyLots(n8(7)),
+        budget: Amount(n16(8)),
+        capacity: Some(Capacity::Principal),
+        firm: Some(FirmId(n4(10))),
+        investment_decision: Some(n8(11)),
+        execution_decision: Some(n8(12)),
+        decision_flags: n1(13),
+        poss_resend: true,
+        terms: order_terms().into(),
+    }
+}
+
 fn orders() -> Vec<Command> {
     vec![
-        NewOrder {
-            cl_ord_id: text("ORDER-2"),
-            client: Some(ClientId(n8(1))),
-            market: MarketId(n4(2)),
-            side: Side::Sell,
-            order_type: OrderType::Limit,
-            time_in_force: TimeInForce::ImmediateOrCancel,
-            price_ticks: PriceTicks(n8(6)),
-            qty_lots: QtyLots(n8(7)),
-            budget: Amount(n16(8)),
-            capacity: Some(Capacity::Principal),
-            firm: Some(FirmId(n4(10))),
-            investment_decision: Some(n8(11)),
-            execution_decision: Some(n8(12)),
-            decision_flags: n1(13),
-            poss_resend: true,
-            terms: order_terms().into(),
-        }
-        .into(),
+        new_order().into(),
         CancelOrder {
             cl_ord_id: text("ORDER-2"),
             orig_cl_ord_id: text("ORDER-1"),
@@ -368,6 +371,13 @@ fn orders() -> Vec<Command> {
             order: Some(OrderId(n8(1))),
             market: MarketId(n4(2)),
             side: Side::Sell,
+        }
+        .into(),
+        NewOrderList {
+            cl_list_id: text("list"),
+            contingency: Contingency::OneTriggersOneCancelsOther,
+            release: ListRelease::Traded,
+            orders: vec![new_order(), new_order()],
         }
         .into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
@@ -491,6 +501,15 @@ fn batches() -> Vec<EventBody> {
 fn trading_set() -> Vec<EventBody> {
     vec![
         TradingRulesSet { rules: set_trading_rules() }.into(),
+        OrderListChanged {
+            list: OrderListId(n8(0)),
+            cl_list_id: text("list"),
+            market: MarketId(n4(2)),
+            contingency: Contingency::OneCancelsOther,
+            state: ListState::Done,
+            orders: vec![OrderId(n8(5)), OrderId(n8(6))],
+        }
+        .into(),
         TradeGroupSet { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
         PricePublished {
             market: MarketId(n4(0)),

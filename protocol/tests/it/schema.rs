@@ -62,6 +62,7 @@ const COMMANDS: &str = "
     side code Side, price_ticks u64, qty_lots u64, poss_resend bool
 99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
 100 CancelAll: session option u32, client option u64, market option u32
+101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
 103 SetCancelAllAfter: timeout_ms u32
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
@@ -143,6 +144,8 @@ const EVENTS: &str = "
 104 LogoutSent: end code SessionEnd, expected u64, received u64
 112 BookChanged: market u32, order u64, side code Side, action code BookAction, price_ticks u64, qty_lots u64
 113 OrderTriggered: market u32, order u64
+114 OrderListChanged: list u64, cl_list_id text 64, market u32, contingency code Contingency, state code ListState,
+    orders list u64
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
@@ -261,9 +264,9 @@ impl Type {
                 ]
                 .contains(&row) =>
             {
-                Self::Nested(row, find(&parse(row_of(row)), row).fields)
+                Self::Nested(row, find(&parse(part_of(ROWS, row)), row).fields)
             }
-            (command, "") => Self::Nested(command, find(&commands(), command).fields),
+            (command, "") => Self::Nested(command, find(&parse(part_of(COMMANDS, command)), command).fields),
             (unknown, _) => panic!("no type {unknown}"),
         }
     }
@@ -280,6 +283,16 @@ impl Type {
             Self::Rare(element) => format!("rare {}", element.name()),
             Self::Optional(value) => format!("option {}", value.name()),
             Self::Nested(command, _) => (*command).to_owned(),
+        }
+    }
+
+    /// Whether anything of it stands outside of its place.
+    pub(crate) fn has_parts(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::List(_) | Self::Rare(_) => true,
+            Self::Optional(value) => value.has_parts(),
+            Self::Nested(_, fields) => fields.iter().any(|field| field.kind.has_parts()),
+            Self::Number(_) | Self::Bool | Self::Code(_) | Self::Bytes(_) => false,
         }
     }
 
@@ -330,18 +343,18 @@ fn parse(table: &'static str) -> Vec<Layout> {
     layouts
 }
 
-/// The part of [`ROWS`] about one of them, so that rows may hold rows.
-fn row_of(name: &str) -> &'static str {
-    let start = ROWS.lines().find(|line| line.contains(&format!(" {name}: "))).unwrap();
-    let at = start.as_ptr().addr() - ROWS.as_ptr().addr();
+/// The part of a table about one of its layouts, so that layouts may hold others.
+fn part_of(table: &'static str, name: &str) -> &'static str {
+    let start = table.lines().find(|line| line.contains(&format!(" {name}: "))).unwrap();
+    let at = start.as_ptr().addr() - table.as_ptr().addr();
     let continues = |line: &&str| line.starts_with(' ');
     let len = start.len()
-        + ROWS[at + start.len() + 1..]
+        + table[at + start.len() + 1..]
             .lines()
             .take_while(continues)
             .map(|line| line.len() + 1)
             .sum::<usize>();
-    &ROWS[at..at + len]
+    &table[at..at + len]
 }
 
 /// The layouts of all commands.
@@ -391,6 +404,9 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         PostOnly,
         SelfTradePrevention,
         ReferencePrice,
+        Contingency,
+        ListRelease,
+        ListState,
         TriggerPriceType,
         TriggerDirection,
         TrailBy,

@@ -38,7 +38,7 @@ impl Reader<'_> {
     }
 
     /// Where the elements of a text or list stand.
-    fn elsewhere(&mut self, at: usize, element_bytes: usize) -> Result<(usize, usize), String> {
+    fn elsewhere(&self, at: usize, element_bytes: usize) -> Result<(usize, usize), String> {
         let offset = i32::from_le_bytes(self.body[at..at + 4].try_into().unwrap());
         let count = usize::try_from(self.number(at + 4, 4)).unwrap();
         let start = i64::try_from(at).unwrap() + i64::from(offset);
@@ -48,8 +48,17 @@ impl Reader<'_> {
         if start < self.free_from || end > self.root {
             return Err(format!("{start}..{end} is not inside {}..{}", self.free_from, self.root));
         }
-        self.free_from = end;
         Ok((start, count))
+    }
+
+    /// The elements of a list. What of them stands elsewhere stands before them.
+    fn elements(&mut self, element: &Type, start: usize, count: usize) -> Result<Value, String> {
+        let root = std::mem::replace(&mut self.root, start);
+        let places = (0..count).map(|i| start + i * element.size());
+        let values = places.map(|place| self.value(element, place)).collect::<Result<_, _>>()?;
+        self.root = root;
+        self.free_from = start + count * element.size();
+        Ok(Value::List(values))
     }
 
     fn value(&mut self, kind: &Type, at: usize) -> Result<Value, String> {
@@ -71,16 +80,15 @@ impl Reader<'_> {
                 if count > *max {
                     return Err(format!("{count} bytes where {max} are allowed"));
                 }
+                self.free_from = start + count;
                 Value::Text(self.body[start..start + count].to_vec())
             }
             Type::List(element) => {
                 let (start, count) = self.elsewhere(at, element.size())?;
-                let places = (0..count).map(|i| start + i * element.size());
-                Value::List(places.map(|place| self.value(element, place)).collect::<Result<_, _>>()?)
+                self.elements(element, start, count)?
             }
             Type::Rare(element) => match self.elsewhere(at, element.size())? {
-                (_, 0) => Value::List(Vec::new()),
-                (start, 1) => Value::List(vec![self.value(element, start)?]),
+                (start, count @ 0..=1) => self.elements(element, start, count)?,
                 (_, more) => return Err(format!("{more} where at most one may be")),
             },
             Type::Optional(value) => match self.body[at] {
@@ -120,8 +128,11 @@ impl Value {
                 body.extend_from_slice(text);
             }
             Self::List(elements) => {
+                let mut theirs = Vec::new();
+                elements.iter().for_each(|element| element.write_elsewhere(body, &mut theirs));
                 places.push(body.len());
-                elements.iter().for_each(|element| element.write_in_place(body, &mut [].into_iter()));
+                let mut theirs = theirs.into_iter();
+                elements.iter().for_each(|element| element.write_in_place(body, &mut theirs));
             }
             Self::Present(value) => value.write_elsewhere(body, places),
             Self::Fields(_, fields) => {
@@ -177,7 +188,9 @@ pub(crate) fn some(kind: &Type, random: &mut Random) -> Value {
             Value::Text(random.bytes(length))
         }
         Type::List(element) => {
-            let count = [0, 1, 256, random.below(8)][random.below(4)];
+            // Messages in a list are few: a writer has room for the places of their texts on its stack.
+            let most = if element.has_parts() { 3 } else { 256 };
+            let count = [0, 1, most, random.below(most.min(8))][random.below(4)];
             Value::List((0..count).map(|_| some(element, random)).collect())
         }
         Type::Rare(element) => Value::List((0..random.below(2)).map(|_| some(element, random)).collect()),

@@ -97,7 +97,7 @@ impl Model {
     /// Whether the client has as many stops or icebergs as it may, if the order is one.
     pub(super) fn count_refusal(&self, order: &ModelOrder) -> Option<RejectReason> {
         let rules = self.rules.get(&order.market)?;
-        let own = || self.live.iter().filter(|o| o.client == order.client && o.market == order.market);
+        let own = || self.own(order.client, order.market);
         let stops = own().filter(|o| o.trigger.is_some()).count();
         let icebergs = own().filter(|o| o.display > 0).count();
         let is_full = |max: u32, count: usize| max > 0 && count >= usize::try_from(max).unwrap();
@@ -116,10 +116,7 @@ impl Model {
         }
         let market = &self.markets[&order.market].0;
         let owned = self.balances[&(order.client, market.base.0)] / market.lot_base_minor.0;
-        let buys = self
-            .live
-            .iter()
-            .filter(|o| o.client == order.client && o.market == order.market && o.side == Side::Buy);
+        let buys = self.own(order.client, order.market).filter(|o| o.side == Side::Buy);
         let bought: u128 = buys.map(|o| u128::from(o.qty - o.cum)).sum();
         (owned + bought + u128::from(more) > max).then_some(PositionLimit)
     }

@@ -1,14 +1,14 @@
 //! The words of an order: what it says beside side, price and quantity.
 
-use protocol::commands::{PublishPrice, SetTradeGroup, SetTradingRules};
+use protocol::commands::{NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules};
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    ClientId, MarketId, PostOnly, QtyLots, ReferencePrice, SelfTradePrevention, TimeInForce, TradeGroupId,
-    TrailBy, TriggerDirection, TriggerPriceType,
+    ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice, SelfTradePrevention,
+    TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
 };
 
 use super::services::named;
-use super::{Script, Words, by_name, milliseconds, nanoseconds, ppm};
+use super::{Script, Words, by_name, milliseconds, nanoseconds, ppm, side};
 
 /// `trail 200` ticks, `trail 50bp`.
 fn trail(words: &mut Words<'_>) -> Option<Trail> {
@@ -86,6 +86,26 @@ impl Script {
             (None, None) => return None,
         };
         Some(Trigger { price_ticks: self.ticks(market, price), price_type, direction })
+    }
+
+    /// `oto l1 on-trade | buy a1 1 @ 100 | sell a2 1 @ 110`: the orders behind bars; those that wait enter when the first one is filled, or has traded.
+    pub(super) fn order_list(&self, name: &str, words: &mut Words<'_>) -> NewOrderList {
+        let contingency = match name {
+            "oco" => Contingency::OneCancelsOther,
+            "oto" => Contingency::OneTriggersOther,
+            _ => Contingency::OneTriggersOneCancelsOther,
+        };
+        let all = std::mem::take(&mut words.words);
+        let mut parts = all.split(|word| *word == "|");
+        let words_of = |part: &[_]| Words { words: part.to_vec(), place: words.place.clone() };
+        let mut head = words_of(parts.next().unwrap());
+        let release = if head.flag("on-trade") { ListRelease::Traded } else { ListRelease::Filled };
+        let orders = parts.map(|part| {
+            let mut words = words_of(part);
+            let side = side(words.next());
+            self.order(side, &mut words)
+        });
+        NewOrderList { cl_list_id: head.id(), contingency, release, orders: orders.collect() }
     }
 
     /// `rules BTC-TRY by-index buy-above 10% buy-below 50% sell-above 50% sell-below 10% collar 5% stp expire-taker no-self-trades stops 2

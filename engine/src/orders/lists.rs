@@ -1,0 +1,563 @@
+//! Orders that hang together: one cancels the other, one triggers others, or one triggers two that cancel each other.
+//!
+//! A list's legs are orders like others, and live where others do. What a leg does is noted in its list ([`OrderLists::note`]), and
+//! behind the command its list goes on ([`Engine::advance_list`]): so nothing of it happens in the middle of a sweep. A leg that waits for the
+//! first one stands among the armed orders without a trigger, and holds nothing. Two legs that cancel each other hold what the dearer
+//! one needs, once: the leg that may rest holds what it needs alone, the other, which is armed, what it needs beyond that; before it
+//! fires its sibling is cancelled, and it holds all of it.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use protocol::commands::{ClOrdId, NewOrder, NewOrderList};
+use protocol::events::{HoldChanged, OrderListChanged};
+use protocol::limits::ORDER_LISTS_MAX;
+use protocol::{
+    Amount, Contingency, ExecType, ListRelease, ListState, MarketId, MarketPhase, OrderId, OrderListId,
+    OrderStatus, RejectReason,
+};
+
+use super::{Admitted, rules, terms};
+use crate::broken::{About, Broken, Refusal, Stop, ensure, ensure_field, refuse_field};
+use crate::effects::Effects;
+use crate::engine::Engine;
+use crate::markets::{Order, Place};
+
+/// One order of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leg {
+    pub(crate) order: OrderId,
+    /// What it needs held where it stands alone; its budget, while it waits.
+    pub(crate) reserve: u128,
+    /// Whether it has traded, was reduced by what it met, or has fired while its sibling stood.
+    pub(crate) has_acted: bool,
+    /// How it ended.
+    pub(crate) ended: Option<OrderStatus>,
+}
+
+impl Leg {
+    const fn is_live(&self) -> bool {
+        self.ended.is_none()
+    }
+}
+
+/// Orders that hang together.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OrderList {
+    pub(crate) cl_list_id: ClOrdId,
+    /// The market's row.
+    pub(crate) market: u32,
+    pub(crate) contingency: Contingency,
+    pub(crate) release: ListRelease,
+    /// Whether those that waited have entered, or are about to.
+    pub(crate) is_released: bool,
+    /// Whether it is among those that go on next.
+    pub(crate) is_due: bool,
+    pub(crate) legs: Vec<Leg>,
+}
+
+impl OrderList {
+    /// The legs that cancel each other.
+    fn pair(&self) -> Option<(Leg, Leg)> {
+        let (one, two) = pair_of(self.contingency)?;
+        Some((*self.legs.get(one)?, *self.legs.get(two)?))
+    }
+
+    /// The leg that cancels this one, and is cancelled by it.
+    fn sibling(&self, order: OrderId) -> Option<Leg> {
+        let (one, two) = self.pair()?;
+        match order {
+            order if order == one.order => Some(two),
+            order if order == two.order => Some(one),
+            _ => None,
+        }
+    }
+
+    /// The first leg, where others wait for it.
+    fn working(&self) -> Option<Leg> {
+        let first = *self.legs.first()?;
+        (waiting_from(self.contingency) < self.legs.len() && !self.is_released).then_some(first)
+    }
+
+    /// Whether the first leg has done what others wait for.
+    fn releases(&self) -> bool {
+        self.working().is_some_and(|working| match self.release {
+            ListRelease::Filled => working.ended == Some(OrderStatus::Filled),
+            ListRelease::Traded => working.has_acted,
+        })
+    }
+
+    /// The live legs that have to be cancelled.
+    fn doomed(&self) -> Vec<OrderId> {
+        let mut doomed = Vec::new();
+        if self.working().is_some_and(|working| !working.is_live()) && !self.releases() {
+            doomed.extend(self.legs.iter().skip(1).filter(|leg| leg.is_live()).map(|leg| leg.order));
+        }
+        if let Some((one, two)) = self.pair() {
+            let is_decided = [one, two].iter().any(|leg| leg.has_acted || !leg.is_live());
+            let loses = |leg: &&Leg| is_decided && leg.is_live() && !leg.has_acted;
+            doomed.extend([one, two].iter().filter(loses).map(|leg| leg.order));
+        }
+        doomed.dedup();
+        doomed
+    }
+
+    fn event(&self, id: OrderListId, market: MarketId, state: ListState) -> OrderListChanged {
+        OrderListChanged {
+            list: id,
+            cl_list_id: self.cl_list_id,
+            market,
+            contingency: self.contingency,
+            state,
+            orders: self.legs.iter().map(|leg| leg.order).collect(),
+        }
+    }
+}
+
+/// How many orders a contingency has.
+const fn legs_of(contingency: Contingency) -> usize {
+    match contingency {
+        Contingency::OneCancelsOther | Contingency::OneTriggersOther => 2,
+        Contingency::OneTriggersOneCancelsOther => 3,
+    }
+}
+
+/// The places of the legs that cancel each other.
+const fn pair_of(contingency: Contingency) -> Option<(usize, usize)> {
+    match contingency {
+        Contingency::OneCancelsOther => Some((0, 1)),
+        Contingency::OneTriggersOther => None,
+        Contingency::OneTriggersOneCancelsOther => Some((1, 2)),
+    }
+}
+
+/// The place of the first leg that waits for the one before.
+const fn waiting_from(contingency: Contingency) -> usize {
+    match contingency {
+        Contingency::OneCancelsOther => 2,
+        Contingency::OneTriggersOther | Contingency::OneTriggersOneCancelsOther => 1,
+    }
+}
+
+/// All lists of which an order lives, and those that have to go on.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct OrderLists {
+    pub(crate) by_id: BTreeMap<OrderListId, OrderList>,
+    /// Of which a leg has acted or ended, in this order.
+    pub(crate) due: VecDeque<OrderListId>,
+    /// Whose waiting legs enter once their market trades, in this order.
+    pub(crate) releasing: BTreeMap<MarketId, VecDeque<OrderListId>>,
+}
+
+impl OrderLists {
+    /// Notes what an order has done in its list, if it is of one.
+    fn note(&mut self, order: &Order, what: impl Fn(&mut Leg)) {
+        let Some(id) = order.list() else { return };
+        let Some(list) = self.by_id.get_mut(&id) else { return };
+        list.legs.iter_mut().filter(|leg| leg.order == order.id).for_each(what);
+        if !core::mem::replace(&mut list.is_due, true) {
+            self.due.push_back(id);
+        }
+    }
+
+    /// An order has traded, or fires.
+    pub(super) fn note_acted(&mut self, order: &Order) {
+        self.note(order, |leg| leg.has_acted = true);
+    }
+
+    /// An order was reduced by what it met: two that cancel each other shared what it held.
+    pub(super) fn note_reduced(&mut self, order: &Order) {
+        let list = order.list().and_then(|id| self.by_id.get(&id));
+        if list.is_some_and(|list| list.sibling(order.id).is_some()) {
+            self.note_acted(order);
+        }
+    }
+
+    /// An order has ended.
+    pub(super) fn note_ended(&mut self, order: &Order, status: OrderStatus) {
+        self.note(order, |leg| leg.ended = Some(status));
+    }
+}
+
+/// What is refused of a list: which leg, and why.
+type ListRefusal = (usize, Stop);
+
+impl Engine {
+    pub(crate) fn new_order_list(
+        &mut self,
+        row: u32,
+        command: &NewOrderList,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let admitted = match self.admit_list(row, command, effects) {
+            Ok(admitted) => admitted,
+            Err((_, Stop::Broken(what))) => return Err(what.into()),
+            Err((at, Stop::Refused(refusal))) => {
+                for (number, order) in (0_u8..).zip(&command.orders) {
+                    let is_it = usize::from(number) == at;
+                    let refusal = if is_it {
+                        refusal
+                    } else {
+                        Refusal { reason: RejectReason::OrderList, about: About::Nothing }
+                    };
+                    let look = self.look(row, &order.cl_ord_id);
+                    let id = OrderId::nth(effects.seq, number);
+                    self.refuse_order(row, (id, order), look, refusal, effects);
+                }
+                return Err(Stop::Refused(refusal));
+            }
+        };
+        self.enter_list(row, command, admitted, effects)?;
+        Ok(())
+    }
+
+    /// Checks all legs, and holds what those that enter now need.
+    fn admit_list(
+        &mut self,
+        row: u32,
+        command: &NewOrderList,
+        effects: &Effects<'_>,
+    ) -> Result<Vec<Admitted>, ListRefusal> {
+        let at = |at: usize| move |stop: Stop| (at, stop);
+        let NewOrderList { contingency, orders, .. } = command;
+        ensure_field(!command.cl_list_id.is_empty(), "cl_list_id").map_err(at(0))?;
+        ensure_field(orders.len() == legs_of(*contingency), "orders").map_err(at(0))?;
+        ensure(self.lists.by_id.len() < ORDER_LISTS_MAX, RejectReason::TableFull).map_err(at(0))?;
+        hang_together(*contingency, orders)?;
+        let mut admitted: Vec<Admitted> = Vec::new();
+        let mut refused = None;
+        for (number, order) in orders.iter().enumerate() {
+            let look = self.look(row, &order.cl_ord_id);
+            let waits = number >= waiting_from(*contingency);
+            match self.admit_order(row, order, look, waits, effects) {
+                Ok(leg) => {
+                    // Counted while the next ones are judged.
+                    self.markets.desks.at_mut(leg.order.desk).add(&leg.order);
+                    admitted.push(leg);
+                }
+                Err(stop) => {
+                    refused = Some((number, stop));
+                    break;
+                }
+            }
+        }
+        for leg in &admitted {
+            self.markets.desks.at_mut(leg.order.desk).remove(&leg.order);
+        }
+        match refused {
+            Some(refused) => Err(refused),
+            None => self.hold_for_list(*contingency, admitted).map_err(at(0)),
+        }
+    }
+
+    /// Holds what the legs that enter now need, and says in each how much that is.
+    fn hold_for_list(
+        &mut self,
+        contingency: Contingency,
+        mut admitted: Vec<Admitted>,
+    ) -> Result<Vec<Admitted>, Stop> {
+        if let Some(Admitted { order, .. }) = admitted.first() {
+            let desk = self.markets.desks.at(order.desk);
+            self.ledger.ensure_open(desk.paying_account(order.side.opposite()))?;
+        }
+        match (contingency, admitted.as_mut_slice()) {
+            (Contingency::OneCancelsOther, [one, two]) => share_hold(one, two),
+            (_, [first, ..]) => first.order.held = first.worst_case,
+            (_, []) => {}
+        }
+        ensure(self.hold_together(&admitted), RejectReason::InsufficientFunds)?;
+        Ok(admitted)
+    }
+
+    /// Tells of an accepted list and of its legs; those that wait or are armed take their places before the others trade.
+    fn enter_list(
+        &mut self,
+        row: u32,
+        command: &NewOrderList,
+        admitted: Vec<Admitted>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let id = OrderListId(effects.seq.0);
+        let mut list = OrderList {
+            cl_list_id: command.cl_list_id,
+            market: admitted.first().map_or(0, |leg| leg.market),
+            contingency: command.contingency,
+            release: command.release,
+            is_released: false,
+            is_due: false,
+            legs: Vec::new(),
+        };
+        let mut entering = Vec::new();
+        for (number, (said, leg)) in (0_u8..).zip(command.orders.iter().zip(admitted)) {
+            let Admitted { mut order, worst_case, .. } = leg;
+            order.id = OrderId::nth(effects.seq, number);
+            let waits = usize::from(number) >= waiting_from(command.contingency);
+            let terms = order.terms.get_or_insert_default();
+            (terms.list, terms.waits) = (Some(id), waits);
+            let reserve = if waits { said.budget.0 } else { worst_case };
+            list.legs.push(Leg { order: order.id, reserve, has_acted: false, ended: None });
+            let look = self.look(row, &said.cl_ord_id);
+            self.remember_id(row, look, &said.cl_ord_id, order.id, said.market);
+            entering.push(order);
+        }
+        let market = list.market;
+        effects.push(list.event(id, self.markets.rows.at(market).definition.market, ListState::Executing));
+        self.lists.by_id.insert(id, list);
+        for order in &entering {
+            let (exec_type, status) = if order.waits() {
+                (ExecType::PendingNew, OrderStatus::PendingNew)
+            } else {
+                (ExecType::New, OrderStatus::New)
+            };
+            self.report(market, order, exec_type, status, None, effects);
+        }
+        self.enter_legs(market, entering, effects)
+    }
+
+    /// Puts orders to their places: those that wait, those that are armed, then those that trade and rest.
+    fn enter_legs(
+        &mut self,
+        market: u32,
+        orders: Vec<Order>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let (apart, at_once): (Vec<_>, Vec<_>) =
+            orders.into_iter().partition(|order| order.waits() || order.is_armed());
+        for order in apart {
+            if order.waits() {
+                let place = Place::armed(market, self.markets.rows.at_mut(market).armed.open(order.id));
+                self.list(place, order);
+            } else {
+                self.arm(market, order, effects)?;
+            }
+        }
+        for order in at_once {
+            self.execute_order(market, order, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a list goes on now: one of which a leg has acted or ended, or one whose waiting legs enter.
+    pub(crate) fn has_due_list(&self) -> bool {
+        !self.lists.due.is_empty() || self.next_releasing().is_some()
+    }
+
+    /// The market in which waiting legs enter next: one that trades.
+    fn next_releasing(&self) -> Option<MarketId> {
+        let trades = |market: &MarketId| {
+            let row = self.markets.row(*market);
+            row.is_some_and(|row| self.markets.rows.at(row).phase == MarketPhase::Trading)
+        };
+        self.lists.releasing.keys().copied().find(trades)
+    }
+
+    /// Carries one list on: cancels what has to be, or has enter what waited.
+    pub(crate) fn advance_list(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        if let Some(id) = self.lists.due.pop_front() {
+            return self.settle_list(id, effects);
+        }
+        let Some(market) = self.next_releasing() else { return Ok(()) };
+        let Some(queue) = self.lists.releasing.get_mut(&market) else { return Ok(()) };
+        let id = queue.pop_front();
+        if queue.is_empty() {
+            self.lists.releasing.remove(&market);
+        }
+        match id {
+            Some(id) => self.release_legs(id, effects),
+            None => Ok(()),
+        }
+    }
+
+    fn settle_list(&mut self, id: OrderListId, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let Some(list) = self.lists.by_id.get_mut(&id) else { return Ok(()) };
+        list.is_due = false;
+        let (doomed, releases, market) = (list.doomed(), list.releases(), list.market);
+        let name = self.markets.rows.at(market).definition.market;
+        if releases {
+            list.is_released = true;
+            self.lists.releasing.entry(name).or_default().push_back(id);
+        }
+        for order in doomed {
+            let missing = Broken::OrderMismatch { market: name, order };
+            let place = self.markets.place(market, order).ok_or(missing)?;
+            let state = (ExecType::Canceled, OrderStatus::Canceled);
+            self.end_at(place, state, RejectReason::OrderList, None, effects)?;
+        }
+        let list = self.lists.by_id.get(&id).filter(|list| !list.legs.iter().any(Leg::is_live));
+        if let Some(list) = list {
+            effects.push(list.event(id, name, ListState::Done));
+            self.lists.by_id.remove(&id);
+        }
+        Ok(())
+    }
+
+    /// The legs that waited enter, as new orders of this moment: one that would be refused expires for that reason.
+    fn release_legs(&mut self, id: OrderListId, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        let Some(list) = self.lists.by_id.get(&id) else { return Ok(()) };
+        let (market, contingency) = (list.market, list.contingency);
+        let waiting: Vec<Leg> = list.legs.iter().skip(1).filter(|leg| leg.is_live()).copied().collect();
+        effects.push(list.event(id, self.markets.rows.at(market).definition.market, ListState::Released));
+        let mut admitted = Vec::new();
+        let count = waiting.len();
+        for leg in waiting {
+            let mut order = self.take_waiting(market, leg.order, effects)?;
+            match self.judge_waiting(market, &mut order, leg.reserve, effects) {
+                Ok(worst_case) => admitted.push(Admitted { market, order, worst_case }),
+                Err(Stop::Refused(refusal)) => self.expire(market, order, refusal.reason, effects)?,
+                Err(Stop::Broken(what)) => return Err(what),
+            }
+        }
+        if admitted.len() < count {
+            return self.expire_legs(admitted, RejectReason::OrderList, effects);
+        }
+        if let (Some(_), [one, two]) = (pair_of(contingency), admitted.as_mut_slice()) {
+            share_hold(one, two);
+        } else {
+            admitted.iter_mut().for_each(|leg| leg.order.held = leg.worst_case);
+        }
+        if !self.hold_together(&admitted) {
+            admitted.iter_mut().for_each(|leg| leg.order.held = 0);
+            return self.expire_legs(admitted, RejectReason::InsufficientFunds, effects);
+        }
+        let legs = self.lists.by_id.get_mut(&id).map(|list| &mut list.legs);
+        for leg in legs.into_iter().flatten() {
+            let own = admitted.iter().find(|admitted| admitted.order.id == leg.order);
+            leg.reserve = own.map_or(leg.reserve, |own| own.worst_case);
+        }
+        for leg in &admitted {
+            self.report(market, &leg.order, ExecType::New, OrderStatus::New, None, effects);
+        }
+        let entering = admitted.into_iter().map(|leg| leg.order).collect();
+        self.enter_legs(market, entering, effects)
+    }
+
+    /// Holds what all of these need, which is in one account; false where there is too little.
+    fn hold_together(&mut self, legs: &[Admitted]) -> bool {
+        let Some(Admitted { order, .. }) = legs.first() else { return true };
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        let needed = legs.iter().fold(0_u128, |sum, leg| sum.saturating_add(leg.order.held));
+        self.ledger.hold(account, needed).is_ok()
+    }
+
+    fn expire_legs(
+        &mut self,
+        legs: Vec<Admitted>,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        for Admitted { market, order, .. } in legs {
+            self.expire(market, order, reason, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Takes an order out that waited.
+    fn take_waiting(&mut self, market: u32, order: OrderId, effects: &Effects<'_>) -> Result<Order, Broken> {
+        let missing = Broken::OrderMismatch { market: self.markets.rows.at(market).definition.market, order };
+        let place = self.markets.place(market, order).ok_or(missing)?;
+        let mut taken = self.markets.order(place).cloned().ok_or(missing)?;
+        self.roll_day(taken.session, None, effects.time);
+        self.unlink(place, &taken)?;
+        self.markets.rows.at_mut(market).armed.close(order);
+        if let Some(terms) = &mut taken.terms {
+            terms.waits = false;
+        }
+        Ok(taken)
+    }
+
+    /// What an order that waited needs held, if a new one would be taken now.
+    fn judge_waiting(
+        &mut self,
+        market: u32,
+        order: &mut Order,
+        budget: u128,
+        effects: &Effects<'_>,
+    ) -> Result<u128, Stop> {
+        let desk = self.markets.desks.at(order.desk);
+        self.ledger.ensure_open(desk.paying_account(order.side.opposite()))?;
+        if !order.is_armed() {
+            self.may_enter(market, order, effects.time)?;
+        }
+        terms::keep_from_taking(order, self.markets.rows.at(market))?;
+        let worst_case = self.worst_case(market, order, budget)?;
+        let (row, desk) = (self.markets.rows.at(market), self.markets.desks.at(order.desk));
+        rules::ensure_position(row, (desk, order.side), order.leaves(), &self.ledger)?;
+        Ok(worst_case)
+    }
+
+    /// Before an order fires that another one would cancel: the other one is cancelled, and it holds all that it needs.
+    pub(super) fn decide_pair(
+        &mut self,
+        market: u32,
+        order: &mut Order,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let Some(list) = order.list().and_then(|id| self.lists.by_id.get(&id)) else { return Ok(()) };
+        let Some(sibling) = list.sibling(order.id) else { return Ok(()) };
+        let reserve = list.legs.iter().find(|leg| leg.order == order.id).map_or(0, |leg| leg.reserve);
+        self.lists.note_acted(order);
+        if let Some(place) = self.markets.place(market, sibling.order).filter(|_| sibling.is_live()) {
+            let state = (ExecType::Canceled, OrderStatus::Canceled);
+            self.end_at(place, state, RejectReason::OrderList, None, effects)?;
+        }
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        self.ledger.change_hold(account, order.held, reserve)?;
+        order.held = reserve;
+        let hold =
+            HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount(order.held) };
+        effects.push(hold);
+        Ok(())
+    }
+
+    /// Whether lists and the orders in them agree.
+    pub(crate) fn check_lists(&self) -> Result<(), Broken> {
+        let broken = Broken::Index { what: "lists of orders" };
+        let mut live = 0_usize;
+        for (id, list) in &self.lists.by_id {
+            for leg in list.legs.iter().filter(|leg| leg.is_live()) {
+                let place = self.markets.place(list.market, leg.order);
+                let order = place.and_then(|place| self.markets.order(place)).ok_or(broken)?;
+                let is_sound = order.list() == Some(*id)
+                    && order.held <= leg.reserve
+                    && !(order.waits() && (order.held > 0 || list.is_released && order.cum > 0));
+                if !is_sound {
+                    return Err(broken);
+                }
+                live = live.saturating_add(1);
+            }
+        }
+        let markets = self.markets.rows.iter();
+        let of_lists = markets.flat_map(|market| market.live()).filter(|order| order.list().is_some());
+        let queued = self.lists.due.iter().chain(self.lists.releasing.values().flatten());
+        let are_known = queued.into_iter().all(|id| id.0 <= self.seq.0);
+        if of_lists.count() == live && are_known { Ok(()) } else { Err(broken) }
+    }
+}
+
+/// Shares the hold of two orders that cancel each other: the one that may trade as it stands holds what it needs.
+fn share_hold(one: &mut Admitted, two: &mut Admitted) {
+    let (alone, beside) = if one.order.is_armed() && !two.order.is_armed() { (two, one) } else { (one, two) };
+    alone.order.held = alone.worst_case;
+    beside.order.held = beside.worst_case.saturating_sub(alone.worst_case);
+}
+
+/// Whether orders can be those of one list: of one client in one market, each with a ClOrdID of its own; and two that cancel each other
+/// on the same side, both waiting for something, at most one of them in the book.
+fn hang_together(contingency: Contingency, orders: &[NewOrder]) -> Result<(), ListRefusal> {
+    let refuse = |at: usize, reason: RejectReason| Err((at, Stop::from(reason)));
+    let Some(first) = orders.first() else {
+        return Err((0, refuse_field(RejectReason::FieldOutOfRange, "orders")));
+    };
+    for (at, order) in orders.iter().enumerate() {
+        if order.market != first.market || order.client != first.client {
+            return refuse(at, RejectReason::UnsupportedOrder);
+        }
+        if orders.iter().take(at).any(|before| before.cl_ord_id == order.cl_ord_id) {
+            return refuse(at, RejectReason::DuplicateClOrdId);
+        }
+    }
+    let Some((one, two)) = pair_of(contingency) else { return Ok(()) };
+    let (Some(a), Some(b)) = (orders.get(one), orders.get(two)) else { return Ok(()) };
+    let is_armed = |order: &NewOrder| order.terms.get().is_some_and(|terms| terms.trigger.is_some());
+    let goes = a.side == b.side && terms::may_wait(a) && terms::may_wait(b) && (is_armed(a) || is_armed(b));
+    if goes { Ok(()) } else { refuse(two, RejectReason::UnsupportedOrder) }
+}
