@@ -486,6 +486,7 @@ impl Engine {
             | Command::NewOrderList(_)
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
+            | Command::MassCancel(_)
             | Command::RequestOrderStatus(_) => self.apply_order(row, command, effects),
             Command::Genesis(_)
             | Command::TermStart(_)
@@ -586,6 +587,8 @@ impl Engine {
             self.new_order(row, order, effects)
         } else if let Command::NewOrderList(list) = command {
             self.new_order_list(row, list, effects)
+        } else if let Command::MassCancel(cancel) = command {
+            self.mass_cancel(row, cancel, effects)
         } else if let Command::CancelOrder(cancel) = command {
             self.cancel_order(row, cancel, effects)
         } else if let Command::ReplaceOrder(replace) = command {

@@ -1,10 +1,12 @@
 //! Cancels, replaces, status requests, and cancels that nobody asked the session for.
 
-use protocol::commands::{CancelAll, CancelOrder, ClOrdId, ReplaceOrder, RequestOrderStatus, roles};
-use protocol::events::{BookChanged, CancelRejected, HoldChanged};
+use protocol::commands::{
+    CancelAll, CancelOrder, ClOrdId, MassCancel, ReplaceOrder, RequestOrderStatus, roles,
+};
+use protocol::events::{BookChanged, CancelRejected, HoldChanged, MassCancelReported};
 use protocol::{
-    Amount, BookAction, CancelRejectTo, ClientId, ExecType, MarketId, MarketPhase, OrderId, OrderStatus,
-    OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
+    Amount, BookAction, CancelRejectTo, ClientId, ExecType, FirmId, MarketId, MarketPhase, OrderId,
+    OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
 use super::{fees, notional_in_range, price_in_range, reports, rules, terms};
@@ -22,6 +24,15 @@ enum Found {
     /// Its row among those of the session that have ended.
     Ended(u32),
     Unknown,
+}
+
+/// Which live orders a mass cancel means: those of all that is named.
+struct Wanted {
+    /// Its row.
+    market: Option<u32>,
+    side: Option<Side>,
+    client: Option<ClientId>,
+    firm: Option<FirmId>,
 }
 
 /// A cancel or replace, as far as both are alike.
@@ -154,37 +165,85 @@ impl Engine {
         self.sessions.rows.at_mut(row).send(effects, report);
     }
 
-    /// Cancels the live orders that a session, a client and a market all match, the oldest first.
+    /// Cancels the live orders that are of everything named, the oldest first, and says how many.
     pub(crate) fn cancel_all(&mut self, command: &CancelAll, effects: &mut Effects<'_>) -> Result<(), Stop> {
-        let session = command
-            .session
+        let &CancelAll { session, client, market, side, firm } = command;
+        let session = session
             .map(|session| self.sessions.row(session).ok_or(RejectReason::UnknownSession))
             .transpose()?;
-        let market = command
-            .market
-            .map(|market| self.markets.row(market).ok_or(RejectReason::UnknownMarket))
-            .transpose()?;
-        let reason = RejectReason::ByOperator;
+        let only =
+            market.map(|market| self.markets.row(market).ok_or(RejectReason::UnknownMarket)).transpose()?;
+        let wanted = Wanted { market: only, side, client, firm };
+        let mut places = Vec::new();
         if let Some(row) = session {
-            let wanted = |order: &Order, place: Place| {
-                market.is_none_or(|only| only == place.market)
-                    && command.client.is_none_or(|client| self.markets.desks.at(order.desk).client == client)
-            };
-            let places = self.places_of(row, wanted)?;
-            self.cancel_places(places, reason, effects)?;
-            return Ok(());
+            places = self.places_of(row, |order, place| self.is_wanted(&wanted, order, place))?;
+        } else {
+            let markets = self.markets.rows.numbers().filter(|&row| only.is_none_or(|only| only == row));
+            for row in markets {
+                let market = self.markets.rows.at(row);
+                let resting = market.book.orders().map(|order| Place { market: row, slot: order.slot.0 });
+                let armed = market.armed.iter().map(|(_, armed)| Place::armed(row, armed));
+                let orders =
+                    resting.chain(armed).filter_map(|place| Some((self.markets.order(place)?, place)));
+                let orders = orders.filter(|&(order, place)| self.is_wanted(&wanted, order, place));
+                places.extend(orders.map(|(order, place)| (order.id, place)));
+            }
         }
-        let markets = self.markets.rows.numbers().filter(|&row| market.is_none_or(|only| only == row));
-        let places = markets.flat_map(|row| {
-            let book = &self.markets.rows.at(row).book;
-            let resting =
-                book.orders().map(move |order| (order.id, Place { market: row, slot: order.slot.0 }));
-            let armed = self.markets.rows.at(row).armed.iter();
-            resting.chain(armed.map(move |(id, armed)| (id, Place::armed(row, armed))))
-        });
-        let places = places.filter(|&(_, place)| self.is_of(place, command.client)).collect();
-        self.cancel_places(places, reason, effects)?;
+        let orders = self.cancel_places(places, RejectReason::ByOperator, effects)?;
+        let cl_ord_id = Text::EMPTY;
+        effects.push(MassCancelReported { cl_ord_id, market, side, client, orders, refusal: None });
         Ok(())
+    }
+
+    /// Cancels live orders of the session that asks, and reports how many.
+    pub(crate) fn mass_cancel(
+        &mut self,
+        row: u32,
+        command: &MassCancel,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let &MassCancel { cl_ord_id, market, side, client } = command;
+        let look = self.look(row, &cl_ord_id);
+        let checked = self.check_mass_cancel(row, command, look);
+        self.remember_id(row, look, &cl_ord_id, OrderId(0), market.unwrap_or_default());
+        let mut report = MassCancelReported { cl_ord_id, market, side, client, orders: 0, refusal: None };
+        match checked {
+            Ok(wanted) => {
+                let places = self.places_of(row, |order, place| self.is_wanted(&wanted, order, place))?;
+                report.orders = self.cancel_places(places, RejectReason::ByClient, effects)?;
+                self.sessions.rows.at_mut(row).send(effects, report);
+                Ok(())
+            }
+            Err(stop) => {
+                if let Stop::Refused(refusal) = stop {
+                    report.refusal = Some(refusal.reason);
+                    self.sessions.rows.at_mut(row).send(effects, report);
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    fn check_mass_cancel(&self, row: u32, command: &MassCancel, look: Look) -> Result<Wanted, Stop> {
+        let session = self.sessions.rows.at(row);
+        self.registry.entitle(session.definition.actor, roles::TRADER)?;
+        ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
+        let market = command.market;
+        let market =
+            market.map(|market| self.markets.row(market).ok_or(RejectReason::UnknownMarket)).transpose()?;
+        let is_its_own = command.client.is_none_or(|client| session.is_for(client));
+        ensure(is_its_own, RejectReason::ClientNotEntitled)?;
+        ensure(look.used.is_none(), RejectReason::DuplicateClOrdId)?;
+        Ok(Wanted { market, side: command.side, client: command.client, firm: None })
+    }
+
+    fn is_wanted(&self, wanted: &Wanted, order: &Order, place: Place) -> bool {
+        let firm = || self.sessions.rows.at(order.session).definition.firm;
+        let client = || self.markets.desks.at(order.desk).client;
+        wanted.market.is_none_or(|only| only == place.market)
+            && wanted.side.is_none_or(|only| only == order.side)
+            && wanted.client.is_none_or(|only| only == client())
+            && wanted.firm.is_none_or(|only| only == firm())
     }
 
     /// A session's connection has ended and has not come back.
@@ -192,14 +251,14 @@ impl Engine {
         self.sessions.disarm(row);
         let cancels_all = self.sessions.rows.at(row).cancels_all;
         let places = self.places_of(row, |order, _| order.says_on_disconnect().unwrap_or(cancels_all))?;
-        self.cancel_places(places, RejectReason::OnDisconnect, effects)
+        self.cancel_places(places, RejectReason::OnDisconnect, effects).map(|_| ())
     }
 
     /// A session has not said in time that it is there.
     pub(crate) fn cancel_for_silence(&mut self, row: u32, effects: &mut Effects<'_>) -> Result<(), Broken> {
         self.sessions.disarm_dead_man(row);
         let places = self.places_of(row, |_, _| true)?;
-        self.cancel_places(places, RejectReason::CancelAllAfter, effects)
+        self.cancel_places(places, RejectReason::CancelAllAfter, effects).map(|_| ())
     }
 
     /// Those of a session's live orders that are wanted.
@@ -223,24 +282,18 @@ impl Engine {
         Ok(places)
     }
 
-    /// Cancels orders, the oldest first.
+    /// Cancels orders, the oldest first. Returns how many.
     fn cancel_places(
         &mut self,
         mut places: Vec<(OrderId, Place)>,
         reason: RejectReason,
         effects: &mut Effects<'_>,
-    ) -> Result<(), Broken> {
+    ) -> Result<u32, Broken> {
         places.sort_unstable_by_key(|&(order, _)| order.age());
-        for (_, place) in places {
+        for &(_, place) in &places {
             self.cancel_at(place, reason, None, effects)?;
         }
-        Ok(())
-    }
-
-    fn is_of(&self, place: Place, client: Option<ClientId>) -> bool {
-        client.is_none_or(|client| {
-            self.markets.order(place).is_some_and(|order| self.markets.desks.at(order.desk).client == client)
-        })
+        Ok(u32::try_from(places.len()).unwrap_or(u32::MAX))
     }
 
     /// Takes out an order whose time has come.

@@ -4,8 +4,8 @@
 //! if its connection is the session's current one and its number is the next.
 
 use protocol::commands::{
-    CancelOrder, NewOrder, ReplaceOrder, RequestOrderStatus, SessionGap, SessionLogon, SessionRefuse,
-    SessionResendRequest, SessionSequenceReset, SessionTick,
+    CancelOrder, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestOrderStatus, SessionGap,
+    SessionLogon, SessionRefuse, SessionResendRequest, SessionSequenceReset, SessionTick,
 };
 use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
@@ -42,6 +42,10 @@ impl Engine {
             ReplaceOrder::KIND => {
                 self.take_order(row, record, ReplaceOrder::read, Self::replace_order, effects)
             }
+            NewOrderList::KIND => {
+                self.take_order(row, record, NewOrderList::read, Self::new_order_list, effects)
+            }
+            MassCancel::KIND => self.take_order(row, record, MassCancel::read, Self::mass_cancel, effects),
             RequestOrderStatus::KIND => {
                 self.take_order(row, record, RequestOrderStatus::read, Self::order_status, effects)
             }

@@ -9,7 +9,7 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
-use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetTradingRules};
+use protocol::commands::{CancelOrder, DefineMarket, MassCancel, NewOrder, ReplaceOrder, SetTradingRules};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
     MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
@@ -725,7 +725,7 @@ impl Model {
                 return self.end(taker.client, taker.id);
             }
             if self.prevented(&taker, &self.live[at]) {
-                if self.prevent(&mut taker, at) {
+                if self.prevent(&mut taker, at) && taker.cum < taker.qty {
                     continue;
                 }
                 return self.end(taker.client, taker.id);
@@ -793,6 +793,29 @@ impl Model {
         };
         let order = self.live.remove(at);
         self.end(order.client, order.id);
+        None
+    }
+
+    pub(crate) fn mass_cancel(&mut self, client: u64, command: &MassCancel) -> Option<RejectReason> {
+        self.roll(client, None);
+        let cl_ord_id = command.cl_ord_id.to_string();
+        if command.client.is_some_and(|other| other.0 != client) {
+            self.remember(client, &cl_ord_id, 0);
+            return Some(ClientNotEntitled);
+        }
+        if self.used_for(client, &cl_ord_id).is_some() {
+            return Some(DuplicateClOrdId);
+        }
+        self.remember(client, &cl_ord_id, 0);
+        let is_meant = |order: &ModelOrder| {
+            order.client == client
+                && command.market.is_none_or(|market| market.0 == order.market)
+                && command.side.is_none_or(|side| side == order.side)
+        };
+        let mut meant: Vec<ModelOrder> = self.live.iter().filter(|o| is_meant(o)).cloned().collect();
+        meant.sort_by_key(|order| order.id.rotate_left(8));
+        self.live.retain(|order| !is_meant(order));
+        meant.iter().for_each(|order| self.end(client, order.id));
         None
     }
 

@@ -240,7 +240,17 @@ fn random_step(
             let expected = model.new_order(id, client, &order);
             (session, order.into(), expected)
         }
-        65..=79 => {
+        65..=66 => {
+            let cancel = MassCancel {
+                cl_ord_id: cl_ord_id(numbers, count),
+                market: numbers.chance(50).then(|| MarketId(u32::try_from(numbers.between(1, 2)).unwrap())),
+                side: numbers.chance(70).then(|| *numbers.pick(Side::ALL)),
+                client: numbers.chance(20).then(|| ClientId(*numbers.pick(&CLIENTS))),
+            };
+            let expected = model.mass_cancel(client, &cancel);
+            (session, cancel.into(), expected)
+        }
+        67..=79 => {
             let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
             let cl_ord_id = cl_ord_id(numbers, count);
             let cancel =
@@ -573,7 +583,14 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
         12 => {
             return (
                 SessionId::OPERATOR,
-                CancelAll { session: None, client: Some(ClientId(client)), market: None }.into(),
+                CancelAll {
+                    session: None,
+                    client: Some(ClientId(client)),
+                    market: None,
+                    side: None,
+                    firm: None,
+                }
+                .into(),
             );
         }
         13 if numbers.chance(20) => return (SessionId::OPERATOR, ResetSession { session }.into()),

@@ -183,6 +183,10 @@ impl Names {
                 self.qty(prevented.market, prevented.prevented_lots),
                 self.price(prevented.market, prevented.price_ticks),
             ),
+            EventBody::MassCancelReported(report) => {
+                let refusal = report.refusal.map_or("done", protocol::RejectReason::name);
+                format!("mass cancel {}: {} orders, {refusal}", report.cl_ord_id, report.orders)
+            }
             EventBody::OrderListChanged(list) => {
                 let orders: Vec<_> = list.orders.iter().map(|&order| order_name(order)).collect();
                 let (name, state) = (list.contingency.name(), list.state.name());

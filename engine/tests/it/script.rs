@@ -23,9 +23,9 @@ use engine::Engine;
 use protocol::commands::*;
 use protocol::money::parse_decimal;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, MarketId,
-    MarketPhase, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction, SessionEnd,
-    SessionId, SessionProtocol, Side, Term, Text,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
+    MarketId, MarketPhase, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction,
+    SessionEnd, SessionId, SessionProtocol, Side, Term, Text,
 };
 
 use crate::definitions;
@@ -335,7 +335,14 @@ impl Script {
                     .option("client")
                     .and_then(|name| by_name(&self.names.clients, |client| client == name));
                 let market = words.option("market").map(|symbol| MarketId(self.market_id(symbol)));
-                CancelAll { session: session.map(SessionId), client: client.map(ClientId), market }.into()
+                CancelAll {
+                    session: session.map(SessionId),
+                    client: client.map(ClientId),
+                    market,
+                    side: words.option("side").map(side),
+                    firm: words.option("firm").map(|firm| FirmId(firm.parse().unwrap())),
+                }
+                .into()
             }
             "reset" => {
                 let name = words.next();
@@ -390,6 +397,7 @@ impl Script {
     fn message_command(&self, name: &str, number: u64, words: &mut Words<'_>) -> (Command, bool) {
         let command: Command = match name {
             "buy" | "sell" => self.order(side(name), words).into(),
+            "masscancel" => self.mass_cancel(words).into(),
             "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
             "cancel" => {
                 let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);

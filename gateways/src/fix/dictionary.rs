@@ -171,6 +171,10 @@ pub(crate) const FIELDS: &[FieldDef] = &[
         ],
     ),
     any(60, "TransactTime", UtcTimestamp),
+    any(66, "ListID", String),
+    any(67, "ListSeqNo", Int),
+    any(68, "TotNoOrders", Int),
+    any(73, "NoOrders", NumInGroup),
     any(95, "RawDataLength", Length),
     any(96, "RawData", Data),
     any(97, "PossResend", Boolean),
@@ -262,6 +266,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(380, "BusinessRejectReason", Int),
     any(383, "MaxMessageSize", Length),
     any(386, "NoTradingSessions", NumInGroup),
+    of(394, "BidType", Int, &[("3", "NO_BIDDING_PROCESS")]),
     any(432, "ExpireDate", LocalMktDate),
     of(
         434,
@@ -277,6 +282,24 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(526, "SecondaryClOrdID", String),
     any(527, "SecondaryExecID", String),
     of(528, "OrderCapacity", Char, &[("A", "AGENCY"), ("P", "PRINCIPAL"), ("R", "RISKLESS_PRINCIPAL")]),
+    of(
+        530,
+        "MassCancelRequestType",
+        Char,
+        &[("1", "CANCEL_ORDERS_FOR_A_SECURITY"), ("7", "CANCEL_ALL_ORDERS")],
+    ),
+    of(
+        531,
+        "MassCancelResponse",
+        Char,
+        &[
+            ("0", "CANCEL_REQUEST_REJECTED"),
+            ("1", "CANCEL_ORDERS_FOR_A_SECURITY"),
+            ("7", "CANCEL_ALL_ORDERS"),
+        ],
+    ),
+    of(532, "MassCancelRejectReason", Int, &[("1", "INVALID_OR_UNKNOWN_SECURITY"), ("99", "OTHER")]),
+    any(533, "TotalAffectedOrders", Int),
     any(553, "Username", String),
     any(554, "Password", String),
     any(582, "CustOrderCapacity", Int),
@@ -286,6 +309,16 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(789, "NextExpectedMsgSeqNum", SeqNum),
     of(851, "LastLiquidityInd", Int, &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY")]),
     // Of a later version, and received only; from 100 on values are agreed between two parties.
+    of(
+        1385,
+        "ContingencyType",
+        Int,
+        &[
+            ("1", "ONE_CANCELS_THE_OTHER"),
+            ("2", "ONE_TRIGGERS_THE_OTHER"),
+            ("100", "ONE_TRIGGERS_ONE_CANCELS_THE_OTHER"),
+        ],
+    ),
     of(
         2964,
         "SelfMatchPreventionInstruction",
@@ -330,6 +363,32 @@ pub(crate) const HEADER: &[Member] = &[
 pub(crate) const TRAILER: &[Member] = &[req(10)];
 
 const PARTIES: Member = group(453, &[req(448), opt(447), opt(452)]);
+/// The orders of a list. Parties are not: their group would lie within this one.
+const LIST_ORDERS: Member = group(
+    73,
+    &[
+        req(11),
+        opt(67),
+        opt(1),
+        opt(21),
+        opt(18),
+        opt(110),
+        opt(111),
+        opt(2964),
+        req(55),
+        req(54),
+        opt(60),
+        opt(38),
+        opt(152),
+        req(40),
+        opt(44),
+        opt(99),
+        opt(59),
+        opt(432),
+        opt(126),
+        opt(528),
+    ],
+);
 const TRADING_SESSIONS: Member = group(386, &[req(336), opt(625)]);
 
 /// Every message that we accept or send.
@@ -427,6 +486,7 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(58),
         ],
     ),
+    message("E", "NewOrderList", false, In, &[req(66), req(1385), opt(394), req(68), LIST_ORDERS, opt(58)]),
     message(
         "F",
         "OrderCancelRequest",
@@ -488,6 +548,20 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         ],
     ),
     message("H", "OrderStatusRequest", false, In, &[opt(37), req(11), opt(1), PARTIES, req(55), req(54)]),
+    message(
+        "q",
+        "OrderMassCancelRequest",
+        false,
+        In,
+        &[req(11), req(530), opt(55), opt(48), opt(22), opt(207), opt(54), req(60), opt(58)],
+    ),
+    message(
+        "r",
+        "OrderMassCancelReport",
+        false,
+        Out,
+        &[opt(11), req(37), req(530), req(531), opt(532), opt(533), opt(55), opt(54), opt(60), opt(58)],
+    ),
     message("j", "BusinessMessageReject", false, Both, &[opt(45), req(372), opt(379), req(380), opt(58)]),
 ];
 
@@ -664,7 +738,7 @@ mod tests {
         assert!(FIELDS.windows(2).all(|pair| pair[0].tag < pair[1].tag));
         let later: Vec<u16> =
             FIELDS.iter().map(|field| field.tag).filter(|tag| i32::from(*tag) > TAG_MAX).collect();
-        assert_eq!(later, [2964], "what a stock dictionary of FIX 4.4 does not have");
+        assert_eq!(later, [1385, 2964], "what a stock dictionary of FIX 4.4 does not have");
         let sent = MESSAGES.iter().filter(|message| message.direction != In).flat_map(|m| m.members);
         assert!(sent.chain(HEADER).all(|member| !later.contains(&member.tag)), "and is never sent");
         assert!(MESSAGES.iter().all(|message| is_msg_type(message.msg_type.as_bytes())));

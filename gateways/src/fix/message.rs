@@ -64,6 +64,16 @@ impl<'a> Message<'a> {
         self.get(tag) == Some(b"Y")
     }
 
+    /// The entries behind a count, each from its first field on, which has the tag `first`, to the next one. The last one ends where the
+    /// message does.
+    pub(crate) fn entries(&self, count: i32, first: i32) -> impl Iterator<Item = Message<'a>> {
+        let at =
+            self.fields.iter().position(|field| field.tag == count).map_or(self.fields.len(), |at| at + 1);
+        let bytes = self.bytes;
+        let entries = self.fields.get(at..).unwrap_or_default();
+        entries.chunk_by(move |_, next| next.tag != first).map(move |fields| Message { bytes, fields })
+    }
+
     /// MsgType(35).
     pub(crate) fn msg_type(&self) -> &'a [u8] {
         self.fields.get(2).map_or(&b""[..], |field| self.value(*field))

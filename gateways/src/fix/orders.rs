@@ -1,11 +1,13 @@
-//! Commands of orders: D, F, G and H. Decimals become ticks and lots exactly, or the order is refused with a reason.
+//! Commands of orders: D, E, F, G, H and q. Decimals become ticks and lots exactly, or the order is refused with a reason.
 
-use protocol::commands::{CancelOrder, ClOrdId, NewOrder, ReplaceOrder, RequestOrderStatus};
+use protocol::commands::{
+    CancelOrder, ClOrdId, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestOrderStatus,
+};
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::money::parse_decimal;
 use protocol::{
-    Amount, Capacity, ClientId, Command, FirmId, OrderId, OrderType, PriceTicks, QtyLots, Side, Text,
-    TimeInForce,
+    Amount, Capacity, ClientId, Command, Contingency, FirmId, ListRelease, OrderId, OrderType, PriceTicks,
+    QtyLots, Side, Text, TimeInForce,
 };
 
 use super::dictionary::{self, FIELDS};
@@ -40,12 +42,17 @@ mod role {
     pub(super) const INVESTMENT_DECISION_MAKER: u64 = 122;
 }
 
-/// The command of a valid D, F, G or H.
+/// The command of a valid D, E, F, G, H or q.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
     refuse_any(message, &UNSUPPORTED, "is not supported")?;
+    match message.msg_type() {
+        b"E" => return order_list(message, directory),
+        b"q" => return mass_cancel(message, directory),
+        _ => {}
+    }
     let market = market(message, directory)?;
     match message.msg_type() {
-        b"D" => new_order(message, market),
+        b"D" => Ok(new_order(message, market)?.into()),
         b"F" => Ok(CancelOrder {
             cl_ord_id: cl_ord_id(message, 11),
             orig_cl_ord_id: cl_ord_id(message, 41),
@@ -71,7 +78,44 @@ pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
     message.get(tag).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default()
 }
 
-fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
+/// A NewOrderList(E), all of it in one message. Those that wait for the first order enter when it is filled.
+fn order_list(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
+    let (contingency, count) = match message.get(1385) {
+        Some(b"1") => (Contingency::OneCancelsOther, 2),
+        Some(b"2") => (Contingency::OneTriggersOther, 2),
+        _ => (Contingency::OneTriggersOneCancelsOther, 3),
+    };
+    if message.number(73) != Some(count) || message.number(68) != Some(count) {
+        let note = format!("TotNoOrders(68) and NoOrders(73) of such a list are {count}");
+        return Err(refusal(business::OTHER, &note));
+    }
+    let orders = message.entries(73, 11).map(|entry| new_order(&entry, market(&entry, directory)?));
+    Ok(NewOrderList {
+        cl_list_id: message.get(66).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default(),
+        contingency,
+        release: ListRelease::Filled,
+        orders: orders.collect::<Result<_, _>>()?,
+    }
+    .into())
+}
+
+fn mass_cancel(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
+    let of_a_market = message.get(530) == Some(b"1");
+    if of_a_market != message.get(55).is_some() {
+        let note = "Symbol(55) goes with MassCancelRequestType(530)=1, and with no other";
+        return Err(refusal(business::OTHER, note));
+    }
+    let market = if of_a_market { Some(market(message, directory)?.id) } else { None };
+    Ok(MassCancel {
+        cl_ord_id: cl_ord_id(message, 11),
+        market,
+        side: message.get(54).map(|_| side(message)),
+        client: None,
+    }
+    .into())
+}
+
+fn new_order(message: &Message<'_>, market: &Market) -> Result<NewOrder, Refusal> {
     let order_type = match message.get(40) {
         Some(b"1" | b"3") => OrderType::Market,
         _ => OrderType::Limit,
@@ -112,8 +156,7 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal>
         decision_flags: 0,
         poss_resend: message.is_yes(97),
         terms: terms(message, market, side)?.into(),
-    }
-    .into())
+    })
 }
 
 /// Absent = good till cancel of what can rest, immediate or cancel of what cannot.

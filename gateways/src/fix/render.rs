@@ -2,11 +2,11 @@
 //! sequencer's. Fields stand in the order of their tags behind the header.
 
 use protocol::event::Event;
-use protocol::events::{CancelRejected, ExecutionReport, LogoutSent};
+use protocol::events::{CancelRejected, ExecutionReport, LogoutSent, MassCancelReported};
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
-    CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, SessionEnd,
-    Side, TimeInForce, UnixNanos,
+    CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, RejectReason,
+    SessionEnd, Side, TimeInForce, UnixNanos,
 };
 
 use super::SOH;
@@ -42,6 +42,7 @@ pub(crate) const fn is_resent(body: &EventBody) -> bool {
         body,
         EventBody::ExecutionReport(_)
             | EventBody::CancelRejected(_)
+            | EventBody::MassCancelReported(_)
             | EventBody::BusinessRejected(_)
             | EventBody::RejectSent(_)
     )
@@ -130,6 +131,7 @@ const fn msg_type(body: &EventBody) -> Option<&'static [u8]> {
     match body {
         EventBody::ExecutionReport(_) => Some(b"8"),
         EventBody::CancelRejected(_) => Some(b"9"),
+        EventBody::MassCancelReported(_) => Some(b"r"),
         EventBody::BusinessRejected(_) => Some(b"j"),
         EventBody::LogonSent(_) => Some(b"A"),
         EventBody::HeartbeatSent(_) => Some(b"0"),
@@ -146,6 +148,7 @@ fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Enco
     match &event.body {
         EventBody::ExecutionReport(report) => execution_report(event, report, number, directory, encoder),
         EventBody::CancelRejected(rejected) => cancel_rejected(event, rejected, encoder),
+        EventBody::MassCancelReported(report) => mass_cancel_report(event, report, directory, encoder),
         EventBody::BusinessRejected(rejected) => {
             encoder.number(45, rejected.ref_seq_num);
             note(encoder, rejected.note.as_bytes(), business_text(rejected.reason));
@@ -303,6 +306,33 @@ fn cancel_rejected(event: &Event, rejected: &CancelRejected, encoder: &mut Encod
             CancelRejectTo::Replace => b"2",
         },
     );
+}
+
+fn mass_cancel_report(
+    event: &Event,
+    report: &MassCancelReported,
+    directory: &Directory,
+    encoder: &mut Encoder,
+) {
+    let kind: &[u8] = if report.market.is_some() { b"1" } else { b"7" };
+    encoder.text(11, report.cl_ord_id.as_bytes());
+    order_id(encoder, event.seq.0);
+    if let Some(of) = report.side {
+        encoder.text(54, side(of));
+    }
+    if let Some(market) = report.market {
+        encoder.text(55, directory.market(market).map_or(&b"[N/A]"[..], |market| market.symbol.as_bytes()));
+    }
+    if let Some(reason) = report.refusal {
+        encoder.text(58, text(reason));
+    }
+    encoder.time(60, event.time);
+    encoder.text(530, kind);
+    encoder.text(531, if report.refusal.is_some() { b"0" } else { kind });
+    if let Some(reason) = report.refusal {
+        encoder.number(532, if reason == RejectReason::UnknownMarket { 1_u8 } else { 99 });
+    }
+    encoder.number(533, report.orders);
 }
 
 fn order_id(encoder: &mut Encoder, order: u64) {

@@ -108,7 +108,7 @@ fn a_full_link_refuses_and_takes_again_when_commands_were_executed() {
         taken += 1;
     }
     assert_eq!(taken, LINK_RECORDS_MAX / 8 * 7, "the last eighth is for what takes risk off the book");
-    let cancel = || CancelAll { session: None, client: None, market: None };
+    let cancel = || CancelAll { session: None, client: None, market: None, side: None, firm: None };
     while submit(&mut uplink, 1, cancel()).is_ok() {
         taken += 1;
     }

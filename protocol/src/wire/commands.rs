@@ -533,7 +533,7 @@ messages! {
             /// Side(54).
             side: Side,
         }
-        /// Cancels all live orders of a session or a client, or of both only.
+        /// Cancels all live orders that are of everything that it names.
         CancelAll = 100 v 1 {
             /// Those that this session entered.
             session: Option<SessionId>,
@@ -541,6 +541,10 @@ messages! {
             client: Option<ClientId>,
             /// Those in this market.
             market: Option<MarketId>,
+            /// Those of this side.
+            side: Option<Side>,
+            /// Those that sessions of this member firm entered.
+            firm: Option<FirmId>,
         }
 
         /// NewOrderList(E): orders that hang together, accepted all or none. They are of one client in one market.
@@ -559,6 +563,18 @@ messages! {
         SetCancelAllAfter = 103 v 1 {
             /// How long; 0 = never. In [`crate::limits::CANCEL_ALL_AFTER_MS`].
             timeout_ms: u32,
+        }
+
+        /// OrderMassCancelRequest(q): cancels the live orders of the session that sends it which are of everything that it names.
+        MassCancel = 106 v 1 {
+            /// ClOrdID(11) of the request.
+            cl_ord_id: ClOrdId,
+            /// Symbol(55).
+            market: Option<MarketId>,
+            /// Side(54).
+            side: Option<Side>,
+            /// Account(1).
+            client: Option<ClientId>,
         }
 
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.

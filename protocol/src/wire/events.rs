@@ -484,6 +484,21 @@ messages! {
             /// Why.
             cause: PhaseCause,
         }
+        /// OrderMassCancelReport(r): how many orders a request cancelled, of a session or of an operator.
+        MassCancelReported = 121 v 1 {
+            /// ClOrdID(11) of the request; empty of an operator's.
+            cl_ord_id: ClOrdId,
+            /// Symbol(55), as the request said it.
+            market: Option<MarketId>,
+            /// Side(54), as the request said it.
+            side: Option<Side>,
+            /// Account(1), as the request said it.
+            client: Option<ClientId>,
+            /// TotalAffectedOrders(533).
+            orders: u32,
+            /// Why it was refused.
+            refusal: Option<RejectReason>,
+        }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.
         TradePrevented = 115 v 1 {
             /// The market.

@@ -122,8 +122,23 @@ mod tests {
         assert_eq!(Command::from(asset.clone()).fields(), expected);
         let event = EventBody::from(events::AssetDefined { definition: asset.clone() });
         assert_eq!(event.fields(), [("definition", FieldValue::Fields(expected))]);
-        let cancel = Command::from(CancelAll { session: Some(SessionId(16)), client: None, market: None });
+        let cancel = Command::from(CancelAll {
+            session: Some(SessionId(16)),
+            client: None,
+            market: None,
+            side: None,
+            firm: None,
+        });
         let values: Vec<_> = cancel.fields().into_iter().map(|(_, value)| value).collect();
-        assert_eq!(values, [FieldValue::Id("SessionId", 16), FieldValue::Absent, FieldValue::Absent]);
+        assert_eq!(
+            values,
+            [
+                FieldValue::Id("SessionId", 16),
+                FieldValue::Absent,
+                FieldValue::Absent,
+                FieldValue::Absent,
+                FieldValue::Absent
+            ]
+        );
     }
 }

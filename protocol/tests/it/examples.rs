@@ -381,10 +381,19 @@ fn orders() -> Vec<Command> {
         }
         .into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
+        MassCancel {
+            cl_ord_id: text("ORDER-9"),
+            market: Some(MarketId(n4(1))),
+            side: Some(Side::Sell),
+            client: Some(ClientId(n8(3))),
+        }
+        .into(),
         CancelAll {
             session: Some(SessionId(n4(0))),
             client: Some(ClientId(n8(1))),
             market: Some(MarketId(n4(2))),
+            side: Some(Side::Sell),
+            firm: Some(FirmId(n4(4))),
         }
         .into(),
     ]
@@ -500,6 +509,15 @@ fn batches() -> Vec<EventBody> {
 
 fn trading_set() -> Vec<EventBody> {
     vec![
+        MassCancelReported {
+            cl_ord_id: text("ORDER-9"),
+            market: Some(MarketId(n4(1))),
+            side: Some(Side::Sell),
+            client: Some(ClientId(n8(3))),
+            orders: n4(4),
+            refusal: Some(RejectReason::UnknownMarket),
+        }
+        .into(),
         TradingRulesSet { rules: set_trading_rules() }.into(),
         OrderListChanged {
             list: OrderListId(n8(0)),

@@ -61,9 +61,10 @@ const COMMANDS: &str = "
 98 ReplaceOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
     side code Side, price_ticks u64, qty_lots u64, poss_resend bool
 99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
-100 CancelAll: session option u32, client option u64, market option u32
+100 CancelAll: session option u32, client option u64, market option u32, side option code Side, firm option u32
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
 103 SetCancelAllAfter: timeout_ms u32
+106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
 130 SessionTestRequest: test_req_id text 64
@@ -149,6 +150,8 @@ const EVENTS: &str = "
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
+121 MassCancelReported: cl_ord_id text 64, market option u32, side option code Side, client option u64, orders u32,
+    refusal option code RejectReason
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd

@@ -1,6 +1,6 @@
 //! The words of an order: what it says beside side, price and quantity.
 
-use protocol::commands::{NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules};
+use protocol::commands::{MassCancel, NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules};
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
     ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice, SelfTradePrevention,
@@ -86,6 +86,18 @@ impl Script {
             (None, None) => return None,
         };
         Some(Trigger { price_ticks: self.ticks(market, price), price_type, direction })
+    }
+
+    /// `masscancel m1 on BTC-TRY side sell for alice`, any of them.
+    pub(super) fn mass_cancel(&self, words: &mut Words<'_>) -> MassCancel {
+        let client = words.option("for");
+        let client = client.map(|name| by_name(&self.names.clients, |c| c == name).unwrap_or(77));
+        MassCancel {
+            market: words.option("on").map(|symbol| MarketId(self.market_id(symbol))),
+            side: words.option("side").map(side),
+            client: client.map(ClientId),
+            cl_ord_id: words.id(),
+        }
     }
 
     /// `oto l1 on-trade | buy a1 1 @ 100 | sell a2 1 @ 110`: the orders behind bars; those that wait enter when the first one is filled, or has traded.
