@@ -452,12 +452,7 @@ impl Engine {
             Command::Approve(approve) => self.approve(row, actor, approve, effects),
             Command::Reject(reject) => self.reject(actor, reject, effects),
             Command::SetApprovals(set) => self.set_approvals(set, effects),
-            Command::DefineActor(define) => {
-                self.registry.define_actor(define, self.approvals.administrators_min(), effects)
-            }
-            Command::SetActorKey(set) => {
-                self.registry.set_key(set, self.approvals.administrators_min(), effects)
-            }
+            Command::DefineActor(_) | Command::SetActorKey(_) => self.execute_on_actors(command, effects),
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
             Command::DefineMarket(_)
             | Command::SetMarketPhase(_)
@@ -487,6 +482,7 @@ impl Engine {
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
             | Command::MassCancel(_)
+            | Command::CancelReplaceOrder(_)
             | Command::RequestOrderStatus(_) => self.apply_order(row, command, effects),
             Command::Genesis(_)
             | Command::TermStart(_)
@@ -508,6 +504,18 @@ impl Engine {
             | Command::SessionDown(_)
             | Command::SessionTick(_)
             | Command::SessionTooLow(_) => Err(RejectReason::WrongSessionKind.into()),
+        }
+    }
+
+    /// What is set of actors.
+    fn execute_on_actors(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        let administrators_min = self.approvals.administrators_min();
+        if let Command::DefineActor(define) = command {
+            self.registry.define_actor(define, administrators_min, effects)
+        } else if let Command::SetActorKey(set) = command {
+            self.registry.set_key(set, administrators_min, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
         }
     }
 
@@ -587,6 +595,8 @@ impl Engine {
             self.new_order(row, order, effects)
         } else if let Command::NewOrderList(list) = command {
             self.new_order_list(row, list, effects)
+        } else if let Command::CancelReplaceOrder(replace) = command {
+            self.cancel_replace(row, replace, effects)
         } else if let Command::MassCancel(cancel) = command {
             self.mass_cancel(row, cancel, effects)
         } else if let Command::CancelOrder(cancel) = command {

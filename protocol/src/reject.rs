@@ -125,6 +125,8 @@ codes! {
         OrderMismatch = 62,
         /// The new quantity is not above what is filled.
         QtyBelowFilled = 63,
+        /// The order that was to be cancelled for it could not be.
+        CancelFailed = 64,
         /// The order has been replaced as often as it may.
         TooManyAmendments = 57,
 

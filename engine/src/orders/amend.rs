@@ -1,16 +1,16 @@
 //! Cancels, replaces, status requests, and cancels that nobody asked the session for.
 
 use protocol::commands::{
-    CancelAll, CancelOrder, ClOrdId, MassCancel, ReplaceOrder, RequestOrderStatus, roles,
+    CancelAll, CancelOrder, CancelReplaceOrder, ClOrdId, MassCancel, ReplaceOrder, RequestOrderStatus, roles,
 };
 use protocol::events::{BookChanged, CancelRejected, HoldChanged, MassCancelReported};
 use protocol::{
-    Amount, BookAction, CancelRejectTo, ClientId, ExecType, FirmId, MarketId, MarketPhase, OrderId,
-    OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
+    Amount, BookAction, CancelRejectTo, CancelReplaceMode, ClientId, ExecType, FirmId, MarketId, MarketPhase,
+    OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
 use super::{fees, notional_in_range, price_in_range, reports, rules, terms};
-use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
@@ -102,6 +102,26 @@ impl Engine {
         let (place, next) = replaced?;
         self.replace_at(place, next, effects)?;
         Ok(())
+    }
+
+    /// Cancels an order and enters another one. Its result is that of the order that enters, or of the cancel that stopped it.
+    pub(crate) fn cancel_replace(
+        &mut self,
+        row: u32,
+        command: &CancelReplaceOrder,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let CancelReplaceOrder { cancel, order, mode } = command;
+        match (self.cancel_order(row, cancel, effects), mode) {
+            (Err(Stop::Refused(why)), CancelReplaceMode::StopOnFailure) => {
+                let look = self.look(row, &order.cl_ord_id);
+                let refusal = Refusal { reason: RejectReason::CancelFailed, ..why };
+                self.refuse_order(row, (OrderId(effects.seq.0), order), look, refusal, effects);
+                Err(Stop::Refused(why))
+            }
+            (Ok(()) | Err(Stop::Refused(_)), _) => self.new_order(row, order, effects),
+            (Err(Stop::Broken(what)), _) => Err(what.into()),
+        }
     }
 
     pub(crate) fn order_status(

@@ -9,11 +9,13 @@ mod rules;
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
-use protocol::commands::{CancelOrder, DefineMarket, MassCancel, NewOrder, ReplaceOrder, SetTradingRules};
+use protocol::commands::{
+    CancelOrder, CancelReplaceOrder, DefineMarket, MassCancel, NewOrder, ReplaceOrder, SetTradingRules,
+};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
-    MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
-    TriggerPriceType,
+    CancelReplaceMode, MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy,
+    TriggerDirection, TriggerPriceType,
 };
 
 const MILLION: u128 = 1_000_000;
@@ -794,6 +796,20 @@ impl Model {
         let order = self.live.remove(at);
         self.end(order.client, order.id);
         None
+    }
+
+    pub(crate) fn cancel_replace(
+        &mut self,
+        id: u64,
+        client: u64,
+        command: &CancelReplaceOrder,
+    ) -> Option<RejectReason> {
+        let refusal = self.cancel(client, &command.cancel);
+        if refusal.is_some() && command.mode == CancelReplaceMode::StopOnFailure {
+            self.remember(client, &command.order.cl_ord_id.to_string(), id);
+            return refusal;
+        }
+        self.new_order(id, client, &command.order)
     }
 
     pub(crate) fn mass_cancel(&mut self, client: u64, command: &MassCancel) -> Option<RejectReason> {

@@ -7,10 +7,10 @@ use protocol::record::{Record, RecordHeader};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, ClientId, Contingency, EventBody, Generation, ListRelease,
-    MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice, RequestNumber,
-    SelfTradePrevention, Seq, SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Text, TimeInForce,
-    TradeGroupId, TradeId, TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, CancelReplaceMode, ClientId, Contingency, EventBody,
+    Generation, ListRelease, MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice,
+    RequestNumber, SelfTradePrevention, Seq, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
+    Text, TimeInForce, TradeGroupId, TradeId, TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
@@ -240,17 +240,7 @@ fn random_step(
             let expected = model.new_order(id, client, &order);
             (session, order.into(), expected)
         }
-        65..=66 => {
-            let cancel = MassCancel {
-                cl_ord_id: cl_ord_id(numbers, count),
-                market: numbers.chance(50).then(|| MarketId(u32::try_from(numbers.between(1, 2)).unwrap())),
-                side: numbers.chance(70).then(|| *numbers.pick(Side::ALL)),
-                client: numbers.chance(20).then(|| ClientId(*numbers.pick(&CLIENTS))),
-            };
-            let expected = model.mass_cancel(client, &cancel);
-            (session, cancel.into(), expected)
-        }
-        67..=79 => {
+        68..=79 => {
             let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
             let cl_ord_id = cl_ord_id(numbers, count);
             let cancel =
@@ -276,7 +266,43 @@ fn random_step(
             let expected = model.replace(client, &replace);
             (session, replace.into(), expected)
         }
+        kind @ 65..=67 => random_exit(numbers, model, (id, client, count), kind),
         kind => operator_step(numbers, model, count, kind),
+    }
+}
+
+/// Many cancels, or a cancel with another order.
+fn random_exit(
+    numbers: &mut Numbers,
+    model: &mut Model,
+    (id, client, count): (u64, u64, u64),
+    kind: u64,
+) -> (SessionId, Command, Option<protocol::RejectReason>) {
+    let session = session_of(client);
+    match kind {
+        65..=66 => {
+            let cancel = MassCancel {
+                cl_ord_id: cl_ord_id(numbers, count),
+                market: numbers.chance(50).then(|| MarketId(u32::try_from(numbers.between(1, 2)).unwrap())),
+                side: numbers.chance(70).then(|| *numbers.pick(Side::ALL)),
+                client: numbers.chance(20).then(|| ClientId(*numbers.pick(&CLIENTS))),
+            };
+            let expected = model.mass_cancel(client, &cancel);
+            (session, cancel.into(), expected)
+        }
+        _ => {
+            let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
+            let mut order = random_order(numbers, count, model.now);
+            order.cl_ord_id =
+                Text::new(format!("id-{count}{}", if numbers.chance(5) { "" } else { "n" })).unwrap();
+            let cl_ord_id = Text::new(format!("id-{count}")).unwrap();
+            let cancel =
+                CancelOrder { cl_ord_id, orig_cl_ord_id, order: None, market, side, poss_resend: false };
+            let mode = *numbers.pick(CancelReplaceMode::ALL);
+            let replace = CancelReplaceOrder { cancel, order, mode };
+            let expected = model.cancel_replace(id, client, &replace);
+            (session, replace.into(), expected)
+        }
     }
 }
 

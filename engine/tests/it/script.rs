@@ -397,20 +397,10 @@ impl Script {
     fn message_command(&self, name: &str, number: u64, words: &mut Words<'_>) -> (Command, bool) {
         let command: Command = match name {
             "buy" | "sell" => self.order(side(name), words).into(),
+            "cancelreplace" => self.cancel_replace(words).into(),
             "masscancel" => self.mass_cancel(words).into(),
             "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
-            "cancel" => {
-                let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
-                CancelOrder {
-                    cl_ord_id,
-                    orig_cl_ord_id,
-                    order,
-                    poss_resend: words.flag("again"),
-                    market: self.on(words),
-                    side: side(words.next()),
-                }
-                .into()
-            }
+            "cancel" => self.cancel(words).into(),
             "replace" => {
                 let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
                 let (poss_resend, market) = (words.flag("again"), self.on(words));

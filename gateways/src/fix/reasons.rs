@@ -108,6 +108,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::TooLate, "too late: the order is filled, cancelled or expired"),
     (R::OrderMismatch, "symbol or side differ from the order's"),
     (R::QtyBelowFilled, "quantity not above what is filled"),
+    (R::CancelFailed, "the order that was to be cancelled for it could not be"),
     (R::TooManyAmendments, "replaced as often as it may be"),
     (R::ImmediateOrCancel, "immediate or cancel: the rest expired"),
     (R::FillOrKill, "fill or kill: could not be filled"),

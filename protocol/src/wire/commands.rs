@@ -13,11 +13,11 @@ use crate::limits::{
 use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, Capacity, ClientId, ClusterId,
-    Contingency, DayRule, FirmId, GatewayId, ListRelease, MarketId, MarketPhase, MonitorField, MonitorId,
-    MonitorOperator, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice,
-    Schedule, SelfTradePrevention, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
-    StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, CancelReplaceMode, Capacity,
+    ClientId, ClusterId, Contingency, DayRule, FirmId, GatewayId, ListRelease, MarketId, MarketPhase,
+    MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots,
+    QuoteId, ReferencePrice, Schedule, SelfTradePrevention, SessionAction, SessionEnd, SessionId,
+    SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -576,6 +576,15 @@ messages! {
             /// Account(1).
             client: Option<ClientId>,
         }
+        /// Cancels an order and enters another one, which may differ in everything, in one step.
+        CancelReplaceOrder = 107 v 1 {
+            /// The one that is cancelled.
+            cancel: CancelOrder,
+            /// The one that enters.
+            order: NewOrder,
+            /// What becomes of it if the other cannot be cancelled.
+            mode: CancelReplaceMode,
+        }
 
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.
         SessionLogon = 128 v 1 {
@@ -698,6 +707,7 @@ impl Command {
             self,
             Self::NewOrder(_)
                 | Self::NewOrderList(_)
+                | Self::CancelReplaceOrder(_)
                 | Self::ReplaceOrder(_)
                 | Self::CreateAccounts(_)
                 | Self::CreateTransfers(_)

@@ -105,6 +105,16 @@ codes! {
 }
 
 codes! {
+    /// What becomes of the new order of a pair if the old one cannot be cancelled.
+    pub enum CancelReplaceMode {
+        /// It is refused.
+        StopOnFailure = 1,
+        /// It enters all the same.
+        AllowFailure = 2,
+    }
+}
+
+codes! {
     /// How the orders of a list hang together; ContingencyType(1385).
     pub enum Contingency {
         /// Two orders: when one trades or ends, the other is cancelled (`1`).

@@ -322,6 +322,17 @@ fn order_terms() -> OrderTerms {
     }
 }
 
+fn cancel_order() -> CancelOrder {
+    CancelOrder {
+        cl_ord_id: text("ORDER-2"),
+        orig_cl_ord_id: text("ORDER-1"),
+        order: Some(OrderId(n8(2))),
+        market: MarketId(n4(3)),
+        side: Side::Sell,
+        poss_resend: true,
+    }
+}
+
 fn new_order() -> NewOrder {
     NewOrder {
         cl_ord_id: text("ORDER-2"),
@@ -346,15 +357,7 @@ fn new_order() -> NewOrder {
 fn orders() -> Vec<Command> {
     vec![
         new_order().into(),
-        CancelOrder {
-            cl_ord_id: text("ORDER-2"),
-            orig_cl_ord_id: text("ORDER-1"),
-            order: Some(OrderId(n8(2))),
-            market: MarketId(n4(3)),
-            side: Side::Sell,
-            poss_resend: true,
-        }
-        .into(),
+        cancel_order().into(),
         ReplaceOrder {
             cl_ord_id: text("ORDER-2"),
             orig_cl_ord_id: text("ORDER-1"),
@@ -381,6 +384,12 @@ fn orders() -> Vec<Command> {
         }
         .into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
+        CancelReplaceOrder {
+            cancel: cancel_order(),
+            order: new_order(),
+            mode: CancelReplaceMode::AllowFailure,
+        }
+        .into(),
         MassCancel {
             cl_ord_id: text("ORDER-9"),
             market: Some(MarketId(n4(1))),

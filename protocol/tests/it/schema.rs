@@ -65,6 +65,7 @@ const COMMANDS: &str = "
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
 103 SetCancelAllAfter: timeout_ms u32
 106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
+107 CancelReplaceOrder: cancel CancelOrder, order NewOrder, mode code CancelReplaceMode
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
 130 SessionTestRequest: test_req_id text 64
@@ -407,6 +408,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         PostOnly,
         SelfTradePrevention,
         ReferencePrice,
+        CancelReplaceMode,
         Contingency,
         ListRelease,
         ListState,

@@ -1,10 +1,12 @@
 //! The words of an order: what it says beside side, price and quantity.
 
-use protocol::commands::{MassCancel, NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules};
+use protocol::commands::{
+    CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules,
+};
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
-    ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice, SelfTradePrevention,
-    TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
+    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice,
+    SelfTradePrevention, TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
 };
 
 use super::services::named;
@@ -86,6 +88,35 @@ impl Script {
             (None, None) => return None,
         };
         Some(Trigger { price_ticks: self.ticks(market, price), price_type, direction })
+    }
+
+    /// `cancel a2 of a1 buy`.
+    pub(super) fn cancel(&self, words: &mut Words<'_>) -> CancelOrder {
+        let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
+        CancelOrder {
+            cl_ord_id,
+            orig_cl_ord_id,
+            order,
+            poss_resend: words.flag("again"),
+            market: self.on(words),
+            side: side(words.next()),
+        }
+    }
+
+    /// `cancelreplace a2 of a1 buy | sell a3 1 @ 110`; `or-not` in front: the new one enters even if the old one cannot be cancelled.
+    pub(super) fn cancel_replace(&self, words: &mut Words<'_>) -> CancelReplaceOrder {
+        let mode = if words.flag("or-not") {
+            CancelReplaceMode::AllowFailure
+        } else {
+            CancelReplaceMode::StopOnFailure
+        };
+        let all = std::mem::take(&mut words.words);
+        let mut parts = all.split(|word| *word == "|");
+        let mut words_of = || Words { words: parts.next().unwrap().to_vec(), place: words.place.clone() };
+        let cancel = self.cancel(&mut words_of());
+        let mut words = words_of();
+        let side = side(words.next());
+        CancelReplaceOrder { cancel, order: self.order(side, &mut words), mode }
     }
 
     /// `masscancel m1 on BTC-TRY side sell for alice`, any of them.
