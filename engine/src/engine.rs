@@ -25,6 +25,7 @@ use crate::gateways::Gateways;
 use crate::ledger::{Batch, Ledger, Payers, Results};
 use crate::markets::Markets;
 use crate::orders::lists::OrderLists;
+use crate::orders::protection::Protections;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::sessions::requests::{Known, Reply};
@@ -37,6 +38,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// Orders of a session are pulled, because of what was filled behind an earlier record.
+    Pull,
     /// A list of orders of which a leg did something behind an earlier record.
     List,
     /// An order of this market that was due behind an earlier record.
@@ -67,6 +70,7 @@ pub struct Engine {
     pub(crate) approvals: Approvals,
     pub(crate) ledger: Ledger,
     pub(crate) markets: Markets,
+    pub(crate) protections: Protections,
     /// Orders that hang together.
     pub(crate) lists: OrderLists,
     pub(crate) sessions: Sessions,
@@ -202,7 +206,7 @@ impl Engine {
                 Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
-                Due::List | Due::Armed(_) => &mut armed,
+                Due::Pull | Due::List | Due::Armed(_) => &mut armed,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -210,6 +214,10 @@ impl Engine {
                 Due::Cancel(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
                     self.cancel_on_disconnect(row, effects)?;
+                }
+                Due::Pull => {
+                    self.pull_quotes(effects)?;
+                    self.see_prices();
                 }
                 Due::List => {
                     self.advance_list(effects)?;
@@ -253,6 +261,7 @@ impl Engine {
             }
         };
         consider(self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session))));
+        consider((!self.protections.due.is_empty()).then_some((self.time, Due::Pull)));
         consider(self.has_due_list().then_some((self.time, Due::List)));
         consider(self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market))));
         consider(
@@ -473,6 +482,7 @@ impl Engine {
             | Command::DefineStandingOrder(_)
             | Command::CancelStandingOrder(_) => self.execute_for_payer(row, command, effects),
             Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
+            Command::SetMarketMakerProtection(set) => self.set_protection(row, actor, set, effects),
             Command::SetCancelAllAfter(set) => {
                 self.sessions.set_cancel_all_after(row, set.timeout_ms, effects.time)
             }

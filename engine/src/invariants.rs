@@ -75,7 +75,18 @@ impl Engine {
         }
         self.check_expiries()?;
         self.check_lists()?;
+        self.check_protections()?;
         self.check_sessions(&live_of_session)
+    }
+
+    /// Whether sessions know that they are protected, and what is due has tripped.
+    fn check_protections(&self) -> Result<(), Broken> {
+        let is_protected = |session: SessionId| self.protections.of.keys().any(|(of, _)| *of == session);
+        let mut sessions = self.sessions.rows.iter();
+        let know = sessions.all(|session| session.is_protected == is_protected(session.definition.session));
+        let has_tripped = |key| self.protections.of.get(key).is_some_and(|protection| protection.has_tripped);
+        let is_sound = know && self.protections.due.iter().all(has_tripped);
+        if is_sound { Ok(()) } else { Err(Broken::Index { what: "protections" }) }
     }
 
     /// Whether what ends by itself is noted, and nothing else.

@@ -8,6 +8,7 @@ pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
 pub(crate) mod lists;
+pub(crate) mod protection;
 mod reports;
 pub(crate) mod rules;
 mod self_trade;
@@ -94,6 +95,9 @@ impl Engine {
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market_row);
         ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
+        if session.is_protected {
+            self.protections.ensure_ready((session.definition.session, command.market))?;
+        }
         check_terms(&market.definition, command)?;
         rules::ensure_may_self_trade(command, market)?;
         terms::check(command, effects.time)?;

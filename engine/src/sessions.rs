@@ -54,6 +54,8 @@ pub(crate) struct Session {
     pub(crate) cancel_all_at: Option<UnixNanos>,
     /// Live orders that say that they are cancelled when the connection ends.
     pub(crate) volatile_orders: u32,
+    /// Whether its orders are pulled in some market when too much of them is filled.
+    pub(crate) is_protected: bool,
     pub(crate) requests: RequestWindow,
     pub(crate) ids: ClOrdIds,
     /// The newest of its live orders.
@@ -78,6 +80,7 @@ impl Session {
             cancels_all: false,
             cancel_all_at: None,
             volatile_orders: 0,
+            is_protected: false,
             requests: RequestWindow::default(),
             ids: ClOrdIds::default(),
             orders: Place::NONE,

@@ -161,6 +161,10 @@ pub const SKIP_SIGNATURES_MAX: usize = 4;
 pub const PEER_MESSAGE_BYTES_MAX: usize = 4 << 20;
 /// How long a session may stay silent before its orders are cancelled, where it asks for that.
 pub const CANCEL_ALL_AFTER_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
+/// Fills that market maker protection counts.
+pub const PROTECTION_FILLS_MAX: u32 = 1_024;
+/// How long it counts them.
+pub const PROTECTION_WINDOW_MAX_MS: u32 = 60 * 60 * 1_000;
 /// Lists of orders of which an order lives.
 pub const ORDER_LISTS_MAX: usize = 1 << 20;
 /// How old an index price may become.

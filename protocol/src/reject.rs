@@ -88,6 +88,8 @@ codes! {
         DuplicateClOrdId = 41,
         /// The market does not take this in its phase.
         MarketClosed = 42,
+        /// Cancelled, or refused: too much of its session's orders in the market was filled in too short a time.
+        MarketMakerProtection = 94,
         /// Price missing, or outside the market's range.
         PriceOutOfRange = 43,
         /// Quantity missing, or outside the market's range.

@@ -282,7 +282,7 @@ impl Engine {
     }
 
     /// Those of a session's live orders that are wanted.
-    fn places_of(
+    pub(super) fn places_of(
         &self,
         row: u32,
         wanted: impl Fn(&Order, Place) -> bool,
@@ -303,7 +303,7 @@ impl Engine {
     }
 
     /// Cancels orders, the oldest first. Returns how many.
-    fn cancel_places(
+    pub(super) fn cancel_places(
         &mut self,
         mut places: Vec<(OrderId, Place)>,
         reason: RejectReason,
@@ -491,6 +491,9 @@ impl Engine {
         let market = self.markets.rows.at(market);
         let definition = &market.definition;
         ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
+        if session.is_protected {
+            self.protections.ensure_ready((session.definition.session, command.market))?;
+        }
         ensure(price_in_range(definition, command.price_ticks), RejectReason::PriceOutOfRange)?;
         let in_range =
             definition.qty_lots_min <= command.qty_lots && command.qty_lots <= definition.qty_lots_max;

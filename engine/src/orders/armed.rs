@@ -58,6 +58,17 @@ impl ArmedOrders {
     }
 }
 
+/// What follows behind a command, in this order.
+#[derive(Clone, Copy, Debug)]
+enum Behind {
+    /// A session's orders are pulled.
+    Pull,
+    /// A list goes on.
+    List,
+    /// An order of this market's row fires.
+    Fire(u32),
+}
+
 /// Whether one more order may be armed in a market.
 pub(super) fn ensure_room(command: &NewOrder, market: &Market) -> Result<(), Stop> {
     let Some(terms) = command.terms.get() else { return Ok(()) };
@@ -86,22 +97,29 @@ impl Engine {
         Ok(())
     }
 
-    /// Carries lists on of which the command moved an order, and shows the prices that it brought about to the armed orders; those that fire are
-    /// executed. Lists come first.
+    /// What follows next from what has happened.
+    fn next_behind(&self) -> Option<Behind> {
+        if !self.protections.due.is_empty() {
+            Some(Behind::Pull)
+        } else if self.has_due_list() {
+            Some(Behind::List)
+        } else {
+            self.markets.next_firing().map(|(_, market)| Behind::Fire(market))
+        }
+    }
+
+    /// Pulls orders that are protected, carries lists on of which the command moved an order, and shows the prices that it brought about to the armed orders; those that fire are
+    /// executed. They come in this order.
     pub(crate) fn fire_armed(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let mut left = TRIGGERED_PER_RECORD_MAX;
         self.see_prices();
-        loop {
-            let firing = self.markets.next_firing();
-            let has_due_list = self.has_due_list();
-            if firing.is_none() && !has_due_list {
-                break;
-            }
-            let Some(next) = left.checked_sub(1) else { break };
-            left = next;
-            match firing {
-                Some((_, market)) if !has_due_list => self.fire_next(market, effects)?,
-                _ => self.advance_list(effects)?,
+        while let Some(next) = self.next_behind() {
+            let Some(less) = left.checked_sub(1) else { break };
+            left = less;
+            match next {
+                Behind::Pull => self.pull_quotes(effects)?,
+                Behind::List => self.advance_list(effects)?,
+                Behind::Fire(market) => self.fire_next(market, effects)?,
             }
             self.see_prices();
         }

@@ -247,6 +247,11 @@ impl Engine {
         let hold =
             HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
         let (maker_session, maker_side) = (maker.session, maker.side);
+        let protected = &self.sessions.rows.at(maker_session);
+        if protected.is_protected {
+            let key = (protected.definition.session, settled.market);
+            self.protections.note_fill(key, effects.time, fill.qty);
+        }
         self.lists.note_acted(maker);
         self.lists.note_acted(taker);
         self.sessions.rows.at_mut(taker.session).send(effects, taker_report);

@@ -1,11 +1,11 @@
 //! Reading: every field checked, nothing allocated by a count that was read, the whole state checked at the end.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use protocol::commands::{DefineMarket, DefineSession, SetApprovals, SetTradingRules};
 use protocol::limits::{
-    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, REQUEST_WINDOW,
-    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
+    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, PROTECTION_FILLS_MAX,
+    REQUEST_WINDOW, SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
 use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX};
 use protocol::sign::PublicKey;
@@ -25,6 +25,7 @@ use crate::markets::{IndexPrice, Market, Order, Place};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::lists::{Leg, OrderList};
+use crate::orders::protection::Protection;
 use crate::orders::terms::Terms;
 use crate::registry::Actor;
 use crate::sessions::Session;
@@ -77,6 +78,7 @@ impl Engine {
         })?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
         engine.read_lists(r)?;
+        engine.read_protections(r)?;
         if !reader.0.is_empty() {
             return Err(SnapshotFault::Trailing(reader.0.len()));
         }
@@ -247,6 +249,32 @@ impl Engine {
         }
         if !due.is_empty() {
             self.markets.firing.insert(definition.market);
+        }
+        Ok(())
+    }
+
+    fn read_protections(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        let wrong = SnapshotFault::Field("protections");
+        r.list("protections", SESSIONS_MAX.saturating_mul(MARKETS_MAX), |r| {
+            let (session, market) = (SessionId(r.u32()?), MarketId(r.u32()?));
+            let (fills_max, lots_max) = (r.u32()?, QtyLots(r.u64()?));
+            let (window_ms, has_tripped) = (r.u32()?, r.flag("protections")?);
+            let mut fills = VecDeque::new();
+            let count = r.u32()?;
+            field(count <= fills_max && fills_max <= PROTECTION_FILLS_MAX, "protections")?;
+            for _ in 0..count {
+                fills.push_back((UnixNanos(r.u64()?), QtyLots(r.u64()?)));
+            }
+            let row = self.sessions.row(session).ok_or(wrong)?;
+            field(self.markets.row(market).is_some(), "protections")?;
+            self.sessions.rows.at_mut(row).is_protected = true;
+            let protection = Protection { fills_max, lots_max, window_ms, fills, has_tripped };
+            self.protections.of.insert((session, market), protection);
+            Ok((session, market))
+        })?;
+        let count = r.u32()?;
+        for _ in 0..count {
+            self.protections.due.push_back((SessionId(r.u32()?), MarketId(r.u32()?)));
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 17] = [
+const PARTS: [Part; 18] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -37,6 +37,7 @@ const PARTS: [Part; 17] = [
     ("trade groups", Engine::write_trade_groups),
     ("orders", Engine::write_markets),
     ("order lists", Engine::write_lists),
+    ("market maker protection", Engine::write_protections),
 ];
 
 impl Engine {
@@ -196,6 +197,28 @@ impl Engine {
             w.u32(market.0);
             w.count(queue.len());
             queue.iter().for_each(|id| w.u64(id.0));
+        }
+    }
+
+    fn write_protections(&self, w: &mut Writer<'_>) {
+        w.count(self.protections.of.len());
+        for ((session, market), protection) in &self.protections.of {
+            w.u32(session.0);
+            w.u32(market.0);
+            w.u32(protection.fills_max);
+            w.u64(protection.lots_max.0);
+            w.u32(protection.window_ms);
+            w.flag(protection.has_tripped);
+            w.count(protection.fills.len());
+            for (at, lots) in &protection.fills {
+                w.u64(at.0);
+                w.u64(lots.0);
+            }
+        }
+        w.count(self.protections.due.len());
+        for (session, market) in &self.protections.due {
+            w.u32(session.0);
+            w.u32(market.0);
         }
     }
 

@@ -4,6 +4,7 @@
 //! everything charged. Slow, and short enough to be read beside docs of the rules.
 
 mod lists;
+mod protection;
 mod rules;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,6 +143,11 @@ pub(crate) struct Model {
     rules: BTreeMap<u32, SetTradingRules>,
     /// The last index price: (price, observed at, valid until).
     index: BTreeMap<u32, (u64, u64, u64)>,
+    protections: BTreeMap<(u64, u32), protection::ModelProtection>,
+    /// (client, market) whose orders are pulled next.
+    pulls: Vec<(u64, u32)>,
+    /// How often orders were pulled.
+    pub(crate) pulled: u32,
     lists: Vec<lists::ModelList>,
     /// Those of which an order did something, and (market, list) of those whose waiting orders enter.
     due_lists: Vec<u64>,
@@ -174,6 +180,9 @@ impl Model {
             last: BTreeMap::new(),
             rules: BTreeMap::new(),
             index: BTreeMap::new(),
+            protections: BTreeMap::new(),
+            pulls: Vec::new(),
+            pulled: 0,
             lists: Vec::new(),
             due_lists: Vec::new(),
             releasing: Vec::new(),
@@ -479,7 +488,7 @@ impl Model {
         let markets: Vec<u32> = self.markets.keys().copied().collect();
         let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketPhase::Trading;
         loop {
-            if self.carry_on() {
+            if self.pull() || self.carry_on() {
                 markets.iter().for_each(|&market| self.see(market));
                 continue;
             }
@@ -581,6 +590,9 @@ impl Model {
         if *status != MarketPhase::Trading {
             return Some(MarketClosed);
         }
+        if self.has_tripped(client, command.market.0) {
+            return Some(MarketMakerProtection);
+        }
         let is_limit = command.order_type == OrderType::Limit;
         let by_budget = command.budget.0 > 0;
         let (price, qty) = (command.price_ticks, command.qty_lots);
@@ -595,12 +607,8 @@ impl Model {
         if is_limit && !by_budget && (notional < market.notional_min.0 || notional > market.notional_max.0) {
             return Some(NotionalOutOfRange);
         }
-        if by_budget
-            && (is_limit
-                || command.side == Side::Sell
-                || qty.0 > 0
-                || command.time_in_force == TimeInForce::FillOrKill)
-        {
+        let is_fok = command.time_in_force == TimeInForce::FillOrKill;
+        if by_budget && (is_limit || command.side == Side::Sell || qty.0 > 0 || is_fok) {
             return Some(UnsupportedOrder);
         }
         if let Some(refusal) = self.check_terms(command) {
@@ -761,6 +769,7 @@ impl Model {
                 buyer_fee,
                 seller_fee,
             });
+            self.note_fill(&maker, qty);
             self.note_acted(maker.id);
             self.note_acted(taker.id);
             if maker.cum == maker.qty {
@@ -880,6 +889,9 @@ impl Model {
         }
         if *status != MarketPhase::Trading {
             return Err(MarketClosed);
+        }
+        if self.has_tripped(client, command.market.0) {
+            return Err(MarketMakerProtection);
         }
         let (price, qty) = (command.price_ticks, command.qty_lots);
         if price < market.price_ticks_min || price > market.price_ticks_max {

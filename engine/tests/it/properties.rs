@@ -167,7 +167,7 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 
 #[test]
 fn random_commands_agree_with_the_model() {
-    let (mut trades, mut fired, mut collared, mut released) = (0, 0, 0, 0);
+    let (mut trades, mut fired, mut collared, mut released, mut pulled) = (0, 0, 0, 0, 0);
     let mut refused = std::collections::BTreeMap::new();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
@@ -206,11 +206,13 @@ fn random_commands_agree_with_the_model() {
         trades += model.trades.len();
         collared += model.collared;
         released += model.released;
+        pulled += model.pulled;
     }
     let played = seeds(SEEDS).len();
     assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
     assert!(trades > played * 30, "only {trades} trades in {played} runs");
     if played > 100 {
+        assert!(pulled > 100, "only {pulled} times orders were pulled");
         assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
         assert!(collared > 40, "only {collared} orders expired at a collar");
         for reason in OF_RULES {
@@ -239,6 +241,18 @@ fn random_step(
             let order = random_order(numbers, count, model.now);
             let expected = model.new_order(id, client, &order);
             (session, order.into(), expected)
+        }
+        68 if numbers.chance(40) => {
+            let is_set = numbers.chance(70);
+            let protect = SetMarketMakerProtection {
+                session: None,
+                market: MarketId(u32::try_from(numbers.between(1, 2)).unwrap()),
+                fills_max: u32::try_from(if is_set { numbers.between(1, 4) } else { 0 }).unwrap(),
+                lots_max: QtyLots(if is_set && numbers.chance(30) { numbers.between(1, 60) } else { 0 }),
+                window_ms: u32::try_from(if is_set { numbers.below(20_000) } else { 0 }).unwrap(),
+            };
+            let expected = model.protect(client, &protect);
+            (session, protect.into(), expected)
         }
         68..=79 => {
             let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);

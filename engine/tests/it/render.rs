@@ -187,6 +187,15 @@ impl Names {
                 let refusal = report.refusal.map_or("done", protocol::RejectReason::name);
                 format!("mass cancel {}: {} orders, {refusal}", report.cl_ord_id, report.orders)
             }
+            EventBody::QuotesPulled(pulled) => {
+                let (name, market) = (self.session(pulled.session), self.symbol(pulled.market));
+                let lots = self.qty(pulled.market, QtyLots(u64::try_from(pulled.lots).unwrap()));
+                format!("orders of {name} in {market} are pulled: {} fills, {lots}", pulled.fills)
+            }
+            EventBody::MarketMakerProtectionSet(set) => {
+                let (name, market) = (self.session(set.session), self.symbol(set.market));
+                format!("protection of {name} in {market}: {} fills in {} ms", set.fills_max, set.window_ms)
+            }
             EventBody::OrderListChanged(list) => {
                 let orders: Vec<_> = list.orders.iter().map(|&order| order_name(order)).collect();
                 let (name, state) = (list.contingency.name(), list.state.name());

@@ -325,6 +325,7 @@ impl Script {
                 SetMarketPhase { market, phase: phase(words.next()) }.into()
             }
             "group" => self.trade_group(words).into(),
+            "protect" => self.protection(words).into(),
             "rules" => self.trading_rules(words).into(),
             "index" => self.index_price(words).into(),
             "cancelall" => {
@@ -398,6 +399,7 @@ impl Script {
         let command: Command = match name {
             "buy" | "sell" => self.order(side(name), words).into(),
             "cancelreplace" => self.cancel_replace(words).into(),
+            "protect" => self.protection(words).into(),
             "masscancel" => self.mass_cancel(words).into(),
             "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
             "cancel" => self.cancel(words).into(),

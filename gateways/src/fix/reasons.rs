@@ -8,7 +8,7 @@ use protocol::RejectReason as R;
 pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
     match reason {
         R::UnknownMarket => 1,
-        R::MarketClosed => 2,
+        R::MarketClosed | R::MarketMakerProtection => 2,
         R::PriceOutOfRange
         | R::NotionalOutOfRange
         | R::PriceOutsideBand
@@ -37,7 +37,7 @@ pub(crate) const fn cxl_rej_reason(reason: RejectReason) -> u8 {
     match reason {
         R::TooLate => 0,
         R::UnknownOrder => 1,
-        R::MarketClosed | R::NotEntitled | R::BookFull => 2,
+        R::MarketClosed | R::MarketMakerProtection | R::NotEntitled | R::BookFull => 2,
         R::DuplicateClOrdId => 6,
         _ => 99,
     }
@@ -108,6 +108,10 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::TooLate, "too late: the order is filled, cancelled or expired"),
     (R::OrderMismatch, "symbol or side differ from the order's"),
     (R::QtyBelowFilled, "quantity not above what is filled"),
+    (
+        R::MarketMakerProtection,
+        "too much of the session's orders in the market was filled in too short a time",
+    ),
     (R::CancelFailed, "the order that was to be cancelled for it could not be"),
     (R::TooManyAmendments, "replaced as often as it may be"),
     (R::ImmediateOrCancel, "immediate or cancel: the rest expired"),

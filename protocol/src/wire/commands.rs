@@ -585,6 +585,19 @@ messages! {
             /// What becomes of it if the other cannot be cancelled.
             mode: CancelReplaceMode,
         }
+        /// Sets when a session's orders in a market are pulled, or says that it is ready again behind that.
+        SetMarketMakerProtection = 108 v 1 {
+            /// Whose; `None` = that of the session that sends it. Another one's is set by an ADMIN.
+            session: Option<SessionId>,
+            /// The market.
+            market: MarketId,
+            /// Fills of its resting orders in the window; at most [`crate::limits::PROTECTION_FILLS_MAX`]; 0 = no protection.
+            fills_max: u32,
+            /// Lots of them; 0 = any number.
+            lots_max: QtyLots,
+            /// How long the window is; at most [`crate::limits::PROTECTION_WINDOW_MAX_MS`].
+            window_ms: u32,
+        }
 
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.
         SessionLogon = 128 v 1 {

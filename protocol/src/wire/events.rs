@@ -484,6 +484,17 @@ messages! {
             /// Why.
             cause: PhaseCause,
         }
+        /// A session's orders in a market are pulled, because too much of them was filled in too short a time.
+        QuotesPulled = 120 v 1 {
+            /// The session.
+            session: SessionId,
+            /// The market.
+            market: MarketId,
+            /// Fills in the window.
+            fills: u32,
+            /// Lots of them.
+            lots: u128,
+        }
         /// OrderMassCancelReport(r): how many orders a request cancelled, of a session or of an operator.
         MassCancelReported = 121 v 1 {
             /// ClOrdID(11) of the request; empty of an operator's.
@@ -498,6 +509,19 @@ messages! {
             orders: u32,
             /// Why it was refused.
             refusal: Option<RejectReason>,
+        }
+        /// When a session's orders in a market are pulled.
+        MarketMakerProtectionSet = 122 v 1 {
+            /// The session.
+            session: SessionId,
+            /// The market.
+            market: MarketId,
+            /// Fills of its resting orders in the window; 0 = no protection.
+            fills_max: u32,
+            /// Lots of them; 0 = any number.
+            lots_max: QtyLots,
+            /// How long the window is.
+            window_ms: u32,
         }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.
         TradePrevented = 115 v 1 {

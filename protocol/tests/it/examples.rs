@@ -384,6 +384,14 @@ fn orders() -> Vec<Command> {
         }
         .into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
+        SetMarketMakerProtection {
+            session: Some(SessionId(n4(0))),
+            market: MarketId(n4(1)),
+            fills_max: n4(2),
+            lots_max: QtyLots(n8(3)),
+            window_ms: n4(4),
+        }
+        .into(),
         CancelReplaceOrder {
             cancel: cancel_order(),
             order: new_order(),
@@ -518,6 +526,16 @@ fn batches() -> Vec<EventBody> {
 
 fn trading_set() -> Vec<EventBody> {
     vec![
+        QuotesPulled { session: SessionId(n4(0)), market: MarketId(n4(1)), fills: n4(2), lots: n16(3) }
+            .into(),
+        MarketMakerProtectionSet {
+            session: SessionId(n4(0)),
+            market: MarketId(n4(1)),
+            fills_max: n4(2),
+            lots_max: QtyLots(n8(3)),
+            window_ms: n4(4),
+        }
+        .into(),
         MassCancelReported {
             cl_ord_id: text("ORDER-9"),
             market: Some(MarketId(n4(1))),

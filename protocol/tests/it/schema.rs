@@ -66,6 +66,7 @@ const COMMANDS: &str = "
 103 SetCancelAllAfter: timeout_ms u32
 106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
 107 CancelReplaceOrder: cancel CancelOrder, order NewOrder, mode code CancelReplaceMode
+108 SetMarketMakerProtection: session option u32, market u32, fills_max u32, lots_max u64, window_ms u32
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
 130 SessionTestRequest: test_req_id text 64
@@ -151,8 +152,10 @@ const EVENTS: &str = "
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
+120 QuotesPulled: session u32, market u32, fills u32, lots u128
 121 MassCancelReported: cl_ord_id text 64, market option u32, side option code Side, client option u64, orders u32,
     refusal option code RejectReason
+122 MarketMakerProtectionSet: session u32, market u32, fills_max u32, lots_max u64, window_ms u32
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd

@@ -1,12 +1,13 @@
 //! The words of an order: what it says beside side, price and quantity.
 
 use protocol::commands::{
-    CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetTradeGroup, SetTradingRules,
+    CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetMarketMakerProtection,
+    SetTradeGroup, SetTradingRules,
 };
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
 use protocol::{
     CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice,
-    SelfTradePrevention, TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
+    SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
 };
 
 use super::services::named;
@@ -117,6 +118,21 @@ impl Script {
         let mut words = words_of();
         let side = side(words.next());
         CancelReplaceOrder { cancel, order: self.order(side, &mut words), mode }
+    }
+
+    /// `protect BTC-TRY of bob fills 3 lots 10 in 1s`; without fills none.
+    pub(super) fn protection(&self, words: &mut Words<'_>) -> SetMarketMakerProtection {
+        let market = MarketId(self.market_id(words.next()));
+        let session = words
+            .option("of")
+            .map(|name| SessionId(by_name(&self.names.sessions, |session| session == name).unwrap_or(99)));
+        SetMarketMakerProtection {
+            session,
+            market,
+            fills_max: u32::try_from(words.number("fills", 0)).unwrap(),
+            lots_max: words.option("lots").map_or(QtyLots(0), |lots| self.lots(market, lots)),
+            window_ms: u32::try_from(words.option("in").map_or(0, milliseconds)).unwrap(),
+        }
     }
 
     /// `masscancel m1 on BTC-TRY side sell for alice`, any of them.
