@@ -48,6 +48,8 @@ enum Due {
     CancelAll(SessionId),
     /// An order of this market's row ends.
     Order(OrderId, u32),
+    /// The next leg of an order of this market's row trades.
+    Leg(OrderId, u32),
     /// A proposal expires.
     Proposal(ProposalId),
     /// An account's temporary line ends.
@@ -206,7 +208,7 @@ impl Engine {
                 Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
-                Due::Pull | Due::List | Due::Armed(_) => &mut armed,
+                Due::Pull | Due::List | Due::Armed(_) | Due::Leg(..) => &mut armed,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -234,6 +236,10 @@ impl Engine {
                     self.cancel_for_silence(row, effects)?;
                 }
                 Due::Order(order, market) => self.expire_order(market, order, effects)?,
+                Due::Leg(order, market) => {
+                    self.execute_next_leg(market, order, effects)?;
+                    self.see_prices();
+                }
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
                 Due::Overdraft(account) => self.ledger.end_line(account, effects)?,
                 Due::Quote(quote) => self.ledger.end_quote(quote, effects),
@@ -268,6 +274,7 @@ impl Engine {
             self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session))),
         );
         consider(self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row))));
+        consider(self.markets.legs.first().map(|&(deadline, id, row)| (deadline, Due::Leg(id, row))));
         consider(self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id))));
         let line = self.ledger.overdrafts.next_deadline();
         consider(line.map(|(deadline, account)| (deadline, Due::Overdraft(account))));

@@ -51,7 +51,13 @@ impl Engine {
                 return Err(Broken::Index { what: "orders beside a book" });
             }
             let due = market.armed.triggers.queue().count();
-            let waiting = market.armed.rows.iter().flatten().filter(|order| order.waits()).count();
+            let waiting = market
+                .armed
+                .rows
+                .iter()
+                .flatten()
+                .filter(|order| order.waits() || order.next_leg_at().is_some())
+                .count();
             let is_sound = market.armed.triggers.check_invariants().is_ok()
                 && market.armed.rows.iter().flatten().count() == market.armed.len()
                 && market.armed.triggers.len().saturating_add(due).saturating_add(waiting)
@@ -89,26 +95,23 @@ impl Engine {
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "protections" }) }
     }
 
-    /// Whether what ends by itself is noted, and nothing else.
+    /// Whether what ends by itself, and what trades leg by leg, is noted, and nothing else.
     fn check_expiries(&self) -> Result<(), Broken> {
-        let noted = |row: u32, order: &Order| {
-            let at = order.expires_at();
-            at.map(|at| self.markets.expiries.contains(&(at, order.id, row)))
-        };
-        let mut count = 0_usize;
-        for row in self.markets.rows.numbers() {
-            for is_noted in self.markets.rows.at(row).live().filter_map(|order| noted(row, order)) {
-                count = count.saturating_add(usize::from(is_noted));
-                if !is_noted {
-                    return Err(Broken::Index { what: "ends of orders" });
+        let markets = &self.markets;
+        let (mut expiries, mut legs) = (0_usize, 0_usize);
+        for row in markets.rows.numbers() {
+            for order in markets.rows.at(row).live() {
+                let expiry = order.expires_at().map(|at| markets.expiries.contains(&(at, order.id, row)));
+                let leg = order.next_leg_at().map(|at| markets.legs.contains(&(at, order.id, row)));
+                if expiry == Some(false) || leg == Some(false) {
+                    return Err(Broken::Index { what: "timers of orders" });
                 }
+                expiries = expiries.saturating_add(usize::from(expiry.is_some()));
+                legs = legs.saturating_add(usize::from(leg.is_some()));
             }
         }
-        if count == self.markets.expiries.len() {
-            Ok(())
-        } else {
-            Err(Broken::Index { what: "ends of orders" })
-        }
+        let is_whole = (expiries, legs) == (markets.expiries.len(), markets.legs.len());
+        if is_whole { Ok(()) } else { Err(Broken::Index { what: "timers of orders" }) }
     }
 
     fn check_order(&self, row: u32, market: &Market, resting: &Resting) -> Result<&Order, Broken> {
@@ -138,8 +141,10 @@ impl Engine {
         let holds_enough = order.is_market_buy()
             || order.list().is_some()
             || order.held == fees::worst_case(order, &market.definition)?;
-        let is_in_place = if order.waits() { !is_watching } else { order.is_armed() && is_watching };
-        let agrees = order.id == id && order.cum == 0 && is_in_place && holds_enough;
+        let is_apart = order.waits() || order.next_leg_at().is_some();
+        let is_in_place =
+            if is_apart { !is_watching } else { order.is_armed() && is_watching && order.cum == 0 };
+        let agrees = order.id == id && is_in_place && holds_enough;
         if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 

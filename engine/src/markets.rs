@@ -117,6 +117,12 @@ impl Order {
         self.terms.as_ref().is_some_and(|terms| terms.waits)
     }
 
+    /// When its next leg trades, if it trades leg by leg and does not wait for another order.
+    pub(crate) fn next_leg_at(&self) -> Option<UnixNanos> {
+        let terms = self.terms.as_ref().filter(|terms| !terms.waits)?;
+        terms.legs.map(|legs| legs.next_at)
+    }
+
     /// Whether it waits for a price: the terms of one that has fired have no trigger.
     pub(crate) fn is_armed(&self) -> bool {
         self.terms.as_ref().is_some_and(|terms| terms.said.trigger.is_some())
@@ -238,6 +244,8 @@ pub(crate) struct Markets {
     by_id: Index,
     /// (when, order, market's row) of the live orders that end by themselves: in this order.
     pub(crate) expiries: BTreeSet<(UnixNanos, OrderId, u32)>,
+    /// (when, order, market's row) of the next legs of orders that trade leg by leg.
+    pub(crate) legs: BTreeSet<(UnixNanos, OrderId, u32)>,
     /// Markets in which armed orders are to be asked whether they fire, behind the command that is executed.
     pub(crate) touched: Vec<u32>,
     /// Markets in which orders are due that have not fired yet.
@@ -327,6 +335,9 @@ impl Markets {
         if let Some(at) = order.expires_at() {
             self.expiries.insert((at, order.id, place.market));
         }
+        if let Some(at) = order.next_leg_at() {
+            self.legs.insert((at, order.id, place.market));
+        }
         let market = self.rows.at_mut(place.market);
         if place.armed_row().is_none() {
             market.orders.reach(place.slot);
@@ -342,6 +353,7 @@ impl Markets {
         let &Order { newer, older, .. } = order;
         self.desks.at_mut(order.desk).remove(order);
         let expiry = order.expires_at().map(|at| (at, order.id, place.market));
+        let leg = order.next_leg_at().map(|at| (at, order.id, place.market));
         *slot = None;
         self.set_newer(older, newer);
         if newer != Place::NONE
@@ -351,6 +363,9 @@ impl Markets {
         }
         if let Some(expiry) = expiry {
             self.expiries.remove(&expiry);
+        }
+        if let Some(leg) = leg {
+            self.legs.remove(&leg);
         }
         Some(if head == place { older } else { head })
     }

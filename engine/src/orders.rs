@@ -13,6 +13,7 @@ mod reports;
 pub(crate) mod rules;
 mod self_trade;
 pub(crate) mod terms;
+pub(crate) mod twap;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;
@@ -64,12 +65,19 @@ impl Engine {
         order.held = worst_case;
         self.remember_id(row, look, &command.cl_ord_id, order.id, command.market);
         self.report(market, &order, ExecType::New, OrderStatus::New, None, effects);
-        if order.is_armed() {
-            self.arm(market, order, effects)?;
-        } else {
-            self.execute_order(market, order, effects)?;
-        }
+        self.enter(market, order, effects)?;
         Ok(())
+    }
+
+    /// Puts an accepted order, whose hold is in place, on its way.
+    fn enter(&mut self, market: u32, order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+        if order.is_armed() {
+            self.arm(market, order, effects)
+        } else if order.next_leg_at().is_some() {
+            self.execute_leg(market, order, effects)
+        } else {
+            self.execute_order(market, order, effects)
+        }
     }
 
     /// The checks, in the order of the reasons. Of an order that `waits` for another one of its list, those that are of a moment are made

@@ -165,6 +165,10 @@ pub const CANCEL_ALL_AFTER_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 
 pub const PROTECTION_FILLS_MAX: u32 = 1_024;
 /// How long it counts them.
 pub const PROTECTION_WINDOW_MAX_MS: u32 = 60 * 60 * 1_000;
+/// Legs of an order that trades leg by leg.
+pub const TWAP_LEGS: core::ops::RangeInclusive<u16> = 2..=1_000;
+/// Time between two of them.
+pub const TWAP_INTERVAL_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
 /// Lists of orders of which an order lives.
 pub const ORDER_LISTS_MAX: usize = 1 << 20;
 /// How old an index price may become.

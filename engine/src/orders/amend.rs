@@ -447,7 +447,9 @@ impl Engine {
         let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
-        let is_plain = before.order_type == OrderType::Limit && before.list().is_none();
+        let is_plain = before.order_type == OrderType::Limit
+            && before.list().is_none()
+            && before.next_leg_at().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
         let market = self.markets.rows.at(place.market);
         rules::ensure_amendable(before, market)?;

@@ -42,15 +42,8 @@ impl Engine {
         {
             return self.expire(market, order, reason, effects);
         }
-        while order.leaves() > 0 {
-            match self.meet(market, &mut order, limit, effects)? {
-                Meeting::Stranger => {}
-                Meeting::Own => continue,
-                Meeting::Ends => return self.end_in_match(market, order, effects),
-            }
-            let book = &mut self.markets.rows.at_mut(market).book;
-            let Some(fill) = book.fill_front(order.side, limit, QtyLots(order.leaves())) else { break };
-            self.settle(market, &mut order, fill, effects)?;
+        if !self.sweep(market, &mut order, limit, QtyLots(0), effects)? {
+            return self.end_in_match(market, order, effects);
         }
         let by_budget_without_lots = order.qty == 0;
         if order.leaves() == 0 && !by_budget_without_lots {
@@ -68,6 +61,29 @@ impl Engine {
             (OrderType::Limit, time_in_force) if rests(time_in_force) => self.rest(market, order, effects),
             (OrderType::Limit, _) => self.expire(market, order, RejectReason::ImmediateOrCancel, effects),
         }
+    }
+
+    /// Trades an order with what it meets, until it has only `keeps` left. False where it met its own group, and ends.
+    pub(super) fn sweep(
+        &mut self,
+        market: u32,
+        order: &mut Order,
+        limit: Option<PriceTicks>,
+        QtyLots(keeps): QtyLots,
+        effects: &mut Effects<'_>,
+    ) -> Result<bool, Broken> {
+        while order.leaves() > keeps {
+            match self.meet(market, order, limit, effects)? {
+                Meeting::Stranger => {}
+                Meeting::Own => continue,
+                Meeting::Ends => return Ok(false),
+            }
+            let wanted = QtyLots(order.leaves().saturating_sub(keeps));
+            let book = &mut self.markets.rows.at_mut(market).book;
+            let Some(fill) = book.fill_front(order.side, limit, wanted) else { break };
+            self.settle(market, order, fill, effects)?;
+        }
+        Ok(true)
     }
 
     /// Whether an order that has traded all that it could would go on, but for its market's collar.
@@ -139,7 +155,12 @@ impl Engine {
     }
 
     /// What is left of an order that met its own group.
-    fn end_in_match(&mut self, market: u32, order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+    pub(super) fn end_in_match(
+        &mut self,
+        market: u32,
+        order: Order,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         self.end_incoming(market, order, (OrderStatus::ExpiredInMatch, RejectReason::SelfTrade), effects)
     }
 

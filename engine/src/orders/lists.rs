@@ -327,11 +327,11 @@ impl Engine {
                 let place = Place::armed(market, self.markets.rows.at_mut(market).armed.open(order.id));
                 self.list(place, order);
             } else {
-                self.arm(market, order, effects)?;
+                self.enter(market, order, effects)?;
             }
         }
         for order in at_once {
-            self.execute_order(market, order, effects)?;
+            self.enter(market, order, effects)?;
         }
         Ok(())
     }
@@ -399,7 +399,7 @@ impl Engine {
         let mut admitted = Vec::new();
         let count = waiting.len();
         for leg in waiting {
-            let mut order = self.take_waiting(market, leg.order, effects)?;
+            let mut order = self.take_apart(market, leg.order, effects)?;
             match self.judge_waiting(market, &mut order, leg.reserve, effects) {
                 Ok(worst_case) => admitted.push(Admitted { market, order, worst_case }),
                 Err(Stop::Refused(refusal)) => self.expire(market, order, refusal.reason, effects)?,
@@ -450,8 +450,13 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes an order out that waited.
-    fn take_waiting(&mut self, market: u32, order: OrderId, effects: &Effects<'_>) -> Result<Order, Broken> {
+    /// Takes an order out that stands among the armed ones, and waits for another one or for its next leg.
+    pub(super) fn take_apart(
+        &mut self,
+        market: u32,
+        order: OrderId,
+        effects: &Effects<'_>,
+    ) -> Result<Order, Broken> {
         let missing = Broken::OrderMismatch { market: self.markets.rows.at(market).definition.market, order };
         let place = self.markets.place(market, order).ok_or(missing)?;
         let mut taken = self.markets.order(place).cloned().ok_or(missing)?;

@@ -8,7 +8,8 @@ use protocol::{
     UnixNanos,
 };
 
-use super::armed;
+use super::twap::Legs;
+use super::{armed, twap};
 use crate::broken::{Stop, ensure};
 use crate::markets::{Market, Order};
 use crate::matching::ICEBERG_SLICES_MAX;
@@ -19,6 +20,8 @@ pub(crate) struct Terms {
     pub(crate) said: OrderTerms,
     /// When it ends by itself; `None` = never.
     pub(crate) expires_at: Option<UnixNanos>,
+    /// Of one that trades leg by leg.
+    pub(crate) legs: Option<Legs>,
     /// The list that it is of.
     pub(crate) list: Option<OrderListId>,
     /// Whether it waits for another order of its list.
@@ -43,7 +46,8 @@ impl Terms {
             | TimeInForce::AtTheOpening
             | TimeInForce::AtTheClose => None,
         };
-        let terms = Self { said, expires_at, list: None, waits: false };
+        let legs = Legs::of(&said, time);
+        let terms = Self { said, expires_at, legs, list: None, waits: false };
         (terms != Self::default()).then(|| Box::new(terms))
     }
 }
@@ -103,6 +107,8 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
         && (may_wait || said.cancel_on_disconnect.is_none())
         && (said.display_lots == QtyLots(0) || may_rest && shows_enough(said.display_lots, command.qty_lots))
         && armed::is_known(command)
+        && (said.twap.is_none() || may_rest)
+        && twap::is_sound(said, command.qty_lots)
         && said.peg.is_none()
 }
 

@@ -27,6 +27,7 @@ use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::lists::{Leg, OrderList};
 use crate::orders::protection::Protection;
 use crate::orders::terms::Terms;
+use crate::orders::twap::Legs;
 use crate::registry::Actor;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
@@ -225,7 +226,7 @@ impl Engine {
                 order.terms.as_ref().map(|terms| terms.said).ok_or(SnapshotFault::Field("armed order"))?;
             let extreme = r.u64()?;
             let extreme = (extreme > 0).then_some(PriceTicks(extreme));
-            if !order.waits() {
+            if !order.waits() && order.next_leg_at().is_none() {
                 let trigger = said.trigger.ok_or(SnapshotFault::Field("armed order"))?;
                 waiting.push(Armed { order: id, side, trigger, trail: said.trail, extreme });
             }
@@ -381,9 +382,13 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
     let said = OrderTerms::decode(r.bytes()?).ok_or(SnapshotFault::Field("order's terms"))?;
     let expires_at = r.u64()?;
     let expires_at = (expires_at > 0).then_some(UnixNanos(expires_at));
-    let (hidden, list) = (QtyLots(r.u64()?), r.u64()?);
+    let hidden = QtyLots(r.u64()?);
+    let (left, next_at) = (r.u16()?, UnixNanos(r.u64()?));
+    let legs = (left > 0).then_some(Legs { left, next_at });
+    field(legs.is_none() || said.twap.is_some(), "order's terms")?;
+    let list = r.u64()?;
     let list = (list > 0).then_some(OrderListId(list));
-    let terms = Terms { said, expires_at, list, waits: r.flag("order's terms")? };
+    let terms = Terms { said, expires_at, legs, list, waits: r.flag("order's terms")? };
     field(terms.list.is_some() || !terms.waits, "order's terms")?;
     Ok((Some(Box::new(terms)), hidden))
 }

@@ -299,12 +299,14 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
 /// What an order says that most do not, when it ends, and how much of it is hidden.
 fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserve>) {
     w.flag(terms.is_some());
-    if let Some(Terms { said, expires_at, list, waits }) = terms {
+    if let Some(Terms { said, expires_at, legs, list, waits }) = terms {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
         w.bytes(&bytes);
         w.u64(expires_at.map_or(0, |at| at.0));
         w.u64(reserve.map_or(0, |reserve| reserve.hidden.0));
+        w.u16(legs.map_or(0, |legs| legs.left));
+        w.u64(legs.map_or(0, |legs| legs.next_at.0));
         w.u64(list.map_or(0, |list| list.0));
         w.flag(*waits);
     }

@@ -3,20 +3,20 @@
 //! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
 //! everything charged. Slow, and short enough to be read beside docs of the rules.
 
+mod exits;
 mod lists;
 mod protection;
 mod rules;
+mod twap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::RejectReason::{self, *};
-use protocol::commands::{
-    CancelOrder, CancelReplaceOrder, DefineMarket, MassCancel, NewOrder, ReplaceOrder, SetTradingRules,
-};
+use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetTradingRules};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
-    CancelReplaceMode, MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy,
-    TriggerDirection, TriggerPriceType,
+    MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
+    TriggerPriceType,
 };
 
 const MILLION: u128 = 1_000_000;
@@ -54,6 +54,10 @@ pub(crate) struct ModelOrder {
     trail: Option<Trail>,
     extreme: Option<u64>,
     amendments: u32,
+    /// Of one that trades leg by leg: (legs left, when the next one trades, nanoseconds between them).
+    legs: Option<(u64, u64, u64)>,
+    /// What the leg that trades now leaves.
+    keeps: u64,
     minimum: u64,
     /// The list that it is of, whether it waits there, and what of its hold an order beside it has.
     list: Option<u64>,
@@ -196,11 +200,20 @@ impl Model {
     /// Goes on to the time of the next command; what has ended by then is gone.
     pub(crate) fn go_on(&mut self, now: u64) {
         self.now = now;
-        let mut over: Vec<_> = self.live.iter().filter(|order| order.expires_at <= now).cloned().collect();
-        over.sort_by_key(|order| (order.expires_at, order.id));
-        for order in over {
-            self.live.retain(|live| live.id != order.id);
-            self.end(order.client, order.id);
+        let markets: Vec<u32> = self.markets.keys().copied().collect();
+        while let Some((_, is_leg, id)) =
+            self.live.iter().flat_map(twap::timers).filter(|timer| timer.0 <= now).min()
+        {
+            let at = self.live.iter().position(|order| order.id == id).unwrap();
+            if is_leg {
+                self.roll(self.live[at].client, None);
+                let order = self.live.remove(at);
+                self.take_leg(order);
+                markets.iter().for_each(|&market| self.see(market));
+            } else {
+                let order = self.live.remove(at);
+                self.end(order.client, order.id);
+            }
         }
         self.run_due();
     }
@@ -277,7 +290,12 @@ impl Model {
                 Side::Buy => order.side == Side::Sell && (limit == 0 || order.price <= limit),
                 Side::Sell => order.side == Side::Buy && (limit == 0 || order.price >= limit),
             };
-            if order.market != market || !acceptable || order.trigger.is_some() || order.waits {
+            if order.market != market
+                || !acceptable
+                || order.trigger.is_some()
+                || order.waits
+                || order.legs.is_some()
+            {
                 continue;
             }
             let better = best.is_none_or(|other| {
@@ -435,6 +453,8 @@ impl Model {
             trail: terms.trail,
             extreme: None,
             amendments: 0,
+            legs: terms.twap.map(|twap| (twap.legs.into(), now, u64::from(twap.interval_ms) * 1_000_000)),
+            keeps: 0,
             minimum: terms.min_qty_lots.0,
             list: None,
             waits: false,
@@ -463,6 +483,9 @@ impl Model {
     }
 
     fn enter(&mut self, mut order: ModelOrder, minimum: u64) {
+        if order.legs.is_some() {
+            return self.take_leg(order);
+        }
         if order.budget > 0 {
             order.qty = self.budget_lots(&order, order.budget);
         }
@@ -697,6 +720,7 @@ impl Model {
                     || command.qty_lots.0.div_ceil(terms.display_lots.0) > 100),
             terms.cancel_on_disconnect.is_some() && !waits,
             !self.may_be_armed(command),
+            !twap::is_sound(command, &terms),
             self.forbids(command.market.0, terms.self_trade_prevention),
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
@@ -728,9 +752,12 @@ impl Model {
     }
 
     fn trade(&mut self, mut taker: ModelOrder, rests: bool) {
-        while taker.cum < taker.qty {
+        while taker.qty - taker.cum > taker.keeps {
             let Some(at) = self.best(taker.market, taker.side, taker.price) else { break };
             if self.is_beyond_collar(&taker, self.live[at].price) {
+                if taker.legs.is_some() {
+                    break;
+                }
                 self.collared += 1;
                 return self.end(taker.client, taker.id);
             }
@@ -741,7 +768,7 @@ impl Model {
                 return self.end(taker.client, taker.id);
             }
             let mut maker = self.live[at].clone();
-            let qty = (taker.qty - taker.cum).min(maker.shown);
+            let qty = (taker.qty - taker.cum - taker.keeps).min(maker.shown);
             let notional = self.move_amounts(&taker, &maker, qty);
             let (maker_ppm, taker_ppm) = (maker.maker_ppm, taker.taker_ppm);
             let maker_fee = charge(&mut maker, notional * maker_ppm);
@@ -780,6 +807,9 @@ impl Model {
                 self.refill(at);
             }
         }
+        if taker.legs.is_some() {
+            return self.after_leg(taker);
+        }
         if taker.cum < taker.qty && rests {
             self.ranks += 1;
             taker.rank = self.ranks;
@@ -804,43 +834,6 @@ impl Model {
         };
         let order = self.live.remove(at);
         self.end(order.client, order.id);
-        None
-    }
-
-    pub(crate) fn cancel_replace(
-        &mut self,
-        id: u64,
-        client: u64,
-        command: &CancelReplaceOrder,
-    ) -> Option<RejectReason> {
-        let refusal = self.cancel(client, &command.cancel);
-        if refusal.is_some() && command.mode == CancelReplaceMode::StopOnFailure {
-            self.remember(client, &command.order.cl_ord_id.to_string(), id);
-            return refusal;
-        }
-        self.new_order(id, client, &command.order)
-    }
-
-    pub(crate) fn mass_cancel(&mut self, client: u64, command: &MassCancel) -> Option<RejectReason> {
-        self.roll(client, None);
-        let cl_ord_id = command.cl_ord_id.to_string();
-        if command.client.is_some_and(|other| other.0 != client) {
-            self.remember(client, &cl_ord_id, 0);
-            return Some(ClientNotEntitled);
-        }
-        if self.used_for(client, &cl_ord_id).is_some() {
-            return Some(DuplicateClOrdId);
-        }
-        self.remember(client, &cl_ord_id, 0);
-        let is_meant = |order: &ModelOrder| {
-            order.client == client
-                && command.market.is_none_or(|market| market.0 == order.market)
-                && command.side.is_none_or(|side| side == order.side)
-        };
-        let mut meant: Vec<ModelOrder> = self.live.iter().filter(|o| is_meant(o)).cloned().collect();
-        meant.sort_by_key(|order| order.id.rotate_left(8));
-        self.live.retain(|order| !is_meant(order));
-        meant.iter().for_each(|order| self.end(client, order.id));
         None
     }
 
@@ -917,7 +910,7 @@ impl Model {
         next.price = price.0;
         next.qty = qty.0;
         next.amendments += 1;
-        if !before.is_limit || before.list.is_some() {
+        if !before.is_limit || before.list.is_some() || before.legs.is_some() {
             return Err(UnsupportedOrder);
         }
         if !self.may_amend(before) {

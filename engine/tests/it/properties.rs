@@ -5,7 +5,7 @@ use protocol::commands::*;
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
 use protocol::sign::PublicKey;
-use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
+use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger, Twap};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, CancelReplaceMode, ClientId, Contingency, EventBody,
     Generation, ListRelease, MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice,
@@ -135,6 +135,10 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
             .chance(6)
             .then(|| Trail { by: *numbers.pick(TrailBy::ALL), offset: numbers.below(2_000) / 40 }),
         cancel_on_disconnect: numbers.chance(15).then(|| numbers.chance(50)),
+        twap: numbers.chance(4).then(|| Twap {
+            legs: u16::try_from(numbers.between(1, 8)).unwrap(),
+            interval_ms: u32::try_from(numbers.between(900, 4_000)).unwrap(),
+        }),
         self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         ..OrderTerms::default()
     }

@@ -38,6 +38,14 @@ rows! {
         pub offset_ticks: u32,
     }
 
+    /// An order trades a part of itself at a time.
+    pub struct Twap {
+        /// How many parts, the first one at once; in [`crate::limits::TWAP_LEGS`].
+        pub legs: u16,
+        /// From one to the next; in [`crate::limits::TWAP_INTERVAL_MS`].
+        pub interval_ms: u32,
+    }
+
     /// Instructions that most orders do without; each `None` or 0 where it is not given.
     #[derive(Default)]
     pub struct OrderTerms {
@@ -61,6 +69,8 @@ rows! {
         pub cancel_on_disconnect: Option<bool>,
         /// It is refused in a record later than this, Unix nanoseconds.
         pub valid_until_ns: u64,
+        /// It trades leg by leg, and is in no book.
+        pub twap: Option<Twap>,
     }
 }
 

@@ -8,7 +8,7 @@ use protocol::events::*;
 use protocol::hash::Hash;
 use protocol::rows::{AccountRow, LedgerTotals, RowAmount, RowResult, TransferRow};
 use protocol::sign::PublicKey;
-use protocol::terms::{OrderTerms, Peg, Trail, Trigger};
+use protocol::terms::{OrderTerms, Peg, Trail, Trigger, Twap};
 use protocol::*;
 
 fn bytes_of<const N: usize>(field: u8) -> [u8; N] {
@@ -319,6 +319,7 @@ fn order_terms() -> OrderTerms {
         peg: Some(Peg { to: PegTo::Market, offset_ticks: n4(1) }),
         cancel_on_disconnect: Some(true),
         valid_until_ns: n8(9),
+        twap: Some(Twap { legs: n2(0), interval_ms: n4(1) }),
     }
 }
 

@@ -176,9 +176,10 @@ const ROWS: &str = "
 7 Trigger: price_ticks u64, price_type code TriggerPriceType, direction code TriggerDirection
 8 Trail: by code TrailBy, offset u64
 9 Peg: to code PegTo, offset_ticks u32
+11 Twap: legs u16, interval_ms u32
 10 OrderTerms: expires_at_ns u64, post_only option code PostOnly, min_qty_lots u64, display_lots u64,
     self_trade_prevention option code SelfTradePrevention, trigger option Trigger, trail option Trail,
-    peg option Peg, cancel_on_disconnect option bool, valid_until_ns u64
+    peg option Peg, cancel_on_disconnect option bool, valid_until_ns u64, twap option Twap
 ";
 
 /// The fixed headers.
@@ -268,6 +269,7 @@ impl Type {
                     "Trigger",
                     "Trail",
                     "Peg",
+                    "Twap",
                 ]
                 .contains(&row) =>
             {

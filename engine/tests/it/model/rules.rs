@@ -72,8 +72,13 @@ impl Model {
 
     /// The price around which the collar of an order that enters now lies.
     pub(super) fn collar_of(&self, market: u32) -> Option<u64> {
-        let rules = self.rules.get(&market).filter(|rules| rules.collar_ppm > 0)?;
-        self.reference(rules).unwrap()
+        self.collar_now(market).unwrap()
+    }
+
+    /// As [`Self::collar_of`], where there may be no reference price.
+    pub(super) fn collar_now(&self, market: u32) -> Result<Option<u64>, RejectReason> {
+        let rules = self.rules.get(&market).filter(|rules| rules.collar_ppm > 0);
+        rules.map_or(Ok(None), |rules| self.reference(rules))
     }
 
     pub(super) fn is_beyond_collar(&self, order: &ModelOrder, price: u64) -> bool {

@@ -4,7 +4,7 @@ use protocol::commands::{
     CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetMarketMakerProtection,
     SetTradeGroup, SetTradingRules,
 };
-use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
+use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger, Twap};
 use protocol::{
     CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice,
     SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
@@ -21,6 +21,13 @@ fn trail(words: &mut Words<'_>) -> Option<Trail> {
         None => (TrailBy::Ticks, word),
     };
     Some(Trail { by, offset: number.parse().unwrap() })
+}
+
+/// `twap 5x10s`.
+fn twap(words: &mut Words<'_>) -> Option<Twap> {
+    let (legs, interval) = words.option("twap")?.split_once('x')?;
+    let interval_ms = u32::try_from(milliseconds(interval)).unwrap();
+    Some(Twap { legs: legs.parse().unwrap(), interval_ms })
 }
 
 fn prevention_named(word: &str) -> SelfTradePrevention {
@@ -69,6 +76,7 @@ impl Script {
             },
             trigger: self.trigger(market, words),
             trail: trail(words),
+            twap: twap(words),
             ..OrderTerms::default()
         }
         .into()
