@@ -354,6 +354,14 @@ impl SimDisk {
         Some(buf)
     }
 
+    /// Bytes of `file` that are on the medium, whatever the page cache holds; for checkers, not counted.
+    #[must_use]
+    pub fn peek_durable(&self, file: &FileRef) -> Option<Vec<u8>> {
+        let state = self.0.borrow();
+        let bytes = state.names.get(file).and_then(|inode| state.files.get(&inode))?;
+        Some(bytes.durable().to_vec())
+    }
+
     /// Names in `dir`; for checkers, not counted.
     #[must_use]
     pub fn peek_names(&self, dir: Dir) -> Vec<String> {

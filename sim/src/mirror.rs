@@ -11,7 +11,7 @@ use journal::marks::LocalMark;
 use journal::segment::{SegmentHeader, SegmentName};
 use journal::snapshot_file;
 use journal::survey::{Findings, Survey, Visit};
-use journal::{BlockWrite, Dir, meta};
+use journal::{BlockWrite, Dir, FileRef, meta};
 use protocol::frame::Frame;
 use protocol::hash::Hash;
 use protocol::limits::BLOCK_HEADER_BYTES;
@@ -101,12 +101,15 @@ impl Mirror {
 
     /// Looks whether the log on `disk` goes on behind damage, and forgets what is given up there. To be looked at before the blocks
     /// of a repair are taken. Returns whether it does so since the last call.
+    ///
+    /// A header counts once it is durable. One whose sync failed is in the page cache alone: the next process does not find it on the
+    /// device, and may begin the repair in the same segment behind an earlier entry, if more was lost meanwhile.
     pub fn go_on_behind_damage(&mut self, disk: &SimDisk) -> bool {
         let before = self.repaired_by;
         // One that is to begin the log anew counts no earlier than its snapshot.
         let counts = |header: &SegmentHeader| !header.begins_anew || goes_on_from_snapshot(disk, header);
-        let repairs =
-            headers(disk).filter(|header| header.segno > before && header.repairs.is_some()).filter(counts);
+        let is_newer = |header: &SegmentHeader| header.segno > before && header.repairs.is_some();
+        let repairs = headers(disk, SimDisk::peek_durable).filter(is_newer).filter(counts);
         for SegmentHeader { segno, first_index, repairs, .. } in repairs.collect::<Vec<_>>() {
             self.repaired_by = segno;
             self.entries.split_off(&first_index);
@@ -236,7 +239,7 @@ pub fn newest_mark(disk: &SimDisk) -> Index {
 
 /// Behind which entry the newest segment that begins anew does so, if the snapshot that it goes on from has its name.
 fn newest_beginning(disk: &SimDisk) -> Option<Beginning> {
-    let header = headers(disk).rev().find(|header| header.begins_anew)?;
+    let header = headers(disk, SimDisk::peek_durable).rev().find(|header| header.begins_anew)?;
     let SegmentHeader { segno, first_index, prev_term: term, prev_chain: chain, .. } = header;
     let index = Index(first_index.0 - 1);
     goes_on_from_snapshot(disk, &header).then_some(Beginning { index, term, chain, segno })
@@ -250,14 +253,17 @@ fn goes_on_from_snapshot(disk: &SimDisk, header: &SegmentHeader) -> bool {
 
 /// Segments in which the log was to begin anew, behind snapshots that have no name.
 pub fn undone_beginnings(disk: &SimDisk) -> Vec<SegmentName> {
-    let undone = headers(disk).filter(|header| header.begins_anew && !goes_on_from_snapshot(disk, header));
-    undone.map(|header| header.name()).collect()
+    let is_undone = |header: &SegmentHeader| header.begins_anew && !goes_on_from_snapshot(disk, header);
+    headers(disk, SimDisk::peek).filter(is_undone).map(|header| header.name()).collect()
 }
 
-/// Whole headers of segments on `disk`, in order.
-fn headers(disk: &SimDisk) -> impl DoubleEndedIterator<Item = SegmentHeader> {
-    segments(disk).into_iter().filter_map(|name| {
-        let bytes = disk.peek(&name.file()).unwrap_or_default();
+/// Whole headers of segments on `disk`, in order, in the bytes that `peek` shows.
+fn headers(
+    disk: &SimDisk,
+    peek: fn(&SimDisk, &FileRef) -> Option<Vec<u8>>,
+) -> impl DoubleEndedIterator<Item = SegmentHeader> {
+    segments(disk).into_iter().filter_map(move |name| {
+        let bytes = peek(disk, &name.file()).unwrap_or_default();
         SegmentHeader::read_either(name, &bytes)
     })
 }
@@ -269,4 +275,162 @@ pub fn segments(disk: &SimDisk) -> Vec<SegmentName> {
         disk.peek_names(Dir::Journal).iter().filter_map(|name| SegmentName::parse(name)).collect();
     names.sort_unstable();
     names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use journal::disk::DiskOperation;
+    use journal::segment::{BLOCKS_AT, Repairs};
+    use journal::{Disk, block};
+    use protocol::frame::{self, FrameHeader, FrameKind};
+    use protocol::limits::BLOCK_ALIGN;
+    use protocol::{ClusterEpoch, ClusterId, MonoNanos, NodeId, Seq, UnixNanos};
+
+    use crate::disk::{Crash, EIO, Failure, Latency};
+    use crate::rng::Rng;
+    use crate::trace::Trace;
+
+    const EPOCH: ClusterEpoch = ClusterEpoch(1);
+
+    fn file(segno: u64) -> FileRef {
+        SegmentName { epoch: EPOCH, segno }.file()
+    }
+
+    /// A disk with two empty segments.
+    fn disk(seed: u64) -> SimDisk {
+        let latency = Latency { min_us: 1, max_us: 1, stall_ppm: 0, stall_us: 0 };
+        let mut disk = SimDisk::new(Rng::new(seed), latency, 1 << 20, Trace::default());
+        for segno in [1, 2] {
+            disk.write_at(&file(segno), 0, &[0xa5; BLOCKS_AT as usize + 8 * BLOCK_ALIGN]).unwrap();
+            disk.sync(&file(segno)).unwrap();
+        }
+        disk.sync_dir(Dir::Journal).unwrap();
+        disk
+    }
+
+    /// Makes block `block_seq` with entry `index` alone durable, begun when `durable_block` was.
+    fn write_entry(
+        disk: &mut SimDisk,
+        (segno, at): (u64, u64),
+        index: u64,
+        block_seq: u64,
+        durable_block: u64,
+    ) {
+        let mut entry = Vec::new();
+        frame::begin(&mut entry);
+        let header = FrameHeader {
+            kind: FrameKind::Noop,
+            index: Index(index),
+            term: Term(1),
+            time: UnixNanos(0),
+            first_seq: Seq(1),
+            count: 0,
+            engine_version: 0,
+            applied_seq: Seq(0),
+            effect_hash: Hash::ZERO,
+        };
+        frame::finish(&mut entry, &header);
+        let mut bytes = AlignedBuf::with_capacity(BLOCK_ALIGN);
+        block::begin(&mut bytes);
+        assert!(bytes.extend(&entry));
+        let offset = BLOCKS_AT + at * BLOCK_ALIGN as u64;
+        let mut header = BlockHeader {
+            segno,
+            file_off: offset,
+            epoch: EPOCH,
+            block_seq,
+            durable_block,
+            ..BlockHeader::default()
+        };
+        block::close(&mut bytes, &mut header);
+        let bytes = Arc::new(bytes);
+        disk.submit(BlockWrite { token: block_seq, file: file(segno), offset, bytes, is_awaited: false });
+        disk.set_now(disk.next_due().unwrap_or(MonoNanos(0)));
+        assert!(disk.poll().is_some_and(|done| done.result.is_ok()));
+    }
+
+    /// Begins a repair in the second segment, behind the entry before `first`; says whether the header was synced.
+    fn begin_repair(disk: &mut SimDisk, first: u64) -> bool {
+        let header = SegmentHeader {
+            cluster: ClusterId(1),
+            epoch: EPOCH,
+            node: NodeId(1),
+            segno: 2,
+            first_index: Index(first),
+            prev_term: Term(1),
+            prev_chain: Hash::ZERO,
+            nonce: 1,
+            segment_bytes: 1,
+            created: UnixNanos(0),
+            prev_block: first - 1,
+            prev_block_crc: 0,
+            begins_anew: false,
+            repairs: Some(Repairs {
+                behind_segno: 1,
+                given_up_to: 3,
+                reach_index: Index(3),
+                reach_term: Term(1),
+            }),
+        };
+        disk.write_at(&file(2), 0, &header.pages()).unwrap();
+        disk.sync(&file(2)).is_ok()
+    }
+
+    /// A log of three entries, and a repair of the third whose header could not be synced. `None` if it became durable all the same.
+    fn with_failed_repair(seed: u64) -> Option<(SimDisk, Mirror)> {
+        let (mut disk, mut mirror) = (disk(seed), Mirror::default());
+        for entry in 1..=3 {
+            write_entry(&mut disk, (1, entry), entry, entry, entry - 1);
+        }
+        mirror.take(&disk, Index(0)).unwrap();
+        let (dir, operation) = (Dir::Journal, DiskOperation::Sync);
+        disk.fail_next(Some(Failure { dir, operation, cause: EIO, behind: 0 }));
+        assert!(!begin_repair(&mut disk, 3));
+        disk.crash(Crash::Process);
+        let is_cached = headers(&disk, SimDisk::peek).any(|header| header.segno == 2);
+        assert!(is_cached, "seed {seed}: the page cache shows what the device lacks");
+        let counts = mirror.go_on_behind_damage(&disk);
+        assert_eq!(mirror.last_index(), Index(if counts { 2 } else { 3 }));
+        if !counts {
+            return Some((disk, mirror));
+        }
+        disk.crash(Crash::Power);
+        assert!(headers(&disk, SimDisk::peek).any(|header| header.segno == 2), "seed {seed}");
+        None
+    }
+
+    const SEEDS: u64 = 40;
+
+    #[test]
+    fn a_repair_whose_header_was_lost_is_begun_again_in_the_same_segment() {
+        let mut begun_again = 0;
+        for (mut disk, mut mirror) in (0..SEEDS).filter_map(with_failed_repair) {
+            // Meanwhile entry 2 was damaged too.
+            assert!(begin_repair(&mut disk, 2));
+            assert!(mirror.go_on_behind_damage(&disk));
+            write_entry(&mut disk, (2, 0), 2, 4, 3);
+            write_entry(&mut disk, (2, 1), 3, 5, 4);
+            mirror.take(&disk, Index(0)).unwrap();
+            assert_eq!(mirror.last_index(), Index(3));
+            begun_again += 1;
+        }
+        assert!(begun_again > 0);
+    }
+
+    #[test]
+    fn entries_written_again_behind_a_header_that_is_not_durable_are_found() {
+        let mut found = 0;
+        for (mut disk, mut mirror) in (0..SEEDS).filter_map(with_failed_repair) {
+            write_entry(&mut disk, (2, 0), 3, 4, 3);
+            let violation = mirror.take(&disk, Index(0)).unwrap_err();
+            assert_eq!(violation.what, "entry 3 written where 4 comes next");
+            // With power lost, those blocks would have nothing in front of them.
+            disk.crash(Crash::Power);
+            assert!(headers(&disk, SimDisk::peek).all(|header| header.segno != 2));
+            found += 1;
+        }
+        assert!(found > 0);
+    }
 }

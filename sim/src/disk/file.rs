@@ -101,6 +101,11 @@ impl FileBytes {
         len
     }
 
+    /// What is on the medium.
+    pub(super) fn durable(&self) -> &[u8] {
+        &self.durable
+    }
+
     /// Whether a read from the device finds `bytes` at `offset`.
     pub(super) fn holds(&self, offset: usize, bytes: &[u8]) -> bool {
         if self.lost.is_empty() {
