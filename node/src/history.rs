@@ -19,7 +19,7 @@ use protocol::frame::{Frame, FrameHeader};
 use protocol::hash::Hash;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{MonoNanos, Seq};
-use replicas::{CatchUp, CatchUpFault, Replica, Tapped};
+use replicas::{CatchUp, CatchUpFault, Replica, Tapped, View};
 use views::ledger::{Feed, Opened, Persist, Reader, ViewFault};
 
 use crate::clock::Clock;
@@ -210,17 +210,17 @@ impl Historian {
     pub(crate) fn step(&mut self, replica: &mut Replica<FileDisk>) {
         if self.shared.lost.swap(false, Ordering::AcqRel) {
             self.shared.queue().empty();
-            replica.open_tap(Feed::wants);
+            replica.open_tap(View::Ledger, Feed::wants);
             self.opening = true;
         }
         if self.opening
-            && let Some(catch_up) = replica.begin_catch_up()
+            && let Some(catch_up) = replica.begin_catch_up(View::Ledger)
         {
             self.opening = false;
             self.shared.queue().catch_up = Some(catch_up);
             self.shared.filled.notify_one();
         }
-        let tapped = replica.take_tapped();
+        let tapped = replica.take_tapped(View::Ledger);
         if tapped.is_empty() {
             return;
         }
@@ -231,7 +231,7 @@ impl Historian {
             // The view finds a gap in the end, and catches up.
             queue.empty();
             queue.has_gap = true;
-            replica.close_tap();
+            replica.close_tap(View::Ledger);
             self.opening = false;
         }
         let asleep = queue.asleep;
@@ -465,7 +465,7 @@ impl Writer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use journal::{Founders, Identity, WriterKind};
     use protocol::commands::{CreateAccounts, CreateTransfers, DefineAsset, Genesis};
     use protocol::record::RecordHeader;
@@ -482,23 +482,27 @@ mod tests {
 
     const ACCOUNTS: u32 = 20;
 
-    struct World {
-        replica: Replica<FileDisk>,
+    pub(crate) struct World {
+        pub(crate) replica: Replica<FileDisk>,
         turn: u64,
         requests: u64,
     }
 
     impl World {
         fn step(&mut self, historian: &mut Historian) {
+            self.turn();
+            historian.step(&mut self.replica);
+        }
+
+        pub(crate) fn turn(&mut self) {
             self.turn += 1;
             let now = Now { mono: MonoNanos(self.turn * 1_000), wall: UnixNanos(self.turn * 1_000) };
             if !self.replica.step(now, &mut Vec::new()).unwrap() {
                 std::thread::yield_now();
             }
-            historian.step(&mut self.replica);
         }
 
-        fn submit(&mut self, command: impl Into<Command>) {
+        pub(crate) fn submit(&mut self, command: impl Into<Command>) {
             self.requests += 1;
             let request = RequestNumber(self.requests);
             let header = RecordHeader { session: SessionId::OPERATOR, request, ..RecordHeader::default() };
@@ -538,7 +542,7 @@ mod tests {
         }
     }
 
-    fn world(dir: &Path) -> (World, FileDisk) {
+    pub(crate) fn world(dir: &Path) -> (World, FileDisk) {
         let disk = FileDisk::open(dir, WriterKind::Plain).unwrap();
         let node = NodeId(1);
         let founders = Founders::alone(node);
@@ -586,7 +590,7 @@ mod tests {
             if round == 20 {
                 // Away for a while, and back behind what it has missed.
                 drop(historian);
-                world.replica.close_tap();
+                world.replica.close_tap(View::Ledger);
                 historian = start();
             }
         }

@@ -16,7 +16,7 @@ use protocol::{EventBody, Index, Seq, UnixNanos, events};
 use crate::fault::HaltCause;
 use crate::history::History;
 use crate::snapshots::Base;
-use crate::tap::Tap;
+use crate::tap::{Tap, Taps, View};
 use crate::{Halt, ReplicaFault};
 
 /// What two replicas can have differently.
@@ -75,8 +75,8 @@ pub(crate) struct Apply {
     has_checkpoint: bool,
     /// What gateway processes were told.
     history: History,
-    /// For a view beside.
-    tap: Tap,
+    /// For the views beside.
+    taps: Taps,
     produced: Vec<Event>,
     encoded: Vec<u8>,
 }
@@ -109,7 +109,7 @@ impl Apply {
             outputs_kept_to: Seq::ZERO,
             has_checkpoint: false,
             history,
-            tap: Tap::default(),
+            taps: Taps::default(),
             produced: Vec::new(),
             encoded: Vec::new(),
         }
@@ -118,8 +118,8 @@ impl Apply {
     /// Goes on from a state that came from elsewhere.
     pub(crate) fn begin_at(&mut self, engine: Engine, index: Index, effect_hash: Hash) {
         let outvoted = std::mem::take(&mut self.outvoted);
-        let tap = std::mem::take(&mut self.tap);
-        *self = Self { outvoted, tap, ..Self::new(engine, index, effect_hash) };
+        let taps = std::mem::take(&mut self.taps);
+        *self = Self { outvoted, taps, ..Self::new(engine, index, effect_hash) };
     }
 
     /// Remembers a decision. Returns whether this run has taken the record without it, or stopped in front of it, so that
@@ -138,9 +138,9 @@ impl Apply {
         let kept_to = self.taken_to().max(self.outputs_kept_to);
         let outputs_kept_to = kept_to.min(Seq(seq.0.saturating_sub(1)));
         let outvoted = std::mem::take(&mut self.outvoted);
-        let mut tap = std::mem::take(&mut self.tap);
-        tap.again(engine.seq_applied().next());
-        *self = Self { skips, outvoted, tap, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
+        let mut taps = std::mem::take(&mut self.taps);
+        taps.again(engine.seq_applied().next());
+        *self = Self { skips, outvoted, taps, outputs_kept_to, ..Self::new(engine, index, effect_hash) };
     }
 
     /// The last seq whose record was taken.
@@ -226,7 +226,7 @@ impl Apply {
         }
         self.effects.fold(&self.encoded);
         if self.halted.is_none() {
-            self.tap.applied(data, &self.produced, self.effects.0);
+            self.taps.applied(data, &self.produced, self.effects.0);
         }
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
@@ -342,8 +342,8 @@ impl Apply {
         self.effects.0
     }
 
-    pub(crate) fn tap(&mut self) -> &mut Tap {
-        &mut self.tap
+    pub(crate) fn tap(&mut self, view: View) -> &mut Tap {
+        self.taps.of(view)
     }
 
     pub(crate) fn history(&self) -> &History {

@@ -52,4 +52,4 @@ pub use skip::SkipNotProposed;
 pub use snapshots::SnapshotPolicy;
 pub use start::Options;
 pub use status::{Role, StageLatencies, Status};
-pub use tap::{CatchUp, CatchUpFault, Tapped, Wants};
+pub use tap::{CatchUp, CatchUpFault, Tapped, View, Wants};

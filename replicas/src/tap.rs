@@ -1,4 +1,4 @@
-//! What is applied, for a view beside the replica: each frame, with those of its events that the view asked for.
+//! What is applied, for the views beside the replica: each frame, with those of its events that the view asked for.
 //!
 //! A view that lags, or begins, has missed some: what it wants of them comes out of a second run over the replica's own journal, as
 //! a snapshot's state does, from the newest snapshot before where it stands. It costs that run, and for as long the memory of a
@@ -21,6 +21,15 @@ use protocol::{EventBody, Index, Seq};
 use crate::apply::Apply;
 use crate::replica::Replica;
 use crate::snapshots::Base;
+
+/// Who is told what is applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum View {
+    /// The ledger's history.
+    Ledger,
+    /// Market data.
+    Market,
+}
 
 /// Whether a view wants an event.
 pub type Wants = fn(&EventBody) -> bool;
@@ -53,6 +62,34 @@ pub(crate) struct Tap {
     begins_behind: Option<Behind>,
 }
 
+/// One for each view.
+#[derive(Debug, Default)]
+pub(crate) struct Taps {
+    ledger: Tap,
+    market: Tap,
+}
+
+impl Taps {
+    pub(crate) const fn of(&mut self, view: View) -> &mut Tap {
+        match view {
+            View::Ledger => &mut self.ledger,
+            View::Market => &mut self.market,
+        }
+    }
+
+    /// A frame was applied, and all of this followed.
+    pub(crate) fn applied(&mut self, frame: &Bytes, events: &[Event], effects: Hash) {
+        self.ledger.applied(frame, events, effects);
+        self.market.applied(frame, events, effects);
+    }
+
+    /// The engine begins again in front of `from`.
+    pub(crate) fn again(&mut self, from: Seq) {
+        self.ledger.again(from);
+        self.market.again(from);
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Behind {
     index: Index,
@@ -61,15 +98,13 @@ struct Behind {
 }
 
 impl Tap {
-    /// A frame was applied, and all of this followed.
-    pub(crate) fn applied(&mut self, frame: &Bytes, events: &[Event], effects: Hash) {
+    fn applied(&mut self, frame: &Bytes, events: &[Event], effects: Hash) {
         let Some(wants) = self.wants else { return };
         let events = events.iter().filter(|event| wants(&event.body)).cloned().collect();
         self.tapped.push(Tapped::Applied { frame: frame.clone(), events, effects });
     }
 
-    /// The engine begins again in front of `from`.
-    pub(crate) fn again(&mut self, from: Seq) {
+    fn again(&mut self, from: Seq) {
         if self.wants.is_some() {
             self.tapped.push(Tapped::Again { from });
         }
@@ -186,25 +221,25 @@ impl CatchUp {
 impl<D: Disk> Replica<D> {
     /// From here on every frame that is applied comes out of [`Self::take_tapped`], with what follows as far as it is wanted; and
     /// what was applied before, once it is durable, of [`Self::begin_catch_up`].
-    pub fn open_tap(&mut self, wants: Wants) {
+    pub fn open_tap(&mut self, view: View, wants: Wants) {
         let (index, seq, effects) = (self.apply.index(), self.apply.seq(), self.apply.effect_hash());
         let begins_behind = Some(Behind { index, seq, effects });
-        *self.apply.tap() = Tap { wants: Some(wants), tapped: Vec::new(), begins_behind };
+        *self.apply.tap(view) = Tap { wants: Some(wants), tapped: Vec::new(), begins_behind };
     }
 
     /// Nothing comes out any more.
-    pub fn close_tap(&mut self) {
-        *self.apply.tap() = Tap::default();
+    pub fn close_tap(&mut self, view: View) {
+        *self.apply.tap(view) = Tap::default();
     }
 
     /// What was applied since the last time.
-    pub fn take_tapped(&mut self) -> Vec<Tapped> {
-        std::mem::take(&mut self.apply.tap().tapped)
+    pub fn take_tapped(&mut self, view: View) -> Vec<Tapped> {
+        std::mem::take(&mut self.apply.tap(view).tapped)
     }
 
     /// What a view has missed when the tap was opened; `None` = it is not durable yet, or was handed out before.
-    pub fn begin_catch_up(&mut self) -> Option<CatchUp> {
-        let tap = self.apply.tap();
+    pub fn begin_catch_up(&mut self, view: View) -> Option<CatchUp> {
+        let tap = self.apply.tap(view);
         let (wants, Behind { index, seq, effects }) = (tap.wants?, tap.begins_behind?);
         if self.apply.halted().is_some() || self.apply.doubt().is_some() {
             return None;
@@ -218,7 +253,7 @@ impl<D: Disk> Replica<D> {
         let owner = journal.identity();
         drop(journal);
         let skips = self.apply.skips().clone();
-        self.apply.tap().begins_behind = None;
+        self.apply.tap(view).begins_behind = None;
         Some(CatchUp { to: EntryAt { index, chain }, to_seq: seq, to_effects: effects, owner, skips, wants })
     }
 }

@@ -7,7 +7,7 @@ use protocol::event::Event;
 use protocol::frame::{Frame, FrameHeader};
 use protocol::hash::Hash;
 use protocol::{EventBody, Seq};
-use replicas::{CatchUp, CatchUpFault, Options, Replica, SnapshotPolicy, Tapped};
+use replicas::{CatchUp, CatchUpFault, Options, Replica, SnapshotPolicy, Tapped, View};
 
 use super::{IDENTITY, checkpoint, define_assets, folder, journal_options, open_disk, options, run, step};
 
@@ -30,7 +30,7 @@ fn tapped(path: &Path) -> (Replica<FileDisk>, u64, Vec<(Seq, Taken)>, FileDisk) 
     let disk = open_disk(path);
     let mut beside = disk.beside();
     let mut replica = Replica::create(disk.beside(), disk, IDENTITY, journal_options(), &options).unwrap();
-    replica.open_tap(|_| true);
+    replica.open_tap(View::Ledger, |_| true);
     let (mut turn, mut stepped, mut frames) = (0, Vec::new(), Vec::new());
     run(&mut replica, &mut turn, &mut stepped, |r, _| r.serving());
     for batch in 0..6 {
@@ -43,7 +43,7 @@ fn tapped(path: &Path) -> (Replica<FileDisk>, u64, Vec<(Seq, Taken)>, FileDisk) 
             assert!(written.is_ok(), "{written:?}");
             replica.end_snapshot(written);
         }
-        for tapped in replica.take_tapped() {
+        for tapped in replica.take_tapped(View::Ledger) {
             let Tapped::Applied { frame, events, effects } = tapped else { panic!("{tapped:?}") };
             let frame = Frame::read(&frame).unwrap();
             if frame.header.count > 0 {
@@ -58,10 +58,10 @@ fn tapped(path: &Path) -> (Replica<FileDisk>, u64, Vec<(Seq, Taken)>, FileDisk) 
 }
 
 fn catch_up(replica: &mut Replica<FileDisk>, turn: &mut u64) -> CatchUp {
-    replica.open_tap(|_| true);
+    replica.open_tap(View::Ledger, |_| true);
     loop {
-        if let Some(catch_up) = replica.begin_catch_up() {
-            assert!(replica.begin_catch_up().is_none(), "once");
+        if let Some(catch_up) = replica.begin_catch_up(View::Ledger) {
+            assert!(replica.begin_catch_up(View::Ledger).is_none(), "once");
             return catch_up;
         }
         *turn += 1;
@@ -132,8 +132,8 @@ fn a_view_of_another_log_is_told_so_and_one_that_has_enough_is_left_alone() {
 fn a_closed_tap_keeps_nothing() {
     let path = folder("tap-closed");
     let (mut replica, mut turn, ..) = tapped(&path);
-    replica.close_tap();
+    replica.close_tap(View::Ledger);
     define_assets(&mut replica, 601, 700);
     run(&mut replica, &mut turn, &mut Vec::new(), |_, events| super::replies(events) == 100);
-    assert!(replica.take_tapped().is_empty() && replica.begin_catch_up().is_none());
+    assert!(replica.take_tapped(View::Ledger).is_empty() && replica.begin_catch_up(View::Ledger).is_none());
 }
