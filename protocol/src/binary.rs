@@ -14,6 +14,7 @@ mod commands;
 mod fields;
 mod headers;
 mod macros;
+pub mod market;
 mod messages;
 mod rows;
 

@@ -60,6 +60,10 @@ pub const BINARY_TEXT_BYTES_MAX: usize = 256;
 pub const BINARY_ENCLOSED_BYTES_MAX: usize = 4 << 10;
 /// Accounts or transfers in one answer, and ids in one question.
 pub const READ_ROWS_MAX: usize = 4_096;
+/// Levels, orders, changes or trades in one message of market data.
+pub const MARKET_DATA_ROWS_MAX: usize = 4_096;
+/// Candles in one message of market data.
+pub const CANDLE_ROWS_MAX: usize = 1_500;
 
 /// Decimals of an asset.
 pub const ASSET_SCALE_MAX: u8 = 18;

@@ -59,6 +59,10 @@ codes! {
         Blocked = 10,
         /// The node stops.
         Maintenance = 11,
+        /// Market data were there to be read, and nothing was read for too long.
+        SlowReader = 12,
+        /// As many read market data as may.
+        NoRoom = 13,
     }
 }
 
@@ -99,5 +103,129 @@ codes! {
         Voided = 4,
         /// It was pending, and its time was over.
         Expired = 5,
+    }
+}
+
+codes! {
+    /// What is subscribed to, of one market.
+    pub enum MarketChannel {
+        /// The best price of each side.
+        Top = 1,
+        /// The five best.
+        Depth5 = 2,
+        /// The ten best.
+        Depth10 = 3,
+        /// The twenty best.
+        Depth20 = 4,
+        /// All levels, and what becomes of them (L2).
+        Levels = 5,
+        /// All orders, and what becomes of them (L3).
+        Orders = 6,
+        /// Trades.
+        Trades = 7,
+        /// What was traded in a window that moves on.
+        Ticker = 8,
+        /// What was traded in each interval of time.
+        Candles = 9,
+    }
+}
+
+codes! {
+    /// How far a ticker looks back.
+    pub enum TickerWindow {
+        /// 5m: of the average price.
+        FiveMinutes = 1,
+        /// 1h.
+        Hour = 2,
+        /// 4h.
+        FourHours = 3,
+        /// 1d, which is 24 hours.
+        Day = 4,
+    }
+}
+
+codes! {
+    /// How long a candle is.
+    pub enum CandleInterval {
+        /// 1s.
+        Second = 1,
+        /// 1m.
+        Minute = 2,
+        /// 3m.
+        ThreeMinutes = 3,
+        /// 5m.
+        FiveMinutes = 4,
+        /// 15m.
+        QuarterHour = 5,
+        /// 30m.
+        HalfHour = 6,
+        /// 1h.
+        Hour = 7,
+        /// 2h.
+        TwoHours = 8,
+        /// 4h.
+        FourHours = 9,
+        /// 6h.
+        SixHours = 10,
+        /// 8h.
+        EightHours = 11,
+        /// 12h.
+        TwelveHours = 12,
+        /// 1d.
+        Day = 13,
+        /// 3d, counted from 1970-01-01.
+        ThreeDays = 14,
+        /// 1w, from Monday.
+        Week = 15,
+        /// 1M, of the calendar.
+        Month = 16,
+    }
+}
+
+codes! {
+    /// What became of a resting order.
+    pub enum OrderChangeKind {
+        /// It rests, behind the others at its price.
+        Added = 1,
+        /// Less of it is visible; it keeps its place.
+        Reduced = 2,
+        /// It left without a trade.
+        Removed = 3,
+        /// The next slice of its reserve rests, behind the others at its price.
+        Refilled = 4,
+        /// It traded, and keeps its place; it left if nothing is left.
+        Executed = 5,
+    }
+}
+
+codes! {
+    /// Why a question or a subscription is refused.
+    pub enum MarketRejectReason {
+        /// There is no such market.
+        UnknownMarket = 1,
+        /// A connection has as many subscriptions as it may, or all of them together; the text says which.
+        TooManySubscriptions = 2,
+        /// The connection has a subscription of that number.
+        NumberInUse = 3,
+        /// The connection has no subscription of that number.
+        UnknownSubscription = 4,
+        /// A field has no meaning there; the text names it.
+        FieldOutOfRange = 5,
+        /// Market data begin, or begin again: the same may be asked in a moment.
+        NotReady = 6,
+        /// Of the WebSocket alone: the message is no JSON object of the documented form; the text says why.
+        Malformed = 7,
+    }
+}
+
+codes! {
+    /// Why a subscription ended.
+    pub enum SubscriptionEnd {
+        /// It was asked for.
+        Unsubscribed = 1,
+        /// What the reader had not read was not kept any more, too often one time behind the other.
+        FellBehind = 2,
+        /// The market is not there any more.
+        Gone = 3,
     }
 }

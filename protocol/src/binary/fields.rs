@@ -3,20 +3,23 @@
 use core::marker::PhantomData;
 
 use super::codes::{
-    BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode, TransferStatus,
+    BusinessRejectReason, CandleInterval, EstablishRejectCode, FlowType, MarketChannel, MarketRejectReason,
+    NegotiateRejectCode, OrderChangeKind, SubscriptionEnd, TerminationCode, TickerWindow, TransferStatus,
 };
 use super::messages::{Message, Proposal, Propose};
 use super::{BinaryFault, CarriedCommand};
 use crate::bytes::Field;
 use crate::hash::Hash;
 use crate::limits::{
-    BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
+    ASSET_CODE_BYTES_MAX, BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX, NOTE_BYTES_MAX,
+    RATE_SOURCE_BYTES_MAX, SYMBOL_BYTES_MAX,
 };
 use crate::sign::Signature;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, LedgerRefusal,
-    MonitorField, MonitorId, MonitorOperator, ProposalId, QuoteId, RejectReason, RequestNumber, Schedule,
-    Seq, SessionId, StandingOrderId, Term, Text, TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, LedgerRefusal, MarketId,
+    MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks, ProposalId, QtyLots, QuoteId,
+    RejectReason, RequestNumber, Schedule, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId,
+    TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -130,6 +133,11 @@ newtypes! {
     ActorId(u32) as "u32";
     QuoteId(u128) as "u128";
     StandingOrderId(u64) as "u64";
+    MarketId(u32) as "u32";
+    OrderId(u64) as "u64";
+    TradeId(u64) as "u64";
+    PriceTicks(u64) as "u64";
+    QtyLots(u64) as "u64";
 }
 
 macro_rules! arrays {
@@ -169,7 +177,10 @@ macro_rules! texts {
         }
     )*};
 }
-texts! { NOTE_BYTES_MAX as "text120"; RATE_SOURCE_BYTES_MAX as "text16"; }
+texts! { NOTE_BYTES_MAX as "text120"; SYMBOL_BYTES_MAX as "text32"; RATE_SOURCE_BYTES_MAX as "text16"; }
+
+/// An asset's code has the length of a rate's source.
+const _: () = assert!(ASSET_CODE_BYTES_MAX == RATE_SOURCE_BYTES_MAX);
 
 /// Whether; any other byte than 0 and 1 is refused.
 impl Fixed for bool {
@@ -207,6 +218,7 @@ macro_rules! code_fields {
 code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
     MonitorField MonitorOperator Schedule DayRule
+    Side MarketChannel MarketRejectReason SubscriptionEnd OrderChangeKind TickerWindow CandleInterval
 }
 
 macro_rules! optional_codes {
@@ -228,7 +240,7 @@ macro_rules! optional_codes {
         }
     )*};
 }
-optional_codes! { RejectReason AccountClass LedgerRefusal }
+optional_codes! { RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval }
 
 /// The rows of a group, as they stand in the message.
 #[derive(Clone, Copy, Debug)]

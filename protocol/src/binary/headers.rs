@@ -45,22 +45,30 @@ impl<'a> Message<'a> {
     /// # Errors
     /// [`BinaryFault`] for what [`Self::write`] does not write.
     pub fn read(bytes: &'a [u8]) -> Result<Self, BinaryFault> {
-        let length = super::message_bytes(bytes, BINARY_MESSAGE_BYTES_MAX)?;
-        let (headers, mut rest) = bytes
-            .split_at_checked(HEADERS_BYTES)
-            .filter(|_| length == Some(bytes.len()))
-            .ok_or(BinaryFault::Length(u32::try_from(bytes.len()).unwrap_or(u32::MAX)))?;
-        let field = |at: usize| headers.u16_at(FRAMING_BYTES.saturating_add(at));
-        let header = Header { block_bytes: field(0), template: field(2) };
-        if field(4) != SCHEMA_ID {
-            return Err(BinaryFault::Schema(field(4)));
-        }
-        if field(6) != SCHEMA_VERSION {
-            return Err(BinaryFault::Version(field(6)));
-        }
-        let message = Self::read_body(header, &mut rest)?;
-        if rest.is_empty() { Ok(message) } else { Err(BinaryFault::Behind(header.template)) }
+        read_whole(bytes, Self::read_body)
     }
+}
+
+/// Reads the headers of a message, and what `read_body` makes of the rest, all of it.
+pub(super) fn read_whole<'a, M>(
+    bytes: &'a [u8],
+    read_body: impl FnOnce(Header, &mut &'a [u8]) -> Result<M, BinaryFault>,
+) -> Result<M, BinaryFault> {
+    let length = super::message_bytes(bytes, BINARY_MESSAGE_BYTES_MAX)?;
+    let (headers, mut rest) = bytes
+        .split_at_checked(HEADERS_BYTES)
+        .filter(|_| length == Some(bytes.len()))
+        .ok_or(BinaryFault::Length(u32::try_from(bytes.len()).unwrap_or(u32::MAX)))?;
+    let field = |at: usize| headers.u16_at(FRAMING_BYTES.saturating_add(at));
+    let header = Header { block_bytes: field(0), template: field(2) };
+    if field(4) != SCHEMA_ID {
+        return Err(BinaryFault::Schema(field(4)));
+    }
+    if field(6) != SCHEMA_VERSION {
+        return Err(BinaryFault::Version(field(6)));
+    }
+    let message = read_body(header, &mut rest)?;
+    if rest.is_empty() { Ok(message) } else { Err(BinaryFault::Behind(header.template)) }
 }
 
 /// Appends the headers of a message; where it begins.

@@ -3,13 +3,17 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use protocol::binary::market::MarketMessage;
 use protocol::binary::{
-    BusinessRejectReason, EstablishRejectCode, Fields, Fixed, FlowType, Message, NegotiateRejectCode,
-    SCHEMA_ID, SCHEMA_VERSION, TailLayout, TerminationCode, TransferStatus,
+    BusinessRejectReason, CandleInterval, EstablishRejectCode, Fields, Fixed, FlowType, MarketChannel,
+    MarketRejectReason, Message, NegotiateRejectCode, OrderChangeKind, SCHEMA_ID, SCHEMA_VERSION,
+    SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TransferStatus,
 };
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
-use protocol::{AccountClass, DayRule, LedgerRefusal, MonitorField, MonitorOperator, RejectReason, Schedule};
+use protocol::{
+    AccountClass, DayRule, LedgerRefusal, MonitorField, MonitorOperator, RejectReason, Schedule, Side,
+};
 
 /// A tag of the file: its name, its attributes, and the text behind it.
 struct Tag {
@@ -182,7 +186,8 @@ fn in_schema(schema: &[Tag], types: &BTreeMap<String, usize>) -> Vec<Outline> {
 fn the_schema_describes_every_message_as_it_is_written() {
     let schema = schema();
     let types = type_bytes(&schema);
-    let ours = Message::LAYOUTS.iter().map(|layout| Outline {
+    let all = [Message::LAYOUTS, MarketMessage::LAYOUTS].concat();
+    let ours = all.iter().map(|layout| Outline {
         name: layout.name.to_owned(),
         template: u64::from(layout.template),
         fields: of_code(layout.fields),
@@ -196,7 +201,7 @@ fn the_schema_describes_every_message_as_it_is_written() {
             .collect(),
     });
     let theirs = in_schema(&schema, &types);
-    assert_eq!(theirs.len(), Message::LAYOUTS.len());
+    assert_eq!(theirs.len(), all.len());
     for (ours, theirs) in ours.zip(theirs) {
         assert_eq!(theirs, ours);
     }
@@ -224,7 +229,7 @@ fn the_schema_names_nothing_by_a_keyword() {
 #[test]
 fn the_schema_lists_every_code() {
     let lists = lists(&schema());
-    let mut checked = 4;
+    let mut checked = 6;
     let mut check = |name: &str, codes: Vec<(String, u8)>| {
         assert_eq!(lists[name], codes, "{name}");
         checked += 1;
@@ -235,7 +240,8 @@ fn the_schema_lists_every_code() {
         )*};
     }
     check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason TransferStatus
-        MonitorField MonitorOperator Schedule DayRule);
+        MonitorField MonitorOperator Schedule DayRule
+        Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd);
     macro_rules! check_optional {
         ($($list:ident)*) => {$(
             let codes = $list::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
@@ -243,7 +249,7 @@ fn the_schema_lists_every_code() {
             assert_eq!(lists[stringify!($list)], codes);
         )*};
     }
-    check_optional!(RejectReason AccountClass LedgerRefusal);
+    check_optional!(RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval);
     assert_eq!(lists["Flag"], [("No".to_owned(), 0), ("Yes".to_owned(), 1)]);
     assert_eq!(lists.len(), checked, "no list but these");
 }
