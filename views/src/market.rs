@@ -2,7 +2,8 @@
 //!
 //! [`MarketData`] follows the events of each record, in memory. It begins with the visible orders of an engine at some seq, which the
 //! node hands over ([`MarketData::begin`]), and goes on from the record behind it; trades, tickers and candles count from there.
-//! [`Publisher`] gives each subscriber what it has not had yet.
+//! [`Publisher`] gives each subscriber what it has not had yet, and [`Session`] is one reader's connection: requests in, messages out,
+//! as the binary protocol writes them ([`protocol::binary::market`]).
 //!
 //! **Update ids are seqs.** A book is that of a seq, on every node and after every start the same. What changed since a seq is known
 //! as long as it is kept; who is further behind takes the book anew. Every [`Packet`] carries the seq up to which everything is in it and the
@@ -14,9 +15,11 @@ mod book;
 mod candles;
 mod changes;
 mod data;
+mod encode;
 mod fault;
 mod packet;
 mod publisher;
+mod session;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,7 @@ pub use data::{Market, MarketData, MarketLimits};
 pub use fault::MarketFault;
 pub use packet::{Body, Packet, Stamp};
 pub use publisher::{Next, Publisher, PublisherLimits, SubscribeRefusal, SubscriptionId};
+pub use session::{OutOfTurn, Session, SessionLimits, Stalled};
 pub use subscription::{Channel, Cut, Depth};
 pub use ticker::{Average, Ticker, Window};
 pub use trades::{Trade, Trades};

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use protocol::binary::market::Listing;
 use protocol::book::BookLevel;
+use protocol::commands::{DefineAsset, DefineMarket};
 use protocol::event::Event;
 use protocol::events::{BookChanged, Settled};
 use protocol::frame::FrameHeader;
-use protocol::{BookAction, EventBody, MarketId, QtyLots, Seq, Side, UnixNanos};
+use protocol::{AssetId, BookAction, EventBody, MarketId, QtyLots, Seq, Side, Text, UnixNanos};
 
 use super::book::{Book, Misfit, RestingOrder};
 use super::candles::{Candle, Candles};
@@ -48,6 +50,7 @@ const _: () =
 /// One market as everybody may see it.
 #[derive(Clone, Debug)]
 pub struct Market {
+    listing: Listing,
     book: Book,
     changes: Changes,
     trades: Trades,
@@ -59,8 +62,9 @@ pub struct Market {
 }
 
 impl Market {
-    fn new(limits: &MarketLimits, seq: Seq, time: UnixNanos) -> Self {
+    fn new(listing: Listing, limits: &MarketLimits, seq: Seq, time: UnixNanos) -> Self {
         Self {
+            listing,
             book: Book::default(),
             changes: Changes::new(limits.changes_kept, seq),
             trades: Trades::new(limits.trades_kept),
@@ -68,6 +72,12 @@ impl Market {
             changed: seq,
             checksum: None,
         }
+    }
+
+    /// Its name, and what its ticks and lots are.
+    #[must_use]
+    pub const fn listing(&self) -> &Listing {
+        &self.listing
     }
 
     /// Its visible book.
@@ -194,6 +204,7 @@ impl Market {
 #[derive(Clone, Debug)]
 pub struct MarketData {
     limits: MarketLimits,
+    assets: BTreeMap<AssetId, DefineAsset>,
     markets: BTreeMap<MarketId, Market>,
     seq: Seq,
     time: UnixNanos,
@@ -201,23 +212,29 @@ pub struct MarketData {
 }
 
 impl MarketData {
-    /// Begins behind `seq`, whose time is `time`, with the markets that there are, and of each the visible orders in price-time order.
+    /// Begins behind `seq`, whose time is `time`, with what was defined until then, assets before markets, and of each market the visible
+    /// orders in price-time order.
     ///
     /// # Errors
     /// [`MarketFault::Unexplained`] if they cannot rest together.
     pub fn begin<O: IntoIterator<Item = RestingOrder>>(
         limits: MarketLimits,
         (seq, time): (Seq, UnixNanos),
-        markets: impl IntoIterator<Item = (MarketId, O)>,
+        definitions: impl IntoIterator<Item = EventBody>,
+        orders: impl IntoIterator<Item = (MarketId, O)>,
     ) -> Result<Self, MarketFault> {
         let limits = MarketLimits { candles_kept: limits.candles_kept.max(Window::MINUTES_MAX), ..limits };
-        let mut data = Self { limits, markets: BTreeMap::new(), seq, time, began: (seq, time) };
-        for (id, orders) in markets {
-            let mut market = Market::new(&limits, seq, time);
+        let (assets, markets) = (BTreeMap::new(), BTreeMap::new());
+        let mut data = Self { limits, assets, markets, seq, time, began: (seq, time) };
+        for body in definitions {
+            data.event(&Event { output: None, seq, time, body })?;
+        }
+        for (id, orders) in orders {
+            let unexplained = |what| MarketFault::Unexplained { seq, what };
+            let market = data.market_mut(id).map_err(unexplained)?;
             for order in orders {
-                market.book.add(order).map_err(|what| MarketFault::Unexplained { seq, what })?;
+                market.book.add(order).map_err(unexplained)?;
             }
-            data.markets.insert(id, market);
         }
         Ok(data)
     }
@@ -257,7 +274,13 @@ impl MarketData {
     /// Whether an event is needed here: of the others nothing is read.
     #[must_use]
     pub const fn wants(body: &EventBody) -> bool {
-        matches!(body, EventBody::Settled(_) | EventBody::BookChanged(_) | EventBody::MarketDefined(_))
+        matches!(
+            body,
+            EventBody::Settled(_)
+                | EventBody::BookChanged(_)
+                | EventBody::MarketDefined(_)
+                | EventBody::AssetDefined(_)
+        )
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "all else changes no book and is no trade")]
@@ -271,15 +294,39 @@ impl MarketData {
                 self.market_mut(changed.market).and_then(|market| market.move_in_book(changed, seq, time))
             }
             EventBody::MarketDefined(defined) => {
-                let limits = &self.limits;
+                let (limits, listing) = (&self.limits, self.listing(&defined.definition));
                 self.markets
                     .entry(defined.definition.market)
-                    .or_insert_with(|| Market::new(limits, seq, time));
+                    .or_insert_with(|| Market::new(listing, limits, seq, time));
+                Ok(())
+            }
+            EventBody::AssetDefined(defined) => {
+                self.assets.insert(defined.definition.asset, defined.definition.clone());
                 Ok(())
             }
             _ => Ok(()),
         };
         done.map_err(|what| MarketFault::Unexplained { seq, what })
+    }
+
+    /// An asset that nothing is known of has no name and no decimals.
+    fn listing(&self, market: &DefineMarket) -> Listing {
+        let known = |asset: AssetId| {
+            self.assets.get(&asset).map_or((Text::default(), 0), |asset| (asset.code, asset.scale))
+        };
+        let ((base_code, base_scale), (quote_code, quote_scale)) = (known(market.base), known(market.quote));
+        Listing {
+            market: market.market,
+            symbol: market.symbol,
+            base_asset: market.base,
+            base_code,
+            base_scale,
+            quote_asset: market.quote,
+            quote_code,
+            quote_scale,
+            lot_base_minor: market.lot_base_minor,
+            tick_quote_minor: market.tick_quote_minor,
+        }
     }
 
     fn market_mut(&mut self, market: MarketId) -> Result<&mut Market, Misfit> {

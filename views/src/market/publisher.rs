@@ -3,7 +3,7 @@
 //! Nothing is queued for a reader: what it has not had yet stands in the market's own state, which is bounded, and is put together when it
 //! has room for a packet. A reader that is slow therefore gets less of what came between, and costs no more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{MarketId, MonoNanos, Seq};
@@ -47,17 +47,6 @@ pub enum SubscribeRefusal {
     TooManySubscriptions,
 }
 
-impl SubscribeRefusal {
-    /// The code that a reader is told.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::UnknownMarket => 1,
-            Self::TooManySubscriptions => 2,
-        }
-    }
-}
-
 /// What a subscription gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -77,6 +66,8 @@ pub struct Publisher {
     data: MarketData,
     limits: PublisherLimits,
     subscriptions: BTreeMap<SubscriptionId, Subscription>,
+    /// Those that were cut, and whose readers do not know it yet.
+    stalled: BTreeSet<SubscriptionId>,
     last: SubscriptionId,
 }
 
@@ -84,7 +75,13 @@ impl Publisher {
     /// Nobody reads yet.
     #[must_use]
     pub const fn new(data: MarketData, limits: PublisherLimits) -> Self {
-        Self { data, limits, subscriptions: BTreeMap::new(), last: SubscriptionId(0) }
+        Self {
+            data,
+            limits,
+            subscriptions: BTreeMap::new(),
+            stalled: BTreeSet::new(),
+            last: SubscriptionId(0),
+        }
     }
 
     /// What is published.
@@ -134,11 +131,26 @@ impl Publisher {
 
     /// Ends a subscription. Returns whether there was one.
     pub fn unsubscribe(&mut self, id: SubscriptionId) -> bool {
-        self.subscriptions.remove(&id).is_some()
+        self.stalled.remove(&id) | self.subscriptions.remove(&id).is_some()
+    }
+
+    /// How many subscriptions there are.
+    #[must_use]
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
+    }
+
+    /// Whether a subscription was cut because its reader stalls, and [`Self::next`] has not said so yet.
+    #[must_use]
+    pub fn is_stalled(&self, id: SubscriptionId) -> bool {
+        self.stalled.contains(&id)
     }
 
     /// The next packet for a reader that has room for one.
     pub fn next(&mut self, id: SubscriptionId) -> Next {
+        if self.stalled.remove(&id) {
+            return Next::Cut(Cut::Stalled);
+        }
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Next::Unknown };
         let Some(market) = self.data.market(subscription.market) else { return Next::Unknown };
         subscription.behind_since = None;
@@ -152,10 +164,11 @@ impl Publisher {
         self.data.stamp(market).map_or(Next::Unknown, |stamp| Next::Packet(Packet { stamp, body }))
     }
 
-    /// Ends the subscriptions that have left something unread for too long; to be called every now and then. Returns which.
-    pub fn cut_stalled(&mut self, now: MonoNanos) -> Vec<(SubscriptionId, Cut)> {
+    /// Ends the subscriptions that have left something unread for too long; to be called every now and then. Returns how many:
+    /// each hears of it by its next call of [`Self::next`].
+    pub fn cut_stalled(&mut self, now: MonoNanos) -> usize {
         let (data, stall_ns) = (&self.data, self.limits.stall_ns);
-        let mut cut = Vec::new();
+        let before = self.stalled.len();
         self.subscriptions.retain(|&id, subscription| {
             let Some(market) = data.market(subscription.market) else { return true };
             if !subscription.may_have_more(market, data.time()) {
@@ -165,10 +178,10 @@ impl Publisher {
             let since = *subscription.behind_since.get_or_insert(now);
             let is_stalled = now.since(since) >= stall_ns;
             if is_stalled {
-                cut.push((id, Cut::Stalled));
+                self.stalled.insert(id);
             }
             !is_stalled
         });
-        cut
+        self.stalled.len() - before
     }
 }

@@ -64,17 +64,6 @@ pub enum Cut {
     FellBehind,
 }
 
-impl Cut {
-    /// The code that a reader is told.
-    #[must_use]
-    pub const fn code(self) -> u8 {
-        match self {
-            Self::Stalled => 1,
-            Self::FellBehind => 2,
-        }
-    }
-}
-
 /// What a reader has.
 #[derive(Clone, Debug)]
 enum Place {

@@ -30,7 +30,7 @@ struct Tape {
 impl Tape {
     fn new(seed: u64, limits: MarketLimits) -> Self {
         let none: [(MarketId, Vec<RestingOrder>); 0] = [];
-        let data = MarketData::begin(limits, (Seq(0), UnixNanos(START)), none).unwrap();
+        let data = MarketData::begin(limits, (Seq(0), UnixNanos(START)), [], none).unwrap();
         let mut tape = Self { data, all: Vec::new(), time: START, state: seed };
         tape.feed(vec![MarketDefined { definition: definition(), phase: MarketPhase::Trading }.into()]);
         tape
@@ -348,7 +348,9 @@ fn what_does_not_follow_is_a_fault() {
         qty_lots: QtyLots(5),
     };
     let begin = |orders: Vec<RestingOrder>| {
-        MarketData::begin(MarketLimits::default(), (Seq(9), UnixNanos(START)), [(MARKET, orders)])
+        let defined = MarketDefined { definition: definition(), phase: MarketPhase::Trading };
+        let at = (Seq(9), UnixNanos(START));
+        MarketData::begin(MarketLimits::default(), at, [defined.into()], [(MARKET, orders)])
     };
     let twice = vec![order(1, Side::Buy, 10), order(1, Side::Sell, 12)];
     assert!(matches!(begin(twice), Err(MarketFault::Unexplained { seq: Seq(9), .. })));

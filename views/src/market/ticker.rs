@@ -26,6 +26,17 @@ impl Window {
     /// Minutes of the longest one, and the one that has begun.
     pub(crate) const MINUTES_MAX: usize = 24 * 60 + 1;
 
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FiveMinutes => "5m",
+            Self::Hour => "1h",
+            Self::FourHours => "4h",
+            Self::Day => "1d",
+        }
+    }
+
     /// Whole minutes.
     #[must_use]
     pub const fn minutes(self) -> u64 {

@@ -9,7 +9,7 @@ use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
-use protocol::terms::RareTerms;
+use protocol::terms::{OrderTerms, RareTerms};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
     EventBody, FirmId, Generation, MarketId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionId,
@@ -313,9 +313,18 @@ impl Exchange {
                     },
                     ..self.limit_order(cl_ord_id, price)
                 };
-                self.send(order);
+                let terms = self.terms(&order);
+                self.send(NewOrder { terms, ..order });
             }
         }
+    }
+
+    /// Some of the orders that rest show a part of themselves.
+    fn terms(&mut self, order: &NewOrder) -> RareTerms {
+        if order.time_in_force != TimeInForce::GoodTillCancel || self.below(3) != 0 {
+            return RareTerms::NONE;
+        }
+        OrderTerms { display_lots: QtyLots(1 + self.below(order.qty_lots.0)), ..OrderTerms::default() }.into()
     }
 
     fn order(&mut self) {

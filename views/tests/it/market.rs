@@ -37,7 +37,8 @@ fn visible(exchange: &Exchange, market: MarketId) -> Vec<RestingOrder> {
 
 fn begun(exchange: &Exchange) -> MarketData {
     let at = (exchange.engine.seq_applied(), exchange.engine.time());
-    MarketData::begin(LIMITS, at, MARKETS.map(|market| (market, visible(exchange, market)))).unwrap()
+    let orders = MARKETS.map(|market| (market, visible(exchange, market)));
+    MarketData::begin(LIMITS, at, exchange.engine.definitions(), orders).unwrap()
 }
 
 /// A side's levels, summed up from its orders.
@@ -239,14 +240,19 @@ impl Test {
     }
 
     fn cut_stalled(&mut self) {
-        for (id, cut) in self.publisher.cut_stalled(self.now) {
-            assert_eq!(cut, Cut::Stalled);
-            assert_eq!(self.publisher.next(id), Next::Unknown);
-            let at = self.readers.iter().position(|reader| reader.id == id).unwrap();
-            assert!(self.now.since(self.readers[at].read) >= PUBLISHER.stall_ns, "it has read in time");
-            self.readers.swap_remove(at);
-            self.seen.stalled += 1;
+        let cut = self.publisher.cut_stalled(self.now);
+        let before = self.readers.len();
+        for at in (0..before).rev() {
+            let Reader { id, read, .. } = self.readers[at];
+            if self.publisher.is_stalled(id) {
+                assert_eq!(self.publisher.next(id), Next::Cut(Cut::Stalled));
+                assert_eq!(self.publisher.next(id), Next::Unknown);
+                assert!(self.now.since(read) >= PUBLISHER.stall_ns, "it has read in time");
+                self.readers.swap_remove(at);
+                self.seen.stalled += 1;
+            }
         }
+        assert_eq!(before - self.readers.len(), cut);
     }
 }
 
