@@ -8,6 +8,8 @@
 //! not answered: a batch is created once, because its ids say what it is; what came of it twice is told by [`BatchResult`]. A command is
 //! executed once, because it keeps its number in the session.
 //!
+//! [`MarketReader`] reads market data, of any node; [`MarketBook`] keeps a book out of them and proves it.
+//!
 //! ```no_run
 //! use client::{Client, Credentials, Options};
 //! # fn main() -> Result<(), client::ClientFault> {
@@ -25,6 +27,7 @@ mod blocking;
 mod clock;
 mod conversation;
 mod ids;
+mod market;
 mod pages;
 mod request;
 
@@ -32,6 +35,7 @@ pub use asynchronous::{AsyncClient, Pending};
 pub use blocking::{Client, ClientFault, Options};
 pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
+pub use market::{BookFault, Candles, MarketBook, MarketFault, MarketReader, Subscription};
 pub use pages::{
     AccountPages, AccountTransfers, AttemptPage, MonitorPage, ProposalPage, QuotePage, StandingOrderPage,
     TotalPage, TransferPage, TriggerPage,
