@@ -205,6 +205,7 @@ fn market_json(engine: &Engine, market: &MarketView) -> Value {
         ("phase", Value::from(market.phase.name())),
         ("orders", number(market.orders as u128)),
         ("definition", crate::render::fields_json(&Command::from(market.definition.clone()).fields())),
+        ("book_checksum", number(engine.book_checksum(id).into())),
         ("bids", side(Side::Buy)),
         ("asks", side(Side::Sell)),
     ])
@@ -231,7 +232,11 @@ fn session_json(session: &SessionView) -> Value {
 fn print_market(engine: &Engine, market: &MarketView, out: &mut Out) -> Result<(), OutFault> {
     let id = market.definition.market;
     let symbol = market.definition.symbol.as_bytes().escape_ascii();
-    out.line(format_args!("market     {id} {symbol} {}, {} orders", market.phase.name(), market.orders))?;
+    let (phase, checksum) = (market.phase.name(), engine.book_checksum(id));
+    out.line(format_args!(
+        "market     {id} {symbol} {phase}, {} orders, book checksum {checksum:08x}",
+        market.orders
+    ))?;
     for (side, name) in [(Side::Sell, "ask"), (Side::Buy, "bid")] {
         let mut levels: Vec<_> = engine.depth(id, side).collect();
         if side == Side::Sell {
