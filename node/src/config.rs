@@ -24,6 +24,10 @@ use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 const FIX_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9880);
 /// Where clients of the ledger connect where there is no file.
 const BINARY_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9881);
+/// Where readers of market data connect where there is no file.
+const MARKET_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9883);
+/// Where they connect with WebSockets where there is no file.
+const WEBSOCKET_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9885);
 /// Where health and metrics are served unless the file says otherwise.
 const HTTP_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9882);
 const NODE_ID_DEFAULT: u64 = 1;
@@ -36,6 +40,7 @@ const BLOCK_BYTES: u64 = protocol::limits::BLOCK_ALIGN as u64;
 const HISTORY_CACHE_BYTES_DEFAULT: u64 = 64 << 20;
 const CONNECTIONS_DEFAULT: u64 = 1_024;
 const CONNECTIONS_MAX: u64 = 4_096;
+const MARKET_CONNECTIONS_DEFAULT: u64 = 256;
 /// Other nodes of a cluster.
 const PEERS_MAX: usize = 16;
 /// Longest configuration file that is read.
@@ -121,6 +126,10 @@ pub(crate) struct Config {
     pub(crate) listen_binary: Setting<Option<SocketAddr>>,
     /// `listen.http`
     pub(crate) listen_http: Setting<SocketAddr>,
+    /// `listen.market`
+    pub(crate) listen_market: Setting<Option<SocketAddr>>,
+    /// `listen.websocket`
+    pub(crate) listen_websocket: Setting<Option<SocketAddr>>,
     /// `journal.writer`
     pub(crate) writer: Setting<WriterKind>,
     /// `journal.segment_bytes`
@@ -135,6 +144,8 @@ pub(crate) struct Config {
     pub(crate) connections_max: Setting<u64>,
     /// `binary.connections_max`
     pub(crate) binary_connections_max: Setting<u64>,
+    /// `market_data.connections_max`: of both doors together.
+    pub(crate) market_connections_max: Setting<u64>,
     /// `fix.relay`: clients of a follower are served through it.
     pub(crate) relay: Setting<bool>,
     /// `cluster.id`: of the cluster that a new folder becomes a part of, and that certificates have to name.
@@ -171,6 +182,8 @@ struct File {
     #[serde(default)]
     binary: BinaryTable,
     #[serde(default)]
+    market_data: MarketDataTable,
+    #[serde(default)]
     cluster: ClusterTable,
     #[serde(default)]
     peer: Vec<Spanned<PeerTable>>,
@@ -191,6 +204,8 @@ struct ListenTable {
     fix: Option<Spanned<String>>,
     binary: Option<Spanned<String>>,
     http: Option<Spanned<String>>,
+    market: Option<Spanned<String>>,
+    websocket: Option<Spanned<String>>,
     peers: Option<Spanned<String>>,
 }
 
@@ -224,6 +239,12 @@ struct FixTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BinaryTable {
+    connections_max: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MarketDataTable {
     connections_max: Option<Spanned<u64>>,
 }
 
@@ -271,6 +292,8 @@ impl Config {
             listen_fix: default(FIX_DEFAULT),
             listen_binary: default(Some(BINARY_DEFAULT)),
             listen_http: default(HTTP_DEFAULT),
+            listen_market: default(Some(MARKET_DEFAULT)),
+            listen_websocket: default(Some(WEBSOCKET_DEFAULT)),
             writer: default(WriterKind::Direct),
             segment_bytes: default(SEGMENT_BYTES_DEFAULT),
             snapshot_journal_bytes: default(SnapshotPolicy::default().journal_bytes),
@@ -278,6 +301,7 @@ impl Config {
             history_cache_bytes: default(HISTORY_CACHE_BYTES_DEFAULT),
             connections_max: default(CONNECTIONS_DEFAULT),
             binary_connections_max: default(CONNECTIONS_DEFAULT),
+            market_connections_max: default(MARKET_CONNECTIONS_DEFAULT),
             relay: default(true),
             cluster: None,
             founders: None,
@@ -313,8 +337,10 @@ impl Config {
             from_file: true,
             node_id,
             listen_fix: address(file.listen.fix.as_ref(), FIX_DEFAULT)?,
-            listen_binary: binary_address(file.listen.binary.as_ref())?,
+            listen_binary: door(file.listen.binary.as_ref())?,
             listen_http: address(file.listen.http.as_ref(), HTTP_DEFAULT)?,
+            listen_market: door(file.listen.market.as_ref())?,
+            listen_websocket: door(file.listen.websocket.as_ref())?,
             writer: writer(file.journal.writer.as_ref())?,
             segment_bytes: segment_bytes(file.journal.segment_bytes.as_ref())?,
             snapshot_journal_bytes: number(
@@ -342,6 +368,7 @@ impl Config {
                 1,
                 CONNECTIONS_MAX,
             )?,
+            market_connections_max: market_connections_max(&file.market_data)?,
             relay: file.fix.relay.map_or(default(true), |value| Setting { value, origin: Origin::File }),
             cluster: file.cluster.id.as_ref().map(cluster).transpose()?,
             founders: file.cluster.founders.as_ref().map(founders).transpose()?,
@@ -358,6 +385,8 @@ impl Config {
                 "listen.fix" => &file.listen.fix,
                 "listen.binary" => &file.listen.binary,
                 "listen.http" => &file.listen.http,
+                "listen.market" => &file.listen.market,
+                "listen.websocket" => &file.listen.websocket,
                 _ => &file.listen.peers,
             };
             let offset = spanned.as_ref().map_or(0, |s| s.span().start);
@@ -375,6 +404,8 @@ impl Config {
             ("listen.fix", Some(self.listen_fix.value)),
             ("listen.binary", self.listen_binary.value),
             ("listen.http", Some(self.listen_http.value)),
+            ("listen.market", self.listen_market.value),
+            ("listen.websocket", self.listen_websocket.value),
             ("listen.peers", self.listen_peers),
         ]
         .into_iter()
@@ -436,6 +467,11 @@ impl fmt::Display for Config {
             writeln!(f, "binary = \"{binary}\"  # {}", origin(from))?;
         }
         writeln!(f, "http = \"{}\"  # {}", http.value, origin(http.origin))?;
+        for (name, door) in [("market", self.listen_market), ("websocket", self.listen_websocket)] {
+            if let Setting { value: Some(address), origin: from } = door {
+                writeln!(f, "{name} = \"{address}\"  # {}", origin(from))?;
+            }
+        }
         if let Some(peers) = self.listen_peers {
             writeln!(f, "peers = \"{peers}\"  # file")?;
         }
@@ -452,6 +488,13 @@ impl fmt::Display for Config {
         writeln!(f, "relay = {}  # {}", self.relay.value, origin(self.relay.origin))?;
         let connections = self.binary_connections_max;
         writeln!(f, "\n[binary]\nconnections_max = {}  # {}", connections.value, origin(connections.origin))?;
+        let connections = self.market_connections_max;
+        writeln!(
+            f,
+            "\n[market_data]\nconnections_max = {}  # {}",
+            connections.value,
+            origin(connections.origin)
+        )?;
         let profile = self.profile;
         writeln!(f, "\n[timing]\nprofile = \"{}\"  # {}", profile.value.name(), origin(profile.origin))?;
         if let Some(cluster) = self.cluster {
@@ -491,6 +534,10 @@ fn number(
     Err(WrongValue { offset: found.span().start, reason: format!("{value} is outside {min} to {max}") })
 }
 
+fn market_connections_max(table: &MarketDataTable) -> Result<Setting<u64>, WrongValue> {
+    number(table.connections_max.as_ref(), MARKET_CONNECTIONS_DEFAULT, 1, CONNECTIONS_MAX)
+}
+
 fn history_cache_bytes(table: &HistoryTable) -> Result<Setting<u64>, WrongValue> {
     number(table.cache_bytes.as_ref(), HISTORY_CACHE_BYTES_DEFAULT, 1 << 20, 1 << 40)
 }
@@ -512,7 +559,7 @@ fn address(
     Ok(Setting { value: socket_address(found)?, origin: Origin::File })
 }
 
-fn binary_address(found: Option<&Spanned<String>>) -> Result<Setting<Option<SocketAddr>>, WrongValue> {
+fn door(found: Option<&Spanned<String>>) -> Result<Setting<Option<SocketAddr>>, WrongValue> {
     // Who writes a file says which doors are open.
     let Some(found) = found else { return Ok(default(None)) };
     Ok(Setting { value: Some(socket_address(found)?), origin: Origin::File })
@@ -636,10 +683,17 @@ mod tests {
     }
 
     #[test]
-    fn an_empty_file_is_the_defaults_without_the_door_for_the_ledgers_clients() {
+    fn an_empty_file_is_the_defaults_without_doors_that_are_not_named() {
         let config = parse("").unwrap();
         let shut = default(None);
-        assert_eq!(config, Config { from_file: true, listen_binary: shut, ..Config::defaults() });
+        let doors = Config {
+            from_file: true,
+            listen_binary: shut,
+            listen_market: shut,
+            listen_websocket: shut,
+            ..Config::defaults()
+        };
+        assert_eq!(config, doors);
         let open = parse("[listen]\nbinary = \"127.0.0.1:7\"").unwrap().listen_binary;
         assert_eq!(open, Setting { value: Some("127.0.0.1:7".parse().unwrap()), origin: Origin::File });
     }
@@ -666,6 +720,9 @@ mod tests {
             ("[listen]\nbinary = \"localhost\"\n", "n.toml:2:10:", "is not an address"),
             ("demo = true\n[listen]\nbinary = \"0.0.0.0:1\"", "n.toml:3:10:", "loopback only"),
             ("[binary]\nconnections_max = 0", "n.toml:2:19:", "outside"),
+            ("[market_data]\nconnections_max = 4097", "n.toml:2:19:", "outside"),
+            ("[listen]\nmarket = \"9883\"", "n.toml:2:10:", "is not an address"),
+            ("demo = true\n[listen]\nwebsocket = \"0.0.0.0:1\"", "n.toml:3:13:", "loopback only"),
             ("[listen]\nhttp = \"localhost\"\n", "n.toml:2:8:", "is not an address"),
             ("[journal]\nwriter = \"async\"", "n.toml:2:10:", "is not one of"),
             ("\n[journal]\nsegment_bytes = 5", "n.toml:3:17:", "outside"),

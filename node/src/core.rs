@@ -27,6 +27,7 @@ use crate::clock::Clock;
 use crate::definitions::{self, Item};
 use crate::gateway_lines::GatewayLines;
 use crate::history::Historian;
+use crate::market;
 use crate::members::Members;
 use crate::metrics::Stage;
 use crate::operator::Operator;
@@ -79,6 +80,8 @@ pub(crate) struct Core {
     snapshots: Snapshots,
     /// Feeds the ledger's history.
     historian: Option<Historian>,
+    /// Feeds market data.
+    market: Option<market::Feeder>,
     /// To the other nodes of the cluster, if there are any.
     peers: Option<Peers>,
     /// Changes of the membership that the connections to peers have followed.
@@ -134,6 +137,7 @@ impl Core {
             publisher,
             snapshots,
             historian: None,
+            market: None,
             demo: Vec::new(),
             demo_applied: None,
             is_open: false,
@@ -150,6 +154,11 @@ impl Core {
     /// What is applied goes into the ledger's history, too.
     pub(crate) fn keep_history(&mut self, historian: Historian) {
         self.historian = Some(historian);
+    }
+
+    /// What is applied goes into market data, too, once clients are let in.
+    pub(crate) fn feed_market_data(&mut self, feeder: market::Feeder) {
+        self.market = Some(feeder);
     }
 
     /// The state at the last applied entry.
@@ -287,6 +296,9 @@ impl Core {
         self.reads.answer(&mut self.replica, now.mono);
         if let Some(historian) = &mut self.historian {
             historian.step(&mut self.replica);
+        }
+        if let Some(feeder) = self.market.as_mut().filter(|_| self.is_open) {
+            feeder.step(&mut self.replica);
         }
         worked |= self.clients.answer(&mut self.replica, now);
         self.tell_peers();

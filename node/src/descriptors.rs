@@ -22,6 +22,8 @@ pub(crate) struct Connections {
     pub(crate) fix: u64,
     /// The binary protocol.
     pub(crate) binary: u64,
+    /// Readers of market data.
+    pub(crate) market: u64,
 }
 
 /// Raises the limit as far as it goes, and returns how many connections there is room for, of either protocol at most as asked.
@@ -53,13 +55,16 @@ fn raise() -> Option<u64> {
     }
 }
 
-/// Where there is not room for all, either protocol that is asked for gets half of it, or what the other leaves.
+/// Where there is not room for all, either protocol that is asked for gets half of it, or what the other leaves; of it all readers of market
+/// data have got a quarter at most before.
 fn room(limit: Option<u64>, asked: Connections) -> Option<Connections> {
     let Some(room) = limit.map(|limit| limit.saturating_sub(RESERVE)) else { return Some(asked) };
+    let market = asked.market.min(room / 4);
+    let room = room - market;
     let fix = asked.fix.min(room.saturating_sub(asked.binary.min(room / 2)));
     let binary = asked.binary.min(room - fix);
-    let all_have_some = fix > 0 && (binary > 0 || asked.binary == 0);
-    all_have_some.then_some(Connections { fix, binary })
+    let all_have_some = fix > 0 && (binary > 0 || asked.binary == 0) && (market > 0 || asked.market == 0);
+    all_have_some.then_some(Connections { fix, binary, market })
 }
 
 #[cfg(test)]
@@ -68,8 +73,10 @@ mod tests {
 
     #[test]
     fn clients_get_what_the_node_does_not_need() {
+        let with_readers = |limit, fix, binary, market| room(limit, Connections { fix, binary, market });
         let room = |limit, fix, binary| {
-            let room = room(limit, Connections { fix, binary })?;
+            let room = with_readers(limit, fix, binary, 0)?;
+            assert_eq!(room.market, 0);
             Some((room.fix, room.binary))
         };
         assert_eq!(room(None, 1_024, 64), Some((1_024, 64)));
@@ -82,5 +89,10 @@ mod tests {
         assert_eq!(room(Some(RESERVE + 1), 1_024, 1), None);
         assert_eq!(room(Some(RESERVE), 1_024, 0), None);
         assert_eq!(room(Some(40), 1, 0), None);
+        let all = Connections { fix: 1_024, binary: 64, market: 256 };
+        assert_eq!(with_readers(Some(RESERVE + 1_344), 1_024, 64, 256), Some(all));
+        let few = Connections { fix: 236, binary: 64, market: 100 };
+        assert_eq!(with_readers(Some(RESERVE + 400), 1_024, 64, 256), Some(few));
+        assert_eq!(with_readers(Some(RESERVE + 3), 1, 1, 1), None);
     }
 }

@@ -46,6 +46,9 @@ pub(crate) enum NodeFault {
         /// Why.
         fault: client::ClientFault,
     },
+    /// A node gave no market data.
+    #[error("{0}")]
+    Market(#[from] client::MarketFault),
     /// A configuration or a definitions file is wrong.
     #[error("{0}")]
     File(#[from] FileFault),
@@ -151,6 +154,7 @@ impl NodeFault {
             Self::Admin(_)
             | Self::Unanswered(_)
             | Self::Ledger(_)
+            | Self::Market(_)
             | Self::Transfer { .. }
             | Self::Exchange { .. } => 8,
             Self::Io { .. } | Self::Folder(_) | Self::Descriptors { .. } => 9,

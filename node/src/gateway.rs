@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<(), NodeFault> {
     let clock = Clock::start();
     let config = GatewayConfig::load(&args.cluster)?;
     let connections_max =
-        descriptors::connections(Connections { fix: config.connections_max, binary: 0 })?.fix;
+        descriptors::connections(Connections { fix: config.connections_max, binary: 0, market: 0 })?.fix;
     let tls = &config.tls;
     let credentials = Credentials::load(&tls.authority, &tls.certificate, &tls.key)?;
     let fix = listen("fix", config.listen_fix)?;

@@ -7,16 +7,18 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::extract::connect_info::Connected;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -78,12 +80,45 @@ pub(crate) async fn guarded(
     time_max: Duration,
 ) -> io::Result<()> {
     listener.set_nonblocking(true)?;
-    let listener = Bounded {
-        listener: TcpListener::from_std(listener)?,
-        places: Arc::new(Semaphore::new(HTTP_MAX)),
-        time_max,
-    };
+    let listener = Bounded::new(TcpListener::from_std(listener)?, HTTP_MAX, time_max);
     axum::serve(listener, router.layer(map_response(last_answer))).await
+}
+
+/// Serves requests of `connections_max` connections under this module's limits until each is [released](Pass::release) from them, because
+/// it goes on as something else.
+pub(crate) async fn guarded_until_released(
+    listener: TcpListener,
+    router: Router,
+    connections_max: usize,
+) -> io::Result<()> {
+    let listener = Bounded::new(listener, connections_max, TIME_MAX);
+    let router = router.layer(map_response(last_answer_but_to_upgrades));
+    axum::serve(listener, router.into_make_service_with_connect_info::<Pass>()).await
+}
+
+/// Releases a connection from the limits of requests.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Pass(Arc<AtomicBool>);
+
+impl Pass {
+    /// The request was answered, and the connection is something else from now on.
+    pub(crate) fn release(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_released(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+impl Connected<IncomingStream<'_, Bounded>> for Pass {
+    fn connect_info(stream: IncomingStream<'_, Bounded>) -> Self {
+        stream.io().pass.clone()
+    }
+}
+
+async fn last_answer_but_to_upgrades(response: Response) -> Response {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS { response } else { last_answer(response).await }
 }
 
 /// Says that the connection ends with this answer.
@@ -92,11 +127,17 @@ async fn last_answer(mut response: Response) -> Response {
     response
 }
 
-/// Takes [`HTTP_MAX`] connections at a time; who comes then waits in the socket's queue.
+/// Takes so many connections at a time; who comes then waits in the socket's queue.
 struct Bounded {
     listener: TcpListener,
     places: Arc<Semaphore>,
     time_max: Duration,
+}
+
+impl Bounded {
+    fn new(listener: TcpListener, connections_max: usize, time_max: Duration) -> Self {
+        Self { listener, places: Arc::new(Semaphore::new(connections_max)), time_max }
+    }
 }
 
 impl Listener for Bounded {
@@ -109,7 +150,8 @@ impl Listener for Bounded {
         // Errors are axum's to log and to wait after.
         let (stream, address) = Listener::accept(&mut self.listener).await;
         let time = Box::pin(tokio::time::sleep(self.time_max));
-        (Guest { stream, left: REQUEST_BYTES_MAX, time, _place: place }, address)
+        let pass = Pass::default();
+        (Guest { stream, left: REQUEST_BYTES_MAX, time, pass, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -123,12 +165,17 @@ struct Guest {
     /// Bytes that are still read.
     left: usize,
     time: Pin<Box<Sleep>>,
+    /// Whether both still count.
+    pass: Pass,
     _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Guest {
     /// An error once the time is up; whoever waits is woken then.
     fn in_time(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        if self.pass.is_released() {
+            return Ok(());
+        }
         match self.time.as_mut().poll(context) {
             Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
             Poll::Pending => Ok(()),
@@ -145,8 +192,10 @@ impl AsyncRead for Guest {
         self.in_time(context)?;
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = buffer.filled().len().saturating_sub(before);
-        self.left = self.left.checked_sub(read).ok_or(io::ErrorKind::FileTooLarge)?;
+        if !self.pass.is_released() {
+            let read = buffer.filled().len().saturating_sub(before);
+            self.left = self.left.checked_sub(read).ok_or(io::ErrorKind::FileTooLarge)?;
+        }
         Poll::Ready(Ok(()))
     }
 }

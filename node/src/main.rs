@@ -32,6 +32,7 @@ mod ledger;
 mod ledger_clients;
 mod ledger_lists;
 mod logging;
+mod market;
 mod members;
 mod metrics;
 mod operator;
@@ -108,6 +109,9 @@ enum Command {
     /// Ask the ledger, or move money, as a client.
     #[command(subcommand)]
     Ledger(Box<ledger::LedgerCommand>),
+    /// Read market data: books, trades, candles, tickers.
+    #[command(subcommand)]
+    Market(market::MarketCommand),
     /// Make certificates for the nodes and gateways of a cluster.
     #[command(subcommand)]
     Pki(pki::PkiCommand),
@@ -328,6 +332,7 @@ fn main() -> ExitCode {
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
         Command::Ledger(command) => ledger::run(*command),
+        Command::Market(command) => market::read(command),
         Command::Pki(command) => pki::run(&command),
         Command::Replay { arguments } => {
             let program = OsString::from("sicil replay");

@@ -9,9 +9,10 @@ use std::fmt::Write;
 
 use hdrhistogram::Histogram;
 use protocol::event::Event;
-use protocol::{EventBody, ExecType, RejectReason};
+use protocol::{EventBody, ExecType, RejectReason, Seq};
 use replicas::{ClockStatus, Elections, LeadEnd, Role, StageLatencies};
 
+use crate::market::Counted;
 use crate::members::{MemberLine, Members};
 use crate::status::{Published, offset_ms};
 
@@ -240,6 +241,9 @@ pub(crate) fn render(published: &Published) -> String {
     if let Some(members) = &published.members {
         page.members(members);
     }
+    if published.fixed.publishes() {
+        page.market_data(&published.fixed.market_data.look(), replica.seq_applied);
+    }
     page.snapshots(counters);
     page.latencies(&published.latencies);
     page.0
@@ -254,6 +258,38 @@ fn count(n: usize) -> u64 {
 pub(crate) struct Page(pub(crate) String);
 
 impl Page {
+    fn market_data(&mut self, counted: &Counted, applied: Seq) {
+        let lag = applied.0.saturating_sub(counted.seq.0);
+        for (name, kind, help, value) in [
+            ("sicil_market_data_seq", "gauge", "Everything up to here is in market data.", counted.seq.0),
+            ("sicil_market_data_lag_records", "gauge", "Applied records that are not in them.", lag),
+            ("sicil_market_data_connections", "gauge", "Connections of readers.", counted.connections),
+            ("sicil_market_data_subscriptions", "gauge", "Their subscriptions.", counted.subscriptions),
+            ("sicil_market_data_begins_total", "counter", "Times that market data began.", counted.begins),
+            (
+                "sicil_market_data_refused_total",
+                "counter",
+                "Readers for whom there was no place.",
+                counted.refused,
+            ),
+            (
+                "sicil_market_data_stalled_total",
+                "counter",
+                "Readers that were cut because they read nothing.",
+                counted.stalled,
+            ),
+            (
+                "sicil_market_data_fell_behind_total",
+                "counter",
+                "Subscriptions that were cut because their readers fell behind.",
+                counted.fell_behind,
+            ),
+        ] {
+            self.family(name, kind, help);
+            self.sample(name, "", value);
+        }
+    }
+
     fn line(&mut self, line: std::fmt::Arguments<'_>) {
         self.0.write_fmt(line).unwrap_or_default();
         self.0.push('\n');

@@ -11,7 +11,7 @@ use std::process;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use journal::{FileDisk, Founders, Identity};
+use journal::{FileDisk, Founders, Identity, WriterKind};
 use protocol::commands::Genesis;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{ActorId, ClusterEpoch, ClusterId, NodeId, RejectReason};
@@ -40,7 +40,7 @@ use crate::repair;
 use crate::snapshots::Snapshots;
 use crate::sockets::{Door, Sockets};
 use crate::status::Fixed;
-use crate::{StartArgs, print};
+use crate::{StartArgs, market, print};
 
 /// The actor of the operator, by the genesis record.
 const OPERATOR: ActorId = ActorId(1);
@@ -53,6 +53,12 @@ struct Ready<'a> {
     /// Where clients of the ledger connect.
     #[serde(skip_serializing_if = "Option::is_none")]
     binary: Option<&'a str>,
+    /// Where readers of market data connect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    market: Option<&'a str>,
+    /// Where they connect with WebSockets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    websocket: Option<&'a str>,
     http: &'a str,
     /// Where the other nodes of the cluster connect.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,9 +81,10 @@ impl Ready<'_> {
         }
         let Self { fix, http, data, seq, recovered_commands, recovery_ms, .. } = self;
         let binary = self.binary.map_or(String::new(), |binary| format!("binary {binary}, "));
+        let market = self.market.map_or(String::new(), |market| format!("market {market}, "));
         let demo = if self.demo { " DEMO" } else { "" };
         Ok(format!(
-            "ready{demo}: fix {fix}, {binary}http {http}, data {data}, seq {seq}, {recovered_commands} commands recovered in {recovery_ms} ms\n"
+            "ready{demo}: fix {fix}, {binary}{market}http {http}, data {data}, seq {seq}, {recovered_commands} commands recovered in {recovery_ms} ms\n"
         ))
     }
 }
@@ -96,6 +103,11 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
     let connections = descriptors::connections(Connections {
         fix: config.connections_max.value,
         binary: config.listen_binary.value.map_or(0, |_| config.binary_connections_max.value),
+        market: config
+            .listen_market
+            .value
+            .or(config.listen_websocket.value)
+            .map_or(0, |_| config.market_connections_max.value),
     })?;
     let mut disk = folder::open_disk(&args.data, config.writer.value)?;
     let folder = folder::look_inside(&mut disk)?;
@@ -128,6 +140,8 @@ pub(crate) fn run(args: &StartArgs) -> Result<(), NodeFault> {
         event: "ready",
         fix: &fixed.fix,
         binary: fixed.binary.as_deref(),
+        market: fixed.market.as_deref(),
+        websocket: fixed.websocket.as_deref(),
         http: &fixed.http,
         peers: fixed.peers.as_deref(),
         role,
@@ -162,19 +176,9 @@ fn assemble(
 ) -> Result<(Core, Arc<Fixed>), NodeFault> {
     let http = listen("http", config.listen_http.value)?;
     let Doors { mut sockets, bell, listeners } = open_doors(config, connections)?;
+    let readers = open_market(config, connections)?;
     let mut peer_socket = config.listen_peers.map(bind_peers).transpose()?;
-    let fixed = Arc::new(Fixed {
-        fix: listeners.fix.to_string(),
-        binary: listeners.binary.map(|binary| binary.to_string()),
-        http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
-        peers: match &peer_socket {
-            Some(socket) => Some(socket.local_addr().map_err(NodeFault::io("address"))?.to_string()),
-            None => None,
-        },
-        writer: disk.writer(),
-        repairs: Vec::new(),
-        history: History::default(),
-    });
+    let fixed = Arc::new(fixed(&http, listeners, peer_socket.as_ref(), &readers, disk.writer())?);
     disk.set_waker(Arc::new(ringer(&bell)));
     let outside = Outside::start(http, clock)?;
     let snapshots = Snapshots::new(disk.beside());
@@ -215,10 +219,36 @@ fn assemble(
     let mut core = Core::new(replica, clients, bell, questions, clock, publisher, snapshots);
     let cache_bytes = usize::try_from(config.history_cache_bytes.value).unwrap_or(usize::MAX);
     core.keep_history(Historian::start(fixed.history.clone(), dir, cache_bytes, beside, clock)?);
+    if fixed.publishes() {
+        core.feed_market_data(market::start(readers, &fixed.market_data, clock)?);
+    }
     if let Some(peers) = peers {
         core.connect(peers, config.relay.value);
     }
     Ok((core, fixed))
+}
+
+/// What never changes, as far as it is known before the journal is read.
+fn fixed(
+    http: &TcpListener,
+    listeners: Listeners,
+    peers: Option<&UdpSocket>,
+    readers: &market::Listeners,
+    writer: WriterKind,
+) -> Result<Fixed, NodeFault> {
+    let peers = peers.map(UdpSocket::local_addr).transpose().map_err(NodeFault::io("address"))?;
+    Ok(Fixed {
+        fix: listeners.fix.to_string(),
+        binary: listeners.binary.map(|binary| binary.to_string()),
+        http: http.local_addr().map_err(NodeFault::io("address"))?.to_string(),
+        market: address_of(readers.binary.as_ref())?,
+        websocket: address_of(readers.websocket.as_ref())?,
+        peers: peers.map(|peers| peers.to_string()),
+        writer,
+        repairs: Vec::new(),
+        history: History::default(),
+        market_data: Arc::default(),
+    })
 }
 
 /// Where clients come in.
@@ -243,6 +273,21 @@ fn open_doors(config: &Config, connections: Connections) -> Result<Doors, NodeFa
         None => None,
     };
     Ok(Doors { sockets, bell, listeners: Listeners { fix, binary } })
+}
+
+/// Where readers of market data come in; nobody is let in before their thread is started.
+fn open_market(config: &Config, connections: Connections) -> Result<market::Listeners, NodeFault> {
+    let open = |name, address: Option<SocketAddr>| address.map(|address| listen(name, address)).transpose();
+    Ok(market::Listeners {
+        binary: open("market", config.listen_market.value)?,
+        websocket: open("websocket", config.listen_websocket.value)?,
+        connections_max: usize::try_from(connections.market).unwrap_or(usize::MAX),
+    })
+}
+
+fn address_of(listener: Option<&TcpListener>) -> Result<Option<String>, NodeFault> {
+    let address = listener.map(TcpListener::local_addr).transpose().map_err(NodeFault::io("address"))?;
+    Ok(address.map(|address| address.to_string()))
 }
 
 /// Wakes the thread of `bell`.

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use crate::fault::NodeFault;
 use crate::history::History;
+use crate::market::Counts;
 use crate::members::{ElectionCounts, Members, REMOVED, REMOVED_LINE};
 use crate::metrics::{Counters, Latencies, Stage};
 
@@ -55,6 +56,10 @@ pub(crate) struct Fixed {
     pub(crate) binary: Option<String>,
     /// Where HTTP is served.
     pub(crate) http: String,
+    /// Where readers of market data connect.
+    pub(crate) market: Option<String>,
+    /// Where they connect with WebSockets.
+    pub(crate) websocket: Option<String>,
     /// Where the other nodes of the cluster connect.
     pub(crate) peers: Option<String>,
     /// The writer in use, which may be another than the one asked for.
@@ -63,6 +68,15 @@ pub(crate) struct Fixed {
     pub(crate) repairs: Vec<String>,
     /// The ledger's history.
     pub(crate) history: History,
+    /// What there is to tell of market data.
+    pub(crate) market_data: Arc<Counts>,
+}
+
+impl Fixed {
+    /// Whether there is a door for readers of market data.
+    pub(crate) const fn publishes(&self) -> bool {
+        self.market.is_some() || self.websocket.is_some()
+    }
 }
 
 /// Answer of `/ready`.

@@ -12,6 +12,7 @@ mod ledger_cluster;
 mod ledger_reads;
 mod ledger_settings;
 mod lifecycle;
+mod market_data;
 mod operator;
 mod order_terms;
 mod peers;

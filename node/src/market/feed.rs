@@ -1,0 +1,205 @@
+//! The bounded queue between the hot thread and that of market data.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::Duration;
+
+use engine::Engine;
+use journal::Disk;
+use protocol::event::Event;
+use protocol::{EventBody, MarketId, Seq, Side, UnixNanos};
+use replicas::{Replica, Tapped, View};
+use tokio::sync::Notify;
+use views::market::{MarketData, RestingOrder};
+
+use crate::clock::Clock;
+
+/// Bytes of frames and events that may wait. Few in tests, so that some are lost.
+const QUEUE_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 64 << 20 };
+/// How often the thread looks for more while something comes: the hot thread does not have to wake it up.
+const LOOK: Duration = Duration::from_millis(1);
+/// How long the end of the node waits for that of the thread.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// After so many looks in vain it sleeps.
+const LOOKS: u32 = 50;
+
+/// What market data begin with.
+pub(super) struct Begin {
+    /// Behind this record, and its time.
+    pub(super) at: (Seq, UnixNanos),
+    /// Assets and markets.
+    pub(super) definitions: Vec<EventBody>,
+    /// What is visible of each market's orders, in price-time order.
+    pub(super) orders: Vec<(MarketId, Vec<RestingOrder>)>,
+}
+
+impl Begin {
+    /// As the engine stands, between two frames.
+    fn of(engine: &Engine) -> Self {
+        let mut definitions = engine.definitions();
+        definitions.retain(MarketData::wants);
+        let orders = engine.markets().map(|market| {
+            let market = market.definition.market;
+            let sides = [Side::Buy, Side::Sell].into_iter().flat_map(|side| engine.queue(market, side));
+            let visible = sides.map(|resting| RestingOrder {
+                order: resting.id,
+                side: resting.side,
+                price_ticks: resting.price,
+                qty_lots: resting.visible(),
+            });
+            (market, visible.collect())
+        });
+        Self { at: (engine.seq_applied(), engine.time()), orders: orders.collect(), definitions }
+    }
+}
+
+/// What comes out of the queue.
+pub(super) enum Fed {
+    /// All that was asked for, from the beginning.
+    Begin(Begin),
+    /// What was applied behind it.
+    Applied(Vec<Tapped>),
+    /// Something is missing from here on.
+    Gap,
+    /// The node ends.
+    End,
+}
+
+/// Between the two threads.
+#[derive(Default)]
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// Something is in the queue, for a thread that sleeps.
+    filled: Notify,
+    /// Whoever follows wants to begin.
+    lost: AtomicBool,
+    stopping: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Queue {
+    begin: Option<Begin>,
+    tapped: Vec<Tapped>,
+    bytes: usize,
+    /// What came behind was dropped, and nothing more is put in.
+    has_gap: bool,
+    asleep: bool,
+}
+
+impl Shared {
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Set when the node ends.
+    pub(super) fn stopping(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stopping)
+    }
+
+    /// Asks for a beginning: it is the next that comes.
+    pub(super) fn begin(&self) {
+        *self.queue() = Queue::default();
+        self.lost.store(true, Ordering::Release);
+    }
+
+    /// Waits for what comes next.
+    pub(super) async fn next(&self) -> Fed {
+        let mut looks = 0;
+        loop {
+            if self.stopping.load(Ordering::Acquire) {
+                return Fed::End;
+            }
+            {
+                let mut queue = self.queue();
+                if let Some(begin) = queue.begin.take() {
+                    return Fed::Begin(begin);
+                }
+                if !queue.tapped.is_empty() {
+                    queue.bytes = 0;
+                    return Fed::Applied(std::mem::take(&mut queue.tapped));
+                }
+                if queue.has_gap {
+                    return Fed::Gap;
+                }
+                queue.asleep = looks >= LOOKS;
+            }
+            if looks >= LOOKS {
+                self.filled.notified().await;
+                looks = 0;
+            } else {
+                tokio::time::sleep(LOOK).await;
+                looks += 1;
+            }
+        }
+    }
+}
+
+/// The queue, from the hot thread's side.
+pub(crate) struct Feeder {
+    shared: Arc<Shared>,
+    /// The other end is dropped when the thread ends.
+    ended: mpsc::Receiver<()>,
+    clock: Clock,
+}
+
+impl Feeder {
+    pub(super) const fn new(shared: Arc<Shared>, ended: mpsc::Receiver<()>, clock: Clock) -> Self {
+        Self { shared, ended, clock }
+    }
+
+    /// Bytes that wait, and whether something is missing behind them.
+    #[cfg(test)]
+    pub(super) fn waiting(&self) -> (usize, bool) {
+        let queue = self.shared.queue();
+        (queue.bytes, queue.has_gap)
+    }
+
+    /// One bounded bite, but for a beginning, which copies what rests: hands on what was applied. Never waits but for the queue's lock,
+    /// which nobody holds for long.
+    pub(crate) fn step<D: Disk>(&mut self, replica: &mut Replica<D>) {
+        let begins = self.shared.lost.swap(false, Ordering::AcqRel);
+        if begins {
+            let since = self.clock.mono();
+            let begin = Begin::of(replica.engine());
+            replica.open_tap(View::Market, MarketData::wants);
+            let orders: usize = begin.orders.iter().map(|(_, orders)| orders.len()).sum();
+            let micros = self.clock.mono().since(since) / 1_000;
+            tracing::info!(seq = begin.at.0.0, orders, micros, "market data begin");
+            *self.shared.queue() = Queue { begin: Some(begin), ..Queue::default() };
+        }
+        let tapped = replica.take_tapped(View::Market);
+        if tapped.is_empty() && !begins {
+            return;
+        }
+        let mut queue = self.shared.queue();
+        queue.bytes += tapped.iter().map(bytes_of).sum::<usize>();
+        queue.tapped.extend(tapped);
+        if queue.bytes > QUEUE_BYTES_MAX {
+            *queue = Queue { has_gap: true, asleep: queue.asleep, ..Queue::default() };
+            replica.close_tap(View::Market);
+        }
+        let is_asleep = std::mem::take(&mut queue.asleep);
+        drop(queue);
+        if is_asleep || begins {
+            self.shared.filled.notify_one();
+        }
+    }
+}
+
+impl Drop for Feeder {
+    /// Readers are told that the node ends, if the thread still can.
+    fn drop(&mut self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.shared.filled.notify_one();
+        if self.ended.recv_timeout(GOODBYE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            tracing::warn!("readers of market data were not told that the node stops");
+        }
+    }
+}
+
+fn bytes_of(tapped: &Tapped) -> usize {
+    match tapped {
+        Tapped::Applied { frame, events, .. } => frame.len() + events.len() * size_of::<Event>(),
+        Tapped::Again { .. } => size_of::<Tapped>(),
+    }
+}
