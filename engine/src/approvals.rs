@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{
     Approve, CorrectTransfers, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals,
-    SetMarketPhase, SetTradeGroup,
+    SetFeeGroup, SetMarketPhase, SetTradeGroup,
 };
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
@@ -222,6 +222,10 @@ impl Engine {
         } else if let Command::SetMarketPhase(set) = command {
             let row = self.markets.row(set.market)?;
             SetMarketPhase { market: set.market, phase: self.markets.rows.at(row).phase }.into()
+        } else if let Command::SetFeeSchedule(set) = command {
+            self.markets.fee_schedule_before(set, self.seq)?.into()
+        } else if let Command::SetFeeGroup(set) = command {
+            SetFeeGroup { client: set.client, fee_group: self.markets.fees.group(set.client) }.into()
         } else if let Command::DefineSession(define) = command {
             let row = self.sessions.row(define.session)?;
             self.sessions.rows.at(row).definition.clone().into()

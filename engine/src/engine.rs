@@ -3,8 +3,8 @@
 use protocol::commands::{
     CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
     DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange, RemoveMonitor, ResetSession,
-    SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetLedgerLimits, SetMarketPhase, SetOverdraft,
-    SetTradeGroup, SetTradingRules, UpdateAccount, roles,
+    SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetFeeGroup, SetFeeSchedule, SetLedgerLimits,
+    SetMarketPhase, SetOverdraft, SetTradeGroup, SetTradingRules, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -473,8 +473,10 @@ impl Engine {
             Command::DefineMarket(_)
             | Command::SetMarketPhase(_)
             | Command::SetTradingRules(_)
+            | Command::PublishPrice(_)
+            | Command::SetFeeSchedule(_)
             | Command::SetTradeGroup(_)
-            | Command::PublishPrice(_) => self.execute_on_markets(command, effects),
+            | Command::SetFeeGroup(_) => self.execute_on_markets(command, effects),
             Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
@@ -544,10 +546,14 @@ impl Engine {
             self.markets.set_phase(set, effects)
         } else if let Command::SetTradingRules(set) = command {
             self.markets.set_trading_rules(set, effects)
-        } else if let Command::SetTradeGroup(set) = command {
-            self.markets.set_trade_group(set, effects)
         } else if let Command::PublishPrice(publish) = command {
             self.markets.publish_price(publish, effects)
+        } else if let Command::SetFeeSchedule(set) = command {
+            self.markets.set_fee_schedule(set, effects)
+        } else if let Command::SetTradeGroup(set) = command {
+            self.markets.set_trade_group(set, effects)
+        } else if let Command::SetFeeGroup(set) = command {
+            self.markets.set_fee_group(set, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
@@ -641,6 +647,8 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | DefineAsset::KIND
         | DefineMarket::KIND
         | SetMarketPhase::KIND
+        | SetFeeSchedule::KIND
+        | SetFeeGroup::KIND
         | DefineSession::KIND
         | SetTradingRules::KIND
         | SetTradeGroup::KIND

@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::markets::{Market, Order, Place};
 use crate::matching::Resting;
 use crate::orders::fees;
+use crate::rows::NO_ROW;
 use crate::sessions::Session;
 
 impl Engine {
@@ -24,6 +25,7 @@ impl Engine {
     fn check_all(&self) -> Result<(), Broken> {
         self.ledger.check()?;
         self.check_approvals()?;
+        self.markets.check_fees(self.seq)?;
         let mut holds: BTreeMap<u32, u128> = BTreeMap::new();
         let mut live_of_session: BTreeMap<u32, usize> = BTreeMap::new();
         let mut live_of_desk: BTreeMap<u32, [u128; 4]> = BTreeMap::new();
@@ -123,7 +125,8 @@ impl Engine {
             && order.price == resting.price.0
             && order.leaves() == resting.qty.0
             && order.cum < order.qty
-            && order.held == fees::worst_case(order, &market.definition)?;
+            && order.held == fees::worst_case(order, &market.definition)?
+            && is_priced(market, order);
         if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 
@@ -144,7 +147,7 @@ impl Engine {
         let is_apart = order.waits() || order.next_leg_at().is_some();
         let is_in_place =
             if is_apart { !is_watching } else { order.is_armed() && is_watching && order.cum == 0 };
-        let agrees = order.id == id && is_in_place && holds_enough;
+        let agrees = order.id == id && is_in_place && holds_enough && is_priced(market, order);
         if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 
@@ -203,4 +206,9 @@ impl Engine {
         }
         (volatile == session.volatile_orders).then_some(count)
     }
+}
+
+/// Whether an order's fees are such as it can have, and its taxes have somewhere to go.
+fn is_priced(market: &Market, order: &Order) -> bool {
+    fees::is_sound(order) && (order.rates.tax_ppm == 0 || market.tax_account != NO_ROW)
 }

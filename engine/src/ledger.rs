@@ -45,7 +45,7 @@ use crate::broken::{Broken, Stop, difference, ensure, ensure_field, sum};
 use crate::effects::Effects;
 use crate::registry::Registry;
 
-pub(crate) use accounts::{Account, Accounts, Column, Particulars};
+pub(crate) use accounts::{Account, Accounts, Column, Particulars, TRADING_TURNOVER_MAX};
 pub(crate) use batch::{Batch, Payers, Results};
 pub(crate) use calendar::BankCalendar;
 pub(crate) use corrections::{Corrected, Corrections, Original};
@@ -160,6 +160,12 @@ impl Ledger {
             return Err(Broken::BelowZero { account: payer.id });
         }
         self.accounts.balanced(debit)
+    }
+
+    /// As much of `amount` as an account can pay.
+    pub(crate) fn payable(&self, account: u32, amount: u128) -> u128 {
+        let account = self.accounts.at(account);
+        if account.may_be_below_zero() { amount } else { amount.min(account.available().unwrap_or(0)) }
     }
 
     /// Refuses a closed account.

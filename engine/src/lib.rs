@@ -23,6 +23,7 @@ mod approvals;
 pub mod broken;
 mod effects;
 pub mod engine;
+mod fees;
 mod gateways;
 mod id_index;
 mod index;

@@ -6,16 +6,20 @@ use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup, S
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PhaseCause, PriceTicks,
-    QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
+    AccountClass, AccountId, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PhaseCause,
+    PriceTicks, QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
+use crate::fees::schedules::Schedules;
+use crate::fees::volume::PastVolume;
+use crate::fees::{Fees, Rates};
 use crate::index::{Index, hash_pair, hash_u64};
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, TRADING_TURNOVER_MAX};
 use crate::matching::{Book, BookLimits, Slot};
 use crate::orders::armed::ArmedOrders;
+use crate::orders::fees::BILLION;
 use crate::orders::terms::Terms;
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
@@ -73,11 +77,12 @@ pub(crate) struct Order {
     pub(crate) cum_ticks_lots: u128,
     /// Held for it: quote of a buyer, base of a seller.
     pub(crate) held: u128,
-    /// How much more than the exact fee of its fills was charged, in millionths of a minor unit of quote.
-    pub(crate) fee_residue_ppm: u32,
-    /// The schedule in force when it was accepted.
-    pub(crate) maker_fee_ppm: u32,
-    pub(crate) taker_fee_ppm: u32,
+    /// How much more than the exact fee of its fills, tax included, was charged, in billionths of a minor unit of quote.
+    pub(crate) fee_residue_ppb: u32,
+    /// How much more than it shows the exact tax in what was charged is: below a minor unit, in parts of (10^6 + `tax_ppm`).
+    pub(crate) tax_residue: u32,
+    /// In force when it was accepted.
+    pub(crate) rates: Rates,
     /// How often it was replaced.
     pub(crate) amendments: u32,
     /// What most orders do not say.
@@ -145,11 +150,13 @@ impl Order {
     }
 }
 
-/// A client in a market: where its orders settle, and how many live.
+/// A client in a market: where its orders settle, how many live, and what they pay.
 #[derive(Clone, Debug)]
 pub(crate) struct Desk {
+    /// What it traded on `day`, in quote.
+    pub(crate) volume: u128,
     pub(crate) client: ClientId,
-    market: u32,
+    pub(crate) market: u32,
     pub(crate) base_account: u32,
     pub(crate) quote_account: u32,
     pub(crate) live: u32,
@@ -161,6 +168,11 @@ pub(crate) struct Desk {
     pub(crate) buy_lots: u128,
     /// 0 = none but its own.
     trade_group: TradeGroupId,
+    /// A UTC day, from 1970-01-01; what it traded before is [`Markets::past`].
+    pub(crate) day: u32,
+    /// Of the orders that it sends on that day, in that epoch of [`Fees`].
+    pub(crate) rates: Rates,
+    pub(crate) rates_epoch: u32,
 }
 
 impl Desk {
@@ -201,6 +213,9 @@ pub(crate) struct Market {
     pub(crate) definition: DefineMarket,
     pub(crate) phase: MarketPhase,
     pub(crate) fee_account: u32,
+    /// [`NO_ROW`] while no fee is taxed.
+    pub(crate) tax_account: u32,
+    pub(crate) schedules: Schedules,
     /// What it demands beside its definition; most say nothing.
     pub(crate) rules: Option<Box<SetTradingRules>>,
     /// The last one published, whether it still counts or not.
@@ -252,8 +267,11 @@ pub(crate) struct Markets {
     pub(crate) firing: BTreeSet<MarketId>,
     /// Of the clients who are in one.
     pub(crate) trade_groups: BTreeMap<ClientId, TradeGroupId>,
-    /// Derived from the ledger's accounts as orders come, and never written.
+    /// Derived from the ledger's accounts as orders come; of them only what was traded is written.
     pub(crate) desks: Rows<Desk>,
+    /// By the same numbers, what they traded on days that are over.
+    pub(crate) past: Rows<PastVolume>,
+    pub(crate) fees: Fees,
     by_client: Index,
 }
 
@@ -277,6 +295,7 @@ impl Markets {
         let quote_account = ledger.settlement(client, definition.quote)?;
         let trade_group = self.trade_groups.get(&client).copied().unwrap_or_default();
         let desk = self.desks.push(Desk {
+            volume: 0,
             client,
             market,
             base_account,
@@ -286,7 +305,11 @@ impl Markets {
             icebergs: 0,
             buy_lots: 0,
             trade_group,
+            day: 0,
+            rates: Rates::default(),
+            rates_epoch: 0,
         });
+        self.past.push(PastVolume::default());
         self.by_client.insert(hash, desk);
         Some(desk)
     }
@@ -392,6 +415,11 @@ impl Markets {
             if let Some(field) = immutable_difference(before, command) {
                 return Err(refuse_field(RejectReason::ExistsWithDifferent, field));
             }
+            let rebate_max = self.rows.at(row).schedules.rebate_max_ppm(effects.seq);
+            ensure_field(command.taker_fee_ppm >= rebate_max, "taker_fee_ppm")?;
+            // Orders whose fees are taxed may be live.
+            let is_kept = before.tax_account == AccountId(0) || command.tax_account != AccountId(0);
+            ensure_field(is_kept, "tax_account")?;
         }
         check_fields(command)?;
         let taken = |market: &Market| {
@@ -402,34 +430,40 @@ impl Markets {
         for asset in [command.base, command.quote] {
             ensure(registry.asset(asset).is_some(), RejectReason::UnknownAsset)?;
         }
-        let fee_account = ledger.row(command.fee_account).ok_or(RejectReason::UnknownAccount)?;
-        let fee = ledger.accounts.at(fee_account);
-        ensure(fee.class == AccountClass::Fee, RejectReason::WrongAccountClass)?;
-        ensure(fee.ledger == command.quote, RejectReason::AssetMismatch)?;
+        let (fee_account, tax_account) = fee_accounts(command, ledger)?;
         let phase = match row {
             Some(row) => {
                 let market = self.rows.at_mut(row);
                 market.definition = command.clone();
-                market.fee_account = fee_account;
+                (market.fee_account, market.tax_account) = (fee_account, tax_account);
                 market.phase
             }
             None => {
-                self.add(command.clone(), MarketPhase::Trading, fee_account);
+                self.add(command.clone(), MarketPhase::Trading, fee_account, tax_account);
                 MarketPhase::Trading
             }
         };
+        self.change_fees(effects.seq);
         effects.push(events::MarketDefined { definition: command.clone(), phase });
         Ok(())
     }
 
     /// Adds a market whose id is not taken.
-    pub(crate) fn add(&mut self, definition: DefineMarket, phase: MarketPhase, fee_account: u32) -> u32 {
+    pub(crate) fn add(
+        &mut self,
+        definition: DefineMarket,
+        phase: MarketPhase,
+        fee_account: u32,
+        tax_account: u32,
+    ) -> u32 {
         let hash = hash_u64(u64::from(definition.market.0));
         let book = Book::new(BookLimits::default());
         let market = Market {
             definition,
             phase,
             fee_account,
+            tax_account,
+            schedules: Schedules::default(),
             rules: None,
             index: None,
             book,
@@ -487,6 +521,22 @@ impl Markets {
     }
 }
 
+/// Where a market's fees go, and its taxes, [`NO_ROW`] for none. What is not the house's own but owed, until it is handed over, is of
+/// class suspense.
+pub(crate) fn fee_accounts(definition: &DefineMarket, ledger: &Ledger) -> Result<(u32, u32), Stop> {
+    let row = |account| ledger.row(account).ok_or(RejectReason::UnknownAccount);
+    let fees = row(definition.fee_account)?;
+    let has_taxes = definition.tax_account != AccountId(0);
+    let taxes = if has_taxes { row(definition.tax_account)? } else { NO_ROW };
+    let tax_account = || ledger.accounts.at(taxes);
+    let fee_account = ledger.accounts.at(fees);
+    ensure(fee_account.class == AccountClass::Fee, RejectReason::WrongAccountClass)?;
+    ensure(!has_taxes || tax_account().class == AccountClass::Suspense, RejectReason::WrongAccountClass)?;
+    ensure(fee_account.ledger == definition.quote, RejectReason::AssetMismatch)?;
+    ensure(!has_taxes || tax_account().ledger == definition.quote, RejectReason::AssetMismatch)?;
+    Ok((fees, taxes))
+}
+
 /// The first field that never changes and differs.
 fn immutable_difference(before: &DefineMarket, after: &DefineMarket) -> Option<&'static str> {
     [
@@ -515,11 +565,10 @@ fn check_fields(market: &DefineMarket) -> Result<(), Stop> {
     ensure_field(market.maker_fee_ppm <= FEE_PPM_MAX, "maker_fee_ppm")?;
     ensure_field(market.taker_fee_ppm <= FEE_PPM_MAX, "taker_fee_ppm")?;
     let qty_max = market.qty_lots_max.max(market.market_qty_lots_max);
-    let bounded = |amount: Option<u128>| {
-        // A notional in millionths, twice over for the fee, is the largest number that is ever computed.
-        amount.and_then(|amount| amount.checked_mul(u128::from(FEE_PPM_MAX).saturating_mul(2))).is_some()
-    };
+    // A notional in billionths, twice over for the fee, is the largest number that is ever computed.
     let notional = market.price_ticks_max.times(qty_max).checked_mul(market.tick_quote_minor.0);
-    ensure_field(bounded(notional), "tick_quote_minor")?;
-    ensure_field(bounded(market.lot_base_minor.0.checked_mul(u128::from(qty_max.0))), "lot_base_minor")
+    let computed = notional.and_then(|notional| notional.checked_mul(2)?.checked_mul(BILLION));
+    ensure_field(computed.is_some(), "tick_quote_minor")?;
+    let base = market.lot_base_minor.0.checked_mul(u128::from(qty_max.0));
+    ensure_field(base.is_some_and(|base| base <= TRADING_TURNOVER_MAX), "lot_base_minor")
 }

@@ -25,6 +25,7 @@ use protocol::{
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::fees::Rates;
 use crate::markets::{Market, Order, Place};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 use terms::Terms;
@@ -109,7 +110,9 @@ impl Engine {
         check_terms(&market.definition, command)?;
         rules::ensure_may_self_trade(command, market)?;
         terms::check(command, effects.time)?;
-        let mut order = new_order(command, market, effects, row, desk_row);
+        let rates = self.markets.rates(desk_row, effects);
+        let market = self.markets.rows.at(market_row);
+        let mut order = new_order(command, (market, rates), effects, row, desk_row);
         let priced = (order.side, order.order_type, command.price_ticks);
         if !order.is_armed() && !waits {
             rules::ensure_in_band(market, priced, effects.time)?;
@@ -142,7 +145,7 @@ impl Engine {
         let limit = (order.price > 0).then_some(PriceTicks(order.price));
         if budget > 0 {
             let notional_max =
-                fees::affordable(budget, order.taker_fee_ppm).ok_or(RejectReason::NotionalOutOfRange)?;
+                fees::affordable(budget, order.rates.taker_ppb).ok_or(RejectReason::NotionalOutOfRange)?;
             let ticks_lots = notional_max.checked_div(tick).unwrap_or(0);
             if !order.is_armed() {
                 order.qty = self.lots_for(row, order, ticks_lots)?.0;
@@ -155,8 +158,8 @@ impl Engine {
             market.book.fillable(Side::Buy, limit, QtyLots(order.qty)).notional
         };
         let cost = ticks_lots.checked_mul(tick).and_then(|notional| {
-            let charge = fees::charge(0, notional, order.taker_fee_ppm).ok()?;
-            notional.checked_add(charge.fee)
+            let (charged, _) = fees::charge(0, notional, order.rates.taker_ppb).ok()?;
+            notional.checked_add(charged)
         });
         Ok(cost.ok_or(RejectReason::NotionalOutOfRange)?)
     }
@@ -324,7 +327,13 @@ fn notional_in_range(definition: &DefineMarket, price: PriceTicks, qty: QtyLots)
     notional.is_some_and(|n| definition.notional_min.0 <= n && n <= definition.notional_max.0)
 }
 
-fn new_order(command: &NewOrder, market: &Market, effects: &Effects<'_>, session: u32, desk: u32) -> Order {
+fn new_order(
+    command: &NewOrder,
+    (market, rates): (&Market, Rates),
+    effects: &Effects<'_>,
+    session: u32,
+    desk: u32,
+) -> Order {
     Order {
         id: OrderId(effects.seq.0),
         cl_ord_id: command.cl_ord_id,
@@ -338,9 +347,9 @@ fn new_order(command: &NewOrder, market: &Market, effects: &Effects<'_>, session
         cum: 0,
         cum_ticks_lots: 0,
         held: 0,
-        fee_residue_ppm: 0,
-        maker_fee_ppm: market.definition.maker_fee_ppm,
-        taker_fee_ppm: market.definition.taker_fee_ppm,
+        fee_residue_ppb: 0,
+        tax_residue: 0,
+        rates,
         amendments: 0,
         terms: Terms::of(command, effects.time, rules::prevention_by_default(market)),
         newer: Place::NONE,

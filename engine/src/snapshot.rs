@@ -39,11 +39,14 @@
 //!   ended orders list by id: order u64 | cl_ord_id text | client u64 | market u32 | side u8 | type u8 | time in force u8
 //!                           | status u8 | reason u8 (0 = none) | price u64 | qty u64 | cum u64 | cum_ticks_lots u128
 //! trade groups list by client: client u64 | group u64
+//! fee groups list by client: client u64 | group u16
 //! markets  list by id:      command DefineMarket | status u8
+//!   fee schedules list by group and effective seq: command SetFeeSchedule
+//!   volumes list by client: client u64 | list by day: day u32 | volume u128
 //!   orders list, bids then asks, each by price and time:
 //!                           order u64 | cl_ord_id text | session u32 | client u64 | side u8 | type u8
 //!                           | time in force u8 | price u64 | qty u64 | cum u64 | cum_ticks_lots u128 | held u128
-//!                           | fee_residue_ppm u32 | maker_fee_ppm u32 | taker_fee_ppm u32
+//!                           | fee_residue_ppb u32 | tax_residue u32 | maker_ppb i32 | taker_ppb u32 | tax_ppm u32
 //!                           | terms flag u8, if 1: length u32 | OrderTerms | expires_at_ns u64 (0 = never) | hidden lots u64
 //!   last price u64 (0 = none)
 //!   armed orders list by id: an order as above | extreme of a trailing one u64 (0 = none)

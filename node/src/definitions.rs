@@ -149,6 +149,9 @@ struct MarketEntry {
     maker_fee_ppm: u32,
     taker_fee_ppm: u32,
     fee_account: u64,
+    /// 0 = no fee is taxed.
+    #[serde(default)]
+    tax_account: u64,
     phase: Option<String>,
     rules: Option<RulesEntry>,
 }
@@ -369,6 +372,7 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
         maker_fee_ppm: entry.maker_fee_ppm,
         taker_fee_ppm: entry.taker_fee_ppm,
         fee_account: AccountId(u128::from(entry.fee_account)),
+        tax_account: AccountId(u128::from(entry.tax_account)),
     };
     let mut items = vec![item(format!("market {}", entry.symbol), definition)];
     if let Some(phase) = &entry.phase {

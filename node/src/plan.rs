@@ -244,6 +244,7 @@ fn market_fields(market: &DefineMarket) -> Vec<Field> {
         ("maker_fee_ppm", market.maker_fee_ppm.to_string()),
         ("taker_fee_ppm", market.taker_fee_ppm.to_string()),
         ("fee_account", market.fee_account.to_string()),
+        ("tax_account", market.tax_account.to_string()),
     ]
 }
 

@@ -494,5 +494,6 @@ fn market() -> DefineMarket {
         maker_fee_ppm: 1_000,
         taker_fee_ppm: 1_500,
         fee_account: FEES,
+        tax_account: AccountId(0),
     }
 }

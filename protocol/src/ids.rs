@@ -61,6 +61,8 @@ ids! {
     AccountId(u128);
     /// Owner of accounts and orders. 0 = the house.
     ClientId(u64);
+    /// Clients who pay the same fees; 0 = those of no group.
+    FeeGroupId(u16);
     /// Clients whose orders do not trade with each other where they say so. 0 = none.
     TradeGroupId(u64);
     /// A member firm.

@@ -187,8 +187,18 @@ pub const ARMED_ORDERS_MAX: usize = 1 << 20;
 pub const TRIGGERED_PER_RECORD_MAX: usize = 64;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
-/// A fee rate, in parts per million: the whole notional.
+/// A fee rate, in parts per million: the whole notional. With its tax it is not above that either.
 pub const FEE_PPM_MAX: u32 = 1_000_000;
+/// A tax on fees, in parts per million: as much again as the fee.
+pub const FEE_TAX_PPM_MAX: u32 = 1_000_000;
+/// Tiers of a fee schedule.
+pub const FEE_TIERS_MAX: usize = 16;
+/// Fee schedules of one market, those that come into force later among them.
+pub const MARKET_FEE_SCHEDULES_MAX: usize = 256;
+/// Clients in fee groups.
+pub const FEE_GROUP_CLIENTS_MAX: usize = 1 << 20;
+/// UTC days, the order's not among them, whose volume counts for fees.
+pub const FEE_VOLUME_DAYS: u32 = 30;
 
 const _: () = {
     // A block's header, a frame around one maximal record and its chain fit a batch's block, so that nothing that a

@@ -36,7 +36,7 @@ pub use attempts::Attempt;
 pub use exchanges::Exchange;
 pub use fault::ViewFault;
 pub use feed::{Feed, Opened, Persist};
-pub use movement::{Balances, Cause, Change, Place, Side, TradePart};
+pub use movement::{Balances, Cause, Change, Place, Side};
 pub use page::{BalanceChange, Cursor, Filter, Order, PAGE_ENTRIES_MAX, Page};
 pub use read::{Account, At, ReadFault, Reader, Snapshot, Status, Transfer, ValueBalance};
 pub use triggers::Trigger;

@@ -24,7 +24,7 @@ pub(crate) enum Column {
     CreditsPosted,
 }
 
-/// The most that an account through which orders settle, or that takes their fees, may have of debits or credits. What is above, up
+/// The most that an account through which orders settle, or that takes their fees and taxes, may have of debits or credits. What is above, up
 /// to u128, is left to trading: 65,536 times the turnover, so that no posting of a fill can overflow.
 pub(crate) const TRADING_TURNOVER_MAX: u128 = 1 << 112;
 
@@ -116,7 +116,8 @@ impl Account {
 
     /// The most that its debits, or its credits, may come to.
     pub(crate) const fn turnover_max(&self) -> u128 {
-        let trades = self.has(account_flags::SETTLEMENT) || matches!(self.class, AccountClass::Fee);
+        let takes_fees = matches!(self.class, AccountClass::Fee | AccountClass::Suspense);
+        let trades = self.has(account_flags::SETTLEMENT) || takes_fees;
         if trades { TRADING_TURNOVER_MAX } else { u128::MAX }
     }
 

@@ -96,7 +96,7 @@ impl Engine {
             response_to: CancelRejectTo::Replace,
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
-        let replaced = self.replaced(row, command, found, &request, effects.time);
+        let replaced = self.replaced(row, command, found, &request, effects);
         let checked = replaced.as_ref().map(|_| ()).map_err(|&stop| stop);
         self.settle_request(row, &request, found, checked, effects)?;
         let (place, next) = replaced?;
@@ -441,9 +441,9 @@ impl Engine {
         command: &ReplaceOrder,
         found: Found,
         request: &Amendment<'_>,
-        time: UnixNanos,
+        effects: &Effects<'_>,
     ) -> Result<(Place, Order), Stop> {
-        self.check_replace(row, command, request.look, time)?;
+        self.check_replace(row, command, request.look, effects.time)?;
         let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
@@ -451,9 +451,8 @@ impl Engine {
             && before.list().is_none()
             && before.next_leg_at().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
-        let market = self.markets.rows.at(place.market);
-        rules::ensure_amendable(before, market)?;
-        let definition = &market.definition;
+        rules::ensure_amendable(before, self.markets.rows.at(place.market))?;
+        let (held, leaves) = (before.held, before.leaves());
         let mut next = before.clone();
         next.amendments = next.amendments.saturating_add(1);
         next.cl_ord_id = command.cl_ord_id;
@@ -461,17 +460,21 @@ impl Engine {
         next.qty = command.qty_lots.0;
         if !keeps_place(before, &next) {
             // It enters anew, so it enters under today's schedule.
-            next.maker_fee_ppm = definition.maker_fee_ppm;
-            next.taker_fee_ppm = definition.taker_fee_ppm;
-            terms::keep_from_taking(&mut next, market)?;
+            let rates = self.markets.rates(next.desk, effects);
+            if rates.tax_ppm != next.rates.tax_ppm {
+                next.tax_residue = 0;
+            }
+            next.rates = rates;
+            terms::keep_from_taking(&mut next, self.markets.rows.at(place.market))?;
         }
         terms::check_display(&next)?;
         let desk = self.markets.desks.at(next.desk);
-        let more = next.leaves().saturating_sub(before.leaves());
+        let more = next.leaves().saturating_sub(leaves);
+        let market = self.markets.rows.at(place.market);
         rules::ensure_position(market, (desk, next.side), more, &self.ledger)?;
         self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
-        next.held = fees::worst_case(&next, definition)?;
-        self.ledger.change_hold(desk.paying_account(next.side), before.held, next.held)?;
+        next.held = fees::worst_case(&next, &market.definition)?;
+        self.ledger.change_hold(desk.paying_account(next.side), held, next.held)?;
         Ok((place, next))
     }
 

@@ -199,7 +199,7 @@ impl Engine {
             return Ok(());
         }
         let tick = self.markets.rows.at(market).definition.tick_quote_minor.0;
-        let notional = fees::affordable(order.held, order.taker_fee_ppm)
+        let notional = fees::affordable(order.held, order.rates.taker_ppb)
             .ok_or(Broken::Overflow { what: "budget of an order" })?;
         order.qty = self.lots_for(market, order, notional.checked_div(tick).unwrap_or(0))?.0;
         Ok(())

@@ -6,7 +6,7 @@ use protocol::{
     TimeInForce, TradeId,
 };
 
-use super::fees::{self, Charge};
+use super::fees::{self, Charge, charge_fill};
 use super::reports::live_status;
 use super::rules;
 use super::self_trade::Meeting;
@@ -14,15 +14,26 @@ use super::terms::rests;
 use crate::broken::{Broken, sum};
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::fees::day_of;
 use crate::ledger::Ledger;
 use crate::markets::{Desk, Market, Order, Place};
 use crate::matching::{BookRefusal, Fill};
 
 /// What one fill moves.
 pub(super) struct Settlement {
+    pub(super) base: u128,
     pub(super) notional: u128,
-    pub(super) buyer_fee: u128,
-    pub(super) seller_fee: u128,
+    pub(super) taker_side: Side,
+    pub(super) maker: Charge,
+    pub(super) taker: Charge,
+}
+
+/// Of what belongs to maker and taker, the buyer's and the seller's.
+fn by_side<T>(taker_side: Side, maker: T, taker: T) -> (T, T) {
+    match taker_side {
+        Side::Buy => (taker, maker),
+        Side::Sell => (maker, taker),
+    }
 }
 
 impl Engine {
@@ -190,7 +201,8 @@ impl Engine {
         fill: Fill,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let Market { definition, orders, fee_account, .. } = self.markets.rows.at_mut(market);
+        let Market { definition, orders, fee_account, tax_account, .. } = self.markets.rows.at_mut(market);
+        let (fee_account, tax_account) = (*fee_account, *tax_account);
         let mismatch = Broken::OrderMismatch { market: definition.market, order: fill.maker_id };
         let maker =
             orders.at_mut(fill.maker.0).as_mut().filter(|maker| maker.id == fill.maker_id).ok_or(mismatch)?;
@@ -199,13 +211,13 @@ impl Engine {
             .times(fill.qty)
             .checked_mul(definition.tick_quote_minor.0)
             .ok_or(Broken::Overflow { what: "notional of a fill" })?;
-        let maker_fee = advance(maker, &fill, notional, maker.maker_fee_ppm)?;
-        let taker_fee = advance(taker, &fill, notional, taker.taker_fee_ppm)?;
+        let maker_charge = advance(maker, &fill, notional, Liquidity::Maker)?;
+        let taker_charge = advance(taker, &fill, notional, Liquidity::Taker)?;
         if maker.leaves() != fill.maker_left.0 {
             return Err(mismatch);
         }
         let taker_held = if taker.is_market_buy() {
-            let paid = notional.saturating_add(taker_fee);
+            let paid = notional.saturating_add(taker_charge.fee).saturating_add(taker_charge.tax);
             taker.held.checked_sub(paid).ok_or(Broken::HoldExceeded { order: taker.id })?
         } else {
             fees::worst_case(taker, definition)?
@@ -218,18 +230,14 @@ impl Engine {
         let (maker_desk, taker_desk) = (desks.at(maker.desk), desks.at(taker.desk));
         lower_hold(&mut self.ledger, maker, maker_desk, maker_held)?;
         lower_hold(&mut self.ledger, taker, taker_desk, taker_held)?;
-        let (buyer, seller, settlement) = match taker.side {
-            Side::Buy => {
-                (taker_desk, maker_desk, Settlement { notional, buyer_fee: taker_fee, seller_fee: maker_fee })
-            }
-            Side::Sell => {
-                (maker_desk, taker_desk, Settlement { notional, buyer_fee: maker_fee, seller_fee: taker_fee })
-            }
-        };
         let base = u128::from(fill.qty.0)
             .checked_mul(definition.lot_base_minor.0)
             .ok_or(Broken::Overflow { what: "base of a fill" })?;
-        post(&mut self.ledger, buyer, seller, *fee_account, base, &settlement)?;
+        let (taker_side, traders) = (taker.side, [maker.desk, taker.desk]);
+        let settlement = Settlement { base, notional, taker_side, maker: maker_charge, taker: taker_charge };
+        let paid = post(&mut self.ledger, [maker_desk, taker_desk], [fee_account, tax_account], &settlement)?;
+        let (buyer, seller) = by_side(taker_side, maker_desk.client, taker_desk.client);
+        let (buyer_charge, seller_charge) = by_side(taker_side, paid, taker_charge);
         self.trades = self.trades.saturating_add(1);
         let settled = Settled {
             trade: TradeId(self.trades),
@@ -239,13 +247,27 @@ impl Engine {
             notional: Amount(notional),
             maker_order: fill.maker_id,
             taker_order: taker.id,
-            taker_side: taker.side,
-            buyer: buyer.client,
-            seller: seller.client,
-            buyer_fee: Amount(settlement.buyer_fee),
-            seller_fee: Amount(settlement.seller_fee),
+            taker_side,
+            buyer,
+            seller,
+            buyer_fee: Amount(buyer_charge.fee),
+            seller_fee: Amount(seller_charge.fee),
+            buyer_tax: Amount(buyer_charge.tax),
+            seller_tax: Amount(seller_charge.tax),
+            maker_is_paid: paid.is_rebate,
         };
-        self.report_fill(market, taker, &fill, (taker_fee, maker_fee), settled, effects)
+        self.count_volume(traders, notional, effects);
+        self.report_fill(market, taker, &fill, (taker_charge, paid), settled, effects)
+    }
+
+    /// Counts a fill for the tiers of both sides; what is traded within a trade group reaches no tier.
+    fn count_volume(&mut self, [maker, taker]: [u32; 2], notional: u128, effects: &Effects<'_>) {
+        let desks = &self.markets.desks;
+        if !desks.at(maker).is_of_group(desks.at(taker)) {
+            let today = day_of(effects.time);
+            self.markets.add_volume(maker, today, notional);
+            self.markets.add_volume(taker, today, notional);
+        }
     }
 
     /// Reports a settled fill to both sides, and ends the maker where it is filled.
@@ -254,7 +276,7 @@ impl Engine {
         market: u32,
         taker: &Order,
         fill: &Fill,
-        (taker_fee, maker_fee): (u128, u128),
+        (taker_charge, maker_charge): (Charge, Charge),
         settled: Settled,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
@@ -262,8 +284,9 @@ impl Engine {
         let place = Place { market, slot: fill.maker.0 };
         let missing = Broken::OrderMismatch { market: settled.market, order: fill.maker_id };
         let maker = self.markets.order(place).ok_or(missing)?;
-        let taker_report = self.fill_report(market, taker, fill, settled.trade, Liquidity::Taker, taker_fee);
-        let maker_report = self.fill_report(market, maker, fill, settled.trade, Liquidity::Maker, maker_fee);
+        let trade = settled.trade;
+        let taker_report = self.fill_report(market, taker, fill, trade, Liquidity::Taker, taker_charge);
+        let maker_report = self.fill_report(market, maker, fill, trade, Liquidity::Maker, maker_charge);
         let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
         let hold =
             HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
@@ -309,7 +332,7 @@ impl Engine {
         fill: &Fill,
         trade: TradeId,
         liquidity: Liquidity,
-        fee: u128,
+        charge: Charge,
     ) -> ExecutionReport {
         let status = if order.leaves() == 0 { OrderStatus::Filled } else { live_status(order) };
         ExecutionReport {
@@ -317,7 +340,9 @@ impl Engine {
             last_qty_lots: fill.qty,
             trade: Some(trade),
             liquidity: Some(liquidity),
-            fee: Amount(fee),
+            fee: Amount(charge.fee),
+            fee_is_paid: charge.is_rebate,
+            tax: Amount(charge.tax),
             ..self.report_of(market, order, ExecType::Trade, status)
         }
     }
@@ -332,13 +357,12 @@ fn least_at_once(order: &mut Order) -> Option<(QtyLots, RejectReason)> {
     (minimum > QtyLots(0)).then_some((minimum, RejectReason::MinQtyNotMet))
 }
 
-/// Counts a fill in an order. Returns its fee.
-fn advance(order: &mut Order, fill: &Fill, notional: u128, rate_ppm: u32) -> Result<u128, Broken> {
-    let Charge { fee, residue_ppm } = fees::charge(order.fee_residue_ppm, notional, rate_ppm)?;
-    order.fee_residue_ppm = residue_ppm;
+/// Counts a fill in an order. Returns what it is charged for it.
+fn advance(order: &mut Order, fill: &Fill, notional: u128, liquidity: Liquidity) -> Result<Charge, Broken> {
+    let charge = charge_fill(order, notional, liquidity)?;
     order.cum = order.cum.checked_add(fill.qty.0).ok_or(Broken::Overflow { what: "filled quantity" })?;
     order.cum_ticks_lots = sum(order.cum_ticks_lots, fill.price.times(fill.qty), "value of fills")?;
-    Ok(fee)
+    Ok(charge)
 }
 
 /// Releases what an order no longer needs held.
@@ -353,17 +377,26 @@ pub(super) fn lower_hold(
     ledger.release_hold(desk.paying_account(order.side), freed)
 }
 
-/// Base from seller to buyer, quote from buyer to seller, then each side's fee.
+/// Base from seller to buyer, quote from buyer to seller, then the taker's fee and the maker's, each with its tax. A rebate comes out of the
+/// account that the taker's fee has just gone into: what is not there is not paid. Returns what the maker was charged or paid.
 pub(super) fn post(
     ledger: &mut Ledger,
-    buyer: &Desk,
-    seller: &Desk,
-    fee_account: u32,
-    base: u128,
+    [maker, taker]: [&Desk; 2],
+    [fee_account, tax_account]: [u32; 2],
     settlement: &Settlement,
-) -> Result<(), Broken> {
+) -> Result<Charge, Broken> {
+    let &Settlement { base, notional, taker_side, maker: mut charge, taker: taker_charge } = settlement;
+    let (buyer, seller) = by_side(taker_side, maker, taker);
     ledger.post(seller.base_account, buyer.base_account, base)?;
-    ledger.post(buyer.quote_account, seller.quote_account, settlement.notional)?;
-    ledger.post(buyer.quote_account, fee_account, settlement.buyer_fee)?;
-    ledger.post(seller.quote_account, fee_account, settlement.seller_fee)
+    ledger.post(buyer.quote_account, seller.quote_account, notional)?;
+    ledger.post(taker.quote_account, fee_account, taker_charge.fee)?;
+    ledger.post(taker.quote_account, tax_account, taker_charge.tax)?;
+    if charge.is_rebate {
+        charge.fee = ledger.payable(fee_account, charge.fee);
+        ledger.post(fee_account, maker.quote_account, charge.fee)?;
+    } else {
+        ledger.post(maker.quote_account, fee_account, charge.fee)?;
+        ledger.post(maker.quote_account, tax_account, charge.tax)?;
+    }
+    Ok(charge)
 }

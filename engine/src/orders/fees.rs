@@ -1,49 +1,124 @@
-//! Fees, and what they mean for holds.
+//! Fees, taxes and rebates of an order's fills, and what they mean for holds.
 //!
-//! Rule *cumulative ceiling per order*: what an order was charged in all is ⌈Σ notional × rate⌉ of its fills, rounded up
-//! once and not per fill. Only the residue is kept, that is, how much more was charged than owed, in millionths of a
-//! minor unit. So an order's fees never exceed those of its worst case, in however many fills it trades.
+//! Rule *cumulative ceiling per order*: what an order was charged in all, its taxes with it and its rebates off it, is
+//! ⌈Σ notional × rate⌉ of its fills, rounded once and not per fill: a fee up, a rebate down. Only the residue is kept, that is, how much more
+//! was charged than owed, in billionths of a minor unit. So an order's fees never exceed those of its worst case, in however many fills it
+//! trades, and no fill's are above its notional, out of which a seller pays them.
+//!
+//! A fee and its tax are charged as one number; what of it is tax is ⌊Σ charged × tax ÷ (10^6 + tax)⌋, in millionths. So no rounding of
+//! a tax can ask for more than was held.
 
-use protocol::Side;
 use protocol::commands::DefineMarket;
+use protocol::limits::FEE_TAX_PPM_MAX;
+use protocol::{Liquidity, Side};
 
 use crate::broken::{Broken, sum};
+use crate::fees::Rates;
 use crate::markets::Order;
 
 const MILLION: u128 = 1_000_000;
+/// Parts of a minor unit in which fees are computed.
+pub(crate) const BILLION: u128 = 1_000_000_000;
+const BILLION_U64: u64 = 1_000_000_000;
 
-/// The fee of one fill.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What one side of a fill pays, or is paid, in minor units of quote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Charge {
-    /// In minor units of quote.
+    /// Without tax.
     pub(crate) fee: u128,
-    /// Charged more than owed, in all of the order's fills; below a million.
-    pub(crate) residue_ppm: u32,
+    pub(crate) tax: u128,
+    /// Whether the fee is paid to the client.
+    pub(crate) is_rebate: bool,
 }
 
-/// The fee of a fill of `notional` at `rate_ppm`, after fills that left `residue_ppm`.
-pub(crate) fn charge(residue_ppm: u32, notional: u128, rate_ppm: u32) -> Result<Charge, Broken> {
-    let overflow = Broken::Overflow { what: "fee" };
-    let owed = notional.checked_mul(u128::from(rate_ppm)).ok_or(overflow)?;
-    let residue = u128::from(residue_ppm);
-    let (fee, residue) = match owed.checked_sub(residue) {
-        None => (0, residue.saturating_sub(owed)),
-        Some(unpaid) => {
-            let fee = unpaid.div_ceil(MILLION);
-            (fee, fee.checked_mul(MILLION).ok_or(overflow)?.saturating_sub(unpaid))
+/// Charges an order for a fill of `notional`.
+#[inline]
+pub(crate) fn charge_fill(order: &mut Order, notional: u128, liquidity: Liquidity) -> Result<Charge, Broken> {
+    let rates = order.rates;
+    let rate_ppb = match liquidity {
+        Liquidity::Taker => rates.taker_ppb,
+        Liquidity::Maker => match u32::try_from(rates.maker_ppb) {
+            Ok(rate_ppb) => rate_ppb,
+            Err(_) => {
+                let rebate_ppb = rates.maker_ppb.unsigned_abs();
+                let (fee, residue_ppb) = rebate(order.fee_residue_ppb, notional, rebate_ppb)?;
+                order.fee_residue_ppb = residue_ppb;
+                return Ok(Charge { fee, tax: 0, is_rebate: true });
+            }
+        },
+    };
+    let (charged, residue_ppb) = charge(order.fee_residue_ppb, notional, rate_ppb)?;
+    order.fee_residue_ppb = residue_ppb;
+    let (tax, tax_residue) = tax_in(order.tax_residue, charged, rates.tax_ppm)?;
+    order.tax_residue = tax_residue;
+    let fee = charged.checked_sub(tax).ok_or(OVERFLOW)?;
+    Ok(Charge { fee, tax, is_rebate: false })
+}
+
+const OVERFLOW: Broken = Broken::Overflow { what: "fee" };
+
+/// What a fill of `notional` is charged at `rate_ppb` after fills that left `residue_ppb`, and the residue that it leaves.
+pub(crate) fn charge(residue_ppb: u32, notional: u128, rate_ppb: u32) -> Result<(u128, u32), Broken> {
+    let owed = notional.checked_mul(rate_ppb.into()).ok_or(OVERFLOW)?;
+    let Some(unpaid) = owed.checked_sub(residue_ppb.into()) else {
+        // Less than the residue, which fits.
+        let residue = u128::from(residue_ppb).saturating_sub(owed);
+        return Ok((0, u32::try_from(residue).map_err(|_| OVERFLOW)?));
+    };
+    let (charged, over) = match u64::try_from(unpaid) {
+        Ok(unpaid) => {
+            let charged = unpaid.div_ceil(BILLION_U64);
+            (charged.into(), charged.wrapping_mul(BILLION_U64).wrapping_sub(unpaid).into())
+        }
+        Err(_) => {
+            let charged = unpaid.div_ceil(BILLION);
+            (charged, charged.checked_mul(BILLION).ok_or(OVERFLOW)?.saturating_sub(unpaid))
         }
     };
-    Ok(Charge { fee, residue_ppm: u32::try_from(residue).map_err(|_| overflow)? })
+    Ok((charged, u32::try_from(over).map_err(|_| OVERFLOW)?))
+}
+
+/// What is paid to the resting side for a fill of `notional`, and the residue that it leaves: [`charge`] below zero.
+fn rebate(residue_ppb: u32, notional: u128, rate_ppb: u32) -> Result<(u128, u32), Broken> {
+    let owed = notional.checked_mul(rate_ppb.into()).ok_or(OVERFLOW)?;
+    let due = sum(owed, residue_ppb.into(), "fee")?;
+    let (paid, residue) = (due.checked_div(BILLION), due.checked_rem(BILLION));
+    let (paid, residue) = paid.zip(residue).ok_or(OVERFLOW)?;
+    Ok((paid, u32::try_from(residue).map_err(|_| OVERFLOW)?))
+}
+
+/// What of `charged` is tax, after fills that left `residue`, and the residue that it leaves, both in parts of (10^6 + `tax_ppm`).
+fn tax_in(residue: u32, charged: u128, tax_ppm: u32) -> Result<(u128, u32), Broken> {
+    if tax_ppm == 0 {
+        return Ok((0, residue));
+    }
+    let parts = u128::from(tax_ppm).saturating_add(MILLION);
+    let due = charged.checked_mul(tax_ppm.into()).and_then(|due| due.checked_add(residue.into()));
+    let due = due.ok_or(OVERFLOW)?;
+    let (tax, residue) = due.checked_div(parts).zip(due.checked_rem(parts)).ok_or(OVERFLOW)?;
+    Ok((tax, u32::try_from(residue).map_err(|_| OVERFLOW)?))
+}
+
+/// Whether an order's rates and residues are such as its market and its fills can have left.
+pub(crate) fn is_sound(order: &Order) -> bool {
+    let Rates { maker_ppb, taker_ppb, tax_ppm } = order.rates;
+    let rate_max = u128::from(maker_ppb.unsigned_abs().max(taker_ppb));
+    let tax_residue_max =
+        if tax_ppm == 0 { 0 } else { MILLION.saturating_add(tax_ppm.into()).saturating_sub(1) };
+    rate_max <= BILLION
+        && tax_ppm <= FEE_TAX_PPM_MAX
+        && u128::from(order.fee_residue_ppb) < BILLION
+        && u128::from(order.tax_residue) <= tax_residue_max
 }
 
 /// The largest notional that a budget pays, its fee included; `None` for a budget past what can be computed.
-pub(crate) fn affordable(budget: u128, rate_ppm: u32) -> Option<u128> {
-    // n + ⌈n × r / 10^6⌉ <= b, with n and b whole, says the same as n × (10^6 + r) <= b × 10^6.
-    budget.checked_mul(MILLION)?.checked_div(MILLION.checked_add(u128::from(rate_ppm))?)
+pub(crate) fn affordable(budget: u128, rate_ppb: u32) -> Option<u128> {
+    // n + ⌈n × r / 10^9⌉ <= b, with n and b whole, says the same as n × (10^9 + r) <= b × 10^9.
+    budget.checked_mul(BILLION)?.checked_div(BILLION.checked_add(u128::from(rate_ppb))?)
 }
 
 /// What the rest of an order costs at worst, beyond what was charged: of a sell its base, of a buy with a price its
-/// notional at that price and the larger of its fees.
+/// notional at that price and the larger of its fees, tax included. A rebate makes no order cheaper.
 pub(crate) fn worst_case(order: &Order, market: &DefineMarket) -> Result<u128, Broken> {
     let overflow = Broken::Overflow { what: "worst case of an order" };
     let leaves = u128::from(order.leaves());
@@ -52,15 +127,18 @@ pub(crate) fn worst_case(order: &Order, market: &DefineMarket) -> Result<u128, B
         Side::Buy => {
             let ticks_lots = leaves.checked_mul(u128::from(order.price)).ok_or(overflow)?;
             let notional = ticks_lots.checked_mul(market.tick_quote_minor.0).ok_or(overflow)?;
-            let rate_ppm = order.maker_fee_ppm.max(order.taker_fee_ppm);
-            sum(notional, charge(order.fee_residue_ppm, notional, rate_ppm)?.fee, "worst case of an order")
+            let (charged, _) = charge(order.fee_residue_ppb, notional, order.rates.worst_ppb())?;
+            sum(notional, charged, "worst case of an order")
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use protocol::{OrderId, OrderType, Text, TimeInForce};
+
     use super::*;
+    use crate::markets::Place;
 
     /// A small linear congruential generator (Knuth's constants): the tests are a function of their seed.
     fn numbers(seed: u64) -> impl FnMut(u64) -> u64 {
@@ -71,36 +149,103 @@ mod tests {
         }
     }
 
+    fn order() -> Order {
+        Order {
+            id: OrderId(1),
+            cl_ord_id: Text::EMPTY,
+            session: 0,
+            desk: 0,
+            side: Side::Buy,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::GoodTillCancel,
+            price: 1,
+            qty: 1,
+            cum: 0,
+            cum_ticks_lots: 0,
+            held: 0,
+            fee_residue_ppb: 0,
+            tax_residue: 0,
+            rates: Rates::default(),
+            amendments: 0,
+            terms: None,
+            newer: Place::NONE,
+            older: Place::NONE,
+        }
+    }
+
     #[test]
     fn fees_of_many_fills_are_the_ceiling_of_their_sum_and_stay_below_the_worst_case() {
-        for seed in 0..2_000 {
+        let billion = i128::try_from(BILLION).unwrap();
+        for seed in 0..3_000 {
             let mut next = numbers(seed);
-            let (maker, taker) = (u32::try_from(next(5_000)).unwrap(), u32::try_from(next(5_000)).unwrap());
-            let fills: Vec<u128> = (0..=next(30)).map(|_| u128::from(next(3_000))).collect();
-            let worst_rate = maker.max(taker);
-            let hold = charge(0, fills.iter().sum(), worst_rate).unwrap().fee;
-            let (mut residue, mut charged, mut owed) = (0, 0, 0);
+            // Dear and cheap: fills of a few units at half their notional, and of many at next to nothing.
+            let rate_max = *[5_000_000, 500_000_000].get(usize::try_from(next(2)).unwrap()).unwrap();
+            let mut rate = || u32::try_from(next(rate_max)).unwrap();
+            let (maker, taker) = (rate(), rate());
+            let maker_pays = next(3) > 0;
+            let tax_ppm = u32::try_from(next(2) * next(1_000_000)).unwrap();
+            let mut order = order();
+            let maker_ppb = i32::try_from(maker).unwrap();
+            order.rates.maker_ppb = if maker_pays { maker_ppb } else { -maker_ppb };
+            (order.rates.taker_ppb, order.rates.tax_ppm) = (taker, tax_ppm);
+            let worst_rate = order.rates.worst_ppb();
+            let fills: Vec<u128> = (0..=next(30)).map(|_| u128::from(next(rate_max / 1_000))).collect();
+            let hold = charge(0, fills.iter().sum(), worst_rate).unwrap().0;
+            let (mut charged, mut owed, mut with_tax, mut taxes) = (0_i128, 0_i128, 0_u128, 0_u128);
             for (n, &notional) in fills.iter().enumerate() {
-                let rate = if next(2) == 0 { maker } else { taker };
-                let Charge { fee, residue_ppm } = charge(residue, notional, rate).unwrap();
-                residue = residue_ppm;
-                charged += fee;
-                owed += notional * u128::from(rate);
-                assert_eq!(charged, owed.div_ceil(MILLION), "seed {seed}, fill {n}");
-                assert!(fee <= notional, "a seller's fee is paid from the proceeds; seed {seed}, fill {n}");
+                let liquidity = if next(2) == 0 { Liquidity::Maker } else { Liquidity::Taker };
+                let rate_ppb: i128 = match liquidity {
+                    Liquidity::Maker => order.rates.maker_ppb.into(),
+                    Liquidity::Taker => taker.into(),
+                };
+                let Charge { fee, tax, is_rebate } = charge_fill(&mut order, notional, liquidity).unwrap();
+                assert!(is_sound(&order), "seed {seed}, fill {n}");
+                assert_eq!(is_rebate, rate_ppb < 0, "seed {seed}, fill {n}");
+                let (total, signed) = (fee + tax, i128::try_from(fee + tax).unwrap());
+                charged += if is_rebate { -signed } else { signed };
+                owed += i128::try_from(notional).unwrap() * rate_ppb;
+                let ceiling = owed.div_euclid(billion) + i128::from(owed.rem_euclid(billion) > 0);
+                assert_eq!(charged, ceiling, "seed {seed}, fill {n}");
+                with_tax += if is_rebate { 0 } else { total };
+                taxes += tax;
+                let tax_in_all = with_tax * u128::from(tax_ppm) / (MILLION + u128::from(tax_ppm));
+                assert_eq!(taxes, tax_in_all, "seed {seed}, fill {n}");
+                assert!(total <= notional, "a seller's fee is paid from the proceeds; seed {seed}, fill {n}");
                 let rest: u128 = fills.iter().skip(n + 1).sum();
-                let rest_at_worst = charge(residue, rest, worst_rate).unwrap().fee;
-                assert!(charged + rest_at_worst <= hold, "seed {seed}, fill {n}");
+                let rest_at_worst =
+                    i128::try_from(charge(order.fee_residue_ppb, rest, worst_rate).unwrap().0);
+                let hold = i128::try_from(hold).unwrap();
+                assert!(charged + rest_at_worst.unwrap() <= hold, "seed {seed}, fill {n}");
             }
         }
+    }
+
+    #[test]
+    fn numbers_beyond_64_bits_are_charged_as_those_below() {
+        for seed in 0..5_000 {
+            let mut next = numbers(seed);
+            let shift = u32::try_from(next(60)).unwrap();
+            let notional = (u128::from(next(u64::from(u32::MAX))) << shift) + u128::from(next(1_000));
+            let rate = u32::try_from(next(1_000_000_001)).unwrap();
+            let residue = u32::try_from(next(1_000_000_000)).unwrap();
+            let (charged, left) = charge(residue, notional, rate).unwrap();
+            let owed = notional * u128::from(rate);
+            assert_eq!(charged * BILLION + u128::from(residue), owed + u128::from(left), "seed {seed}");
+            assert!(u128::from(left) < BILLION, "seed {seed}");
+            let (paid, left) = rebate(residue, notional, rate).unwrap();
+            assert_eq!(paid * BILLION + u128::from(left), owed + u128::from(residue), "seed {seed}");
+            assert!(u128::from(left) < BILLION, "seed {seed}");
+        }
+        assert_eq!(charge(0, u128::MAX, 2), Err(OVERFLOW));
+        assert_eq!(rebate(0, u128::MAX, 2), Err(OVERFLOW));
     }
 
     #[test]
     fn a_budget_pays_its_largest_notional_and_not_one_unit_more() {
         for seed in 0..5_000 {
             let mut next = numbers(seed);
-            let (budget, rate) = (u128::from(next(100_000)), u32::try_from(next(1_000_001)).unwrap());
-            let cost = |notional: u128| notional + charge(0, notional, rate).unwrap().fee;
+            let (budget, rate) = (u128::from(next(100_000)), u32::try_from(next(1_000_000_001)).unwrap());
+            let cost = |notional: u128| notional + charge(0, notional, rate).unwrap().0;
             let notional = affordable(budget, rate).unwrap();
             assert!(cost(notional) <= budget && cost(notional + 1) > budget, "seed {seed}");
         }

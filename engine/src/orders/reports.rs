@@ -33,6 +33,8 @@ pub(super) fn of_finished(finished: &Finished, exec_type: ExecType) -> Execution
         trade: None,
         liquidity: None,
         fee: Amount::ZERO,
+        fee_is_paid: false,
+        tax: Amount::ZERO,
         reason: finished.reason,
     }
 }
@@ -81,6 +83,8 @@ impl Engine {
             trade: None,
             liquidity: None,
             fee: Amount::ZERO,
+            fee_is_paid: false,
+            tax: Amount::ZERO,
             reason: None,
         }
     }

@@ -10,7 +10,7 @@ use protocol::{
 
 use super::amend::reduce_resting;
 use super::execution::{Settlement, lower_hold, post};
-use super::fees;
+use super::fees::{self, Charge};
 use super::reports::live_status;
 use crate::broken::Broken;
 use crate::effects::Effects;
@@ -94,12 +94,12 @@ impl Engine {
         lots: u64,
         effects: &mut Effects<'_>,
     ) -> Result<Meeting, Broken> {
-        let Market { definition, fee_account, .. } = self.markets.rows.at(place.market);
+        let Market { definition, fee_account, tax_account, .. } = self.markets.rows.at(place.market);
         let mismatch = Broken::OrderMismatch { market: definition.market, order: front.id };
         let maker = self.markets.order(place).ok_or(mismatch)?;
         let (maker_desk, taker_desk) = (maker.desk, taker.desk);
         let moves = maker.prevents() == Some(SelfTradePrevention::Transfer) && maker_desk != taker_desk;
-        let (id, fee_account) = (definition.market, *fee_account);
+        let (id, accounts) = (definition.market, [*fee_account, *tax_account]);
         let overflow = Broken::Overflow { what: "transfer between accounts" };
         let notional =
             front.price.times(QtyLots(lots)).checked_mul(definition.tick_quote_minor.0).ok_or(overflow)?;
@@ -120,8 +120,9 @@ impl Engine {
             Side::Buy => (taker_desk, maker_desk),
             Side::Sell => (maker_desk, taker_desk),
         };
-        let settlement = Settlement { notional, buyer_fee: 0, seller_fee: 0 };
-        post(&mut self.ledger, buyer, seller, fee_account, base, &settlement)?;
+        let (taker_side, free) = (taker.side, Charge::default());
+        let settlement = Settlement { base, notional, taker_side, maker: free, taker: free };
+        post(&mut self.ledger, [maker_desk, taker_desk], accounts, &settlement)?;
         effects.push(Settled {
             trade: TradeId(0),
             market: id,
@@ -135,6 +136,9 @@ impl Engine {
             seller: seller.client,
             buyer_fee: Amount::ZERO,
             seller_fee: Amount::ZERO,
+            buyer_tax: Amount::ZERO,
+            seller_tax: Amount::ZERO,
+            maker_is_paid: false,
         });
         Ok(meeting)
     }

@@ -2,26 +2,28 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use protocol::commands::{DefineMarket, DefineSession, SetApprovals, SetTradingRules};
+use protocol::commands::{DefineSession, SetApprovals, SetTradingRules};
 use protocol::limits::{
-    ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, GATEWAYS_MAX, MARKETS_MAX, PROPOSALS_MAX, PROTECTION_FILLS_MAX,
-    REQUEST_WINDOW, SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
+    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, FEE_GROUP_CLIENTS_MAX, FEE_VOLUME_DAYS,
+    GATEWAYS_MAX, MARKET_FEE_SCHEDULES_MAX, MARKETS_MAX, PROPOSALS_MAX, PROTECTION_FILLS_MAX, REQUEST_WINDOW,
+    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
 use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX};
 use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
-    ActorId, ClientId, Command, Contingency, GatewayId, Generation, ListRelease, MarketId, MarketPhase,
-    OrderId, OrderListId, OrderStatus, OrderType, PriceTicks, ProposalId, QtyLots, RejectReason, Seq,
-    SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, UnixNanos,
+    ActorId, ClientId, Command, Contingency, FeeGroupId, GatewayId, Generation, ListRelease, MarketId,
+    MarketPhase, OrderId, OrderListId, OrderStatus, OrderType, PriceTicks, ProposalId, QtyLots, RejectReason,
+    Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
 use super::write::SNAPSHOT_VERSION;
 use crate::approvals::Proposal;
 use crate::engine::Engine;
+use crate::fees::Rates;
 use crate::gateways::Gateway;
-use crate::markets::{IndexPrice, Market, Order, Place};
+use crate::markets::{IndexPrice, Market, Order, Place, fee_accounts};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::lists::{Leg, OrderList};
@@ -77,9 +79,15 @@ impl Engine {
             engine.markets.trade_groups.insert(client, group);
             Ok(client)
         })?;
+        r.list("fee groups", FEE_GROUP_CLIENTS_MAX, |r| {
+            let (client, group) = (ClientId(r.u64()?), FeeGroupId(r.u16()?));
+            engine.markets.fees.groups.insert(client, group);
+            Ok(client)
+        })?;
         r.list("markets", MARKETS_MAX, |r| engine.read_market(r))?;
         engine.read_lists(r)?;
         engine.read_protections(r)?;
+        engine.markets.change_fees(engine.seq);
         if !reader.0.is_empty() {
             return Err(SnapshotFault::Trailing(reader.0.len()));
         }
@@ -179,13 +187,24 @@ impl Engine {
         let Command::DefineMarket(definition) = r.command("markets")? else {
             return Err(SnapshotFault::Field("markets"));
         };
-        let DefineMarket { market, fee_account, .. } = definition;
+        let market = definition.market;
         let phase = r.code("market phase", MarketPhase::from_code)?;
-        let fee_account = self.ledger.row(fee_account).ok_or(SnapshotFault::Field("fee account"))?;
-        let row = self.markets.add(definition, phase, fee_account);
+        let accounts = fee_accounts(&definition, &self.ledger);
+        let (fee_account, tax_account) = accounts.map_err(|_| SnapshotFault::Field("fee account"))?;
+        let row = self.markets.add(definition, phase, fee_account, tax_account);
         let added = self.markets.rows.at_mut(row);
         added.rules = read_rules(r, market)?;
         added.index = read_index(r)?;
+        r.list("fee schedules", MARKET_FEE_SCHEDULES_MAX, |r| {
+            let Command::SetFeeSchedule(schedule) = r.command("fee schedules")? else {
+                return Err(SnapshotFault::Field("fee schedules"));
+            };
+            field(schedule.market == market && schedule.effective_seq > Seq::ZERO, "fee schedules")?;
+            let key = (schedule.fee_group, schedule.effective_seq);
+            self.markets.rows.at_mut(row).schedules.restore(schedule);
+            Ok(key)
+        })?;
+        r.list("volumes", ACCOUNTS_MAX, |r| self.read_volume(r, row))?;
         let mut place_in_book = 0_u64;
         r.list("orders", BOOK_ORDERS_MAX, |r| {
             self.read_resting(r, row)?;
@@ -195,6 +214,20 @@ impl Engine {
         })?;
         self.read_armed(r, row)?;
         Ok(market)
+    }
+
+    fn read_volume(&mut self, r: &mut Reader<'_>, market: u32) -> Result<ClientId, SnapshotFault> {
+        let client = ClientId(r.u64()?);
+        let desk = self.markets.desk(client, market, &self.ledger);
+        let desk = desk.ok_or(SnapshotFault::Field("client of a volume"))?;
+        let days_max = usize::try_from(FEE_VOLUME_DAYS).unwrap_or(usize::MAX).saturating_add(1);
+        r.list("days of a volume", days_max, |r| {
+            let (day, volume) = (r.u32()?, r.u128()?);
+            field(volume > 0, "volume of a day")?;
+            self.markets.add_volume(desk, day, volume);
+            Ok(day)
+        })?;
+        Ok(client)
     }
 
     /// An order that rests.
@@ -339,9 +372,9 @@ impl Engine {
             cum: r.u64()?,
             cum_ticks_lots: r.u128()?,
             held: r.u128()?,
-            fee_residue_ppm: r.u32()?,
-            maker_fee_ppm: r.u32()?,
-            taker_fee_ppm: r.u32()?,
+            fee_residue_ppb: r.u32()?,
+            tax_residue: r.u32()?,
+            rates: Rates { maker_ppb: r.u32()?.cast_signed(), taker_ppb: r.u32()?, tax_ppm: r.u32()? },
             amendments: r.u32()?,
             newer: Place::NONE,
             older: Place::NONE,

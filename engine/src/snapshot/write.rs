@@ -6,7 +6,8 @@ use protocol::{Command, OrderId, OrderStatus, RejectReason};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
-use crate::markets::{IndexPrice, Market, Order, Place};
+use crate::fees::volume::PastVolume;
+use crate::markets::{Desk, IndexPrice, Market, Order, Place};
 use crate::matching::Reserve;
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
@@ -19,7 +20,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 18] = [
+const PARTS: [Part; 19] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -35,6 +36,7 @@ const PARTS: [Part; 18] = [
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),
     ("trade groups", Engine::write_trade_groups),
+    ("fee groups", Engine::write_fee_groups),
     ("orders", Engine::write_markets),
     ("order lists", Engine::write_lists),
     ("market maker protection", Engine::write_protections),
@@ -93,6 +95,15 @@ impl Engine {
         }
     }
 
+    fn write_fee_groups(&self, w: &mut Writer<'_>) {
+        let groups = &self.markets.fees.groups;
+        w.count(groups.len());
+        for (client, group) in groups {
+            w.u64(client.0);
+            w.u16(group.0);
+        }
+    }
+
     fn write_markets(&self, w: &mut Writer<'_>) {
         let mut markets: Vec<u32> = self.markets.rows.numbers().collect();
         markets.sort_unstable_by_key(|&row| self.markets.rows.at(row).definition.market);
@@ -139,7 +150,7 @@ impl Engine {
     }
 
     fn write_market(&self, w: &mut Writer<'_>, row: u32) {
-        let Market { definition, phase, rules, index, book, armed, last_price, .. } =
+        let Market { definition, phase, rules, index, schedules, book, armed, last_price, .. } =
             self.markets.rows.at(row);
         w.command(&Command::DefineMarket(definition.clone()));
         w.u8(phase.code());
@@ -153,6 +164,11 @@ impl Engine {
             w.u64(observed_at.0);
             w.u64(valid_until.0);
         }
+        w.count(schedules.len());
+        for schedule in schedules.iter() {
+            w.command(&Command::SetFeeSchedule(schedule.clone()));
+        }
+        self.write_volumes(w, row);
         w.count(book.len());
         for resting in book.orders() {
             if let Some(order) = self.markets.order(Place { market: row, slot: resting.slot.0 }) {
@@ -230,6 +246,27 @@ impl Engine {
         }
     }
 
+    /// What clients traded in a market, day by day, the present one last.
+    fn write_volumes(&self, w: &mut Writer<'_>, market: u32) {
+        let desks = self.markets.desks.iter().zip(self.markets.past.iter());
+        let has_traded = |(desk, past): &(&Desk, &PastVolume)| {
+            desk.market == market && (desk.volume > 0 || !past.days().is_empty())
+        };
+        let mut desks: Vec<_> = desks.filter(has_traded).collect();
+        desks.sort_unstable_by_key(|(desk, _)| desk.client);
+        w.count(desks.len());
+        for (desk, past) in desks {
+            w.u64(desk.client.0);
+            let today = (desk.volume > 0).then_some((desk.day, desk.volume));
+            let days = past.days().iter().copied().chain(today);
+            w.count(days.clone().count());
+            for (day, volume) in days {
+                w.u32(day);
+                w.u128(volume);
+            }
+        }
+    }
+
     fn write_order(&self, w: &mut Writer<'_>, order: &Order, reserve: Option<Reserve>) {
         w.u64(order.id.0);
         w.text(&order.cl_ord_id);
@@ -243,9 +280,11 @@ impl Engine {
         w.u64(order.cum);
         w.u128(order.cum_ticks_lots);
         w.u128(order.held);
-        w.u32(order.fee_residue_ppm);
-        w.u32(order.maker_fee_ppm);
-        w.u32(order.taker_fee_ppm);
+        w.u32(order.fee_residue_ppb);
+        w.u32(order.tax_residue);
+        w.u32(order.rates.maker_ppb.cast_unsigned());
+        w.u32(order.rates.taker_ppb);
+        w.u32(order.rates.tax_ppm);
         w.u32(order.amendments);
         write_terms(w, order.terms.as_deref(), reserve);
     }

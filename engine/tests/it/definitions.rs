@@ -45,6 +45,7 @@ pub(crate) fn market(id: u32) -> DefineMarket {
         maker_fee_ppm: 1_000,
         taker_fee_ppm: 2_000,
         fee_account: AccountId(2),
+        tax_account: AccountId(0),
     }
 }
 

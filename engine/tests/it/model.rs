@@ -1,9 +1,11 @@
 //! The rules once more, naively: vectors, loops and sums from scratch, no index, no running total, no shared code.
 //!
 //! What is held is never stored but computed from the live orders; a fee is the ceiling of everything owed less
-//! everything charged. Slow, and short enough to be read beside docs of the rules.
+//! everything charged; what is in force and what was traded is looked up in everything that ever happened. Slow, and short
+//! enough to be read beside docs of the rules.
 
 mod exits;
+mod fees;
 mod lists;
 mod protection;
 mod rules;
@@ -11,15 +13,20 @@ mod twap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fees::{ModelRates, ceiling, charge, signed, unsigned};
 use protocol::RejectReason::{self, *};
-use protocol::commands::{CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetTradingRules};
+use protocol::commands::{
+    CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetFeeSchedule, SetTradingRules,
+};
 use protocol::terms::{Trail, Trigger};
 use protocol::{
     MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
     TriggerPriceType,
 };
 
-const MILLION: u128 = 1_000_000;
+/// Whose the balances of the fee and the tax accounts are.
+pub(crate) const FEES: u64 = 0;
+pub(crate) const TAXES: u64 = u64::MAX;
 const DAY: u64 = 86_400_000_000_000;
 const RESTING: [TimeInForce; 3] = [TimeInForce::GoodTillCancel, TimeInForce::GoodTillDate, TimeInForce::Day];
 
@@ -35,10 +42,13 @@ pub(crate) struct ModelOrder {
     pub(crate) cl_ord_id: String,
     /// Orders at one price trade in this order.
     rank: u64,
-    owed: u128,
-    charged: u128,
-    maker_ppm: u128,
-    taker_ppm: u128,
+    /// In billionths of a minor unit, rebates off it.
+    owed: i128,
+    charged: i128,
+    /// Fees with their taxes, and of these the taxes.
+    fees: i128,
+    taxes: i128,
+    rates: ModelRates,
     /// The largest = never.
     expires_at: u64,
     post_only: Option<PostOnly>,
@@ -120,12 +130,15 @@ pub(crate) struct ModelTrade {
     pub(crate) seller: u64,
     pub(crate) buyer_fee: u128,
     pub(crate) seller_fee: u128,
+    pub(crate) buyer_tax: u128,
+    pub(crate) seller_tax: u128,
+    pub(crate) maker_is_paid: bool,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Model {
     pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketPhase)>,
-    /// By (client, asset); client 0 = the fee account.
+    /// By (client, asset); [`FEES`] and [`TAXES`] are clients here.
     pub(crate) balances: BTreeMap<(u64, u32), u128>,
     /// Those of them that are closed.
     pub(crate) closed: BTreeSet<(u64, u32)>,
@@ -164,6 +177,12 @@ pub(crate) struct Model {
     pub(crate) collared: u32,
     /// Of the command that comes next.
     pub(crate) now: u64,
+    pub(crate) seq: u64,
+    /// As they were set, with the seq from which on they count.
+    schedules: Vec<SetFeeSchedule>,
+    fee_groups: BTreeMap<u64, u16>,
+    /// Day, market, client, notional of every side of every trade outside a trade group.
+    volumes: Vec<(u64, u32, u64, u128)>,
 }
 
 impl Model {
@@ -194,6 +213,10 @@ impl Model {
             released: 0,
             collared: 0,
             now: 0,
+            seq: 0,
+            schedules: Vec::new(),
+            fee_groups: BTreeMap::new(),
+            volumes: Vec::new(),
         }
     }
 
@@ -268,8 +291,8 @@ impl Model {
             return left * market.lot_base_minor.0;
         }
         let notional = left * u128::from(order.price) * market.tick_quote_minor.0;
-        let owed = order.owed + notional * order.maker_ppm.max(order.taker_ppm);
-        notional + owed.div_ceil(MILLION).max(order.charged) - order.charged
+        let owed = order.owed + signed(notional) * order.rates.maker.max(order.rates.taker);
+        notional + unsigned(ceiling(owed) - order.charged)
     }
 
     pub(crate) fn held(&self, client: u64, asset: u32) -> u128 {
@@ -323,9 +346,12 @@ impl Model {
 
     /// Whether two orders are of one trade group, and the incoming one does not want them to trade.
     fn prevented(&self, taker: &ModelOrder, maker: &ModelOrder) -> bool {
+        taker.prevention != SelfTradePrevention::None && self.of_one_group(taker, maker)
+    }
+
+    fn of_one_group(&self, taker: &ModelOrder, maker: &ModelOrder) -> bool {
         let group = |order: &ModelOrder| self.groups.get(&order.client).filter(|&&group| group != 0);
-        taker.prevention != SelfTradePrevention::None
-            && (taker.client == maker.client || (group(taker).is_some() && group(taker) == group(maker)))
+        taker.client == maker.client || (group(taker).is_some() && group(taker) == group(maker))
     }
 
     /// What a taker would meet, as (price, quantity, whether it trades), on a copy of the book.
@@ -419,7 +445,7 @@ impl Model {
     }
 
     fn model_order(&self, id: u64, client: u64, command: &NewOrder, cl_ord_id: &str) -> ModelOrder {
-        let (market, now) = (&self.markets[&command.market.0].0, self.now);
+        let now = self.now;
         let terms = command.terms.get().copied().unwrap_or_default();
         ModelOrder {
             id,
@@ -433,8 +459,9 @@ impl Model {
             rank: 0,
             owed: 0,
             charged: 0,
-            maker_ppm: u128::from(market.maker_fee_ppm),
-            taker_ppm: u128::from(market.taker_fee_ppm),
+            fees: 0,
+            taxes: 0,
+            rates: self.rates(client, command.market.0),
             expires_at: if command.time_in_force == TimeInForce::Day {
                 (now / DAY + 1) * DAY
             } else if command.time_in_force == TimeInForce::GoodTillDate {
@@ -681,7 +708,7 @@ impl Model {
         let tick = self.markets[&order.market].0.tick_quote_minor.0;
         let met = self.rehearse(order, order.qty);
         let cost: u128 = met.iter().map(|&(p, q, _)| u128::from(p) * u128::from(q) * tick).sum();
-        cost + (cost * order.taker_ppm).div_ceil(MILLION)
+        cost + unsigned(ceiling(signed(cost) * order.rates.taker))
     }
 
     fn is_closed(&self, client: u64, market: &DefineMarket) -> bool {
@@ -741,7 +768,7 @@ impl Model {
         for (price, qty, _) in self.rehearse(order, market.market_qty_lots_max.0) {
             for _ in 0..qty {
                 let next = cost + u128::from(price) * market.tick_quote_minor.0;
-                if next + (next * order.taker_ppm).div_ceil(MILLION) > budget {
+                if next + unsigned(ceiling(signed(next) * order.rates.taker)) > budget {
                     return lots;
                 }
                 cost = next;
@@ -770,19 +797,30 @@ impl Model {
             let mut maker = self.live[at].clone();
             let qty = (taker.qty - taker.cum - taker.keeps).min(maker.shown);
             let notional = self.move_amounts(&taker, &maker, qty);
-            let (maker_ppm, taker_ppm) = (maker.maker_ppm, taker.taker_ppm);
-            let maker_fee = charge(&mut maker, notional * maker_ppm);
-            let taker_fee = charge(&mut taker, notional * taker_ppm);
+            let rates = (maker.rates.maker, taker.rates.taker);
+            let (maker_fee, maker_tax) = charge(&mut maker, signed(notional) * rates.0);
+            let (taker_fee, taker_tax) = charge(&mut taker, signed(notional) * rates.1);
             maker.cum += qty;
             maker.shown -= qty;
             taker.cum += qty;
             let quote = self.markets[&taker.market].0.quote.0;
-            *self.balances.get_mut(&(maker.client, quote)).unwrap() -= maker_fee;
-            *self.balances.get_mut(&(taker.client, quote)).unwrap() -= taker_fee;
-            *self.balances.get_mut(&(0, quote)).unwrap() += maker_fee + taker_fee;
-            let (buyer, seller, buyer_fee, seller_fee) = match taker.side {
-                Side::Buy => (taker.client, maker.client, taker_fee, maker_fee),
-                Side::Sell => (maker.client, taker.client, maker_fee, taker_fee),
+            self.pay(taker.client, FEES, quote, taker_fee);
+            self.pay(taker.client, TAXES, quote, taker_tax);
+            // A rebate that the fee account cannot pay is not paid.
+            let maker_fee = maker_fee.max(-signed(self.balances[&(FEES, quote)]));
+            self.pay(maker.client, FEES, quote, maker_fee);
+            self.pay(maker.client, TAXES, quote, maker_tax);
+            if !self.of_one_group(&taker, &maker) {
+                let today = self.now / DAY;
+                let sides =
+                    [maker.client, taker.client].map(|client| (today, taker.market, client, notional));
+                self.volumes.extend(sides);
+            }
+            let maker_side = (maker.client, maker_fee, maker_tax);
+            let taker_side = (taker.client, taker_fee, taker_tax);
+            let (buyer, seller) = match taker.side {
+                Side::Buy => (taker_side, maker_side),
+                Side::Sell => (maker_side, taker_side),
             };
             self.last.insert(taker.market, maker.price);
             self.traded.entry(taker.market).or_default().push(maker.price);
@@ -791,10 +829,13 @@ impl Model {
                 taker: taker.id,
                 price: maker.price,
                 qty,
-                buyer,
-                seller,
-                buyer_fee,
-                seller_fee,
+                buyer: buyer.0,
+                seller: seller.0,
+                buyer_fee: buyer.1.unsigned_abs(),
+                seller_fee: seller.1.unsigned_abs(),
+                buyer_tax: unsigned(buyer.2),
+                seller_tax: unsigned(seller.2),
+                maker_is_paid: maker.rates.maker < 0,
             });
             self.note_fill(&maker, qty);
             self.note_acted(maker.id);
@@ -817,6 +858,16 @@ impl Model {
             self.live.push(taker);
         } else {
             self.end_as(taker.client, taker.id, taker.cum > 0 && taker.cum == taker.qty);
+        }
+    }
+
+    /// Less than nothing goes the other way.
+    fn pay(&mut self, from: u64, to: u64, asset: u32, amount: i128) {
+        for (client, amount) in [(from, -amount), (to, amount)] {
+            if amount != 0 {
+                let balance = self.balances.get_mut(&(client, asset)).unwrap();
+                *balance = balance.checked_add_signed(amount).unwrap();
+            }
         }
     }
 
@@ -917,8 +968,10 @@ impl Model {
             return Err(TooManyAmendments);
         }
         if before.trigger.is_none() && !(next.price == before.price && next.qty < before.qty) {
-            next.maker_ppm = u128::from(market.maker_fee_ppm);
-            next.taker_ppm = u128::from(market.taker_fee_ppm);
+            next.rates = self.rates(client, command.market.0);
+            if next.rates.tax_ppm != before.rates.tax_ppm {
+                (next.fees, next.taxes) = (0, 0);
+            }
             next.price = self.kept_from_taking(&next).ok_or(WouldTake)?;
         }
         let left = next.qty - next.cum;
@@ -942,12 +995,4 @@ fn may_wait(command: &NewOrder) -> bool {
     let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
     let ends_at_once = [TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
     is_armed || command.order_type == OrderType::Limit && !ends_at_once.contains(&command.time_in_force)
-}
-
-/// The fee of a fill: the ceiling of all that is owed, less what was charged.
-fn charge(order: &mut ModelOrder, owed: u128) -> u128 {
-    order.owed += owed;
-    let fee = order.owed.div_ceil(MILLION) - order.charged;
-    order.charged += fee;
-    fee
 }

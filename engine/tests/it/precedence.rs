@@ -3,11 +3,12 @@
 use protocol::RejectReason;
 use protocol::commands::*;
 use protocol::hash::Hash;
+use protocol::rows::FeeTier;
 use protocol::sign::PrivateKey;
 use protocol::skip::Skip;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, MarketId, MarketPhase,
-    OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, FeeGroupId, MarketId,
+    MarketPhase, OrderType, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Side, Text,
 };
 
 use engine::SkipRefusal;
@@ -215,7 +216,9 @@ fn markets() {
         (FieldOutOfRange, |(_, market)| market.taker_fee_ppm = 1_000_001),
         (UnknownAsset, |(_, market)| market.base = AssetId(9)),
         (UnknownAccount, |(_, market)| market.fee_account = AccountId(999)),
+        (UnknownAccount, |(_, market)| market.tax_account = AccountId(998)),
         (WrongAccountClass, |(_, market)| market.fee_account = AccountId(102)),
+        (WrongAccountClass, |(_, market)| market.tax_account = AccountId(2)),
         (AssetMismatch, |(_, market)| market.fee_account = AccountId(1)),
     ];
     check(&(SessionId::OPERATOR, good), faults);
@@ -224,6 +227,7 @@ fn markets() {
 #[test]
 fn definitions_that_exist() {
     let mut world = world();
+    world.set_up(definitions::account(903, 0, 2, AccountClass::Suspense));
     let mut refusal = |command: Command| {
         let events = world.operator(command);
         let EventBody::Replied(reply) = &events.last().unwrap().body else {
@@ -239,6 +243,19 @@ fn definitions_that_exist() {
     assert_eq!(refusal(definitions::market(2).into()), exists);
     assert_eq!(refusal(DefineMarket { base: AssetId(3), ..definitions::market(2) }.into()), differs("base"));
     assert_eq!(refusal(DefineMarket { maker_fee_ppm: 5, ..definitions::market(2) }.into()), None);
+    let out_of_range = |field: &str| Some((RejectReason::FieldOutOfRange, field.to_owned()));
+    let taxed = DefineMarket { tax_account: AccountId(903), ..definitions::market(2) };
+    assert_eq!(refusal(taxed.clone().into()), None);
+    assert_eq!(refusal(definitions::market(2).into()), out_of_range("tax_account"));
+    let tier = FeeTier { volume_min: Amount(0), maker_ppm: 1_500, maker_is_paid: true, taker_ppm: 1_500 };
+    let (market, fee_group, effective_seq) = (MarketId(2), FeeGroupId(0), Seq(0));
+    let rebate = SetFeeSchedule { market, fee_group, effective_seq, tiers: vec![tier], tax_ppm: 0 };
+    assert_eq!(refusal(rebate.into()), None);
+    assert_eq!(
+        refusal(DefineMarket { taker_fee_ppm: 1_499, ..taxed.clone() }.into()),
+        out_of_range("taker_fee_ppm")
+    );
+    assert_eq!(refusal(DefineMarket { taker_fee_ppm: 1_500, ..taxed }.into()), None);
     assert_eq!(refusal(DefineActor { actor: ActorId(2), roles: 0 }.into()), exists);
     assert_eq!(refusal(DefineActor { actor: ActorId(2), roles: roles::CASHIER }.into()), None);
     let key = Some(PrivateKey::from_seed(&[1; 32]).public());

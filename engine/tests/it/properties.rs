@@ -4,31 +4,33 @@ use engine::Engine;
 use protocol::commands::*;
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
+use protocol::rows::FeeTier;
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger, Twap};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, CancelReplaceMode, ClientId, Contingency, EventBody,
-    Generation, ListRelease, MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots, ReferencePrice,
-    RequestNumber, SelfTradePrevention, Seq, SessionAction, SessionEnd, SessionId, SessionProtocol, Side,
-    Text, TimeInForce, TradeGroupId, TradeId, TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
+    FeeGroupId, Generation, ListRelease, MarketId, MarketPhase, OrderType, PostOnly, PriceTicks, QtyLots,
+    ReferencePrice, RejectReason, RequestNumber, SelfTradePrevention, Seq, SessionAction, SessionEnd,
+    SessionId, SessionProtocol, Side, Text, TimeInForce, TradeGroupId, TradeId, TrailBy, TriggerDirection,
+    TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
 use crate::followed::Followed;
-use crate::model::{Model, ModelTrade};
+use crate::model::{FEES, Model, ModelTrade, TAXES};
 use crate::numbers::Numbers;
 use crate::world::World;
 
-const CLIENTS: [u64; 3] = [100, 200, 300];
+pub(crate) const CLIENTS: [u64; 3] = [100, 200, 300];
 const ASSETS: u32 = 3;
 const SEEDS: u64 = 400;
 /// What trading rules refuse: a flow that never meets one of these tests nothing of it.
-const OF_RULES: [protocol::RejectReason; 6] = {
+const OF_RULES: [RejectReason; 6] = {
     use protocol::RejectReason::*;
     [PriceOutsideBand, NoReferencePrice, TooManyStops, TooManyIcebergs, PositionLimit, TooManyAmendments]
 };
 
-fn seeds(count: u64) -> Vec<u64> {
+pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
         Err(_) => (0..count).collect(),
@@ -53,22 +55,25 @@ fn market(numbers: &mut Numbers, id: u32) -> DefineMarket {
         maker_fee_ppm: u32::try_from(numbers.below(30_000)).unwrap(),
         taker_fee_ppm: u32::try_from(numbers.below(30_000)).unwrap(),
         fee_account: AccountId(u128::from(ASSETS) * 10 + 2),
+        tax_account: AccountId(if numbers.chance(70) { u128::from(ASSETS) * 10 + 3 } else { 0 }),
         ..definitions::market(id)
     }
 }
 
-fn session_of(client: u64) -> SessionId {
+pub(crate) fn session_of(client: u64) -> SessionId {
     SessionId(15 + u32::try_from(client / 100).unwrap())
 }
 
 /// Assets, accounts, markets and funded clients with one session each.
-fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &mut Model) -> World {
+pub(crate) fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &mut Model) -> World {
     let mut world = World::with_genesis();
     for asset in 1..=ASSETS {
         world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
         world.set_up(definitions::account(u128::from(asset) * 10 + 1, 0, asset, AccountClass::External));
         world.set_up(definitions::account(u128::from(asset) * 10 + 2, 0, asset, AccountClass::Fee));
-        model.balances.insert((0, asset), 0);
+        world.set_up(definitions::account(u128::from(asset) * 10 + 3, 0, asset, AccountClass::Suspense));
+        model.balances.insert((FEES, asset), 0);
+        model.balances.insert((TAXES, asset), 0);
         for client in CLIENTS {
             let account = u128::from(client) + u128::from(asset);
             world.set_up(definitions::account(account, client, asset, AccountClass::Client));
@@ -99,7 +104,7 @@ fn cl_ord_id(numbers: &mut Numbers, count: u64) -> ClOrdId {
     Text::new(format!("id-{number}")).unwrap()
 }
 
-fn random_order(numbers: &mut Numbers, count: u64, now: u64) -> NewOrder {
+pub(crate) fn random_order(numbers: &mut Numbers, count: u64, now: u64) -> NewOrder {
     let is_limit = numbers.chance(75);
     let price = numbers.between(1, 31);
     let by_budget = numbers.chance(if is_limit { 1 } else { 30 });
@@ -172,6 +177,7 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 #[test]
 fn random_commands_agree_with_the_model() {
     let (mut trades, mut fired, mut collared, mut released, mut pulled) = (0, 0, 0, 0, 0);
+    let (mut taxed, mut paid) = (0, 0);
     let mut refused = std::collections::BTreeMap::new();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
@@ -182,8 +188,11 @@ fn random_commands_agree_with_the_model() {
         let mut followed = Followed::default();
         for count in 0..500 {
             let context = format!("SEED={seed}, command {count}");
-            world.wait_ns(if numbers.chance(1) { 50_000_000_000_000 } else { numbers.below(1_000_000_000) });
+            // Half a day, or as many as volumes count.
+            let half_days = if numbers.chance(1) { 1 + numbers.below(2) * numbers.below(60) } else { 0 };
+            world.wait_ns(half_days * 50_000_000_000_000 + numbers.below(1_000_000_000));
             model.go_on(world.time + 1_000);
+            model.seq = world.engine.seq_applied().0 + 1;
             let (session, command, expected) = random_step(&mut numbers, &mut model, &world.engine, count);
             model.fire();
             let (_, request) = world.next_number(session);
@@ -211,6 +220,10 @@ fn random_commands_agree_with_the_model() {
         collared += model.collared;
         released += model.released;
         pulled += model.pulled;
+        taxed += model.trades.iter().filter(|trade| trade.buyer_tax + trade.seller_tax > 0).count();
+        let fee_of_maker =
+            |trade: &&ModelTrade| trade.maker_is_paid && trade.buyer_fee.min(trade.seller_fee) > 0;
+        paid += model.trades.iter().filter(fee_of_maker).count();
     }
     let played = seeds(SEEDS).len();
     assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
@@ -223,6 +236,7 @@ fn random_commands_agree_with_the_model() {
             assert!(refused.contains_key(&Some(reason)), "never refused: {reason:?}");
         }
     }
+    assert!(played == 1 || (taxed > played && paid > played / 2), "{taxed} taxed, {paid} with a rebate");
 }
 
 /// A random command, already applied to the model, with the refusal that it expects.
@@ -231,7 +245,7 @@ fn random_step(
     model: &mut Model,
     engine: &Engine,
     count: u64,
-) -> (SessionId, Command, Option<protocol::RejectReason>) {
+) -> (SessionId, Command, Option<RejectReason>) {
     let id = engine.seq_applied().0 + 1;
     let client = *numbers.pick(&CLIENTS);
     let session = session_of(client);
@@ -295,7 +309,7 @@ fn random_exit(
     model: &mut Model,
     (id, client, count): (u64, u64, u64),
     kind: u64,
-) -> (SessionId, Command, Option<protocol::RejectReason>) {
+) -> (SessionId, Command, Option<RejectReason>) {
     let session = session_of(client);
     match kind {
         65..=66 => {
@@ -330,24 +344,20 @@ fn operator_step(
     model: &mut Model,
     count: u64,
     kind: u64,
-) -> (SessionId, Command, Option<protocol::RejectReason>) {
+) -> (SessionId, Command, Option<RejectReason>) {
     match kind {
         95 => {
             let client = *numbers.pick(&CLIENTS);
             let group = numbers.below(3);
             let before = model.groups.insert(client, group).unwrap_or(0);
-            let expected = (before == group).then_some(protocol::RejectReason::Exists);
+            let expected = (before == group).then_some(RejectReason::Exists);
             let command = SetTradeGroup { client: ClientId(client), trade_group: TradeGroupId(group) };
             (SessionId::OPERATOR, command.into(), expected)
         }
         96 => random_rules(numbers, model),
-        97 => {
-            // The schedule changes; live orders keep theirs.
-            let id = u32::try_from(numbers.between(1, 2)).unwrap();
-            let (definition, _) = model.markets.get_mut(&id).unwrap();
-            definition.maker_fee_ppm = u32::try_from(count * 50).unwrap();
-            definition.taker_fee_ppm = u32::try_from(numbers.below(30_000)).unwrap();
-            (SessionId::OPERATOR, definition.clone().into(), None)
+        97..=98 => {
+            let client = *numbers.pick(&CLIENTS);
+            fee_step(numbers, model, client, count)
         }
         _ => {
             let id = u32::try_from(numbers.between(1, 2)).unwrap();
@@ -405,10 +415,7 @@ fn random_list(numbers: &mut Numbers, count: u64, now: u64) -> NewOrderList {
 }
 
 /// Trading rules, mostly few of them, or an index price.
-fn random_rules(
-    numbers: &mut Numbers,
-    model: &mut Model,
-) -> (SessionId, Command, Option<protocol::RejectReason>) {
+fn random_rules(numbers: &mut Numbers, model: &mut Model) -> (SessionId, Command, Option<RejectReason>) {
     let market = MarketId(u32::try_from(numbers.between(1, 2)).unwrap());
     if numbers.chance(50) {
         let publish = PublishPrice {
@@ -450,6 +457,69 @@ fn random_rules(
     (SessionId::OPERATOR, rules.into(), expected)
 }
 
+/// What is paid changes; live orders keep theirs.
+fn fee_step(
+    numbers: &mut Numbers,
+    model: &mut Model,
+    client: u64,
+    count: u64,
+) -> (SessionId, Command, Option<RejectReason>) {
+    let (command, expected): (Command, _) = match numbers.below(6) {
+        0 => {
+            let id = u32::try_from(numbers.between(1, 2)).unwrap();
+            let (definition, _) = model.markets.get_mut(&id).unwrap();
+            let before = definition.clone();
+            definition.maker_fee_ppm = u32::try_from(count * 50).unwrap();
+            definition.taker_fee_ppm = u32::try_from(numbers.below(30_000)).unwrap();
+            let command = definition.clone().into();
+            let expected = (!model.pays_for_itself(id)).then_some(RejectReason::FieldOutOfRange);
+            if expected.is_some() {
+                model.markets.get_mut(&id).unwrap().0 = before;
+            }
+            (command, expected)
+        }
+        1 => {
+            let fee_group = FeeGroupId(u16::try_from(numbers.below(3)).unwrap());
+            let set = SetFeeGroup { client: ClientId(client), fee_group };
+            let expected = model.set_group(&set);
+            (set.into(), expected)
+        }
+        _ => {
+            let set = random_schedule(numbers, model.seq);
+            let expected = model.set_schedule(&set);
+            (set.into(), expected)
+        }
+    };
+    (SessionId::OPERATOR, command, expected)
+}
+
+fn random_schedule(numbers: &mut Numbers, now: u64) -> SetFeeSchedule {
+    let mut volume = if numbers.chance(5) { 1 } else { 0 };
+    // Of markets that pay rebates, most would be refused if their fees were drawn freely.
+    let taker_min = numbers.below(3) * 4_000;
+    let tiers = (0..numbers.below(4)).map(|_| {
+        let maker_is_paid = numbers.chance(40);
+        let maker_max = if maker_is_paid { taker_min.max(1) } else { 30_000 };
+        let tier = FeeTier {
+            volume_min: Amount(volume),
+            maker_ppm: u32::try_from(numbers.below(maker_max + 1)).unwrap(),
+            maker_is_paid,
+            taker_ppm: u32::try_from(taker_min + numbers.below(20_000)).unwrap(),
+        };
+        volume += u128::from(numbers.below(2_000));
+        tier
+    });
+    let tiers: Vec<FeeTier> = tiers.collect();
+    let is_taxed = !tiers.is_empty() && numbers.chance(50);
+    SetFeeSchedule {
+        market: MarketId(if numbers.chance(2) { 9 } else { u32::try_from(numbers.between(1, 2)).unwrap() }),
+        fee_group: FeeGroupId(u16::try_from(numbers.below(3)).unwrap()),
+        effective_seq: Seq(if numbers.chance(50) { 0 } else { (now + numbers.below(60)).saturating_sub(3) }),
+        tiers,
+        tax_ppm: if is_taxed { u32::try_from(numbers.below(300_000)).unwrap() } else { 0 },
+    }
+}
+
 fn model_trades_before(model: &Model, engine: &Engine) -> usize {
     let before = usize::try_from(engine.trades()).unwrap();
     assert!(before <= model.trades.len());
@@ -471,6 +541,9 @@ pub(crate) fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
             seller: settled.seller.0,
             buyer_fee: settled.buyer_fee.0,
             seller_fee: settled.seller_fee.0,
+            buyer_tax: settled.buyer_tax.0,
+            seller_tax: settled.seller_tax.0,
+            maker_is_paid: settled.maker_is_paid,
         })
     });
     settled.collect()
@@ -478,7 +551,8 @@ pub(crate) fn trades_of(events: &[Event]) -> Vec<ModelTrade> {
 
 fn compare(model: &Model, engine: &Engine, context: &str) {
     for account in engine.accounts().filter(|account| account.class != AccountClass::External) {
-        let (client, asset) = (account.client.0, account.asset.0);
+        let client = if account.class == AccountClass::Suspense { TAXES } else { account.client.0 };
+        let asset = account.asset.0;
         assert_eq!(
             account.balance(),
             Some(Amount(model.balances[&(client, asset)])),
@@ -497,7 +571,7 @@ fn compare(model: &Model, engine: &Engine, context: &str) {
     assert_eq!(found, expected, "{context}");
 }
 
-fn restored(engine: &Engine, context: &str) -> Engine {
+pub(crate) fn restored(engine: &Engine, context: &str) -> Engine {
     let mut bytes = Vec::new();
     engine.snapshot(&mut bytes);
     let restored = Engine::restore(&bytes).unwrap_or_else(|fault| panic!("{context}: {fault}"));

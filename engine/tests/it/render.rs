@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 
 use protocol::calendar::date_of;
+use protocol::commands::SetFeeSchedule;
 use protocol::event::Event;
 use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled};
 use protocol::money::format_decimal;
+use protocol::rows::FeeTier;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
     AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId, PriceTicks, QtyLots,
@@ -211,6 +213,10 @@ impl Names {
             EventBody::TradeGroupSet(set) => {
                 format!("{} is in trade group {}", self.client(set.client), set.trade_group.0)
             }
+            EventBody::FeeScheduleSet(set) => self.fee_schedule(&set.schedule),
+            EventBody::FeeGroupSet(set) => {
+                format!("{} in fee group {}", self.client(set.client), set.fee_group)
+            }
             EventBody::MarketDefined(market) => {
                 format!("market {} is {}", self.symbol(market.definition.market), market.phase.name())
             }
@@ -221,6 +227,22 @@ impl Names {
             }
             _ => self.ledger_event(body),
         }
+    }
+
+    fn fee_schedule(&self, schedule: &SetFeeSchedule) -> String {
+        let percent = |ppm: u32| format!("{}%", format_decimal(ppm.into(), 4));
+        let tier = |tier: &FeeTier| {
+            let sign = if tier.maker_is_paid { "-" } else { "" };
+            let (maker, taker) = (percent(tier.maker_ppm), percent(tier.taker_ppm));
+            format!(
+                "; from {} maker {sign}{maker} taker {taker}",
+                self.quote(tier.volume_min, schedule.market)
+            )
+        };
+        let SetFeeSchedule { market, fee_group, effective_seq, tiers, tax_ppm } = schedule;
+        let tiers: String = tiers.iter().map(tier).collect();
+        let tax = if *tax_ppm > 0 { format!(", tax {}", percent(*tax_ppm)) } else { String::new() };
+        format!("fees of {} group {fee_group} from {effective_seq}{tax}{tiers}", self.symbol(*market))
     }
 
     fn ledger_event(&self, body: &EventBody) -> String {
@@ -389,12 +411,16 @@ impl Names {
         }
         if report.exec_type == ExecType::Trade {
             text.push_str(&format!(
-                ": {} {} @ {} fee {}",
+                ": {} {} @ {} {} {}",
                 report.liquidity.unwrap().name(),
                 self.qty(market, report.last_qty_lots),
                 self.price(market, report.last_price_ticks),
+                if report.fee_is_paid { "rebate" } else { "fee" },
                 self.quote(report.fee, market),
             ));
+            if report.tax.0 > 0 {
+                text.push_str(&format!(" tax {}", self.quote(report.tax, market)));
+            }
         }
         text.push_str(&format!(
             " -> {} filled {} leaves {}",
@@ -433,7 +459,7 @@ impl Names {
 
     fn settled(&self, settled: &Settled) -> String {
         let market = settled.market;
-        format!(
+        let mut text = format!(
             "trade {}: {} buys {} @ {} of {} for {}, fees {} and {}",
             settled.trade,
             self.client(settled.buyer),
@@ -443,6 +469,14 @@ impl Names {
             self.quote(settled.notional, market),
             self.quote(settled.buyer_fee, market),
             self.quote(settled.seller_fee, market),
-        )
+        );
+        if (settled.buyer_tax.0, settled.seller_tax.0) != (0, 0) {
+            let taxes = [settled.buyer_tax, settled.seller_tax].map(|tax| self.quote(tax, market));
+            text.push_str(&format!(", taxes {} and {}", taxes[0], taxes[1]));
+        }
+        if settled.maker_is_paid {
+            text.push_str(", that of the maker a rebate");
+        }
+        text
     }
 }

@@ -12,9 +12,10 @@
 //! wait 5s     pulse     term 2      halt BTC-TRY     cancelall [session alice] [client bob] [market BTC-TRY]
 //! ```
 //! `alice#7 …` names the message or request number, `alice/2 …` the generation; without them the next and the current.
-//! `again` is PossResend(97)=Y. Batches of the ledger have a part of their own: [`ledger`];
+//! `again` is PossResend(97)=Y. Fees are set in [`fees`]. Batches of the ledger have a part of their own: [`ledger`];
 //! what it does beside them, too: [`services`].
 
+mod fees;
 mod ledger;
 mod orders;
 mod services;
@@ -120,6 +121,7 @@ impl Script {
             "asset" => self.asset(words),
             "market" => self.market(words),
             "client" => self.client(words),
+            "taxes" => self.taxes(words),
             "wait" => self.wait(words),
             "until" => self.until(words),
             "balances" => self.balances(words),
@@ -175,6 +177,15 @@ impl Script {
         Vec::new()
     }
 
+    /// An account for the taxes in an asset.
+    fn taxes(&mut self, words: &mut Words<'_>) -> Vec<String> {
+        let asset = self.asset_id(words.next());
+        let account = u128::from(asset) * 10 + 3;
+        self.world.set_up(definitions::account(account, 0, asset, AccountClass::Suspense));
+        self.names.accounts.insert(account, ("taxes".to_owned(), asset));
+        Vec::new()
+    }
+
     fn asset_id(&self, code: &str) -> u32 {
         by_name(&self.names.assets, |asset| asset.code == code).unwrap_or_else(|| panic!("no asset {code}"))
     }
@@ -216,6 +227,7 @@ impl Script {
             maker_fee_ppm: ppm(words.option("maker")),
             taker_fee_ppm: ppm(words.option("taker")),
             fee_account: AccountId(u128::from(quote) * 10 + 2),
+            tax_account: AccountId(if words.flag("taxed") { u128::from(quote) * 10 + 3 } else { 0 }),
             ..definitions::market(id)
         };
         self.world.set_up(definition);
@@ -353,6 +365,8 @@ impl Script {
                 .into()
             }
             "limits" => Self::limits(words).into(),
+            "fees" => self.fee_schedule(words).into(),
+            "feegroup" => self.fee_group(words).into(),
             "overdraft" | "update" | "calendar" | "close" => self.ledger_command(name, words),
             "roles" => {
                 let (actor, roles) = (words.next().parse().unwrap(), words.next().parse().unwrap());

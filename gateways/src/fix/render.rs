@@ -3,6 +3,7 @@
 
 use protocol::event::Event;
 use protocol::events::{CancelRejected, ExecutionReport, LogoutSent, MassCancelReported};
+use protocol::money::format_decimal;
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
     CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, RejectReason,
@@ -241,8 +242,7 @@ fn execution_report(
     avg_px(encoder, market, report);
     encoder.text(11, report.cl_ord_id.as_bytes());
     if report.trade.is_some() {
-        encoder.decimal(12, report.fee.0, market.map_or(0, |market| market.quote_scale));
-        encoder.text(13, b"3");
+        commission(encoder, market, report);
     }
     qty(encoder, 14, report.cum_lots.0);
     exec_id(encoder, event, number);
@@ -270,6 +270,7 @@ fn execution_report(
     if let (ExecType::Rejected, Some(reason)) = (report.exec_type, report.reason) {
         encoder.number(103, ord_rej_reason(reason));
     }
+    tax(encoder, market, report);
     encoder.text(150, exec_type(report.exec_type));
     qty(encoder, 151, report.leaves_lots.0);
     if report.exec_type == ExecType::Restated {
@@ -287,6 +288,26 @@ fn execution_report(
                 Liquidity::Taker => 2,
             },
         );
+    }
+}
+
+/// Commission(12), below zero for a rebate.
+fn commission(encoder: &mut Encoder, market: Option<&Market>, report: &ExecutionReport) {
+    let scale = market.map_or(0, |market| market.quote_scale);
+    if report.fee_is_paid && report.fee.0 > 0 {
+        encoder.text(12, format!("-{}", format_decimal(report.fee.0, scale)));
+    } else {
+        encoder.decimal(12, report.fee.0, scale);
+    }
+    encoder.text(13, b"3");
+}
+
+/// NoMiscFees(136): a tax on the commission, where there is one.
+fn tax(encoder: &mut Encoder, market: Option<&Market>, report: &ExecutionReport) {
+    if report.tax.0 > 0 {
+        encoder.text(136, b"1");
+        encoder.decimal(137, report.tax.0, market.map_or(0, |market| market.quote_scale));
+        encoder.text(139, b"2");
     }
 }
 

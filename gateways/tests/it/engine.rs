@@ -332,6 +332,9 @@ impl Engine {
         trade.cum_ticks_lots = price.times(new.qty_lots);
         (trade.trade, trade.liquidity) = (Some(TradeId(self.trades)), Some(Liquidity::Taker));
         trade.fee = Amount(125);
+        // One is taxed, the next one a rebate.
+        trade.fee_is_paid = self.trades.is_multiple_of(2);
+        trade.tax = Amount(if trade.fee_is_paid { 0 } else { 5 });
         self.send(id, trade);
     }
 }
@@ -381,6 +384,8 @@ fn report(order: &Order, exec_type: ExecType, status: OrderStatus) -> ExecutionR
         trade: None,
         liquidity: None,
         fee: Amount(0),
+        fee_is_paid: false,
+        tax: Amount(0),
         reason: None,
     }
 }
@@ -410,6 +415,7 @@ pub(crate) fn definitions() -> Vec<EventBody> {
             maker_fee_ppm: 0,
             taker_fee_ppm: 0,
             fee_account: AccountId(1),
+            tax_account: AccountId(0),
         };
         MarketDefined { definition, phase: MarketPhase::Trading }.into()
     };

@@ -4,7 +4,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{AccountRow, TransferRow};
+use super::rows::{AccountRow, FeeTier, TransferRow};
 use super::terms::RareTerms;
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
@@ -14,10 +14,11 @@ use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, CancelReplaceMode, Capacity,
-    ClientId, ClusterId, Contingency, DayRule, FirmId, GatewayId, ListRelease, MarketId, MarketPhase,
-    MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots,
-    QuoteId, ReferencePrice, Schedule, SelfTradePrevention, SessionAction, SessionEnd, SessionId,
-    SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce, TradeGroupId, TransferId,
+    ClientId, ClusterId, Contingency, DayRule, FeeGroupId, FirmId, GatewayId, ListRelease, MarketId,
+    MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PriceTicks,
+    ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule, SelfTradePrevention, Seq, SessionAction,
+    SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce,
+    TradeGroupId, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -136,12 +137,14 @@ messages! {
             notional_max: Amount,
             /// Live orders of one client.
             client_orders_max: u32,
-            /// Fee of the resting side, in millionths of the notional.
+            /// Fee of the resting side, in millionths of the notional, for whom no schedule is set.
             maker_fee_ppm: u32,
-            /// Fee of the incoming side, in millionths of the notional.
+            /// Fee of the incoming side, likewise.
             taker_fee_ppm: u32,
-            /// Where fees go: an account of class fee in quote.
+            /// Where fees go, and rebates come from: an account of class fee in quote.
             fee_account: AccountId,
+            /// Where the tax on fees goes: an account of class suspense in quote. 0 = no fee is taxed; once set it is never 0 again.
+            tax_account: AccountId,
         }
         /// Puts a market into a phase. A new market trades.
         SetMarketPhase = 19 v 1 {
@@ -245,12 +248,32 @@ messages! {
             /// How often one order may be replaced; 0 = any number of times.
             amendments_max: u32,
         }
+        /// Sets what a group of clients pays in a market from a seq on. An order keeps what was in force at its acceptance.
+        SetFeeSchedule = 27 v 1 {
+            /// The market.
+            market: MarketId,
+            /// For whom; 0 = all clients of a group that has none of its own here.
+            fee_group: FeeGroupId,
+            /// The first seq for whose orders it counts: in the future, or 0 for the seq of this command.
+            effective_seq: Seq,
+            /// By ascending volume, the first from 0; at most [`crate::limits::FEE_TIERS_MAX`]. None = the group has no schedule any more.
+            tiers: Vec<FeeTier>,
+            /// Tax on fees, in millionths of the fee, beside it. Rebates bear none.
+            tax_ppm: u32,
+        }
         /// Puts a client into a trade group: orders of one group do not trade with each other where they say so.
         SetTradeGroup = 28 v 1 {
             /// The client.
             client: ClientId,
             /// The group; 0 = none.
             trade_group: TradeGroupId,
+        }
+        /// Puts a client into a fee group, in all markets and from the next order on.
+        SetFeeGroup = 29 v 1 {
+            /// The client.
+            client: ClientId,
+            /// The group; 0 = none.
+            fee_group: FeeGroupId,
         }
 
         /// An index price, a fact from outside: it counts from its record until it is too old.

@@ -8,7 +8,7 @@ use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
-    SetCalendar, SetLedgerLimits, SetOverdraft, SetTradingRules,
+    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft, SetTradingRules,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -17,11 +17,11 @@ use crate::skip::SkipReason;
 use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, BookAction, CancelRejectTo, ClientId, Contingency,
-    ExecType, Generation, LedgerRefusal, Liquidity, ListState, MarketId, MarketPhase, MonitorId, OrderId,
-    OrderListId, OrderStatus, OrderType, OutSeq, PhaseCause, PriceTicks, ProposalEnd, ProposalId, QtyLots,
-    QuoteEnd, QuoteId, RejectReason, RequestNumber, SelfTradePrevention, Seq, SessionEnd, SessionEpoch,
-    SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text, TimeInForce, TradeGroupId, TradeId,
-    TransferId,
+    ExecType, FeeGroupId, Generation, LedgerRefusal, Liquidity, ListState, MarketId, MarketPhase, MonitorId,
+    OrderId, OrderListId, OrderStatus, OrderType, OutSeq, PhaseCause, PriceTicks, ProposalEnd, ProposalId,
+    QtyLots, QuoteEnd, QuoteId, RejectReason, RequestNumber, SelfTradePrevention, Seq, SessionEnd,
+    SessionEpoch, SessionId, Side, StandingOrderEnd, StandingOrderId, Term, Text, TimeInForce, TradeGroupId,
+    TradeId, TransferId,
 };
 
 messages! {
@@ -50,10 +50,16 @@ messages! {
             buyer: ClientId,
             /// Pays base, receives quote.
             seller: ClientId,
-            /// In quote.
+            /// In quote, without tax.
             buyer_fee: Amount,
-            /// In quote.
+            /// In quote, without tax.
             seller_fee: Amount,
+            /// Tax on the buyer's fee, to the tax account.
+            buyer_tax: Amount,
+            /// Tax on the seller's fee, likewise.
+            seller_tax: Amount,
+            /// Whether the fee of the resting side is a rebate: paid to it from the fee account.
+            maker_is_paid: bool,
         }
         /// The money held for an order changed; 0 = released.
         HoldChanged = 6 v 1 {
@@ -348,12 +354,24 @@ messages! {
             rules: SetTradingRules,
         }
 
+        /// What a group of clients pays in a market.
+        FeeScheduleSet = 44 v 1 {
+            /// As commanded, with the seq from which on it counts.
+            schedule: SetFeeSchedule,
+        }
         /// A client's trade group.
         TradeGroupSet = 45 v 1 {
             /// The client.
             client: ClientId,
             /// The group; 0 = none.
             trade_group: TradeGroupId,
+        }
+        /// A client's fee group.
+        FeeGroupSet = 46 v 1 {
+            /// The client.
+            client: ClientId,
+            /// The group; 0 = none.
+            fee_group: FeeGroupId,
         }
 
         /// A market's index price.
@@ -431,8 +449,12 @@ messages! {
             trade: Option<TradeId>,
             /// Which side of it this order was.
             liquidity: Option<Liquidity>,
-            /// Fee of this fill, in quote.
+            /// Commission(12): fee of this fill, in quote, without tax.
             fee: Amount,
+            /// Whether it is a rebate, paid to the client: Commission(12) below zero.
+            fee_is_paid: bool,
+            /// MiscFeeAmt(137): tax on the fee.
+            tax: Amount,
             /// Why it was refused, cancelled or expired.
             reason: Option<RejectReason>,
         }

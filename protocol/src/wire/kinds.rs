@@ -365,6 +365,24 @@ codes! {
 }
 
 codes! {
+    /// The postings of a trade.
+    pub enum TradePart {
+        /// Base, from the seller to the buyer.
+        Base = 1,
+        /// Quote, from the buyer to the seller.
+        Quote = 2,
+        /// The buyer's fee, or the rebate that it is paid.
+        BuyerFee = 3,
+        /// The seller's fee, or the rebate that it is paid.
+        SellerFee = 4,
+        /// The tax on the buyer's fee.
+        BuyerTax = 5,
+        /// The tax on the seller's fee.
+        SellerTax = 6,
+    }
+}
+
+codes! {
     /// Which request an OrderCancelReject(9) answers; CxlRejResponseTo(434).
     pub enum CancelRejectTo {
         /// OrderCancelRequest(F).

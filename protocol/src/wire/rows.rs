@@ -106,6 +106,18 @@ rows! {
         pub amount: Amount,
     }
 
+    /// What a client pays whose volume is not below `volume_min`.
+    pub struct FeeTier {
+        /// In quote: what the client traded in the market on the 30 UTC days before the day of its order.
+        pub volume_min: Amount,
+        /// Fee of the resting side, in millionths of the notional.
+        pub maker_ppm: u32,
+        /// Whether it is paid to that side instead: a rebate.
+        pub maker_is_paid: bool,
+        /// Fee of the incoming side, in millionths of the notional.
+        pub taker_ppm: u32,
+    }
+
     /// Sums over the accounts of a ledger; the largest number = that or more.
     pub struct LedgerTotals {
         /// Their asset.

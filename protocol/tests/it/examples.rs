@@ -6,7 +6,7 @@
 use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
-use protocol::rows::{AccountRow, LedgerTotals, RowAmount, RowResult, TransferRow};
+use protocol::rows::{AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, TransferRow};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, Peg, Trail, Trigger, Twap};
 use protocol::*;
@@ -60,6 +60,7 @@ fn define_market() -> DefineMarket {
         maker_fee_ppm: n4(14),
         taker_fee_ppm: n4(15),
         fee_account: AccountId(n16(16)),
+        tax_account: AccountId(n16(17)),
     }
 }
 
@@ -101,7 +102,9 @@ fn configuration() -> Vec<Command> {
         Reject { proposal: ProposalId(n8(0)), note: text("why not") }.into(),
         SetApprovals { kinds: vec![n2(0), n2(1)] }.into(),
         set_trading_rules().into(),
+        set_fee_schedule().into(),
         SetTradeGroup { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
+        SetFeeGroup { client: ClientId(n8(0)), fee_group: FeeGroupId(n2(1)) }.into(),
         PublishPrice {
             market: MarketId(n4(0)),
             price_ticks: PriceTicks(n8(1)),
@@ -127,6 +130,18 @@ fn set_trading_rules() -> SetTradingRules {
         client_icebergs_max: n4(10),
         client_position_lots_max: QtyLots(n8(11)),
         amendments_max: n4(12),
+    }
+}
+
+fn set_fee_schedule() -> SetFeeSchedule {
+    let tier =
+        FeeTier { volume_min: Amount(n16(0)), maker_ppm: n4(1), maker_is_paid: true, taker_ppm: n4(3) };
+    SetFeeSchedule {
+        market: MarketId(n4(0)),
+        fee_group: FeeGroupId(n2(1)),
+        effective_seq: Seq(n8(2)),
+        tiers: vec![tier, tier],
+        tax_ppm: n4(4),
     }
 }
 
@@ -627,23 +642,29 @@ fn monitors() -> Vec<EventBody> {
     ]
 }
 
+fn settled() -> Settled {
+    Settled {
+        trade: TradeId(n8(0)),
+        market: MarketId(n4(1)),
+        price_ticks: PriceTicks(n8(2)),
+        qty_lots: QtyLots(n8(3)),
+        notional: Amount(n16(4)),
+        maker_order: OrderId(n8(5)),
+        taker_order: OrderId(n8(6)),
+        taker_side: Side::Sell,
+        buyer: ClientId(n8(8)),
+        seller: ClientId(n8(9)),
+        buyer_fee: Amount(n16(10)),
+        seller_fee: Amount(n16(11)),
+        buyer_tax: Amount(n16(12)),
+        seller_tax: Amount(n16(13)),
+        maker_is_paid: true,
+    }
+}
+
 fn ledger() -> Vec<EventBody> {
     vec![
-        Settled {
-            trade: TradeId(n8(0)),
-            market: MarketId(n4(1)),
-            price_ticks: PriceTicks(n8(2)),
-            qty_lots: QtyLots(n8(3)),
-            notional: Amount(n16(4)),
-            maker_order: OrderId(n8(5)),
-            taker_order: OrderId(n8(6)),
-            taker_side: Side::Sell,
-            buyer: ClientId(n8(8)),
-            seller: ClientId(n8(9)),
-            buyer_fee: Amount(n16(10)),
-            seller_fee: Amount(n16(11)),
-        }
-        .into(),
+        settled().into(),
         BookChanged {
             market: MarketId(n4(0)),
             order: OrderId(n8(1)),
@@ -662,6 +683,8 @@ fn ledger() -> Vec<EventBody> {
         ActorKeySet { actor: ActorId(n4(0)), key: Some(PublicKey(bytes_of(1))) }.into(),
         RecordSkipped { record_hash: Hash(bytes_of(0)), reason: text("poison") }.into(),
         CheckpointMarked {}.into(),
+        FeeScheduleSet { schedule: set_fee_schedule() }.into(),
+        FeeGroupSet { client: ClientId(n8(0)), fee_group: FeeGroupId(n2(1)) }.into(),
     ]
 }
 
@@ -703,6 +726,8 @@ fn sent_orders() -> Vec<EventBody> {
             trade: Some(TradeId(n8(17))),
             liquidity: Some(Liquidity::Taker),
             fee: Amount(n16(19)),
+            fee_is_paid: true,
+            tax: Amount(n16(21)),
             reason: Some(RejectReason::TooLate),
         }
         .into(),

@@ -15,7 +15,8 @@ const COMMANDS: &str = "
 18 DefineMarket: market u32, symbol text 32, base u32, quote u32, lot_base_minor u128,
     tick_quote_minor u128, price_ticks_min u64, price_ticks_max u64, qty_lots_min u64,
     qty_lots_max u64, market_qty_lots_max u64, notional_min u128, notional_max u128,
-    client_orders_max u32, maker_fee_ppm u32, taker_fee_ppm u32, fee_account u128
+    client_orders_max u32, maker_fee_ppm u32, taker_fee_ppm u32, fee_account u128,
+    tax_account u128
 19 SetMarketPhase: market u32, phase code MarketPhase
 20 DefineSession: session u32, actor u32, firm u32, protocol code SessionProtocol,
     client_comp_id text 32, our_comp_id text 32, clients list u64, reset_on_logon bool,
@@ -29,7 +30,9 @@ const COMMANDS: &str = "
 26 SetTradingRules: market u32, reference code ReferencePrice, buy_above_ppm u32, buy_below_ppm u32,
     sell_above_ppm u32, sell_below_ppm u32, collar_ppm u32, self_trade_prevention code SelfTradePrevention,
     may_self_trade bool, client_stops_max u32, client_icebergs_max u32, client_position_lots_max u64, amendments_max u32
+27 SetFeeSchedule: market u32, fee_group u16, effective_seq u64, tiers list FeeTier, tax_ppm u32
 28 SetTradeGroup: client u64, trade_group u64
+29 SetFeeGroup: client u64, fee_group u16
 31 PublishPrice: market u32, price_ticks u64, observed_at_ns u64, valid_for_ms u32
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
@@ -86,7 +89,8 @@ const COMMANDS: &str = "
 /// Every event, likewise.
 const EVENTS: &str = "
 5 Settled: trade u64, market u32, price_ticks u64, qty_lots u64, notional u128, maker_order u64,
-    taker_order u64, taker_side code Side, buyer u64, seller u64, buyer_fee u128, seller_fee u128
+    taker_order u64, taker_side code Side, buyer u64, seller u64, buyer_fee u128, seller_fee u128,
+    buyer_tax u128, seller_tax u128, maker_is_paid bool
 6 HoldChanged: order u64, account u128, held u128
 7 AccountsCreated: session u32, request u64, count u32, created u32, exceptions list RowResult
 8 TransfersCreated: session u32, request u64, count u32, created u32, exceptions list RowResult, amounts list RowAmount,
@@ -124,7 +128,9 @@ const EVENTS: &str = "
 41 ProposalEnded: proposal u64, end code ProposalEnd, actor u32, note text 120
 42 ApprovalsSet: kinds list u16
 43 TradingRulesSet: rules SetTradingRules
+44 FeeScheduleSet: schedule SetFeeSchedule
 45 TradeGroupSet: client u64, trade_group u64
+46 FeeGroupSet: client u64, fee_group u16
 48 PricePublished: market u32, price_ticks u64, observed_at_ns u64, valid_until_ns u64
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 48
@@ -133,7 +139,8 @@ const EVENTS: &str = "
     side code Side, order_type code OrderType, time_in_force code TimeInForce,
     exec_type code ExecType, status code OrderStatus, price_ticks u64, qty_lots u64,
     leaves_lots u64, cum_lots u64, cum_ticks_lots u128, last_price_ticks u64, last_qty_lots u64,
-    trade option u64, liquidity option code Liquidity, fee u128, reason option code RejectReason
+    trade option u64, liquidity option code Liquidity, fee u128, fee_is_paid bool,
+    tax u128, reason option code RejectReason
 97 CancelRejected: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, status code OrderStatus,
     response_to code CancelRejectTo, reason code RejectReason
 98 BusinessRejected: ref_seq_num u64, ref_msg_type text 8, reason u16, ref_id text 64, note text 120,
@@ -172,6 +179,7 @@ const ROWS: &str = "
 3 RowResult: index u32, refusal code LedgerRefusal, seq u64
 4 RowAmount: index u32, amount u128
 6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
+7 FeeTier: volume_min u128, maker_ppm u32, maker_is_paid bool, taker_ppm u32
 5 ProposedCommand: kind u16, version u16, body list u8
 7 Trigger: price_ticks u64, price_type code TriggerPriceType, direction code TriggerDirection
 8 Trail: by code TrailBy, offset u64
@@ -264,6 +272,7 @@ impl Type {
                     "RowResult",
                     "RowAmount",
                     "LedgerTotals",
+                    "FeeTier",
                     "ProposedCommand",
                     "OrderTerms",
                     "Trigger",
@@ -274,6 +283,9 @@ impl Type {
                 .contains(&row) =>
             {
                 Self::Nested(row, find(&parse(part_of(ROWS, row)), row).fields)
+            }
+            ("Settled", "") => {
+                Self::Nested("Settled", find(&parse(part_of(EVENTS, "Settled")), "Settled").fields)
             }
             (command, "") => Self::Nested(command, find(&parse(part_of(COMMANDS, command)), command).fields),
             (unknown, _) => panic!("no type {unknown}"),
@@ -431,6 +443,7 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         ExecType,
         OrderStatus,
         Liquidity,
+        TradePart,
         BookAction,
         CancelRejectTo,
         SessionAction,

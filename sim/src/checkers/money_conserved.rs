@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use protocol::event::Event;
 use protocol::rows::account_flags;
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, UnixNanos, events,
+    AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, Side, UnixNanos,
+    events,
 };
 
 use super::standing_orders::StandingOrders;
@@ -120,8 +121,23 @@ impl NaiveLedger {
         let (gives, receives) = (account(self, seller, market.base)?, account(self, buyer, market.base)?);
         self.move_money(pays, is_paid, settled.notional)?;
         self.move_money(gives, receives, base)?;
-        self.move_money(pays, market.fee_account, settled.buyer_fee)?;
-        self.move_money(is_paid, market.fee_account, settled.seller_fee)
+        let (buyer_is_paid, seller_is_paid) = match settled.taker_side {
+            Side::Buy => (false, settled.maker_is_paid),
+            Side::Sell => (settled.maker_is_paid, false),
+        };
+        for (account, fee, is_rebate) in
+            [(pays, settled.buyer_fee, buyer_is_paid), (is_paid, settled.seller_fee, seller_is_paid)]
+        {
+            let (from, to) =
+                if is_rebate { (market.fee_account, account) } else { (account, market.fee_account) };
+            self.move_money(from, to, fee)?;
+        }
+        for (account, tax) in [(pays, settled.buyer_tax), (is_paid, settled.seller_tax)] {
+            if tax.0 > 0 {
+                self.move_money(account, market.tax_account, tax)?;
+            }
+        }
+        Ok(())
     }
 
     fn move_money(&mut self, from: AccountId, to: AccountId, amount: Amount) -> Result<(), Violation> {

@@ -2,16 +2,16 @@
 
 use protocol::commands::{
     CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Genesis,
-    SetLedgerLimits, roles,
+    SetFeeSchedule, SetLedgerLimits, roles,
 };
 use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
-use protocol::rows::{AccountRow, TransferRow};
+use protocol::rows::{AccountRow, FeeTier, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
-    FirmId, MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
-    UnixNanos,
+    FeeGroupId, FirmId, MarketId, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Strictness, Text,
+    TransferId, UnixNanos,
 };
 
 /// Symbol of the one market.
@@ -19,6 +19,7 @@ pub const SYMBOL: &str = "AAA-BBB";
 const BASE: AssetId = AssetId(1);
 const QUOTE: AssetId = AssetId(2);
 const FEES: AccountId = AccountId(910);
+const TAXES: AccountId = AccountId(911);
 
 /// CompID of the acceptor.
 pub const OUR_COMP_ID: &str = "SICIL";
@@ -79,8 +80,11 @@ pub fn commands(traders: usize, at: UnixNanos) -> Vec<Command> {
         commands.push(DefineAsset { asset, code: Text::truncated(code), scale: 0 }.into());
         commands.push(open(external(asset), ClientId(0), asset, AccountClass::External));
     }
-    commands.push(open(FEES, ClientId(0), QUOTE, AccountClass::Fee));
+    let house = [(FEES, AccountClass::Fee), (TAXES, AccountClass::Suspense)];
+    let accounts = house.map(|(account, class)| row(account, ClientId(0), QUOTE, class));
+    commands.push(CreateAccounts { accounts: accounts.to_vec() }.into());
     commands.push(market().into());
+    commands.push(fees().into());
     for trader in 0..traders {
         let client = ClientId(trader as u64 + 1);
         let actor = ActorId(101 + trader as u32);
@@ -98,9 +102,13 @@ pub fn commands(traders: usize, at: UnixNanos) -> Vec<Command> {
 }
 
 fn open(account: AccountId, client: ClientId, asset: AssetId, class: AccountClass) -> Command {
+    CreateAccounts { accounts: vec![row(account, client, asset, class)] }.into()
+}
+
+fn row(account: AccountId, client: ClientId, asset: AssetId, class: AccountClass) -> AccountRow {
     let limited = if class == AccountClass::External { 0 } else { DEBITS_MUST_NOT_EXCEED_CREDITS };
     let settles = if class == AccountClass::Client { SETTLEMENT } else { 0 };
-    let row = AccountRow {
+    AccountRow {
         id: account,
         owner: client,
         ledger: asset,
@@ -108,8 +116,7 @@ fn open(account: AccountId, client: ClientId, asset: AssetId, class: AccountClas
         flags: limited | settles,
         class: class.code().into(),
         ..AccountRow::default()
-    };
-    CreateAccounts { accounts: vec![row] }.into()
+    }
 }
 
 /// Wide enough for wall clocks that are set: what is tried again is still remembered, and nothing lies too far ahead.
@@ -141,6 +148,19 @@ fn market() -> DefineMarket {
         maker_fee_ppm: 1_000,
         taker_fee_ppm: 20_000,
         fee_account: FEES,
+        tax_account: TAXES,
+    }
+}
+
+/// Who rests is paid for it.
+fn fees() -> SetFeeSchedule {
+    let tier = FeeTier { volume_min: Amount(0), maker_ppm: 1_000, maker_is_paid: true, taker_ppm: 20_000 };
+    SetFeeSchedule {
+        market: MarketId(1),
+        fee_group: FeeGroupId(0),
+        effective_seq: Seq::ZERO,
+        tiers: vec![tier],
+        tax_ppm: 180_000,
     }
 }
 

@@ -5,11 +5,11 @@
 //! ```
 //! A block's key is the place of its first movement. The last block is written anew, longer, until it is full.
 
-use protocol::{MarketId, Seq, TradeId, TransferId, UnixNanos};
+use protocol::{MarketId, Seq, TradeId, TradePart, TransferId, UnixNanos};
 use redb::{ReadableTable, TableDefinition};
 
 use super::fault::ViewFault;
-use super::movement::{Cause, Fields, Movement, Place, TradePart};
+use super::movement::{Cause, Fields, Movement, Place};
 use super::run::{BLOCK_BYTES, seal, unseal};
 use crate::pack::{Damaged, Unpack, fold_u128, put_u64, put_u128, unfold_u128};
 
@@ -150,13 +150,7 @@ fn pack(movement: &Movement, before: Option<&Movement>, out: &mut Vec<u8>) {
     match movement.cause {
         Cause::Row { index } if !alike => put_u64(out, index.into()),
         Cause::Trade { trade, market, part } => {
-            let part = match part {
-                TradePart::Base => 0,
-                TradePart::Quote => 1,
-                TradePart::BuyerFee => 2,
-                TradePart::SellerFee => 3,
-            };
-            put_u64(out, (u64::from(market.0) << 2) | part);
+            put_u64(out, (u64::from(market.0) << 3) | u64::from(part.code()));
             put_u64(out, trade.0);
         }
         Cause::Row { .. } | Cause::Expiry => {}
@@ -259,12 +253,7 @@ fn row_index(like: Option<&Movement>, from: &mut Unpack<'_>) -> Result<u32, Dama
 
 fn unpack_trade(from: &mut Unpack<'_>) -> Result<Cause, Damaged> {
     let market = from.u64()?;
-    let part = match market & 3 {
-        0 => TradePart::Base,
-        1 => TradePart::Quote,
-        2 => TradePart::BuyerFee,
-        _ => TradePart::SellerFee,
-    };
-    let market = MarketId(u32::try_from(market >> 2).map_err(|_| Damaged)?);
+    let part = u8::try_from(market & 7).ok().and_then(TradePart::from_code).ok_or(Damaged)?;
+    let market = MarketId(u32::try_from(market >> 3).map_err(|_| Damaged)?);
     Ok(Cause::Trade { trade: TradeId(from.u64()?), market, part })
 }

@@ -6,7 +6,8 @@ use protocol::events::{AccountsCreated, Settled, TransferExpired, TransfersCreat
 use protocol::record::Record;
 use protocol::rows::{ArchivedTransferRow, TransferRow, account_flags, transfer_flags};
 use protocol::{
-    AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, TransferId, UnixNanos,
+    AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, Side, TradePart, TransferId,
+    UnixNanos,
 };
 
 use super::accounts::{Accounts, Definition};
@@ -15,7 +16,7 @@ use super::days::Days;
 use super::exchanges::Exchange;
 use super::fault::ViewFault;
 use super::markets::{Market, Markets};
-use super::movement::{Cause, Change, Fields, Movement, Place, TradePart};
+use super::movement::{Cause, Change, Fields, Movement, Place};
 use super::pending::{Chain, Pending, Reservation};
 use super::transfer_id::Stage;
 
@@ -161,6 +162,10 @@ impl Follow<'_> {
             quote: definition.quote,
             lot_base_minor: definition.lot_base_minor,
             fee_account: self.number(definition.fee_account)?,
+            tax_account: match definition.tax_account {
+                AccountId(0) => None,
+                account => Some(self.number(account)?),
+            },
         };
         self.known.markets.define(definition.market, market);
         Ok(())
@@ -169,18 +174,40 @@ impl Follow<'_> {
     fn settle_trade(&mut self, settled: &Settled) -> Result<(), ViewFault> {
         let Settled { trade, market, qty_lots, buyer, seller, notional, buyer_fee, seller_fee, .. } =
             *settled;
-        let Market { base, quote, lot_base_minor, fee_account } = self.market(market)?;
+        let Market { base, quote, lot_base_minor, fee_account, tax_account } = self.market(market)?;
         let (buyer_base, buyer_quote) = (self.settlement(buyer, base)?, self.settlement(buyer, quote)?);
         let (seller_base, seller_quote) = (self.settlement(seller, base)?, self.settlement(seller, quote)?);
         let moved = u128::from(qty_lots.0)
             .checked_mul(lot_base_minor.0)
             .ok_or_else(|| self.unexplained("a trade's base is beyond all numbers"))?;
-        for (part, debit, credit, amount) in [
+        let (buyer_is_paid, seller_is_paid) = match settled.taker_side {
+            Side::Buy => (false, settled.maker_is_paid),
+            Side::Sell => (settled.maker_is_paid, false),
+        };
+        let fee = |client, is_paid| if is_paid { (fee_account, client) } else { (client, fee_account) };
+        let (buyer_pays, buyer_receives) = fee(buyer_quote, buyer_is_paid);
+        let (seller_pays, seller_receives) = fee(seller_quote, seller_is_paid);
+        let is_taxed = settled.buyer_tax.0 > 0 || settled.seller_tax.0 > 0;
+        let no_account = || self.unexplained("a tax in a market without an account for it");
+        let tax_account = if is_taxed { tax_account.ok_or_else(no_account)? } else { fee_account };
+        let of_buyer = [
+            (TradePart::BuyerFee, buyer_pays, buyer_receives, buyer_fee),
+            (TradePart::BuyerTax, buyer_quote, tax_account, settled.buyer_tax),
+        ];
+        let of_seller = [
+            (TradePart::SellerFee, seller_pays, seller_receives, seller_fee),
+            (TradePart::SellerTax, seller_quote, tax_account, settled.seller_tax),
+        ];
+        let (of_taker, of_maker) = match settled.taker_side {
+            Side::Buy => (of_buyer, of_seller),
+            Side::Sell => (of_seller, of_buyer),
+        };
+        let traded = [
             (TradePart::Base, seller_base, buyer_base, Amount(moved)),
             (TradePart::Quote, buyer_quote, seller_quote, notional),
-            (TradePart::BuyerFee, buyer_quote, fee_account, buyer_fee),
-            (TradePart::SellerFee, seller_quote, fee_account, seller_fee),
-        ] {
+        ];
+        // As they are posted: a rebate comes out of what the taker has just paid.
+        for (part, debit, credit, amount) in traded.into_iter().chain(of_taker).chain(of_maker) {
             if amount.0 > 0 {
                 let (id, fields) = (TransferId(0), Fields::default());
                 let (cause, change) = (Cause::Trade { trade, market, part }, Change::Posted(amount));

@@ -17,6 +17,7 @@ pub(crate) struct Market {
     pub(crate) quote: AssetId,
     pub(crate) lot_base_minor: Amount,
     pub(crate) fee_account: u32,
+    pub(crate) tax_account: Option<u32>,
 }
 
 impl Market {
@@ -26,6 +27,8 @@ impl Market {
         put_u64(&mut out, self.quote.0.into());
         put_u128(&mut out, self.lot_base_minor.0);
         put_u64(&mut out, self.fee_account.into());
+        // 0 = none.
+        put_u64(&mut out, self.tax_account.map_or(0, |number| u64::from(number) + 1));
         seal(&mut out);
         out
     }
@@ -33,7 +36,9 @@ impl Market {
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Damaged> {
         let mut from = Unpack::new(unseal(bytes)?);
         let (base, quote) = (AssetId(from.u32()?), AssetId(from.u32()?));
-        let market = Self { base, quote, lot_base_minor: Amount(from.u128()?), fee_account: from.u32()? };
+        let (lot_base_minor, fee_account) = (Amount(from.u128()?), from.u32()?);
+        let tax_account = from.u64()?.checked_sub(1).map(u32::try_from).transpose().map_err(|_| Damaged)?;
+        let market = Self { base, quote, lot_base_minor, fee_account, tax_account };
         if from.is_empty() { Ok(market) } else { Err(Damaged) }
     }
 }

@@ -1,6 +1,6 @@
 //! What moves: one debit and one credit of the same amount, pending or posted.
 
-use protocol::{Amount, MarketId, Seq, TradeId, TransferId, UnixNanos};
+use protocol::{Amount, MarketId, Seq, TradeId, TradePart, TransferId, UnixNanos};
 
 /// Where something moved.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,19 +30,6 @@ pub enum Cause {
     },
     /// A pending transfer's time was over. No transfer of its own.
     Expiry,
-}
-
-/// The postings of a trade.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TradePart {
-    /// Base, from the seller to the buyer.
-    Base,
-    /// Quote, from the buyer to the seller.
-    Quote,
-    /// The buyer's fee.
-    BuyerFee,
-    /// The seller's fee.
-    SellerFee,
 }
 
 /// What a movement does to an account on one of its sides.

@@ -81,6 +81,9 @@ impl Tape {
             seller: ClientId(2),
             buyer_fee: Amount(0),
             seller_fee: Amount(0),
+            buyer_tax: Amount::ZERO,
+            seller_tax: Amount::ZERO,
+            maker_is_paid: false,
         };
         self.feed(vec![added.into(), settled.into()]);
         self.all.push(Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time });
@@ -110,6 +113,7 @@ fn definition() -> DefineMarket {
         maker_fee_ppm: 0,
         taker_fee_ppm: 0,
         fee_account: AccountId(1),
+        tax_account: AccountId(0),
     }
 }
 

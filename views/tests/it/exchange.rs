@@ -387,5 +387,6 @@ fn market(id: u32) -> DefineMarket {
         maker_fee_ppm: 1_000,
         taker_fee_ppm: 2_000,
         fee_account: FEES,
+        tax_account: AccountId(0),
     }
 }

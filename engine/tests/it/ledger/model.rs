@@ -87,8 +87,10 @@ impl Account {
     }
 
     fn turnover_max(&self) -> u128 {
-        let trades =
-            self.has(account_flags::SETTLEMENT) || self.row.class == u16::from(AccountClass::Fee.code());
+        let trades = self.has(account_flags::SETTLEMENT)
+            || [AccountClass::Fee, AccountClass::Suspense]
+                .iter()
+                .any(|class| self.row.class == u16::from(class.code()));
         if trades { TRADING_TURNOVER_MAX } else { u128::MAX }
     }
 }

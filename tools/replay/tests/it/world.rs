@@ -419,6 +419,7 @@ fn market() -> Command {
         maker_fee_ppm: 1_000,
         taker_fee_ppm: 20_000,
         fee_account: FEES,
+        tax_account: AccountId(0),
     }
     .into()
 }

@@ -13,10 +13,10 @@ use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flag
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
     MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, QuoteId, RequestNumber, Seq, SessionId,
-    Side as OrderSide, StandingOrderId, Text, TradeId, TransferId, UnixNanos, commands,
+    Side as OrderSide, StandingOrderId, Text, TradeId, TradePart, TransferId, UnixNanos, commands,
 };
 
-use crate::ledger::{Attempt, Cause, Change, Exchange, Place, TradePart, Trigger};
+use crate::ledger::{Attempt, Cause, Change, Exchange, Place, Trigger};
 
 /// A record with its events.
 pub(in crate::ledger) struct Fed {
@@ -87,7 +87,7 @@ pub(in crate::ledger) struct Bank {
     pub(super) attempts: Vec<Attempt>,
     pub(super) exchanges: Vec<Exchange>,
     open: BTreeMap<TransferId, Open>,
-    market: Option<(AccountId, u128)>,
+    market: Option<(AccountId, AccountId, u128)>,
     trades: u64,
     step: u32,
     events: Vec<EventBody>,
@@ -270,9 +270,9 @@ impl Bank {
     }
 
     fn define_market(&mut self) -> Command {
-        let fee_account = self.account();
+        let (fee_account, tax_account) = (self.account(), self.account());
         let lot = 1 + u128::from(self.below(50));
-        self.market = Some((fee_account, lot));
+        self.market = Some((fee_account, tax_account, lot));
         let definition = DefineMarket {
             market: MARKET,
             symbol: Text::new("A-B").unwrap(),
@@ -291,6 +291,7 @@ impl Bank {
             maker_fee_ppm: 4,
             taker_fee_ppm: 5,
             fee_account,
+            tax_account,
         };
         self.events
             .push(MarketDefined { definition: definition.clone(), phase: MarketPhase::Trading }.into());
@@ -335,7 +336,7 @@ impl Bank {
             let accounts = accounts.map(|(client, asset)| self.settles(client, asset));
             let (
                 [Some(buyer_base), Some(buyer_quote), Some(seller_base), Some(seller_quote)],
-                Some((fees, lot)),
+                Some((fees, taxes, lot)),
             ) = (accounts, self.market)
             else {
                 break;
@@ -344,34 +345,56 @@ impl Bank {
             let trade = TradeId(self.trades);
             let (qty, notional) = (1 + self.below(1_000), 1 + self.amount());
             let (buyer_fee, seller_fee) = (u128::from(self.below(3)), u128::from(self.below(3)));
-            for (part, debit, credit, amount) in [
+            let (buyer_tax, seller_tax) = (u128::from(self.below(2)), u128::from(self.below(2)));
+            let taker_side = self.one_of(OrderSide::ALL).unwrap();
+            let maker_is_paid = self.below(3) == 0;
+            let fee_of = |side, account| {
+                if maker_is_paid && side != taker_side { (fees, account) } else { (account, fees) }
+            };
+            let (buyer_legs, seller_legs) =
+                (fee_of(OrderSide::Buy, buyer_quote), fee_of(OrderSide::Sell, seller_quote));
+            let of_buyer = [
+                (TradePart::BuyerFee, buyer_legs.0, buyer_legs.1, buyer_fee),
+                (TradePart::BuyerTax, buyer_quote, taxes, buyer_tax),
+            ];
+            let of_seller = [
+                (TradePart::SellerFee, seller_legs.0, seller_legs.1, seller_fee),
+                (TradePart::SellerTax, seller_quote, taxes, seller_tax),
+            ];
+            let mut movements = vec![
                 (TradePart::Base, seller_base, buyer_base, u128::from(qty) * lot),
                 (TradePart::Quote, buyer_quote, seller_quote, notional),
-                (TradePart::BuyerFee, buyer_quote, fees, buyer_fee),
-                (TradePart::SellerFee, seller_quote, fees, seller_fee),
-            ] {
-                if amount > 0 {
-                    let cause = Cause::Trade { trade, market: MARKET, part };
-                    self.moves(cause, TransferId(0), (debit, credit), amount);
-                }
+            ];
+            let is_bought = taker_side == OrderSide::Buy;
+            movements.extend(if is_bought { of_buyer } else { of_seller });
+            movements.extend(if is_bought { of_seller } else { of_buyer });
+            movements.retain(|&(_, _, _, amount)| amount > 0);
+            for &(part, debit, credit, amount) in &movements {
+                self.moves(
+                    Cause::Trade { trade, market: MARKET, part },
+                    TransferId(0),
+                    (debit, credit),
+                    amount,
+                );
             }
-            self.events.push(
-                Settled {
-                    trade,
-                    market: MARKET,
-                    price_ticks: PriceTicks(3),
-                    qty_lots: QtyLots(qty),
-                    notional: Amount(notional),
-                    maker_order: OrderId(1),
-                    taker_order: OrderId(2),
-                    taker_side: OrderSide::Buy,
-                    buyer,
-                    seller,
-                    buyer_fee: Amount(buyer_fee),
-                    seller_fee: Amount(seller_fee),
-                }
-                .into(),
-            );
+            let settled = Settled {
+                trade,
+                market: MARKET,
+                price_ticks: PriceTicks(3),
+                qty_lots: QtyLots(qty),
+                notional: Amount(notional),
+                maker_order: OrderId(1),
+                taker_order: OrderId(2),
+                taker_side,
+                buyer,
+                seller,
+                buyer_fee: Amount(buyer_fee),
+                seller_fee: Amount(seller_fee),
+                buyer_tax: Amount(buyer_tax),
+                seller_tax: Amount(seller_tax),
+                maker_is_paid,
+            };
+            self.events.push(settled.into());
             self.events
                 .push(HoldChanged { order: OrderId(1), account: buyer_quote, held: Amount(12) }.into());
         }
