@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{
-    Approve, CorrectTransfers, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals,
-    SetFeeGroup, SetMarketPhase, SetTradeGroup,
+    Approve, BustTrade, CorrectTrade, CorrectTransfers, DefineActor, DefineSession, Propose, Reject,
+    SetActorKey, SetApprovals, SetFeeGroup, SetMarketPhase, SetTradeGroup,
 };
 use protocol::limits::{APPROVAL_KINDS_MAX, PROPOSAL_EXPIRES_IN_MAX_S, PROPOSALS_MAX, PROPOSED_BYTES_MAX};
 use protocol::time::NANOS_PER_SECOND;
@@ -26,6 +26,9 @@ const ADMINISTRATORS_MIN: usize = 2;
 /// What is sensitive as soon as anything is.
 const ALWAYS_SENSITIVE: [u16; 4] =
     [SetApprovals::KIND, DefineActor::KIND, SetActorKey::KIND, DefineSession::KIND];
+
+/// What changes what has happened is never done by one alone.
+const CORRECTIONS: [u16; 3] = [CorrectTransfers::KIND, BustTrade::KIND, CorrectTrade::KIND];
 
 /// A note.
 pub(crate) type Note = Text<{ protocol::limits::NOTE_BYTES_MAX }>;
@@ -61,7 +64,7 @@ impl Approvals {
     /// Refuses a command of a kind that has to be proposed.
     pub(crate) fn may_execute(&self, kind: u16) -> Result<(), Stop> {
         let is_sensitive = self.kinds.contains(&kind)
-            || kind == CorrectTransfers::KIND
+            || CORRECTIONS.contains(&kind)
             || (self.are_in_force() && ALWAYS_SENSITIVE.contains(&kind));
         ensure(!is_sensitive, RejectReason::ApprovalNeeded)
     }

@@ -1,10 +1,11 @@
 //! The entrance: one command in, its events out, and who may send what.
 
 use protocol::commands::{
-    CancelAll, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineAsset,
-    DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange, RemoveMonitor, ResetSession,
-    SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetFeeGroup, SetFeeSchedule, SetLedgerLimits,
-    SetMarketPhase, SetOverdraft, SetTradeGroup, SetTradingRules, UpdateAccount, roles,
+    BustTrade, CancelAll, CloseDay, CorrectTrade, CorrectTransfers, CreateAccounts, CreateTransfers,
+    DefineActor, DefineAsset, DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange,
+    RemoveMonitor, ResetSession, SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetFeeGroup,
+    SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetOverdraft, SetTradeGroup, SetTradingRules,
+    UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -20,6 +21,7 @@ use protocol::{
 
 use crate::approvals::Approvals;
 use crate::broken::{Broken, InvariantBroken, Refusal, Stop, ensure};
+use crate::busts::Busted;
 use crate::effects::Effects;
 use crate::gateways::Gateways;
 use crate::ledger::{Batch, Ledger, Payers, Results};
@@ -68,6 +70,7 @@ pub struct Engine {
     pub(crate) seq: Seq,
     pub(crate) time: UnixNanos,
     pub(crate) trades: u64,
+    pub(crate) busted: Busted,
     pub(crate) registry: Registry,
     pub(crate) approvals: Approvals,
     pub(crate) ledger: Ledger,
@@ -476,7 +479,9 @@ impl Engine {
             | Command::PublishPrice(_)
             | Command::SetFeeSchedule(_)
             | Command::SetTradeGroup(_)
-            | Command::SetFeeGroup(_) => self.execute_on_markets(command, effects),
+            | Command::SetFeeGroup(_)
+            | Command::BustTrade(_)
+            | Command::CorrectTrade(_) => self.execute_on_markets(command, effects),
             Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
@@ -538,7 +543,7 @@ impl Engine {
         }
     }
 
-    /// What is set in markets.
+    /// What is set in markets, and what changes their trades.
     fn execute_on_markets(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
         if let Command::DefineMarket(define) = command {
             self.markets.define(define, &self.registry, &self.ledger, effects)
@@ -554,6 +559,10 @@ impl Engine {
             self.markets.set_trade_group(set, effects)
         } else if let Command::SetFeeGroup(set) = command {
             self.markets.set_fee_group(set, effects)
+        } else if let Command::BustTrade(bust) = command {
+            self.bust_trade(bust, effects)
+        } else if let Command::CorrectTrade(correct) = command {
+            self.correct_trade(correct, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
@@ -648,6 +657,8 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | DefineMarket::KIND
         | SetMarketPhase::KIND
         | SetFeeSchedule::KIND
+        | BustTrade::KIND
+        | CorrectTrade::KIND
         | SetFeeGroup::KIND
         | DefineSession::KIND
         | SetTradingRules::KIND

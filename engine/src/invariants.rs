@@ -26,6 +26,7 @@ impl Engine {
         self.ledger.check()?;
         self.check_approvals()?;
         self.markets.check_fees(self.seq)?;
+        self.check_busted()?;
         let mut holds: BTreeMap<u32, u128> = BTreeMap::new();
         let mut live_of_session: BTreeMap<u32, usize> = BTreeMap::new();
         let mut live_of_desk: BTreeMap<u32, [u128; 4]> = BTreeMap::new();

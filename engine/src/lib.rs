@@ -21,6 +21,7 @@
 
 mod approvals;
 pub mod broken;
+mod busts;
 mod effects;
 pub mod engine;
 mod fees;

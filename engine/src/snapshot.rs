@@ -39,6 +39,7 @@
 //!   ended orders list by id: order u64 | cl_ord_id text | client u64 | market u32 | side u8 | type u8 | time in force u8
 //!                           | status u8 | reason u8 (0 = none) | price u64 | qty u64 | cum u64 | cum_ticks_lots u128
 //! trade groups list by client: client u64 | group u64
+//! busted trades list:      trade u64
 //! fee groups list by client: client u64 | group u16
 //! markets  list by id:      command DefineMarket | status u8
 //!   fee schedules list by group and effective seq: command SetFeeSchedule

@@ -197,6 +197,8 @@ pub const FEE_TIERS_MAX: usize = 16;
 pub const MARKET_FEE_SCHEDULES_MAX: usize = 256;
 /// Clients in fee groups.
 pub const FEE_GROUP_CLIENTS_MAX: usize = 1 << 20;
+/// Trades that have been busted or corrected: each is remembered for ever.
+pub const BUSTED_TRADES_MAX: usize = 1 << 20;
 /// UTC days, the order's not among them, whose volume counts for fees.
 pub const FEE_VOLUME_DAYS: u32 = 30;
 

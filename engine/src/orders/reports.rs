@@ -89,6 +89,22 @@ impl Engine {
         }
     }
 
+    /// The session of an order that lives, or ended on the day of its session, and what the last report on it would say.
+    pub(crate) fn last_report(&mut self, market: u32, order: OrderId) -> Option<(u32, ExecutionReport)> {
+        if let Some(place) = self.markets.place(market, order) {
+            let order = self.markets.order(place)?;
+            let report = self.report_of(market, order, ExecType::OrderStatus, live_status(order));
+            return Some((order.session, report));
+        }
+        let id = self.markets.rows.at(market).definition.market;
+        self.sessions.rows.numbers().find_map(|row| {
+            let ids = &mut self.sessions.rows.at_mut(row).ids;
+            let finished = ids.find_ended(order).map(|row| ids.ended(row))?;
+            let has_traded = finished.market == id && finished.cum > 0;
+            has_traded.then(|| (row, of_finished(finished, ExecType::OrderStatus)))
+        })
+    }
+
     /// Sends a report on an order to its session.
     pub(super) fn report(
         &mut self,

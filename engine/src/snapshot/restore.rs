@@ -4,9 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 
 use protocol::commands::{DefineSession, SetApprovals, SetTradingRules};
 use protocol::limits::{
-    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, FEE_GROUP_CLIENTS_MAX, FEE_VOLUME_DAYS,
-    GATEWAYS_MAX, MARKET_FEE_SCHEDULES_MAX, MARKETS_MAX, PROPOSALS_MAX, PROTECTION_FILLS_MAX, REQUEST_WINDOW,
-    SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
+    ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, BUSTED_TRADES_MAX, FEE_GROUP_CLIENTS_MAX,
+    FEE_VOLUME_DAYS, GATEWAYS_MAX, MARKET_FEE_SCHEDULES_MAX, MARKETS_MAX, PROPOSALS_MAX,
+    PROTECTION_FILLS_MAX, REQUEST_WINDOW, SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
 use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX};
 use protocol::sign::PublicKey;
@@ -14,7 +14,7 @@ use protocol::terms::OrderTerms;
 use protocol::{
     ActorId, ClientId, Command, Contingency, FeeGroupId, GatewayId, Generation, ListRelease, MarketId,
     MarketPhase, OrderId, OrderListId, OrderStatus, OrderType, PriceTicks, ProposalId, QtyLots, RejectReason,
-    Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, UnixNanos,
+    Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, TradeId, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
@@ -78,6 +78,11 @@ impl Engine {
             field(client.0 > 0 && group.0 > 0, "trade groups")?;
             engine.markets.trade_groups.insert(client, group);
             Ok(client)
+        })?;
+        r.list("busted trades", BUSTED_TRADES_MAX, |r| {
+            let trade = TradeId(r.u64()?);
+            engine.busted.insert(trade);
+            Ok(trade)
         })?;
         r.list("fee groups", FEE_GROUP_CLIENTS_MAX, |r| {
             let (client, group) = (ClientId(r.u64()?), FeeGroupId(r.u16()?));

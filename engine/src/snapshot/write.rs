@@ -20,7 +20,7 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 19] = [
+const PARTS: [Part; 20] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
@@ -36,6 +36,7 @@ const PARTS: [Part; 19] = [
     ("gateways", Engine::write_gateways),
     ("sessions and their timers", Engine::write_sessions),
     ("trade groups", Engine::write_trade_groups),
+    ("busted trades", Engine::write_busted),
     ("fee groups", Engine::write_fee_groups),
     ("orders", Engine::write_markets),
     ("order lists", Engine::write_lists),
@@ -93,6 +94,11 @@ impl Engine {
         for session in sessions {
             write_session(w, session);
         }
+    }
+
+    fn write_busted(&self, w: &mut Writer<'_>) {
+        w.count(self.busted.len());
+        self.busted.iter().for_each(|trade| w.u64(trade.0));
     }
 
     fn write_fee_groups(&self, w: &mut Writer<'_>) {

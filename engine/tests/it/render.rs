@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use protocol::calendar::date_of;
 use protocol::commands::SetFeeSchedule;
 use protocol::event::Event;
-use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled};
+use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled, TradeBusted};
 use protocol::money::format_decimal;
-use protocol::rows::FeeTier;
+use protocol::rows::{FeeTier, TradePosting};
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
     AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId, PriceTicks, QtyLots,
@@ -123,6 +123,7 @@ impl Names {
             EventBody::ExecutionReport(report) => self.report(report),
             EventBody::CancelRejected(rejected) => self.cancel_rejected(rejected),
             EventBody::Settled(settled) => self.settled(settled),
+            EventBody::TradeBusted(busted) => self.busted(busted),
             EventBody::BookChanged(change) => self.book_changed(change),
             EventBody::HoldChanged(hold) => {
                 format!(
@@ -409,7 +410,7 @@ impl Names {
         if report.price_ticks.0 > 0 {
             text.push_str(&format!(" @ {}", self.price(market, report.price_ticks)));
         }
-        if report.exec_type == ExecType::Trade {
+        if [ExecType::Trade, ExecType::TradeCancel, ExecType::TradeCorrect].contains(&report.exec_type) {
             text.push_str(&format!(
                 ": {} {} @ {} {} {}",
                 report.liquidity.unwrap().name(),
@@ -455,6 +456,29 @@ impl Names {
             self.qty(change.market, change.qty_lots),
             self.price(change.market, change.price_ticks),
         )
+    }
+
+    fn busted(&self, busted: &TradeBusted) -> String {
+        let market = busted.settled.market;
+        let change = if busted.qty_lots.0 == 0 {
+            "taken back".to_owned()
+        } else {
+            let fees = [busted.buyer_fee, busted.seller_fee, busted.buyer_tax, busted.seller_tax];
+            let [buyer_fee, seller_fee, buyer_tax, seller_tax] = fees.map(|fee| self.quote(fee, market));
+            format!(
+                "is now {} @ {} for {}, fees {buyer_fee} and {seller_fee}, taxes {buyer_tax} and {seller_tax}",
+                self.qty(market, busted.qty_lots),
+                self.price(market, busted.price_ticks),
+                self.quote(busted.notional, market),
+            )
+        };
+        let posting = |posting: &TradePosting| {
+            let to = &self.accounts[&posting.credit_account.0].0;
+            let amount = self.account_amount(posting.debit_account, posting.amount);
+            format!("\n    {} to {to} from {amount}", posting.part.name())
+        };
+        let postings: String = busted.postings.iter().map(posting).collect();
+        format!("trade {} {change}, reason {}{postings}", busted.settled.trade, busted.reason)
     }
 
     fn settled(&self, settled: &Settled) -> String {

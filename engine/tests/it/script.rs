@@ -12,9 +12,10 @@
 //! wait 5s     pulse     term 2      halt BTC-TRY     cancelall [session alice] [client bob] [market BTC-TRY]
 //! ```
 //! `alice#7 …` names the message or request number, `alice/2 …` the generation; without them the next and the current.
-//! `again` is PossResend(97)=Y. Fees are set in [`fees`]. Batches of the ledger have a part of their own: [`ledger`];
+//! `again` is PossResend(97)=Y. Fees are set in [`fees`], trades taken back in [`busts`]. Batches of the ledger have a part of their own: [`ledger`];
 //! what it does beside them, too: [`services`].
 
+mod busts;
 mod fees;
 mod ledger;
 mod orders;
@@ -22,11 +23,12 @@ mod services;
 
 use engine::Engine;
 use protocol::commands::*;
+use protocol::events::Settled;
 use protocol::money::parse_decimal;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
-    MarketId, MarketPhase, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots, SessionAction,
-    SessionEnd, SessionId, SessionProtocol, Side, Term, Text,
+    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, EventBody,
+    FirmId, MarketId, MarketPhase, NodeId, OrderId, OrderType, PriceTicks, ProposalId, QtyLots,
+    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, Term, Text,
 };
 
 use crate::definitions;
@@ -38,6 +40,8 @@ pub(crate) struct Script {
     names: Names,
     /// All that were made.
     proposals: Vec<ProposalId>,
+    /// As they were settled.
+    trades: Vec<Settled>,
 }
 
 /// The words of a line, taken from the front; options by name from anywhere.
@@ -90,7 +94,7 @@ impl Script {
         let mut names = Names::default();
         names.sessions.insert(1, "operator".to_owned());
         names.sessions.insert(0, "system".to_owned());
-        Self { world: World::with_genesis(), names, proposals: Vec::new() }
+        Self { world: World::with_genesis(), names, proposals: Vec::new(), trades: Vec::new() }
     }
 
     /// Plays one line; returns what followed. The engine goes on as restored from its own snapshot.
@@ -127,7 +131,7 @@ impl Script {
             "balances" => self.balances(words),
             "book" => self.book(words),
             "session" => self.session(words),
-            "cashier" | "payer" => self.teller(name, words),
+            "cashier" | "payer" | "admin" => self.teller(name, words),
             "account" => self.account(words),
             "totals" => self.totals(),
             "floor" => self.floor(),
@@ -153,6 +157,11 @@ impl Script {
 
     fn submit(&mut self, session: SessionId, generation: u32, number: u64, command: Command) -> Vec<String> {
         let events = self.world.submit(session, generation, number, command);
+        let settled = events.iter().filter_map(|event| {
+            let EventBody::Settled(settled) = &event.body else { return None };
+            Some(settled.clone())
+        });
+        self.trades.extend(settled);
         // Of the operator's own requests, "done" is no news.
         let is_news = |text: &String| !(text.starts_with("reply to operator/") && text.ends_with(": done"));
         events.iter().map(|event| self.names.event(event)).filter(is_news).collect()
@@ -390,6 +399,9 @@ impl Script {
         }
         if name == "transfers" {
             return self.transfers(session, words);
+        }
+        if ["bust", "bust-alone", "correct-trade", "correct-trade-alone"].contains(&name) {
+            return self.bust(name, session, words);
         }
         if name == "correct" {
             return self.correct(session, words);

@@ -241,6 +241,8 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("C", "EXPIRED"),
             ("D", "RESTATED"),
             ("F", "TRADE"),
+            ("G", "TRADE_CORRECT"),
+            ("H", "TRADE_CANCEL"),
             ("I", "ORDER_STATUS"),
         ],
     ),

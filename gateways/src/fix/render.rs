@@ -449,6 +449,8 @@ const fn exec_type(exec_type: ExecType) -> &'static [u8] {
         ExecType::Rejected => b"8",
         ExecType::Expired => b"C",
         ExecType::OrderStatus => b"I",
+        ExecType::TradeCancel => b"H",
+        ExecType::TradeCorrect => b"G",
         ExecType::Restated => b"D",
         ExecType::PendingNew => b"A",
     }

@@ -335,7 +335,15 @@ impl Engine {
         // One is taxed, the next one a rebate.
         trade.fee_is_paid = self.trades.is_multiple_of(2);
         trade.tax = Amount(if trade.fee_is_paid { 0 } else { 5 });
-        self.send(id, trade);
+        self.send(id, trade.clone());
+        if new.time_in_force == TimeInForce::FillOrKill {
+            // Taken back at once, or corrected.
+            trade.exec_type = match new.side {
+                Side::Buy => ExecType::TradeCancel,
+                Side::Sell => ExecType::TradeCorrect,
+            };
+            self.send(id, trade);
+        }
     }
 }
 

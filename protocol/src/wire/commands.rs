@@ -6,6 +6,7 @@ use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{AccountRow, FeeTier, TransferRow};
 use super::terms::RareTerms;
+use crate::events::Settled;
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
     ROUTING_BYTES_MAX, SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
@@ -568,6 +569,42 @@ messages! {
             side: Option<Side>,
             /// Those that sessions of this member firm entered.
             firm: Option<FirmId>,
+        }
+        /// Takes a trade back; executed only when one actor has proposed and another one approved it.
+        BustTrade = 104 v 1 {
+            /// As it was settled.
+            settled: Settled,
+            /// Of class house or suspense, in base: advances what the buyer has to give back and has no more. 0 = then it is refused.
+            base_receivable: AccountId,
+            /// Likewise in quote, for whoever it is.
+            quote_receivable: AccountId,
+            /// Why: free for the operator; not 0.
+            reason: u16,
+        }
+        /// Puts another price, or less, in the place of what was traded; executed only when one actor has proposed and another one approved it.
+        CorrectTrade = 105 v 1 {
+            /// As it was settled.
+            settled: Settled,
+            /// From now on.
+            price_ticks: PriceTicks,
+            /// From now on: more than 0, and not more than it was.
+            qty_lots: QtyLots,
+            /// Price × quantity in quote.
+            notional: Amount,
+            /// From now on; whose is a rebate does not change.
+            buyer_fee: Amount,
+            /// From now on.
+            seller_fee: Amount,
+            /// From now on.
+            buyer_tax: Amount,
+            /// From now on.
+            seller_tax: Amount,
+            /// As in [`BustTrade`].
+            base_receivable: AccountId,
+            /// As in [`BustTrade`].
+            quote_receivable: AccountId,
+            /// Why: free for the operator; not 0.
+            reason: u16,
         }
 
         /// NewOrderList(E): orders that hang together, accepted all or none. They are of one client in one market.

@@ -5,7 +5,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{LedgerTotals, RowAmount, RowResult, TransferRow};
+use super::rows::{LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
     SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft, SetTradingRules,
@@ -625,6 +625,29 @@ messages! {
             expected: u64,
             /// For `SequenceTooLow`: the number that came.
             received: u64,
+        }
+        /// A trade was taken back or corrected, by postings beside its own. Its reports to sessions follow where they are still known.
+        TradeBusted = 119 v 1 {
+            /// As it was settled.
+            settled: Settled,
+            /// From now on; 0 = taken back.
+            price_ticks: PriceTicks,
+            /// From now on; 0 = taken back.
+            qty_lots: QtyLots,
+            /// From now on, in quote.
+            notional: Amount,
+            /// From now on.
+            buyer_fee: Amount,
+            /// From now on.
+            seller_fee: Amount,
+            /// From now on.
+            buyer_tax: Amount,
+            /// From now on.
+            seller_tax: Amount,
+            /// As commanded.
+            reason: u16,
+            /// What was posted, in this order.
+            postings: Vec<TradePosting>,
         }
 
         /// The visible book changed other than by a trade. With [`Settled`], which takes from the resting order, these are all its

@@ -313,6 +313,10 @@ codes! {
         OrderStatus = 7,
         /// Reduced without a trade and without a request (`D`).
         Restated = 8,
+        /// A fill was taken back (`H`).
+        TradeCancel = 9,
+        /// A fill has another price or quantity (`G`).
+        TradeCorrect = 10,
         /// Accepted, and waits for another order of its list (`A`).
         PendingNew = 11,
     }
@@ -379,6 +383,8 @@ codes! {
         BuyerTax = 5,
         /// The tax on the seller's fee.
         SellerTax = 6,
+        /// What is advanced to whom has to give something back and has it no more.
+        Receivable = 7,
     }
 }
 

@@ -4,7 +4,7 @@
 use super::fields::{AsField, FieldValue};
 use super::{WireFault, commands};
 use crate::limits::LEDGER_ROWS_MAX;
-use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TransferId};
+use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TradePart, TransferId};
 
 /// A list of fields that is part of messages, frozen as they are.
 macro_rules! rows {
@@ -102,6 +102,18 @@ rows! {
     pub struct RowAmount {
         /// Its place in the batch, from 0.
         pub index: u32,
+        /// How much.
+        pub amount: Amount,
+    }
+
+    /// A posting of a trade, or of what changed one.
+    pub struct TradePosting {
+        /// Which.
+        pub part: TradePart,
+        /// Pays.
+        pub debit_account: AccountId,
+        /// Is paid.
+        pub credit_account: AccountId,
         /// How much.
         pub amount: Amount,
     }

@@ -6,7 +6,7 @@
 use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
-use protocol::rows::{AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, TransferRow};
+use protocol::rows::{AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, Peg, Trail, Trigger, Twap};
 use protocol::*;
@@ -474,7 +474,7 @@ fn sessions_unnumbered() -> Vec<Command> {
 
 /// One of every command.
 pub(crate) fn commands() -> Vec<Command> {
-    [configuration(), money(), orders(), sessions(), sessions_unnumbered()].concat()
+    [configuration(), money(), orders(), busts(), sessions(), sessions_unnumbered()].concat()
 }
 
 fn batches() -> Vec<EventBody> {
@@ -642,6 +642,41 @@ fn monitors() -> Vec<EventBody> {
     ]
 }
 
+fn trade_posting() -> TradePosting {
+    TradePosting {
+        part: TradePart::Receivable,
+        debit_account: AccountId(n16(1)),
+        credit_account: AccountId(n16(2)),
+        amount: Amount(n16(3)),
+    }
+}
+
+fn busts() -> Vec<Command> {
+    vec![
+        BustTrade {
+            settled: settled(),
+            base_receivable: AccountId(n16(1)),
+            quote_receivable: AccountId(n16(2)),
+            reason: n2(3),
+        }
+        .into(),
+        CorrectTrade {
+            settled: settled(),
+            price_ticks: PriceTicks(n8(1)),
+            qty_lots: QtyLots(n8(2)),
+            notional: Amount(n16(3)),
+            buyer_fee: Amount(n16(4)),
+            seller_fee: Amount(n16(5)),
+            buyer_tax: Amount(n16(6)),
+            seller_tax: Amount(n16(7)),
+            base_receivable: AccountId(n16(8)),
+            quote_receivable: AccountId(n16(9)),
+            reason: n2(10),
+        }
+        .into(),
+    ]
+}
+
 fn settled() -> Settled {
     Settled {
         trade: TradeId(n8(0)),
@@ -787,6 +822,19 @@ fn sent_session() -> Vec<EventBody> {
         }
         .into(),
         LogoutSent { end: SessionEnd::SequenceTooLow, expected: n8(1), received: n8(2) }.into(),
+        TradeBusted {
+            settled: settled(),
+            price_ticks: PriceTicks(n8(1)),
+            qty_lots: QtyLots(n8(2)),
+            notional: Amount(n16(3)),
+            buyer_fee: Amount(n16(4)),
+            seller_fee: Amount(n16(5)),
+            buyer_tax: Amount(n16(6)),
+            seller_tax: Amount(n16(7)),
+            reason: n2(8),
+            postings: vec![trade_posting(), trade_posting()],
+        }
+        .into(),
     ]
 }
 

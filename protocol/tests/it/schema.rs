@@ -67,6 +67,10 @@ const COMMANDS: &str = "
 100 CancelAll: session option u32, client option u64, market option u32, side option code Side, firm option u32
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
 103 SetCancelAllAfter: timeout_ms u32
+104 BustTrade: settled Settled, base_receivable u128, quote_receivable u128, reason u16
+105 CorrectTrade: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128,
+    seller_fee u128, buyer_tax u128, seller_tax u128, base_receivable u128, quote_receivable u128,
+    reason u16
 106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
 107 CancelReplaceOrder: cancel CancelOrder, order NewOrder, mode code CancelReplaceMode
 108 SetMarketMakerProtection: session option u32, market u32, fills_max u32, lots_max u64, window_ms u32
@@ -159,6 +163,8 @@ const EVENTS: &str = "
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
+119 TradeBusted: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128, seller_fee u128,
+    buyer_tax u128, seller_tax u128, reason u16, postings list TradePosting
 120 QuotesPulled: session u32, market u32, fills u32, lots u128
 121 MassCancelReported: cl_ord_id text 64, market option u32, side option code Side, client option u64, orders u32,
     refusal option code RejectReason
@@ -179,6 +185,7 @@ const ROWS: &str = "
 3 RowResult: index u32, refusal code LedgerRefusal, seq u64
 4 RowAmount: index u32, amount u128
 6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
+8 TradePosting: part code TradePart, debit_account u128, credit_account u128, amount u128
 7 FeeTier: volume_min u128, maker_ppm u32, maker_is_paid bool, taker_ppm u32
 5 ProposedCommand: kind u16, version u16, body list u8
 7 Trigger: price_ticks u64, price_type code TriggerPriceType, direction code TriggerDirection
@@ -273,6 +280,7 @@ impl Type {
                     "RowAmount",
                     "LedgerTotals",
                     "FeeTier",
+                    "TradePosting",
                     "ProposedCommand",
                     "OrderTerms",
                     "Trigger",

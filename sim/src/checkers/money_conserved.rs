@@ -63,6 +63,11 @@ impl NaiveLedger {
             Ok(())
         } else if let EventBody::Settled(settled) = &event.body {
             self.settle(settled)
+        } else if let EventBody::TradeBusted(busted) = &event.body {
+            let mut postings = busted.postings.iter();
+            postings.try_for_each(|posting| {
+                self.move_money(posting.debit_account, posting.credit_account, posting.amount)
+            })
         } else {
             Ok(())
         }

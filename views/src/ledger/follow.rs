@@ -2,7 +2,7 @@
 
 use protocol::commands::DefineMarket;
 use protocol::event::Event;
-use protocol::events::{AccountsCreated, Settled, TransferExpired, TransfersCreated};
+use protocol::events::{AccountsCreated, Settled, TradeBusted, TransferExpired, TransfersCreated};
 use protocol::record::Record;
 use protocol::rows::{ArchivedTransferRow, TransferRow, account_flags, transfer_flags};
 use protocol::{
@@ -70,6 +70,7 @@ impl Follow<'_> {
         match &event.body {
             EventBody::AccountsCreated(created) => self.create_accounts(created),
             EventBody::Settled(settled) => self.settle_trade(settled),
+            EventBody::TradeBusted(busted) => self.bust_trade(busted),
             EventBody::AccountUpdated(updated) => {
                 let number = self.number(updated.account)?;
                 self.buffer.updates.push((number, updated.clone()));
@@ -222,6 +223,17 @@ impl Follow<'_> {
                     closing_flags: 0,
                 });
             }
+        }
+        Ok(())
+    }
+
+    fn bust_trade(&mut self, busted: &TradeBusted) -> Result<(), ViewFault> {
+        let Settled { trade, market, .. } = busted.settled;
+        for posting in &busted.postings {
+            let (debit, credit) = (self.number(posting.debit_account)?, self.number(posting.credit_account)?);
+            let cause = Cause::Trade { trade, market, part: posting.part };
+            let (id, change, fields) = (TransferId(0), Change::Posted(posting.amount), Fields::default());
+            self.post(Posting { cause, id, debit, credit, change, fields, value_date: 0, closing_flags: 0 });
         }
         Ok(())
     }

@@ -19,7 +19,7 @@ pub enum Cause {
         /// Its place in the batch, from 0.
         index: u32,
     },
-    /// A trade settled.
+    /// A trade settled, or was taken back or corrected.
     Trade {
         /// The trade.
         trade: TradeId,

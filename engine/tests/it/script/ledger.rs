@@ -40,7 +40,14 @@ impl Script {
     pub(super) fn teller(&mut self, role: &str, words: &mut Words<'_>) -> Vec<String> {
         let name = words.next();
         let id = 200 + u32::try_from(self.names.sessions.len()).unwrap();
-        let role = if role == "cashier" { roles::CASHIER } else { roles::PAYER };
+        let role = match role {
+            "cashier" => roles::CASHIER,
+            "payer" => roles::PAYER,
+            role => {
+                assert_eq!(role, "admin");
+                roles::ADMIN
+            }
+        };
         self.world.set_up(DefineActor { actor: ActorId(id), roles: role });
         let mut definition = definitions::session(id, SessionProtocol::Request, 0);
         definition.actor = ActorId(id);

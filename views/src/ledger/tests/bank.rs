@@ -6,10 +6,13 @@ use protocol::commands::{CreateAccounts, CreateTransfers, DefineMarket, SetCalen
 use protocol::event::Event;
 use protocol::events::{
     AccountUpdated, AccountsCreated, CalendarSet, CurrencyExchanged, DayClosed, HoldChanged, MarketDefined,
-    MonitorTriggered, Settled, StandingOrderAttempted, TransferExpired, TransfersCreated, TransfersEntered,
+    MonitorTriggered, Settled, StandingOrderAttempted, TradeBusted, TransferExpired, TransfersCreated,
+    TransfersEntered,
 };
 use protocol::record::{Record, RecordHeader};
-use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags as flag};
+use protocol::rows::{
+    AccountRow, RowAmount, RowResult, TradePosting, TransferRow, account_flags, transfer_flags as flag,
+};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId,
     MarketPhase, MonitorId, OrderId, PriceTicks, QtyLots, QuoteId, RequestNumber, Seq, SessionId,
@@ -394,11 +397,61 @@ impl Bank {
                 seller_tax: Amount(seller_tax),
                 maker_is_paid,
             };
-            self.events.push(settled.into());
+            self.events.push(settled.clone().into());
             self.events
                 .push(HoldChanged { order: OrderId(1), account: buyer_quote, held: Amount(12) }.into());
+            if self.below(4) == 0 {
+                self.take_back(settled, &movements, fees);
+            }
         }
         commands::Pulse {}.into()
+    }
+
+    /// Everything the other way, and something that is advanced before.
+    fn take_back(
+        &mut self,
+        settled: Settled,
+        movements: &[(TradePart, AccountId, AccountId, u128)],
+        fees: AccountId,
+    ) {
+        let back = movements.iter().rev().map(|&(part, debit, credit, amount)| TradePosting {
+            part,
+            debit_account: credit,
+            credit_account: debit,
+            amount: Amount(amount),
+        });
+        let mut postings: Vec<TradePosting> = back.collect();
+        let payer = postings.first().unwrap().debit_account;
+        postings.insert(
+            0,
+            TradePosting {
+                part: TradePart::Receivable,
+                debit_account: fees,
+                credit_account: payer,
+                amount: Amount(1 + self.amount()),
+            },
+        );
+        for posting in &postings {
+            let cause = Cause::Trade { trade: settled.trade, market: MARKET, part: posting.part };
+            let accounts = (posting.debit_account, posting.credit_account);
+            self.moves(cause, TransferId(0), accounts, posting.amount.0);
+        }
+        let nothing = Amount::ZERO;
+        self.events.push(
+            TradeBusted {
+                settled,
+                price_ticks: PriceTicks(0),
+                qty_lots: QtyLots(0),
+                notional: nothing,
+                buyer_fee: nothing,
+                seller_fee: nothing,
+                buyer_tax: nothing,
+                seller_tax: nothing,
+                reason: 7,
+                postings,
+            }
+            .into(),
+        );
     }
 
     fn expire(&mut self) -> bool {
