@@ -495,10 +495,8 @@ impl Engine {
             Command::ExchangeCurrency(_)
             | Command::DefineStandingOrder(_)
             | Command::CancelStandingOrder(_) => self.execute_for_payer(row, command, effects),
-            Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
-            Command::SetMarketMakerProtection(set) => self.set_protection(row, actor, set, effects),
-            Command::SetCancelAllAfter(set) => {
-                self.sessions.set_cancel_all_after(row, set.timeout_ms, effects.time)
+            Command::CancelAll(_) | Command::SetMarketMakerProtection(_) | Command::SetCancelAllAfter(_) => {
+                self.execute_on_live_orders(row, actor, command, effects)
             }
             Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
@@ -528,6 +526,25 @@ impl Engine {
             | Command::SessionDown(_)
             | Command::SessionTick(_)
             | Command::SessionTooLow(_) => Err(RejectReason::WrongSessionKind.into()),
+        }
+    }
+
+    /// What cancels live orders, now or when something happens.
+    fn execute_on_live_orders(
+        &mut self,
+        row: u32,
+        actor: ActorId,
+        command: &Command,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if let Command::CancelAll(cancel) = command {
+            self.cancel_all(cancel, effects)
+        } else if let Command::SetMarketMakerProtection(set) = command {
+            self.set_protection(row, actor, set, effects)
+        } else if let Command::SetCancelAllAfter(set) = command {
+            self.sessions.set_cancel_all_after(row, set.timeout_ms, effects.time)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
         }
     }
 

@@ -13,7 +13,7 @@ mod twap;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fees::{ModelRates, ceiling, charge, signed, unsigned};
+use fees::{ModelRates, ceiling, signed, unsigned};
 use protocol::RejectReason::{self, *};
 use protocol::commands::{
     CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetFeeSchedule, SetTradingRules,
@@ -794,59 +794,7 @@ impl Model {
                 }
                 return self.end(taker.client, taker.id);
             }
-            let mut maker = self.live[at].clone();
-            let qty = (taker.qty - taker.cum - taker.keeps).min(maker.shown);
-            let notional = self.move_amounts(&taker, &maker, qty);
-            let rates = (maker.rates.maker, taker.rates.taker);
-            let (maker_fee, maker_tax) = charge(&mut maker, signed(notional) * rates.0);
-            let (taker_fee, taker_tax) = charge(&mut taker, signed(notional) * rates.1);
-            maker.cum += qty;
-            maker.shown -= qty;
-            taker.cum += qty;
-            let quote = self.markets[&taker.market].0.quote.0;
-            self.pay(taker.client, FEES, quote, taker_fee);
-            self.pay(taker.client, TAXES, quote, taker_tax);
-            // A rebate that the fee account cannot pay is not paid.
-            let maker_fee = maker_fee.max(-signed(self.balances[&(FEES, quote)]));
-            self.pay(maker.client, FEES, quote, maker_fee);
-            self.pay(maker.client, TAXES, quote, maker_tax);
-            if !self.of_one_group(&taker, &maker) {
-                let today = self.now / DAY;
-                let sides =
-                    [maker.client, taker.client].map(|client| (today, taker.market, client, notional));
-                self.volumes.extend(sides);
-            }
-            let maker_side = (maker.client, maker_fee, maker_tax);
-            let taker_side = (taker.client, taker_fee, taker_tax);
-            let (buyer, seller) = match taker.side {
-                Side::Buy => (taker_side, maker_side),
-                Side::Sell => (maker_side, taker_side),
-            };
-            self.last.insert(taker.market, maker.price);
-            self.traded.entry(taker.market).or_default().push(maker.price);
-            self.trades.push(ModelTrade {
-                maker: maker.id,
-                taker: taker.id,
-                price: maker.price,
-                qty,
-                buyer: buyer.0,
-                seller: seller.0,
-                buyer_fee: buyer.1.unsigned_abs(),
-                seller_fee: seller.1.unsigned_abs(),
-                buyer_tax: unsigned(buyer.2),
-                seller_tax: unsigned(seller.2),
-                maker_is_paid: maker.rates.maker < 0,
-            });
-            self.note_fill(&maker, qty);
-            self.note_acted(maker.id);
-            self.note_acted(taker.id);
-            if maker.cum == maker.qty {
-                self.live.remove(at);
-                self.end_as(maker.client, maker.id, true);
-            } else {
-                self.live[at] = maker;
-                self.refill(at);
-            }
+            self.fill(&mut taker, at);
         }
         if taker.legs.is_some() {
             return self.after_leg(taker);
@@ -858,16 +806,6 @@ impl Model {
             self.live.push(taker);
         } else {
             self.end_as(taker.client, taker.id, taker.cum > 0 && taker.cum == taker.qty);
-        }
-    }
-
-    /// Less than nothing goes the other way.
-    fn pay(&mut self, from: u64, to: u64, asset: u32, amount: i128) {
-        for (client, amount) in [(from, -amount), (to, amount)] {
-            if amount != 0 {
-                let balance = self.balances.get_mut(&(client, asset)).unwrap();
-                *balance = balance.checked_add_signed(amount).unwrap();
-            }
         }
     }
 

@@ -334,77 +334,75 @@ impl Bank {
     /// Some fills of one order: also of clients who trade with themselves.
     fn trade(&mut self) -> Command {
         for _ in 0..self.below(4) {
-            let (buyer, seller) = (ClientId(1 + self.below(4)), ClientId(1 + self.below(4)));
-            let accounts = [(buyer, BASE), (buyer, QUOTE), (seller, BASE), (seller, QUOTE)];
-            let accounts = accounts.map(|(client, asset)| self.settles(client, asset));
-            let (
-                [Some(buyer_base), Some(buyer_quote), Some(seller_base), Some(seller_quote)],
-                Some((fees, taxes, lot)),
-            ) = (accounts, self.market)
-            else {
-                break;
-            };
-            self.trades += 1;
-            let trade = TradeId(self.trades);
-            let (qty, notional) = (1 + self.below(1_000), 1 + self.amount());
-            let (buyer_fee, seller_fee) = (u128::from(self.below(3)), u128::from(self.below(3)));
-            let (buyer_tax, seller_tax) = (u128::from(self.below(2)), u128::from(self.below(2)));
-            let taker_side = self.one_of(OrderSide::ALL).unwrap();
-            let maker_is_paid = self.below(3) == 0;
-            let fee_of = |side, account| {
-                if maker_is_paid && side != taker_side { (fees, account) } else { (account, fees) }
-            };
-            let (buyer_legs, seller_legs) =
-                (fee_of(OrderSide::Buy, buyer_quote), fee_of(OrderSide::Sell, seller_quote));
-            let of_buyer = [
-                (TradePart::BuyerFee, buyer_legs.0, buyer_legs.1, buyer_fee),
-                (TradePart::BuyerTax, buyer_quote, taxes, buyer_tax),
-            ];
-            let of_seller = [
-                (TradePart::SellerFee, seller_legs.0, seller_legs.1, seller_fee),
-                (TradePart::SellerTax, seller_quote, taxes, seller_tax),
-            ];
-            let mut movements = vec![
-                (TradePart::Base, seller_base, buyer_base, u128::from(qty) * lot),
-                (TradePart::Quote, buyer_quote, seller_quote, notional),
-            ];
-            let is_bought = taker_side == OrderSide::Buy;
-            movements.extend(if is_bought { of_buyer } else { of_seller });
-            movements.extend(if is_bought { of_seller } else { of_buyer });
-            movements.retain(|&(_, _, _, amount)| amount > 0);
-            for &(part, debit, credit, amount) in &movements {
-                self.moves(
-                    Cause::Trade { trade, market: MARKET, part },
-                    TransferId(0),
-                    (debit, credit),
-                    amount,
-                );
-            }
-            let settled = Settled {
-                trade,
-                market: MARKET,
-                price_ticks: PriceTicks(3),
-                qty_lots: QtyLots(qty),
-                notional: Amount(notional),
-                maker_order: OrderId(1),
-                taker_order: OrderId(2),
-                taker_side,
-                buyer,
-                seller,
-                buyer_fee: Amount(buyer_fee),
-                seller_fee: Amount(seller_fee),
-                buyer_tax: Amount(buyer_tax),
-                seller_tax: Amount(seller_tax),
-                maker_is_paid,
-            };
-            self.events.push(settled.clone().into());
-            self.events
-                .push(HoldChanged { order: OrderId(1), account: buyer_quote, held: Amount(12) }.into());
-            if self.below(4) == 0 {
-                self.take_back(settled, &movements, fees);
-            }
+            self.fill();
         }
         commands::Pulse {}.into()
+    }
+
+    fn fill(&mut self) {
+        let (buyer, seller) = (ClientId(1 + self.below(4)), ClientId(1 + self.below(4)));
+        let accounts = [(buyer, BASE), (buyer, QUOTE), (seller, BASE), (seller, QUOTE)];
+        let accounts = accounts.map(|(client, asset)| self.settles(client, asset));
+        let (
+            [Some(buyer_base), Some(buyer_quote), Some(seller_base), Some(seller_quote)],
+            Some((fees, taxes, lot)),
+        ) = (accounts, self.market)
+        else {
+            return;
+        };
+        self.trades += 1;
+        let trade = TradeId(self.trades);
+        let (qty, notional) = (1 + self.below(1_000), 1 + self.amount());
+        let (buyer_fee, seller_fee) = (u128::from(self.below(3)), u128::from(self.below(3)));
+        let (buyer_tax, seller_tax) = (u128::from(self.below(2)), u128::from(self.below(2)));
+        let taker_side = self.one_of(OrderSide::ALL).unwrap();
+        let maker_is_paid = self.below(3) == 0;
+        let fee_of = |side, account| {
+            if maker_is_paid && side != taker_side { (fees, account) } else { (account, fees) }
+        };
+        let (buyer_legs, seller_legs) =
+            (fee_of(OrderSide::Buy, buyer_quote), fee_of(OrderSide::Sell, seller_quote));
+        let of_buyer = [
+            (TradePart::BuyerFee, buyer_legs.0, buyer_legs.1, buyer_fee),
+            (TradePart::BuyerTax, buyer_quote, taxes, buyer_tax),
+        ];
+        let of_seller = [
+            (TradePart::SellerFee, seller_legs.0, seller_legs.1, seller_fee),
+            (TradePart::SellerTax, seller_quote, taxes, seller_tax),
+        ];
+        let mut movements = vec![
+            (TradePart::Base, seller_base, buyer_base, u128::from(qty) * lot),
+            (TradePart::Quote, buyer_quote, seller_quote, notional),
+        ];
+        let is_bought = taker_side == OrderSide::Buy;
+        movements.extend(if is_bought { of_buyer } else { of_seller });
+        movements.extend(if is_bought { of_seller } else { of_buyer });
+        movements.retain(|&(_, _, _, amount)| amount > 0);
+        for &(part, debit, credit, amount) in &movements {
+            self.moves(Cause::Trade { trade, market: MARKET, part }, TransferId(0), (debit, credit), amount);
+        }
+        let settled = Settled {
+            trade,
+            market: MARKET,
+            price_ticks: PriceTicks(3),
+            qty_lots: QtyLots(qty),
+            notional: Amount(notional),
+            maker_order: OrderId(1),
+            taker_order: OrderId(2),
+            taker_side,
+            buyer,
+            seller,
+            buyer_fee: Amount(buyer_fee),
+            seller_fee: Amount(seller_fee),
+            buyer_tax: Amount(buyer_tax),
+            seller_tax: Amount(seller_tax),
+            maker_is_paid,
+        };
+        self.events.push(settled.clone().into());
+        self.events.push(HoldChanged { order: OrderId(1), account: buyer_quote, held: Amount(12) }.into());
+        if self.below(4) == 0 {
+            self.take_back(settled, &movements, fees);
+        }
     }
 
     /// Everything the other way, and something that is advanced before.
