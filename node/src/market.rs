@@ -20,10 +20,8 @@ mod websocket;
 
 use std::io;
 use std::net::TcpListener;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use protocol::Seq;
 
@@ -33,10 +31,6 @@ use self::hall::Hall;
 pub(crate) use self::reader::{MarketCommand, run as read};
 use crate::clock::Clock;
 use crate::fault::NodeFault;
-use crate::threads;
-
-/// Before the thread begins again that has died.
-const AGAIN: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 1_000 });
 
 /// Where readers come in.
 pub(crate) struct Listeners {
@@ -108,36 +102,11 @@ pub(crate) fn start(listeners: Listeners, counts: &Arc<Counts>, clock: Clock) ->
         listener.set_nonblocking(true).map_err(NodeFault::io("market data listener"))?;
     }
     let counts = Arc::clone(counts);
-    launch(clock, move |shared| serve(&listeners, shared, &counts, clock))
-}
-
-/// Starts the thread, whatever it does.
-fn launch(
-    clock: Clock,
-    run: impl Fn(&Shared) -> io::Result<()> + Send + 'static,
-) -> Result<Feeder, NodeFault> {
-    let (shared, (ends, ended)) = (Arc::new(Shared::default()), mpsc::channel());
-    let feeder = Feeder::new(Arc::clone(&shared), ended, clock);
-    let run = move || {
-        until_stopped(&shared.stopping(), || run(&shared));
-        drop(ends);
-    };
-    threads::start_behind("market", run).map_err(NodeFault::io("a thread"))?;
-    Ok(feeder)
-}
-
-/// Runs again and again: whatever it dies of, market data begin anew and trading goes on.
-fn until_stopped(stopping: &AtomicBool, run: impl Fn() -> io::Result<()>) {
-    while !stopping.load(Ordering::Acquire) {
-        match catch_unwind(AssertUnwindSafe(&run)) {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::error!(%error, "market data are not served, and begin again"),
-            Err(_) => tracing::error!("market data have died, and begin again"),
+    Feeder::start(clock, move |shared| {
+        if let Err(error) = serve(&listeners, shared, &counts, clock) {
+            tracing::error!(%error, "market data are not served");
         }
-        if !stopping.load(Ordering::Acquire) {
-            std::thread::park_timeout(AGAIN);
-        }
-    }
+    })
 }
 
 /// One life of the thread.

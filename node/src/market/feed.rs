@@ -1,5 +1,6 @@
 //! The bounded queue between the hot thread and that of market data.
 
+use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
@@ -7,17 +8,24 @@ use std::time::Duration;
 use engine::Engine;
 use journal::Disk;
 use protocol::event::Event;
-use protocol::{EventBody, MarketId, Seq, Side, UnixNanos};
+use protocol::time::NANOS_PER_MILLI;
+use protocol::{EventBody, MarketId, MonoNanos, Seq, Side, UnixNanos};
 use replicas::{Replica, Tapped, View};
 use tokio::sync::Notify;
 use views::market::{MarketData, RestingOrder};
 
 use crate::clock::Clock;
+use crate::fault::NodeFault;
+use crate::threads::{self, Ending};
 
 /// Bytes of frames and events that may wait. Few in tests, so that some are lost.
 const QUEUE_BYTES_MAX: usize = if cfg!(test) { 4 << 10 } else { 64 << 20 };
 /// How often the thread looks for more while something comes: the hot thread does not have to wake it up.
 const LOOK: Duration = Duration::from_millis(1);
+/// Before the thread begins again that has died.
+const AGAIN_NANOS: u64 = if cfg!(test) { 1 } else { 1_000 * NANOS_PER_MILLI };
+/// A thread that has died keeps what it had, so it does not do so for ever.
+const LIVES_MAX: u32 = 16;
 /// How long the end of the node waits for that of the thread.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// After so many looks in vain it sleeps.
@@ -73,7 +81,7 @@ pub(super) struct Shared {
     filled: Notify,
     /// Whoever follows wants to begin.
     lost: AtomicBool,
-    stopping: Arc<AtomicBool>,
+    stopping: AtomicBool,
 }
 
 #[derive(Default)]
@@ -89,11 +97,6 @@ struct Queue {
 impl Shared {
     fn queue(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Set when the node ends.
-    pub(super) fn stopping(&self) -> Arc<AtomicBool> {
-        Arc::clone(&self.stopping)
     }
 
     /// Asks for a beginning: it is the next that comes.
@@ -134,17 +137,32 @@ impl Shared {
     }
 }
 
-/// The queue, from the hot thread's side.
+/// What the thread does in each of its lives.
+type Run = dyn Fn(&Shared) + Send + Sync;
+
+/// The queue, and the thread behind it, from the hot thread's side.
 pub(crate) struct Feeder {
     shared: Arc<Shared>,
-    /// The other end is dropped when the thread ends.
-    ended: mpsc::Receiver<()>,
+    run: Arc<Run>,
+    ended: mpsc::Receiver<Ending>,
+    /// It has died, and begins again then.
+    again_at: Option<MonoNanos>,
+    lives: u32,
     clock: Clock,
 }
 
 impl Feeder {
-    pub(super) const fn new(shared: Arc<Shared>, ended: mpsc::Receiver<()>, clock: Clock) -> Self {
-        Self { shared, ended, clock }
+    /// Starts the thread.
+    ///
+    /// # Errors
+    /// If there is none to be had.
+    pub(super) fn start(
+        clock: Clock,
+        run: impl Fn(&Shared) + Send + Sync + 'static,
+    ) -> Result<Self, NodeFault> {
+        let (shared, run): (_, Arc<Run>) = (Arc::new(Shared::default()), Arc::new(run));
+        let ended = live(&shared, &run).map_err(NodeFault::io("a thread"))?;
+        Ok(Self { shared, run, ended, again_at: None, lives: 1, clock })
     }
 
     /// Bytes that wait, and whether something is missing behind them.
@@ -157,6 +175,22 @@ impl Feeder {
     /// One bounded bite, but for a beginning, which copies what rests: hands on what was applied. Never waits but for the queue's lock,
     /// which nobody holds for long.
     pub(crate) fn step<D: Disk>(&mut self, replica: &mut Replica<D>) {
+        if let Ok(ending) = self.ended.try_recv() {
+            let lives = self.lives;
+            tracing::error!(?ending, lives, "market data have died; trading goes on");
+            // What the dead one may still hold is of no use to anybody.
+            self.shared = Arc::new(Shared::default());
+            replica.close_tap(View::Market);
+            self.again_at = (lives < LIVES_MAX).then(|| self.clock.mono().plus(AGAIN_NANOS));
+        }
+        if self.again_at.is_some_and(|at| self.clock.mono() >= at) {
+            self.again_at = None;
+            self.lives += 1;
+            match live(&self.shared, &self.run) {
+                Ok(ended) => self.ended = ended,
+                Err(error) => tracing::error!(%error, "there is no thread for market data"),
+            }
+        }
         let begins = self.shared.lost.swap(false, Ordering::AcqRel);
         if begins {
             let since = self.clock.mono();
@@ -191,10 +225,16 @@ impl Drop for Feeder {
     fn drop(&mut self) {
         self.shared.stopping.store(true, Ordering::Release);
         self.shared.filled.notify_one();
-        if self.ended.recv_timeout(GOODBYE) == Err(mpsc::RecvTimeoutError::Timeout) {
+        if let Err(mpsc::RecvTimeoutError::Timeout) = self.ended.recv_timeout(GOODBYE) {
             tracing::warn!("readers of market data were not told that the node stops");
         }
     }
+}
+
+/// Begins a life of the thread.
+fn live(shared: &Arc<Shared>, run: &Arc<Run>) -> io::Result<mpsc::Receiver<Ending>> {
+    let (shared, run) = (Arc::clone(shared), Arc::clone(run));
+    threads::start_expendable("market", move || run(&shared))
 }
 
 fn bytes_of(tapped: &Tapped) -> usize {

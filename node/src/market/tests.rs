@@ -87,12 +87,12 @@ fn market_data_that_die_begin_again() {
     let counts: Arc<Counts> = Arc::default();
     let (lives, theirs) = (Arc::new(AtomicU64::new(0)), Arc::clone(&counts));
     let counted = Arc::clone(&lives);
-    let mut feeder = launch(Clock::start(), move |shared| {
+    let mut feeder = Feeder::start(Clock::start(), move |shared| {
         if counted.fetch_add(1, Ordering::AcqRel) < 3 {
             shared.begin();
             panic!("as if there were a mistake in market data");
         }
-        serve(&nobody(), shared, &theirs, Clock::start())
+        serve(&nobody(), shared, &theirs, Clock::start()).unwrap();
     })
     .unwrap();
     for _ in 0..20 {
@@ -108,12 +108,12 @@ fn trading_goes_on_while_market_data_stand_still() {
     let (release, held) = mpsc::channel::<()>();
     let held = std::sync::Mutex::new(held);
     let (begun, begins) = mpsc::channel();
-    let mut feeder = launch(Clock::start(), move |shared| {
+    let begun = std::sync::Mutex::new(begun);
+    let mut feeder = Feeder::start(Clock::start(), move |shared| {
         shared.begin();
-        begun.send(()).unwrap();
+        begun.lock().unwrap().send(()).unwrap();
         // Until the test ends.
         held.lock().unwrap().recv().unwrap_err();
-        Ok(())
     })
     .unwrap();
     begins.recv().unwrap();
