@@ -28,6 +28,7 @@
 //! quotes   list by id:      command QuoteExchange | what may still be sold u128
 //! the first standing order that is still planned by a calendar before the present one u64 (0 = none is)
 //! standing orders list by id: command DefineStandingOrder | date due next u32 | day of its execution u32 | attempt u8 | due_ns u64
+//!   their highest ids list by debit account: debit account u128 | the highest id that an order of its has had u64
 //! monitors list by id:      command DefineMonitor
 //! sessions list by id:      command DefineSession | epoch u32 | generation u32 | next_in u64 | next_out u64 | floor u64
 //!                           | connected flag | heartbeat_s u32 | last_heard_ns u64 | pending_gap u64

@@ -113,6 +113,8 @@ pub const RATE_SOURCE_BYTES_MAX: usize = 16;
 pub const STANDING_ORDERS_MAX: usize = 1 << 20;
 /// Standing orders when PAYERs may define no more of them: the rest is left to CASHIERs.
 pub const STANDING_ORDERS_OF_PAYERS_MAX: usize = STANDING_ORDERS_MAX / 8 * 7;
+/// The highest id that a PAYER may give one, so that a CASHIER always finds a higher one for the account.
+pub const STANDING_ORDER_ID_OF_PAYERS_MAX: u64 = u64::MAX / 2;
 /// Those that are executed before one record.
 pub const STANDING_ORDERS_PER_RECORD_MAX: usize = 64;
 /// Those that are planned anew before one record when the calendar has changed.

@@ -1,8 +1,12 @@
 //! Standing orders: transfers that execute themselves at the dates of a schedule, by timers of the order of commands.
 //!
 //! Of an order are kept its next execution, which of the schedule's dates that is, and how often it was attempted. An execution is an
-//! ordinary transfer with an id made of the time and the order. One that is refused is attempted again a day later, as often as the order
+//! ordinary transfer with an id of the record's millisecond. One that is refused is attempted again a day later, as often as the order
 //! says, but never past its next date. What was due while nothing was executed is executed when the next record comes, in its order.
+//!
+//! Of an order that has ended nothing is kept but that its id was taken: the ids of one debit account's orders only rise. So an order that
+//! was cancelled, or executed, is not defined once more by a message that comes late, whatever the calendar has become; and it costs one
+//! number an account, which nobody can use up but for that account.
 //!
 //! Another calendar moves what is due, and a full table takes longer to plan than a record may: it is planned anew by id, a portion with
 //! the calendar's own record and one before each that follows. Until all of them are, none is executed, for one that has not had its turn
@@ -12,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::{CancelStandingOrder, DefineStandingOrder};
 use protocol::limits::{
-    RETRY_DAYS_MAX, STANDING_ORDERS_MAX, STANDING_ORDERS_OF_PAYERS_MAX,
+    RETRY_DAYS_MAX, STANDING_ORDER_ID_OF_PAYERS_MAX, STANDING_ORDERS_MAX, STANDING_ORDERS_OF_PAYERS_MAX,
     STANDING_ORDERS_PLANNED_PER_RECORD_MAX,
 };
 use protocol::rows::TransferRow;
 use protocol::time::{NANOS_PER_DAY, NANOS_PER_MILLI};
 use protocol::{
-    LedgerRefusal, RejectReason, StandingOrderEnd, StandingOrderId, TransferId, UnixNanos, events,
+    AccountId, LedgerRefusal, RejectReason, StandingOrderEnd, StandingOrderId, TransferId, UnixNanos, events,
 };
 
 use super::Ledger;
@@ -28,6 +32,7 @@ use super::entry::EntryStop;
 use super::schedule::{self, LAST_DAY, Planned};
 use crate::broken::{Broken, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
+use crate::index::mix_u128;
 
 const SECONDS_PER_DAY: u32 = 86_400;
 
@@ -49,6 +54,8 @@ pub(crate) struct StandingOrder {
 pub(crate) struct StandingOrders {
     rows: BTreeMap<StandingOrderId, StandingOrder>,
     deadlines: BTreeSet<(UnixNanos, StandingOrderId)>,
+    /// The highest id that an order of each debit account has had.
+    taken: BTreeMap<AccountId, StandingOrderId>,
     /// Those from this id on are still planned by a calendar before the present one.
     pub(crate) outdated_from: Option<StandingOrderId>,
 }
@@ -81,6 +88,20 @@ impl StandingOrders {
     /// The next one that is due; while the calendar's change is not through with all of them, none is.
     pub(crate) fn next_due(&self) -> Option<(UnixNanos, StandingOrderId)> {
         self.deadlines.first().copied().filter(|_| self.outdated_from.is_none())
+    }
+
+    /// The highest id that an order of each debit account has had, by account.
+    pub(crate) fn taken(&self) -> impl ExactSizeIterator<Item = (AccountId, StandingOrderId)> {
+        self.taken.iter().map(|(account, order)| (*account, *order))
+    }
+
+    /// This id, and none below it, is free for an order of this debit account any more.
+    pub(crate) fn take_id(&mut self, debit: AccountId, order: StandingOrderId) {
+        self.taken.insert(debit, order);
+    }
+
+    fn highest_taken(&self, debit: AccountId) -> StandingOrderId {
+        self.taken.get(&debit).copied().unwrap_or_default()
     }
 
     /// Adds one whose id is not there.
@@ -136,6 +157,9 @@ impl Ledger {
                 None => RejectReason::Exists.into(),
             });
         }
+        let id_max = if payers.are_everybody() { u64::MAX } else { STANDING_ORDER_ID_OF_PAYERS_MAX };
+        let is_free = command.order > self.standing_orders.highest_taken(command.debit_account);
+        ensure_field(is_free && command.order.0 <= id_max, "order")?;
         self.check_standing_order(command)?;
         let planned = schedule::first(command, &self.calendar);
         let planned = planned.ok_or(refuse_field(RejectReason::FieldOutOfRange, "first_date"))?;
@@ -144,6 +168,7 @@ impl Ledger {
         let max = if payers.are_everybody() { STANDING_ORDERS_MAX } else { STANDING_ORDERS_OF_PAYERS_MAX };
         ensure(self.standing_orders.len() < max, RejectReason::TableFull)?;
         let next_due_ns = order.due.0;
+        self.standing_orders.take_id(command.debit_account, command.order);
         self.standing_orders.add(order);
         effects.push(events::StandingOrderDefined { definition: command.clone(), next_due_ns });
         Ok(())
@@ -232,9 +257,7 @@ impl Ledger {
     ) -> Result<(TransferId, Option<LedgerRefusal>), Broken> {
         let DefineStandingOrder { order: id, debit_account, credit_account, amount, ledger, .. } =
             order.definition;
-        let Some(transfer) = self.free_id(id, effects.time) else {
-            return Ok((TransferId(0), Some(LedgerRefusal::Exists)));
-        };
+        let transfer = self.free_id(id, effects);
         let row = TransferRow {
             id: transfer,
             debit_account,
@@ -256,12 +279,19 @@ impl Ledger {
         }
     }
 
-    /// An id of this millisecond and this order that nobody has used.
-    fn free_id(&self, order: StandingOrderId, time: UnixNanos) -> Option<TransferId> {
-        let first = u128::from(order.0) << 16;
-        let numbers = (0..=u16::MAX).map(|n| first.saturating_add(n.into()));
-        let mut ids = numbers.map(|number| TransferId::at_ms(time.0 / NANOS_PER_MILLI, number));
-        ids.find(|&id| self.recent.find(id).is_none())
+    /// An id of this millisecond that nobody has used, nor could have taken before: its rest follows from the nanosecond and the seq of a
+    /// record that did not exist yet. How many are tried is bounded by the ids that are remembered.
+    fn free_id(&self, order: StandingOrderId, effects: &Effects<'_>) -> TransferId {
+        let (ms, place) =
+            (effects.time.0 / NANOS_PER_MILLI, u128::from(effects.seq.0) << 64 | u128::from(order.0));
+        let mut rest = mix_u128(place, effects.time.0);
+        loop {
+            let id = TransferId::at_ms(ms, rest.into());
+            if self.recent.find(id).is_none() {
+                return id;
+            }
+            rest = rest.wrapping_add(1);
+        }
     }
 
     /// The same once more, at the same time of the next day that has not come there yet.
@@ -293,15 +323,17 @@ impl Ledger {
 
     /// Every order could be commanded, and has its deadline.
     pub(super) fn check_standing_orders(&self) -> Result<(), Broken> {
-        let StandingOrders { rows, deadlines, outdated_from: _ } = &self.standing_orders;
+        let StandingOrders { rows, deadlines, taken, outdated_from: _ } = &self.standing_orders;
         let is_sound = |(id, order): (&StandingOrderId, &StandingOrder)| {
             order.definition.order == *id
                 && (1..=order.definition.retry_days.saturating_add(1)).contains(&order.attempt)
                 && order.occurrence <= LAST_DAY
                 && self.check_standing_order(&order.definition).is_ok()
+                && *id <= self.standing_orders.highest_taken(order.definition.debit_account)
                 && deadlines.contains(&(order.due, *id))
         };
-        let is_sound = rows.len() == deadlines.len() && rows.iter().all(is_sound);
+        let were_defined = taken.iter().all(|(debit, order)| order.0 != 0 && self.row(*debit).is_some());
+        let is_sound = rows.len() == deadlines.len() && rows.iter().all(is_sound) && were_defined;
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "standing orders" }) }
     }
 }

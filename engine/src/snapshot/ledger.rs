@@ -266,6 +266,11 @@ impl Engine {
             w.u8(*attempt);
             w.u64(due.0);
         }
+        w.count(self.ledger.standing_orders.taken().len());
+        for (debit, order) in self.ledger.standing_orders.taken() {
+            w.u128(debit.0);
+            w.u64(order.0);
+        }
     }
 
     pub(super) fn read_standing_orders(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
@@ -279,6 +284,11 @@ impl Engine {
             let (occurrence, day, attempt, due) = (r.u32()?, r.u32()?, r.u8()?, UnixNanos(r.u64()?));
             self.ledger.standing_orders.add(StandingOrder { definition, occurrence, day, attempt, due });
             Ok(id)
+        })?;
+        r.list("ids of standing orders", ACCOUNTS_MAX, |r| {
+            let (debit, order) = (AccountId(r.u128()?), StandingOrderId(r.u64()?));
+            self.ledger.standing_orders.take_id(debit, order);
+            Ok(debit)
         })
     }
 

@@ -418,7 +418,7 @@ messages! {
         }
         /// Has a transfer execute itself at the dates of a schedule. It never changes.
         DefineStandingOrder = 78 v 1 {
-            /// Not 0.
+            /// Higher than that of every order that the debit account has had; a PAYER's at most `STANDING_ORDER_ID_OF_PAYERS_MAX`.
             order: StandingOrderId,
             /// Pays.
             debit_account: AccountId,

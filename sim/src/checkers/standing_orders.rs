@@ -119,8 +119,8 @@ impl StandingOrders {
             definition.ledger,
             definition.code,
         );
-        let made = u128::from(time.0 / NANOS_PER_MILLI) << 64 | u128::from(definition.order.0);
-        let is_right = id == attempted.transfer && id.0 >> 16 == made && of(&row) == as_defined;
+        let is_now = id.ms() == time.0 / NANOS_PER_MILLI;
+        let is_right = id == attempted.transfer && is_now && of(&row) == as_defined;
         if !is_right || !self.transfers.insert(id) {
             return Err(wrong());
         }

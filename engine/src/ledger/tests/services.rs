@@ -58,6 +58,7 @@ fn with_both(break_it: impl FnOnce(&mut StandingOrder, &mut Quote)) -> Ledger {
     let mut order = StandingOrder { definition: standing(1), occurrence, day, attempt: 2, due: TIME };
     break_it(&mut order, &mut quote);
     ledger.quotes.add(quote);
+    ledger.standing_orders.take_id(standing(1).debit_account, StandingOrderId(1));
     ledger.standing_orders.add(order);
     ledger
 }
@@ -81,17 +82,27 @@ fn quotes_that_nobody_could_have_commanded_are_found() {
 
 #[test]
 fn standing_orders_that_nobody_could_have_commanded_are_found() {
-    let breaks: [fn(&mut StandingOrder); 6] = [
+    let breaks: [fn(&mut StandingOrder); 7] = [
         |order| order.attempt = 0,
         |order| order.attempt = 3,
         |order| order.occurrence = u32::MAX,
         |order| order.definition.amount = Amount(0),
         |order| order.definition.debit_account = id(9),
         |order| order.definition.ledger = USD,
+        |order| order.definition.order = StandingOrderId(2),
     ];
     for (at, break_it) in breaks.into_iter().enumerate() {
         let ledger = with_both(|order, _| break_it(order));
         assert_eq!(ledger.check(), Err(index("standing orders")), "the one at {at}");
+    }
+}
+
+#[test]
+fn ids_of_standing_orders_that_no_order_can_have_had_are_found() {
+    for (debit, order) in [(id(9), StandingOrderId(1)), (id(HOUSE), StandingOrderId(0))] {
+        let mut ledger = with_both(|_, _| {});
+        ledger.standing_orders.take_id(debit, order);
+        assert_eq!(ledger.check(), Err(index("standing orders")), "{order:?} of {debit:?}");
     }
 }
 

@@ -74,6 +74,8 @@ pub(crate) struct Bank {
     monitors: BTreeMap<u64, Monitor>,
     pub(super) quotes: Quotes,
     pub(super) standing_orders: StandingOrders,
+    /// Debit account and id of every standing order that there ever was.
+    pub(super) defined: Vec<(u128, u64)>,
     pub(super) corrections: Corrections,
 }
 

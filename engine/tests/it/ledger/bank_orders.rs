@@ -63,6 +63,12 @@ pub(crate) struct StandingOrder {
 /// By id.
 pub(crate) type StandingOrders = BTreeMap<u64, StandingOrder>;
 
+/// Mixes two numbers as the engine does.
+fn fold(word: u64, seed: u64) -> u64 {
+    let product = u128::from(word ^ seed).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    u64::try_from(product & u128::from(u64::MAX)).unwrap() ^ u64::try_from(product >> 64).unwrap()
+}
+
 impl Model {
     fn is_open(&self, day: u32) -> bool {
         self.bank.calendar.as_ref().is_none_or(|calendar| is_business_day(calendar, day))
@@ -156,8 +162,11 @@ impl Model {
                 None => refused(RejectReason::Exists),
             };
         }
+        let is_taken =
+            |(debit, order): &(u128, u64)| *debit == define.debit_account.0 && *order >= define.order.0;
+        let is_too_high = matches!(payer, Payer::Of(_)) && define.order.0 >= 1 << 63;
         let wrong = [
-            (define.order.0 == 0, "order"),
+            (define.order.0 == 0 || is_too_high || self.bank.defined.iter().any(is_taken), "order"),
             (define.amount.0 == 0, "amount"),
             (define.code == 0, "code"),
             (define.first_date == 0 || define.first_date > LAST_DAY, "first_date"),
@@ -186,6 +195,7 @@ impl Model {
             return out_of_range("first_date");
         };
         let next_due_ns = order.due;
+        self.bank.defined.push((define.debit_account.0, define.order.0));
         self.bank.standing_orders.insert(define.order.0, order);
         Ok(vec![events::StandingOrderDefined { definition: define.clone(), next_due_ns }.into()])
     }
@@ -262,13 +272,10 @@ impl Model {
         id: u64,
         definition: &DefineStandingOrder,
     ) -> Result<Vec<TransferRow>, LedgerRefusal> {
-        let first = (u128::from(self.time / 1_000_000) << 80) | (u128::from(id) << 16);
-        let mut free = first;
+        let ms = u128::from(self.time / 1_000_000) << 80;
+        let mut free = ms | u128::from(fold(id, fold(self.seq, self.time)));
         while self.known.contains_key(&free) {
-            free += 1;
-            if free == first + 65_536 {
-                return Err(LedgerRefusal::Exists);
-            }
+            free = ms | (free + 1) & u128::from(u64::MAX);
         }
         let row = TransferRow {
             id: TransferId(free),

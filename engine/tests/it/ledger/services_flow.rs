@@ -20,7 +20,7 @@ impl Flow {
             0..=4 => self.quote(model).into(),
             5..=11 => self.exchange(model).into(),
             12..=17 => self.standing_order(model).into(),
-            _ => CancelStandingOrder { order: StandingOrderId(self.numbers.between(1, ORDERS)) }.into(),
+            _ => CancelStandingOrder { order: self.standing_order_id(model) }.into(),
         };
         let command = match self.last_service.clone() {
             Some(again) if self.numbers.chance(10) => again,
@@ -158,6 +158,13 @@ impl Flow {
         exchange
     }
 
+    /// Mostly one that stands.
+    fn standing_order_id(&mut self, model: &Model) -> StandingOrderId {
+        let ids: Vec<u64> = model.bank.standing_orders.keys().copied().collect();
+        let is_known = !ids.is_empty() && self.numbers.chance(70);
+        StandingOrderId(if is_known { *self.numbers.pick(&ids) } else { self.numbers.between(1, ORDERS) })
+    }
+
     fn standing_order(&mut self, model: &Model) -> DefineStandingOrder {
         let defined: Vec<_> =
             model.bank.standing_orders.values().map(|order| order.definition.clone()).collect();
@@ -171,10 +178,13 @@ impl Flow {
         let (debit_account, credit_account) =
             (self.account_that(model, of_ledger), self.account_that(model, of_ledger));
         let numbers = &mut self.numbers;
+        let taken = model.bank.defined.iter().filter(|(debit, _)| *debit == debit_account.0);
+        let highest = taken.map(|(_, order)| *order).max().unwrap_or(0);
         let today = u32::try_from(model.time / DAY_NS).unwrap();
         let first_date = today + u32::try_from(numbers.below(6)).unwrap();
         let mut define = DefineStandingOrder {
-            order: StandingOrderId(numbers.between(1, ORDERS)),
+            // Mostly the next of its account.
+            order: StandingOrderId(highest + if numbers.chance(80) { 1 } else { numbers.below(ORDERS) }),
             debit_account,
             credit_account,
             amount: Amount(numbers.between(1, 200).into()),
@@ -197,7 +207,7 @@ impl Flow {
             define.time_of_day_s = 43_200;
         }
         match numbers.below(40) {
-            0 => define.order = StandingOrderId(0),
+            0 => define.order = StandingOrderId(*numbers.pick(&[0, highest / 2, 1 << 63])),
             1 => define.amount = Amount(0),
             2 => define.code = 0,
             3 => define.first_date = *numbers.pick(&[0, today.saturating_sub(1), 106_751, 106_752]),

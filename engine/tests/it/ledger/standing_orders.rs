@@ -1,6 +1,6 @@
 //! Standing orders beside somebody who looks at the clock, goes through all of them, and takes the one that is due first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Engine;
 use protocol::commands::{
@@ -10,8 +10,8 @@ use protocol::event::Event;
 use protocol::limits::{STANDING_ORDERS_PER_RECORD_MAX, STANDING_ORDERS_PLANNED_PER_RECORD_MAX};
 use protocol::rows::{AccountRow, TransferRow};
 use protocol::{
-    AccountId, Amount, AssetId, DayRule, EventBody, LedgerRefusal, Schedule, StandingOrderId, TransferId,
-    UnixNanos,
+    AccountId, Amount, AssetId, DayRule, EventBody, LedgerRefusal, RejectReason, Schedule, StandingOrderId,
+    TransferId, UnixNanos,
 };
 
 use crate::definitions;
@@ -224,7 +224,8 @@ impl ByHand {
             let Some(next) = due else { break };
             let (id, amount) = (next.order.order.0, next.order.amount.0);
             self.orders.remove(&id);
-            let refusal = (amount > self.free).then_some(LedgerRefusal::ExceedsCredits);
+            let is_anns = next.order.debit_account == AccountId(ANN);
+            let refusal = (is_anns && amount > self.free).then_some(LedgerRefusal::ExceedsCredits);
             found.push((id, u32::try_from(next.date).unwrap(), next.attempt, refusal));
             let (after, mut again) = (next.after(&self.bank), None);
             if refusal.is_some() {
@@ -232,7 +233,7 @@ impl ByHand {
                 again = next.again(now).filter(comes_first);
                 self.refused += 1;
             } else {
-                self.free -= amount;
+                self.free -= if is_anns { amount } else { 0 };
                 self.executed += 1;
             }
             again.or(after).map(|next| self.orders.insert(id, next));
@@ -345,9 +346,11 @@ fn many_orders_are_planned_anew_in_portions() {
         fund(&mut world, 1, 1_000_000);
         by_hand.free = 1_000_000;
         let count = 3 * u64::try_from(STANDING_ORDERS_PLANNED_PER_RECORD_MAX).unwrap() + numbers.below(3);
-        // Others are defined between these later.
+        // Others are defined between these later, of Ann's: the ids of each account's orders only rise.
         for id in (1..=count).map(|number| number * 20) {
-            let order = any_order(&mut numbers, id, world.time / DAY);
+            let debit_account = AccountId(CASH);
+            let order =
+                DefineStandingOrder { debit_account, ..any_order(&mut numbers, id, world.time / DAY) };
             world.set_up(order.clone());
             let first = Next::plan(&order, order.first_date.into(), &by_hand.bank);
             by_hand.orders.extend(first.map(|next| (id, next)));
@@ -423,24 +426,75 @@ fn none_is_executed_until_all_are_planned_anew() {
     assert_eq!(world.engine.account(AccountId(RENT)).unwrap().credits, Amount(count.into()));
 }
 
+/// Ids of what executes itself in this world's next record, which comes at this time.
+fn entered_ids(world: &mut World, time: u64) -> Vec<TransferId> {
+    world.time = time;
+    let events = world.system(Pulse {});
+    let entered = events.iter().filter_map(|event| {
+        let EventBody::TransfersEntered(entered) = &event.body else { return None };
+        Some(entered.transfers[0].id)
+    });
+    entered.collect()
+}
+
 #[test]
-fn an_execution_takes_the_first_id_that_is_free() {
+fn nobody_takes_the_id_of_an_execution_before_it() {
+    let prepare = || {
+        let mut world = world();
+        fund(&mut world, 1, 1_000);
+        let tomorrow = world.time / DAY + 1;
+        world.set_up(order(77, Schedule::Once, tomorrow, 0));
+        (world, tomorrow * DAY)
+    };
+    let (mut foretold, due) = prepare();
+    let [taken] = entered_ids(&mut foretold, due)[..] else { panic!("it was not due alone") };
+    assert_eq!(taken.ms(), due / 1_000_000);
+    // Who knew the time to the nanosecond, and took the id, would have made a record of its own by that.
+    let (mut world, due) = prepare();
+    world.time = due - 1_000_000_000;
+    let row = TransferRow { id: taken, ..definitions::transfer_row(taken, CASH, RENT, 5) };
+    let events = world.operator(CreateTransfers { transfers: vec![row] });
+    let EventBody::TransfersCreated(made) = &events[0].body else { panic!("{events:?}") };
+    assert_eq!(made.created, 1);
+    let [id] = entered_ids(&mut world, due)[..] else { panic!("it was not executed") };
+    assert!(id != taken && id.ms() == taken.ms(), "{id:?}, {taken:?}");
+}
+
+#[test]
+fn executions_before_one_record_have_ids_of_their_own() {
     let mut world = world();
     fund(&mut world, 1, 1_000);
     let tomorrow = world.time / DAY + 1;
-    let due = tomorrow * DAY;
-    world.set_up(order(77, Schedule::Once, tomorrow, 0));
-    let id = |n: u128| TransferId(u128::from(due / 1_000_000) << 80 | 77 << 16 | n);
-    // Somebody has taken two of them, shortly before.
-    world.time = due - 1_000_000_000;
-    let rows = [0, 1].map(|n| TransferRow { id: id(n), ..definitions::transfer_row(id(n), CASH, RENT, 5) });
-    let events = world.operator(CreateTransfers { transfers: rows.into() });
-    let EventBody::TransfersCreated(made) = &events[0].body else { panic!("{events:?}") };
-    assert_eq!(made.created, 2);
-    world.time = due - 1_000;
-    let events = world.system(Pulse {});
-    let EventBody::TransfersEntered(entered) = &events[0].body else { panic!("{events:?}") };
-    assert_eq!(entered.transfers[0].id, id(2));
-    let EventBody::StandingOrderAttempted(attempted) = &events[1].body else { panic!("{events:?}") };
-    assert_eq!((attempted.transfer, attempted.refusal), (id(2), None));
+    (76..=78).for_each(|id| world.set_up(order(id, Schedule::Daily, tomorrow, 0)));
+    let ids = entered_ids(&mut world, (tomorrow + 10) * DAY);
+    assert_eq!(ids.len(), 33);
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 33);
+}
+
+#[test]
+fn an_order_that_has_ended_is_not_defined_again_whatever_the_calendar_becomes() {
+    let mut world = world();
+    fund(&mut world, 1, 1_000);
+    let tomorrow = world.time / DAY + 1;
+    let once =
+        |id| DefineStandingOrder { day_rule: DayRule::Next, ..order(id, Schedule::Once, tomorrow, 3_600) };
+    let cancelled = DefineStandingOrder { schedule: Schedule::Daily, ..once(4) };
+    [cancelled.clone(), once(5)].into_iter().for_each(|define| world.set_up(define));
+    world.set_up(CancelStandingOrder { order: StandingOrderId(4) });
+    let again = |world: &mut World, define: &DefineStandingOrder| {
+        let (events, refused) = (world.operator(define.clone()), RejectReason::FieldOutOfRange);
+        let EventBody::Replied(reply) = &events[0].body else { panic!("{events:?}") };
+        assert_eq!(
+            (reply.refusal, reply.field.as_bytes()),
+            (Some(refused), b"order".as_slice()),
+            "{define:?}"
+        );
+    };
+    again(&mut world, &cancelled);
+    assert_eq!(entered_ids(&mut world, tomorrow * DAY + 3_600_000_000_000).len(), 1);
+    // The day becomes a holiday behind its time: the first date of either would lie ahead once more.
+    let bank = Bank { holidays: vec![u32::try_from(tomorrow).unwrap()], ..Bank::default() };
+    world.operator(bank.command(0));
+    [cancelled, once(5), once(3)].iter().for_each(|define| again(&mut world, define));
+    world.set_up(once(6));
 }
