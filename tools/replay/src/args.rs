@@ -1,4 +1,4 @@
-//! The command line, and which of the three questions it asks.
+//! The command line, and which of the four questions it asks.
 
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -10,7 +10,8 @@ use protocol::hash::Hash;
 
 use crate::log::OpenFault;
 use crate::out::{Out, OutFault};
-use crate::{EXIT_CLEAN, EXIT_DAMAGED, EXIT_USAGE, show, state, verify};
+use crate::totals::Part;
+use crate::{EXIT_CLEAN, EXIT_DAMAGED, EXIT_USAGE, show, state, totals, verify};
 
 /// Verifies, shows and re-runs a journal from its files or from copies of them. Reads only; needs no node.
 #[derive(Parser)]
@@ -32,6 +33,8 @@ enum Question {
     Show(ShowArgs),
     /// Print balances, holds, books and hashes as they were after a seq.
     State(StateArgs),
+    /// Print sums over all accounts by any slice as they were after a seq, and check those that the engine keeps.
+    Totals(TotalsArgs),
 }
 
 /// `verify`.
@@ -122,6 +125,16 @@ pub(crate) struct StateArgs {
     pub(crate) json: bool,
 }
 
+/// `totals`.
+#[derive(Args)]
+pub(crate) struct TotalsArgs {
+    #[command(flatten)]
+    pub(crate) state: StateArgs,
+    /// What else than their ledger tells accounts apart, in this order.
+    #[arg(long, value_name = "FIELDS", value_delimiter = ',', default_value = "code,class")]
+    pub(crate) by: Vec<Part>,
+}
+
 /// What an auditor noted earlier: a seq, and the chain of the entry that holds it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Head {
@@ -190,6 +203,7 @@ pub(crate) fn run(args: impl Iterator<Item = OsString>) -> u8 {
         Question::Verify(args) => verify::run(args, &mut out),
         Question::Show(args) => show::run(args, &mut out),
         Question::State(args) => state::run(args, &mut out),
+        Question::Totals(args) => totals::run(args, &mut out),
     };
     let ended = asked.and_then(|code| out.flush().map(|()| code).map_err(ReplayFault::Out));
     match ended {

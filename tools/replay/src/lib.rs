@@ -5,8 +5,8 @@
 //!
 //! In reading order: [`main_with_args`] is the command line (`args`); `log` opens a folder and walks all of it once
 //! (structure, checksums, chain, what was truncated, what is committed); `entries` walks the entries that are left a second
-//! time; `rerun` feeds them to the engine and compares every hash that was recorded. `verify`, `show` and `state` are the
-//! three questions; `finding` is what they have to complain about.
+//! time; `rerun` feeds them to the engine and compares every hash that was recorded. `verify`, `show`, `state` and `totals` are the
+//! four questions; `finding` is what they have to complain about.
 #![forbid(unsafe_code)]
 
 mod args;
@@ -23,6 +23,7 @@ mod rerun;
 mod show;
 mod state;
 mod stopwatch;
+mod totals;
 mod verify;
 
 use std::ffi::OsString;

@@ -15,7 +15,22 @@ use crate::render::{number, object, utc};
 use crate::rerun::Rerun;
 use crate::{EXIT_CLEAN, EXIT_DAMAGED};
 
-pub(crate) fn run(args: &StateArgs, out: &mut Out) -> Result<u8, ReplayFault> {
+/// The engine behind the command that was asked for.
+pub(crate) struct Reached {
+    log: Log,
+    pub(crate) rerun: Rerun,
+    at: Seq,
+}
+
+impl Reached {
+    /// Whether anything is wrong with the files, which was said.
+    pub(crate) fn is_damaged(&self) -> bool {
+        self.log.findings.iter().any(|finding| finding.grade > Grade::Notice)
+    }
+}
+
+/// Re-runs the log up to the seq that was asked for.
+pub(crate) fn reach(args: &StateArgs) -> Result<Reached, ReplayFault> {
     let log = Log::open(&args.dir, args.aside, None)?;
     let last = log.last_seq().unwrap_or(Seq::ZERO);
     let at = args.at.map_or(last, Seq);
@@ -50,18 +65,19 @@ pub(crate) fn run(args: &StateArgs, out: &mut Out) -> Result<u8, ReplayFault> {
     if rerun.engine.seq_applied() != at {
         return Err(unanswered(format!("seq {at} is not here: the last one is {last}")));
     }
-    let view =
-        State { rerun: &rerun, committed: log.committed_head.is_some_and(|head| at <= head.last_seq()) };
+    Ok(Reached { log, rerun, at })
+}
+
+pub(crate) fn run(args: &StateArgs, out: &mut Out) -> Result<u8, ReplayFault> {
+    let reached = reach(args)?;
+    let committed = reached.log.committed_head.is_some_and(|head| reached.at <= head.last_seq());
+    let view = State { rerun: &reached.rerun, committed };
     if args.json {
         out.json(&view.json())?
     } else {
         view.print(out)?
     }
-    Ok(if log.findings.iter().any(|finding| finding.grade > Grade::Notice) {
-        EXIT_DAMAGED
-    } else {
-        EXIT_CLEAN
-    })
+    Ok(if reached.is_damaged() { EXIT_DAMAGED } else { EXIT_CLEAN })
 }
 
 struct State<'a> {

@@ -1,5 +1,6 @@
-//! `show` and `state`: nothing that is in the journal is invisible, and a snapshot changes no answer.
+//! `show`, `state` and `totals`: nothing that is in the journal is invisible, and a snapshot changes no answer.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::process::Stdio;
 
@@ -119,6 +120,60 @@ fn filters_find_exactly_what_they_mean() {
             || names("transfers", &["debit_account", "credit_account"])
             || has(line, &moves)
     });
+}
+
+/// Sums of accounts as `state` shows them, by ledger and what `part` says.
+fn summed(state: &Value, part: impl Fn(&Value) -> String) -> BTreeMap<(String, String), [u128; 3]> {
+    let mut sums = BTreeMap::new();
+    for account in state["accounts"].as_array().unwrap() {
+        let sum: &mut [u128; 3] = sums.entry((account["asset"].to_string(), part(account))).or_default();
+        let [debits, credits] = ["debits", "credits"].map(|of| account[of].as_u64().unwrap());
+        *sum = [sum[0] + 1, sum[1] + u128::from(debits), sum[2] + u128::from(credits)];
+    }
+    sums
+}
+
+#[test]
+fn totals_by_any_slice_are_those_of_the_accounts_and_the_engines() {
+    let folder = Folder::new("totals");
+    let world = build(&folder.0, &Plan { snapshots: vec![20], ..Plan::default() });
+    let dir = path(&folder.0);
+    for at in [world.last().1.0 / 2, world.last().1.0].map(|at| at.to_string()) {
+        let state = run(&["state", dir, "--at", &at, "--json"]).json();
+        let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let slices: [(&[&str], &[&str]); 3] = [
+            (&[], &["code", "class"]),
+            (&["--by", "owner"], &["owner"]),
+            (&["--by", "class,code"], &["class", "code"]),
+        ];
+        for (by, parts) in slices {
+            let said = run(&[&["totals", dir, "--at", &at, "--json"], by].concat());
+            assert_eq!(said.code, 0, "{}", said.err);
+            let said = said.json();
+            assert_eq!((&said["seq"], &said["state_hash"]), (&state["seq"], &state["state_hash"]));
+            assert_eq!(said["agrees_with_the_engine"], true);
+            let found = said["totals"].as_array().unwrap().iter().map(|line| {
+                let key = parts.iter().map(|part| text(&line[*part])).collect::<Vec<_>>().join(" ");
+                let sums = ["accounts", "debits_posted", "credits_posted"]
+                    .map(|of| line[of].as_u64().unwrap().into());
+                ((line["ledger"].to_string(), key), sums)
+            });
+            let name = |part: &str| if part == "owner" { "client" } else { part }.to_owned();
+            let key = |account: &Value| {
+                parts.iter().map(|part| text(&account[name(part)])).collect::<Vec<_>>().join(" ")
+            };
+            assert_eq!(found.collect::<BTreeMap<_, _>>(), summed(&state, key), "by {by:?} after {at}");
+        }
+    }
+    let lines = run(&["totals", dir, "--by", "owner,class"]);
+    assert_eq!(lines.code, 0);
+    assert!(
+        lines.out.lines().all(|line| line.starts_with("ledger ") && line.contains(" class ")),
+        "{}",
+        lines.out
+    );
+    assert_eq!(run(&["totals", dir, "--by", "colour"]).code, 2);
+    assert_eq!(run(&["totals", dir, "--at", "99999999"]).code, 1);
 }
 
 #[test]
