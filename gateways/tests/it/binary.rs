@@ -768,8 +768,9 @@ impl Random {
 #[test]
 fn damaged_streams_hurt_nobody_else() {
     let one = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let count = 3_000 * std::env::var("SEEDS_TIMES").map_or(1, |times| times.parse::<u64>().unwrap());
     let (mut ended, mut lived) = (0, 0);
-    for seed in one.map_or(0..3_000, |seed| seed..seed + 1) {
+    for seed in one.map_or(0..count, |seed| seed..seed + 1) {
         println!("SEED={seed} repeats this");
         let mut random = Random(seed);
         let mut world = World::new(Options::default());

@@ -49,7 +49,7 @@ impl Random {
     }
 }
 
-/// Runs `case` with `count` seeds, or with the one in the variable SEED. The seed of a case that panics is printed.
+/// Runs `case` with `count` seeds, SEEDS_TIMES as many if that variable is set, or with the one in the variable SEED. The seed of a case that panics is printed.
 /// Returns whether all seeds were run, so that what is asserted of all of them is not asserted of one.
 pub(crate) fn for_seeds(count: u64, mut case: impl FnMut(&mut Random)) -> bool {
     struct SeedOnPanic(u64);
@@ -61,6 +61,7 @@ pub(crate) fn for_seeds(count: u64, mut case: impl FnMut(&mut Random)) -> bool {
         }
     }
     let one = std::env::var("SEED").ok().map(|seed| seed.parse().unwrap());
+    let count = count * std::env::var("SEEDS_TIMES").map_or(1, |times| times.parse::<u64>().unwrap());
     for seed in one.map_or(0..count, |seed| seed..seed + 1) {
         let _print = SeedOnPanic(seed);
         case(&mut Random(seed));
