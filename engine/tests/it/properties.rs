@@ -33,7 +33,10 @@ const OF_RULES: [RejectReason; 6] = {
 pub(crate) fn seeds(count: u64) -> Vec<u64> {
     match std::env::var("SEED") {
         Ok(seed) => vec![seed.parse().unwrap()],
-        Err(_) => (0..count).collect(),
+        Err(_) => {
+            let times = std::env::var("SEEDS_TIMES").map_or(1, |times| times.parse().unwrap());
+            (0..count * times).collect()
+        }
     }
 }
 
