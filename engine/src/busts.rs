@@ -174,7 +174,7 @@ impl Engine {
     ) {
         let order = match liquidity {
             Liquidity::Maker => settled.maker_order,
-            Liquidity::Taker => settled.taker_order,
+            Liquidity::Taker | Liquidity::Auction => settled.taker_order,
         };
         let Some((session, report)) = self.last_report(market, order) else { return };
         let is_buyer = report.side == Side::Buy;

@@ -10,8 +10,8 @@ use protocol::commands::{
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{
-    EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX,
-    TRIGGERED_PER_RECORD_MAX,
+    AUCTION_STEPS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, STANDING_ORDERS_PER_RECORD_MAX,
+    TIMERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::{
@@ -40,6 +40,8 @@ pub const ENGINE_VERSION: u32 = 1;
 enum Due {
     /// Orders of a session whose connection was lost are cancelled.
     Cancel(SessionId),
+    /// An auction of this market goes on, or the end of its day.
+    Market(MarketId),
     /// Orders of a session are pulled, because of what was filled behind an earlier record.
     Pull,
     /// A list of orders of which a leg did something behind an earlier record.
@@ -52,6 +54,8 @@ enum Due {
     Order(OrderId, u32),
     /// The next leg of an order of this market's row trades.
     Leg(OrderId, u32),
+    /// It is published what this market's auction would trade.
+    Indication(MarketId),
     /// A proposal expires.
     Proposal(ProposalId),
     /// An account's temporary line ends.
@@ -116,6 +120,7 @@ impl Engine {
         let outcome = self
             .fire_timers(&mut effects)
             .and_then(|()| self.dispatch(record, &mut effects))
+            .and_then(|()| self.carry_on(&mut effects))
             .and_then(|()| self.fire_armed(&mut effects));
         self.ledger.trigger_monitors(&mut effects);
         outcome.map_err(|what| {
@@ -206,12 +211,18 @@ impl Engine {
         self.ledger.plan_standing_orders(effects);
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
         let (mut standing_orders, mut armed) = (STANDING_ORDERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX);
+        let mut auctions = AUCTION_STEPS_PER_RECORD_MAX;
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
             let bound = match due {
-                Due::Cancel(_) | Due::CancelAll(_) | Due::Proposal(_) | Due::Overdraft(_) => &mut timers,
+                Due::Cancel(_)
+                | Due::CancelAll(_)
+                | Due::Proposal(_)
+                | Due::Overdraft(_)
+                | Due::Indication(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
                 Due::Pull | Due::List | Due::Armed(_) | Due::Leg(..) => &mut armed,
+                Due::Market(_) => &mut auctions,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -233,6 +244,11 @@ impl Engine {
                         self.markets.next_firing().ok_or(Broken::Index { what: "armed orders" })?;
                     self.fire_next(market, effects)?;
                     self.see_prices();
+                }
+                Due::Market(market) => self.carry_on_in(market, effects)?,
+                Due::Indication(market) => {
+                    let row = self.markets.row(market).ok_or(Broken::Index { what: "markets" })?;
+                    self.indicate(row, effects);
                 }
                 Due::CancelAll(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
@@ -270,6 +286,9 @@ impl Engine {
             }
         };
         consider(self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session))));
+        consider(self.markets.unsettled.first().map(|&market| (self.time, Due::Market(market))));
+        let indication = self.markets.indications.first();
+        consider(indication.map(|&(at, market)| (at, Due::Indication(market))));
         consider((!self.protections.due.is_empty()).then_some((self.time, Due::Pull)));
         consider(self.has_due_list().then_some((self.time, Due::List)));
         consider(self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market))));
@@ -565,7 +584,7 @@ impl Engine {
         if let Command::DefineMarket(define) = command {
             self.markets.define(define, &self.registry, &self.ledger, effects)
         } else if let Command::SetMarketPhase(set) = command {
-            self.markets.set_phase(set, effects)
+            self.set_phase(set, effects)
         } else if let Command::SetTradingRules(set) = command {
             self.markets.set_trading_rules(set, effects)
         } else if let Command::PublishPrice(publish) = command {

@@ -53,6 +53,7 @@ impl Engine {
             if market.orders.iter().flatten().count() != market.book.len() {
                 return Err(Broken::Index { what: "orders beside a book" });
             }
+            self.check_phase(row, market)?;
             let due = market.armed.triggers.queue().count();
             let waiting = market
                 .armed
@@ -96,6 +97,22 @@ impl Engine {
         let has_tripped = |key| self.protections.of.get(key).is_some_and(|protection| protection.has_tripped);
         let is_sound = know && self.protections.due.iter().all(has_tripped);
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "protections" }) }
+    }
+
+    /// Whether what ends with an auction or the day is noted, and whether what goes on by itself does.
+    fn check_phase(&self, row: u32, market: &Market) -> Result<(), Broken> {
+        let id = market.definition.market;
+        let phases = &market.phases;
+        let resting = market.orders.iter().flatten().map(|order| (order, false));
+        let armed = market.armed.rows.iter().flatten().map(|order| (order, true));
+        let due = (phases.indicates_at, id);
+        let is_sound = phases.notes(resting.chain(armed))
+            && self.markets.unsettled.contains(&id) == phases.is_unsettled()
+            && self.markets.indications.contains(&due) == phases.is_indication_due
+            && self.markets.indications.len() <= self.markets.rows.len()
+            && (market.book.may_cross() || !market.is_collecting())
+            && self.markets.row(id) == Some(row);
+        if is_sound { Ok(()) } else { Err(Broken::Index { what: "phases" }) }
     }
 
     /// Whether what ends by itself, and what trades leg by leg, is noted, and nothing else.

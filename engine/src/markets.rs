@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::commands::{ClOrdId, DefineMarket, SetMarketPhase, SetTradeGroup, SetTradingRules};
+use protocol::commands::{ClOrdId, DefineMarket, SetTradeGroup, SetTradingRules};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
 use protocol::{
-    AccountClass, AccountId, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PhaseCause,
-    PriceTicks, QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
+    AccountClass, AccountId, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PriceTicks,
+    QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
 };
 
 use crate::broken::{Stop, ensure, ensure_field, refuse_field};
@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, TRADING_TURNOVER_MAX};
 use crate::matching::{Book, BookLimits, Slot};
 use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
+use crate::orders::phases::Phases;
 use crate::orders::terms::Terms;
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
@@ -229,6 +230,7 @@ pub(crate) struct Market {
     pub(crate) last_price: u64,
     /// The first and the last price traded at since triggers were last asked.
     pub(crate) traded: Option<(u64, u64)>,
+    pub(crate) phases: Phases,
 }
 
 impl Market {
@@ -265,6 +267,10 @@ pub(crate) struct Markets {
     pub(crate) touched: Vec<u32>,
     /// Markets in which orders are due that have not fired yet.
     pub(crate) firing: BTreeSet<MarketId>,
+    /// Markets in which an auction is carried out or orders of the day end, behind this record and before the next ones.
+    pub(crate) unsettled: BTreeSet<MarketId>,
+    /// When in which market it is published again what its auction would trade.
+    pub(crate) indications: BTreeSet<(UnixNanos, MarketId)>,
     /// Of the clients who are in one.
     pub(crate) trade_groups: BTreeMap<ClientId, TradeGroupId>,
     /// Derived from the ledger's accounts as orders come; of them only what was traded is written.
@@ -314,11 +320,23 @@ impl Markets {
         Some(desk)
     }
 
-    /// Something has happened in a market that armed orders may wait for.
+    /// Something has happened in a market that armed orders may wait for, or that changes what its auction would trade.
     pub(crate) fn touch(&mut self, market: u32) {
-        if !self.rows.at(market).armed.triggers.is_empty() && self.touched.last() != Some(&market) {
+        let row = self.rows.at_mut(market);
+        if !row.armed.triggers.is_empty() && self.touched.last() != Some(&market) {
             self.touched.push(market);
         }
+        if row.phase == MarketPhase::Auction && !row.phases.is_indication_due {
+            row.phases.is_indication_due = true;
+            self.indications.insert((row.phases.indicates_at, row.definition.market));
+        }
+    }
+
+    /// What an auction would trade has been published, or there is none any more.
+    pub(crate) fn indicated(&mut self, market: u32, again_at: UnixNanos) {
+        let Market { definition, phases, .. } = self.rows.at_mut(market);
+        self.indications.remove(&(phases.indicates_at, definition.market));
+        (phases.indicates_at, phases.is_indication_due) = (again_at, false);
     }
 
     /// A trade at this price.
@@ -365,19 +383,20 @@ impl Markets {
         if place.armed_row().is_none() {
             market.orders.reach(place.slot);
         }
+        market.phases.note(&order, place.armed_row().is_some());
         *market.entry_mut(place) = Some(order);
         place
     }
 
     /// Takes an order from beside its slot and out of its session's list. Returns the new head.
     pub(crate) fn unlink(&mut self, place: Place, head: Place) -> Option<Place> {
-        let slot = self.rows.at_mut(place.market).entry_mut(place);
-        let order = slot.as_ref()?;
-        let &Order { newer, older, .. } = order;
-        self.desks.at_mut(order.desk).remove(order);
+        let market = self.rows.at_mut(place.market);
+        let order = market.entry_mut(place).take()?;
+        let Order { newer, older, .. } = order;
+        self.desks.at_mut(order.desk).remove(&order);
         let expiry = order.expires_at().map(|at| (at, order.id, place.market));
         let leg = order.next_leg_at().map(|at| (at, order.id, place.market));
-        *slot = None;
+        market.phases.forget(&order, place.armed_row().is_some());
         self.set_newer(older, newer);
         if newer != Place::NONE
             && let Some(newer) = self.rows.at_mut(newer.market).entry_mut(newer)
@@ -471,6 +490,7 @@ impl Markets {
             armed: ArmedOrders::default(),
             last_price: 0,
             traded: None,
+            phases: Phases::default(),
         };
         let row = self.rows.push(market);
         self.by_id.insert(hash, row);
@@ -501,22 +521,6 @@ impl Markets {
             }
         }
         effects.push(events::TradeGroupSet { client, trade_group });
-        Ok(())
-    }
-
-    pub(crate) fn set_phase(
-        &mut self,
-        command: &SetMarketPhase,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), Stop> {
-        let row = self.row(command.market).ok_or(RejectReason::UnknownMarket)?;
-        let market = self.rows.at_mut(row);
-        ensure(market.phase != command.phase, RejectReason::Exists)?;
-        let before = core::mem::replace(&mut market.phase, command.phase);
-        // What was seen while it did not trade may be what armed orders wait for.
-        self.touch(row);
-        let SetMarketPhase { market, phase } = *command;
-        effects.push(events::MarketPhaseChanged { market, before, phase, cause: PhaseCause::Command });
         Ok(())
     }
 }

@@ -290,6 +290,12 @@ impl Book {
         Ok(())
     }
 
+    /// Whether orders may rest at prices that cross the other side.
+    #[must_use]
+    pub const fn may_cross(&self) -> bool {
+        self.may_cross
+    }
+
     /// The best bid and the best ask where they could trade.
     #[must_use]
     pub fn crossed(&self) -> Option<(PriceTicks, PriceTicks)> {

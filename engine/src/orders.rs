@@ -8,6 +8,7 @@ pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
 pub(crate) mod lists;
+pub(crate) mod phases;
 pub(crate) mod protection;
 mod reports;
 pub(crate) mod rules;
@@ -18,8 +19,7 @@ pub(crate) mod twap;
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::{
-    ClientId, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason,
-    Side, TimeInForce,
+    ClientId, ExecType, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, TimeInForce,
 };
 
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
@@ -103,7 +103,7 @@ impl Engine {
         ensure(session.is_for(client), RejectReason::ClientNotEntitled)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market_row);
-        ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
+        ensure(phases::takes(market, command, waits), RejectReason::MarketClosed)?;
         if session.is_protected {
             self.protections.ensure_ready((session.definition.session, command.market))?;
         }
@@ -118,7 +118,7 @@ impl Engine {
             rules::ensure_in_band(market, priced, effects.time)?;
         }
         let desk = self.markets.desks.at(desk_row);
-        if waits || terms::may_wait(command) {
+        if waits || terms::may_wait(command) || market.is_collecting() {
             ensure(desk.live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
             armed::ensure_room(command, market)?;
             rules::ensure_room(&order, desk, market)?;
@@ -128,6 +128,9 @@ impl Engine {
             return Ok(Admitted { market: market_row, order, worst_case: 0 });
         }
         terms::keep_from_taking(&mut order, market)?;
+        if market.is_collecting() && !order.is_armed() {
+            phases::bound_price(&mut order, &market.definition);
+        }
         let worst_case = self.worst_case(market_row, &mut order, command.budget.0)?;
         let desk = self.markets.desks.at(desk_row);
         let market = self.markets.rows.at(market_row);
@@ -138,7 +141,7 @@ impl Engine {
     /// What an order may cost at most. Sets the quantity of an order by budget (0 = by quantity): what the budget buys now.
     fn worst_case(&self, row: u32, order: &mut Order, budget: u128) -> Result<u128, Stop> {
         let market = self.markets.rows.at(row);
-        if !order.is_market_buy() {
+        if !order.is_market_buy() || market.is_collecting() && !order.is_armed() {
             return Ok(fees::worst_case(order, &market.definition)?);
         }
         let tick = market.definition.tick_quote_minor.0;

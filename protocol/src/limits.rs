@@ -187,6 +187,11 @@ pub const TRADE_GROUP_CLIENTS_MAX: usize = 1 << 20;
 pub const ARMED_ORDERS_MAX: usize = 1 << 20;
 /// Those that fire behind one record, and those left over that fire before it.
 pub const TRIGGERED_PER_RECORD_MAX: usize = 64;
+/// Pairs of an auction that trade behind one record, and those left over that trade before it, as well as orders that end with it
+/// or with the day.
+pub const AUCTION_STEPS_PER_RECORD_MAX: usize = 256;
+/// How often at most it is published what an auction would trade.
+pub const INDICATION_INTERVAL_MS: u64 = 1_000;
 /// Timers that fire before one record.
 pub const TIMERS_PER_RECORD_MAX: usize = 64;
 /// A fee rate, in parts per million: the whole notional. With its tax it is not above that either.

@@ -158,6 +158,8 @@ codes! {
         OrderList = 91,
         /// Cancelled because its session did not say in time that it is there.
         CancelAllAfter = 93,
+        /// Expired: it was good for an auction, and that is over.
+        AuctionOver = 95,
 
         /// Passed over by operators, because no engine could take it: it had no effect.
         Skipped = 96,

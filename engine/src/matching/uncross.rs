@@ -181,6 +181,24 @@ impl Book {
         uncross(&self.auction_levels(Side::Buy), &self.auction_levels(Side::Sell), market, reference)
     }
 
+    /// As [`Book::uncross`], where who bids at the highest of two prices or above, or offers at the lowest or below, does so at any
+    /// price. O(levels).
+    #[must_use]
+    pub fn uncross_beyond(
+        &self,
+        (lowest, highest): (PriceTicks, PriceTicks),
+        reference: Option<PriceTicks>,
+    ) -> Option<Uncross> {
+        let split = |side, bound| {
+            let mut levels = self.auction_levels(side);
+            let unlimited = levels.iter().take_while(|level| side.reaches(level.price, bound)).count();
+            let lots = levels.drain(..unlimited).fold(0_u128, |sum, level| sum.saturating_add(level.lots));
+            (levels, lots)
+        };
+        let ((bids, buy), (asks, sell)) = (split(Side::Buy, highest), split(Side::Sell, lowest));
+        uncross(&bids, &asks, MarketLots { buy, sell }, reference)
+    }
+
     /// The levels of a side, best first, with what icebergs hide.
     fn auction_levels(&self, side: Side) -> Vec<AuctionLevel> {
         let levels = self.levels(side).map(|level| AuctionLevel {

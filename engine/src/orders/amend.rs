@@ -5,11 +5,11 @@ use protocol::commands::{
 };
 use protocol::events::{BookChanged, CancelRejected, HoldChanged, MassCancelReported};
 use protocol::{
-    Amount, BookAction, CancelRejectTo, CancelReplaceMode, ClientId, ExecType, FirmId, MarketId, MarketPhase,
-    OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
+    Amount, BookAction, CancelRejectTo, CancelReplaceMode, ClientId, ExecType, FirmId, MarketId, OrderId,
+    OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
-use super::{fees, notional_in_range, price_in_range, reports, rules, terms};
+use super::{fees, notional_in_range, phases, price_in_range, reports, rules, terms};
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -327,6 +327,19 @@ impl Engine {
         let place = self.markets.place(market, order).ok_or(missing)?;
         let is_dated = self.markets.order(place).ok_or(missing)?.time_in_force == TimeInForce::GoodTillDate;
         let reason = if is_dated { RejectReason::GoodTillDate } else { RejectReason::EndOfDay };
+        self.end_order(market, order, reason, effects)
+    }
+
+    /// Takes out an order that ends by itself.
+    pub(super) fn end_order(
+        &mut self,
+        market: u32,
+        order: OrderId,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        let missing = Broken::OrderMismatch { market: self.markets.rows.at(market).definition.market, order };
+        let place = self.markets.place(market, order).ok_or(missing)?;
         self.end_at(place, (ExecType::Expired, OrderStatus::Expired), reason, None, effects)
     }
 
@@ -495,7 +508,7 @@ impl Engine {
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         let market = self.markets.rows.at(market);
         let definition = &market.definition;
-        ensure(market.phase == MarketPhase::Trading, RejectReason::MarketClosed)?;
+        ensure(phases::takes_replacements(market), RejectReason::MarketClosed)?;
         if session.is_protected {
             self.protections.ensure_ready((session.definition.session, command.market))?;
         }

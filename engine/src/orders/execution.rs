@@ -44,6 +44,9 @@ impl Engine {
         mut order: Order,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
+        if self.markets.rows.at(market).is_collecting() {
+            return self.rest(market, order, effects);
+        }
         let limit = match rules::collared(self.markets.rows.at(market), &order, effects.time) {
             Ok(limit) => limit,
             Err(reason) => return self.expire(market, order, reason, effects),
@@ -92,7 +95,7 @@ impl Engine {
             let wanted = QtyLots(order.leaves().saturating_sub(keeps));
             let book = &mut self.markets.rows.at_mut(market).book;
             let Some(fill) = book.fill_front(order.side, limit, wanted) else { break };
-            self.settle(market, order, fill, effects)?;
+            self.settle(market, order, fill, [Liquidity::Maker, Liquidity::Taker], effects)?;
         }
         Ok(true)
     }
@@ -193,12 +196,14 @@ impl Engine {
         self.ledger.release_hold(account, core::mem::take(&mut order.held))
     }
 
-    /// Settles one fill: both orders advance, their holds shrink, money and fees move, both sides hear of it.
-    fn settle(
+    /// Settles one fill: both orders advance, their holds shrink, money and fees move, both sides hear of it. `liquidity`: the
+    /// maker's and the taker's.
+    pub(super) fn settle(
         &mut self,
         market: u32,
         taker: &mut Order,
         fill: Fill,
+        liquidity: [Liquidity; 2],
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
         let Market { definition, orders, fee_account, tax_account, .. } = self.markets.rows.at_mut(market);
@@ -211,12 +216,12 @@ impl Engine {
             .times(fill.qty)
             .checked_mul(definition.tick_quote_minor.0)
             .ok_or(Broken::Overflow { what: "notional of a fill" })?;
-        let maker_charge = advance(maker, &fill, notional, Liquidity::Maker)?;
-        let taker_charge = advance(taker, &fill, notional, Liquidity::Taker)?;
+        let maker_charge = advance(maker, &fill, notional, liquidity[0])?;
+        let taker_charge = advance(taker, &fill, notional, liquidity[1])?;
         if maker.leaves() != fill.maker_left.0 {
             return Err(mismatch);
         }
-        let taker_held = if taker.is_market_buy() {
+        let taker_held = if taker.is_market_buy() && liquidity[1] == Liquidity::Taker {
             let paid = notional.saturating_add(taker_charge.fee).saturating_add(taker_charge.tax);
             taker.held.checked_sub(paid).ok_or(Broken::HoldExceeded { order: taker.id })?
         } else {
@@ -257,7 +262,7 @@ impl Engine {
             maker_is_paid: paid.is_rebate,
         };
         self.count_volume(traders, notional, effects);
-        self.report_fill(market, taker, &fill, (taker_charge, paid), settled, effects)
+        self.report_fill(market, taker, &fill, (liquidity, [paid, taker_charge]), settled, effects)
     }
 
     /// Counts a fill for the tiers of both sides; what is traded within a trade group reaches no tier.
@@ -276,7 +281,7 @@ impl Engine {
         market: u32,
         taker: &Order,
         fill: &Fill,
-        (taker_charge, maker_charge): (Charge, Charge),
+        ([maker_liquidity, taker_liquidity], [maker_charge, taker_charge]): ([Liquidity; 2], [Charge; 2]),
         settled: Settled,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
@@ -285,14 +290,14 @@ impl Engine {
         let missing = Broken::OrderMismatch { market: settled.market, order: fill.maker_id };
         let maker = self.markets.order(place).ok_or(missing)?;
         let trade = settled.trade;
-        let taker_report = self.fill_report(market, taker, fill, trade, Liquidity::Taker, taker_charge);
-        let maker_report = self.fill_report(market, maker, fill, trade, Liquidity::Maker, maker_charge);
+        let taker_report = self.fill_report(market, taker, fill, trade, taker_liquidity, taker_charge);
+        let maker_report = self.fill_report(market, maker, fill, trade, maker_liquidity, maker_charge);
         let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
         let hold =
             HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(maker.held) };
-        let (maker_session, maker_side) = (maker.session, maker.side);
+        let (maker_session, maker_side, maker_price) = (maker.session, maker.side, PriceTicks(maker.price));
         let protected = &self.sessions.rows.at(maker_session);
-        if protected.is_protected {
+        if protected.is_protected && maker_liquidity == Liquidity::Maker {
             let key = (protected.definition.session, settled.market);
             self.protections.note_fill(key, effects.time, fill.qty);
         }
@@ -308,7 +313,7 @@ impl Engine {
                 order: fill.maker_id,
                 side: maker_side,
                 action: BookAction::Refilled,
-                price_ticks: fill.price,
+                price_ticks: maker_price,
                 qty_lots,
             });
         }

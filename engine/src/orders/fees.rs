@@ -36,7 +36,7 @@ pub(crate) struct Charge {
 pub(crate) fn charge_fill(order: &mut Order, notional: u128, liquidity: Liquidity) -> Result<Charge, Broken> {
     let rates = order.rates;
     let rate_ppb = match liquidity {
-        Liquidity::Taker => rates.taker_ppb,
+        Liquidity::Taker | Liquidity::Auction => rates.taker_ppb,
         Liquidity::Maker => match u32::try_from(rates.maker_ppb) {
             Ok(rate_ppb) => rate_ppb,
             Err(_) => {
@@ -193,10 +193,11 @@ mod tests {
             let hold = charge(0, fills.iter().sum(), worst_rate).unwrap().0;
             let (mut charged, mut owed, mut with_tax, mut taxes) = (0_i128, 0_i128, 0_u128, 0_u128);
             for (n, &notional) in fills.iter().enumerate() {
-                let liquidity = if next(2) == 0 { Liquidity::Maker } else { Liquidity::Taker };
+                let liquidity = [Liquidity::Maker, Liquidity::Taker, Liquidity::Auction]
+                    [usize::try_from(next(3)).unwrap()];
                 let rate_ppb: i128 = match liquidity {
                     Liquidity::Maker => order.rates.maker_ppb.into(),
-                    Liquidity::Taker => taker.into(),
+                    Liquidity::Taker | Liquidity::Auction => taker.into(),
                 };
                 let Charge { fee, tax, is_rebate } = charge_fill(&mut order, notional, liquidity).unwrap();
                 assert!(is_sound(&order), "seed {seed}, fill {n}");

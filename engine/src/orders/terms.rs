@@ -4,8 +4,8 @@ use protocol::commands::NewOrder;
 use protocol::terms::OrderTerms;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, TimeInForce,
-    UnixNanos,
+    MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention,
+    TimeInForce, UnixNanos,
 };
 
 use super::twap::Legs;
@@ -63,9 +63,16 @@ pub(super) fn may_rest(command: &NewOrder) -> bool {
     command.order_type == OrderType::Limit && rests(command.time_in_force)
 }
 
+/// Whether it takes part in an auction, and in nothing else.
+pub(super) const fn is_of_an_auction(command: &NewOrder) -> bool {
+    matches!(command.time_in_force, TimeInForce::AtTheOpening | TimeInForce::AtTheClose)
+}
+
 /// Whether it may be live behind its own record: in the book, or armed.
 pub(super) fn may_wait(command: &NewOrder) -> bool {
-    may_rest(command) || command.terms.get().is_some_and(|terms| terms.trigger.is_some())
+    may_rest(command)
+        || is_of_an_auction(command)
+        || command.terms.get().is_some_and(|terms| terms.trigger.is_some())
 }
 
 /// Whether a limit order of this kind waits in the book.
@@ -92,14 +99,12 @@ pub(super) fn check(command: &NewOrder, time: UnixNanos) -> Result<(), Stop> {
 
 fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
     let is_dated = command.time_in_force == TimeInForce::GoodTillDate;
-    let is_of_an_auction =
-        [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&command.time_in_force);
     let (may_rest, may_wait) = (may_rest(command), may_wait(command));
     let has_minimum = said.min_qty_lots > QtyLots(0);
     let minimum_means_something = said.min_qty_lots <= command.qty_lots
         && command.time_in_force != TimeInForce::FillOrKill
         && said.post_only.is_none();
-    !is_of_an_auction
+    (!is_of_an_auction(command) || said.trigger.is_none())
         && is_dated == (said.expires_at_ns > 0)
         && (may_wait || command.time_in_force != TimeInForce::Day && !is_dated)
         && (may_rest || said.post_only.is_none())
@@ -125,7 +130,17 @@ pub(super) fn check_display(order: &Order) -> Result<(), Stop> {
 
 /// Keeps an order that must not take liquidity from doing so: it is refused, or its price gives way.
 pub(super) fn keep_from_taking(order: &mut Order, market: &Market) -> Result<(), Stop> {
-    let Some(post_only) = order.terms.as_ref().and_then(|terms| terms.said.post_only) else { return Ok(()) };
+    let said = order.terms.as_ref().and_then(|terms| terms.said.post_only);
+    let must_not = match market.phase {
+        MarketPhase::PreOpen | MarketPhase::Auction => None,
+        MarketPhase::PostOnly if !order.is_armed() => said.or(Some(PostOnly::Reject)),
+        MarketPhase::PostOnly
+        | MarketPhase::Trading
+        | MarketPhase::CancelOnly
+        | MarketPhase::Halt
+        | MarketPhase::Closed => said,
+    };
+    let Some(post_only) = must_not else { return Ok(()) };
     let Some(best) = market.book.best(order.side.opposite()) else { return Ok(()) };
     if !order.side.reaches(PriceTicks(order.price), best) {
         return Ok(());

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use protocol::commands::{DefineSession, SetApprovals, SetTradingRules};
+use protocol::events::AuctionIndicated;
 use protocol::limits::{
     ACCOUNTS_MAX, ACTORS_MAX, ASSETS_MAX, BOOK_ORDERS_MAX, BUSTED_TRADES_MAX, FEE_GROUP_CLIENTS_MAX,
     FEE_VOLUME_DAYS, GATEWAYS_MAX, MARKET_FEE_SCHEDULES_MAX, MARKETS_MAX, PROPOSALS_MAX,
@@ -13,8 +14,8 @@ use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
     ActorId, ClientId, Command, Contingency, FeeGroupId, GatewayId, Generation, ListRelease, MarketId,
-    MarketPhase, OrderId, OrderListId, OrderStatus, OrderType, PriceTicks, ProposalId, QtyLots, RejectReason,
-    Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, TradeId, UnixNanos,
+    MarketPhase, OrderId, OrderListId, OrderStatus, OrderType, PhaseCause, PriceTicks, ProposalId, QtyLots,
+    RejectReason, Seq, SessionEpoch, SessionId, Side, Term, TimeInForce, TradeGroupId, TradeId, UnixNanos,
 };
 
 use super::bytes::{Reader, SnapshotFault};
@@ -27,6 +28,7 @@ use crate::markets::{IndexPrice, Market, Order, Place, fee_accounts};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::lists::{Leg, OrderList};
+use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::protection::Protection;
 use crate::orders::terms::Terms;
 use crate::orders::twap::Legs;
@@ -198,6 +200,19 @@ impl Engine {
         let (fee_account, tax_account) = accounts.map_err(|_| SnapshotFault::Field("fee account"))?;
         let row = self.markets.add(definition, phase, fee_account, tax_account);
         let added = self.markets.rows.at_mut(row);
+        let may_cross = r.flag("crossing")?;
+        added.book.set_may_cross(may_cross).map_err(|_| SnapshotFault::Field("crossing"))?;
+        field(may_cross || !added.is_collecting(), "crossing")?;
+        added.phases = read_phases(r, market)?;
+        let phases = &added.phases;
+        field(phases.uncrossing.is_none() || may_cross, "auction")?;
+        if phases.is_unsettled() {
+            self.markets.unsettled.insert(market);
+        }
+        if phases.is_indication_due {
+            field(phase == MarketPhase::Auction, "indication")?;
+            self.markets.indications.insert((phases.indicates_at, market));
+        }
         added.rules = read_rules(r, market)?;
         added.index = read_index(r)?;
         r.list("fee schedules", MARKET_FEE_SCHEDULES_MAX, |r| {
@@ -255,7 +270,10 @@ impl Engine {
 
     /// The orders that wait for a price, and which of them are due.
     fn read_armed(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
-        self.markets.rows.at_mut(market).last_price = r.u64()?;
+        let row = self.markets.rows.at_mut(market);
+        row.last_price = r.u64()?;
+        let (first, last) = (r.u64()?, r.u64()?);
+        row.traded = (first > 0).then_some((first, last));
         let mut waiting = Vec::new();
         r.list("armed orders", ARMED_ORDERS_MAX, |r| {
             let (order, _) = self.read_order(r, market)?;
@@ -410,6 +428,33 @@ fn read_index(r: &mut Reader<'_>) -> Result<Option<IndexPrice>, SnapshotFault> {
     field(price.0 > 0, "index price")?;
     let (observed_at, valid_until) = (UnixNanos(r.u64()?), UnixNanos(r.u64()?));
     Ok(Some(IndexPrice { price, observed_at, valid_until }))
+}
+
+fn read_phases(r: &mut Reader<'_>, market: MarketId) -> Result<Phases, SnapshotFault> {
+    let mut phases = Phases::default();
+    if r.flag("auction")? {
+        phases.uncrossing = Some(Uncrossing {
+            to: r.code("auction", MarketPhase::from_code)?,
+            cause: r.code("auction", PhaseCause::from_code)?,
+            price: Some(PriceTicks(r.u64()?)).filter(|price| price.0 > 0),
+            lots: r.u128()?,
+            trades: r.u32()?,
+            is_over: r.flag("auction")?,
+        });
+    }
+    phases.closes = Seq(r.u64()?);
+    if r.flag("indication")? {
+        phases.indicated = Some(AuctionIndicated {
+            market,
+            price_ticks: PriceTicks(r.u64()?),
+            lots: r.u128()?,
+            surplus_lots: r.u128()?,
+            surplus_side: r.optional_code("indication", Side::from_code)?,
+        });
+    }
+    phases.indicates_at = UnixNanos(r.u64()?);
+    phases.is_indication_due = r.flag("indication")?;
+    Ok(phases)
 }
 
 /// The terms, and how much of the order is hidden.

@@ -2,13 +2,14 @@
 
 use protocol::commands::SetApprovals;
 use protocol::hash::{Hash, blake3};
-use protocol::{Command, OrderId, OrderStatus, RejectReason};
+use protocol::{Command, OrderId, OrderStatus, RejectReason, Side};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
 use crate::fees::volume::PastVolume;
 use crate::markets::{Desk, IndexPrice, Market, Order, Place};
 use crate::matching::Reserve;
+use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
@@ -156,10 +157,23 @@ impl Engine {
     }
 
     fn write_market(&self, w: &mut Writer<'_>, row: u32) {
-        let Market { definition, phase, rules, index, schedules, book, armed, last_price, .. } =
-            self.markets.rows.at(row);
+        let Market {
+            definition,
+            phase,
+            phases,
+            rules,
+            index,
+            schedules,
+            book,
+            armed,
+            last_price,
+            traded,
+            ..
+        } = self.markets.rows.at(row);
         w.command(&Command::DefineMarket(definition.clone()));
         w.u8(phase.code());
+        w.flag(book.may_cross());
+        write_phases(w, phases);
         w.flag(rules.is_some());
         if let Some(rules) = rules {
             w.command(&Command::SetTradingRules(rules.as_ref().clone()));
@@ -182,6 +196,9 @@ impl Engine {
             }
         }
         w.u64(*last_price);
+        let (first, last) = traded.unwrap_or_default();
+        w.u64(first);
+        w.u64(last);
         w.count(armed.len());
         for (id, armed_row) in armed.iter() {
             if let Some(order) = self.markets.order(Place::armed(row, armed_row)) {
@@ -339,6 +356,28 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     for finished in finished {
         write_finished(w, finished);
     }
+}
+
+fn write_phases(w: &mut Writer<'_>, phases: &Phases) {
+    w.flag(phases.uncrossing.is_some());
+    if let Some(Uncrossing { to, cause, price, lots, trades, is_over }) = phases.uncrossing {
+        w.u8(to.code());
+        w.u8(cause.code());
+        w.u64(price.map_or(0, |price| price.0));
+        w.u128(lots);
+        w.u32(trades);
+        w.flag(is_over);
+    }
+    w.u64(phases.closes.0);
+    w.flag(phases.indicated.is_some());
+    if let Some(indicated) = &phases.indicated {
+        w.u64(indicated.price_ticks.0);
+        w.u128(indicated.lots);
+        w.u128(indicated.surplus_lots);
+        w.u8(indicated.surplus_side.map_or(0, Side::code));
+    }
+    w.u64(phases.indicates_at.0);
+    w.flag(phases.is_indication_due);
 }
 
 /// What an order says that most do not, when it ends, and how much of it is hidden.

@@ -21,35 +21,44 @@ struct Row {
 #[derive(Default)]
 pub(crate) struct Followed {
     books: BTreeMap<MarketId, Vec<Row>>,
-    /// Filled down to nothing visible by the event before: it has left, unless this one refills it.
-    emptied: Option<(MarketId, Row)>,
+    /// Filled down to nothing visible by the last trade: it has left, unless it is refilled before the next one.
+    emptied: Vec<(MarketId, Row)>,
 }
 
 impl Followed {
     pub(crate) fn take(&mut self, events: &[Event], context: &str) {
         for event in events {
-            let emptied = self.emptied.take();
             if let EventBody::Settled(fill) = &event.body {
+                self.emptied.clear();
                 if fill.trade == TradeId(0) {
                     // A transfer between two accounts of one group: what it takes off the book is told before.
                     continue;
                 }
                 let book = self.books.get_mut(&fill.market).unwrap();
-                let at = book.iter().position(|row| row.order == fill.maker_order.0).unwrap();
-                let maker = &mut book[at];
-                assert_eq!(maker.side, fill.taker_side.opposite(), "{context}");
-                assert_eq!(maker.price, fill.price_ticks.0, "{context}: not at the maker's price");
-                maker.qty = maker.qty.checked_sub(fill.qty_lots.0).unwrap();
-                if maker.qty == 0 {
-                    self.emptied = Some((fill.market, book.remove(at)));
+                let is_resting = |order| book.iter().any(|row: &Row| row.order == order);
+                let is_auction = is_resting(fill.taker_order.0);
+                let (maker, taker) = (fill.maker_order.0, fill.taker_order.0);
+                let side_of = [(maker, fill.taker_side.opposite()), (taker, fill.taker_side)];
+                for (order, side) in side_of.into_iter().take(1 + usize::from(is_auction)) {
+                    let at = book.iter().position(|row| row.order == order).unwrap();
+                    let row = &mut book[at];
+                    assert_eq!(row.side, side, "{context}");
+                    let price = fill.price_ticks.0;
+                    let accepts = if side == Side::Buy { row.price >= price } else { row.price <= price };
+                    assert!(accepts, "{context}: beyond the limit of o{order}");
+                    assert!(is_auction || row.price == price, "{context}: not at the maker's price");
+                    row.qty = row.qty.checked_sub(fill.qty_lots.0).unwrap();
+                    if row.qty == 0 {
+                        self.emptied.push((fill.market, book.remove(at)));
+                    }
                 }
             } else if let EventBody::BookChanged(change) = &event.body {
-                self.change(change, emptied, context);
+                self.change(change, context);
             }
         }
     }
 
-    fn change(&mut self, change: &BookChanged, emptied: Option<(MarketId, Row)>, context: &str) {
+    fn change(&mut self, change: &BookChanged, context: &str) {
         let context = format!("{context}: {change:?}");
         let book = self.books.entry(change.market).or_default();
         let row = Row {
@@ -76,7 +85,8 @@ impl Followed {
                 assert_eq!(known, row, "{context}");
             }
             BookAction::Refilled => {
-                let (market, known) = emptied.unwrap();
+                let at = self.emptied.iter().position(|(_, known)| known.order == row.order);
+                let (market, known) = self.emptied.remove(at.unwrap());
                 assert_eq!(market, change.market, "{context}");
                 assert_eq!(Row { qty: row.qty, ..known }, row, "{context}");
                 book.push(row);

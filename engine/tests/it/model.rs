@@ -4,6 +4,7 @@
 //! everything charged; what is in force and what was traded is looked up in everything that ever happened. Slow, and short
 //! enough to be read beside docs of the rules.
 
+mod auction;
 mod exits;
 mod fees;
 mod lists;
@@ -150,6 +151,8 @@ pub(crate) struct Model {
     /// Of whom the ids were last cleaned on which day.
     days: BTreeMap<u64, u64>,
     ranks: u64,
+    /// Markets whose books may be crossed.
+    crossing: BTreeSet<u32>,
     /// Clients in trade groups.
     pub(crate) groups: BTreeMap<u64, u64>,
     /// Armed orders that are due, each with its market, in the order in which they fire.
@@ -197,6 +200,7 @@ impl Model {
             ended: Vec::new(),
             days: BTreeMap::new(),
             ranks: 0,
+            crossing: BTreeSet::new(),
             groups: BTreeMap::new(),
             due: Vec::new(),
             traded: BTreeMap::new(),
@@ -265,7 +269,12 @@ impl Model {
     /// The price at which an order that must not take rests; `None` = nowhere.
     fn kept_from_taking(&self, order: &ModelOrder) -> Option<u64> {
         let is_met = self.best(order.market, order.side, order.price);
-        let Some(best) = is_met.filter(|_| order.post_only.is_some()) else { return Some(order.price) };
+        let must_not = match self.markets[&order.market].1 {
+            MarketPhase::PreOpen | MarketPhase::Auction => false,
+            MarketPhase::PostOnly => order.trigger.is_none(),
+            _ => order.post_only.is_some(),
+        };
+        let Some(best) = is_met.filter(|_| must_not) else { return Some(order.price) };
         let best = self.live[best].price;
         let behind = if order.side == Side::Buy { best - 1 } else { best + 1 };
         let (market, _) = &self.markets[&order.market];
@@ -500,6 +509,7 @@ impl Model {
         }
         let mut order = self.model_order(id, client, command, &cl_ord_id);
         order.price = self.kept_from_taking(&order).unwrap();
+        self.bound(&mut order);
         if order.trigger.is_some() {
             self.live.push(order);
         } else {
@@ -509,9 +519,28 @@ impl Model {
         None
     }
 
+    /// A market order that waits for an auction holds for the worst price there is.
+    fn bound(&self, order: &mut ModelOrder) {
+        let market = &self.markets[&order.market].0;
+        if self.collects(order.market) && order.trigger.is_none() && order.price == 0 {
+            let worst = if order.side == Side::Buy { market.price_ticks_max } else { market.price_ticks_min };
+            order.price = worst.0;
+        }
+    }
+
+    fn rest(&mut self, mut order: ModelOrder) {
+        self.ranks += 1;
+        order.rank = self.ranks;
+        order.show();
+        self.live.push(order);
+    }
+
     fn enter(&mut self, mut order: ModelOrder, minimum: u64) {
         if order.legs.is_some() {
             return self.take_leg(order);
+        }
+        if self.collects(order.market) {
+            return self.rest(order);
         }
         if order.budget > 0 {
             order.qty = self.budget_lots(&order, order.budget);
@@ -619,6 +648,7 @@ impl Model {
         }
         let mut order = self.model_order(0, client, command, cl_ord_id);
         order.price = self.kept_from_taking(&order).unwrap();
+        self.bound(&mut order);
         (self.needed(&order) > self.available(client, self.paying_asset(&order))).then_some(InsufficientFunds)
     }
 
@@ -630,14 +660,14 @@ impl Model {
         command: &NewOrder,
         waits: bool,
     ) -> Option<RejectReason> {
-        let Some((market, status)) = self.markets.get(&command.market.0) else { return Some(UnknownMarket) };
+        let Some((market, _)) = self.markets.get(&command.market.0) else { return Some(UnknownMarket) };
         if [market.base, market.quote].iter().any(|asset| !self.balances.contains_key(&(client, asset.0))) {
             return Some(NoSettlementAccount);
         }
         if self.used_for(client, cl_ord_id).is_some() {
             return Some(DuplicateClOrdId);
         }
-        if *status != MarketPhase::Trading {
+        if !self.takes(command, waits) {
             return Some(MarketClosed);
         }
         if self.has_tripped(client, command.market.0) {
@@ -672,7 +702,7 @@ impl Model {
             }
         }
         let live = self.own(client, command.market.0).count();
-        let may_wait = waits || may_wait(command);
+        let may_wait = waits || may_wait(command) || self.collects(command.market.0);
         if may_wait && live >= usize::try_from(market.client_orders_max).unwrap() {
             return Some(TooManyOrders);
         }
@@ -702,7 +732,7 @@ impl Model {
         if order.budget > 0 {
             return order.budget;
         }
-        if order.is_limit || order.side == Side::Sell {
+        if order.is_limit || order.side == Side::Sell || self.collects(order.market) {
             return self.worst_case(order);
         }
         let tick = self.markets[&order.market].0.tick_quote_minor.0;
@@ -734,10 +764,12 @@ impl Model {
     fn check_terms(&self, command: &NewOrder) -> Option<RejectReason> {
         use TimeInForce::*;
         let terms = command.terms.get().copied().unwrap_or_default();
-        let rests = command.order_type == OrderType::Limit && RESTING.contains(&command.time_in_force);
-        let waits = rests || terms.trigger.is_some();
+        let of_auction = matches!(command.time_in_force, AtTheOpening | AtTheClose);
+        let rests = command.order_type == OrderType::Limit
+            && (RESTING.contains(&command.time_in_force) || of_auction);
+        let waits = rests || of_auction || terms.trigger.is_some();
         let unsupported = [
-            matches!(command.time_in_force, AtTheOpening | AtTheClose),
+            of_auction && terms.trigger.is_some(),
             matches!(command.time_in_force, Day | GoodTillDate) && !waits,
             (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
             terms.post_only.is_some() && !rests,
@@ -800,10 +832,7 @@ impl Model {
             return self.after_leg(taker);
         }
         if taker.cum < taker.qty && rests {
-            self.ranks += 1;
-            taker.rank = self.ranks;
-            taker.show();
-            self.live.push(taker);
+            self.rest(taker);
         } else {
             self.end_as(taker.client, taker.id, taker.cum > 0 && taker.cum == taker.qty);
         }
@@ -853,8 +882,12 @@ impl Model {
             self.live[at].shrink();
         } else {
             self.live.remove(at);
-            let collar = self.collar_of(next.market);
-            self.trade(ModelOrder { collar, ..next }, true);
+            if self.collects(next.market) {
+                self.rest(next);
+            } else {
+                let collar = self.collar_of(next.market);
+                self.trade(ModelOrder { collar, ..next }, true);
+            }
         }
         None
     }
@@ -865,11 +898,11 @@ impl Model {
         found: Option<u64>,
         command: &ReplaceOrder,
     ) -> Result<(usize, ModelOrder), RejectReason> {
-        let (market, status) = self.markets.get(&command.market.0).ok_or(UnknownMarket)?;
+        let (market, phase) = self.markets.get(&command.market.0).ok_or(UnknownMarket)?;
         if self.used_for(client, &command.cl_ord_id.to_string()).is_some() {
             return Err(DuplicateClOrdId);
         }
-        if *status != MarketPhase::Trading {
+        if matches!(phase, MarketPhase::CancelOnly | MarketPhase::Halt | MarketPhase::Closed) {
             return Err(MarketClosed);
         }
         if self.has_tripped(client, command.market.0) {
@@ -932,5 +965,8 @@ impl Model {
 fn may_wait(command: &NewOrder) -> bool {
     let is_armed = command.terms.get().is_some_and(|terms| terms.trigger.is_some());
     let ends_at_once = [TimeInForce::ImmediateOrCancel, TimeInForce::FillOrKill];
-    is_armed || command.order_type == OrderType::Limit && !ends_at_once.contains(&command.time_in_force)
+    let of_auction = [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&command.time_in_force);
+    is_armed
+        || of_auction
+        || command.order_type == OrderType::Limit && !ends_at_once.contains(&command.time_in_force)
 }

@@ -181,6 +181,7 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
 fn random_commands_agree_with_the_model() {
     let (mut trades, mut fired, mut collared, mut released, mut pulled) = (0, 0, 0, 0, 0);
     let (mut taxed, mut paid) = (0, 0);
+    let mut auctions = 0;
     let mut refused = std::collections::BTreeMap::new();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
@@ -204,6 +205,8 @@ fn random_commands_agree_with_the_model() {
             let shadow_events = apply(&mut shadow, &world, session, 0, request, &command);
             assert_eq!(events, shadow_events, "{context}: {command:?}");
             fired += events.iter().filter(|event| matches!(event.body, EventBody::OrderTriggered(_))).count();
+            auctions +=
+                events.iter().filter(|event| matches!(event.body, EventBody::AuctionUncrossed(_))).count();
             // What the command's trades fire comes behind its reply.
             let replied = events.iter().rfind(|event| matches!(event.body, EventBody::Replied(_)));
             let Some(EventBody::Replied(reply)) = replied.map(|event| &event.body) else {
@@ -230,6 +233,7 @@ fn random_commands_agree_with_the_model() {
     }
     let played = seeds(SEEDS).len();
     assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
+    assert!(auctions * 2 > played, "only {auctions} auctions in {played} runs");
     assert!(trades > played * 30, "only {trades} trades in {played} runs");
     if played > 100 {
         assert!(pulled > 100, "only {pulled} times orders were pulled");
@@ -283,7 +287,7 @@ fn random_step(
             let expected = model.cancel(client, &cancel);
             (session, cancel.into(), expected)
         }
-        80..=94 => {
+        80..=92 => {
             let (orig_cl_ord_id, market, side) = target(numbers, model, client, count);
             let live = model.live.iter().find(|order| orig_cl_ord_id.to_string() == order.cl_ord_id);
             let same_price = live.map_or(5, |order| order.price);
@@ -364,10 +368,14 @@ fn operator_step(
         }
         _ => {
             let id = u32::try_from(numbers.between(1, 2)).unwrap();
-            let (_, status) = model.markets.get_mut(&id).unwrap();
-            let next = if *status == MarketPhase::Trading { MarketPhase::Halt } else { MarketPhase::Trading };
-            *status = next;
-            (SessionId::OPERATOR, SetMarketPhase { market: MarketId(id), phase: next }.into(), None)
+            let before = model.markets[&id].1;
+            let ends = before != MarketPhase::Trading && numbers.chance(50);
+            let phase = if ends { MarketPhase::Trading } else { *numbers.pick(MarketPhase::ALL) };
+            let expected = (before == phase).then_some(RejectReason::Exists);
+            if expected.is_none() {
+                model.set_phase(id, phase);
+            }
+            (SessionId::OPERATOR, SetMarketPhase { market: MarketId(id), phase }.into(), expected)
         }
     }
 }
@@ -562,6 +570,9 @@ fn compare(model: &Model, engine: &Engine, context: &str) {
             "{context}: {account:?}"
         );
         assert_eq!(account.held.0, model.held(client, asset), "{context}: {account:?}");
+    }
+    for market in engine.markets() {
+        assert_eq!(market.phase, model.markets[&market.definition.market.0].1, "{context}");
     }
     let mut found: Vec<_> = engine
         .orders()

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use protocol::calendar::date_of;
 use protocol::commands::SetFeeSchedule;
 use protocol::event::Event;
-use protocol::events::{BookChanged, CancelRejected, ExecutionReport, Settled, TradeBusted};
+use protocol::events::{
+    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, Settled, TradeBusted,
+};
 use protocol::money::format_decimal;
 use protocol::rows::{FeeTier, TradePosting};
 use protocol::time::NANOS_PER_DAY;
@@ -226,6 +228,12 @@ impl Names {
                 let (before, phase) = (changed.before.name(), changed.phase.name());
                 format!("market {market} goes from {before} to {phase} ({})", changed.cause.name())
             }
+            EventBody::AuctionIndicated(indicated) => self.indicated(indicated),
+            EventBody::AuctionUncrossed(auction) => {
+                let lots = self.qty(auction.market, QtyLots(u64::try_from(auction.lots).unwrap()));
+                let (market, price) = (auction.market, self.price(auction.market, auction.price_ticks));
+                format!("auction of {}: {lots} @ {price} in {} trades", self.symbol(market), auction.trades)
+            }
             _ => self.ledger_event(body),
         }
     }
@@ -244,6 +252,20 @@ impl Names {
         let tiers: String = tiers.iter().map(tier).collect();
         let tax = if *tax_ppm > 0 { format!(", tax {}", percent(*tax_ppm)) } else { String::new() };
         format!("fees of {} group {fee_group} from {effective_seq}{tax}{tiers}", self.symbol(*market))
+    }
+
+    fn indicated(&self, indicated: &AuctionIndicated) -> String {
+        let market = indicated.market;
+        let symbol = self.symbol(market);
+        if indicated.price_ticks.0 == 0 {
+            return format!("auction of {symbol} would trade nothing");
+        }
+        let qty = |lots: u128| self.qty(market, QtyLots(u64::try_from(lots).unwrap()));
+        let (lots, price) = (qty(indicated.lots), self.price(market, indicated.price_ticks));
+        let surplus = indicated.surplus_side.map_or("nothing left".to_owned(), |side| {
+            format!("{} {} left", side.name(), qty(indicated.surplus_lots))
+        });
+        format!("auction of {symbol} would trade {lots} @ {price}, {surplus}")
     }
 
     fn ledger_event(&self, body: &EventBody) -> String {

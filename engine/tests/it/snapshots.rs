@@ -3,16 +3,16 @@
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
-    DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, Propose, Pulse, QuoteExchange,
-    SetActorKey, SetApprovals, SetCalendar, SetOverdraft, TermStart, roles,
+    DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, NewOrder, Propose, Pulse,
+    QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetOverdraft, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
-    GatewayId, MonitorField, MonitorId, MonitorOperator, NodeId, ProposalId, ProposedCommand, QuoteId,
-    Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
+    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, ProposalId,
+    ProposedCommand, QuoteId, Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
 };
 
 use crate::definitions;
@@ -50,6 +50,7 @@ fn example() -> Engine {
     world.next(bob, definitions::limit("b1", Side::Sell, 13, 100));
     world.next(bob, definitions::limit("b2", Side::Sell, 4, 120));
     world.next(alice, definitions::replace("a4", "a2", Side::Buy, 8, 99));
+    auction(&mut world, bob);
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
     let gateway = GatewayId(3);
     world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
@@ -68,6 +69,17 @@ fn example() -> Engine {
     let command = ProposedCommand::new(&DefineActor { actor: ActorId(4), roles: roles::CASHIER }.into());
     world.set_up(Propose { command, expires_in_s: 60, note: Text::truncated("why") });
     world.engine
+}
+
+/// A market whose book is crossed, in an auction of which more is to be told.
+fn auction(world: &mut World, session: SessionId) {
+    world.set_up(definitions::market(2));
+    world.set_up(SetMarketPhase { market: MarketId(2), phase: MarketPhase::Auction });
+    for (cl_ord_id, side, price) in [("x1", Side::Buy, 105), ("x2", Side::Sell, 95)] {
+        let order = definitions::limit(cl_ord_id, side, 3, price);
+        world.next(session, NewOrder { market: MarketId(2), ..order });
+        world.wait_ns(1_500_000_000);
+    }
 }
 
 /// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.

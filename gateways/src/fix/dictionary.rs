@@ -312,7 +312,12 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(625, "TradingSessionSubID", String),
     any(660, "AcctIDSource", Int),
     any(789, "NextExpectedMsgSeqNum", SeqNum),
-    of(851, "LastLiquidityInd", Int, &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY")]),
+    of(
+        851,
+        "LastLiquidityInd",
+        Int,
+        &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY"), ("4", "AUCTION")],
+    ),
     // Of a later version, and received only; from 100 on values are agreed between two parties.
     of(
         1385,

@@ -127,6 +127,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::PriceCollar, "would have traded too far from the reference price"),
     (R::OrderList, "another order of its list ended, traded, fired or was refused"),
     (R::CancelAllAfter, "its session did not say in time that it is there"),
+    (R::AuctionOver, "good for an auction that is over"),
     (R::Skipped, "passed over by the operators: it had no effect"),
 ];
 

@@ -286,6 +286,7 @@ fn execution_report(
             match liquidity {
                 Liquidity::Maker => 1_u8,
                 Liquidity::Taker => 2,
+                Liquidity::Auction => 4,
             },
         );
     }

@@ -40,11 +40,11 @@ messages! {
             qty_lots: QtyLots,
             /// Price × quantity in quote.
             notional: Amount,
-            /// Of the resting order.
+            /// Of the resting order; in an auction, where both rest, of the older one.
             maker_order: OrderId,
-            /// Of the incoming order.
+            /// Of the incoming order, or the younger one.
             taker_order: OrderId,
-            /// Side of the incoming order.
+            /// Side of that one.
             taker_side: Side,
             /// Pays quote, receives base.
             buyer: ClientId,
@@ -506,6 +506,30 @@ messages! {
             /// Why.
             cause: PhaseCause,
         }
+        /// What an auction would trade if it ended now.
+        AuctionIndicated = 117 v 1 {
+            /// The market.
+            market: MarketId,
+            /// At which price; 0 = nothing would trade.
+            price_ticks: PriceTicks,
+            /// How much.
+            lots: u128,
+            /// What could trade at this price, and finds nobody.
+            surplus_lots: u128,
+            /// Whose that is.
+            surplus_side: Option<Side>,
+        }
+        /// An auction was carried out: all its trades are before this.
+        AuctionUncrossed = 118 v 1 {
+            /// The market.
+            market: MarketId,
+            /// The one price of its trades.
+            price_ticks: PriceTicks,
+            /// What has traded.
+            lots: u128,
+            /// In how many trades.
+            trades: u32,
+        }
         /// A session's orders in a market are pulled, because too much of them was filled in too short a time.
         QuotesPulled = 120 v 1 {
             /// The session.
@@ -651,7 +675,7 @@ messages! {
         }
 
         /// The visible book changed other than by a trade. With [`Settled`], which takes from the resting order, these are all its
-        /// changes: a resting order of which nothing visible is left behind a trade has left, unless it is refilled by the next event.
+        /// changes: a resting order of which nothing visible is left behind a trade has left, unless it is refilled before the next trade.
         BookChanged = 112 v 1 {
             /// The market.
             market: MarketId,

@@ -351,6 +351,8 @@ codes! {
         Maker = 1,
         /// Came in and met it.
         Taker = 2,
+        /// Both rested: it was an auction's.
+        Auction = 4,
     }
 }
 

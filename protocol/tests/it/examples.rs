@@ -738,6 +738,33 @@ fn replies() -> Vec<EventBody> {
     ]
 }
 
+fn phases() -> Vec<EventBody> {
+    vec![
+        MarketPhaseChanged {
+            market: MarketId(n4(0)),
+            before: MarketPhase::Trading,
+            phase: MarketPhase::Auction,
+            cause: PhaseCause::Volatility,
+        }
+        .into(),
+        AuctionIndicated {
+            market: MarketId(n4(0)),
+            price_ticks: PriceTicks(n8(1)),
+            lots: n16(2),
+            surplus_lots: n16(3),
+            surplus_side: Some(Side::Sell),
+        }
+        .into(),
+        AuctionUncrossed {
+            market: MarketId(n4(0)),
+            price_ticks: PriceTicks(n8(1)),
+            lots: n16(2),
+            trades: n4(3),
+        }
+        .into(),
+    ]
+}
+
 fn sent_orders() -> Vec<EventBody> {
     vec![
         ExecutionReport {
@@ -785,13 +812,6 @@ fn sent_orders() -> Vec<EventBody> {
             maker_qty_lots: QtyLots(n8(5)),
             taker_qty_lots: QtyLots(n8(6)),
             prevented_lots: QtyLots(n8(7)),
-        }
-        .into(),
-        MarketPhaseChanged {
-            market: MarketId(n4(0)),
-            before: MarketPhase::Trading,
-            phase: MarketPhase::Auction,
-            cause: PhaseCause::Volatility,
         }
         .into(),
         BusinessRejected {
@@ -874,6 +894,7 @@ pub(crate) fn events() -> Vec<EventBody> {
         monitors(),
         replies(),
         sent_orders(),
+        phases(),
         sent_session(),
         told_gateways(),
     ]

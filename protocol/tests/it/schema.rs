@@ -163,6 +163,8 @@ const EVENTS: &str = "
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
+117 AuctionIndicated: market u32, price_ticks u64, lots u128, surplus_lots u128, surplus_side option code Side
+118 AuctionUncrossed: market u32, price_ticks u64, lots u128, trades u32
 119 TradeBusted: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128, seller_fee u128,
     buyer_tax u128, seller_tax u128, reason u16, postings list TradePosting
 120 QuotesPulled: session u32, market u32, fills u32, lots u128

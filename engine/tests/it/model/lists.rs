@@ -120,6 +120,7 @@ impl Model {
             leg.waits = waits;
             if !waits {
                 leg.price = self.kept_from_taking(&leg).unwrap();
+                self.bound(&mut leg);
             }
             self.legs.push(leg);
         }

@@ -44,6 +44,10 @@ impl Script {
             TimeInForce::ImmediateOrCancel
         } else if words.flag("fok") {
             TimeInForce::FillOrKill
+        } else if words.flag("opening") {
+            TimeInForce::AtTheOpening
+        } else if words.flag("closing") {
+            TimeInForce::AtTheClose
         } else if words.flag("day") {
             TimeInForce::Day
         } else {

@@ -1,0 +1,145 @@
+//! An auction that takes more trades than one record may bring about.
+
+use engine::Engine;
+use protocol::commands::{CancelOrder, DefineMarket, Pulse, SetMarketPhase};
+use protocol::event::Event;
+use protocol::limits::AUCTION_STEPS_PER_RECORD_MAX;
+use protocol::{
+    AccountClass, EventBody, MarketId, MarketPhase, RejectReason, SessionId, SessionProtocol, Side, Text,
+};
+
+use crate::definitions;
+use crate::followed::Followed;
+use crate::properties::{apply, restored, trades_of};
+use crate::world::World;
+
+const PAIRS: u64 = 2_500;
+const BUYER: SessionId = SessionId(16);
+const SELLER: SessionId = SessionId(17);
+
+/// A market that has collected so many pairs, each of one lot.
+fn collected() -> (World, Followed) {
+    let mut world = World::with_genesis();
+    world.checks = false;
+    let mut followed = Followed::default();
+    for asset in 1..=2 {
+        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
+        world.set_up(definitions::account(u128::from(asset) + 10, 0, asset, AccountClass::External));
+    }
+    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
+    world.set_up(DefineMarket { client_orders_max: 10_000, ..definitions::market(1) });
+    for (number, (session, client)) in [(BUYER, 100), (SELLER, 200)].into_iter().enumerate() {
+        for asset in 1..=2 {
+            let account = u128::from(client) + u128::from(asset);
+            world.set_up(definitions::account(account, client, asset, AccountClass::Client));
+            let id = u64::try_from(number).unwrap() * 10 + u64::from(asset);
+            world.set_up(definitions::deposit(id, u128::from(asset) + 10, account, asset, 10_000_000));
+        }
+        world.set_up(definitions::session(session.0, SessionProtocol::Request, client));
+    }
+    set_phase(&mut world, MarketPhase::Auction);
+    for number in 0..PAIRS {
+        for (session, side, price) in [(BUYER, Side::Buy, 101), (SELLER, Side::Sell, 99)] {
+            let order = definitions::limit(&format!("id-{number}"), side, 1, price);
+            followed.take(&world.next(session, order), "collecting");
+        }
+    }
+    (world, followed)
+}
+
+fn set_phase(world: &mut World, phase: MarketPhase) -> Vec<Event> {
+    world.operator(SetMarketPhase { market: MarketId(1), phase })
+}
+
+fn phase(engine: &Engine) -> MarketPhase {
+    engine.markets().next().unwrap().phase
+}
+
+fn refusal(events: &[Event]) -> Option<RejectReason> {
+    let replies = events.iter().filter_map(|event| match &event.body {
+        EventBody::Replied(reply) => Some(reply.refusal),
+        _ => None,
+    });
+    replies.last().unwrap()
+}
+
+#[test]
+fn a_large_auction_goes_on_before_the_next_records_from_any_snapshot() {
+    let (mut world, mut followed) = collected();
+    let mut trades = trades_of(&set_phase_followed(&mut world, &mut followed, MarketPhase::Trading)).len();
+    // One step has found the price.
+    assert_eq!(trades, AUCTION_STEPS_PER_RECORD_MAX - 1);
+    let mut shadow = restored(&world.engine, "the first record");
+    while phase(&world.engine) == MarketPhase::Auction {
+        assert_eq!(world.engine.next_timer(), Some(world.engine.time()), "the leader pulses at once");
+        world.engine.check_invariants().unwrap();
+        let events = world.system(Pulse {});
+        assert_eq!(events, apply(&mut shadow, &world, SessionId::SYSTEM, 0, 0, &Pulse {}.into()));
+        followed.take(&events, "going on");
+        followed.compare(&world.engine, "going on");
+        // Before the record, and behind it.
+        assert!(trades_of(&events).len() <= 2 * AUCTION_STEPS_PER_RECORD_MAX);
+        trades += trades_of(&events).len();
+        shadow = restored(&world.engine, "going on");
+    }
+    assert_eq!(trades, usize::try_from(PAIRS).unwrap());
+    assert_eq!(phase(&world.engine), MarketPhase::Trading);
+    assert_eq!(world.engine.orders().count(), 0);
+    assert_eq!(world.engine.next_timer(), None);
+    world.engine.check_invariants().unwrap();
+}
+
+fn set_phase_followed(world: &mut World, followed: &mut Followed, phase: MarketPhase) -> Vec<Event> {
+    let events = set_phase(world, phase);
+    followed.take(&events, "the phase changes");
+    events
+}
+
+#[test]
+fn while_an_auction_goes_on_cancels_are_taken_and_nothing_else() {
+    let (mut world, _) = collected();
+    set_phase(&mut world, MarketPhase::Trading);
+    let order = definitions::limit("late", Side::Buy, 1, 120);
+    assert_eq!(refusal(&world.next(BUYER, order)), Some(RejectReason::MarketClosed));
+    let last = format!("id-{}", PAIRS - 1);
+    let replace = definitions::replace("r", &last, Side::Sell, 2, 90);
+    assert_eq!(refusal(&world.next(SELLER, replace)), Some(RejectReason::MarketClosed));
+    let cancel = CancelOrder {
+        cl_ord_id: Text::new("c").unwrap(),
+        orig_cl_ord_id: Text::new(&last).unwrap(),
+        order: None,
+        market: MarketId(1),
+        side: Side::Sell,
+        poss_resend: false,
+    };
+    assert_eq!(refusal(&world.next(SELLER, cancel)), None);
+    assert_eq!(refusal(&set_phase(&mut world, MarketPhase::Trading)), Some(RejectReason::Exists));
+    while phase(&world.engine) == MarketPhase::Auction {
+        world.system(Pulse {});
+    }
+    // Whose partner has left rests.
+    assert_eq!(world.engine.orders().count(), 1);
+    world.engine.check_invariants().unwrap();
+}
+
+#[test]
+fn a_halt_stops_an_auction_and_tells_what_has_traded() {
+    let (mut world, _) = collected();
+    let first = trades_of(&set_phase(&mut world, MarketPhase::Trading)).len();
+    let events = set_phase(&mut world, MarketPhase::Halt);
+    // What goes on before the record is the same auction's.
+    let traded = u128::try_from(first + trades_of(&events).len()).unwrap();
+    let stopped = events.iter().find_map(|event| match &event.body {
+        EventBody::AuctionUncrossed(auction) => Some(auction.lots),
+        _ => None,
+    });
+    assert_eq!(stopped, Some(traded));
+    assert_eq!(phase(&world.engine), MarketPhase::Halt);
+    assert_eq!(world.engine.next_timer(), None);
+    world.engine.check_invariants().unwrap();
+    set_phase(&mut world, MarketPhase::PostOnly);
+    while phase(&world.engine) == MarketPhase::Halt {
+        world.system(Pulse {});
+    }
+    assert_eq!(world.engine.orders().count(), 0);
+}
