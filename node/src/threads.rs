@@ -57,7 +57,8 @@ thread_local! {
 }
 
 /// As [`start_behind`], but the process lives on if the thread panics, and is told. In the release build a panic ends the process once its
-/// hook returns; on such a thread it does not. So nothing that another thread waits for may be held where it could panic.
+/// hook returns; on such a thread it does not. So nothing that another thread waits for may be held where it could panic. Where a panic
+/// unwinds, as in tests, the thread ends.
 ///
 /// # Errors
 /// As [`start`].
@@ -72,7 +73,8 @@ pub(crate) fn start_expendable(
             before(info);
             if let Some(ends) = ENDS.take() {
                 ends.send(Ending::Panicked).unwrap_or_default();
-                loop {
+                // While it is here nobody can set another hook, which the harness of tests does at their end.
+                while cfg!(panic = "abort") {
                     thread::park();
                 }
             }
