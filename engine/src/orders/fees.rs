@@ -193,8 +193,11 @@ mod tests {
             let hold = charge(0, fills.iter().sum(), worst_rate).unwrap().0;
             let (mut charged, mut owed, mut with_tax, mut taxes) = (0_i128, 0_i128, 0_u128, 0_u128);
             for (n, &notional) in fills.iter().enumerate() {
-                let liquidity = [Liquidity::Maker, Liquidity::Taker, Liquidity::Auction]
-                    [usize::try_from(next(3)).unwrap()];
+                let liquidity = match next(3) {
+                    0 => Liquidity::Maker,
+                    1 => Liquidity::Taker,
+                    _ => Liquidity::Auction,
+                };
                 let rate_ppb: i128 = match liquidity {
                     Liquidity::Maker => order.rates.maker_ppb.into(),
                     Liquidity::Taker | Liquidity::Auction => taker.into(),

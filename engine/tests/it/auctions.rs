@@ -56,11 +56,11 @@ fn phase(engine: &Engine) -> MarketPhase {
 }
 
 fn refusal(events: &[Event]) -> Option<RejectReason> {
-    let replies = events.iter().filter_map(|event| match &event.body {
-        EventBody::Replied(reply) => Some(reply.refusal),
-        _ => None,
+    let mut replies = events.iter().rev().filter_map(|event| {
+        let EventBody::Replied(reply) = &event.body else { return None };
+        Some(reply.refusal)
     });
-    replies.last().unwrap()
+    replies.next().unwrap()
 }
 
 #[test]
@@ -129,9 +129,9 @@ fn a_halt_stops_an_auction_and_tells_what_has_traded() {
     let events = set_phase(&mut world, MarketPhase::Halt);
     // What goes on before the record is the same auction's.
     let traded = u128::try_from(first + trades_of(&events).len()).unwrap();
-    let stopped = events.iter().find_map(|event| match &event.body {
-        EventBody::AuctionUncrossed(auction) => Some(auction.lots),
-        _ => None,
+    let stopped = events.iter().find_map(|event| {
+        let EventBody::AuctionUncrossed(auction) = &event.body else { return None };
+        Some(auction.lots)
     });
     assert_eq!(stopped, Some(traded));
     assert_eq!(phase(&world.engine), MarketPhase::Halt);

@@ -272,7 +272,9 @@ impl Model {
         let must_not = match self.markets[&order.market].1 {
             MarketPhase::PreOpen | MarketPhase::Auction => false,
             MarketPhase::PostOnly => order.trigger.is_none(),
-            _ => order.post_only.is_some(),
+            MarketPhase::Trading | MarketPhase::CancelOnly | MarketPhase::Halt | MarketPhase::Closed => {
+                order.post_only.is_some()
+            }
         };
         let Some(best) = is_met.filter(|_| must_not) else { return Some(order.price) };
         let best = self.live[best].price;

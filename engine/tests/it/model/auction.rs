@@ -35,12 +35,8 @@ impl Model {
         let is_armed = terms.trigger.is_some() || waits;
         let is_plain = terms.min_qty_lots.0 == 0 && command.budget.0 == 0 && terms.twap.is_none();
         let is_limit = command.order_type == OrderType::Limit;
-        let waits = match phase {
-            MarketPhase::Auction => {
-                [GoodTillCancel, GoodTillDate, Day, AtTheOpening, AtTheClose].contains(&command.time_in_force)
-            }
-            _ => [GoodTillCancel, GoodTillDate, Day, AtTheOpening].contains(&command.time_in_force),
-        };
+        let waits = [GoodTillCancel, GoodTillDate, Day, AtTheOpening].contains(&command.time_in_force)
+            || phase == MarketPhase::Auction && command.time_in_force == AtTheClose;
         match phase {
             MarketPhase::Trading => !of_auction,
             MarketPhase::PreOpen | MarketPhase::Auction => {
@@ -49,7 +45,7 @@ impl Model {
             MarketPhase::PostOnly => {
                 is_armed || is_limit && RESTING.contains(&command.time_in_force) && is_plain
             }
-            _ => false,
+            MarketPhase::CancelOnly | MarketPhase::Halt | MarketPhase::Closed => false,
         }
     }
 
