@@ -186,7 +186,8 @@ pub(super) async fn unless_stalled<E>(
             Ok(Ok(())) => return Ok(()),
             Ok(Err(_)) => return Err(Ended::Gone),
             Err(_) if place.is_stalled() => return Err(Ended::Stalled(Stalled)),
-            Err(_) => {}
+            // It is only slow: the same write goes on.
+            Err(_elapsed) => {}
         }
     }
 }

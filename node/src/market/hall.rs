@@ -33,6 +33,13 @@ struct State {
     is_ready: bool,
 }
 
+impl State {
+    /// The publisher, while what it has is to be believed.
+    fn ready(&mut self) -> Option<&mut Publisher> {
+        self.publisher.as_mut().filter(|_| self.is_ready)
+    }
+}
+
 /// A place for one connection.
 pub(super) struct Place {
     hall: Arc<Hall>,
@@ -110,8 +117,7 @@ impl Hall {
 
     pub(super) fn cut_stalled(&self, now: MonoNanos) {
         let mut state = self.state();
-        let is_ready = state.is_ready;
-        let Some(publisher) = state.publisher.as_mut().filter(|_| is_ready) else { return };
+        let Some(publisher) = state.ready() else { return };
         publisher.cut_stalled(now);
         let subscriptions = u64::try_from(publisher.subscriptions()).unwrap_or(u64::MAX);
         self.counts.subscriptions.store(subscriptions, Ordering::Relaxed);
@@ -143,16 +149,13 @@ impl Hall {
 impl Place {
     /// Takes a request, and appends the answer.
     pub(super) fn hear(&mut self, message: &MarketMessage<'_>, out: &mut Vec<u8>) -> Result<(), OutOfTurn> {
-        let mut state = self.hall.state();
-        let is_ready = state.is_ready;
-        self.session.hear(state.publisher.as_mut().filter(|_| is_ready), message, out)
+        self.session.hear(self.hall.state().ready(), message, out)
     }
 
     /// Appends what the reader has not had yet.
     pub(super) fn tell(&mut self, out: &mut Vec<u8>) -> Result<(), Stalled> {
         let mut state = self.hall.state();
-        let is_ready = state.is_ready;
-        let Some(publisher) = state.publisher.as_mut().filter(|_| is_ready) else { return Ok(()) };
+        let Some(publisher) = state.ready() else { return Ok(()) };
         let fell_behind = &self.hall.counts.fell_behind;
         let before = self.session.subscriptions();
         let told = self.session.tell(publisher, GATHERED_BYTES, out);
