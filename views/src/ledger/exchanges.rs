@@ -59,11 +59,7 @@ impl Exchange {
         let [sell_transfer, buy_transfer, rounding_transfer] =
             [TransferId(from.u128()?), TransferId(from.u128()?), TransferId(from.u128()?)];
         let rate_scale = from.u8()?;
-        let mut source = Vec::new();
-        while !from.is_empty() {
-            source.push(from.u8()?);
-        }
-        let source = Text::new(source).map_err(|_| Damaged)?;
+        let source = Text::new(from.rest()).map_err(|_| Damaged)?;
         let event = CurrencyExchanged {
             quote,
             client,
