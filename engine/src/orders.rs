@@ -127,7 +127,7 @@ impl Engine {
         if waits {
             return Ok(Admitted { market: market_row, order, worst_case: 0 });
         }
-        terms::keep_from_taking(&mut order, market)?;
+        order.price = terms::keep_from_taking(&order, order.price, market)?;
         if market.is_collecting() && !order.is_armed() {
             phases::bound_price(&mut order, &market.definition);
         }

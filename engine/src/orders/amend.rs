@@ -13,6 +13,7 @@ use super::{fees, notional_in_range, phases, price_in_range, reports, rules, ter
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
+use crate::fees::Rates;
 use crate::markets::{Order, Place};
 use crate::matching::{Book, Resting, Slot};
 use crate::sessions::cl_ord_ids::{Finished, Look};
@@ -44,6 +45,29 @@ struct Amendment<'a> {
     market: MarketId,
     side: Side,
     response_to: CancelRejectTo,
+}
+
+/// What a replacement changes of an order, beside its ClOrdID. What that needs is held.
+struct Replacement {
+    price: u64,
+    qty: u64,
+    held: u128,
+    rates: Rates,
+    keeps_place: bool,
+}
+
+impl Replacement {
+    fn apply(&self, order: &mut Order, cl_ord_id: ClOrdId) {
+        order.amendments = order.amendments.saturating_add(1);
+        order.cl_ord_id = cl_ord_id;
+        order.price = self.price;
+        order.qty = self.qty;
+        order.held = self.held;
+        if self.rates.tax_ppm != order.rates.tax_ppm {
+            order.tax_residue = 0;
+        }
+        order.rates = self.rates;
+    }
 }
 
 impl Engine {
@@ -99,8 +123,8 @@ impl Engine {
         let replaced = self.replaced(row, command, found, &request, effects);
         let checked = replaced.as_ref().map(|_| ()).map_err(|&stop| stop);
         self.settle_request(row, &request, found, checked, effects)?;
-        let (place, next) = replaced?;
-        self.replace_at(place, next, effects)?;
+        let (place, replacement) = replaced?;
+        self.replace_at(place, command.cl_ord_id, &replacement, effects)?;
         Ok(())
     }
 
@@ -396,18 +420,25 @@ impl Engine {
         Ok(())
     }
 
-    /// Puts `next`, whose hold is in place, where the order stands: in its place if only the quantity shrank, else anew.
-    fn replace_at(&mut self, place: Place, next: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+    /// Puts an order to where a replacement wants it: in its place if only the quantity shrank, else anew.
+    fn replace_at(
+        &mut self,
+        place: Place,
+        cl_ord_id: ClOrdId,
+        replacement: &Replacement,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
         let id = market.definition.market;
-        let mismatch = Broken::OrderMismatch { market: id, order: next.id };
-        let before = market.entry(place).ok_or(mismatch)?;
-        let ids = (next.cl_ord_id, before.cl_ord_id);
-        let status = reports::live_status(&next);
-        let slot = Slot(place.slot);
-        let (price, leaves) = (PriceTicks(next.price), QtyLots(next.leaves()));
-        let (order, side) = (next.id, next.side);
-        let changed = |action, price_ticks, qty_lots| BookChanged {
+        let missing = Broken::OrderMismatch { market: id, order: OrderId(0) };
+        let before = market.entry(place).ok_or(missing)?;
+        let ids = (cl_ord_id, before.cl_ord_id);
+        let (order, side, desk, bought) = (before.id, before.side, before.desk, before.buy_lots());
+        let from = (PriceTicks(before.price), QtyLots(before.leaves()));
+        let to = (PriceTicks(replacement.price), QtyLots(replacement.qty.saturating_sub(before.cum)));
+        let by = QtyLots(before.qty.saturating_sub(replacement.qty));
+        let (is_armed, is_iceberg, slot) = (before.is_armed(), before.is_iceberg(), Slot(place.slot));
+        let moved = |action, (price_ticks, qty_lots)| BookChanged {
             market: id,
             order,
             side,
@@ -415,36 +446,52 @@ impl Engine {
             price_ticks,
             qty_lots,
         };
-        let (from, lots, bought) = (PriceTicks(before.price), QtyLots(before.leaves()), before.buy_lots());
-        let by = QtyLots(before.qty.saturating_sub(next.qty));
-        let (is_armed, keeps_place) = (before.is_armed(), keeps_place(before, &next));
         let added = if is_armed {
             None
-        } else if keeps_place {
+        } else if replacement.keeps_place {
             reduce_resting(&mut market.book, id, slot, by, effects)?;
             None
-        } else if !next.is_iceberg() && market.book.relocate(slot, price, leaves).is_ok() {
-            effects.push(changed(BookAction::Removed, from, lots));
-            Some(changed(BookAction::Added, price, leaves))
+        } else if !is_iceberg && market.book.relocate(slot, to.0, to.1).is_ok() {
+            effects.push(moved(BookAction::Removed, from));
+            Some(moved(BookAction::Added, to))
         } else {
-            // What trades, finds no room or shows a slice of itself leaves the book and enters anew.
-            self.take_out(place, effects)?;
-            self.unlink(place, &next)?;
-            self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
-            return self.execute_order(place.market, next, effects);
+            return self.enter_anew(place, ids, replacement, effects);
         };
-        let desk = self.markets.desks.at_mut(next.desk);
-        desk.buy_lots = desk.buy_lots.saturating_sub(bought).saturating_add(next.buy_lots());
-        *market.entry_mut(place) = Some(next.clone());
+        let next = market.entry_mut(place).as_mut().ok_or(missing)?;
+        replacement.apply(next, cl_ord_id);
+        let wanted = next.buy_lots();
+        let desk = self.markets.desks.at_mut(desk);
+        desk.buy_lots = desk.buy_lots.saturating_sub(bought).saturating_add(wanted);
+        let account = self.ledger.id(desk.paying_account(side));
         self.markets.touch(place.market);
-        let account = self.markets.desks.at(next.desk).paying_account(next.side);
-        let hold = HoldChanged { order: next.id, account: self.ledger.id(account), held: Amount(next.held) };
-        self.report_request(place.market, &next, (ExecType::Replaced, status), None, ids, effects);
-        effects.push(hold);
+        let next = self.markets.order(place).ok_or(missing)?;
+        let (session, report) = (next.session, self.report_replaced(place.market, next, ids));
+        self.sessions.rows.at_mut(session).send(effects, report);
+        effects.push(HoldChanged { order, account, held: Amount(replacement.held) });
         if let Some(added) = added {
             effects.push(added);
         }
         Ok(())
+    }
+
+    /// What trades, finds no room or shows a slice of itself leaves the book and enters anew. `ids`: the replacement's ClOrdID, and the
+    /// one before.
+    fn enter_anew(
+        &mut self,
+        place: Place,
+        ids: (ClOrdId, ClOrdId),
+        replacement: &Replacement,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        self.take_out(place, effects)?;
+        let market = self.markets.rows.at(place.market);
+        let missing = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        let mut next = market.entry(place).cloned().ok_or(missing)?;
+        self.unlink(place, &next)?;
+        replacement.apply(&mut next, ids.0);
+        let report = self.report_replaced(place.market, &next, ids);
+        self.sessions.rows.at_mut(next.session).send(effects, report);
+        self.execute_order(place.market, next, effects)
     }
 
     /// Where an order stands, and how the request wants it. What that needs is held; nothing else has changed.
@@ -455,7 +502,7 @@ impl Engine {
         found: Found,
         request: &Amendment<'_>,
         effects: &Effects<'_>,
-    ) -> Result<(Place, Order), Stop> {
+    ) -> Result<(Place, Replacement), Stop> {
         self.check_replace(row, command, request.look, effects.time)?;
         let place = self.check_found(row, found, request)?;
         let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
@@ -465,30 +512,25 @@ impl Engine {
             && before.next_leg_at().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
         rules::ensure_amendable(before, self.markets.rows.at(place.market))?;
-        let (held, leaves) = (before.held, before.leaves());
-        let mut next = before.clone();
-        next.amendments = next.amendments.saturating_add(1);
-        next.cl_ord_id = command.cl_ord_id;
-        next.price = command.price_ticks.0;
-        next.qty = command.qty_lots.0;
-        if !keeps_place(before, &next) {
-            // It enters anew, so it enters under today's schedule.
-            let rates = self.markets.rates(next.desk, effects);
-            if rates.tax_ppm != next.rates.tax_ppm {
-                next.tax_residue = 0;
-            }
-            next.rates = rates;
-            terms::keep_from_taking(&mut next, self.markets.rows.at(place.market))?;
-        }
-        terms::check_display(&next)?;
-        let desk = self.markets.desks.at(next.desk);
-        let more = next.leaves().saturating_sub(leaves);
+        let (mut price, qty) = (command.price_ticks.0, command.qty_lots.0);
+        let keeps_place = keeps_place(before, price, qty);
+        // It enters anew, so it enters under today's schedule.
+        let (before_rates, desk) = (before.rates, before.desk);
+        let rates = if keeps_place { before_rates } else { self.markets.rates(desk, effects) };
         let market = self.markets.rows.at(place.market);
-        rules::ensure_position(market, (desk, next.side), more, &self.ledger)?;
-        self.ledger.ensure_open(desk.paying_account(next.side.opposite()))?;
-        next.held = fees::worst_case(&next, &market.definition)?;
-        self.ledger.change_hold(desk.paying_account(next.side), held, next.held)?;
-        Ok((place, next))
+        let before = market.entry(place).ok_or(RejectReason::UnknownOrder)?;
+        if !keeps_place {
+            price = terms::keep_from_taking(before, price, market)?;
+        }
+        let leaves = qty.saturating_sub(before.cum);
+        terms::check_display(before, QtyLots(leaves))?;
+        let desk = self.markets.desks.at(desk);
+        let more = leaves.saturating_sub(before.leaves());
+        rules::ensure_position(market, (desk, before.side), more, &self.ledger)?;
+        self.ledger.ensure_open(desk.paying_account(before.side.opposite()))?;
+        let held = fees::worst_case_at(before, (price, leaves), rates, &market.definition)?;
+        self.ledger.change_hold(desk.paying_account(before.side), before.held, held)?;
+        Ok((place, Replacement { price, qty, held, rates, keeps_place }))
     }
 
     /// The checks of a replace that need no order.
@@ -616,8 +658,8 @@ fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
 }
 
 /// The same price and less of it keeps an order's place; an armed one has none that it could lose.
-fn keeps_place(before: &Order, next: &Order) -> bool {
-    before.is_armed() || before.price == next.price && next.qty < before.qty
+fn keeps_place(before: &Order, price: u64, qty: u64) -> bool {
+    before.is_armed() || before.price == price && qty < before.qty
 }
 
 /// Takes so much off a resting order, which keeps its place, and says what that changes of the visible book.

@@ -127,7 +127,14 @@ impl Engine {
     }
 
     /// Asks the armed orders of the markets in which something has happened.
+    #[inline]
     pub(crate) fn see_prices(&mut self) {
+        if !self.markets.touched.is_empty() {
+            self.show_prices();
+        }
+    }
+
+    fn show_prices(&mut self) {
         for market in core::mem::take(&mut self.markets.touched) {
             let row = self.markets.rows.at_mut(market);
             if row.phase != MarketPhase::Trading {

@@ -120,14 +120,24 @@ pub(crate) fn affordable(budget: u128, rate_ppb: u32) -> Option<u128> {
 /// What the rest of an order costs at worst, beyond what was charged: of a sell its base, of a buy with a price its
 /// notional at that price and the larger of its fees, tax included. A rebate makes no order cheaper.
 pub(crate) fn worst_case(order: &Order, market: &DefineMarket) -> Result<u128, Broken> {
+    worst_case_at(order, (order.price, order.leaves()), order.rates, market)
+}
+
+/// As [`worst_case`], if so much were left of the order at this price and these rates.
+pub(crate) fn worst_case_at(
+    order: &Order,
+    (price, leaves): (u64, u64),
+    rates: Rates,
+    market: &DefineMarket,
+) -> Result<u128, Broken> {
     let overflow = Broken::Overflow { what: "worst case of an order" };
-    let leaves = u128::from(order.leaves());
+    let leaves = u128::from(leaves);
     match order.side {
         Side::Sell => leaves.checked_mul(market.lot_base_minor.0).ok_or(overflow),
         Side::Buy => {
-            let ticks_lots = leaves.checked_mul(u128::from(order.price)).ok_or(overflow)?;
+            let ticks_lots = leaves.checked_mul(u128::from(price)).ok_or(overflow)?;
             let notional = ticks_lots.checked_mul(market.tick_quote_minor.0).ok_or(overflow)?;
-            let (charged, _) = charge(order.fee_residue_ppb, notional, order.rates.worst_ppb())?;
+            let (charged, _) = charge(order.fee_residue_ppb, notional, rates.worst_ppb())?;
             sum(notional, charged, "worst case of an order")
         }
     }

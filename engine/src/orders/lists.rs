@@ -337,8 +337,10 @@ impl Engine {
     }
 
     /// Whether a list goes on now: one of which a leg has acted or ended, or one whose waiting legs enter.
+    #[inline]
     pub(crate) fn has_due_list(&self) -> bool {
-        !self.lists.due.is_empty() || self.next_releasing().is_some()
+        // Every record asks, and mostly there is no list.
+        !self.lists.due.is_empty() || !self.lists.releasing.is_empty() && self.next_releasing().is_some()
     }
 
     /// The market in which waiting legs enter next: one that trades.
@@ -482,7 +484,7 @@ impl Engine {
         if !order.is_armed() {
             self.may_enter(market, order, effects.time)?;
         }
-        terms::keep_from_taking(order, self.markets.rows.at(market))?;
+        order.price = terms::keep_from_taking(order, order.price, self.markets.rows.at(market))?;
         let worst_case = self.worst_case(market, order, budget)?;
         let (row, desk) = (self.markets.rows.at(market), self.markets.desks.at(order.desk));
         rules::ensure_position(row, (desk, order.side), order.leaves(), &self.ledger)?;

@@ -122,14 +122,15 @@ fn shows_enough(display: QtyLots, qty: QtyLots) -> bool {
     display <= qty && qty.0.div_ceil(display.0) <= ICEBERG_SLICES_MAX
 }
 
-/// As for a new order, for one that is replaced: it may have grown.
-pub(super) fn check_display(order: &Order) -> Result<(), Stop> {
-    let is_enough = |display: QtyLots| shows_enough(display, QtyLots(order.leaves()));
-    ensure(order.display().is_none_or(is_enough), RejectReason::UnsupportedOrder)
+/// As for a new order, for one of which a replacement leaves so much: it may have grown.
+pub(super) fn check_display(order: &Order, leaves: QtyLots) -> Result<(), Stop> {
+    let display = order.terms.as_ref().map_or(QtyLots(0), |terms| terms.said.display_lots);
+    let shows_all = display == QtyLots(0) || display >= leaves;
+    ensure(shows_all || shows_enough(display, leaves), RejectReason::UnsupportedOrder)
 }
 
-/// Keeps an order that must not take liquidity from doing so: it is refused, or its price gives way.
-pub(super) fn keep_from_taking(order: &mut Order, market: &Market) -> Result<(), Stop> {
+/// Keeps an order that must not take liquidity from doing so at a price: it is refused, or its price gives way. Returns the price.
+pub(super) fn keep_from_taking(order: &Order, price: u64, market: &Market) -> Result<u64, Stop> {
     let said = order.terms.as_ref().and_then(|terms| terms.said.post_only);
     let must_not = match market.phase {
         MarketPhase::PreOpen | MarketPhase::Auction => None,
@@ -140,10 +141,10 @@ pub(super) fn keep_from_taking(order: &mut Order, market: &Market) -> Result<(),
         | MarketPhase::Halt
         | MarketPhase::Closed => said,
     };
-    let Some(post_only) = must_not else { return Ok(()) };
-    let Some(best) = market.book.best(order.side.opposite()) else { return Ok(()) };
-    if !order.side.reaches(PriceTicks(order.price), best) {
-        return Ok(());
+    let Some(post_only) = must_not else { return Ok(price) };
+    let Some(best) = market.book.best(order.side.opposite()) else { return Ok(price) };
+    if !order.side.reaches(PriceTicks(price), best) {
+        return Ok(price);
     }
     match post_only {
         PostOnly::Reject => Err(RejectReason::WouldTake.into()),
@@ -151,8 +152,7 @@ pub(super) fn keep_from_taking(order: &mut Order, market: &Market) -> Result<(),
             let behind = order.side.behind(best);
             let is_in_range = |price: &PriceTicks| super::price_in_range(&market.definition, *price);
             let PriceTicks(price) = behind.filter(is_in_range).ok_or(RejectReason::WouldTake)?;
-            order.price = price;
-            Ok(())
+            Ok(price)
         }
     }
 }
