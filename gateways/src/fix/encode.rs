@@ -32,6 +32,16 @@ impl Encoder {
         self.body.push(SOH);
     }
 
+    /// A field with a text that is composed in place.
+    pub(crate) fn text_of(&mut self, tag: u32, value: core::fmt::Arguments<'_>) {
+        use std::io::Write;
+        digits(&mut self.body, u128::from(tag), 0);
+        self.body.push(b'=');
+        let written = self.body.write_fmt(value);
+        debug_assert!(written.is_ok(), "a vector takes whatever is written to it");
+        self.body.push(SOH);
+    }
+
     /// Fields as they are, each with its SOH.
     pub(crate) fn raw(&mut self, fields: &[u8]) {
         self.body.extend_from_slice(fields);

@@ -7,7 +7,7 @@ use protocol::money::format_decimal;
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
     CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, RejectReason,
-    SessionEnd, Side, TimeInForce, UnixNanos,
+    SessionEnd, Side, TimeInForce, TradeId, UnixNanos,
 };
 
 use super::SOH;
@@ -245,7 +245,10 @@ fn execution_report(
         commission(encoder, market, report);
     }
     qty(encoder, 14, report.cum_lots.0);
-    exec_id(encoder, event, number);
+    exec_id(encoder, event, report, number);
+    if let (ExecType::TradeCancel | ExecType::TradeCorrect, Some(trade)) = (report.exec_type, report.trade) {
+        fill_id(encoder, 19, trade, report.side);
+    }
     if report.trade.is_some() {
         price(encoder, 31, market, report.last_price_ticks);
         qty(encoder, 32, report.last_qty_lots.0);
@@ -361,17 +364,18 @@ fn order_id(encoder: &mut Encoder, order: u64) {
     if order == 0 { encoder.text(37, b"NONE") } else { encoder.number(37, order) }
 }
 
-/// ExecID(17): the command's seq and the output's number; one command may report to a session more than once.
-fn exec_id(encoder: &mut Encoder, event: &Event, number: OutSeq) {
-    let mut id = [0_u8; 41];
-    let mut rest = &mut id[..];
-    let room = rest.len();
-    let left = {
-        use std::io::Write;
-        let written = write!(rest, "{}-{}", event.seq, number);
-        if written.is_err() { room } else { rest.len() }
-    };
-    encoder.text(17, &id[..room - left]);
+/// ExecID(17): of a fill as [`fill_id`] has it; else the command's seq and the output's number, because one command may
+/// report to a session more than once.
+fn exec_id(encoder: &mut Encoder, event: &Event, report: &ExecutionReport, number: OutSeq) {
+    match (report.exec_type, report.trade) {
+        (ExecType::Trade, Some(trade)) => fill_id(encoder, 17, trade, report.side),
+        _ => encoder.text_of(17, format_args!("{}-{number}", event.seq)),
+    }
+}
+
+/// The id of one side of a trade: who takes the trade back knows it, too.
+fn fill_id(encoder: &mut Encoder, tag: u32, trade: TradeId, of: Side) {
+    encoder.text_of(tag, format_args!("T{trade}-{}", char::from(side(of)[0])));
 }
 
 fn price(encoder: &mut Encoder, tag: u32, market: Option<&Market>, ticks: PriceTicks) {
