@@ -20,6 +20,7 @@ mod render;
 mod session;
 mod terms;
 mod timestamp;
+mod triggers;
 mod validate;
 
 pub use acceptor::{Acceptor, Options};

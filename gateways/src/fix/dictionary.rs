@@ -18,6 +18,7 @@ pub(crate) enum Kind {
     Price,
     Qty,
     Amt,
+    Float,
     UtcTimestamp,
     LocalMktDate,
 }
@@ -60,13 +61,30 @@ pub(crate) struct MessageDef {
     pub(crate) direction: Direction,
     pub(crate) members: &'static [Member],
     /// One bit for each field of the body, by its place in [`FIELDS`]; entries of groups not counted.
-    pub(crate) mask: u128,
+    pub(crate) mask: Mask,
+}
+
+/// A set of fields, by their places in [`FIELDS`].
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mask([u128; 2]);
+
+impl Mask {
+    const NONE: Self = Self([0; 2]);
+
+    pub(crate) const fn has(self, place: usize) -> bool {
+        self.0[place / 128] & 1 << (place % 128) != 0
+    }
+
+    pub(crate) const fn with(mut self, place: usize) -> Self {
+        self.0[place / 128] |= 1 << (place % 128);
+        self
+    }
 }
 
 use Direction::{Both, In, Out};
 use Kind::{
-    Amt, Boolean, Char, Currency, Data, Exchange, Int, Length, LocalMktDate, MultipleValueString, NumInGroup,
-    Price, Qty, SeqNum, String, UtcTimestamp,
+    Amt, Boolean, Char, Currency, Data, Exchange, Float, Int, Length, LocalMktDate, MultipleValueString,
+    NumInGroup, Price, Qty, SeqNum, String, UtcTimestamp,
 };
 
 const fn any(tag: u16, name: &'static str, kind: Kind) -> FieldDef {
@@ -143,7 +161,12 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("C", "EXPIRED"),
         ],
     ),
-    of(40, "OrdType", Char, &[("1", "MARKET"), ("2", "LIMIT"), ("3", "STOP"), ("4", "STOP_LIMIT")]),
+    of(
+        40,
+        "OrdType",
+        Char,
+        &[("1", "MARKET"), ("2", "LIMIT"), ("3", "STOP"), ("4", "STOP_LIMIT"), ("J", "MARKET_IF_TOUCHED")],
+    ),
     any(41, "OrigClOrdID", String),
     any(43, "PossDupFlag", Boolean),
     any(44, "Price", Price),
@@ -262,6 +285,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
         ],
     ),
     any(207, "SecurityExchange", Exchange),
+    any(211, "PegOffsetValue", Float),
     any(336, "TradingSessionID", String),
     any(369, "LastMsgSeqNumProcessed", SeqNum),
     any(371, "RefTagID", Int),
@@ -313,13 +337,26 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(625, "TradingSessionSubID", String),
     any(660, "AcctIDSource", Int),
     any(789, "NextExpectedMsgSeqNum", SeqNum),
+    of(836, "PegOffsetType", Int, &[("0", "PRICE"), ("1", "BASIS_POINTS"), ("2", "TICKS")]),
+    of(847, "TargetStrategy", Int, &[("1000", "TWAP")]),
+    any(848, "TargetStrategyParameters", String),
     of(
         851,
         "LastLiquidityInd",
         Int,
         &[("1", "ADDED_LIQUIDITY"), ("2", "REMOVED_LIQUIDITY"), ("4", "AUCTION")],
     ),
-    // Of a later version, and received only; from 100 on values are agreed between two parties.
+    // Of a later version; from 100 on, and letters, values are agreed between two parties.
+    of(1100, "TriggerType", Char, &[("4", "PRICE_MOVEMENT")]),
+    of(1101, "TriggerAction", Char, &[("1", "ACTIVATE")]),
+    any(1102, "TriggerPrice", Price),
+    of(
+        1107,
+        "TriggerPriceType",
+        Char,
+        &[("1", "BEST_OFFER"), ("2", "LAST_TRADE"), ("3", "BEST_BID"), ("I", "INDEX")],
+    ),
+    of(1109, "TriggerPriceDirection", Char, &[("D", "DOWN"), ("U", "UP")]),
     of(
         1385,
         "ContingencyType",
@@ -394,10 +431,19 @@ const LIST_ORDERS: Member = group(
         req(40),
         opt(44),
         opt(99),
+        opt(1100),
+        opt(1101),
+        opt(1102),
+        opt(1107),
+        opt(1109),
         opt(59),
         opt(432),
         opt(126),
         opt(528),
+        opt(211),
+        opt(836),
+        opt(847),
+        opt(848),
     ],
 );
 const TRADING_SESSIONS: Member = group(386, &[req(336), opt(625)]);
@@ -490,12 +536,21 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             req(40),
             opt(44),
             opt(99),
+            opt(1100),
+            opt(1101),
+            opt(1102),
+            opt(1107),
+            opt(1109),
             opt(15),
             opt(59),
             opt(432),
             opt(126),
             opt(528),
             opt(582),
+            opt(211),
+            opt(836),
+            opt(847),
+            opt(848),
             opt(58),
         ],
     ),
@@ -551,12 +606,21 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             req(40),
             opt(44),
             opt(99),
+            opt(1100),
+            opt(1101),
+            opt(1102),
+            opt(1107),
+            opt(1109),
             opt(15),
             opt(59),
             opt(432),
             opt(126),
             opt(528),
             opt(582),
+            opt(211),
+            opt(836),
+            opt(847),
+            opt(848),
             opt(58),
         ],
     ),
@@ -585,12 +649,12 @@ const NONE: u8 = u8::MAX;
 /// Above every tag of [`FIELDS`].
 const TAGS: usize = 3_072;
 const INDEX: [u8; TAGS] = index();
-const _: () = assert!(FIELDS.len() <= 128, "masks have 128 bits");
+const _: () = assert!(FIELDS.len() < 255, "an index of one byte, and masks of 256 bits");
 
 /// Bits of [`HEADER`].
-pub(crate) const HEADER_MASK: u128 = mask(HEADER);
+pub(crate) const HEADER_MASK: Mask = mask(HEADER);
 /// Bits of [`TRAILER`].
-pub(crate) const TRAILER_MASK: u128 = mask(TRAILER);
+pub(crate) const TRAILER_MASK: Mask = mask(TRAILER);
 
 /// The place of a tag in [`FIELDS`].
 pub(crate) fn place(tag: i32) -> Option<usize> {
@@ -614,7 +678,7 @@ pub(crate) fn is_msg_type(msg_type: &[u8]) -> bool {
 }
 
 #[expect(clippy::as_conversions, reason = "u16 to usize and a checked u8; conversions are not const")]
-#[expect(clippy::cast_possible_truncation, reason = "asserted: at most 128 fields")]
+#[expect(clippy::cast_possible_truncation, reason = "asserted: fewer than 255 fields")]
 const fn index() -> [u8; TAGS] {
     let mut index = [NONE; TAGS];
     let mut place = 0;
@@ -625,14 +689,14 @@ const fn index() -> [u8; TAGS] {
     index
 }
 
-#[expect(clippy::as_conversions, reason = "u16 to usize; conversions are not const")]
-const fn mask(members: &[Member]) -> u128 {
-    let mut mask = 0;
+#[expect(clippy::as_conversions, reason = "u16 and u8 to usize; conversions are not const")]
+const fn mask(members: &[Member]) -> Mask {
+    let mut mask = Mask::NONE;
     let mut at = 0;
     while at < members.len() {
         let place = INDEX[members[at].tag as usize];
         assert!(place != NONE, "a member that is no field");
-        mask |= 1 << place;
+        mask = mask.with(place as usize);
         at += 1;
     }
     mask
@@ -751,7 +815,11 @@ mod tests {
         assert!(FIELDS.windows(2).all(|pair| pair[0].tag < pair[1].tag));
         let later: Vec<u16> =
             FIELDS.iter().map(|field| field.tag).filter(|tag| i32::from(*tag) > TAG_MAX).collect();
-        assert_eq!(later, [1385, 2964], "what a stock dictionary of FIX 4.4 does not have");
+        assert_eq!(
+            later,
+            [1100, 1101, 1102, 1107, 1109, 1385, 2964],
+            "what a stock dictionary of FIX 4.4 does not have"
+        );
         let sent = MESSAGES.iter().filter(|message| message.direction != In).flat_map(|m| m.members);
         assert!(sent.chain(HEADER).all(|member| !later.contains(&member.tag)), "and is never sent");
         assert!(MESSAGES.iter().all(|message| is_msg_type(message.msg_type.as_bytes())));

@@ -31,7 +31,7 @@ pub(crate) struct Refusal {
 const UNSUPPORTED: [i32; 2] = [167, 386];
 
 /// Fields of a G that name terms of the order, which a replacement leaves as they are.
-const KEPT: [i32; 6] = [18, 99, 110, 111, 126, 432];
+const KEPT: [i32; 15] = [18, 99, 110, 111, 126, 211, 432, 836, 847, 848, 1100, 1101, 1102, 1107, 1109];
 
 /// PartyRole(452).
 mod role {
@@ -117,7 +117,7 @@ fn mass_cancel(message: &Message<'_>, directory: &Directory) -> Result<Command, 
 
 fn new_order(message: &Message<'_>, market: &Market) -> Result<NewOrder, Refusal> {
     let order_type = match message.get(40) {
-        Some(b"1" | b"3") => OrderType::Market,
+        Some(b"1" | b"3" | b"J") => OrderType::Market,
         _ => OrderType::Limit,
     };
     let side = side(message);
@@ -199,7 +199,7 @@ fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refu
     .into())
 }
 
-fn refuse_any(message: &Message<'_>, tags: &[i32], why: &str) -> Result<(), Refusal> {
+pub(super) fn refuse_any(message: &Message<'_>, tags: &[i32], why: &str) -> Result<(), Refusal> {
     match message.fields.iter().find(|field| tags.contains(&field.tag)) {
         None => Ok(()),
         Some(field) => {

@@ -162,6 +162,7 @@ pub(crate) mod business {
     pub(crate) const UNKNOWN_ID: u16 = 1;
     pub(crate) const UNKNOWN_SECURITY: u16 = 2;
     pub(crate) const UNSUPPORTED_MSG_TYPE: u16 = 3;
+    pub(crate) const CONDITIONALLY_REQUIRED: u16 = 5;
 }
 
 /// Text(58) of a BusinessMessageReject(j) for its BusinessRejectReason(380), in the words of the specification.

@@ -1,28 +1,107 @@
 //! What a D says beside its price and quantity: how long it stands, on what condition it enters, what it must not do. Each
 //! word becomes a term of the command or a refusal; none is executed as if it were not there.
 
-use protocol::terms::{OrderTerms, Trigger};
-use protocol::{
-    PostOnly, PriceTicks, QtyLots, SelfTradePrevention, Side, TriggerDirection, TriggerPriceType, UnixNanos,
-};
+use protocol::terms::{OrderTerms, Twap};
+use protocol::{PostOnly, QtyLots, SelfTradePrevention, Side, UnixNanos};
 
 use super::directory::Market;
-use super::message::Message;
-use super::orders::{Refusal, price, qty, refusal};
+use super::message::{Message, number};
+use super::orders::{Refusal, qty, refusal};
 use super::reasons::business;
 use super::timestamp;
+use super::triggers::trigger;
 
 /// The terms of a valid NewOrderSingle(D). Whether they go together, and with the rest of the order, the engine judges.
 pub(super) fn terms(message: &Message<'_>, market: &Market, side: Side) -> Result<OrderTerms, Refusal> {
+    let said = ExecInst::read(message, side)?;
+    let (trigger, trail) = trigger(message, market, side, said.trails)?;
     Ok(OrderTerms {
         expires_at_ns: expires_at(message)?.0,
-        post_only: post_only(message, side)?,
+        post_only: said.post_only,
         min_qty_lots: qty(message, market, 110, "MinQty(110)")?,
         display_lots: display(message, market)?,
         self_trade_prevention: self_trade_prevention(message),
-        trigger: trigger(message, market, side)?,
+        trigger,
+        trail,
+        cancel_on_disconnect: said.cancel_on_disconnect,
+        twap: twap(message, said.works_strategy)?,
         ..OrderTerms::default()
     })
+}
+
+/// What the values of ExecInst(18) mean.
+#[derive(Default)]
+struct ExecInst {
+    post_only: Option<PostOnly>,
+    /// Its trigger follows the market.
+    trails: bool,
+    /// It trades as TargetStrategy(847) says.
+    works_strategy: bool,
+    cancel_on_disconnect: Option<bool>,
+}
+
+impl ExecInst {
+    /// Each value once, between blanks; what is not known is refused with all of it.
+    fn read(message: &Message<'_>, side: Side) -> Result<Self, Refusal> {
+        let mut said = Self::default();
+        for value in message.get(18).into_iter().flat_map(|text| text.split(|&byte| byte == b' ')) {
+            said.take(value, side)?;
+        }
+        Ok(said)
+    }
+
+    fn take(&mut self, value: &[u8], side: Side) -> Result<(), Refusal> {
+        let is_again = match (value, side) {
+            // 6 is refused rather than taking; to stay on its own side of the market, the price gives way.
+            (b"6", _) => self.post_only.replace(PostOnly::Reject).is_some(),
+            (b"9", Side::Buy) | (b"0", Side::Sell) => self.post_only.replace(PostOnly::Slide).is_some(),
+            (b"a", _) => core::mem::replace(&mut self.trails, true),
+            (b"e", _) => core::mem::replace(&mut self.works_strategy, true),
+            (b"n", _) => self.cancel_on_disconnect.replace(false).is_some(),
+            (b"o", _) => self.cancel_on_disconnect.replace(true).is_some(),
+            _ => {
+                let value = String::from_utf8_lossy(value.get(..8).unwrap_or(value));
+                let note = format!(
+                    "ExecInst(18) {value} is not supported for this side: 6, a, e, n, o, 9 of a buy, 0 of a sell"
+                );
+                return Err(refusal(business::OTHER, &note));
+            }
+        };
+        if is_again {
+            let note = "values of ExecInst(18) exclude each other, or are there twice";
+            return Err(refusal(business::OTHER, note));
+        }
+        Ok(())
+    }
+}
+
+/// TargetStrategy(847) and TargetStrategyParameters(848): an order that trades leg by leg.
+fn twap(message: &Message<'_>, works_strategy: bool) -> Result<Option<Twap>, Refusal> {
+    let parameters = match (message.get(847), message.get(848)) {
+        (None, None) if works_strategy => {
+            let note = "ExecInst(18)=e goes with TargetStrategy(847)";
+            return Err(refusal(business::CONDITIONALLY_REQUIRED, note));
+        }
+        (None, None) => return Ok(None),
+        (Some(_), Some(parameters)) => parameters,
+        _ => {
+            let note = "TargetStrategy(847) and TargetStrategyParameters(848) go together";
+            return Err(refusal(business::CONDITIONALLY_REQUIRED, note));
+        }
+    };
+    let value = |name: &[u8]| {
+        let mut found = parameters.split(|&byte| byte == b';').filter_map(|part| part.strip_prefix(name));
+        found.next().and_then(number)
+    };
+    let legs = value(b"LEGS=").and_then(|legs| u16::try_from(legs).ok());
+    let interval_ms = value(b"INTERVAL_MS=").and_then(|interval| u32::try_from(interval).ok());
+    match (legs, interval_ms, parameters.split(|&byte| byte == b';').count()) {
+        (Some(legs), Some(interval_ms), 2) => Ok(Some(Twap { legs, interval_ms })),
+        _ => {
+            let note = "TargetStrategyParameters(848) are not of the form LEGS=10;INTERVAL_MS=60000";
+            Err(refusal(business::OTHER, note))
+        }
+    }
 }
 
 /// ExpireTime(126), or the end of ExpireDate(432), UTC; 0 if there is neither.
@@ -39,19 +118,6 @@ fn expires_at(message: &Message<'_>) -> Result<UnixNanos, Refusal> {
     let end = end.ok_or_else(|| refusal(business::OTHER, &format!("{field} is out of range")))?;
     // The first instant of 1970 would read as no end at all; the next one is as much over.
     Ok(end.max(UnixNanos(1)))
-}
-
-/// ExecInst(18): 6 is refused rather than taking; to stay on its own side of the market, the price gives way.
-fn post_only(message: &Message<'_>, side: Side) -> Result<Option<PostOnly>, Refusal> {
-    match (message.get(18), side) {
-        (None, _) => Ok(None),
-        (Some(b"6"), _) => Ok(Some(PostOnly::Reject)),
-        (Some(b"9"), Side::Buy) | (Some(b"0"), Side::Sell) => Ok(Some(PostOnly::Slide)),
-        (Some(_), _) => {
-            let note = "this ExecInst(18) is not supported: send 6, or 9 with a buy, or 0 with a sell";
-            Err(refusal(business::OTHER, note))
-        }
-    }
 }
 
 /// MaxFloor(111). 0, which hides an order wholly, must not become one that is wholly shown.
@@ -76,21 +142,5 @@ fn self_trade_prevention(message: &Message<'_>) -> Option<SelfTradePrevention> {
         b"101" => Some(SelfTradePrevention::Decrement),
         b"102" => Some(SelfTradePrevention::Transfer),
         _ => None,
-    }
-}
-
-/// StopPx(99) of a stop order: a buy waits for the last price to rise to it, a sell for it to fall.
-fn trigger(message: &Message<'_>, market: &Market, side: Side) -> Result<Option<Trigger>, Refusal> {
-    let price_ticks: PriceTicks = price(message, market, 99, "StopPx(99)")?;
-    if matches!(message.get(40), Some(b"3" | b"4")) {
-        let direction = match side {
-            Side::Buy => TriggerDirection::Up,
-            Side::Sell => TriggerDirection::Down,
-        };
-        return Ok(Some(Trigger { price_ticks, price_type: TriggerPriceType::Last, direction }));
-    }
-    match message.get(99) {
-        None => Ok(None),
-        Some(_) => Err(refusal(business::OTHER, "StopPx(99) is of OrdType(40)=3 and 4 only")),
     }
 }

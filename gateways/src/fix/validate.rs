@@ -4,7 +4,7 @@ use protocol::Strictness;
 use protocol::limits::{CL_ORD_ID_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
 
 use super::dictionary::{
-    self, FIELDS, FieldDef, HEADER, HEADER_MASK, Kind, Member, MessageDef, TRAILER_MASK,
+    self, FIELDS, FieldDef, HEADER, HEADER_MASK, Kind, Mask, Member, MessageDef, TRAILER_MASK,
 };
 use super::message::{Field, Message, number};
 use super::timestamp;
@@ -41,22 +41,21 @@ pub(crate) struct Fault {
 
 /// Checks a message of a type that the dictionary has.
 pub(crate) fn check(message: &Message<'_>, def: &MessageDef, strictness: Strictness) -> Result<(), Fault> {
-    let mut seen = 0_u128;
+    let mut seen = Mask::default();
     let mut in_body = false;
     let mut at = 0;
     while let Some(field) = message.fields.get(at).copied() {
         at += 1;
         let Some(place) = expected(field, def, strictness)? else { continue };
-        let bit = 1 << place;
         check_value(message, field, &FIELDS[place])?;
-        if HEADER_MASK & bit != 0 && in_body {
+        if HEADER_MASK.has(place) && in_body {
             return Err(Fault { tag: field.tag, reason: reason::OUT_OF_ORDER });
         }
-        in_body |= HEADER_MASK & bit == 0;
-        if seen & bit != 0 {
+        in_body |= !HEADER_MASK.has(place);
+        if seen.has(place) {
             return Err(Fault { tag: field.tag, reason: reason::REPEATED_TAG });
         }
-        seen |= bit;
+        seen = seen.with(place);
         if FIELDS[place].kind == Kind::NumInGroup {
             at = check_group(message, field, at, def)?;
         }
@@ -73,8 +72,9 @@ fn expected(field: Field, def: &MessageDef, strictness: Strictness) -> Result<Op
         return Err(fault(reason::INVALID_TAG));
     }
     let place = dictionary::place(field.tag);
-    let allowed = HEADER_MASK | TRAILER_MASK | def.mask;
-    match (place.filter(|place| allowed & (1 << place) != 0), strictness) {
+    let is_allowed =
+        |place: &usize| [HEADER_MASK, TRAILER_MASK, def.mask].iter().any(|mask| mask.has(*place));
+    match (place.filter(is_allowed), strictness) {
         (Some(place), _) => Ok(Some(place)),
         (None, Strictness::Lenient) => Ok(None),
         (None, Strictness::Strict) if place.is_none() && field.tag > dictionary::TAG_MAX => {
@@ -89,7 +89,7 @@ fn check_group(message: &Message<'_>, count: Field, mut at: usize, def: &Message
     let members =
         def.members.iter().find(|member| i32::from(member.tag) == count.tag).map_or(&[][..], |m| m.group);
     let mut entries = 0_u64;
-    let mut seen = 0_u128;
+    let mut seen = Mask::default();
     while let Some(field) = message.fields.get(at).copied() {
         let Some(member) = members.iter().position(|member| i32::from(member.tag) == field.tag) else {
             break;
@@ -97,20 +97,30 @@ fn check_group(message: &Message<'_>, count: Field, mut at: usize, def: &Message
         let Some(place) = dictionary::place(field.tag) else { break };
         check_value(message, field, &FIELDS[place])?;
         if member == 0 {
+            ensure_whole(members, seen, entries)?;
             entries += 1;
-            seen = 0;
+            seen = Mask::default();
         } else if entries == 0 {
             return Err(Fault { tag: field.tag, reason: reason::GROUP_OUT_OF_ORDER });
-        } else if seen & (1 << member) != 0 {
+        } else if seen.has(place) {
             return Err(Fault { tag: field.tag, reason: reason::REPEATED_TAG });
         }
-        seen |= 1 << member;
+        seen = seen.with(place);
         at += 1;
     }
+    ensure_whole(members, seen, entries)?;
     if number(message.value(count)) == Some(entries) {
         Ok(at)
     } else {
         Err(Fault { tag: count.tag, reason: reason::GROUP_COUNT })
+    }
+}
+
+/// Whether the last of so many entries of a group has all that is required of it.
+fn ensure_whole(members: &[Member], seen: Mask, entries: u64) -> Result<(), Fault> {
+    match missing(members, seen).filter(|_| entries > 0) {
+        Some(tag) => Err(Fault { tag: i32::from(tag), reason: reason::REQUIRED_TAG_MISSING }),
+        None => Ok(()),
     }
 }
 
@@ -149,7 +159,7 @@ fn has_format(value: &[u8], kind: Kind) -> bool {
         Kind::Int => number(value.strip_prefix(b"-").unwrap_or(value)).is_some(),
         Kind::Length | Kind::SeqNum | Kind::NumInGroup => number(value).is_some(),
         Kind::Boolean => matches!(value, b"Y" | b"N"),
-        Kind::Price | Kind::Qty | Kind::Amt => is_decimal(value),
+        Kind::Price | Kind::Qty | Kind::Amt | Kind::Float => is_decimal(value),
         Kind::UtcTimestamp => timestamp::parse(value).is_some(),
         Kind::LocalMktDate => timestamp::is_date(value),
     }
@@ -163,7 +173,7 @@ fn is_decimal(value: &[u8]) -> bool {
         && unsigned.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.')
 }
 
-fn missing(members: &[Member], seen: u128) -> Option<u16> {
-    let has = |tag: u16| dictionary::place(i32::from(tag)).is_some_and(|place| seen & (1 << place) != 0);
+fn missing(members: &[Member], seen: Mask) -> Option<u16> {
+    let has = |tag: u16| dictionary::place(i32::from(tag)).is_some_and(|place| seen.has(place));
     members.iter().filter(|member| member.required).map(|member| member.tag).find(|tag| !has(*tag))
 }

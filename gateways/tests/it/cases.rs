@@ -263,7 +263,7 @@ fn without_seqs(text: &str) -> String {
 
 /// What only the shipped engine can say: what becomes of an order with terms, of a list, of many at once.
 fn needs_book(path: &Path) -> bool {
-    path.ends_with("32_order_terms.scn") || path.ends_with("33_lists.scn")
+    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn"].iter().any(|name| path.ends_with(name))
 }
 
 #[test]
