@@ -44,41 +44,81 @@ macro_rules! rows {
 }
 pub(crate) use rows;
 
-/// Messages with their template ids, and the enum over them: fixed fields, then groups, then texts.
+/// A message with its template id: fixed fields, then groups, then texts.
+macro_rules! message {
+    (
+        $(#[$doc:meta])*
+        $name:ident $(<$life:lifetime>)? = $template:literal {
+            $( $(#[doc = $field_doc:literal])* $field:ident: $type:ty, )*
+            $( .. $( $(#[doc = $tail_doc:literal])* $tail:ident: $tail_type:ty, )* )?
+        }
+    ) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct $name $(<$life>)? {
+            $( $(#[doc = $field_doc])* pub $field: $type, )*
+            $( $( $(#[doc = $tail_doc])* pub $tail: $tail_type, )* )?
+        }
+
+        impl $(<$life>)? $name $(<$life>)? {
+            /// Template id.
+            pub const TEMPLATE: u16 = $template;
+            /// Bytes of its fixed fields.
+            pub const BLOCK_BYTES: usize = 0 $( + <$type as $crate::binary::Fixed>::BYTES )*;
+            /// As the schema describes it.
+            pub const LAYOUT: $crate::binary::MessageLayout = $crate::binary::MessageLayout {
+                name: stringify!($name),
+                template: $template,
+                fields: &[ $( (
+                    stringify!($field),
+                    <$type as $crate::binary::Fixed>::TYPE,
+                    <$type as $crate::binary::Fixed>::BYTES,
+                ), )* ],
+                tails: &[ $( $( (stringify!($tail), <$tail_type as $crate::binary::Tail>::LAYOUT), )* )? ],
+                meanings: &[
+                    $( (stringify!($field), concat!($($field_doc),*)), )*
+                    $( $( (stringify!($tail), concat!($($tail_doc),*)), )* )?
+                ],
+            };
+
+            /// Appends the message, framing header included.
+            pub fn write(&self, out: &mut Vec<u8>) {
+                let start = $crate::binary::headers::begin(Self::TEMPLATE, Self::BLOCK_BYTES, out);
+                $( $crate::binary::Fixed::put(&self.$field, out); )*
+                $( $( $crate::binary::Tail::put(&self.$tail, out); )* )?
+                $crate::binary::headers::finish(start, out);
+            }
+
+            pub(super) fn read_body(
+                header: $crate::binary::headers::Header,
+                rest: &mut & $($life)? [u8],
+            ) -> Result<Self, $crate::binary::BinaryFault> {
+                let mut block = header.block(Self::BLOCK_BYTES, rest)?;
+                $( let $field = header.fixed::<$type>(&mut block)?; )*
+                $( $( let $tail = header.tail::<$tail_type>(rest)?; )* )?
+                let _ = block;
+                Ok(Self { $( $field, )* $( $( $tail, )* )? })
+            }
+        }
+    };
+}
+pub(crate) use message;
+
+/// Messages, and the enum over them and over those of other files that stand `with` them.
 macro_rules! messages {
     (
         $(#[$enum_doc:meta])*
-        pub enum $enum:ident<$enum_life:lifetime> {
+        pub enum $enum:ident<$enum_life:lifetime> $( with ( $( $used:ident $(<$used_life:lifetime>)?, )* ) )? {
             $(
                 $(#[$doc:meta])*
-                $name:ident $(<$life:lifetime>)? = $template:literal {
-                    $( $(#[doc = $field_doc:literal])* $field:ident: $type:ty, )*
-                    $( .. $( $(#[doc = $tail_doc:literal])* $tail:ident: $tail_type:ty, )* )?
-                }
+                $name:ident $(<$life:lifetime>)? = $template:literal { $($body:tt)* }
             )*
         }
     ) => {
         $(
-            $(#[$doc])*
-            #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-            pub struct $name $(<$life>)? {
-                $( $(#[doc = $field_doc])* pub $field: $type, )*
-                $( $( $(#[doc = $tail_doc])* pub $tail: $tail_type, )* )?
-            }
-
-            impl $(<$life>)? $name $(<$life>)? {
-                /// Template id.
-                pub const TEMPLATE: u16 = $template;
-                /// Bytes of its fixed fields.
-                pub const BLOCK_BYTES: usize = 0 $( + <$type as $crate::binary::Fixed>::BYTES )*;
-
-                /// Appends the message, framing header included.
-                pub fn write(&self, out: &mut Vec<u8>) {
-                    let start = $crate::binary::headers::begin(Self::TEMPLATE, Self::BLOCK_BYTES, out);
-                    $( $crate::binary::Fixed::put(&self.$field, out); )*
-                    $( $( $crate::binary::Tail::put(&self.$tail, out); )* )?
-                    $crate::binary::headers::finish(start, out);
-                }
+            $crate::binary::macros::message! {
+                $(#[$doc])*
+                $name $(<$life>)? = $template { $($body)* }
             }
 
             impl<$enum_life> From<$name $(<$life>)?> for $enum<$enum_life>
@@ -90,51 +130,55 @@ macro_rules! messages {
             }
         )*
 
+        $( $(
+            impl<$enum_life> From<$used $(<$used_life>)?> for $enum<$enum_life>
+            $( where $used_life: $enum_life, $enum_life: $used_life )?
+            {
+                fn from(message: $used $(<$used_life>)?) -> Self {
+                    Self::$used(message)
+                }
+            }
+        )* )?
+
         $(#[$enum_doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $enum<$enum_life> { $( $(#[$doc])* $name($name $(<$life>)?), )* }
+        pub enum $enum<$enum_life> {
+            $( $(#[$doc])* $name($name $(<$life>)?), )*
+            $( $(
+                #[doc = concat!("[`", stringify!($used), "`]")]
+                $used($used $(<$used_life>)?),
+            )* )?
+        }
 
         impl<$enum_life> $enum<$enum_life> {
             /// Every message, as the schema describes it.
-            pub const LAYOUTS: &'static [$crate::binary::MessageLayout] = &[
-                $( $crate::binary::MessageLayout {
-                    name: stringify!($name),
-                    template: $template,
-                    fields: &[ $( (
-                        stringify!($field),
-                        <$type as $crate::binary::Fixed>::TYPE,
-                        <$type as $crate::binary::Fixed>::BYTES,
-                    ), )* ],
-                    tails: &[ $( $( (stringify!($tail), <$tail_type as $crate::binary::Tail>::LAYOUT), )* )? ],
-                    meanings: &[
-                        $( (stringify!($field), concat!($($field_doc),*)), )*
-                        $( $( (stringify!($tail), concat!($($tail_doc),*)), )* )?
-                    ],
-                }, )*
-            ];
+            pub const LAYOUTS: &'static [$crate::binary::MessageLayout] =
+                &[ $( <$name>::LAYOUT, )* $( $( <$used>::LAYOUT, )* )? ];
 
             /// Its template id.
             #[must_use]
             pub const fn template(&self) -> u16 {
-                match self { $( Self::$name(_) => $template, )* }
+                match self {
+                    $( Self::$name(_) => $template, )*
+                    $( $( Self::$used(_) => <$used>::TEMPLATE, )* )?
+                }
             }
 
             /// Appends the message, framing header included.
             pub fn write(&self, out: &mut Vec<u8>) {
-                match self { $( Self::$name(message) => message.write(out), )* }
+                match self {
+                    $( Self::$name(message) => message.write(out), )*
+                    $( $( Self::$used(message) => message.write(out), )* )?
+                }
             }
 
-            pub(super) fn read_body(header: $crate::binary::headers::Header, rest: &mut &$enum_life [u8]) -> Result<Self, $crate::binary::BinaryFault> {
+            pub(super) fn read_body(
+                header: $crate::binary::headers::Header,
+                rest: &mut &$enum_life [u8],
+            ) -> Result<Self, $crate::binary::BinaryFault> {
                 match header.template {
-                    $(
-                        $template => {
-                            let mut block = header.block(<$name>::BLOCK_BYTES, rest)?;
-                            $( let $field = header.fixed::<$type>(&mut block)?; )*
-                            $( $( let $tail = header.tail::<$tail_type>(rest)?; )* )?
-                            let _ = block;
-                            Ok(Self::$name($name { $( $field, )* $( $( $tail, )* )? }))
-                        }
-                    )*
+                    $( $template => <$name>::read_body(header, rest).map(Self::$name), )*
+                    $( $( <$used>::TEMPLATE => <$used>::read_body(header, rest).map(Self::$used), )* )?
                     template => Err($crate::binary::BinaryFault::Template(template)),
                 }
             }
