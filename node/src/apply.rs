@@ -17,12 +17,27 @@ use crate::{ApplyArgs, print};
 #[derive(Debug, Serialize)]
 #[serde(tag = "result", rename_all = "snake_case")]
 enum Fate {
-    Created { seq: u64 },
-    Changed { seq: u64, changes: Vec<Change> },
+    Created {
+        seq: u64,
+    },
+    Changed {
+        seq: u64,
+        changes: Vec<Change>,
+    },
+    /// `seq` is the proposal's id.
+    Proposed {
+        seq: u64,
+        changes: Vec<Change>,
+    },
     Unchanged,
     WouldCreate,
-    WouldChange { changes: Vec<Change> },
-    Refused { reason: String, field: String },
+    WouldChange {
+        changes: Vec<Change>,
+    },
+    Refused {
+        reason: String,
+        field: String,
+    },
 }
 
 #[derive(Debug, Serialize)]
@@ -45,7 +60,7 @@ pub(crate) fn run(args: &ApplyArgs) -> Result<(), NodeFault> {
         let fates = if args.plan {
             effects.into_iter().map(foreseen).collect()
         } else {
-            apply(&mut client, items, effects)?
+            apply(&mut client, args, items, effects)?
         };
         for (item, fate) in items.iter().zip(fates) {
             refused += usize::from(matches!(fate, Fate::Refused { .. }));
@@ -73,11 +88,20 @@ fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
 }
 
 /// Submits what is not so already; the answers come in the same order.
-fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Vec<Fate>, NodeFault> {
+fn apply(
+    client: &mut Client,
+    args: &ApplyArgs,
+    items: &[Item],
+    effects: Vec<Effect>,
+) -> Result<Vec<Fate>, NodeFault> {
     let differs = |effect: &Effect| *effect != Effect::Unchanged;
     let due = items.iter().zip(&effects).filter(|(_, effect)| differs(effect));
     let now = Clock::start().now().wall;
-    let commands: Vec<Body> = due.map(|(item, _)| Body::of(&item.command_at(now))).collect();
+    let body = |item: &Item| {
+        let command = item.command_at(now);
+        Ok(Body::of(&if args.propose { args.wish.proposal(&command)?.into() } else { command }))
+    };
+    let commands = due.map(|(item, _)| body(item)).collect::<Result<Vec<Body>, NodeFault>>()?;
     let submitted = commands.len();
     let Answer::Submitted { outcomes } = client.ask(&Request::Submit { commands })? else {
         return Err(NodeFault::crossed());
@@ -91,6 +115,8 @@ fn apply(client: &mut Client, items: &[Item], effects: Vec<Effect>) -> Result<Ve
         Effect::Create => Some(happened(outcomes.next()?, None)),
         Effect::Change { changes } => Some(happened(outcomes.next()?, Some(changes))),
     };
+    let mut fate =
+        |effect: Effect| fate(effect).map(|fate| if args.propose { fate.proposed() } else { fate });
     effects.into_iter().map(|effect| fate(effect).ok_or_else(NodeFault::crossed)).collect()
 }
 
@@ -113,6 +139,17 @@ fn foreseen(effect: Effect) -> Fate {
     }
 }
 
+impl Fate {
+    /// What came of an item whose proposal was executed.
+    fn proposed(self) -> Self {
+        match self {
+            Self::Created { seq } => Self::Proposed { seq, changes: Vec::new() },
+            Self::Changed { seq, changes } => Self::Proposed { seq, changes },
+            other => other,
+        }
+    }
+}
+
 impl Line<'_> {
     fn json(&self) -> Result<String, NodeFault> {
         let line = serde_json::to_string(self).map_err(|error| NodeFault::Internal(error.to_string()))?;
@@ -125,6 +162,9 @@ impl Line<'_> {
             Fate::Created { seq } => format!("created       {item} at seq {seq}\n"),
             Fate::Changed { seq, changes } => {
                 format!("changed       {item} at seq {seq}:{}\n", list(changes))
+            }
+            Fate::Proposed { seq, changes } => {
+                format!("proposed      {item} as {seq}:{}\n", list(changes))
             }
             Fate::Unchanged => format!("unchanged     {item}\n"),
             Fate::WouldCreate => format!("would create  {item}\n"),

@@ -224,7 +224,7 @@ fn never() -> String {
 }
 
 /// Why an entry means nothing: the field, and what is wrong with it.
-type EntryFault = String;
+pub(crate) type EntryFault = String;
 
 /// Reads a definitions file.
 ///
@@ -388,7 +388,8 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
     Ok(items)
 }
 
-fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
+/// A phase by its name in such a file.
+pub(crate) fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
     Ok(match name {
         "trading" => MarketPhase::Trading,
         "cancel_only" => MarketPhase::CancelOnly,

@@ -1,9 +1,9 @@
 //! `sicil ledger`: accounts, transfers and balances from the command line, through the client library as any client.
 
-mod access;
+pub(crate) mod access;
 mod corrections;
 mod orders;
-mod proposals;
+pub(crate) mod proposals;
 mod settings;
 mod totals;
 

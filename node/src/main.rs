@@ -17,6 +17,7 @@ mod core;
 mod definitions;
 mod demo;
 mod descriptors;
+mod exchange;
 mod fault;
 mod folder;
 mod gateway;
@@ -109,6 +110,9 @@ enum Command {
     /// Ask the ledger, or move money, as a client.
     #[command(subcommand)]
     Ledger(Box<ledger::LedgerCommand>),
+    /// Publish prices, set phases and fees, cancel orders, take trades back, as a client.
+    #[command(subcommand)]
+    Exchange(Box<exchange::ExchangeCommand>),
     /// Read market data: books, trades, candles, tickers.
     #[command(subcommand)]
     Market(market::MarketCommand),
@@ -163,6 +167,11 @@ pub(crate) struct ApplyArgs {
     /// Show what would change, and change nothing.
     #[arg(long)]
     pub(crate) plan: bool,
+    /// Propose what differs, for another actor's approval (`sicil ledger approve`), and change nothing.
+    #[arg(long, conflicts_with = "plan")]
+    pub(crate) propose: bool,
+    #[command(flatten)]
+    pub(crate) wish: ledger::proposals::Wish,
     /// Print one JSON object an item.
     #[arg(long)]
     pub(crate) json: bool,
@@ -332,6 +341,7 @@ fn main() -> ExitCode {
         Command::Key(args) => skip::make_key(&args),
         Command::Skip(args) => skip::run(&args),
         Command::Ledger(command) => ledger::run(*command),
+        Command::Exchange(command) => exchange::run(*command),
         Command::Market(command) => market::read(command),
         Command::Pki(command) => pki::run(&command),
         Command::Replay { arguments } => {

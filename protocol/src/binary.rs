@@ -11,6 +11,7 @@
 
 mod codes;
 mod commands;
+mod exchange;
 mod fields;
 mod headers;
 mod macros;
@@ -24,6 +25,7 @@ use crate::limits::BINARY_MESSAGE_BYTES_MAX;
 use crate::{SessionId, UnixNanos};
 pub use codes::*;
 pub use commands::{CarriedCommand, enclose};
+pub use exchange::*;
 pub use fields::{Enclosed, Fields, Fixed, Rows, Tail, TailLayout, Words};
 pub use messages::*;
 pub use rows::*;

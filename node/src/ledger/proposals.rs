@@ -20,7 +20,7 @@ const PAGE_ROWS: u32 = 1_000;
 #[derive(Args)]
 pub(crate) struct Order {
     #[command(flatten)]
-    pub(super) access: Access,
+    pub(crate) access: Access,
     /// Do not execute it: another actor has to approve it.
     #[arg(long)]
     propose: bool,
@@ -41,21 +41,25 @@ pub(crate) struct Wish {
 
 impl Wish {
     /// Proposes a command, and shows what came of it.
-    pub(super) fn make(
+    pub(crate) fn make(
         &self,
         access: &Access,
         client: &mut Client,
         command: impl Into<Command>,
     ) -> Result<(), NodeFault> {
-        let command = ProposedCommand::new(&command.into());
-        let note = note(self.note.as_deref())?;
-        execute(access, client, Propose { command, expires_in_s: self.expires_in_s, note })
+        execute(access, client, self.proposal(&command.into())?)
+    }
+
+    /// The proposal of a command.
+    pub(crate) fn proposal(&self, command: &Command) -> Result<Propose, NodeFault> {
+        let (command, note) = (ProposedCommand::new(command), note(self.note.as_deref())?);
+        Ok(Propose { command, expires_in_s: self.expires_in_s, note })
     }
 }
 
 impl Order {
     /// Executes or proposes a command, and shows what came of it.
-    pub(super) fn give(&self, client: &mut Client, command: impl Into<Command>) -> Result<(), NodeFault> {
+    pub(crate) fn give(&self, client: &mut Client, command: impl Into<Command>) -> Result<(), NodeFault> {
         let command = command.into();
         if !self.propose {
             if self.wish.note.is_some() {

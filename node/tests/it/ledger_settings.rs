@@ -53,14 +53,14 @@ fn address(node: &Node) -> String {
 }
 
 /// The command line, as a session whose key's seed is a byte again and again.
-struct Cli {
+pub(crate) struct Cli {
     address: String,
     session: String,
     key: std::path::PathBuf,
 }
 
 impl Cli {
-    fn new(folder: &Folder, node: &Node, session: u32, byte: u8) -> Self {
+    pub(crate) fn new(folder: &Folder, node: &Node, session: u32, byte: u8) -> Self {
         let digits: String = [byte; 32].iter().map(|byte| format!("{byte:02x}")).collect();
         let key = folder.write(&format!("{byte}.key"), &digits);
         std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
@@ -68,8 +68,13 @@ impl Cli {
     }
 
     fn run(&self, words: &str) -> (i32, String, String) {
+        self.run_in("ledger", words)
+    }
+
+    /// `sicil ledger`, or `sicil exchange`.
+    pub(crate) fn run_in(&self, group: &str, words: &str) -> (i32, String, String) {
         let access = ["--addr", &self.address, "--session", &self.session, "--key"];
-        run(sicil(["ledger"]).args(words.split_whitespace()).args(access).arg(&self.key))
+        run(sicil([group]).args(words.split_whitespace()).args(access).arg(&self.key))
     }
 
     fn json(&self, words: &str) -> Vec<Value> {

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod demo;
+mod exchange;
 mod faults;
 mod folder;
 mod founders;

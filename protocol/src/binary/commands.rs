@@ -1,8 +1,8 @@
 //! Commands as clients write them: each has a message of its own, with the command's fields under the command's names.
 
 use super::messages::{self, Message};
-use super::{Day, Enclosed, Fixed, Kind, Rows};
-use crate::rows::TransferRow;
+use super::{Day, Enclosed, Fixed, Kind, Rows, exchange};
+use crate::rows::{FeeTier, TransferRow};
 use crate::{Command, ProposedCommand, RequestNumber, commands};
 
 /// A command in a message.
@@ -34,15 +34,24 @@ macro_rules! bare {
 }
 bare! { Day { day: u32 } Kind { kind: u16 } }
 
-/// The commands that have a message: their fields, and behind a semicolon what is a group there, with its rows.
+/// The commands that have a message: their fields, and behind a semicolon what is a group there, with its rows. Those in front have
+/// other fields there, and say themselves which.
 macro_rules! carried {
-    ($( $name:ident { $( $field:ident ),* $( ; $group:ident: $row:ident )? } )*) => {
+    (
+        others { $( $other:ident )* }
+        $( $name:ident { $( $field:ident ),* $( ; $group:ident: $row:ident )? } )*
+    ) => {
         impl CarriedCommand {
             /// The command in a message; `None` if there is none in it.
             #[must_use]
             pub fn of(message: &Message<'_>) -> Option<Self> {
                 match message {
                     Message::Propose(carrier) => Self::proposed(carrier),
+                    $( Message::$other(carrier) => Some(Self {
+                        seq_no: carrier.seq_no,
+                        command_no: carrier.command_no,
+                        command: commands::$other::from(carrier).into(),
+                    }), )*
                     $( Message::$name(carrier) => Some(Self {
                         seq_no: carrier.seq_no,
                         command_no: carrier.command_no,
@@ -62,13 +71,17 @@ macro_rules! carried {
                 let &Self { seq_no, command_no, ref command } = self;
                 match command {
                     Command::Propose(propose) => self.write_proposed(propose, out),
+                    $( Command::$other(command) => {
+                        exchange::$other::of((seq_no, command_no), command).write(out);
+                        true
+                    } )*
                     $( Command::$name(command) => {
                         $(
                             let mut rows = Vec::new();
                             command.$group.iter().for_each(|&row| $row::from(row).put(&mut rows));
                             let Some($group) = Rows::new(&rows) else { return false };
                         )?
-                        messages::$name { seq_no, command_no, $( $field: command.$field, )* $( $group, )? }.write(out);
+                        super::$name { seq_no, command_no, $( $field: command.$field, )* $( $group, )? }.write(out);
                         true
                     } )*
                     _ => false,
@@ -79,6 +92,11 @@ macro_rules! carried {
 }
 
 carried! {
+    others { SetMarketMakerProtection CancelAll BustTrade CorrectTrade }
+    PublishPrice { market, price_ticks, observed_at_ns, valid_for_ms }
+    SetMarketPhase { market, phase }
+    SetFeeSchedule { market, fee_group, effective_seq, tax_ppm; tiers: FeeTier }
+    SetFeeGroup { client, fee_group }
     SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code }
     UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 }
     SetCalendar {

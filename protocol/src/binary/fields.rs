@@ -16,8 +16,8 @@ use crate::limits::{
 };
 use crate::sign::Signature;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, LedgerRefusal, MarketId,
-    MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks, ProposalId, QtyLots, QuoteId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId, LedgerRefusal, MarketId,
+    MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks, ProposalId, QtyLots, QuoteId,
     RejectReason, RequestNumber, Schedule, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId,
     TransferId, UnixNanos,
 };
@@ -138,6 +138,8 @@ newtypes! {
     TradeId(u64) as "u64";
     PriceTicks(u64) as "u64";
     QtyLots(u64) as "u64";
+    FeeGroupId(u16) as "u16";
+    FirmId(u32) as "u32";
 }
 
 macro_rules! arrays {
@@ -217,30 +219,37 @@ macro_rules! code_fields {
 }
 code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
-    MonitorField MonitorOperator Schedule DayRule
+    MonitorField MonitorOperator Schedule DayRule MarketPhase
     Side MarketChannel MarketRejectReason SubscriptionEnd OrderChangeKind TickerWindow CandleInterval
 }
 
 macro_rules! optional_codes {
-    ($($name:ident)*) => {$(
+    ($($name:ident as $type:literal;)*) => {$(
         /// A code, or 0 = none: no list has a code 0 of its own where it may be absent.
         impl Fixed for Option<$name> {
             const BYTES: usize = 1;
-            const TYPE: &'static str = stringify!($name);
+            const TYPE: &'static str = $type;
             const ANY: bool = false;
             fn put(&self, out: &mut Vec<u8>) {
                 out.push(self.map_or(0, $name::code));
             }
             fn take(bytes: &mut &[u8]) -> Result<Self, &'static str> {
-                match array(bytes, stringify!($name))? {
+                match array(bytes, $type)? {
                     [0] => Ok(None),
-                    [code] => $name::from_code(code).map(Some).ok_or(stringify!($name)),
+                    [code] => $name::from_code(code).map(Some).ok_or($type),
                 }
             }
         }
     )*};
 }
-optional_codes! { RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval }
+optional_codes! {
+    RejectReason as "RejectReason";
+    AccountClass as "AccountClass";
+    LedgerRefusal as "LedgerRefusal";
+    TickerWindow as "TickerWindow";
+    CandleInterval as "CandleInterval";
+    Side as "AnySide";
+}
 
 /// The rows of a group, as they stand in the message.
 #[derive(Clone, Copy, Debug)]

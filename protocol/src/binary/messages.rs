@@ -3,6 +3,10 @@
 use super::codes::{
     BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode,
 };
+use super::exchange::{
+    BustTrade, CancelAll, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
+    SetMarketPhase,
+};
 use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
 use super::rows::{
@@ -24,7 +28,17 @@ use crate::{
 
 messages! {
     /// Every message.
-    pub enum Message<'a> {
+    pub enum Message<'a>
+    with (
+        PublishPrice,
+        SetMarketPhase,
+        SetFeeSchedule<'a>,
+        SetFeeGroup,
+        SetMarketMakerProtection,
+        CancelAll,
+        BustTrade,
+        CorrectTrade,
+    ) {
         /// Client, first: which session, in which version of it.
         Negotiate = 1 {
             /// The session.

@@ -6,7 +6,8 @@ use protocol::limits::{
     BINARY_ENCLOSED_BYTES_MAX, BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX, LEDGER_ROWS_MAX,
     READ_ROWS_MAX,
 };
-use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
+use protocol::events::Settled;
+use protocol::rows::{AccountRow, FeeTier, RowAmount, RowResult, TransferRow};
 use protocol::sign::Signature;
 use protocol::*;
 
@@ -240,6 +241,102 @@ fn commands() -> Vec<Command> {
         commands::Reject { proposal: ProposalId(VERSION), note: note() }.into(),
         commands::SetApprovals { kinds: vec![0x0201, 0x1211] }.into(),
     ]
+    .into_iter()
+    .chain(exchange_commands())
+    .collect()
+}
+
+/// Likewise, of the exchange.
+fn exchange_commands() -> Vec<Command> {
+    let (market, amount) = (MarketId(0x0403_0201), |n: u128| Amount(ID + n));
+    let (client, session) = (ClientId(VERSION), SessionId(0x1413_1211));
+    let tier = FeeTier { volume_min: amount(1), maker_ppm: 0x2423_2221, maker_is_paid: true, taker_ppm: 9 };
+    let (base_receivable, quote_receivable, reason) = (AccountId(ID), AccountId(ID + 1), 0x0201);
+    vec![
+        commands::PublishPrice {
+            market,
+            price_ticks: PriceTicks(VERSION),
+            observed_at_ns: VERSION + 1,
+            valid_for_ms: 0x2423_2221,
+        }
+        .into(),
+        commands::SetMarketPhase { market, phase: MarketPhase::Auction }.into(),
+        commands::SetFeeSchedule {
+            market,
+            fee_group: FeeGroupId(0x0201),
+            effective_seq: SEQ,
+            tiers: vec![tier, FeeTier { maker_is_paid: false, ..tier }],
+            tax_ppm: 0x3433_3231,
+        }
+        .into(),
+        commands::SetFeeGroup { client, fee_group: FeeGroupId(0x0201) }.into(),
+        commands::SetMarketMakerProtection {
+            session: Some(session),
+            market,
+            fills_max: 0x2423_2221,
+            lots_max: QtyLots(VERSION),
+            window_ms: 0x3433_3231,
+        }
+        .into(),
+        commands::CancelAll {
+            session: Some(session),
+            client: Some(client),
+            market: Some(market),
+            side: Some(Side::Sell),
+            firm: Some(FirmId(0x2423_2221)),
+        }
+        .into(),
+        commands::BustTrade { settled: settled(), base_receivable, quote_receivable, reason }.into(),
+        commands::CorrectTrade {
+            settled: settled(),
+            price_ticks: PriceTicks(VERSION + 3),
+            qty_lots: QtyLots(VERSION + 4),
+            notional: amount(4),
+            buyer_fee: amount(5),
+            seller_fee: amount(6),
+            buyer_tax: amount(7),
+            seller_tax: amount(8),
+            base_receivable,
+            quote_receivable,
+            reason,
+        }
+        .into(),
+    ]
+}
+
+fn settled() -> Settled {
+    Settled {
+        trade: TradeId(VERSION),
+        market: MarketId(0x0403_0201),
+        price_ticks: PriceTicks(VERSION + 1),
+        qty_lots: QtyLots(VERSION + 2),
+        notional: Amount(ID),
+        maker_order: OrderId(VERSION + 3),
+        taker_order: OrderId(VERSION + 4),
+        taker_side: Side::Buy,
+        buyer: ClientId(VERSION + 5),
+        seller: ClientId(VERSION + 6),
+        buyer_fee: Amount(ID + 1),
+        seller_fee: Amount(ID + 2),
+        buyer_tax: Amount(ID + 3),
+        seller_tax: Amount(ID + 4),
+        maker_is_paid: true,
+    }
+}
+
+#[test]
+fn nobody_named_in_a_message_is_everybody() {
+    let all = CancelAll {
+        seq_no: NUMBER,
+        command_no: COMMAND_NUMBER,
+        session: SessionId(0),
+        client: ClientId(0),
+        market: MarketId(0),
+        side: None,
+        firm: FirmId(0),
+    };
+    let nobody = commands::CancelAll { session: None, client: None, market: None, side: None, firm: None };
+    assert_eq!(CarriedCommand::of(&all.into()), Some(carried(nobody.into())));
 }
 
 const COMMAND_NUMBER: RequestNumber = RequestNumber(0x7776_7574_7372_7170);
@@ -572,7 +669,9 @@ fn every_message_is_written_as_its_golden_bytes_and_read_back() {
         templates.push(message.template());
         current.push((format!("binary-{}-v{SCHEMA_VERSION}", layout(message.template()).name), bytes));
     });
-    let known: Vec<u16> = Message::LAYOUTS.iter().map(|layout| layout.template).collect();
+    let mut known: Vec<u16> = Message::LAYOUTS.iter().map(|layout| layout.template).collect();
+    known.sort_unstable();
+    templates.sort_unstable();
     assert_eq!(templates, known, "an example of every message");
     golden::compare(current);
 }

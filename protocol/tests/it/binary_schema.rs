@@ -7,12 +7,12 @@ use protocol::binary::market::MarketMessage;
 use protocol::binary::{
     BusinessRejectReason, CandleInterval, EstablishRejectCode, Fields, Fixed, FlowType, MarketChannel,
     MarketRejectReason, Message, NegotiateRejectCode, OrderChangeKind, SCHEMA_ID, SCHEMA_VERSION,
-    SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TransferStatus,
+    SettledTrade, SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TransferStatus,
 };
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
 use protocol::{
-    AccountClass, DayRule, LedgerRefusal, MonitorField, MonitorOperator, RejectReason, Schedule, Side,
+    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, RejectReason, Schedule, Side,
 };
 
 /// A tag of the file: its name, its attributes, and the text behind it.
@@ -126,6 +126,8 @@ fn of_code(fields: Fields) -> Described {
             described.extend(of_code(AccountRow::FIELDS));
         } else if *kind == protocol::rows::TransferRow::TYPE {
             described.extend(of_code(protocol::rows::TransferRow::FIELDS));
+        } else if *kind == SettledTrade::TYPE {
+            described.extend(of_code(SettledTrade::FIELDS));
         } else {
             described.push((schema_name(name), (*kind).to_owned(), *bytes));
         }
@@ -229,7 +231,7 @@ fn the_schema_names_nothing_by_a_keyword() {
 #[test]
 fn the_schema_lists_every_code() {
     let lists = lists(&schema());
-    let mut checked = 6;
+    let mut checked = 7;
     let mut check = |name: &str, codes: Vec<(String, u8)>| {
         assert_eq!(lists[name], codes, "{name}");
         checked += 1;
@@ -240,7 +242,7 @@ fn the_schema_lists_every_code() {
         )*};
     }
     check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason TransferStatus
-        MonitorField MonitorOperator Schedule DayRule
+        MonitorField MonitorOperator Schedule DayRule MarketPhase
         Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd);
     macro_rules! check_optional {
         ($($list:ident)*) => {$(
@@ -250,6 +252,8 @@ fn the_schema_lists_every_code() {
         )*};
     }
     check_optional!(RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval);
+    let sides = Side::ALL.iter().map(|side| (side.name().to_owned(), side.code()));
+    assert_eq!(lists["AnySide"], [("None".to_owned(), 0)].into_iter().chain(sides).collect::<Vec<_>>());
     assert_eq!(lists["Flag"], [("No".to_owned(), 0), ("Yes".to_owned(), 1)]);
     assert_eq!(lists.len(), checked, "no list but these");
 }

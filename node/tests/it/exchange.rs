@@ -1,0 +1,152 @@
+//! What operators and price sources tell the exchange, from the command line against the process.
+
+use gateways::fix::initiator::{LogonStyle, NewOrder};
+use protocol::{OrderType, Side, TimeInForce};
+use serde_json::Value;
+
+use crate::folder::Folder;
+use crate::ledger::config;
+use crate::ledger_settings::{Cli, define_administrator};
+use crate::process::{Node, run, sicil};
+use crate::trading::Client;
+
+/// What came of a command: the exit code, the result, and the seq or the field.
+fn result(cli: &Cli, group: &str, words: &str) -> (i32, String, Value) {
+    let (code, out, err) = cli.run_in(group, &format!("{words} --json"));
+    let line: Value = serde_json::from_str(&out).unwrap_or_else(|_| panic!("{words}: {code} {out}{err}"));
+    let told = if line["seq"].is_null() { line["field"].clone() } else { line["seq"].clone() };
+    (code, line["result"].as_str().unwrap().to_owned(), told)
+}
+
+fn executed(cli: &Cli, group: &str, words: &str) -> u64 {
+    let (code, result, seq) = result(cli, group, words);
+    assert_eq!((code, result.as_str()), (0, "Executed"), "{words}: {seq}");
+    seq.as_u64().unwrap()
+}
+
+fn refused(cli: &Cli, words: &str) -> (String, String) {
+    let (code, result, field) = result(cli, "exchange", words);
+    assert_eq!(code, 1, "{words}: {result}");
+    (result, field.as_str().unwrap().to_owned())
+}
+
+fn order<'a>(cl_ord_id: &'a str, side: Side, qty: &'a str) -> NewOrder<'a> {
+    let (symbol, order_type, price) = ("BTC-TRY", OrderType::Limit, "4200000");
+    NewOrder { cl_ord_id, symbol, side, order_type, time_in_force: TimeInForce::GoodTillCancel, price, qty }
+}
+
+/// An actor who publishes prices, and nothing else, with the key of session 203.
+fn define_price_source(folder: &Folder) {
+    let key = protocol::sign::PrivateKey::from_seed(&[80; 32]);
+    let text = format!(
+        "[[actor]]\nid = 204\nroles = [\"price_source\"]\npublic_key = \"{}\"\n\
+         [[session]]\nid = 204\nactor = 204\nprotocol = \"request\"\n",
+        key.public()
+    );
+    let file = folder.write("price_source.toml", &text);
+    let (code, _, err) = run(sicil(["apply", "--data"]).arg(folder.data()).arg(file));
+    assert_eq!(code, 0, "{err}");
+}
+
+#[test]
+fn prices_phases_and_fees_are_told_by_who_may() {
+    let folder = Folder::new("exchange-settings");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    define_price_source(&folder);
+    let (admin, source) = (Cli::new(&folder, &node, 201, 77), Cli::new(&folder, &node, 204, 80));
+
+    let price = "publish-price --market 1 --price 4200000 --valid-for-ms 60000";
+    executed(&source, "exchange", price);
+    assert_eq!(
+        refused(&source, &price.replace("60000", "0")),
+        ("FieldOutOfRange".into(), "valid_for_ms".into())
+    );
+    let before = format!("{price} --observed-at 2026-01-01T00:00:00Z");
+    assert_eq!(refused(&source, &before).0, "TooLateToEnter");
+    assert_eq!(refused(&admin, price).0, "NotEntitled");
+    assert_eq!(refused(&source, "set-phase --market 1 --phase halt").0, "NotEntitled");
+
+    executed(&admin, "exchange", "set-phase --market 1 --phase halt");
+    assert_eq!(result(&admin, "exchange", "set-phase --market 1 --phase halt").1, "Exists");
+    assert_eq!(refused(&admin, "set-phase --market 99 --phase halt").0, "UnknownMarket");
+    let (code, _, err) = admin.run_in("exchange", "set-phase --market 1 --phase open");
+    assert!(code == 2 && err.contains("trading"), "{err}");
+    executed(&admin, "exchange", "set-phase --market 1 --phase trading");
+
+    executed(&admin, "exchange", "set-fees --market 1 --group 2 --tier 0:100:200 --tier 1000000:-10:150");
+    let backwards = "set-fees --market 1 --group 2 --tier 5:100:200";
+    assert_eq!(refused(&admin, backwards), ("FieldOutOfRange".into(), "tiers".into()));
+    executed(&admin, "exchange", "set-fee-group --client 1 --group 2");
+    executed(&admin, "exchange", "set-protection --of 101 --market 1 --fills 3 --window-ms 1000");
+    let (code, _, err) = admin.run_in("exchange", "cancel-all");
+    assert!(code == 2 && err.contains("--everything"), "{err}");
+    executed(&admin, "exchange", "cancel-all --market 1 --side buy");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn a_trade_is_taken_back_by_two_and_the_traders_are_told() {
+    let folder = Folder::new("exchange-bust");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let (one, two) = (Cli::new(&folder, &node, 201, 77), Cli::new(&folder, &node, 202, 78));
+    let (mut seller, mut buyer) = (Client::new("CLIENT1"), Client::new("CLIENT2"));
+    seller.log_on(&node, LogonStyle::Reset);
+    buyer.log_on(&node, LogonStyle::Reset);
+    seller.session.new_order(&order("offer", Side::Sell, "0.2"), seller.now());
+    seller.report("offer", "0");
+    for id in ["first", "second"] {
+        buyer.session.new_order(&order(id, Side::Buy, "0.1"), buyer.now());
+    }
+    let trades = ["first", "second"].map(|id| buyer.report(id, "F").text(527));
+
+    let (code, out, err) =
+        run(sicil(["replay", "show"]).arg(folder.data()).args(["--kind", "Settled", "--json"]));
+    assert_eq!(code, 0, "{err}");
+    let journal = folder.write("settled.json", &out);
+    let words = |trade: &str| format!("--trade {trade} --reason 7 --journal {}", journal.display());
+    let (code, _, err) = one.run_in("exchange", &format!("bust-trade {}", words("999999")));
+    assert!(code == 2 && err.contains("no trade 999999"), "{err}");
+
+    let proposal = executed(&one, "exchange", &format!("bust-trade {}", words(&trades[0])));
+    let (code, shown, _) = two.run_in("ledger", &format!("proposal {proposal} --json"));
+    assert!(code == 0 && shown.contains("maker_order"), "what is approved is shown: {shown}");
+    assert_eq!(result(&one, "ledger", &format!("approve {proposal}")).0, 1, "nobody approves their own");
+    executed(&two, "ledger", &format!("approve {proposal}"));
+    assert_eq!(buyer.report("first", "H").text(527), trades[0]);
+    let (code, result, _) = result(&one, "exchange", &format!("bust-trade {}", words(&trades[0])));
+    assert_eq!((code, result.as_str()), (0, "Executed"), "it is judged when it is approved");
+
+    let half = format!(
+        "correct-trade {} --qty 5000 --notional 210000000000 --buyer-fee 0 --seller-fee 0",
+        words(&trades[1])
+    );
+    let proposal = executed(&one, "exchange", &half);
+    executed(&two, "ledger", &format!("approve {proposal}"));
+    let corrected = buyer.report("second", "G");
+    assert_eq!((corrected.text(527), corrected.text(32)), (trades[1].clone(), "0.05".to_owned()));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn what_needs_approval_is_proposed_from_a_file() {
+    let folder = Folder::new("exchange-propose");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let (one, two) = (Cli::new(&folder, &node, 201, 77), Cli::new(&folder, &node, 202, 78));
+    executed(&one, "ledger", "set-approvals SetOverdraft SetApprovals");
+    let file = folder.write("new_actor.toml", "[[actor]]\nid = 300\nroles = [\"trader\"]\n");
+    let apply =
+        |flags: &[&str]| run(sicil(["apply", "--json", "--data"]).arg(folder.data()).arg(&file).args(flags));
+    let (code, out, _) = apply(&[]);
+    assert!(code != 0 && out.contains("ApprovalNeeded"), "{out}");
+    let (code, out, err) = apply(&["--propose", "--note", "a new trader"]);
+    assert_eq!(code, 0, "{out}{err}");
+    let line: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(line["result"], "proposed");
+    executed(&two, "ledger", &format!("approve {}", line["seq"]));
+    let (code, out, _) = apply(&["--plan"]);
+    assert!(code == 0 && out.contains("\"unchanged\""), "{out}");
+    assert_eq!(node.stop().code(), Some(0));
+}
