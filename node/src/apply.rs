@@ -145,7 +145,11 @@ impl Fate {
         match self {
             Self::Created { seq } => Self::Proposed { seq, changes: Vec::new() },
             Self::Changed { seq, changes } => Self::Proposed { seq, changes },
-            other => other,
+            Self::Proposed { .. }
+            | Self::Unchanged
+            | Self::WouldCreate
+            | Self::WouldChange { .. }
+            | Self::Refused { .. } => self,
         }
     }
 }

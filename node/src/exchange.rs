@@ -358,10 +358,9 @@ fn settled_in(line: &str, trade: u64) -> Option<Settled> {
     settled.find_map(|event| {
         let fields = event.get("fields")?;
         // Numbers that a double cannot hold are written as texts.
-        let number = |name: &str| match fields.get(name)? {
-            Value::Number(number) => number.as_u64().map(u128::from),
-            Value::String(digits) => digits.parse::<u128>().ok(),
-            _ => None,
+        let number = |name: &str| {
+            let value = fields.get(name)?;
+            value.as_u64().map(u128::from).or_else(|| value.as_str()?.parse().ok())
         };
         let short = |name: &str| u64::try_from(number(name)?).ok();
         let side = fields.get("taker_side")?.as_str()?;
