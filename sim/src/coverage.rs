@@ -32,6 +32,10 @@ const PAYMENTS: [&str; 17] = [
     "standing order executed when somebody led again",
 ];
 
+/// What becomes of orders with terms, and of a market with phases.
+const EXCHANGE: [&str; 4] =
+    ["order fired", "order expired", "orders cancelled at once", "auction carried out"];
+
 const ALONE: [&str; 13] = [
     "process killed",
     "power lost",
@@ -88,10 +92,10 @@ pub const RARE_ALONE: [&str; 2] =
 #[must_use]
 pub fn to_see(nodes: usize) -> Vec<&'static str> {
     if nodes == 1 {
-        return ALONE.into_iter().chain(PAYMENTS).collect();
+        return ALONE.into_iter().chain(PAYMENTS).chain(EXCHANGE).collect();
     }
     let (rows, paths) = (RepairRow::ALL.map(RepairRow::name), Path::ALL.map(Path::name));
-    CLUSTER.into_iter().chain(PAYMENTS).chain(rows).chain(paths).collect()
+    CLUSTER.into_iter().chain(PAYMENTS).chain(EXCHANGE).chain(rows).chain(paths).collect()
 }
 
 /// What of it was never seen.

@@ -60,6 +60,8 @@ pub struct Knobs {
     pub large_batches: bool,
     /// Whether a client pays in batches: what it reserves expires, and what it links fails now and then.
     pub payments: bool,
+    /// Whether traders say more of their orders than price and quantity, and the operator takes the market through its phases.
+    pub order_terms: bool,
 }
 
 /// What happens between replicas, and to processes as a whole.
@@ -94,6 +96,8 @@ const LARGE_SEGMENT_BYTES: u64 = 4 << 20;
 const NO_SNAPSHOTS_BYTES: u64 = 1 << 30;
 /// In one world of so many a client pays in batches.
 const PAYMENTS_EVERY: u64 = 3;
+/// In one of so many orders have terms, and the market has phases.
+const ORDER_TERMS_EVERY: u64 = 3;
 /// So many times more is done in a world that lasts.
 const LONG_ACTIONS: u64 = 2;
 
@@ -186,6 +190,7 @@ impl Knobs {
             snapshot_bytes: rng.pick(&[20_000, 100_000, NO_SNAPSHOTS_BYTES]),
             large_batches: false,
             payments: rng.fork("payments").below(PAYMENTS_EVERY) == 0,
+            order_terms: rng.fork("order terms").below(ORDER_TERMS_EVERY) == 0,
         };
         let drawn = if rng.fork("large batches").below(16) == 0 { drawn.with_large_batches() } else { drawn };
         if !cluster {
@@ -284,6 +289,7 @@ impl Knobs {
             snapshot_bytes: 100_000,
             large_batches: false,
             payments: false,
+            order_terms: false,
         }
     }
 }

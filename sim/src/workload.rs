@@ -6,6 +6,7 @@ pub mod payments;
 pub mod reader;
 pub mod setup;
 pub mod standing_orders;
+mod terms;
 pub mod trader;
 
 use crate::knobs::Knobs;

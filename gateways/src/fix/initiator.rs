@@ -773,7 +773,8 @@ const fn time_in_force_code(time_in_force: TimeInForce) -> &'static str {
 }
 
 /// UTCTimestamp with milliseconds, such as `20261120-09:30:00.000`.
-fn timestamp(at: UnixNanos) -> String {
+#[must_use]
+pub fn timestamp(at: UnixNanos) -> String {
     let (days, in_day) = (at.0 / NANOS_PER_DAY, at.0 % NANOS_PER_DAY);
     let (year, month, day) = date_of(days);
     let seconds = in_day / NANOS_PER_SECOND;

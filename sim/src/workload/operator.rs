@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use protocol::commands::{CreateTransfers, DefineActor, roles};
+use protocol::commands::{CreateTransfers, DefineActor, SetMarketPhase, SetTradeGroup, roles};
 use protocol::event::Event;
 use protocol::events::Replied;
 use protocol::limits::REQUEST_WINDOW;
@@ -12,8 +12,8 @@ use protocol::record::RecordHeader;
 use protocol::rows::{RowResult, TransferRow};
 use protocol::submit::Submit;
 use protocol::{
-    ActorId, Amount, AssetId, Command, EventBody, LedgerRefusal, MonoNanos, RejectReason, RequestNumber, Seq,
-    SessionId,
+    ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, MonoNanos,
+    RejectReason, RequestNumber, Seq, SessionId, TradeGroupId,
 };
 
 use super::{payments, setup};
@@ -95,6 +95,12 @@ impl Operator {
     pub(crate) fn new(rng: Rng, knobs: Knobs, trace: Trace) -> Self {
         let mut script: VecDeque<Command> =
             setup::commands(knobs.traders, clients_now(MonoNanos(0)).wall).into();
+        if knobs.order_terms {
+            // Half of the clients are of one trade group.
+            let grouped = (1..=knobs.traders as u64).filter(|client| client % 2 == 0).map(ClientId);
+            let trade_group = TradeGroupId(1);
+            script.extend(grouped.map(|client| SetTradeGroup { client, trade_group }.into()));
+        }
         if knobs.payments {
             script.extend(payments::setup());
         }
@@ -212,6 +218,19 @@ impl Operator {
             let roles = self.rng.pick(&[0, roles::TRADER, roles::CASHIER]);
             return Some(DefineActor { actor, roles }.into());
         }
+        if self.knobs.order_terms && self.rng.below(4) == 0 {
+            // Into an auction and out of it as often as elsewhere.
+            let phase = self.rng.pick(&[
+                MarketPhase::Trading,
+                MarketPhase::Trading,
+                MarketPhase::Trading,
+                MarketPhase::Auction,
+                MarketPhase::PreOpen,
+                MarketPhase::PostOnly,
+                MarketPhase::Halt,
+            ]);
+            return Some(SetMarketPhase { market: MarketId(1), phase }.into());
+        }
         let transfers = (0..self.rng.within(1..=ROWS_MAX)).map(|_| self.next_row(now)).collect();
         Some(CreateTransfers { transfers }.into())
     }
@@ -238,6 +257,9 @@ impl Operator {
     /// # Errors
     /// [`Violation`] if it differs from the one before, or if something else under a used number or id did something.
     pub(crate) fn take(&mut self, event: &Event) -> Result<(), Violation> {
+        if let EventBody::AuctionUncrossed(_) = &event.body {
+            self.trace.sometimes("auction carried out");
+        }
         if let EventBody::Replied(reply) = &event.body {
             self.answer(reply.session, reply.request, Outcome::Replied(reply.clone()))
         } else if let EventBody::AccountsCreated(made) = &event.body {

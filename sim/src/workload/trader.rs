@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 
 use gateways::fix::ConnectionId;
 use gateways::fix::initiator::{
-    Clocks, Fault, Initiator, LogonStyle, Message, NewOrder, OrderRef, Phase, Settings,
+    Clocks, Fault, Initiator, LogonStyle, Message, NewOrder, OrderRef, Phase, Settings, field, timestamp,
 };
 use protocol::{MonoNanos, OrderType, SessionEpoch, SessionId, Side, TimeInForce};
 use replicas::Now;
 
-use super::setup;
+use super::{setup, terms};
 use crate::checkers::Violation;
 use crate::knobs::Knobs;
 use crate::link::Link;
@@ -193,6 +193,8 @@ impl Trader {
                 match message.text(150).as_str() {
                     "F" => self.trace.sometimes("trade"),
                     "8" => self.trace.sometimes("order refused"),
+                    "C" => self.trace.sometimes("order expired"),
+                    "D" if message.text(378) == "8" => self.trace.sometimes("order fired"),
                     _ => {}
                 }
             }
@@ -204,6 +206,10 @@ impl Trader {
                 let refused = message.number(45);
                 self.unanswered.retain(|_, number| Some(*number) != refused);
                 self.trace.sometimes("message refused");
+            }
+            b"r" => {
+                self.unanswered.remove(&cl_ord_id);
+                self.trace.sometimes("orders cancelled at once");
             }
             b"4" => self.trace.sometimes("gap filled"),
             b"5" => {
@@ -298,6 +304,10 @@ impl Trader {
             return;
         }
         for _ in 0..self.rng.within(1..=self.knobs.burst_max) {
+            if self.knobs.order_terms && self.rng.below(20) == 0 {
+                self.rare(now);
+                continue;
+            }
             match self.rng.below(10) {
                 0..=5 => self.order(now),
                 6 | 7 => self.cancel(now),
@@ -310,6 +320,26 @@ impl Trader {
     fn fresh_id(&mut self) -> String {
         self.next_order += 1;
         format!("T{}-{}", self.place, self.next_order)
+    }
+
+    /// Now and then everything is cancelled at once, or two orders are entered that cancel each other.
+    fn rare(&mut self, now: Now) {
+        let time = timestamp(now.wall);
+        let (kind, ids, body) = if self.rng.below(3) == 0 {
+            let id = self.fresh_id();
+            let mut body = Vec::new();
+            for (tag, value) in [(11, id.as_str()), (530, "7"), (60, &time)] {
+                field(&mut body, tag, value);
+            }
+            ("q", vec![id], body)
+        } else {
+            let ids = [self.fresh_id(), self.fresh_id(), self.fresh_id()];
+            let body = terms::list(&mut self.rng, &ids, &time);
+            ("E", ids[1..].to_vec(), body)
+        };
+        let number = self.initiator.application(kind, body, clocks(now));
+        self.trace.note(kind, self.place as u64, number);
+        self.unanswered.extend(ids.into_iter().map(|id| (id, number)));
     }
 
     fn order(&mut self, now: Now) {
@@ -332,6 +362,14 @@ impl Trader {
             OrderType::Market => String::new(),
         };
         let qty = self.rng.within(1..=40).to_string();
+        let has_terms = self.knobs.order_terms && time_in_force == TimeInForce::GoodTillCancel;
+        let terms = if has_terms && self.rng.coin() {
+            terms::draw(&mut self.rng, side, now.wall)
+        } else {
+            Vec::new()
+        };
+        let is_dated = terms.iter().any(|(tag, _)| *tag == 126);
+        let time_in_force = if is_dated { TimeInForce::GoodTillDate } else { time_in_force };
         let order = NewOrder {
             cl_ord_id: &cl_ord_id,
             symbol: setup::SYMBOL,
@@ -341,7 +379,8 @@ impl Trader {
             price: &price,
             qty: &qty,
         };
-        let number = self.initiator.new_order(&order, clocks(now));
+        let terms: Vec<_> = terms.iter().map(|(tag, value)| (*tag, value.as_str())).collect();
+        let number = self.initiator.new_order_with(&order, &terms, clocks(now));
         self.trace.note("order", self.place as u64, number);
         self.unanswered.insert(cl_ord_id, number);
     }
