@@ -14,6 +14,7 @@ use protocol::limits::{
     TIMERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX,
 };
 use protocol::record::{Record, RecordHeader};
+use protocol::wire::ahead::order_named;
 use protocol::{
     AccountId, ActorId, Command, EventBody, GatewayId, MarketId, OrderId, ProposalId, QuoteId, RejectReason,
     Seq, SessionEnd, SessionId, StandingOrderId, UnixNanos, events, rows,
@@ -26,6 +27,7 @@ use crate::effects::Effects;
 use crate::gateways::Gateways;
 use crate::ledger::{Batch, Ledger, Payers, Results};
 use crate::markets::Markets;
+use crate::matching::fetch_ahead;
 use crate::orders::lists::OrderLists;
 use crate::orders::protection::Protections;
 use crate::registry::Registry;
@@ -141,6 +143,22 @@ impl Engine {
             return Err(InvariantBroken { seq, what: Broken::SeqGap { expected, found: seq } });
         }
         Ok(())
+    }
+
+    /// Whether it pays to have the memory fetched that the next records will look up: in some market more rests than a cache holds.
+    #[must_use]
+    pub fn reads_ahead(&self) -> bool {
+        self.markets.rows.iter().any(|market| market.book.is_large())
+    }
+
+    /// Has it fetched, for the first [`crate::matching::AHEAD_MAX`] of these records. Nothing is changed.
+    pub fn read_ahead<'r>(&self, records: impl Iterator<Item = (Seq, Record<'r>)>) {
+        let named = records.filter_map(|(seq, record)| {
+            let (market, order) = order_named(seq, &record)?;
+            let book = &self.markets.rows.at(self.markets.row(market)?).book;
+            book.is_large().then_some((book, order))
+        });
+        fetch_ahead(named);
     }
 
     /// Seq of the last command applied; [`Seq::ZERO`] before the first.

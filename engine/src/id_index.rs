@@ -83,6 +83,12 @@ impl IdIndex {
         core::hint::black_box(homes.fold(0, |fetched, cell| fetched ^ cell));
     }
 
+    /// The first cell that [`IdIndex::get`] reads: whoever asks wants it fetched.
+    #[inline]
+    pub(crate) fn first_cell(&self, id: u64) -> u64 {
+        self.table.cell(self.table.home(hash(id)))
+    }
+
     /// The slot in the first cell that [`IdIndex::get`] reads.
     #[cfg(test)]
     pub(crate) fn first(&self, id: u64) -> u32 {

@@ -33,6 +33,7 @@
 //! with a hold for each 400 bytes and meets [`BookRefusal::LevelsFull`] in the end. `perf far` measures it, and
 //! `perf matching --resting 1000000` a book that no cache holds.
 
+mod ahead;
 mod check;
 mod iceberg;
 mod ladder;
@@ -46,6 +47,7 @@ use std::collections::BTreeMap;
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::{OrderId, PriceTicks, QtyLots, Side};
 
+pub use ahead::{AHEAD_MAX, fetch_ahead};
 pub use check::Violation;
 pub use iceberg::{ICEBERG_SLICES_MAX, Reserve};
 pub use ladder::LadderFault;

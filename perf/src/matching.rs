@@ -7,7 +7,7 @@
 
 use std::path::PathBuf;
 
-use engine::matching::{Book, BookLimits};
+use engine::matching::{AHEAD_MAX, Book, BookLimits, fetch_ahead};
 use protocol::{OrderId, PriceTicks, QtyLots};
 
 use crate::clock::Stopwatch;
@@ -54,8 +54,12 @@ pub(crate) fn run(args: &Args) -> Result<(), Fault> {
     for _ in 0..RUNS {
         let mut replay = Replay::prefilled(&workload)?;
         let watch = Stopwatch::start();
-        for op in &workload.ops {
-            replay.apply(op);
+        let reads_ahead = replay.books.iter().any(Book::is_large);
+        for ops in workload.ops.chunks(AHEAD_MAX) {
+            if reads_ahead {
+                replay.read_ahead(ops);
+            }
+            ops.iter().for_each(|op| replay.apply(op));
         }
         let elapsed = watch.elapsed();
         replay.check(&workload)?;
@@ -131,6 +135,13 @@ impl Replay {
         agree("volume", workload.expected.volume, self.tally.volume)?;
         agree("checksum", workload.expected.checksum, self.tally.checksum)?;
         agree("live orders", workload.live, self.books.iter().map(|book| book.len() as u64).sum())
+    }
+
+    /// As a replica does before it applies the records of a frame.
+    fn read_ahead(&self, ops: &[Op]) {
+        let named = ops.iter().filter(|op| op.kind != Kind::Ioc);
+        let named = named.map(|op| (&self.books[usize::from(op.symbol)], OrderId(op.id)));
+        fetch_ahead(named.filter(|(book, _)| book.is_large()));
     }
 
     #[inline]

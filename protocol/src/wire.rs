@@ -6,6 +6,7 @@
 //! endian, unaligned, 32-bit offsets: no padding, readable at any address. Access is always checked.
 //! Layout by hand: docs/FORMAT.md; golden bytes of every version: `protocol/tests/golden/`.
 
+pub mod ahead;
 pub mod commands;
 
 pub mod events;

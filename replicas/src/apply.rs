@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use engine::matching::AHEAD_MAX;
 use engine::skip::bytes_at;
 use engine::{Engine, Skips};
 use journal::Disk;
@@ -194,7 +195,12 @@ impl Apply {
 
     /// Feeds the frame's records to the engine; stops in front of the first that it cannot take.
     fn run(&mut self, frame: &Frame<'_>) {
-        for (seq, time, record) in frame.records() {
+        let mut ahead = frame.records().filter_map(|(seq, _, record)| Some((seq, record.ok()?)));
+        let reads_ahead = self.engine.reads_ahead();
+        for (place, (seq, time, record)) in frame.records().enumerate() {
+            if reads_ahead && place % AHEAD_MAX == 0 {
+                self.engine.read_ahead(ahead.by_ref().take(AHEAD_MAX));
+            }
             let taken = self.engine.take((seq, time), &record, &self.skips, &mut self.produced);
             if let Err(fault) = taken {
                 let record_hash = blake3(&[bytes_at(&record)]);

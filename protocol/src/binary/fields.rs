@@ -16,10 +16,10 @@ use crate::limits::{
 };
 use crate::sign::Signature;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId, LedgerRefusal, MarketId,
-    MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks, ProposalId, QtyLots, QuoteId,
-    RejectReason, RequestNumber, Schedule, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId,
-    TransferId, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId,
+    LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks,
+    ProposalId, QtyLots, QuoteId, RejectReason, RequestNumber, Schedule, Seq, SessionId, Side,
+    StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.

@@ -1,12 +1,12 @@
 //! The binary protocol: golden bytes, and what hostile or broken peers send.
 
 use protocol::binary::*;
+use protocol::events::Settled;
 use protocol::hash::Hash;
 use protocol::limits::{
     BINARY_ENCLOSED_BYTES_MAX, BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX, LEDGER_ROWS_MAX,
     READ_ROWS_MAX,
 };
-use protocol::events::Settled;
 use protocol::rows::{AccountRow, FeeTier, RowAmount, RowResult, TransferRow};
 use protocol::sign::Signature;
 use protocol::*;

@@ -12,7 +12,8 @@ use protocol::binary::{
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
 use protocol::{
-    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, RejectReason, Schedule, Side,
+    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, RejectReason, Schedule,
+    Side,
 };
 
 /// A tag of the file: its name, its attributes, and the text behind it.

@@ -900,3 +900,25 @@ pub(crate) fn events() -> Vec<EventBody> {
     ]
     .concat()
 }
+
+#[test]
+fn what_a_record_names_is_told_before_it_is_decoded() {
+    let seq = Seq(77);
+    for command in commands() {
+        let mut bytes = Vec::new();
+        record::RecordHeader::default().write(&command, &mut bytes).unwrap();
+        let record = record::Record::read(&bytes).unwrap();
+        let expected = if let Command::NewOrder(new) = &command {
+            Some((new.market, OrderId(seq.0)))
+        } else if let Command::CancelOrder(cancel) = &command {
+            cancel.order.map(|order| (cancel.market, order))
+        } else if let Command::ReplaceOrder(replace) = &command {
+            replace.order.map(|order| (replace.market, order))
+        } else {
+            None
+        };
+        assert_eq!(wire::ahead::order_named(seq, &record), expected, "{}", command.name());
+        let cut = record::Record { body: &record.body[..record.body.len() / 2], ..record };
+        assert_eq!(wire::ahead::order_named(seq, &cut), None, "{}", command.name());
+    }
+}
