@@ -10,8 +10,8 @@ use protocol::commands::{
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
 use protocol::limits::{
-    AUCTION_STEPS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, STANDING_ORDERS_PER_RECORD_MAX,
-    TIMERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX,
+    AUCTION_STEPS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, LEDGER_ROWS_MAX, PEGS_MOVED_PER_RECORD_MAX,
+    STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX,
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::wire::ahead::order_named;
@@ -48,6 +48,8 @@ enum Due {
     Pull,
     /// A list of orders of which a leg did something behind an earlier record.
     List,
+    /// A pegged order of this market is moved, because of what happened behind an earlier record.
+    Peg(MarketId),
     /// An order of this market that was due behind an earlier record.
     Armed(MarketId),
     /// Orders of a session that has not said in time that it is there are cancelled.
@@ -229,7 +231,7 @@ impl Engine {
         self.ledger.plan_standing_orders(effects);
         let (mut timers, mut expiries) = (TIMERS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX);
         let (mut standing_orders, mut armed) = (STANDING_ORDERS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX);
-        let mut auctions = AUCTION_STEPS_PER_RECORD_MAX;
+        let (mut auctions, mut pegs) = (AUCTION_STEPS_PER_RECORD_MAX, PEGS_MOVED_PER_RECORD_MAX);
         while let Some((_, due)) = self.next_due().filter(|(deadline, _)| *deadline <= effects.time) {
             let bound = match due {
                 Due::Cancel(_)
@@ -241,6 +243,7 @@ impl Engine {
                 Due::StandingOrder(_) => &mut standing_orders,
                 Due::Pull | Due::List | Due::Armed(_) | Due::Leg(..) => &mut armed,
                 Due::Market(_) => &mut auctions,
+                Due::Peg(_) => &mut pegs,
             };
             let Some(left) = bound.checked_sub(1) else { break };
             *bound = left;
@@ -257,17 +260,16 @@ impl Engine {
                     self.advance_list(effects)?;
                     self.see_prices();
                 }
-                Due::Armed(_) => {
-                    let (_, market) =
-                        self.markets.next_firing().ok_or(Broken::Index { what: "armed orders" })?;
-                    self.fire_next(market, effects)?;
+                Due::Peg(market) => {
+                    self.move_next_peg(self.market_row(market)?, effects)?;
+                    self.see_prices();
+                }
+                Due::Armed(market) => {
+                    self.fire_next(self.market_row(market)?, effects)?;
                     self.see_prices();
                 }
                 Due::Market(market) => self.carry_on_in(market, effects)?,
-                Due::Indication(market) => {
-                    let row = self.markets.row(market).ok_or(Broken::Index { what: "markets" })?;
-                    self.indicate(row, effects);
-                }
+                Due::Indication(market) => self.indicate(self.market_row(market)?, effects),
                 Due::CancelAll(session) => {
                     let row = self.sessions.row(session).ok_or(Broken::Index { what: "sessions" })?;
                     self.cancel_for_silence(row, effects)?;
@@ -291,6 +293,10 @@ impl Engine {
         Ok(())
     }
 
+    fn market_row(&self, market: MarketId) -> Result<u32, Broken> {
+        self.markets.row(market).ok_or(Broken::Index { what: "markets" })
+    }
+
     /// The next thing that happens by itself.
     #[inline]
     fn next_due(&self) -> Option<(UnixNanos, Due)> {
@@ -309,6 +315,7 @@ impl Engine {
         consider(indication.map(|&(at, market)| (at, Due::Indication(market))));
         consider((!self.protections.due.is_empty()).then_some((self.time, Due::Pull)));
         consider(self.has_due_list().then_some((self.time, Due::List)));
+        consider(self.markets.next_pegging().map(|(market, _)| (self.time, Due::Peg(market))));
         consider(self.markets.next_firing().map(|(market, _)| (self.time, Due::Armed(market))));
         consider(
             self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session))),

@@ -60,7 +60,7 @@ impl Engine {
                 .rows
                 .iter()
                 .flatten()
-                .filter(|order| order.waits() || order.next_leg_at().is_some())
+                .filter(|order| order.waits() || order.next_leg_at().is_some() || order.is_parked())
                 .count();
             let is_sound = market.armed.triggers.check_invariants().is_ok()
                 && market.armed.rows.iter().flatten().count() == market.armed.len()
@@ -99,13 +99,19 @@ impl Engine {
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "protections" }) }
     }
 
-    /// Whether what ends with an auction or the day is noted, and whether what goes on by itself does.
+    /// Whether pegged orders stand where they have to, whether what ends with an auction or the day is noted, and whether what goes on by
+    /// itself does.
     fn check_phase(&self, row: u32, market: &Market) -> Result<(), Broken> {
         let id = market.definition.market;
         let phases = &market.phases;
         let resting = market.orders.iter().flatten().map(|order| (order, false));
         let armed = market.armed.rows.iter().flatten().map(|order| (order, true));
         let due = (phases.indicates_at, id);
+        let is_followed =
+            market.pegs.agrees(market) && self.markets.pegging.contains(&id) == market.pegs.round.is_some();
+        if !is_followed {
+            return Err(Broken::Index { what: "pegged orders" });
+        }
         let is_sound = phases.notes(resting.chain(armed))
             && self.markets.unsettled.contains(&id) == phases.is_unsettled()
             && self.markets.indications.contains(&due) == phases.is_indication_due
@@ -162,7 +168,7 @@ impl Engine {
         let holds_enough = order.is_market_buy()
             || order.list().is_some()
             || order.held == fees::worst_case(order, &market.definition)?;
-        let is_apart = order.waits() || order.next_leg_at().is_some();
+        let is_apart = order.waits() || order.next_leg_at().is_some() || order.is_parked();
         let is_in_place =
             if is_apart { !is_watching } else { order.is_armed() && is_watching && order.cum == 0 };
         let agrees = order.id == id && is_in_place && holds_enough && is_priced(market, order);

@@ -20,6 +20,7 @@ use crate::ledger::{Ledger, TRADING_TURNOVER_MAX};
 use crate::matching::{Book, BookLimits, Slot};
 use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
+use crate::orders::pegs::Pegs;
 use crate::orders::phases::Phases;
 use crate::orders::terms::Terms;
 use crate::registry::Registry;
@@ -70,7 +71,7 @@ pub(crate) struct Order {
     pub(crate) side: Side,
     pub(crate) order_type: OrderType,
     pub(crate) time_in_force: TimeInForce,
-    /// 0 = a market order without a worst price.
+    /// 0 = a market order without a worst price, or a pegged one that stands nowhere.
     pub(crate) price: u64,
     pub(crate) qty: u64,
     pub(crate) cum: u64,
@@ -226,6 +227,7 @@ pub(crate) struct Market {
     pub(crate) orders: Rows<Option<Order>>,
     /// Orders that wait for a price.
     pub(crate) armed: ArmedOrders,
+    pub(crate) pegs: Pegs,
     /// Price of the last trade; 0 = there was none.
     pub(crate) last_price: u64,
     /// The first and the last price traded at since triggers were last asked.
@@ -248,6 +250,20 @@ impl Market {
         }
     }
 
+    /// Notes where the order at a place stands now, if it is pegged.
+    pub(crate) fn note_peg(&mut self, place: Place) {
+        let order = match place.armed_row() {
+            Some(row) => self.armed.rows.at(row),
+            None => self.orders.at(place.slot),
+        };
+        order.iter().for_each(|order| self.pegs.note(order));
+    }
+
+    /// Whether somebody waits for its prices, or follows them.
+    fn is_watched(&self) -> bool {
+        !self.armed.triggers.is_empty() || !self.pegs.is_empty()
+    }
+
     /// All live orders, those in the book and those that are armed.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Order> {
         self.orders.iter().chain(self.armed.rows.iter()).flatten()
@@ -265,6 +281,8 @@ pub(crate) struct Markets {
     pub(crate) legs: BTreeSet<(UnixNanos, OrderId, u32)>,
     /// Markets in which armed orders are to be asked whether they fire, behind the command that is executed.
     pub(crate) touched: Vec<u32>,
+    /// Markets in which pegged orders may have to be moved.
+    pub(crate) pegging: BTreeSet<MarketId>,
     /// Markets in which orders are due that have not fired yet.
     pub(crate) firing: BTreeSet<MarketId>,
     /// Markets in which an auction is carried out or orders of the day end, behind this record and before the next ones.
@@ -320,10 +338,10 @@ impl Markets {
         Some(desk)
     }
 
-    /// Something has happened in a market that armed orders may wait for, or that changes what its auction would trade.
+    /// Something has happened in a market that armed orders may wait for, pegged ones follow, or that changes what its auction would trade.
     pub(crate) fn touch(&mut self, market: u32) {
         let row = self.rows.at_mut(market);
-        if !row.armed.triggers.is_empty() && self.touched.last() != Some(&market) {
+        if row.is_watched() && self.touched.last() != Some(&market) {
             self.touched.push(market);
         }
         if row.phase == MarketPhase::Auction && !row.phases.is_indication_due {
@@ -345,19 +363,27 @@ impl Markets {
         row.last_price = price.0;
         if !row.armed.triggers.is_empty() {
             row.traded = Some((row.traded.map_or(price.0, |(first, _)| first), price.0));
+        }
+        if row.is_watched() {
             self.touch(market);
         }
+    }
+
+    /// The market in which a pegged order is moved next: an open one.
+    #[inline]
+    pub(crate) fn next_pegging(&self) -> Option<(MarketId, u32)> {
+        if self.pegging.is_empty() { None } else { self.first_open(&self.pegging) }
     }
 
     /// The market in which an order fires next: an open one.
     #[inline]
     pub(crate) fn next_firing(&self) -> Option<(MarketId, u32)> {
         // Every record asks, and mostly nothing fires.
-        if self.firing.is_empty() { None } else { self.first_firing() }
+        if self.firing.is_empty() { None } else { self.first_open(&self.firing) }
     }
 
-    fn first_firing(&self) -> Option<(MarketId, u32)> {
-        let rows = self.firing.iter().filter_map(|&market| Some((market, self.row(market)?)));
+    fn first_open(&self, markets: &BTreeSet<MarketId>) -> Option<(MarketId, u32)> {
+        let rows = markets.iter().filter_map(|&market| Some((market, self.row(market)?)));
         rows.into_iter().find(|&(_, row)| self.rows.at(row).phase == MarketPhase::Trading)
     }
 
@@ -390,6 +416,7 @@ impl Markets {
             market.orders.reach(place.slot);
         }
         market.phases.note(&order, place.armed_row().is_some());
+        market.pegs.note(&order);
         *market.entry_mut(place) = Some(order);
         place
     }
@@ -403,6 +430,7 @@ impl Markets {
         let expiry = order.expires_at().map(|at| (at, order.id, place.market));
         let leg = order.next_leg_at().map(|at| (at, order.id, place.market));
         market.phases.forget(&order, place.armed_row().is_some());
+        market.pegs.forget(&order);
         self.set_newer(older, newer);
         if newer != Place::NONE
             && let Some(newer) = self.rows.at_mut(newer.market).entry_mut(newer)
@@ -494,6 +522,7 @@ impl Markets {
             book,
             orders: Rows::default(),
             armed: ArmedOrders::default(),
+            pegs: Pegs::default(),
             last_price: 0,
             traded: None,
             phases: Phases::default(),

@@ -8,6 +8,7 @@ pub(crate) mod armed;
 mod execution;
 pub(crate) mod fees;
 pub(crate) mod lists;
+pub(crate) mod pegs;
 pub(crate) mod phases;
 pub(crate) mod protection;
 mod reports;
@@ -76,6 +77,8 @@ impl Engine {
             self.arm(market, order, effects)
         } else if order.next_leg_at().is_some() {
             self.execute_leg(market, order, effects)
+        } else if order.limit_of_peg().is_some() {
+            self.place_pegged(market, order, effects)
         } else {
             self.execute_order(market, order, effects)
         }
@@ -122,12 +125,14 @@ impl Engine {
             ensure(desk.live < market.definition.client_orders_max, RejectReason::TooManyOrders)?;
             armed::ensure_room(command, market)?;
             rules::ensure_room(&order, desk, market)?;
+            pegs::ensure_room(&order, market)?;
             ensure(market.book.len() < BOOK_ORDERS_MAX, RejectReason::BookFull)?;
         }
         if waits {
             return Ok(Admitted { market: market_row, order, worst_case: 0 });
         }
         order.price = terms::keep_from_taking(&order, order.price, market)?;
+        order.price = pegs::follow(&order, (order.price, command.price_ticks), market);
         if market.is_collecting() && !order.is_armed() {
             phases::bound_price(&mut order, &market.definition);
         }

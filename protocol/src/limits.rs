@@ -175,6 +175,10 @@ pub const PROTECTION_WINDOW_MAX_MS: u32 = 60 * 60 * 1_000;
 pub const TWAP_LEGS: core::ops::RangeInclusive<u16> = 2..=1_000;
 /// Time between two of them.
 pub const TWAP_INTERVAL_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
+/// Orders of one market whose prices follow its best prices.
+pub const PEGGED_ORDERS_MAX: usize = 1_024;
+/// Those that are moved behind one record, and those left over that are moved before it.
+pub const PEGS_MOVED_PER_RECORD_MAX: usize = 256;
 /// Lists of orders of which an order lives.
 pub const ORDER_LISTS_MAX: usize = 1 << 20;
 /// How old an index price may become.

@@ -110,6 +110,8 @@ codes! {
         TooManyStops = 51,
         /// The client has as many orders in this market that show a part of themselves as it may.
         TooManyIcebergs = 52,
+        /// As many orders of this market follow its best prices as may.
+        TooManyPegged = 58,
         /// The book is full.
         BookFull = 48,
         /// The order must not take liquidity, and would.
@@ -160,6 +162,8 @@ codes! {
         CancelAllAfter = 93,
         /// Expired: it was good for an auction, and that is over.
         AuctionOver = 95,
+        /// Restated: the best price that it follows has changed.
+        Repriced = 97,
 
         /// Passed over by operators, because no engine could take it: it had no effect.
         Skipped = 96,

@@ -9,7 +9,7 @@ use protocol::{
     OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
-use super::{fees, notional_in_range, phases, price_in_range, reports, rules, terms};
+use super::{fees, notional_in_range, pegs, phases, price_in_range, reports, rules, terms};
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
@@ -49,6 +49,8 @@ struct Amendment<'a> {
 
 /// What a replacement changes of an order, beside its ClOrdID. What that needs is held.
 struct Replacement {
+    limit: PriceTicks,
+    /// Where it stands, which is elsewhere if it is pegged.
     price: u64,
     qty: u64,
     held: u128,
@@ -61,6 +63,9 @@ impl Replacement {
         order.amendments = order.amendments.saturating_add(1);
         order.cl_ord_id = cl_ord_id;
         order.price = self.price;
+        if let Some(cap) = order.terms.as_mut().and_then(|terms| terms.cap.as_mut()) {
+            *cap = self.limit;
+        }
         order.qty = self.qty;
         order.held = self.held;
         if self.rates.tax_ppm != order.rates.tax_ppm {
@@ -406,7 +411,7 @@ impl Engine {
     }
 
     /// Takes a live order out of the book, or from among the armed ones.
-    fn take_out(&mut self, place: Place, effects: &mut Effects<'_>) -> Result<(), Broken> {
+    pub(super) fn take_out(&mut self, place: Place, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
         if place.armed_row().is_some() {
@@ -437,7 +442,7 @@ impl Engine {
         let from = (PriceTicks(before.price), QtyLots(before.leaves()));
         let to = (PriceTicks(replacement.price), QtyLots(replacement.qty.saturating_sub(before.cum)));
         let by = QtyLots(before.qty.saturating_sub(replacement.qty));
-        let (is_armed, is_iceberg, slot) = (before.is_armed(), before.is_iceberg(), Slot(place.slot));
+        let (is_apart, is_iceberg, slot) = (is_apart(before), before.is_iceberg(), Slot(place.slot));
         let moved = |action, (price_ticks, qty_lots)| BookChanged {
             market: id,
             order,
@@ -446,7 +451,7 @@ impl Engine {
             price_ticks,
             qty_lots,
         };
-        let added = if is_armed {
+        let added = if is_apart {
             None
         } else if replacement.keeps_place {
             reduce_resting(&mut market.book, id, slot, by, effects)?;
@@ -460,6 +465,7 @@ impl Engine {
         let next = market.entry_mut(place).as_mut().ok_or(missing)?;
         replacement.apply(next, cl_ord_id);
         let wanted = next.buy_lots();
+        market.note_peg(place);
         let desk = self.markets.desks.at_mut(desk);
         desk.buy_lots = desk.buy_lots.saturating_sub(bought).saturating_add(wanted);
         let account = self.ledger.id(desk.paying_account(side));
@@ -491,7 +497,11 @@ impl Engine {
         replacement.apply(&mut next, ids.0);
         let report = self.report_replaced(place.market, &next, ids);
         self.sessions.rows.at_mut(next.session).send(effects, report);
-        self.execute_order(place.market, next, effects)
+        if next.limit_of_peg().is_some() {
+            self.place_pegged(place.market, next, effects)
+        } else {
+            self.execute_order(place.market, next, effects)
+        }
     }
 
     /// Where an order stands, and how the request wants it. What that needs is held; nothing else has changed.
@@ -512,25 +522,28 @@ impl Engine {
             && before.next_leg_at().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
         rules::ensure_amendable(before, self.markets.rows.at(place.market))?;
-        let (mut price, qty) = (command.price_ticks.0, command.qty_lots.0);
-        let keeps_place = keeps_place(before, price, qty);
+        let (limit, qty) = (command.price_ticks, command.qty_lots.0);
+        let keeps_place = keeps_place(before, limit, qty);
         // It enters anew, so it enters under today's schedule.
         let (before_rates, desk) = (before.rates, before.desk);
         let rates = if keeps_place { before_rates } else { self.markets.rates(desk, effects) };
         let market = self.markets.rows.at(place.market);
         let before = market.entry(place).ok_or(RejectReason::UnknownOrder)?;
+        let mut price = before.price_within(limit);
         if !keeps_place {
             price = terms::keep_from_taking(before, price, market)?;
+            price = pegs::follow(before, (price, limit), market);
         }
+        let worst = if before.limit_of_peg().is_some() { limit.0 } else { price };
         let leaves = qty.saturating_sub(before.cum);
         terms::check_display(before, QtyLots(leaves))?;
         let desk = self.markets.desks.at(desk);
         let more = leaves.saturating_sub(before.leaves());
         rules::ensure_position(market, (desk, before.side), more, &self.ledger)?;
         self.ledger.ensure_open(desk.paying_account(before.side.opposite()))?;
-        let held = fees::worst_case_at(before, (price, leaves), rates, &market.definition)?;
+        let held = fees::worst_case_at(before, (worst, leaves), rates, &market.definition)?;
         self.ledger.change_hold(desk.paying_account(before.side), before.held, held)?;
-        Ok((place, Replacement { price, qty, held, rates, keeps_place }))
+        Ok((place, Replacement { limit, price, qty, held, rates, keeps_place }))
     }
 
     /// The checks of a replace that need no order.
@@ -657,9 +670,14 @@ fn check_id(request: &Amendment<'_>) -> Result<(), Stop> {
     ensure(request.look.used.is_none(), RejectReason::DuplicateClOrdId)
 }
 
-/// The same price and less of it keeps an order's place; an armed one has none that it could lose.
-fn keeps_place(before: &Order, price: u64, qty: u64) -> bool {
-    before.is_armed() || before.price == price && qty < before.qty
+/// The same price, of a pegged one the same limit, and less of it keeps an order's place; what stands apart has none that it could lose.
+fn keeps_place(before: &Order, limit: PriceTicks, qty: u64) -> bool {
+    is_apart(before) || before.limit() == limit.0 && qty < before.qty
+}
+
+/// Whether an order stands among the armed ones.
+fn is_apart(order: &Order) -> bool {
+    order.is_armed() || order.is_parked()
 }
 
 /// Takes so much off a resting order, which keeps its place, and says what that changes of the visible book.
@@ -688,7 +706,7 @@ pub(super) fn reduce_resting(
 }
 
 /// What the book says of an order that left it, or leaves its place.
-fn removed(market: MarketId, resting: &Resting) -> BookChanged {
+pub(super) fn removed(market: MarketId, resting: &Resting) -> BookChanged {
     BookChanged {
         market,
         order: resting.id,

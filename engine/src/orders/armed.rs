@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use protocol::commands::NewOrder;
 use protocol::events::{ExecutionReport, HoldChanged, OrderTriggered};
-use protocol::limits::{ARMED_ORDERS_MAX, TRIGGERED_PER_RECORD_MAX};
+use protocol::limits::{ARMED_ORDERS_MAX, PEGS_MOVED_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::{
     Amount, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side, UnixNanos,
 };
@@ -65,6 +65,8 @@ enum Behind {
     Pull,
     /// A list goes on.
     List,
+    /// A pegged order of this market's row is moved.
+    Peg(u32),
     /// An order of this market's row fires.
     Fire(u32),
 }
@@ -103,22 +105,26 @@ impl Engine {
             Some(Behind::Pull)
         } else if self.has_due_list() {
             Some(Behind::List)
+        } else if let Some((_, market)) = self.markets.next_pegging() {
+            Some(Behind::Peg(market))
         } else {
             self.markets.next_firing().map(|(_, market)| Behind::Fire(market))
         }
     }
 
-    /// Pulls orders that are protected, carries lists on of which the command moved an order, and shows the prices that it brought about to the armed orders; those that fire are
-    /// executed. They come in this order.
+    /// Pulls orders that are protected, carries lists on of which the command moved an order, moves pegged orders to the prices that it
+    /// brought about, and shows these to the armed orders; those that fire are executed. They come in this order.
     pub(crate) fn fire_armed(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let mut left = TRIGGERED_PER_RECORD_MAX;
+        let (mut steps, mut pegs) = (TRIGGERED_PER_RECORD_MAX, PEGS_MOVED_PER_RECORD_MAX);
         self.see_prices();
         while let Some(next) = self.next_behind() {
-            let Some(less) = left.checked_sub(1) else { break };
-            left = less;
+            let bound = if matches!(next, Behind::Peg(_)) { &mut pegs } else { &mut steps };
+            let Some(left) = bound.checked_sub(1) else { break };
+            *bound = left;
             match next {
                 Behind::Pull => self.pull_quotes(effects)?,
                 Behind::List => self.advance_list(effects)?,
+                Behind::Peg(market) => self.move_next_peg(market, effects)?,
                 Behind::Fire(market) => self.fire_next(market, effects)?,
             }
             self.see_prices();
@@ -126,7 +132,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Asks the armed orders of the markets in which something has happened.
+    /// Asks the pegged and the armed orders of the markets in which something has happened.
     #[inline]
     pub(crate) fn see_prices(&mut self) {
         if !self.markets.touched.is_empty() {
@@ -139,6 +145,9 @@ impl Engine {
             let row = self.markets.rows.at_mut(market);
             if row.phase != MarketPhase::Trading {
                 continue;
+            }
+            if !row.pegs.is_empty() && row.pegs.see(&row.book) {
+                self.markets.pegging.insert(row.definition.market);
             }
             let index = row.index_at(self.time);
             let seen = |last: Option<u64>| Prices {

@@ -123,7 +123,12 @@ impl Engine {
         Ok(self.markets.rows.at(market).book.fillable(order.side, limit, qty).lots)
     }
 
-    fn rest(&mut self, market: u32, mut order: Order, effects: &mut Effects<'_>) -> Result<(), Broken> {
+    pub(super) fn rest(
+        &mut self,
+        market: u32,
+        mut order: Order,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         let row = self.markets.rows.at_mut(market);
         let (price, leaves) = (PriceTicks(order.price), QtyLots(order.leaves()));
         let rested = match order.display() {

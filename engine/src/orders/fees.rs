@@ -118,9 +118,9 @@ pub(crate) fn affordable(budget: u128, rate_ppb: u32) -> Option<u128> {
 }
 
 /// What the rest of an order costs at worst, beyond what was charged: of a sell its base, of a buy with a price its
-/// notional at that price and the larger of its fees, tax included. A rebate makes no order cheaper.
+/// notional at its limit and the larger of its fees, tax included. A rebate makes no order cheaper.
 pub(crate) fn worst_case(order: &Order, market: &DefineMarket) -> Result<u128, Broken> {
-    worst_case_at(order, (order.price, order.leaves()), order.rates, market)
+    worst_case_at(order, (order.limit(), order.leaves()), order.rates, market)
 }
 
 /// As [`worst_case`], if so much were left of the order at this price and these rates.

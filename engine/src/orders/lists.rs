@@ -452,7 +452,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Takes an order out that stands among the armed ones, and waits for another one or for its next leg.
+    /// Takes an order out that stands among the armed ones, and waits for another one, for its next leg or for a price.
     pub(super) fn take_apart(
         &mut self,
         market: u32,
@@ -547,7 +547,7 @@ fn share_hold(one: &mut Admitted, two: &mut Admitted) {
     beside.order.held = beside.worst_case.saturating_sub(alone.worst_case);
 }
 
-/// Whether orders can be those of one list: of one client in one market, each with a ClOrdID of its own; and two that cancel each other
+/// Whether orders can be those of one list: of one client in one market, none pegged, each with a ClOrdID of its own; and two that cancel each other
 /// on the same side, both waiting for something, at most one of them in the book.
 fn hang_together(contingency: Contingency, orders: &[NewOrder]) -> Result<(), ListRefusal> {
     let refuse = |at: usize, reason: RejectReason| Err((at, Stop::from(reason)));
@@ -555,7 +555,8 @@ fn hang_together(contingency: Contingency, orders: &[NewOrder]) -> Result<(), Li
         return Err((0, refuse_field(RejectReason::FieldOutOfRange, "orders")));
     };
     for (at, order) in orders.iter().enumerate() {
-        if order.market != first.market || order.client != first.client {
+        let is_pegged = order.terms.get().is_some_and(|terms| terms.peg.is_some());
+        if order.market != first.market || order.client != first.client || is_pegged {
             return refuse(at, RejectReason::UnsupportedOrder);
         }
         if orders.iter().take(at).any(|before| before.cl_ord_id == order.cl_ord_id) {

@@ -15,6 +15,7 @@ use protocol::{
     PriceTicks, RejectReason, Seq, Side, TimeInForce, UnixNanos,
 };
 
+use super::pegs::Round;
 use super::terms;
 use crate::broken::{Broken, Stop, ensure};
 use crate::effects::Effects;
@@ -140,7 +141,7 @@ pub(super) fn takes(market: &Market, command: &NewOrder, waits: bool) -> bool {
 fn takes_otherwise(market: &Market, command: &NewOrder, waits: bool) -> bool {
     let said = command.terms.get().copied().unwrap_or_default();
     let is_apart = said.trigger.is_some() || waits;
-    if waits && terms::is_of_an_auction(command) {
+    if waits && terms::is_of_an_auction(command) || said.peg.is_some() {
         return false;
     }
     let may_take_part = said.min_qty_lots.0 == 0 && command.budget.0 == 0 && said.twap.is_none();
@@ -230,7 +231,7 @@ impl Engine {
         cause: PhaseCause,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let Market { definition, phase: now, book, phases, armed, traded, .. } =
+        let Market { definition, phase: now, book, phases, armed, traded, pegs, .. } =
             self.markets.rows.at_mut(row);
         if phase == MarketPhase::Trading && armed.triggers.is_empty() {
             // Nobody waits who would have seen it.
@@ -240,6 +241,10 @@ impl Engine {
         let before = core::mem::replace(now, phase);
         if collects(phase) {
             book.set_may_cross(true).map_err(|refusal| Broken::BookRefused { market, refusal })?;
+        }
+        if phase == MarketPhase::Trading && !pegs.is_empty() {
+            pegs.begin(book, Some(Round { from: 0, again: false }));
+            self.markets.pegging.insert(market);
         }
         if phase == MarketPhase::Closed {
             phases.closes = effects.seq;

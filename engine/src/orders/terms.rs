@@ -9,7 +9,7 @@ use protocol::{
 };
 
 use super::twap::Legs;
-use super::{armed, twap};
+use super::{armed, pegs, twap};
 use crate::broken::{Stop, ensure};
 use crate::markets::{Market, Order};
 use crate::matching::ICEBERG_SLICES_MAX;
@@ -26,6 +26,8 @@ pub(crate) struct Terms {
     pub(crate) list: Option<OrderListId>,
     /// Whether it waits for another order of its list.
     pub(crate) waits: bool,
+    /// The limit of one that is pegged: its price is where it stands.
+    pub(crate) cap: Option<PriceTicks>,
 }
 
 impl Terms {
@@ -47,7 +49,8 @@ impl Terms {
             | TimeInForce::AtTheClose => None,
         };
         let legs = Legs::of(&said, time);
-        let terms = Self { said, expires_at, legs, list: None, waits: false };
+        let cap = said.peg.map(|_| command.price_ticks);
+        let terms = Self { said, expires_at, legs, list: None, waits: false, cap };
         (terms != Self::default()).then(|| Box::new(terms))
     }
 }
@@ -114,7 +117,7 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
         && armed::is_known(command)
         && (said.twap.is_none() || may_rest)
         && twap::is_sound(said, command.qty_lots)
-        && said.peg.is_none()
+        && pegs::is_sound(command, said)
 }
 
 /// Whether an order may be shown so many lots at a time.

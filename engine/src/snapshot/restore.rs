@@ -28,6 +28,7 @@ use crate::markets::{IndexPrice, Market, Order, Place, fee_accounts};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
 use crate::orders::lists::{Leg, OrderList};
+use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::protection::Protection;
 use crate::orders::terms::Terms;
@@ -282,7 +283,7 @@ impl Engine {
                 order.terms.as_ref().map(|terms| terms.said).ok_or(SnapshotFault::Field("armed order"))?;
             let extreme = r.u64()?;
             let extreme = (extreme > 0).then_some(PriceTicks(extreme));
-            if !order.waits() && order.next_leg_at().is_none() {
+            if !order.waits() && order.next_leg_at().is_none() && !order.is_parked() {
                 let trigger = said.trigger.ok_or(SnapshotFault::Field("armed order"))?;
                 waiting.push(Armed { order: id, side, trigger, trail: said.trail, extreme });
             }
@@ -306,6 +307,21 @@ impl Engine {
         }
         if !due.is_empty() {
             self.markets.firing.insert(definition.market);
+        }
+        self.read_pegs(r, market)
+    }
+
+    /// How far pegged orders have been looked at.
+    fn read_pegs(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
+        let round = if r.flag("pegged orders")? {
+            Some(Round { from: r.u64()?, again: r.flag("pegged orders")? })
+        } else {
+            None
+        };
+        let Market { pegs, book, definition, .. } = self.markets.rows.at_mut(market);
+        pegs.begin(book, round);
+        if round.is_some() {
+            self.markets.pegging.insert(definition.market);
         }
         Ok(())
     }
@@ -471,7 +487,10 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
     field(legs.is_none() || said.twap.is_some(), "order's terms")?;
     let list = r.u64()?;
     let list = (list > 0).then_some(OrderListId(list));
-    let terms = Terms { said, expires_at, legs, list, waits: r.flag("order's terms")? };
+    let (waits, cap) = (r.flag("order's terms")?, r.u64()?);
+    let cap = (cap > 0).then_some(PriceTicks(cap));
+    field(cap.is_some() == said.peg.is_some(), "order's terms")?;
+    let terms = Terms { said, expires_at, legs, list, waits, cap };
     field(terms.list.is_some() || !terms.waits, "order's terms")?;
     Ok((Some(Box::new(terms)), hidden))
 }

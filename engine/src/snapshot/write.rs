@@ -9,6 +9,7 @@ use crate::engine::Engine;
 use crate::fees::volume::PastVolume;
 use crate::markets::{Desk, IndexPrice, Market, Order, Place};
 use crate::matching::Reserve;
+use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
@@ -166,6 +167,7 @@ impl Engine {
             schedules,
             book,
             armed,
+            pegs,
             last_price,
             traded,
             ..
@@ -210,6 +212,11 @@ impl Engine {
         let due: Vec<OrderId> = armed.triggers.queue().collect();
         w.count(due.len());
         due.iter().for_each(|id| w.u64(id.0));
+        w.flag(pegs.round.is_some());
+        if let Some(Round { from, again }) = pegs.round {
+            w.u64(from);
+            w.flag(again);
+        }
     }
 
     fn write_lists(&self, w: &mut Writer<'_>) {
@@ -383,7 +390,7 @@ fn write_phases(w: &mut Writer<'_>, phases: &Phases) {
 /// What an order says that most do not, when it ends, and how much of it is hidden.
 fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserve>) {
     w.flag(terms.is_some());
-    if let Some(Terms { said, expires_at, legs, list, waits }) = terms {
+    if let Some(Terms { said, expires_at, legs, list, waits, cap }) = terms {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
         w.bytes(&bytes);
@@ -393,6 +400,7 @@ fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserv
         w.u64(legs.map_or(0, |legs| legs.next_at.0));
         w.u64(list.map_or(0, |list| list.0));
         w.flag(*waits);
+        w.u64(cap.map_or(0, |cap| cap.0));
     }
 }
 

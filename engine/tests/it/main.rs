@@ -13,6 +13,7 @@ mod ledger;
 mod model;
 mod numbers;
 mod overdrafts;
+mod pegs;
 mod precedence;
 mod properties;
 mod render;

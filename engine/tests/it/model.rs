@@ -8,6 +8,7 @@ mod auction;
 mod exits;
 mod fees;
 mod lists;
+mod pegs;
 mod protection;
 mod rules;
 mod twap;
@@ -19,7 +20,7 @@ use protocol::RejectReason::{self, *};
 use protocol::commands::{
     CancelOrder, DefineMarket, NewOrder, ReplaceOrder, SetFeeSchedule, SetTradingRules,
 };
-use protocol::terms::{Trail, Trigger};
+use protocol::terms::{Peg, Trail, Trigger};
 use protocol::{
     MarketPhase, OrderType, PostOnly, SelfTradePrevention, Side, TimeInForce, TrailBy, TriggerDirection,
     TriggerPriceType,
@@ -76,6 +77,9 @@ pub(crate) struct ModelOrder {
     beside: u128,
     /// The price around which its collar lies.
     collar: Option<u64>,
+    /// What its price follows, and its limit then.
+    peg: Option<Peg>,
+    cap: u64,
 }
 
 impl ModelOrder {
@@ -168,6 +172,9 @@ pub(crate) struct Model {
     pulls: Vec<(u64, u32)>,
     /// How often orders were pulled.
     pub(crate) pulled: u32,
+    /// Markets in which pegged orders have to be moved, and how often one was.
+    pegging: BTreeSet<u32>,
+    pub(crate) repriced: u32,
     lists: Vec<lists::ModelList>,
     /// Those of which an order did something, and (market, list) of those whose waiting orders enter.
     due_lists: Vec<u64>,
@@ -210,6 +217,8 @@ impl Model {
             protections: BTreeMap::new(),
             pulls: Vec::new(),
             pulled: 0,
+            pegging: BTreeSet::new(),
+            repriced: 0,
             lists: Vec::new(),
             due_lists: Vec::new(),
             releasing: Vec::new(),
@@ -301,7 +310,7 @@ impl Model {
         if order.side == Side::Sell {
             return left * market.lot_base_minor.0;
         }
-        let notional = left * u128::from(order.price) * market.tick_quote_minor.0;
+        let notional = left * u128::from(order.limit()) * market.tick_quote_minor.0;
         let owed = order.owed + signed(notional) * order.rates.maker.max(order.rates.taker);
         notional + unsigned(ceiling(owed) - order.charged)
     }
@@ -324,12 +333,7 @@ impl Model {
                 Side::Buy => order.side == Side::Sell && (limit == 0 || order.price <= limit),
                 Side::Sell => order.side == Side::Buy && (limit == 0 || order.price >= limit),
             };
-            if order.market != market
-                || !acceptable
-                || order.trigger.is_some()
-                || order.waits
-                || order.legs.is_some()
-            {
+            if order.market != market || !acceptable || !order.is_in_book() {
                 continue;
             }
             let better = best.is_none_or(|other| {
@@ -498,6 +502,8 @@ impl Model {
             waits: false,
             beside: 0,
             collar: None,
+            peg: terms.peg,
+            cap: command.price_ticks.0,
         }
     }
 
@@ -511,6 +517,7 @@ impl Model {
         }
         let mut order = self.model_order(id, client, command, &cl_ord_id);
         order.price = self.kept_from_taking(&order).unwrap();
+        self.follow(&mut order);
         self.bound(&mut order);
         if order.trigger.is_some() {
             self.live.push(order);
@@ -541,6 +548,9 @@ impl Model {
         if order.legs.is_some() {
             return self.take_leg(order);
         }
+        if order.peg.is_some() {
+            return self.rest(order);
+        }
         if self.collects(order.market) {
             return self.rest(order);
         }
@@ -569,7 +579,7 @@ impl Model {
         let markets: Vec<u32> = self.markets.keys().copied().collect();
         let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketPhase::Trading;
         loop {
-            if self.pull() || self.carry_on() {
+            if self.pull() || self.carry_on() || self.move_pegs() {
                 markets.iter().for_each(|&market| self.see(market));
                 continue;
             }
@@ -605,6 +615,7 @@ impl Model {
         if self.markets[&market].1 != MarketPhase::Trading {
             return;
         }
+        self.look_at_pegs(market);
         let best = |side: Side| self.best(market, side, 0).map(|at| self.live[at].price);
         let (best_ask, best_bid) = (best(Side::Buy), best(Side::Sell));
         let traded = self.traded.remove(&market).unwrap_or_default();
@@ -782,6 +793,7 @@ impl Model {
             terms.cancel_on_disconnect.is_some() && !waits,
             !self.may_be_armed(command),
             !twap::is_sound(command, &terms),
+            terms.peg.is_some() && !pegs::goes_with(command, &terms),
             self.forbids(command.market.0, terms.self_trade_prevention),
             terms.min_qty_lots.0 > 0 && terms.min_qty_lots > command.qty_lots,
             terms.min_qty_lots.0 > 0 && terms.post_only.is_some(),
@@ -879,12 +891,12 @@ impl Model {
             Ok(replaced) => replaced,
             Err(reason) => return Some(reason),
         };
-        if next.trigger.is_some() || next.price == self.live[at].price && next.qty < self.live[at].qty {
+        if next.keeps_place(&self.live[at]) {
             self.live[at] = next;
             self.live[at].shrink();
         } else {
             self.live.remove(at);
-            if self.collects(next.market) {
+            if self.collects(next.market) || next.peg.is_some() {
                 self.rest(next);
             } else {
                 let collar = self.collar_of(next.market);
@@ -931,7 +943,7 @@ impl Model {
         }
         let mut next = before.clone();
         next.cl_ord_id = command.cl_ord_id.to_string();
-        next.price = price.0;
+        next.set_limit(price.0);
         next.qty = qty.0;
         next.amendments += 1;
         if !before.is_limit || before.list.is_some() || before.legs.is_some() {
@@ -940,12 +952,13 @@ impl Model {
         if !self.may_amend(before) {
             return Err(TooManyAmendments);
         }
-        if before.trigger.is_none() && !(next.price == before.price && next.qty < before.qty) {
+        if !next.keeps_place(before) {
             next.rates = self.rates(client, command.market.0);
             if next.rates.tax_ppm != before.rates.tax_ppm {
                 (next.fees, next.taxes) = (0, 0);
             }
             next.price = self.kept_from_taking(&next).ok_or(WouldTake)?;
+            self.follow(&mut next);
         }
         let left = next.qty - next.cum;
         if next.display > 0 && left.div_ceil(next.display) > 100 {

@@ -9,9 +9,10 @@ use protocol::commands::{
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
+use protocol::terms::{OrderTerms, Peg};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
-    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, ProposalId,
+    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, PegTo, ProposalId,
     ProposedCommand, QuoteId, Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
 };
 
@@ -50,6 +51,7 @@ fn example() -> Engine {
     world.next(bob, definitions::limit("b1", Side::Sell, 13, 100));
     world.next(bob, definitions::limit("b2", Side::Sell, 4, 120));
     world.next(alice, definitions::replace("a4", "a2", Side::Buy, 8, 99));
+    pegged(&mut world, bob);
     auction(&mut world, bob);
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
     let gateway = GatewayId(3);
@@ -69,6 +71,15 @@ fn example() -> Engine {
     let command = ProposedCommand::new(&DefineActor { actor: ActorId(4), roles: roles::CASHIER }.into());
     world.set_up(Propose { command, expires_in_s: 60, note: Text::truncated("why") });
     world.engine
+}
+
+/// One that rests, and one that has no price.
+fn pegged(world: &mut World, session: SessionId) {
+    for (cl_ord_id, offset_ticks) in [("p1", 2), ("p2", 4_000_000)] {
+        let peg = Some(Peg { to: PegTo::Primary, offset_ticks });
+        let terms = OrderTerms { peg, ..OrderTerms::default() }.into();
+        world.next(session, NewOrder { terms, ..definitions::limit(cl_ord_id, Side::Sell, 3, 110) });
+    }
 }
 
 /// A market whose book is crossed, in an auction of which more is to be told.

@@ -291,7 +291,12 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(371, "RefTagID", Int),
     any(372, "RefMsgType", String),
     any(373, "SessionRejectReason", Int),
-    of(378, "ExecRestatementReason", Int, &[("5", "PARTIAL_DECLINE_OF_ORDERQTY"), ("8", "MARKET")]),
+    of(
+        378,
+        "ExecRestatementReason",
+        Int,
+        &[("3", "REPRICING_OF_ORDER"), ("5", "PARTIAL_DECLINE_OF_ORDERQTY"), ("8", "MARKET")],
+    ),
     any(379, "BusinessRejectRefID", String),
     any(380, "BusinessRejectReason", Int),
     any(383, "MaxMessageSize", Length),

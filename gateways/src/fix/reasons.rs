@@ -15,6 +15,7 @@ pub(crate) const fn ord_rej_reason(reason: RejectReason) -> u8 {
         | R::TooManyOrders
         | R::TooManyStops
         | R::TooManyIcebergs
+        | R::TooManyPegged
         | R::PositionLimit
         | R::InsufficientFunds => 3,
         R::TooLate | R::TooLateToEnter => 4,
@@ -98,6 +99,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::BookFull, "book is full"),
     (R::TooManyStops, "too many orders wait for a price"),
     (R::TooManyIcebergs, "too many orders show a part of themselves"),
+    (R::TooManyPegged, "too many orders are pegged"),
     (R::TooLateToEnter, "its end, or the time until which it was valid, is over"),
     (R::NoReferencePrice, "no valid reference price"),
     (R::PriceOutsideBand, "price outside the band around the reference price"),
@@ -128,6 +130,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::OrderList, "another order of its list ended, traded, fired or was refused"),
     (R::CancelAllAfter, "its session did not say in time that it is there"),
     (R::AuctionOver, "good for an auction that is over"),
+    (R::Repriced, "its price followed the best price"),
     (R::Skipped, "passed over by the operators: it had no effect"),
 ];
 

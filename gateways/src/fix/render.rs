@@ -277,8 +277,7 @@ fn execution_report(
     encoder.text(150, exec_type(report.exec_type));
     qty(encoder, 151, report.leaves_lots.0);
     if report.exec_type == ExecType::Restated {
-        // Partial decline of OrderQty, or the market's doing: it has fired.
-        encoder.text(378, if report.reason.is_some() { b"5" } else { b"8" });
+        encoder.text(378, restatement(report.reason));
     }
     if let Some(trade) = report.trade {
         encoder.number(527, trade.0);
@@ -292,6 +291,15 @@ fn execution_report(
                 Liquidity::Auction => 4,
             },
         );
+    }
+}
+
+/// ExecRestatementReason(378): repricing, partial decline of OrderQty, or the market's doing, where it has fired.
+fn restatement(reason: Option<RejectReason>) -> &'static [u8] {
+    match reason {
+        Some(RejectReason::Repriced) => b"3",
+        Some(_) => b"5",
+        None => b"8",
     }
 }
 

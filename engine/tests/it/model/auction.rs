@@ -6,12 +6,6 @@ use protocol::{MarketPhase, OrderId, OrderType, Side, TimeInForce};
 use super::fees::{charge, signed, unsigned};
 use super::{DAY, FEES, Model, ModelOrder, ModelTrade, RESTING, TAXES};
 
-impl ModelOrder {
-    fn is_in_book(&self) -> bool {
-        self.trigger.is_none() && !self.waits && self.legs.is_none()
-    }
-}
-
 /// Orders that end with an auction.
 fn is_of_the_auction(order: &ModelOrder) -> bool {
     let named = [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&order.time_in_force);
@@ -29,7 +23,7 @@ impl Model {
         let terms = command.terms.get().copied().unwrap_or_default();
         let phase = self.markets[&command.market.0].1;
         let of_auction = [AtTheOpening, AtTheClose].contains(&command.time_in_force);
-        if waits && of_auction {
+        if waits && of_auction || terms.peg.is_some() && phase != MarketPhase::Trading {
             return false;
         }
         let is_armed = terms.trigger.is_some() || waits;

@@ -93,7 +93,8 @@ impl Model {
             Contingency::OneTriggersOneCancelsOther => Some((&orders[1], &orders[2])),
         };
         for (at, order) in orders.iter().enumerate() {
-            if order.market != orders[0].market || order.client != orders[0].client {
+            let is_pegged = order.terms.get().is_some_and(|terms| terms.peg.is_some());
+            if order.market != orders[0].market || order.client != orders[0].client || is_pegged {
                 return Err(UnsupportedOrder);
             }
             if orders[..at].iter().any(|before| before.cl_ord_id == order.cl_ord_id) {

@@ -4,10 +4,11 @@ use protocol::commands::{
     CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetMarketMakerProtection,
     SetTradeGroup, SetTradingRules,
 };
-use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger, Twap};
+use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
 use protocol::{
-    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PostOnly, QtyLots, ReferencePrice,
-    SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection, TriggerPriceType,
+    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PegTo, PostOnly, QtyLots,
+    ReferencePrice, SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection,
+    TriggerPriceType,
 };
 
 use super::services::named;
@@ -28,6 +29,16 @@ fn twap(words: &mut Words<'_>) -> Option<Twap> {
     let (legs, interval) = words.option("twap")?.split_once('x')?;
     let interval_ms = u32::try_from(milliseconds(interval)).unwrap();
     Some(Twap { legs: legs.parse().unwrap(), interval_ms })
+}
+
+/// `primary 2`, `opposite 2`: pegged to the best price of its side, or of the other one, so many ticks away.
+fn peg(words: &mut Words<'_>) -> Option<Peg> {
+    let (to, offset) = match (words.option("primary"), words.option("opposite")) {
+        (Some(offset), _) => (PegTo::Primary, offset),
+        (None, Some(offset)) => (PegTo::Market, offset),
+        (None, None) => return None,
+    };
+    Some(Peg { to, offset_ticks: offset.parse().unwrap() })
 }
 
 fn prevention_named(word: &str) -> SelfTradePrevention {
@@ -81,7 +92,7 @@ impl Script {
             trigger: self.trigger(market, words),
             trail: trail(words),
             twap: twap(words),
-            ..OrderTerms::default()
+            peg: peg(words),
         }
         .into()
     }
