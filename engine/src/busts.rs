@@ -145,7 +145,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Where the orders of a trade are still known, they are of its sides and clients.
+    /// Where the orders of a trade are still known, they are of its sides and clients, and have filled that much.
     fn check_orders(&mut self, market: u32, settled: &Settled) -> Result<(), Stop> {
         let maker_side = settled.taker_side.opposite();
         for (order, side, field) in [
@@ -157,7 +157,9 @@ impl Engine {
                 Side::Sell => settled.seller,
             };
             let known = self.last_report(market, order);
-            let agrees = known.is_none_or(|(_, report)| report.side == side && report.client == client);
+            let agrees = known.is_none_or(|(_, report)| {
+                report.side == side && report.client == client && report.cum_lots >= settled.qty_lots
+            });
             ensure_field(agrees, field)?;
         }
         Ok(())
