@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use protocol::commands::NewOrder;
-use protocol::events::{ExecutionReport, HoldChanged, OrderTriggered};
+use protocol::events::{HoldChanged, OrderTriggered};
 use protocol::limits::{ARMED_ORDERS_MAX, PEGS_MOVED_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::{
     Amount, ExecType, MarketPhase, OrderId, OrderStatus, OrderType, PriceTicks, RejectReason, Side, UnixNanos,
@@ -192,9 +192,7 @@ impl Engine {
             Err(Stop::Broken(what)) => return Err(what),
         }
         self.size_by_budget(market, &mut order)?;
-        let report = self.report_of(market, &order, ExecType::Restated, OrderStatus::New);
-        let report = ExecutionReport { reason: None, ..report };
-        self.sessions.rows.at_mut(order.session).send(effects, report);
+        self.report(market, &order, ExecType::Restated, OrderStatus::New, None, effects);
         if let Err(reason) = self.may_enter(market, &order, effects.time) {
             return self.expire(market, order, reason, effects);
         }
