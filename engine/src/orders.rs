@@ -15,6 +15,8 @@ mod reports;
 pub(crate) mod rules;
 mod self_trade;
 pub(crate) mod terms;
+#[cfg(test)]
+mod tests;
 pub(crate) mod twap;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};

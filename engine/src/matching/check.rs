@@ -133,7 +133,7 @@ impl Book {
 mod tests {
     use protocol::{OrderId, QtyLots};
 
-    use super::super::{BookLimits, Reserve};
+    use super::super::{BookLimits, Entry, Reserve};
     use super::*;
 
     /// Bids 1 and 2 at 100, 3 at 20; ask 4 at 101. Slots are 0 to 3.
@@ -186,6 +186,8 @@ mod tests {
         assert_eq!(violation(|book| book.orders.at_mut(1).next = 9), links(9));
         assert_eq!(violation(|book| book.orders.at_mut(1).side = Side::Sell), links(1));
         assert_eq!(violation(|book| book.orders.at_mut(2).qty = 0), links(2));
+        let at_another_price = |book: &mut Book| book.orders.at_mut(1).level = book.orders.at(2).level;
+        assert_eq!(violation(at_another_price), links(1));
         let not_indexed = Violation::NotIndexed { slot: Slot(2) };
         assert_eq!(violation(|book| book.orders.at_mut(2).id = 33), not_indexed);
         assert_eq!(
@@ -193,6 +195,14 @@ mod tests {
                 book.index.insert(77, 0, |_| false);
             }),
             Violation::Count { queued: 4, resting: 4, indexed: 5 },
+        );
+        assert_eq!(
+            violation(|book| {
+                let nothing = Entry { qty: 0, ..book.orders.at(0).clone() };
+                book.orders.insert(nothing);
+            }),
+            Violation::Count { queued: 4, resting: 4, indexed: 4 },
+            "an entry of the slab that nothing rests in",
         );
         assert_eq!(
             violation(|book| {
@@ -239,6 +249,14 @@ mod tests {
         book.set_may_cross(true).unwrap();
         book.insert(OrderId(5), Side::Buy, PriceTicks(103), QtyLots(1)).unwrap();
         assert_eq!(book.check_invariants(), Ok(()));
+        // Both sides have a level at 100 in the same slot.
+        let mut of_other_side = Book::new(BookLimits::default());
+        of_other_side.set_may_cross(true).unwrap();
+        for (id, side) in [(1, Side::Buy), (2, Side::Sell)] {
+            of_other_side.insert(OrderId(id), side, PriceTicks(100), QtyLots(5)).unwrap();
+        }
+        of_other_side.orders.at_mut(0).side = Side::Sell;
+        assert_eq!(of_other_side.check_invariants(), Err(Violation::Links { slot: Slot(0) }));
         book.may_cross = false;
         let crossed = Violation::Crossed { bid: PriceTicks(103), ask: PriceTicks(101) };
         assert_eq!(book.check_invariants(), Err(crossed));

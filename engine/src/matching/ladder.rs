@@ -412,6 +412,18 @@ mod tests {
         assert_eq!(ladder.check(), Ok(()));
     }
 
+    /// A table that was made anew knows nothing, and so not that there is no block of the first prices.
+    #[test]
+    fn the_lowest_prices_are_found_after_the_table_has_grown() {
+        let mut ladder = Ladder::new();
+        for key in 0..=16 {
+            open(&mut ladder, key << BLOCK_RANK_BITS);
+        }
+        assert_eq!(ladder.known.len(), 64);
+        let level = ladder.find(0);
+        assert_eq!((level, ladder.at(level).rank), (ladder.best(), 0));
+    }
+
     #[test]
     fn damage_is_named() {
         let mut ladder = Ladder::new();
@@ -430,5 +442,18 @@ mod tests {
             ladder.directory.remove(&(1 << 34));
         });
         assert_eq!(forgotten, LadderFault::Directory { key: 1 << 34 });
+        assert_eq!(damaged(|ladder| ladder.at_mut(0).block = 1), LadderFault::Bitmap { key: 0 });
+        assert_eq!(damaged(|ladder| ladder.at_mut(0).orders = 0), LadderFault::Bitmap { key: 0 });
+        assert_eq!(damaged(|ladder| ladder.at_mut(0).rank = 6), LadderFault::Bitmap { key: 0 });
+        let unreachable_level = damaged(|ladder| {
+            let level = ladder.at(0).clone();
+            ladder.levels.insert(level);
+        });
+        assert_eq!(unreachable_level, LadderFault::Leak);
+        let unreachable_block = damaged(|ladder| {
+            let block = ladder.blocks.at(0).clone();
+            ladder.blocks.insert(block);
+        });
+        assert_eq!(unreachable_block, LadderFault::Leak);
     }
 }

@@ -526,6 +526,11 @@ mod tests {
             triggers.lanes[0].refresh();
         };
         assert_eq!(fault(moved), TriggerFault::Index);
+        let elsewhere = |triggers: &mut Triggers| {
+            triggers.lanes[0].fixed = BTreeSet::from([(8, OrderId(1).age())]);
+            triggers.lanes[0].refresh();
+        };
+        assert_eq!(fault(elsewhere), TriggerFault::Index, "by price it stands at 8, by id at 7");
         assert_eq!(fault(|triggers| triggers.places.clear()), TriggerFault::Queue);
         let swapped = |triggers: &mut Triggers| {
             triggers.places.insert(3, 2);

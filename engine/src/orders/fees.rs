@@ -235,6 +235,28 @@ mod tests {
     }
 
     #[test]
+    fn rates_and_residues_that_no_fill_leaves_are_found() {
+        let with = |rates: (i32, u32, u32), residues: (u32, u32)| {
+            let (maker_ppb, taker_ppb, tax_ppm) = rates;
+            let rates = Rates { maker_ppb, taker_ppb, tax_ppm };
+            let (fee_residue_ppb, tax_residue) = residues;
+            is_sound(&Order { rates, fee_residue_ppb, tax_residue, ..order() })
+        };
+        for largest in [(1_000_000_000, 0, 0), (-1_000_000_000, 0, 0), (0, 1_000_000_000, 0)] {
+            assert!(with(largest, (999_999_999, 0)), "{largest:?}");
+        }
+        for beyond in [(1_000_000_001, 0, 0), (-1_000_000_001, 0, 0), (0, 1_000_000_001, 0)] {
+            assert!(!with(beyond, (0, 0)), "{beyond:?}");
+        }
+        assert!(!with((0, 0, 0), (1_000_000_000, 0)), "a whole unit is no residue");
+        assert!(!with((0, 0, 0), (0, 1)), "no tax, and a residue of it");
+        let tax_ppm = FEE_TAX_PPM_MAX;
+        assert!(with((0, 0, tax_ppm), (0, 999_999 + tax_ppm)));
+        assert!(!with((0, 0, tax_ppm), (0, 1_000_000 + tax_ppm)));
+        assert!(!with((0, 0, tax_ppm + 1), (0, 0)));
+    }
+
+    #[test]
     fn numbers_beyond_64_bits_are_charged_as_those_below() {
         for seed in 0..5_000 {
             let mut next = numbers(seed);

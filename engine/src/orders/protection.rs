@@ -128,3 +128,27 @@ impl Engine {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fill_counts_until_its_window_is_over() {
+        let mut protection = Protection {
+            fills_max: 2,
+            lots_max: QtyLots(0),
+            window_ms: 1_000,
+            fills: VecDeque::new(),
+            has_tripped: false,
+        };
+        let second = 1_000 * NANOS_PER_MILLI;
+        assert!(!protection.count(UnixNanos(5), QtyLots(1)));
+        assert!(!protection.clone().count(UnixNanos(6 + second), QtyLots(1)), "the first one is forgotten");
+        assert!(protection.count(UnixNanos(5 + second), QtyLots(1)));
+        protection.fills_max = 9;
+        (protection.lots_max, protection.has_tripped) = (QtyLots(4), false);
+        assert!(!protection.count(UnixNanos(5 + second), QtyLots(1)));
+        assert!(protection.count(UnixNanos(5 + second), QtyLots(1)));
+    }
+}

@@ -1,11 +1,12 @@
 //! An auction that takes more trades than one record may bring about.
 
 use engine::Engine;
-use protocol::commands::{CancelOrder, DefineMarket, Pulse, SetMarketPhase};
+use protocol::commands::{CancelOrder, DefineMarket, MassCancel, NewOrder, Pulse, SetMarketPhase};
 use protocol::event::Event;
 use protocol::limits::AUCTION_STEPS_PER_RECORD_MAX;
 use protocol::{
     AccountClass, EventBody, MarketId, MarketPhase, RejectReason, SessionId, SessionProtocol, Side, Text,
+    TimeInForce,
 };
 
 use crate::definitions;
@@ -17,11 +18,11 @@ const PAIRS: u64 = 2_500;
 const BUYER: SessionId = SessionId(16);
 const SELLER: SessionId = SessionId(17);
 
-/// A market that has collected so many pairs, each of one lot.
-fn collected() -> (World, Followed) {
+/// A market in an auction, with a buyer and a seller.
+fn setting() -> (World, Followed) {
     let mut world = World::with_genesis();
     world.checks = false;
-    let mut followed = Followed::default();
+    let followed = Followed::default();
     for asset in 1..=2 {
         world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
         world.set_up(definitions::account(u128::from(asset) + 10, 0, asset, AccountClass::External));
@@ -38,6 +39,12 @@ fn collected() -> (World, Followed) {
         world.set_up(definitions::session(session.0, SessionProtocol::Request, client));
     }
     set_phase(&mut world, MarketPhase::Auction);
+    (world, followed)
+}
+
+/// A market that has collected so many pairs, each of one lot.
+fn collected() -> (World, Followed) {
+    let (mut world, mut followed) = setting();
     for number in 0..PAIRS {
         for (session, side, price) in [(BUYER, Side::Buy, 101), (SELLER, Side::Sell, 99)] {
             let order = definitions::limit(&format!("id-{number}"), side, 1, price);
@@ -142,4 +149,42 @@ fn a_halt_stops_an_auction_and_tells_what_has_traded() {
         world.system(Pulse {});
     }
     assert_eq!(world.engine.orders().count(), 0);
+}
+
+#[test]
+fn what_cancels_leave_crossed_trades_at_a_price_of_its_own() {
+    let (mut world, _) = setting();
+    let at_the_opening = |name: &str, qty| NewOrder {
+        time_in_force: TimeInForce::AtTheOpening,
+        ..definitions::limit(name, Side::Buy, qty, 100)
+    };
+    world.next(SELLER, at_the_opening("x", 50));
+    // At 110 most lots trade: 620, and at 100 no more than are offered there.
+    for (session, side, price, count) in
+        [(BUYER, Side::Buy, 110, 620), (SELLER, Side::Sell, 90, 600), (SELLER, Side::Sell, 110, 40)]
+    {
+        for number in 0..count {
+            world.next(session, definitions::limit(&format!("{price}-{number}"), side, 1, price));
+        }
+    }
+    let mut events = set_phase(&mut world, MarketPhase::Trading);
+    let cancel = MassCancel {
+        cl_ord_id: Text::new("all").unwrap(),
+        market: None,
+        side: Some(Side::Buy),
+        client: None,
+    };
+    events.extend(world.next(BUYER, cancel));
+    while phase(&world.engine) == MarketPhase::Auction {
+        events.extend(world.system(Pulse {}));
+    }
+    let told = events.iter().filter_map(|event| {
+        let EventBody::AuctionUncrossed(auction) = &event.body else { return None };
+        Some((auction.price_ticks.0, auction.lots, auction.trades))
+    });
+    // What bids at the opening is still good for the second price.
+    let before = 2 * AUCTION_STEPS_PER_RECORD_MAX - 1;
+    let first = (110, u128::try_from(before).unwrap(), u32::try_from(before).unwrap());
+    assert_eq!(told.collect::<Vec<_>>(), [first, (90, 50, 50)]);
+    world.engine.check_invariants().unwrap();
 }

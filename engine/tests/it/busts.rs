@@ -87,6 +87,20 @@ fn corrected(numbers: &mut Numbers, settled: &Settled, tick: u128) -> Settled {
     }
 }
 
+/// What is left of a trade that is taken back.
+fn nothing(settled: &Settled) -> Settled {
+    Settled {
+        price_ticks: PriceTicks(0),
+        qty_lots: QtyLots(0),
+        notional: Amount(0),
+        buyer_fee: Amount(0),
+        seller_fee: Amount(0),
+        buyer_tax: Amount(0),
+        seller_tax: Amount(0),
+        ..settled.clone()
+    }
+}
+
 fn command(settled: &Settled, next: Option<&Settled>) -> Command {
     let settled = settled.clone();
     let (base_receivable, quote_receivable) =
@@ -231,6 +245,21 @@ fn what_is_taken_back_is_what_was_moved_and_nobody_stands_below_zero_for_it() {
                 Err(RejectReason::FieldOutOfRange) if next.as_ref() == Some(&trade) => continue,
                 Err(refusal) => panic!("{context}: {refusal:?} for {trade:?} as {next:?}"),
             };
+            let said = Settled {
+                price_ticks: busted.price_ticks,
+                qty_lots: busted.qty_lots,
+                notional: busted.notional,
+                buyer_fee: busted.buyer_fee,
+                seller_fee: busted.seller_fee,
+                buyer_tax: busted.buyer_tax,
+                seller_tax: busted.seller_tax,
+                ..trade.clone()
+            };
+            assert_eq!(
+                (&busted.settled, said),
+                (&trade, next.unwrap_or_else(|| nothing(&trade))),
+                "{context}"
+            );
             changed += 1;
             advanced += compare(&world, &busted, (&before, &free), &sums, &context);
             let again = agree(&mut world, &command(&trade, None));

@@ -225,6 +225,42 @@ fn markets() {
 }
 
 #[test]
+fn each_bound_of_a_market_is_refused_by_its_name() {
+    let mut world = world();
+    let faults: &[(&str, fn(&mut DefineMarket))] = &[
+        ("lot_base_minor", |market| market.lot_base_minor = Amount(0)),
+        ("tick_quote_minor", |market| market.tick_quote_minor = Amount(0)),
+        ("price_ticks_min", |market| market.price_ticks_min = PriceTicks(0)),
+        ("price_ticks_max", |market| market.price_ticks_min = PriceTicks(market.price_ticks_max.0 + 1)),
+        ("qty_lots_min", |market| market.qty_lots_min = QtyLots(0)),
+        ("qty_lots_max", |market| market.qty_lots_min = QtyLots(market.qty_lots_max.0 + 1)),
+        ("market_qty_lots_max", |market| {
+            market.market_qty_lots_max = QtyLots(4);
+            market.qty_lots_min = QtyLots(5);
+        }),
+        ("notional_max", |market| market.notional_min = Amount(market.notional_max.0 + 1)),
+        ("client_orders_max", |market| market.client_orders_max = 0),
+        ("maker_fee_ppm", |market| market.maker_fee_ppm = 1_000_001),
+        ("taker_fee_ppm", |market| market.taker_fee_ppm = 1_000_001),
+    ];
+    for (field, fault) in faults {
+        let mut market = definitions::market(7);
+        fault(&mut market);
+        let events = world.operator(market);
+        let EventBody::Replied(reply) = &events[0].body else { panic!("{field}: {events:?}") };
+        assert_eq!(
+            (reply.refusal, reply.field.to_string().as_str()),
+            (Some(RejectReason::FieldOutOfRange), *field)
+        );
+    }
+    let mut smallest = definitions::market(7);
+    (smallest.price_ticks_max, smallest.qty_lots_max) = (smallest.price_ticks_min, smallest.qty_lots_min);
+    (smallest.market_qty_lots_max, smallest.notional_max) = (smallest.qty_lots_min, smallest.notional_min);
+    (smallest.client_orders_max, smallest.maker_fee_ppm, smallest.taker_fee_ppm) = (1, 1_000_000, 1_000_000);
+    world.set_up(smallest);
+}
+
+#[test]
 fn definitions_that_exist() {
     let mut world = world();
     world.set_up(definitions::account(903, 0, 2, AccountClass::Suspense));

@@ -7,7 +7,7 @@
 //! deposit t1 alice 10000 TRY        withdraw t2 alice 10 TRY        transfer t3 alice bob 10 TRY
 //! alice logon [seq 3] [reset] [expects 4] [heartbeat 30]            and every other message of a session
 //! alice buy a1 1.5 @ 100 [ioc | fok] [again] [on ETH-TRY] [for bob]  market: `buy a1 1.5 market`, `buy a1 budget 100`
-//! alice cancel a2 of a1 sell        alice replace a2 of a1 buy 2 @ 99        alice status a1
+//! alice cancel a2 of a1 sell        alice replace a2 of o5 buy 2 @ 99        alice status a1/o5
 //! balances alice     book BTC-TRY   session alice                   shown, not commanded
 //! wait 5s     pulse     term 2      halt BTC-TRY     cancelall [session alice] [client bob] [market BTC-TRY]
 //! ```
@@ -448,7 +448,8 @@ impl Script {
             }
             "status" => {
                 let market = self.on(words);
-                RequestOrderStatus { cl_ord_id: words.id(), order: None, market, side: Side::Buy }.into()
+                let (cl_ord_id, order) = order_named(words.next());
+                RequestOrderStatus { cl_ord_id, order, market, side: Side::Buy }.into()
             }
             "heartbeat" => SessionHeartbeat {}.into(),
             "test" => SessionTestRequest { test_req_id: words.id() }.into(),
@@ -541,12 +542,10 @@ impl Script {
 
     /// `a2 of a1`, or `a2 of o17` by OrderID.
     fn named_order(&self, words: &mut Words<'_>) -> (ClOrdId, ClOrdId, Option<OrderId>) {
-        let (cl_ord_id, of, named) = (words.id(), words.next(), words.next());
+        let (cl_ord_id, of) = (words.id(), words.next());
         assert_eq!(of, "of", "{}", words.place);
-        match named.strip_prefix('o').and_then(|number| number.parse().ok()) {
-            Some(order) => (cl_ord_id, Text::EMPTY, Some(OrderId(order))),
-            None => (cl_ord_id, Text::new(named).unwrap(), None),
-        }
+        let (orig_cl_ord_id, order) = order_named(words.next());
+        (cl_ord_id, orig_cl_ord_id, order)
     }
 
     fn on(&self, words: &mut Words<'_>) -> MarketId {
@@ -561,6 +560,16 @@ impl Script {
     fn lots(&self, market: MarketId, text: &str) -> QtyLots {
         let (scale, lot) = self.names.markets.get(&market.0).map_or((0, 1), |m| (m.base_scale, m.lot));
         QtyLots(u64::try_from(decimal(text, scale) / lot).unwrap())
+    }
+}
+
+/// `a1`, `o26`, or both: `a1/o26`.
+fn order_named(named: &str) -> (ClOrdId, Option<OrderId>) {
+    let order = |named: &str| named.strip_prefix('o').and_then(|number| number.parse().ok()).map(OrderId);
+    match (named.split_once('/'), order(named)) {
+        (Some((named, number)), _) => (Text::new(named).unwrap(), order(number)),
+        (None, Some(order)) => (Text::EMPTY, Some(order)),
+        (None, None) => (Text::new(named).unwrap(), None),
     }
 }
 

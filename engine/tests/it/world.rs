@@ -3,7 +3,7 @@
 use engine::Engine;
 use protocol::event::Event;
 use protocol::record::{GatewayNumber, Record, RecordHeader};
-use protocol::{Command, EventBody, Generation, RequestNumber, Seq, SessionId, UnixNanos};
+use protocol::{Command, EventBody, ExecType, Generation, RequestNumber, Seq, SessionId, UnixNanos};
 
 /// Midnight of 2026-01-01 UTC, and nine hours.
 pub(crate) const START: u64 = 1_767_225_600_000_000_000 + 9 * 3_600_000_000_000;
@@ -74,6 +74,7 @@ impl World {
         let seq = Seq(self.engine.seq_applied().0 + 1);
         let mut events = Vec::new();
         self.engine.apply(seq, UnixNanos(self.time), &record, &mut events).unwrap();
+        reports_name_their_trades(&events);
         if self.checks {
             self.engine.check_invariants().unwrap();
         }
@@ -118,5 +119,30 @@ impl World {
             Some(request) => (0, request),
             None => (view.generation.0, view.next_in),
         }
+    }
+}
+
+/// The reports of a fill come before its settlement, those of a change behind it; they name its trade, and no other report names one.
+fn reports_name_their_trades(events: &[Event]) {
+    let mut changed = None;
+    for (at, event) in events.iter().enumerate() {
+        if let EventBody::TradeBusted(busted) = &event.body {
+            changed = Some(busted.settled.trade);
+        }
+        let EventBody::ExecutionReport(report) = &event.body else { continue };
+        let settled = || {
+            events[at..].iter().find_map(|event| {
+                let EventBody::Settled(settled) = &event.body else { return None };
+                Some(settled.trade)
+            })
+        };
+        let trade = if report.exec_type == ExecType::Trade {
+            settled()
+        } else if [ExecType::TradeCancel, ExecType::TradeCorrect].contains(&report.exec_type) {
+            changed
+        } else {
+            None
+        };
+        assert_eq!(report.trade, trade, "{report:?}");
     }
 }

@@ -339,6 +339,8 @@ impl Pair {
 
     fn compare_all(&mut self) {
         self.book.check_invariants().unwrap();
+        let resting = self.naive.side(Side::Buy).len() + self.naive.side(Side::Sell).len();
+        assert_eq!((self.book.len(), self.book.is_empty()), (resting, resting == 0));
         for side in [Side::Buy, Side::Sell] {
             let got = self.book.queue(side).map(|order| plain(&order));
             assert_eq!(got.collect::<Vec<_>>(), *self.naive.side(side));
