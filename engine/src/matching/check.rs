@@ -133,7 +133,7 @@ impl Book {
 mod tests {
     use protocol::{OrderId, QtyLots};
 
-    use super::super::{BookLimits, Entry, Reserve};
+    use super::super::{BookLimits, BookRefusal, Entry, Reserve, Resting};
     use super::*;
 
     /// Bids 1 and 2 at 100, 3 at 20; ask 4 at 101. Slots are 0 to 3.
@@ -241,6 +241,21 @@ mod tests {
         assert_eq!(left_over, Violation::Reserves { kept: 2, icebergs: 1 });
         let hidden = violation(|book| book.reserves.get_mut(&4).unwrap().hidden = QtyLots(6));
         assert_eq!(hidden, level);
+    }
+
+    #[test]
+    fn an_iceberg_that_shows_nothing_or_more_than_a_slice_is_not_restored() {
+        let restored = |qty, display, hidden| {
+            let reserve = Some(Reserve { display: QtyLots(display), hidden: QtyLots(hidden) });
+            let (slot, side, price) = (Slot(0), Side::Buy, PriceTicks(100));
+            book().restore(&Resting { slot, id: OrderId(9), side, price, qty: QtyLots(qty), reserve })
+        };
+        assert_eq!(restored(5, 2, 3), Ok(Slot(4)));
+        assert_eq!(restored(5, 2, 4), Ok(Slot(4)), "a part of its slice has traded");
+        for (qty, display, hidden) in [(5, 2, 5), (5, 2, 2), (5, 0, 5), (5, 0, 4)] {
+            let refused = restored(qty, display, hidden);
+            assert_eq!(refused, Err(BookRefusal::DisplayOutOfRange), "{qty} {display} {hidden}");
+        }
     }
 
     #[test]
