@@ -11,6 +11,7 @@ use protocol::commands::{BustTrade, CorrectTrade};
 use protocol::events::{ExecutionReport, Settled, TradeBusted};
 use protocol::limits::BUSTED_TRADES_MAX;
 use protocol::rows::{TradePosting, account_flags};
+use protocol::terms::Rare;
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, ExecType, Liquidity, PriceTicks, QtyLots,
     RejectReason, Side, TradeId, TradePart,
@@ -186,12 +187,13 @@ impl Engine {
             exec_type: if is_cancelled { ExecType::TradeCancel } else { ExecType::TradeCorrect },
             last_price_ticks: said.price_ticks,
             last_qty_lots: said.qty_lots,
-            trade: Some(said.trade),
+            trade: said.trade,
             liquidity: Some(liquidity),
             fee: if is_buyer { said.buyer_fee } else { said.seller_fee },
             fee_is_paid: said.maker_is_paid && liquidity == Liquidity::Maker,
             tax: if is_buyer { said.buyer_tax } else { said.seller_tax },
             reason: None,
+            details: Rare::NONE,
             ..report
         };
         self.sessions.rows.at_mut(session).send(effects, report);

@@ -511,10 +511,9 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
         match command {
-            Command::Propose(propose) => self.propose(actor, propose, effects),
-            Command::Approve(approve) => self.approve(row, actor, approve, effects),
-            Command::Reject(reject) => self.reject(actor, reject, effects),
-            Command::SetApprovals(set) => self.set_approvals(set, effects),
+            Command::Propose(_) | Command::Approve(_) | Command::Reject(_) | Command::SetApprovals(_) => {
+                self.execute_on_proposals(row, actor, command, effects)
+            }
             Command::DefineActor(_) | Command::SetActorKey(_) => self.execute_on_actors(command, effects),
             Command::DefineAsset(define) => self.registry.define_asset(define, effects),
             Command::DefineMarket(_)
@@ -526,7 +525,7 @@ impl Engine {
             | Command::SetFeeGroup(_)
             | Command::BustTrade(_)
             | Command::CorrectTrade(_) => self.execute_on_markets(command, effects),
-            Command::DefineSession(define) => self.sessions.define(define, &self.registry, effects),
+            Command::DefineSession(_) | Command::ResetSession(_) => self.set_up_session(command, effects),
             Command::SetLedgerLimits(_)
             | Command::SetOverdraft(_)
             | Command::UpdateAccount(_)
@@ -542,13 +541,15 @@ impl Engine {
             Command::CancelAll(_) | Command::SetMarketMakerProtection(_) | Command::SetCancelAllAfter(_) => {
                 self.execute_on_live_orders(row, actor, command, effects)
             }
-            Command::ResetSession(reset) => self.sessions.reset(reset.session, effects),
             Command::NewOrder(_)
             | Command::NewOrderList(_)
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
             | Command::MassCancel(_)
             | Command::CancelReplaceOrder(_)
+            | Command::CancelList(_)
+            | Command::RequestListStatus(_)
+            | Command::RequestMarketStatus(_)
             | Command::RequestOrderStatus(_) => self.apply_order(row, command, effects),
             Command::Genesis(_)
             | Command::TermStart(_)
@@ -570,6 +571,37 @@ impl Engine {
             | Command::SessionDown(_)
             | Command::SessionTick(_)
             | Command::SessionTooLow(_) => Err(RejectReason::WrongSessionKind.into()),
+        }
+    }
+
+    /// What needs two actors, and what says so.
+    fn execute_on_proposals(
+        &mut self,
+        row: u32,
+        actor: ActorId,
+        command: &Command,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        if let Command::Propose(propose) = command {
+            self.propose(actor, propose, effects)
+        } else if let Command::Approve(approve) = command {
+            self.approve(row, actor, approve, effects)
+        } else if let Command::Reject(reject) = command {
+            self.reject(actor, reject, effects)
+        } else if let Command::SetApprovals(set) = command {
+            self.set_approvals(set, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
+        }
+    }
+
+    fn set_up_session(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
+        if let Command::DefineSession(define) = command {
+            self.sessions.define(define, &self.registry, effects)
+        } else if let Command::ResetSession(reset) = command {
+            self.sessions.reset(reset.session, effects)
+        } else {
+            ensure(false, RejectReason::WrongSessionKind)
         }
     }
 
@@ -698,6 +730,12 @@ impl Engine {
             self.replace_order(row, replace, effects)
         } else if let Command::RequestOrderStatus(request) = command {
             self.order_status(row, request, effects)
+        } else if let Command::CancelList(cancel) = command {
+            self.cancel_list(row, cancel, effects)
+        } else if let Command::RequestListStatus(request) = command {
+            self.list_status(row, request, effects)
+        } else if let Command::RequestMarketStatus(request) = command {
+            self.market_status(row, request, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::commands::{ClOrdId, DefineMarket, SetTradeGroup, SetTradingRules};
 use protocol::limits::BOOK_ORDERS_MAX;
 use protocol::limits::{FEE_PPM_MAX, MARKETS_MAX, TRADE_GROUP_CLIENTS_MAX};
+use protocol::terms::Trigger;
 use protocol::{
     AccountClass, AccountId, ClientId, MarketId, MarketPhase, OrderId, OrderListId, OrderType, PriceTicks,
     QtyLots, RejectReason, Side, TimeInForce, TradeGroupId, UnixNanos, events,
@@ -17,12 +18,13 @@ use crate::fees::volume::PastVolume;
 use crate::fees::{Fees, Rates};
 use crate::index::{Index, hash_pair, hash_u64};
 use crate::ledger::{Ledger, TRADING_TURNOVER_MAX};
+use crate::matching::triggers::Armed;
 use crate::matching::{Book, BookLimits, Slot};
 use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
 use crate::orders::pegs::Pegs;
 use crate::orders::phases::Phases;
-use crate::orders::terms::Terms;
+use crate::orders::terms::{Amended, Terms};
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
 
@@ -130,9 +132,14 @@ impl Order {
         terms.legs.map(|legs| legs.next_at)
     }
 
+    /// What it waits for.
+    pub(crate) fn trigger(&self) -> Option<Trigger> {
+        self.terms.as_ref().and_then(|terms| terms.said.trigger)
+    }
+
     /// Whether it waits for a price: the terms of one that has fired have no trigger.
     pub(crate) fn is_armed(&self) -> bool {
-        self.terms.as_ref().is_some_and(|terms| terms.said.trigger.is_some())
+        self.trigger().is_some()
     }
 
     /// Whether it shows a slice of itself at a time, if more than that is left.
@@ -444,6 +451,25 @@ impl Markets {
             self.legs.remove(&leg);
         }
         Some(if head == place { older } else { head })
+    }
+
+    /// An order that stands somewhere will end at another time, or waits for another price, as it is about to say.
+    pub(crate) fn amend(&mut self, place: Place, amended: &Amended) -> Option<()> {
+        let market = self.rows.at_mut(place.market);
+        let order = market.entry(place)?;
+        let (id, side, ends_at) = (order.id, order.side, order.expires_at());
+        if let Some(trigger) = amended.trigger.filter(|trigger| order.trigger() != Some(*trigger)) {
+            let armed = Armed { order: id, side, trigger, trail: None, extreme: None };
+            market.armed.triggers.remove(id);
+            market.armed.triggers.arm(armed).ok()?;
+        }
+        if let (Some(before), Some(at)) = (ends_at, amended.expires_at)
+            && before != at
+        {
+            self.expiries.remove(&(before, id, place.market));
+            self.expiries.insert((at, id, place.market));
+        }
+        Some(())
     }
 
     fn set_newer(&mut self, of: Place, newer: Place) {

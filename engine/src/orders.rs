@@ -21,8 +21,10 @@ pub(crate) mod twap;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;
+use protocol::terms::{OrderDetails, OrderTerms};
 use protocol::{
-    ClientId, ExecType, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, TimeInForce,
+    ClientId, ExecType, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text,
+    TimeInForce,
 };
 
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
@@ -210,7 +212,11 @@ impl Engine {
             cum: 0,
             cum_ticks_lots: 0,
         };
-        let report = reports::of_finished(&refused, ExecType::Rejected);
+        let mut report = reports::of_finished(&refused, ExecType::Rejected);
+        if let Some(&said) = command.terms.get() {
+            let terms = OrderTerms { self_trade_prevention: None, ..said };
+            report.details = OrderDetails { terms, cl_list_id: Text::EMPTY }.into();
+        }
         self.sessions.rows.at_mut(row).send(effects, report);
         if self.remember_id(row, look, &command.cl_ord_id, order, command.market) {
             self.sessions.rows.at_mut(row).ids.finish(refused);

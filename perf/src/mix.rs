@@ -382,6 +382,7 @@ impl Flow {
             price_ticks: PriceTicks(price),
             qty_lots: QtyLots(qty),
             poss_resend: false,
+            terms: RareTerms::NONE,
         };
         (known.client, replace.into())
     }

@@ -9,6 +9,7 @@ use protocol::{
     OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
+use super::terms::Amended;
 use super::{fees, notional_in_range, pegs, phases, price_in_range, reports, rules, terms};
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
@@ -56,6 +57,8 @@ struct Replacement {
     held: u128,
     rates: Rates,
     keeps_place: bool,
+    /// Of its terms, if it says any.
+    amended: Option<Amended>,
 }
 
 impl Replacement {
@@ -72,6 +75,9 @@ impl Replacement {
             order.tax_residue = 0;
         }
         order.rates = self.rates;
+        if let Some(amended) = &self.amended {
+            amended.apply(order);
+        }
     }
 }
 
@@ -462,6 +468,10 @@ impl Engine {
         } else {
             return self.enter_anew(place, ids, replacement, effects);
         };
+        if let Some(amended) = &replacement.amended {
+            self.markets.amend(place, amended).ok_or(missing)?;
+        }
+        let market = self.markets.rows.at_mut(place.market);
         let next = market.entry_mut(place).as_mut().ok_or(missing)?;
         replacement.apply(next, cl_ord_id);
         let wanted = next.buy_lots();
@@ -521,6 +531,10 @@ impl Engine {
             && before.list().is_none()
             && before.next_leg_at().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
+        let amended = match command.terms.get() {
+            Some(said) => Some(terms::amended(before, said, effects.time)?),
+            None => None,
+        };
         rules::ensure_amendable(before, self.markets.rows.at(place.market))?;
         let (limit, qty) = (command.price_ticks, command.qty_lots.0);
         let keeps_place = keeps_place(before, limit, qty);
@@ -543,7 +557,7 @@ impl Engine {
         self.ledger.ensure_open(desk.paying_account(before.side.opposite()))?;
         let held = fees::worst_case_at(before, (worst, leaves), rates, &market.definition)?;
         self.ledger.change_hold(desk.paying_account(before.side), before.held, held)?;
-        Ok((place, Replacement { limit, price, qty, held, rates, keeps_place }))
+        Ok((place, Replacement { limit, price, qty, held, rates, keeps_place, amended }))
     }
 
     /// The checks of a replace that need no order.

@@ -348,7 +348,7 @@ impl Engine {
         ExecutionReport {
             last_price_ticks: fill.price,
             last_qty_lots: fill.qty,
-            trade: Some(trade),
+            trade,
             liquidity: Some(liquidity),
             fee: Amount(charge.fee),
             fee_is_paid: charge.is_rebate,

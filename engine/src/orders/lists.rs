@@ -8,30 +8,47 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::commands::{ClOrdId, NewOrder, NewOrderList};
-use protocol::events::{HoldChanged, OrderListChanged};
+use protocol::commands::{CancelList, ClOrdId, NewOrder, NewOrderList, RequestListStatus, roles};
+use protocol::events::{BusinessRejected, HoldChanged, OrderListChanged};
 use protocol::limits::ORDER_LISTS_MAX;
+use protocol::terms::ListedOrder;
 use protocol::{
     Amount, Contingency, ExecType, ListRelease, ListState, MarketId, MarketPhase, OrderId, OrderListId,
-    OrderStatus, RejectReason,
+    OrderStatus, QtyLots, RareText, RejectReason, Text,
 };
 
+use super::reports::live_status;
 use super::{Admitted, rules, terms};
 use crate::broken::{About, Broken, Refusal, Stop, ensure, ensure_field, refuse_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Order, Place};
 
+/// BusinessRejectReason(380) 1 and 6: unknown id; not authorized.
+const UNKNOWN_ID: u16 = 1;
+const NOT_AUTHORIZED: u16 = 6;
+
 /// One order of a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Leg {
     pub(crate) order: OrderId,
+    pub(crate) cl_ord_id: ClOrdId,
     /// What it needs held where it stands alone; its budget, while it waits.
     pub(crate) reserve: u128,
     /// Whether it has traded, was reduced by what it met, or has fired while its sibling stood.
     pub(crate) has_acted: bool,
     /// How it ended.
-    pub(crate) ended: Option<OrderStatus>,
+    pub(crate) ended: Option<Ended>,
+}
+
+/// An order of a list that is no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) status: OrderStatus,
+    pub(crate) qty: u64,
+    pub(crate) cum: u64,
+    /// Σ price × quantity of its fills.
+    pub(crate) cum_ticks_lots: u128,
 }
 
 impl Leg {
@@ -44,6 +61,8 @@ impl Leg {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OrderList {
     pub(crate) cl_list_id: ClOrdId,
+    /// The session's row.
+    pub(crate) session: u32,
     /// The market's row.
     pub(crate) market: u32,
     pub(crate) contingency: Contingency,
@@ -81,7 +100,7 @@ impl OrderList {
     /// Whether the first leg has done what others wait for.
     fn releases(&self) -> bool {
         self.working().is_some_and(|working| match self.release {
-            ListRelease::Filled => working.ended == Some(OrderStatus::Filled),
+            ListRelease::Filled => working.ended.is_some_and(|ended| ended.status == OrderStatus::Filled),
             ListRelease::Traded => working.has_acted,
         })
     }
@@ -100,16 +119,31 @@ impl OrderList {
         doomed.dedup();
         doomed
     }
+}
 
-    fn event(&self, id: OrderListId, market: MarketId, state: ListState) -> OrderListChanged {
-        OrderListChanged {
-            list: id,
-            cl_list_id: self.cl_list_id,
-            market,
-            contingency: self.contingency,
-            state,
-            orders: self.legs.iter().map(|leg| leg.order).collect(),
-        }
+/// A live order as its list tells of it.
+fn listed(order: &Order) -> ListedOrder {
+    ListedOrder {
+        order: order.id,
+        cl_ord_id: order.cl_ord_id,
+        status: live_status(order),
+        qty_lots: QtyLots(order.qty),
+        leaves_lots: QtyLots(order.leaves()),
+        cum_lots: QtyLots(order.cum),
+        cum_ticks_lots: order.cum_ticks_lots,
+    }
+}
+
+/// The same of one that has ended.
+const fn listed_as_ended(leg: &Leg, ended: Ended) -> ListedOrder {
+    ListedOrder {
+        order: leg.order,
+        cl_ord_id: leg.cl_ord_id,
+        status: ended.status,
+        qty_lots: QtyLots(ended.qty),
+        leaves_lots: QtyLots(0),
+        cum_lots: QtyLots(ended.cum),
+        cum_ticks_lots: ended.cum_ticks_lots,
     }
 }
 
@@ -142,6 +176,8 @@ const fn waiting_from(contingency: Contingency) -> usize {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OrderLists {
     pub(crate) by_id: BTreeMap<OrderListId, OrderList>,
+    /// By the row of their session and the ListID that it gave them.
+    by_name: BTreeMap<(u32, ClOrdId), OrderListId>,
     /// Of which a leg has acted or ended, in this order.
     pub(crate) due: VecDeque<OrderListId>,
     /// Whose waiting legs enter once their market trades, in this order.
@@ -149,6 +185,23 @@ pub(crate) struct OrderLists {
 }
 
 impl OrderLists {
+    /// Adds a list whose ListID none of its session's has.
+    pub(crate) fn add(&mut self, id: OrderListId, list: OrderList) {
+        self.by_name.insert((list.session, list.cl_list_id), id);
+        self.by_id.insert(id, list);
+    }
+
+    fn remove(&mut self, id: OrderListId) {
+        if let Some(list) = self.by_id.remove(&id) {
+            self.by_name.remove(&(list.session, list.cl_list_id));
+        }
+    }
+
+    /// The list that a session calls so, while an order of it lives.
+    pub(crate) fn named(&self, session: u32, cl_list_id: &ClOrdId) -> Option<OrderListId> {
+        self.by_name.get(&(session, *cl_list_id)).copied()
+    }
+
     /// Notes what an order has done in its list, if it is of one.
     fn note(&mut self, order: &Order, what: impl Fn(&mut Leg)) {
         let Some(id) = order.list() else { return };
@@ -174,7 +227,8 @@ impl OrderLists {
 
     /// An order has ended.
     pub(super) fn note_ended(&mut self, order: &Order, status: OrderStatus) {
-        self.note(order, |leg| leg.ended = Some(status));
+        let ended = Ended { status, qty: order.qty, cum: order.cum, cum_ticks_lots: order.cum_ticks_lots };
+        self.note(order, |leg| leg.ended = Some(ended));
     }
 }
 
@@ -222,6 +276,8 @@ impl Engine {
         ensure_field(!command.cl_list_id.is_empty(), "cl_list_id").map_err(at(0))?;
         ensure_field(orders.len() == legs_of(*contingency), "orders").map_err(at(0))?;
         ensure(self.lists.by_id.len() < ORDER_LISTS_MAX, RejectReason::TableFull).map_err(at(0))?;
+        let is_new = self.lists.named(row, &command.cl_list_id).is_none();
+        ensure(is_new, RejectReason::DuplicateClOrdId).map_err(at(0))?;
         hang_together(*contingency, orders)?;
         let mut admitted: Vec<Admitted> = Vec::new();
         let mut refused = None;
@@ -279,6 +335,7 @@ impl Engine {
         let id = OrderListId(effects.seq.0);
         let mut list = OrderList {
             cl_list_id: command.cl_list_id,
+            session: row,
             market: admitted.first().map_or(0, |leg| leg.market),
             contingency: command.contingency,
             release: command.release,
@@ -294,14 +351,16 @@ impl Engine {
             let terms = order.terms.get_or_insert_default();
             (terms.list, terms.waits) = (Some(id), waits);
             let reserve = if waits { said.budget.0 } else { worst_case };
-            list.legs.push(Leg { order: order.id, reserve, has_acted: false, ended: None });
+            let cl_ord_id = order.cl_ord_id;
+            list.legs.push(Leg { order: order.id, cl_ord_id, reserve, has_acted: false, ended: None });
             let look = self.look(row, &said.cl_ord_id);
             self.remember_id(row, look, &said.cl_ord_id, order.id, said.market);
             entering.push(order);
         }
         let market = list.market;
-        effects.push(list.event(id, self.markets.rows.at(market).definition.market, ListState::Executing));
-        self.lists.by_id.insert(id, list);
+        self.lists.add(id, list);
+        let orders = entering.iter().map(listed).collect();
+        self.tell_list(id, (ListState::Executing, false), orders, effects);
         for order in &entering {
             let (exec_type, status) = if order.waits() {
                 (ExecType::PendingNew, OrderStatus::PendingNew)
@@ -385,11 +444,105 @@ impl Engine {
             self.end_at(place, state, RejectReason::OrderList, None, effects)?;
         }
         let list = self.lists.by_id.get(&id).filter(|list| !list.legs.iter().any(Leg::is_live));
-        if let Some(list) = list {
-            effects.push(list.event(id, name, ListState::Done));
-            self.lists.by_id.remove(&id);
+        if list.is_some() {
+            self.tell_list(id, (ListState::Done, false), self.listed_orders(id), effects);
+            self.lists.remove(id);
         }
         Ok(())
+    }
+
+    /// The orders of a list as they stand.
+    fn listed_orders(&self, id: OrderListId) -> Vec<ListedOrder> {
+        let Some(list) = self.lists.by_id.get(&id) else { return Vec::new() };
+        let as_it_stands = |leg: &Leg| match leg.ended {
+            Some(ended) => Some(listed_as_ended(leg, ended)),
+            None => self.markets.order(self.markets.place(list.market, leg.order)?).map(listed),
+        };
+        list.legs.iter().filter_map(as_it_stands).collect()
+    }
+
+    /// Tells the session of a list how it stands.
+    fn tell_list(
+        &mut self,
+        id: OrderListId,
+        (state, asked): (ListState, bool),
+        orders: Vec<ListedOrder>,
+        effects: &mut Effects<'_>,
+    ) {
+        let Some(list) = self.lists.by_id.get(&id) else { return };
+        let market = self.markets.rows.at(list.market).definition.market;
+        let (cl_list_id, contingency) = (list.cl_list_id, list.contingency);
+        let changed = OrderListChanged { list: id, cl_list_id, market, contingency, state, asked, orders };
+        self.sessions.rows.at_mut(list.session).send(effects, changed);
+    }
+
+    /// Answers how a list stands; one that has ended is known no more.
+    pub(crate) fn list_status(
+        &mut self,
+        row: u32,
+        command: &RequestListStatus,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let Some(id) = self.lists.named(row, &command.cl_list_id) else {
+            return Err(self.refuse_list(
+                row,
+                (b"M", &command.cl_list_id),
+                RejectReason::UnknownOrder,
+                effects,
+            ));
+        };
+        let orders = self.listed_orders(id);
+        let is_released = self.lists.by_id.get(&id).is_some_and(|list| list.is_released)
+            && orders.iter().all(|listed| listed.status != OrderStatus::PendingNew);
+        let state = if is_released { ListState::Released } else { ListState::Executing };
+        self.tell_list(id, (state, true), orders, effects);
+        Ok(())
+    }
+
+    /// Cancels what lives of a list.
+    pub(crate) fn cancel_list(
+        &mut self,
+        row: u32,
+        command: &CancelList,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let asked = (&b"K"[..], &command.cl_list_id);
+        let actor = self.sessions.rows.at(row).definition.actor;
+        if self.registry.entitle(actor, roles::TRADER).is_err() {
+            return Err(self.refuse_list(row, asked, RejectReason::NotEntitled, effects));
+        }
+        let Some(list) = self.lists.named(row, &command.cl_list_id).and_then(|id| self.lists.by_id.get(&id))
+        else {
+            return Err(self.refuse_list(row, asked, RejectReason::UnknownOrder, effects));
+        };
+        let live = list.legs.iter().filter(|leg| leg.is_live());
+        let places = live.filter_map(|leg| Some((leg.order, self.markets.place(list.market, leg.order)?)));
+        let places = places.collect();
+        self.cancel_places(places, RejectReason::ByClient, effects)?;
+        Ok(())
+    }
+
+    /// Says to a FIX session that a message about a list is refused; another one's reply says so.
+    fn refuse_list(
+        &mut self,
+        row: u32,
+        (msg_type, cl_list_id): (&[u8], &ClOrdId),
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Stop {
+        let session = self.sessions.rows.at_mut(row);
+        if session.is_fix() {
+            let rejected = BusinessRejected {
+                ref_seq_num: session.next_in.saturating_sub(1),
+                ref_msg_type: Text::new(msg_type).unwrap_or_default(),
+                reason: if reason == RejectReason::UnknownOrder { UNKNOWN_ID } else { NOT_AUTHORIZED },
+                ref_id: *cl_list_id,
+                note: Text::EMPTY,
+                routing: RareText::EMPTY,
+            };
+            session.send(effects, rejected);
+        }
+        reason.into()
     }
 
     /// The legs that waited enter, as new orders of this moment: one that would be refused expires for that reason.
@@ -397,7 +550,7 @@ impl Engine {
         let Some(list) = self.lists.by_id.get(&id) else { return Ok(()) };
         let (market, contingency) = (list.market, list.contingency);
         let waiting: Vec<Leg> = list.legs.iter().skip(1).filter(|leg| leg.is_live()).copied().collect();
-        effects.push(list.event(id, self.markets.rows.at(market).definition.market, ListState::Released));
+        self.tell_list(id, (ListState::Released, false), self.listed_orders(id), effects);
         let mut admitted = Vec::new();
         let count = waiting.len();
         for leg in waiting {
@@ -536,7 +689,12 @@ impl Engine {
         let of_lists = markets.flat_map(|market| market.live()).filter(|order| order.list().is_some());
         let queued = self.lists.due.iter().chain(self.lists.releasing.values().flatten());
         let are_known = queued.into_iter().all(|id| id.0 <= self.seq.0);
-        if of_lists.count() == live && are_known { Ok(()) } else { Err(broken) }
+        let is_named = |(id, list): (&OrderListId, &OrderList)| {
+            self.lists.named(list.session, &list.cl_list_id) == Some(*id)
+        };
+        let are_named = self.lists.by_id.iter().all(is_named);
+        let are_named = are_named && self.lists.by_name.len() == self.lists.by_id.len();
+        if of_lists.count() == live && are_known && are_named { Ok(()) } else { Err(broken) }
     }
 }
 

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeSet;
 
-use protocol::commands::{DefineMarket, NewOrder, SetMarketPhase};
-use protocol::events::{AuctionIndicated, AuctionUncrossed, BookChanged, HoldChanged, MarketPhaseChanged};
+use protocol::commands::{DefineMarket, NewOrder, RequestMarketStatus, SetMarketPhase};
+use protocol::events::{
+    AuctionIndicated, AuctionUncrossed, BookChanged, HoldChanged, MarketPhaseChanged, MarketStatusReported,
+};
 use protocol::limits::{AUCTION_STEPS_PER_RECORD_MAX, INDICATION_INTERVAL_MS};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
@@ -186,6 +188,21 @@ pub(super) fn bound_price(order: &mut Order, market: &DefineMarket) {
 }
 
 impl Engine {
+    /// Answers which phase a market is in.
+    pub(crate) fn market_status(
+        &mut self,
+        row: u32,
+        command: &RequestMarketStatus,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let &RequestMarketStatus { request_id, market } = command;
+        let market_row = self.markets.row(market).ok_or(RejectReason::UnknownMarket)?;
+        let phase = self.markets.rows.at(market_row).phase;
+        let reported = MarketStatusReported { request_id, market, phase };
+        self.sessions.rows.at_mut(row).send(effects, reported);
+        Ok(())
+    }
+
     /// Puts a market into a phase.
     pub(crate) fn set_phase(
         &mut self,

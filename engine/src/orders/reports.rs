@@ -2,8 +2,10 @@
 
 use protocol::commands::ClOrdId;
 use protocol::events::ExecutionReport;
-use protocol::{Amount, ExecType, OrderId, OrderStatus, PriceTicks, QtyLots, RejectReason, Text};
+use protocol::terms::{OrderDetails, OrderTerms, Rare};
+use protocol::{Amount, ExecType, OrderId, OrderStatus, PriceTicks, QtyLots, RejectReason, Text, TradeId};
 
+use super::terms::Terms;
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::Order;
@@ -30,12 +32,13 @@ pub(super) fn of_finished(finished: &Finished, exec_type: ExecType) -> Execution
         cum_ticks_lots: finished.cum_ticks_lots,
         last_price_ticks: PriceTicks(0),
         last_qty_lots: QtyLots(0),
-        trade: None,
+        trade: TradeId(0),
         liquidity: None,
         fee: Amount::ZERO,
         fee_is_paid: false,
         tax: Amount::ZERO,
         reason: finished.reason,
+        details: Rare::NONE,
     }
 }
 
@@ -80,13 +83,27 @@ impl Engine {
             cum_ticks_lots: order.cum_ticks_lots,
             last_price_ticks: PriceTicks(0),
             last_qty_lots: QtyLots(0),
-            trade: None,
+            trade: TradeId(0),
             liquidity: None,
             fee: Amount::ZERO,
             fee_is_paid: false,
             tax: Amount::ZERO,
             reason: None,
+            details: match &order.terms {
+                Some(terms) if exec_type != ExecType::Trade => self.details(terms),
+                _ => Rare::NONE,
+            },
         }
+    }
+
+    /// What a report says of an order's terms.
+    #[cold]
+    fn details(&self, terms: &Terms) -> Rare<OrderDetails> {
+        let list = terms.list.and_then(|list| self.lists.by_id.get(&list));
+        let cl_list_id = list.map_or(Text::EMPTY, |list| list.cl_list_id);
+        // Which orders of a market may all have, though they did not say it.
+        let said = OrderTerms { self_trade_prevention: None, ..terms.said };
+        OrderDetails { terms: said, cl_list_id }.into()
     }
 
     /// The session of an order that lives, or ended on the day of its session, and what the last report on it would say.

@@ -1,7 +1,7 @@
 //! What an order says beside its price and quantity: whether it means something, and what follows from it on entry.
 
 use protocol::commands::NewOrder;
-use protocol::terms::OrderTerms;
+use protocol::terms::{OrderTerms, Trigger};
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
     MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention,
@@ -130,6 +130,55 @@ pub(super) fn check_display(order: &Order, leaves: QtyLots) -> Result<(), Stop> 
     let display = order.terms.as_ref().map_or(QtyLots(0), |terms| terms.said.display_lots);
     let shows_all = display == QtyLots(0) || display >= leaves;
     ensure(shows_all || shows_enough(display, leaves), RejectReason::UnsupportedOrder)
+}
+
+/// What a replacement changes of an order's terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Amended {
+    /// What it waits for from then on.
+    pub(crate) trigger: Option<Trigger>,
+    /// When it ends from then on, of one that is good till a date; else as it was.
+    pub(crate) expires_at: Option<UnixNanos>,
+}
+
+impl Amended {
+    pub(super) fn apply(&self, order: &mut Order) {
+        let Some(terms) = &mut order.terms else { return };
+        terms.said.trigger = self.trigger;
+        terms.expires_at = self.expires_at;
+        if order.time_in_force == TimeInForce::GoodTillDate {
+            terms.said.expires_at_ns = self.expires_at.map_or(0, |at| at.0);
+        }
+    }
+}
+
+/// What a replacement says of an order's terms. Its end and the price that it waits for may change; all else that is said has to be as it is.
+pub(super) fn amended(order: &Order, said: &OrderTerms, time: UnixNanos) -> Result<Amended, Stop> {
+    let plain = OrderTerms::default();
+    let has = order.terms.as_ref().map_or(&plain, |terms| &terms.said);
+    let prevention = has.self_trade_prevention.unwrap_or(SelfTradePrevention::None);
+    let is_same = said.post_only.is_none_or(|post_only| has.post_only == Some(post_only))
+        && (said.min_qty_lots == QtyLots(0) || said.min_qty_lots == has.min_qty_lots)
+        && (said.display_lots == QtyLots(0) || said.display_lots == has.display_lots)
+        && said.self_trade_prevention.is_none_or(|mode| mode == prevention)
+        && said.trail.is_none_or(|trail| has.trail == Some(trail))
+        && said.peg.is_none_or(|peg| has.peg == Some(peg))
+        && said.cancel_on_disconnect.is_none_or(|cancels| has.cancel_on_disconnect == Some(cancels))
+        && said.twap.is_none_or(|twap| has.twap == Some(twap));
+    let may_wait_so = said.trigger.is_none_or(|trigger| {
+        has.trigger.is_some_and(|before| {
+            let is_moved = trigger.price_ticks != before.price_ticks;
+            Trigger { price_ticks: before.price_ticks, ..trigger } == before
+                && (!is_moved || has.trail.is_none() && trigger.price_ticks > PriceTicks(0))
+        })
+    });
+    let may_end = order.time_in_force == TimeInForce::GoodTillDate || said.expires_at_ns == 0;
+    ensure(is_same && may_wait_so && may_end, RejectReason::UnsupportedOrder)?;
+    let has_ended = said.expires_at_ns != 0 && said.expires_at_ns <= time.0;
+    let is_late = said.valid_until_ns != 0 && said.valid_until_ns < time.0;
+    ensure(!has_ended && !is_late, RejectReason::TooLateToEnter)?;
+    let ends_at = (said.expires_at_ns != 0).then_some(UnixNanos(said.expires_at_ns));
+    Ok(Amended { trigger: said.trigger.or(has.trigger), expires_at: ends_at.or(order.expires_at()) })
 }
 
 /// Keeps an order that must not take liquidity from doing so at a price: it is refused, or its price gives way. Returns the price.

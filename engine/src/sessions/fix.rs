@@ -4,8 +4,9 @@
 //! if its connection is the session's current one and its number is the next.
 
 use protocol::commands::{
-    CancelOrder, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestOrderStatus, SessionGap,
-    SessionLogon, SessionRefuse, SessionResendRequest, SessionSequenceReset, SessionTick,
+    CancelList, CancelOrder, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
+    RequestMarketStatus, RequestOrderStatus, SessionGap, SessionLogon, SessionRefuse, SessionResendRequest,
+    SessionSequenceReset, SessionTick,
 };
 use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
@@ -44,6 +45,13 @@ impl Engine {
             }
             NewOrderList::KIND => {
                 self.take_order(row, record, NewOrderList::read, Self::new_order_list, effects)
+            }
+            CancelList::KIND => self.take_order(row, record, CancelList::read, Self::cancel_list, effects),
+            RequestListStatus::KIND => {
+                self.take_order(row, record, RequestListStatus::read, Self::list_status, effects)
+            }
+            RequestMarketStatus::KIND => {
+                self.take_order(row, record, RequestMarketStatus::read, Self::market_status, effects)
             }
             MassCancel::KIND => self.take_order(row, record, MassCancel::read, Self::mass_cancel, effects),
             RequestOrderStatus::KIND => {

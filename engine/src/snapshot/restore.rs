@@ -27,7 +27,7 @@ use crate::gateways::Gateway;
 use crate::markets::{IndexPrice, Market, Order, Place, fee_accounts};
 use crate::matching::triggers::Armed;
 use crate::matching::{Reserve, Resting, Slot};
-use crate::orders::lists::{Leg, OrderList};
+use crate::orders::lists::{Ended, Leg, OrderList};
 use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::protection::Protection;
@@ -356,9 +356,11 @@ impl Engine {
     fn read_lists(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
         r.list("order lists", ORDER_LISTS_MAX, |r| {
             let id = OrderListId(r.u64()?);
-            let (cl_list_id, market) = (r.text("order lists")?, MarketId(r.u32()?));
+            let (cl_list_id, session) = (r.text("order lists")?, SessionId(r.u32()?));
+            let market = MarketId(r.u32()?);
             let mut list = OrderList {
                 cl_list_id,
+                session: self.sessions.row(session).ok_or(SnapshotFault::Field("order lists"))?,
                 market: self.markets.row(market).ok_or(SnapshotFault::Field("order lists"))?,
                 contingency: r.code("order lists", Contingency::from_code)?,
                 release: r.code("order lists", ListRelease::from_code)?,
@@ -370,12 +372,14 @@ impl Engine {
             for _ in 0..count {
                 list.legs.push(Leg {
                     order: OrderId(r.u64()?),
+                    cl_ord_id: r.text("order lists")?,
                     reserve: r.u128()?,
                     has_acted: r.flag("order lists")?,
-                    ended: r.optional_code("order lists", OrderStatus::from_code)?,
+                    ended: read_ended(r)?,
                 });
             }
-            self.lists.by_id.insert(id, list);
+            field(self.lists.named(list.session, &list.cl_list_id).is_none(), "order lists")?;
+            self.lists.add(id, list);
             Ok(id)
         })?;
         for id in read_queue(r)? {
@@ -493,6 +497,12 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
     let terms = Terms { said, expires_at, legs, list, waits, cap };
     field(terms.list.is_some() || !terms.waits, "order's terms")?;
     Ok((Some(Box::new(terms)), hidden))
+}
+
+/// How an order of a list ended, if it has.
+fn read_ended(r: &mut Reader<'_>) -> Result<Option<Ended>, SnapshotFault> {
+    let Some(status) = r.optional_code("order lists", OrderStatus::from_code)? else { return Ok(None) };
+    Ok(Some(Ended { status, qty: r.u64()?, cum: r.u64()?, cum_ticks_lots: r.u128()? }))
 }
 
 fn read_queue(r: &mut Reader<'_>) -> Result<Vec<OrderListId>, SnapshotFault> {

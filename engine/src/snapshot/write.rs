@@ -2,13 +2,14 @@
 
 use protocol::commands::SetApprovals;
 use protocol::hash::{Hash, blake3};
-use protocol::{Command, OrderId, OrderStatus, RejectReason, Side};
+use protocol::{Command, OrderId, RejectReason, Side};
 
 use super::bytes::Writer;
 use crate::engine::Engine;
 use crate::fees::volume::PastVolume;
 use crate::markets::{Desk, IndexPrice, Market, Order, Place};
 use crate::matching::Reserve;
+use crate::orders::lists::Ended;
 use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::terms::Terms;
@@ -224,6 +225,7 @@ impl Engine {
         for (id, list) in &self.lists.by_id {
             w.u64(id.0);
             w.text(&list.cl_list_id);
+            w.u32(self.sessions.rows.at(list.session).definition.session.0);
             w.u32(self.markets.rows.at(list.market).definition.market.0);
             w.u8(list.contingency.code());
             w.u8(list.release.code());
@@ -231,9 +233,15 @@ impl Engine {
             w.count(list.legs.len());
             for leg in &list.legs {
                 w.u64(leg.order.0);
+                w.text(&leg.cl_ord_id);
                 w.u128(leg.reserve);
                 w.flag(leg.has_acted);
-                w.u8(leg.ended.map_or(0, OrderStatus::code));
+                w.u8(leg.ended.map_or(0, |ended| ended.status.code()));
+                if let Some(Ended { status: _, qty, cum, cum_ticks_lots }) = leg.ended {
+                    w.u64(qty);
+                    w.u64(cum);
+                    w.u128(cum_ticks_lots);
+                }
             }
         }
         w.count(self.lists.due.len());

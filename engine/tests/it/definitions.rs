@@ -115,6 +115,7 @@ pub(crate) fn replace(cl_ord_id: &str, orig: &str, side: Side, qty: u64, price: 
         price_ticks: PriceTicks(price),
         qty_lots: QtyLots(qty),
         poss_resend: false,
+        terms: RareTerms::NONE,
     }
 }
 

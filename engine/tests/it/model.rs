@@ -4,6 +4,7 @@
 //! everything charged; what is in force and what was traded is looked up in everything that ever happened. Slow, and short
 //! enough to be read beside docs of the rules.
 
+mod amend;
 mod auction;
 mod exits;
 mod fees;
@@ -949,6 +950,7 @@ impl Model {
         if !before.is_limit || before.list.is_some() || before.legs.is_some() {
             return Err(UnsupportedOrder);
         }
+        amend::said_again(&mut next, command.terms.get(), self.now)?;
         if !self.may_amend(before) {
             return Err(TooManyAmendments);
         }

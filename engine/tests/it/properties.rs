@@ -17,7 +17,7 @@ use protocol::{
 
 use crate::definitions;
 use crate::followed::Followed;
-use crate::model::{FEES, Model, ModelTrade, TAXES};
+use crate::model::{FEES, Model, ModelOrder, ModelTrade, TAXES};
 use crate::numbers::Numbers;
 use crate::world::World;
 
@@ -175,6 +175,35 @@ fn random_trigger(numbers: &mut Numbers) -> Trigger {
 }
 
 /// An order to amend: mostly a live one as it is, sometimes wrongly named.
+/// What a replacement says of the terms of an order: mostly nothing, else what it has, or not quite.
+fn amended_terms(numbers: &mut Numbers, order: &ModelOrder, now: u64) -> RareTerms {
+    if numbers.chance(60) {
+        return RareTerms::NONE;
+    }
+    let mut said = order.said();
+    if numbers.chance(50)
+        && let Some(trigger) = &mut said.trigger
+    {
+        trigger.price_ticks = PriceTicks(numbers.below(31));
+    }
+    if numbers.chance(50) && said.expires_at_ns != 0 {
+        said.expires_at_ns = now + numbers.below(3_000_000_000);
+    }
+    match numbers.below(20) {
+        0 => said.expires_at_ns = now + 1_000_000_000,
+        1 => said.post_only = Some(*numbers.pick(PostOnly::ALL)),
+        2 => said.display_lots = QtyLots(numbers.between(1, 4)),
+        3 => said.self_trade_prevention = Some(*numbers.pick(SelfTradePrevention::ALL)),
+        _ => {}
+    }
+    said.into()
+}
+
+/// Few of them: those of lists that live are used again, and lists that a client has are found.
+fn list_id(number: u64) -> ClOrdId {
+    Text::new(format!("list-{number}")).unwrap()
+}
+
 fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClOrdId, MarketId, Side) {
     let live: Vec<_> = model.live.iter().filter(|order| order.client == client).collect();
     if live.is_empty() || numbers.chance(15) {
@@ -303,6 +332,7 @@ fn random_step(
             let live = model.live.iter().find(|order| orig_cl_ord_id.to_string() == order.cl_ord_id);
             let same_price = live.map_or(5, |order| order.limit());
             let price = if numbers.chance(40) { same_price } else { numbers.between(1, 31) };
+            let terms = live.map_or(RareTerms::NONE, |order| amended_terms(numbers, order, model.now));
             let replace = ReplaceOrder {
                 cl_ord_id: cl_ord_id(numbers, count),
                 orig_cl_ord_id,
@@ -312,6 +342,7 @@ fn random_step(
                 price_ticks: PriceTicks(price),
                 qty_lots: QtyLots(numbers.between(1, 62)),
                 poss_resend: false,
+                terms,
             };
             let expected = model.replace(client, &replace);
             (session, replace.into(), expected)
@@ -330,6 +361,16 @@ fn random_exit(
 ) -> (SessionId, Command, Option<RejectReason>) {
     let session = session_of(client);
     match kind {
+        65 if numbers.chance(50) => {
+            let named = model.list_of(client).filter(|_| numbers.chance(80));
+            let cl_list_id = named.unwrap_or_else(|| list_id(numbers.below(40)));
+            if numbers.chance(30) {
+                let expected = model.list_status(client, &cl_list_id);
+                return (session, RequestListStatus { cl_list_id }.into(), expected);
+            }
+            let expected = model.cancel_list(client, &cl_list_id);
+            (session, CancelList { cl_list_id }.into(), expected)
+        }
         65..=66 => {
             let cancel = MassCancel {
                 cl_ord_id: cl_ord_id(numbers, count),
@@ -429,7 +470,7 @@ fn random_list(numbers: &mut Numbers, count: u64, now: u64) -> NewOrderList {
         order
     });
     NewOrderList {
-        cl_list_id: Text::new(format!("list-{count}")).unwrap(),
+        cl_list_id: list_id(count % 40),
         contingency,
         orders: orders.collect(),
         release: *numbers.pick(ListRelease::ALL),

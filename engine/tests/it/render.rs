@@ -10,6 +10,7 @@ use protocol::events::{
 };
 use protocol::money::format_decimal;
 use protocol::rows::{FeeTier, TradePosting};
+use protocol::terms::ListedOrder;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
     AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId, PriceTicks, QtyLots,
@@ -201,10 +202,16 @@ impl Names {
                 let (name, market) = (self.session(set.session), self.symbol(set.market));
                 format!("protection of {name} in {market}: {} fills in {} ms", set.fills_max, set.window_ms)
             }
+            EventBody::MarketStatusReported(status) => {
+                let (id, market) = (status.request_id, self.symbol(status.market));
+                format!("status {id} of {market}: {}", status.phase.name())
+            }
             EventBody::OrderListChanged(list) => {
-                let orders: Vec<_> = list.orders.iter().map(|&order| order_name(order)).collect();
+                let orders: Vec<_> =
+                    list.orders.iter().map(|listed| self.listed(list.market, listed)).collect();
                 let (name, state) = (list.contingency.name(), list.state.name());
-                format!("list {} ({name} of {}) is {state}", list.cl_list_id, orders.join(", "))
+                let asked = if list.asked { " still" } else { "" };
+                format!("list {} ({name} of {}) is{asked} {state}", list.cl_list_id, orders.join(", "))
             }
             EventBody::TradingRulesSet(set) => {
                 format!("rules of {} are set", self.symbol(set.rules.market))
@@ -455,6 +462,14 @@ impl Names {
             text.push_str(&format!(", {}", reason.name()));
         }
         text
+    }
+
+    fn listed(&self, market: MarketId, listed: &ListedOrder) -> String {
+        let (order, status) = (order_name(listed.order), listed.status.name());
+        if listed.cum_lots.0 == 0 {
+            return format!("{order} {status}");
+        }
+        format!("{order} {status} filled {}", self.qty(market, listed.cum_lots))
     }
 
     fn cancel_rejected(&self, rejected: &CancelRejected) -> String {

@@ -429,9 +429,17 @@ impl Script {
             "masscancel" => self.mass_cancel(words).into(),
             "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
             "cancel" => self.cancel(words).into(),
+            "cancellist" => CancelList { cl_list_id: words.id() }.into(),
+            "marketstatus" => {
+                let market = self.on(words);
+                RequestMarketStatus { request_id: words.id(), market }.into()
+            }
+            "liststatus" => RequestListStatus { cl_list_id: words.id() }.into(),
             "replace" => {
                 let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
                 let (poss_resend, market) = (words.flag("again"), self.on(words));
+                let (_, expires_at_ns) = self.time_in_force(words);
+                let terms = self.terms(market, expires_at_ns, words);
                 let (side, qty, _at, price) = (side(words.next()), words.next(), words.next(), words.next());
                 let (qty_lots, price_ticks) = (self.lots(market, qty), self.ticks(market, price));
                 ReplaceOrder {
@@ -443,6 +451,7 @@ impl Script {
                     price_ticks,
                     qty_lots,
                     poss_resend,
+                    terms,
                 }
                 .into()
             }

@@ -158,6 +158,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("2", "FILLED"),
             ("4", "CANCELED"),
             ("8", "REJECTED"),
+            ("A", "PENDING_NEW"),
             ("C", "EXPIRED"),
         ],
     ),
@@ -199,6 +200,9 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(67, "ListSeqNo", Int),
     any(68, "TotNoOrders", Int),
     any(73, "NoOrders", NumInGroup),
+    any(82, "NoRpts", Int),
+    any(83, "RptSeq", Int),
+    any(84, "CxlQty", Qty),
     any(95, "RawDataLength", Length),
     any(96, "RawData", Data),
     any(97, "PossResend", Boolean),
@@ -262,6 +266,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("4", "CANCELED"),
             ("5", "REPLACE"),
             ("8", "REJECTED"),
+            ("A", "PENDING_NEW"),
             ("C", "EXPIRED"),
             ("D", "RESTATED"),
             ("F", "TRADE"),
@@ -286,6 +291,21 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     ),
     any(207, "SecurityExchange", Exchange),
     any(211, "PegOffsetValue", Float),
+    // Snapshots alone: what changes is told by market data.
+    of(263, "SubscriptionRequestType", Char, &[("0", "SNAPSHOT")]),
+    any(324, "SecurityStatusReqID", String),
+    of(
+        326,
+        "SecurityTradingStatus",
+        Int,
+        &[
+            ("2", "TRADING_HALT"),
+            ("17", "READY_TO_TRADE"),
+            ("18", "NOT_AVAILABLE_FOR_TRADING"),
+            ("21", "PRE_OPEN"),
+            ("22", "OPENING_ROTATION"),
+        ],
+    ),
     any(336, "TradingSessionID", String),
     any(369, "LastMsgSeqNumProcessed", SeqNum),
     any(371, "RefTagID", Int),
@@ -302,6 +322,13 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(383, "MaxMessageSize", Length),
     any(386, "NoTradingSessions", NumInGroup),
     of(394, "BidType", Int, &[("3", "NO_BIDDING_PROCESS")]),
+    of(
+        429,
+        "ListStatusType",
+        Int,
+        &[("1", "ACK"), ("2", "RESPONSE"), ("4", "EXEC_STARTED"), ("5", "ALL_DONE")],
+    ),
+    of(431, "ListOrderStatus", Int, &[("3", "EXECUTING"), ("6", "ALL_DONE")]),
     any(432, "ExpireDate", LocalMktDate),
     of(
         434,
@@ -451,6 +478,9 @@ const LIST_ORDERS: Member = group(
         opt(848),
     ],
 );
+/// The orders of a list as they stand.
+const LISTED_ORDERS: Member =
+    Member { tag: 73, required: true, group: &[req(11), req(14), req(39), req(151), req(84), req(6)] };
 const TRADING_SESSIONS: Member = group(386, &[req(336), opt(625)]);
 
 /// Every message that we accept or send.
@@ -477,13 +507,22 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             req(39),
             opt(378),
             opt(103),
+            opt(66),
             opt(1),
             req(55),
             req(54),
             opt(38),
             opt(40),
             opt(44),
+            opt(99),
+            opt(211),
+            opt(836),
+            opt(848),
             opt(59),
+            opt(126),
+            opt(18),
+            opt(110),
+            opt(111),
             opt(32),
             opt(31),
             req(151),
@@ -601,6 +640,7 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(18),
             opt(110),
             opt(111),
+            opt(2964),
             req(55),
             opt(48),
             opt(22),
@@ -630,6 +670,15 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         ],
     ),
     message("H", "OrderStatusRequest", false, In, &[opt(37), req(11), opt(1), PARTIES, req(55), req(54)]),
+    message("K", "ListCancelRequest", false, In, &[req(66), req(60), opt(58)]),
+    message("M", "ListStatusRequest", false, In, &[req(66), opt(58)]),
+    message(
+        "N",
+        "ListStatus",
+        false,
+        Out,
+        &[req(66), req(429), req(82), req(431), req(83), opt(60), req(68), LISTED_ORDERS],
+    ),
     message(
         "q",
         "OrderMassCancelRequest",
@@ -644,6 +693,14 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         Out,
         &[opt(11), req(37), req(530), req(531), opt(532), opt(533), opt(55), opt(54), opt(60), opt(58)],
     ),
+    message(
+        "e",
+        "SecurityStatusRequest",
+        false,
+        In,
+        &[req(324), req(55), opt(48), opt(22), opt(207), req(263)],
+    ),
+    message("f", "SecurityStatus", false, Out, &[opt(324), req(55), opt(625), opt(326), opt(60)]),
     message("j", "BusinessMessageReject", false, Both, &[opt(45), req(372), opt(379), req(380), opt(58)]),
 ];
 

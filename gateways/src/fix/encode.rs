@@ -2,6 +2,7 @@
 //! behind them. Nothing is allocated once the buffer has grown to its size.
 
 use protocol::UnixNanos;
+use protocol::time::NANOS_PER_MILLI;
 
 use super::SOH;
 use super::frame::checksum;
@@ -73,6 +74,16 @@ impl Encoder {
     /// A field with a time.
     pub(crate) fn time(&mut self, tag: u32, time: UnixNanos) {
         self.text(tag, timestamp::format(time));
+    }
+
+    /// A field with a time that may be finer than a millisecond, in nine decimals then.
+    pub(crate) fn precise_time(&mut self, tag: u32, time: UnixNanos) {
+        let finer = time.0 % NANOS_PER_MILLI;
+        if finer == 0 {
+            return self.time(tag, time);
+        }
+        let millis = timestamp::format(time);
+        self.text_of(tag, format_args!("{}{finer:06}", String::from_utf8_lossy(&millis)));
     }
 
     /// Appends the finished message to `out`.

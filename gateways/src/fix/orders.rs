@@ -1,7 +1,8 @@
-//! Commands of orders: D, E, F, G, H and q. Decimals become ticks and lots exactly, or the order is refused with a reason.
+//! Commands of orders: D, E, F, G, H, K, M, q and e. Decimals become ticks and lots exactly, or the order is refused with a reason.
 
 use protocol::commands::{
-    CancelOrder, ClOrdId, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestOrderStatus,
+    CancelList, CancelOrder, ClOrdId, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
+    RequestMarketStatus, RequestOrderStatus,
 };
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::money::parse_decimal;
@@ -30,8 +31,9 @@ pub(crate) struct Refusal {
 /// their format is checked; an order with one is refused, never executed as if it were not there.
 const UNSUPPORTED: [i32; 2] = [167, 386];
 
-/// Fields of a G that name terms of the order, which a replacement leaves as they are.
-const KEPT: [i32; 15] = [18, 99, 110, 111, 126, 211, 432, 836, 847, 848, 1100, 1101, 1102, 1107, 1109];
+/// Fields of a G that name terms of the order which cannot be held against it: a minimum counts on entry alone, and an order that trades leg
+/// by leg is not replaced.
+const KEPT: [i32; 3] = [110, 847, 848];
 
 /// PartyRole(452).
 mod role {
@@ -42,17 +44,20 @@ mod role {
     pub(super) const INVESTMENT_DECISION_MAKER: u64 = 122;
 }
 
-/// The command of a valid D, E, F, G, H or q.
+/// The command of a valid D, E, F, G, H, K, M, q or e.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
     refuse_any(message, &UNSUPPORTED, "is not supported")?;
     match message.msg_type() {
         b"E" => return order_list(message, directory),
+        b"K" => return Ok(CancelList { cl_list_id: cl_ord_id(message, 66) }.into()),
+        b"M" => return Ok(RequestListStatus { cl_list_id: cl_ord_id(message, 66) }.into()),
         b"q" => return mass_cancel(message, directory),
         _ => {}
     }
     let market = market(message, directory)?;
     match message.msg_type() {
         b"D" => Ok(new_order(message, market)?.into()),
+        b"e" => Ok(RequestMarketStatus { request_id: cl_ord_id(message, 324), market: market.id }.into()),
         b"F" => Ok(CancelOrder {
             cl_ord_id: cl_ord_id(message, 11),
             orig_cl_ord_id: cl_ord_id(message, 41),
@@ -73,9 +78,17 @@ pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Co
     }
 }
 
-/// ClOrdID(11) or OrigClOrdID(41); the dictionary has checked its length.
+/// ClOrdID(11), OrigClOrdID(41) or ListID(66); the dictionary has checked its length.
 pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
     message.get(tag).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default()
+}
+
+/// BusinessRejectRefID(379): a message's ClOrdID, or what stands in its place where it has none.
+pub(crate) fn ref_id(message: &Message<'_>) -> ClOrdId {
+    [11, 66, 324]
+        .into_iter()
+        .find(|tag| message.get(*tag).is_some())
+        .map_or(ClOrdId::EMPTY, |tag| cl_ord_id(message, tag))
 }
 
 /// A NewOrderList(E), all of it in one message. Those that wait for the first order enter when it is filled.
@@ -91,7 +104,7 @@ fn order_list(message: &Message<'_>, directory: &Directory) -> Result<Command, R
     }
     let orders = message.entries(73, 11).map(|entry| new_order(&entry, market(&entry, directory)?));
     Ok(NewOrderList {
-        cl_list_id: message.get(66).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default(),
+        cl_list_id: cl_ord_id(message, 66),
         contingency,
         release: ListRelease::Filled,
         orders: orders.collect::<Result<_, _>>()?,
@@ -173,10 +186,10 @@ fn time_in_force(message: &Message<'_>, order_type: OrderType) -> TimeInForce {
 }
 
 fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
-    if message.get(40) != Some(b"2") {
+    if !matches!(message.get(40), Some(b"2" | b"4")) {
         return Err(refusal(
             business::OTHER,
-            "only a limit order can be replaced, by a limit order: OrdType(40)=2",
+            "only a limit order can be replaced, by a limit order: OrdType(40)=2, or 4 with StopPx(99)",
         ));
     }
     if matches!(message.get(59), Some(b"3" | b"4")) {
@@ -186,15 +199,17 @@ fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refu
         ));
     }
     refuse_any(message, &KEPT, "cannot be changed: leave it out, and the order keeps what it has")?;
+    let side = side(message);
     Ok(ReplaceOrder {
         cl_ord_id: cl_ord_id(message, 11),
         orig_cl_ord_id: cl_ord_id(message, 41),
         order: order(message),
         market: market.id,
-        side: side(message),
+        side,
         price_ticks: price(message, market, 44, "Price(44)")?,
         qty_lots: qty(message, market, 38, "OrderQty(38)")?,
         poss_resend: message.is_yes(97),
+        terms: terms(message, market, side)?.into(),
     }
     .into())
 }

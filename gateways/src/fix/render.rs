@@ -2,12 +2,16 @@
 //! sequencer's. Fields stand in the order of their tags behind the header.
 
 use protocol::event::Event;
-use protocol::events::{CancelRejected, ExecutionReport, LogoutSent, MassCancelReported};
+use protocol::events::{
+    CancelRejected, ExecutionReport, LogoutSent, MarketStatusReported, MassCancelReported, OrderListChanged,
+};
 use protocol::money::format_decimal;
+use protocol::terms::{ListedOrder, OrderTerms, Trigger};
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
-    CancelRejectTo, EventBody, ExecType, Liquidity, OrderStatus, OrderType, OutSeq, PriceTicks, RejectReason,
-    SessionEnd, Side, TimeInForce, TradeId, UnixNanos,
+    CancelRejectTo, EventBody, ExecType, Liquidity, ListState, MarketPhase, OrderStatus, OrderType, OutSeq,
+    PostOnly, PriceTicks, QtyLots, RejectReason, SessionEnd, Side, TimeInForce, TradeId, TrailBy,
+    TriggerDirection, UnixNanos,
 };
 
 use super::SOH;
@@ -44,6 +48,8 @@ pub(crate) const fn is_resent(body: &EventBody) -> bool {
         EventBody::ExecutionReport(_)
             | EventBody::CancelRejected(_)
             | EventBody::MassCancelReported(_)
+            | EventBody::OrderListChanged(_)
+            | EventBody::MarketStatusReported(_)
             | EventBody::BusinessRejected(_)
             | EventBody::RejectSent(_)
     )
@@ -133,6 +139,8 @@ const fn msg_type(body: &EventBody) -> Option<&'static [u8]> {
         EventBody::ExecutionReport(_) => Some(b"8"),
         EventBody::CancelRejected(_) => Some(b"9"),
         EventBody::MassCancelReported(_) => Some(b"r"),
+        EventBody::OrderListChanged(_) => Some(b"N"),
+        EventBody::MarketStatusReported(_) => Some(b"f"),
         EventBody::BusinessRejected(_) => Some(b"j"),
         EventBody::LogonSent(_) => Some(b"A"),
         EventBody::HeartbeatSent(_) => Some(b"0"),
@@ -150,6 +158,8 @@ fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Enco
         EventBody::ExecutionReport(report) => execution_report(event, report, number, directory, encoder),
         EventBody::CancelRejected(rejected) => cancel_rejected(event, rejected, encoder),
         EventBody::MassCancelReported(report) => mass_cancel_report(event, report, directory, encoder),
+        EventBody::MarketStatusReported(status) => security_status(event, status, directory, encoder),
+        EventBody::OrderListChanged(list) => list_status(event, list, directory, encoder),
         EventBody::BusinessRejected(rejected) => {
             encoder.number(45, rejected.ref_seq_num);
             note(encoder, rejected.note.as_bytes(), business_text(rejected.reason));
@@ -232,24 +242,25 @@ fn execution_report(
     encoder: &mut Encoder,
 ) {
     let market = directory.market(report.market);
-    let lot = market.map_or(Step { units: 1, scale: 0 }, |market| market.lot);
-    let qty = |encoder: &mut Encoder, tag, lots: u64| {
-        encoder.decimal(tag, u128::from(lots).saturating_mul(lot.units), lot.scale);
-    };
+    let terms = report.details.get().map(|details| &details.terms);
+    let qty = qty_in(market);
     if report.client.0 != 0 {
         encoder.number(1, report.client.0);
     }
-    avg_px(encoder, market, report);
+    avg_px(encoder, market, (report.cum_ticks_lots, report.cum_lots));
     encoder.text(11, report.cl_ord_id.as_bytes());
-    if report.trade.is_some() {
+    if report.trade != TradeId(0) {
         commission(encoder, market, report);
     }
     qty(encoder, 14, report.cum_lots.0);
     exec_id(encoder, event, report, number);
-    if let (ExecType::TradeCancel | ExecType::TradeCorrect, Some(trade)) = (report.exec_type, report.trade) {
-        fill_id(encoder, 19, trade, report.side);
+    if let Some(terms) = terms {
+        encoder.text_if_any(18, exec_inst(terms, report.side));
     }
-    if report.trade.is_some() {
+    if matches!(report.exec_type, ExecType::TradeCancel | ExecType::TradeCorrect) {
+        fill_id(encoder, 19, report.trade, report.side);
+    }
+    if report.trade != TradeId(0) {
         price(encoder, 31, market, report.last_price_ticks);
         qty(encoder, 32, report.last_qty_lots.0);
     }
@@ -258,7 +269,7 @@ fn execution_report(
         qty(encoder, 38, report.qty_lots.0);
     }
     encoder.text(39, ord_status(report.status));
-    encoder.text(40, ord_type(report.order_type));
+    encoder.text(40, ord_type(report.order_type, report.side, terms.and_then(|terms| terms.trigger)));
     encoder.text_if_any(41, report.orig_cl_ord_id.as_bytes());
     if report.price_ticks.0 != 0 {
         price(encoder, 44, market, report.price_ticks);
@@ -270,17 +281,40 @@ fn execution_report(
     }
     encoder.text(59, time_in_force(report.time_in_force));
     encoder.time(60, event.time);
+    execution_report_from_66(report, market, encoder);
+}
+
+/// The fields of an execution report behind TransactTime(60).
+fn execution_report_from_66(report: &ExecutionReport, market: Option<&Market>, encoder: &mut Encoder) {
+    let terms = report.details.get().map(|details| &details.terms);
+    let qty = qty_in(market);
+    if let Some(details) = report.details.get() {
+        encoder.text_if_any(66, details.cl_list_id.as_bytes());
+    }
+    let waits_for = terms.and_then(|terms| terms.trigger.filter(|_| terms.trail.is_none()));
+    if let Some(trigger) = waits_for.filter(|trigger| trigger.price_ticks.0 > 0) {
+        price(encoder, 99, market, trigger.price_ticks);
+    }
     if let (ExecType::Rejected, Some(reason)) = (report.exec_type, report.reason) {
         encoder.number(103, ord_rej_reason(reason));
+    }
+    if let Some(terms) = terms {
+        conditions(encoder, terms, qty);
     }
     tax(encoder, market, report);
     encoder.text(150, exec_type(report.exec_type));
     qty(encoder, 151, report.leaves_lots.0);
+    if let Some(trail) = terms.and_then(|terms| terms.trail) {
+        encoder.number(211, trail.offset);
+    }
     if report.exec_type == ExecType::Restated {
         encoder.text(378, restatement(report.reason));
     }
-    if let Some(trade) = report.trade {
-        encoder.number(527, trade.0);
+    if report.trade != TradeId(0) {
+        encoder.number(527, report.trade.0);
+    }
+    if let Some(terms) = terms {
+        strategy(encoder, terms);
     }
     if let Some(liquidity) = report.liquidity {
         encoder.number(
@@ -300,6 +334,43 @@ fn restatement(reason: Option<RejectReason>) -> &'static [u8] {
         Some(RejectReason::Repriced) => b"3",
         Some(_) => b"5",
         None => b"8",
+    }
+}
+
+/// ExecInst(18), in the values of FIX 4.4: what of an order's terms it has none for is not repeated.
+fn exec_inst(terms: &OrderTerms, side: Side) -> Vec<u8> {
+    let stays: &[u8] = if side == Side::Buy { b"9" } else { b"0" };
+    let values = [
+        (terms.post_only == Some(PostOnly::Reject), &b"6"[..]),
+        (terms.post_only == Some(PostOnly::Slide), stays),
+        (terms.trail.is_some(), b"a"),
+        (terms.twap.is_some(), b"e"),
+    ];
+    let said: Vec<&[u8]> =
+        values.into_iter().filter(|(is_said, _)| *is_said).map(|(_, value)| value).collect();
+    said.join(&b' ')
+}
+
+/// MinQty(110), MaxFloor(111), ExpireTime(126).
+fn conditions(encoder: &mut Encoder, terms: &OrderTerms, qty: impl Fn(&mut Encoder, u32, u64)) {
+    if terms.min_qty_lots.0 > 0 {
+        qty(encoder, 110, terms.min_qty_lots.0);
+    }
+    if terms.display_lots.0 > 0 {
+        qty(encoder, 111, terms.display_lots.0);
+    }
+    if terms.expires_at_ns > 0 {
+        encoder.precise_time(126, UnixNanos(terms.expires_at_ns));
+    }
+}
+
+/// PegOffsetType(836) of a trailing stop, TargetStrategyParameters(848) of an order that trades leg by leg.
+fn strategy(encoder: &mut Encoder, terms: &OrderTerms) {
+    if let Some(trail) = terms.trail {
+        encoder.text(836, if trail.by == TrailBy::BasisPoints { b"1" } else { b"2" });
+    }
+    if let Some(twap) = terms.twap {
+        encoder.text_of(848, format_args!("LEGS={};INTERVAL_MS={}", twap.legs, twap.interval_ms));
     }
 }
 
@@ -368,6 +439,68 @@ fn mass_cancel_report(
     encoder.number(533, report.orders);
 }
 
+/// A SecurityStatus(f). Statuses of FIX are fewer than phases, whose names stand as TradingSessionSubID(625).
+fn security_status(
+    event: &Event,
+    status: &MarketStatusReported,
+    directory: &Directory,
+    encoder: &mut Encoder,
+) {
+    let market = directory.market(status.market);
+    encoder.text(55, market.map_or(&b"[N/A]"[..], |market| market.symbol.as_bytes()));
+    encoder.time(60, event.time);
+    encoder.text(324, status.request_id.as_bytes());
+    encoder.number(326, trading_status(status.phase));
+    encoder.text(625, status.phase.name());
+}
+
+const fn trading_status(phase: MarketPhase) -> u8 {
+    match phase {
+        MarketPhase::CancelOnly | MarketPhase::Halt => 2,
+        MarketPhase::Trading => 17,
+        MarketPhase::Closed => 18,
+        MarketPhase::PreOpen | MarketPhase::PostOnly => 21,
+        MarketPhase::Auction => 22,
+    }
+}
+
+/// A ListStatus(N): all orders of a list in one message.
+fn list_status(event: &Event, list: &OrderListChanged, directory: &Directory, encoder: &mut Encoder) {
+    let market = directory.market(list.market);
+    let qty = qty_in(market);
+    encoder.time(60, event.time);
+    encoder.text(66, list.cl_list_id.as_bytes());
+    encoder.number(68, count(&list.orders));
+    encoder.text(82, b"1");
+    encoder.text(83, b"1");
+    encoder.text(429, list_status_type(list));
+    encoder.text(431, if list.state == ListState::Done { b"6" } else { b"3" });
+    encoder.number(73, count(&list.orders));
+    for order in &list.orders {
+        let cancelled = order.qty_lots.0.saturating_sub(order.leaves_lots.0).saturating_sub(order.cum_lots.0);
+        // As the specification has them in an entry.
+        encoder.text(11, order.cl_ord_id.as_bytes());
+        qty(encoder, 14, order.cum_lots.0);
+        encoder.text(39, ord_status(order.status));
+        qty(encoder, 151, order.leaves_lots.0);
+        qty(encoder, 84, cancelled);
+        avg_px(encoder, market, (order.cum_ticks_lots, order.cum_lots));
+    }
+}
+
+fn count(orders: &[ListedOrder]) -> u128 {
+    u128::try_from(orders.len()).unwrap_or(0)
+}
+
+const fn list_status_type(list: &OrderListChanged) -> &'static [u8] {
+    match (list.asked, list.state) {
+        (true, _) => b"2",
+        (false, ListState::Executing) => b"1",
+        (false, ListState::Released) => b"4",
+        (false, ListState::Done) => b"5",
+    }
+}
+
 fn order_id(encoder: &mut Encoder, order: u64) {
     if order == 0 { encoder.text(37, b"NONE") } else { encoder.number(37, order) }
 }
@@ -375,15 +508,22 @@ fn order_id(encoder: &mut Encoder, order: u64) {
 /// ExecID(17): of a fill as [`fill_id`] has it; else the command's seq and the output's number, because one command may
 /// report to a session more than once.
 fn exec_id(encoder: &mut Encoder, event: &Event, report: &ExecutionReport, number: OutSeq) {
-    match (report.exec_type, report.trade) {
-        (ExecType::Trade, Some(trade)) => fill_id(encoder, 17, trade, report.side),
-        _ => encoder.text_of(17, format_args!("{}-{number}", event.seq)),
+    if report.exec_type == ExecType::Trade {
+        fill_id(encoder, 17, report.trade, report.side);
+    } else {
+        encoder.text_of(17, format_args!("{}-{number}", event.seq));
     }
 }
 
 /// The id of one side of a trade: who takes the trade back knows it, too.
 fn fill_id(encoder: &mut Encoder, tag: u32, trade: TradeId, of: Side) {
     encoder.text_of(tag, format_args!("T{trade}-{}", char::from(side(of)[0])));
+}
+
+/// Writes quantities of a market.
+fn qty_in(market: Option<&Market>) -> impl Fn(&mut Encoder, u32, u64) {
+    let lot = market.map_or(Step { units: 1, scale: 0 }, |market| market.lot);
+    move |encoder, tag, lots| encoder.decimal(tag, u128::from(lots).saturating_mul(lot.units), lot.scale)
 }
 
 fn price(encoder: &mut Encoder, tag: u32, market: Option<&Market>, ticks: PriceTicks) {
@@ -393,11 +533,11 @@ fn price(encoder: &mut Encoder, tag: u32, market: Option<&Market>, ticks: PriceT
 }
 
 /// AvgPx(6): rounded half up to [`AVG_PX_DECIMALS`] decimals more than the tick has.
-fn avg_px(encoder: &mut Encoder, market: Option<&Market>, report: &ExecutionReport) {
-    let (tick, lots) = (market.and_then(|market| market.tick), u128::from(report.cum_lots.0));
+fn avg_px(encoder: &mut Encoder, market: Option<&Market>, (sum, lots): (u128, QtyLots)) {
+    let (tick, lots) = (market.and_then(|market| market.tick), u128::from(lots.0));
     match tick {
         Some(tick) if lots != 0 => {
-            let units = average_units(report.cum_ticks_lots, lots, tick.units);
+            let units = average_units(sum, lots, tick.units);
             encoder.decimal(6, units, tick.scale + AVG_PX_DECIMALS);
         }
         _ => encoder.text(6, b"0"),
@@ -422,10 +562,15 @@ const fn side(side: Side) -> &'static [u8] {
     }
 }
 
-const fn ord_type(order_type: OrderType) -> &'static [u8] {
-    match order_type {
-        OrderType::Market => b"1",
-        OrderType::Limit => b"2",
+/// What it is, or what it waits to become. A limit order that waits for a price to come towards it has no type of its own.
+fn ord_type(order_type: OrderType, side: Side, trigger: Option<Trigger>) -> &'static [u8] {
+    let is_stop = trigger.map(|trigger| (trigger.direction == TriggerDirection::Up) == (side == Side::Buy));
+    match (order_type, is_stop) {
+        (OrderType::Market, None) => b"1",
+        (OrderType::Limit, None | Some(false)) => b"2",
+        (OrderType::Market, Some(true)) => b"3",
+        (OrderType::Limit, Some(true)) => b"4",
+        (OrderType::Market, Some(false)) => b"J",
     }
 }
 
@@ -472,6 +617,16 @@ const fn exec_type(exec_type: ExecType) -> &'static [u8] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_phase_has_a_status_of_the_dictionary() {
+        use super::super::dictionary::{FIELDS, place};
+        let known = FIELDS[place(326).unwrap()].values;
+        for &phase in MarketPhase::ALL {
+            let status = trading_status(phase).to_string();
+            assert!(known.iter().any(|(value, _)| *value == status), "{phase:?}");
+        }
+    }
 
     #[test]
     fn averages_round_half_up_behind_the_fourth_decimal() {

@@ -520,7 +520,7 @@ impl Connection {
             ref_tag: 0,
             reason: refusal.reason,
             business: true,
-            ref_id: orders::cl_ord_id(message, 11),
+            ref_id: orders::ref_id(message),
             note,
             routing: turned_round(message).into(),
         };

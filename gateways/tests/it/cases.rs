@@ -263,7 +263,9 @@ fn without_seqs(text: &str) -> String {
 
 /// What only the shipped engine can say: what becomes of an order with terms, of a list, of many at once.
 fn needs_book(path: &Path) -> bool {
-    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn"].iter().any(|name| path.ends_with(name))
+    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn", "35_security_status.scn"]
+        .iter()
+        .any(|name| path.ends_with(name))
 }
 
 #[test]

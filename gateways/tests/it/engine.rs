@@ -7,7 +7,7 @@ use protocol::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, NewO
 use protocol::event::{Event, OutputNumber};
 use protocol::events::*;
 use protocol::record::RecordHeader;
-use protocol::terms::RareTerms;
+use protocol::terms::{Rare, RareTerms};
 use protocol::*;
 
 #[derive(Default)]
@@ -330,7 +330,7 @@ impl Engine {
         trade.last_price_ticks = price;
         (trade.last_qty_lots, trade.cum_lots, trade.leaves_lots) = (new.qty_lots, new.qty_lots, QtyLots(0));
         trade.cum_ticks_lots = price.times(new.qty_lots);
-        (trade.trade, trade.liquidity) = (Some(TradeId(self.trades)), Some(Liquidity::Taker));
+        (trade.trade, trade.liquidity) = (TradeId(self.trades), Some(Liquidity::Taker));
         trade.fee = Amount(125);
         // One is taxed, the next one a rebate.
         trade.fee_is_paid = self.trades.is_multiple_of(2);
@@ -389,12 +389,13 @@ fn report(order: &Order, exec_type: ExecType, status: OrderStatus) -> ExecutionR
         cum_ticks_lots: 0,
         last_price_ticks: PriceTicks(0),
         last_qty_lots: QtyLots(0),
-        trade: None,
+        trade: TradeId(0),
         liquidity: None,
         fee: Amount(0),
         fee_is_paid: false,
         tax: Amount(0),
         reason: None,
+        details: Rare::NONE,
     }
 }
 

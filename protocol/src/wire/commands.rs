@@ -545,6 +545,8 @@ messages! {
             qty_lots: QtyLots,
             /// PossResend(97)=Y.
             poss_resend: bool,
+            /// What is said of the order's terms: its end and the price that it waits for are as here from then on, all else is as it was.
+            terms: RareTerms,
         }
         /// OrderStatusRequest(H).
         RequestOrderStatus = 99 v 1 {
@@ -657,6 +659,25 @@ messages! {
             lots_max: QtyLots,
             /// How long the window is; at most [`crate::limits::PROTECTION_WINDOW_MAX_MS`].
             window_ms: u32,
+        }
+
+        /// ListStatusRequest(M): how a list of the session that sends it stands.
+        RequestListStatus = 112 v 1 {
+            /// ListID(66).
+            cl_list_id: ClOrdId,
+        }
+        /// ListCancelRequest(K): cancels the live orders of a list of the session that sends it.
+        CancelList = 113 v 1 {
+            /// ListID(66).
+            cl_list_id: ClOrdId,
+        }
+
+        /// SecurityStatusRequest(e): which phase a market is in.
+        RequestMarketStatus = 114 v 1 {
+            /// SecurityStatusReqID(324).
+            request_id: ClOrdId,
+            /// Symbol(55).
+            market: MarketId,
         }
 
         /// Logon(A). Unnumbered in the header: its MsgSeqNum is judged here.

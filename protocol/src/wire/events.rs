@@ -6,6 +6,7 @@
 use super::messages;
 use super::proposed::ProposedCommand;
 use super::rows::{LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
+use super::terms::{ListedOrder, OrderDetails, Rare};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
     SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft, SetTradingRules,
@@ -445,8 +446,8 @@ messages! {
             last_price_ticks: PriceTicks,
             /// LastQty(32); 0 unless a trade.
             last_qty_lots: QtyLots,
-            /// The trade.
-            trade: Option<TradeId>,
+            /// The trade; 0 = none.
+            trade: TradeId,
             /// Which side of it this order was.
             liquidity: Option<Liquidity>,
             /// Commission(12): fee of this fill, in quote, without tax.
@@ -457,6 +458,8 @@ messages! {
             tax: Amount,
             /// Why it was refused, cancelled or expired.
             reason: Option<RejectReason>,
+            /// Its terms and its list, at every step but a fill, and while it lives.
+            details: Rare<OrderDetails>,
         }
         /// OrderCancelReject(9).
         CancelRejected = 97 v 1 {
@@ -480,7 +483,7 @@ messages! {
             /// The order.
             order: OrderId,
         }
-        /// ListStatus(N): a list of orders was accepted, or went on.
+        /// ListStatus(N), for the session of a list of orders: it was accepted, went on, or was asked for.
         OrderListChanged = 114 v 1 {
             /// Its id: the seq at which it was accepted.
             list: OrderListId,
@@ -492,8 +495,10 @@ messages! {
             contingency: Contingency,
             /// ListOrderStatus(431).
             state: ListState,
-            /// Its orders, the first one first.
-            orders: Vec<OrderId>,
+            /// Whether the session asked for it, and nothing has happened.
+            asked: bool,
+            /// Its orders as they stand, the first one first.
+            orders: Vec<ListedOrder>,
         }
         /// A market went into another phase.
         MarketPhaseChanged = 116 v 1 {
@@ -602,6 +607,15 @@ messages! {
             note: Text<NOTE_BYTES_MAX>,
             /// Fields of third-party routing, as in the refusal.
             routing: RareText<ROUTING_BYTES_MAX>,
+        }
+        /// SecurityStatus(f): which phase a market is in, for a session that asked.
+        MarketStatusReported = 105 v 1 {
+            /// SecurityStatusReqID(324).
+            request_id: ClOrdId,
+            /// Symbol(55).
+            market: MarketId,
+            /// SecurityTradingStatus(326).
+            phase: MarketPhase,
         }
         /// Logon(A), ours.
         LogonSent = 99 v 1 {

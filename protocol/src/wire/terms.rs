@@ -5,10 +5,12 @@ use rkyv::ser::{Allocator, Writer};
 use rkyv::vec::{ArchivedVec, VecResolver};
 use rkyv::{Archive, Deserialize, Place, Serialize};
 
+use super::commands::ClOrdId;
 use super::fields::{AsField, FieldValue};
 use super::rows::rows;
 use crate::{
-    PegTo, PostOnly, PriceTicks, QtyLots, SelfTradePrevention, TrailBy, TriggerDirection, TriggerPriceType,
+    OrderId, OrderStatus, PegTo, PostOnly, PriceTicks, QtyLots, SelfTradePrevention, TrailBy,
+    TriggerDirection, TriggerPriceType,
 };
 
 rows! {
@@ -72,6 +74,33 @@ rows! {
         /// It trades leg by leg, and is in no book.
         pub twap: Option<Twap>,
     }
+
+    /// An order of a list, as it stands.
+    pub struct ListedOrder {
+        /// OrderID(37).
+        pub order: OrderId,
+        /// ClOrdID(11).
+        pub cl_ord_id: ClOrdId,
+        /// OrdStatus(39).
+        pub status: OrderStatus,
+        /// OrderQty(38).
+        pub qty_lots: QtyLots,
+        /// LeavesQty(151).
+        pub leaves_lots: QtyLots,
+        /// CumQty(14).
+        pub cum_lots: QtyLots,
+        /// Σ price × quantity of its fills, in ticks × lots.
+        pub cum_ticks_lots: u128,
+    }
+
+    /// What is in force of an order's terms, and the list that it is of.
+    #[derive(Default)]
+    pub struct OrderDetails {
+        /// The terms, but for self-trade prevention; of one that has fired without its trigger, of one that has entered without its minimum.
+        pub terms: OrderTerms,
+        /// ListID(66); empty = it is of no list.
+        pub cl_list_id: ClOrdId,
+    }
 }
 
 impl OrderTerms {
@@ -98,45 +127,54 @@ impl Trail {
     }
 }
 
-/// [`OrderTerms`] that are seldom there. Archived as a list of at most one, so that an order without them pays for its place alone.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct RareTerms(Option<Box<OrderTerms>>);
+/// A part of a message that is seldom there. Archived as a list of at most one, so that a message without it pays for its place alone.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Rare<T>(Option<Box<T>>);
 
-impl RareTerms {
-    /// A plain order.
+/// The terms of an order, most of which have none.
+pub type RareTerms = Rare<OrderTerms>;
+
+impl<T> Rare<T> {
+    /// Not there.
     pub const NONE: Self = Self(None);
 
-    /// The terms, if there are any.
+    /// It, if it is there.
     #[must_use]
-    pub fn get(&self) -> Option<&OrderTerms> {
+    pub fn get(&self) -> Option<&T> {
         self.0.as_deref()
     }
 
-    fn as_slice(&self) -> &[OrderTerms] {
+    fn as_slice(&self) -> &[T] {
         self.get().map_or(&[], core::slice::from_ref)
     }
 }
 
-impl core::fmt::Debug for RareTerms {
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl<T: core::fmt::Debug> core::fmt::Debug for Rare<T> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         self.as_slice().fmt(f)
     }
 }
 
-impl From<OrderTerms> for RareTerms {
-    fn from(terms: OrderTerms) -> Self {
-        Self((terms != OrderTerms::default()).then(|| Box::new(terms)))
+impl<T: Default + PartialEq> From<T> for Rare<T> {
+    fn from(part: T) -> Self {
+        Self((part != T::default()).then(|| Box::new(part)))
     }
 }
 
-impl AsField for RareTerms {
+impl<T: AsField> AsField for Rare<T> {
     fn as_field(&self) -> FieldValue<'_> {
         self.get().map_or(FieldValue::Absent, AsField::as_field)
     }
 }
 
-impl Archive for RareTerms {
-    type Archived = ArchivedVec<<OrderTerms as Archive>::Archived>;
+impl<T: Archive> Archive for Rare<T> {
+    type Archived = ArchivedVec<T::Archived>;
     type Resolver = VecResolver;
 
     fn resolve(&self, resolver: Self::Resolver, out: Place<Self::Archived>) {
@@ -144,21 +182,23 @@ impl Archive for RareTerms {
     }
 }
 
-impl<S: Fallible + Writer + Allocator + ?Sized> Serialize<S> for RareTerms {
+impl<T: Serialize<S>, S: Fallible + Writer + Allocator + ?Sized> Serialize<S> for Rare<T> {
     fn serialize(&self, serializer: &mut S) -> Result<Self::Resolver, S::Error> {
         ArchivedVec::serialize_from_slice(self.as_slice(), serializer)
     }
 }
 
-impl<D> Deserialize<RareTerms, D> for ArchivedVec<<OrderTerms as Archive>::Archived>
+impl<T, D> Deserialize<Rare<T>, D> for ArchivedVec<T::Archived>
 where
+    T: Archive,
+    T::Archived: Deserialize<T, D>,
     D: Fallible + ?Sized,
     D::Error: Source,
 {
-    fn deserialize(&self, deserializer: &mut D) -> Result<RareTerms, D::Error> {
+    fn deserialize(&self, deserializer: &mut D) -> Result<Rare<T>, D::Error> {
         match self.as_slice() {
-            [] => Ok(RareTerms::NONE),
-            [terms] => Ok(RareTerms(Some(Box::new(terms.deserialize(deserializer)?)))),
+            [] => Ok(Rare::NONE),
+            [part] => Ok(Rare(Some(Box::new(part.deserialize(deserializer)?)))),
             more => fail!(MoreThanOne(more.len())),
         }
     }
@@ -169,7 +209,7 @@ struct MoreThanOne(usize);
 
 impl core::fmt::Display for MoreThanOne {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "terms of an order {} times where once is allowed", self.0)
+        write!(f, "a rare part of a message {} times where once is allowed", self.0)
     }
 }
 

@@ -8,7 +8,7 @@ use protocol::events::*;
 use protocol::hash::Hash;
 use protocol::rows::{AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
 use protocol::sign::PublicKey;
-use protocol::terms::{OrderTerms, Peg, Trail, Trigger, Twap};
+use protocol::terms::{ListedOrder, OrderDetails, OrderTerms, Peg, Trail, Trigger, Twap};
 use protocol::*;
 
 fn bytes_of<const N: usize>(field: u8) -> [u8; N] {
@@ -383,6 +383,7 @@ fn orders() -> Vec<Command> {
             price_ticks: PriceTicks(n8(5)),
             qty_lots: QtyLots(n8(6)),
             poss_resend: true,
+            terms: order_terms().into(),
         }
         .into(),
         RequestOrderStatus {
@@ -400,6 +401,9 @@ fn orders() -> Vec<Command> {
         }
         .into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
+        RequestListStatus { cl_list_id: text("list") }.into(),
+        CancelList { cl_list_id: text("list") }.into(),
+        RequestMarketStatus { request_id: text("status"), market: MarketId(n4(1)) }.into(),
         SetMarketMakerProtection {
             session: Some(SessionId(n4(0))),
             market: MarketId(n4(1)),
@@ -562,13 +566,28 @@ fn trading_set() -> Vec<EventBody> {
         }
         .into(),
         TradingRulesSet { rules: set_trading_rules() }.into(),
+        MarketStatusReported {
+            request_id: text("status"),
+            market: MarketId(n4(1)),
+            phase: MarketPhase::Halt,
+        }
+        .into(),
         OrderListChanged {
             list: OrderListId(n8(0)),
             cl_list_id: text("list"),
             market: MarketId(n4(2)),
             contingency: Contingency::OneCancelsOther,
             state: ListState::Done,
-            orders: vec![OrderId(n8(5)), OrderId(n8(6))],
+            asked: true,
+            orders: vec![ListedOrder {
+                order: OrderId(n8(5)),
+                cl_ord_id: text("ORDER-1"),
+                status: OrderStatus::PartiallyFilled,
+                qty_lots: QtyLots(n8(6)),
+                leaves_lots: QtyLots(n8(7)),
+                cum_lots: QtyLots(n8(8)),
+                cum_ticks_lots: n16(9),
+            }],
         }
         .into(),
         TradeGroupSet { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
@@ -785,12 +804,13 @@ fn sent_orders() -> Vec<EventBody> {
             cum_ticks_lots: n16(14),
             last_price_ticks: PriceTicks(n8(15)),
             last_qty_lots: QtyLots(n8(16)),
-            trade: Some(TradeId(n8(17))),
+            trade: TradeId(n8(17)),
             liquidity: Some(Liquidity::Taker),
             fee: Amount(n16(19)),
             fee_is_paid: true,
             tax: Amount(n16(21)),
             reason: Some(RejectReason::TooLate),
+            details: OrderDetails { terms: order_terms(), cl_list_id: text("LIST-1") }.into(),
         }
         .into(),
         CancelRejected {

@@ -62,7 +62,7 @@ const COMMANDS: &str = "
 97 CancelOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
     side code Side, poss_resend bool
 98 ReplaceOrder: cl_ord_id text 64, orig_cl_ord_id text 64, order option u64, market u32,
-    side code Side, price_ticks u64, qty_lots u64, poss_resend bool
+    side code Side, price_ticks u64, qty_lots u64, poss_resend bool, terms rare OrderTerms
 99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
 100 CancelAll: session option u32, client option u64, market option u32, side option code Side, firm option u32
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
@@ -74,6 +74,9 @@ const COMMANDS: &str = "
 106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
 107 CancelReplaceOrder: cancel CancelOrder, order NewOrder, mode code CancelReplaceMode
 108 SetMarketMakerProtection: session option u32, market u32, fills_max u32, lots_max u64, window_ms u32
+112 RequestListStatus: cl_list_id text 64
+113 CancelList: cl_list_id text 64
+114 RequestMarketStatus: request_id text 64, market u32
 128 SessionLogon: connection u64, msg_seq_num u64, heartbeat_s u32, reset bool, next_expected u64
 129 SessionHeartbeat:
 130 SessionTestRequest: test_req_id text 64
@@ -143,8 +146,8 @@ const EVENTS: &str = "
     side code Side, order_type code OrderType, time_in_force code TimeInForce,
     exec_type code ExecType, status code OrderStatus, price_ticks u64, qty_lots u64,
     leaves_lots u64, cum_lots u64, cum_ticks_lots u128, last_price_ticks u64, last_qty_lots u64,
-    trade option u64, liquidity option code Liquidity, fee u128, fee_is_paid bool,
-    tax u128, reason option code RejectReason
+    trade u64, liquidity option code Liquidity, fee u128, fee_is_paid bool,
+    tax u128, reason option code RejectReason, details rare OrderDetails
 97 CancelRejected: order u64, cl_ord_id text 64, orig_cl_ord_id text 64, status code OrderStatus,
     response_to code CancelRejectTo, reason code RejectReason
 98 BusinessRejected: ref_seq_num u64, ref_msg_type text 8, reason u16, ref_id text 64, note text 120,
@@ -156,10 +159,11 @@ const EVENTS: &str = "
 103 RejectSent: ref_seq_num u64, ref_msg_type text 8, ref_tag u32, reason u16, note text 120,
     routing text 120
 104 LogoutSent: end code SessionEnd, expected u64, received u64
+105 MarketStatusReported: request_id text 64, market u32, phase code MarketPhase
 112 BookChanged: market u32, order u64, side code Side, action code BookAction, price_ticks u64, qty_lots u64
 113 OrderTriggered: market u32, order u64
 114 OrderListChanged: list u64, cl_list_id text 64, market u32, contingency code Contingency, state code ListState,
-    orders list u64
+    asked bool, orders list ListedOrder
 115 TradePrevented: market u32, mode code SelfTradePrevention, maker_order u64, taker_order u64, price_ticks u64,
     maker_qty_lots u64, taker_qty_lots u64, prevented_lots u64
 116 MarketPhaseChanged: market u32, before code MarketPhase, phase code MarketPhase, cause code PhaseCause
@@ -197,6 +201,9 @@ const ROWS: &str = "
 10 OrderTerms: expires_at_ns u64, post_only option code PostOnly, min_qty_lots u64, display_lots u64,
     self_trade_prevention option code SelfTradePrevention, trigger option Trigger, trail option Trail,
     peg option Peg, cancel_on_disconnect option bool, valid_until_ns u64, twap option Twap
+12 OrderDetails: terms OrderTerms, cl_list_id text 64
+13 ListedOrder: order u64, cl_ord_id text 64, status code OrderStatus, qty_lots u64, leaves_lots u64, cum_lots u64,
+    cum_ticks_lots u128
 ";
 
 /// The fixed headers.
@@ -285,6 +292,8 @@ impl Type {
                     "TradePosting",
                     "ProposedCommand",
                     "OrderTerms",
+                    "OrderDetails",
+                    "ListedOrder",
                     "Trigger",
                     "Trail",
                     "Peg",

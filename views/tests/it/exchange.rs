@@ -296,6 +296,7 @@ impl Exchange {
                     price_ticks: PriceTicks(price),
                     qty_lots: QtyLots(order.cum_lots.0 + 1 + self.below(20)),
                     poss_resend: false,
+                    terms: RareTerms::NONE,
                 };
                 self.send(replace);
             }

@@ -3,6 +3,7 @@
 use protocol::commands::{CancelOrder, ClOrdId, DefineMarket, NewOrder, ReplaceOrder};
 use protocol::rows::AccountRow;
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
+use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, AssetId, ClientId, Command, MarketId, PriceTicks, QtyLots, Side, Text,
 };
@@ -88,6 +89,7 @@ impl Flow {
                 price_ticks: PriceTicks(price),
                 qty_lots: QtyLots(qty),
                 poss_resend: false,
+                terms: RareTerms::NONE,
             }
             .into()
         };

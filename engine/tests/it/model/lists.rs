@@ -1,7 +1,7 @@
 //! Orders that hang together, as docs/MATCHING.md says: every list looked at from scratch whenever one of its orders did something.
 
 use protocol::RejectReason::{self, *};
-use protocol::commands::{NewOrder, NewOrderList};
+use protocol::commands::{ClOrdId, NewOrder, NewOrderList};
 use protocol::{Contingency, ListRelease, MarketPhase, OrderType, Side};
 
 use super::{Model, ModelOrder};
@@ -17,6 +17,8 @@ pub(super) struct ModelLeg {
 #[derive(Clone, Debug)]
 pub(super) struct ModelList {
     id: u64,
+    client: u64,
+    name: String,
     market: u32,
     contingency: Contingency,
     release: ListRelease,
@@ -69,6 +71,8 @@ impl Model {
             legs.iter().map(|leg| ModelLeg { order: leg.id, acted: false, ended: false, filled: false });
         self.lists.push(ModelList {
             id,
+            client,
+            name: command.cl_list_id.to_string(),
             market: command.orders[0].market.0,
             contingency: command.contingency,
             release: command.release,
@@ -86,6 +90,9 @@ impl Model {
         client: u64,
         command: &NewOrderList,
     ) -> Result<Vec<ModelOrder>, RejectReason> {
+        if self.live_list(client, &command.cl_list_id).is_some() {
+            return Err(DuplicateClOrdId);
+        }
         let orders = &command.orders;
         let pairs = match command.contingency {
             Contingency::OneCancelsOther => Some((&orders[0], &orders[1])),
@@ -138,6 +145,31 @@ impl Model {
             return Err(InsufficientFunds);
         }
         Ok(legs)
+    }
+
+    /// A client's list of this name of which an order lives.
+    fn live_list(&self, client: u64, name: &ClOrdId) -> Option<&ModelList> {
+        self.lists.iter().find(|list| list.client == client && list.name == name.to_string())
+    }
+
+    /// What the oldest live list of a client is called.
+    pub(crate) fn list_of(&self, client: u64) -> Option<ClOrdId> {
+        let list = self.lists.iter().find(|list| list.client == client)?;
+        Some(ClOrdId::new(&list.name).unwrap())
+    }
+
+    pub(crate) fn list_status(&mut self, client: u64, name: &ClOrdId) -> Option<RejectReason> {
+        self.roll(client, None);
+        self.live_list(client, name).is_none().then_some(UnknownOrder)
+    }
+
+    pub(crate) fn cancel_list(&mut self, client: u64, name: &ClOrdId) -> Option<RejectReason> {
+        self.roll(client, None);
+        let Some(list) = self.live_list(client, name) else { return Some(UnknownOrder) };
+        let live: Vec<u64> = list.legs.iter().filter(|leg| !leg.ended).map(|leg| leg.order).collect();
+        self.live.retain(|order| !live.contains(&order.id));
+        live.iter().for_each(|&order| self.end(client, order));
+        None
     }
 
     fn needed_of(&self, leg: &ModelOrder) -> u128 {

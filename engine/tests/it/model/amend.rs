@@ -1,0 +1,58 @@
+//! What a replacement says of an order's terms: it changes when the order ends and the price that it waits for, and nothing else.
+
+use protocol::RejectReason::{self, *};
+use protocol::terms::OrderTerms;
+use protocol::{QtyLots, TimeInForce};
+
+use super::ModelOrder;
+
+impl ModelOrder {
+    /// Its terms as a client would repeat them.
+    pub(crate) fn said(&self) -> OrderTerms {
+        let is_dated = self.time_in_force == TimeInForce::GoodTillDate;
+        OrderTerms {
+            expires_at_ns: if is_dated { self.expires_at } else { 0 },
+            post_only: self.post_only,
+            display_lots: QtyLots(self.display),
+            trigger: self.trigger,
+            trail: self.trail,
+            ..OrderTerms::default()
+        }
+    }
+}
+
+/// The order as it is said to be from now on.
+pub(super) fn said_again(
+    order: &mut ModelOrder,
+    said: Option<&OrderTerms>,
+    now: u64,
+) -> Result<(), RejectReason> {
+    let Some(said) = said else { return Ok(()) };
+    let is_dated = order.time_in_force == TimeInForce::GoodTillDate;
+    let differs = [
+        said.expires_at_ns != 0 && !is_dated,
+        said.post_only.is_some() && said.post_only != order.post_only,
+        said.display_lots != QtyLots(0) && said.display_lots.0 != order.display,
+        said.self_trade_prevention.is_some_and(|mode| mode != order.prevention),
+        said.trail.is_some() && said.trail != order.trail,
+    ];
+    if differs.contains(&true) {
+        return Err(UnsupportedOrder);
+    }
+    if let Some(trigger) = said.trigger {
+        let Some(before) = order.trigger else { return Err(UnsupportedOrder) };
+        let is_other = (trigger.price_type, trigger.direction) != (before.price_type, before.direction);
+        let may_move = order.trail.is_none() && trigger.price_ticks.0 > 0;
+        if is_other || trigger.price_ticks != before.price_ticks && !may_move {
+            return Err(UnsupportedOrder);
+        }
+        order.trigger = Some(trigger);
+    }
+    if said.expires_at_ns != 0 {
+        if said.expires_at_ns <= now {
+            return Err(TooLateToEnter);
+        }
+        order.expires_at = said.expires_at_ns;
+    }
+    Ok(())
+}
