@@ -186,10 +186,10 @@ fn time_in_force(message: &Message<'_>, order_type: OrderType) -> TimeInForce {
 }
 
 fn replace_order(message: &Message<'_>, market: &Market) -> Result<Command, Refusal> {
-    if !matches!(message.get(40), Some(b"2" | b"4")) {
+    if !matches!(message.get(40), Some(b"2" | b"4" | b"P")) {
         return Err(refusal(
             business::OTHER,
-            "only a limit order can be replaced, by a limit order: OrdType(40)=2, or 4 with StopPx(99)",
+            "only a limit order can be replaced, by a limit order: OrdType(40)=2, 4 or P, as it was",
         ));
     }
     if matches!(message.get(59), Some(b"3" | b"4")) {

@@ -6,11 +6,11 @@ use protocol::events::{
     CancelRejected, ExecutionReport, LogoutSent, MarketStatusReported, MassCancelReported, OrderListChanged,
 };
 use protocol::money::format_decimal;
-use protocol::terms::{ListedOrder, OrderTerms, Trigger};
+use protocol::terms::{ListedOrder, OrderTerms};
 use protocol::time::NANOS_PER_SECOND;
 use protocol::{
     CancelRejectTo, EventBody, ExecType, Liquidity, ListState, MarketPhase, OrderStatus, OrderType, OutSeq,
-    PostOnly, PriceTicks, QtyLots, RejectReason, SessionEnd, Side, TimeInForce, TradeId, TrailBy,
+    PegTo, PostOnly, PriceTicks, QtyLots, RejectReason, SessionEnd, Side, TimeInForce, TradeId, TrailBy,
     TriggerDirection, UnixNanos,
 };
 
@@ -269,7 +269,7 @@ fn execution_report(
         qty(encoder, 38, report.qty_lots.0);
     }
     encoder.text(39, ord_status(report.status));
-    encoder.text(40, ord_type(report.order_type, report.side, terms.and_then(|terms| terms.trigger)));
+    encoder.text(40, ord_type(report, terms));
     encoder.text_if_any(41, report.orig_cl_ord_id.as_bytes());
     if report.price_ticks.0 != 0 {
         price(encoder, 44, market, report.price_ticks);
@@ -306,6 +306,8 @@ fn execution_report_from_66(report: &ExecutionReport, market: Option<&Market>, e
     qty(encoder, 151, report.leaves_lots.0);
     if let Some(trail) = terms.and_then(|terms| terms.trail) {
         encoder.number(211, trail.offset);
+    } else if let Some(peg) = terms.and_then(|terms| terms.peg) {
+        encoder.number(211, peg.offset_ticks);
     }
     if report.exec_type == ExecType::Restated {
         encoder.text(378, restatement(report.reason));
@@ -345,6 +347,8 @@ fn exec_inst(terms: &OrderTerms, side: Side) -> Vec<u8> {
         (terms.post_only == Some(PostOnly::Slide), stays),
         (terms.trail.is_some(), b"a"),
         (terms.twap.is_some(), b"e"),
+        (terms.peg.is_some_and(|peg| peg.to == PegTo::Market), b"P"),
+        (terms.peg.is_some_and(|peg| peg.to == PegTo::Primary), b"R"),
     ];
     let said: Vec<&[u8]> =
         values.into_iter().filter(|(is_said, _)| *is_said).map(|(_, value)| value).collect();
@@ -364,10 +368,11 @@ fn conditions(encoder: &mut Encoder, terms: &OrderTerms, qty: impl Fn(&mut Encod
     }
 }
 
-/// PegOffsetType(836) of a trailing stop, TargetStrategyParameters(848) of an order that trades leg by leg.
+/// PegOffsetType(836) of what follows the market, TargetStrategyParameters(848) of an order that trades leg by leg.
 fn strategy(encoder: &mut Encoder, terms: &OrderTerms) {
-    if let Some(trail) = terms.trail {
-        encoder.text(836, if trail.by == TrailBy::BasisPoints { b"1" } else { b"2" });
+    if terms.trail.is_some() || terms.peg.is_some() {
+        let is_share = terms.trail.is_some_and(|trail| trail.by == TrailBy::BasisPoints);
+        encoder.text(836, if is_share { b"1" } else { b"2" });
     }
     if let Some(twap) = terms.twap {
         encoder.text_of(848, format_args!("LEGS={};INTERVAL_MS={}", twap.legs, twap.interval_ms));
@@ -563,9 +568,13 @@ const fn side(side: Side) -> &'static [u8] {
 }
 
 /// What it is, or what it waits to become. A limit order that waits for a price to come towards it has no type of its own.
-fn ord_type(order_type: OrderType, side: Side, trigger: Option<Trigger>) -> &'static [u8] {
-    let is_stop = trigger.map(|trigger| (trigger.direction == TriggerDirection::Up) == (side == Side::Buy));
-    match (order_type, is_stop) {
+fn ord_type(report: &ExecutionReport, terms: Option<&OrderTerms>) -> &'static [u8] {
+    if terms.is_some_and(|terms| terms.peg.is_some()) {
+        return b"P";
+    }
+    let is_up =
+        terms.and_then(|terms| terms.trigger).map(|trigger| trigger.direction == TriggerDirection::Up);
+    match (report.order_type, is_up.map(|is_up| is_up == (report.side == Side::Buy))) {
         (OrderType::Market, None) => b"1",
         (OrderType::Limit, None | Some(false)) => b"2",
         (OrderType::Market, Some(true)) => b"3",

@@ -2,19 +2,20 @@
 //! word becomes a term of the command or a refusal; none is executed as if it were not there.
 
 use protocol::terms::{OrderTerms, Twap};
-use protocol::{PostOnly, QtyLots, SelfTradePrevention, Side, UnixNanos};
+use protocol::{PegTo, PostOnly, QtyLots, SelfTradePrevention, Side, UnixNanos};
 
 use super::directory::Market;
 use super::message::{Message, number};
 use super::orders::{Refusal, qty, refusal};
 use super::reasons::business;
 use super::timestamp;
-use super::triggers::trigger;
+use super::triggers::{peg, trigger};
 
 /// The terms of a valid NewOrderSingle(D). Whether they go together, and with the rest of the order, the engine judges.
 pub(super) fn terms(message: &Message<'_>, market: &Market, side: Side) -> Result<OrderTerms, Refusal> {
     let said = ExecInst::read(message, side)?;
-    let (trigger, trail) = trigger(message, market, side, said.trails)?;
+    let peg = peg(message, market, said.peg_to)?;
+    let (trigger, trail) = trigger(message, market, side, (said.trails, peg.is_some()))?;
     Ok(OrderTerms {
         expires_at_ns: expires_at(message)?.0,
         post_only: said.post_only,
@@ -23,6 +24,7 @@ pub(super) fn terms(message: &Message<'_>, market: &Market, side: Side) -> Resul
         self_trade_prevention: self_trade_prevention(message),
         trigger,
         trail,
+        peg,
         cancel_on_disconnect: said.cancel_on_disconnect,
         twap: twap(message, said.works_strategy)?,
         ..OrderTerms::default()
@@ -38,6 +40,8 @@ struct ExecInst {
     /// It trades as TargetStrategy(847) says.
     works_strategy: bool,
     cancel_on_disconnect: Option<bool>,
+    /// Its price follows the market.
+    peg_to: Option<PegTo>,
 }
 
 impl ExecInst {
@@ -59,10 +63,12 @@ impl ExecInst {
             (b"e", _) => core::mem::replace(&mut self.works_strategy, true),
             (b"n", _) => self.cancel_on_disconnect.replace(false).is_some(),
             (b"o", _) => self.cancel_on_disconnect.replace(true).is_some(),
+            (b"P", _) => self.peg_to.replace(PegTo::Market).is_some(),
+            (b"R", _) => self.peg_to.replace(PegTo::Primary).is_some(),
             _ => {
                 let value = String::from_utf8_lossy(value.get(..8).unwrap_or(value));
                 let note = format!(
-                    "ExecInst(18) {value} is not supported for this side: 6, a, e, n, o, 9 of a buy, 0 of a sell"
+                    "ExecInst(18) {value} is not supported for this side: 6, a, e, n, o, P, R, 9 of a buy, 0 of a sell"
                 );
                 return Err(refusal(business::OTHER, &note));
             }

@@ -1,8 +1,8 @@
 //! Orders that wait for a price, in the words of FIX: stops and orders if touched by OrdType(40), anything else by the
-//! triggering instructions of FIX 5.0 SP2, trailing stops as a peg.
+//! triggering instructions of FIX 5.0 SP2, trailing stops as a peg; and orders whose price is pegged.
 
-use protocol::terms::{Trail, Trigger};
-use protocol::{PriceTicks, Side, TrailBy, TriggerDirection, TriggerPriceType};
+use protocol::terms::{Peg, Trail, Trigger};
+use protocol::{PegTo, PriceTicks, Side, TrailBy, TriggerDirection, TriggerPriceType};
 
 use super::directory::Market;
 use super::message::{Message, number};
@@ -14,19 +14,21 @@ const OF_A_TRIGGER: [i32; 6] = [99, 1100, 1101, 1102, 1107, 1109];
 /// Fields that say how far something is from the market.
 const OF_A_PEG: [i32; 2] = [211, 836];
 
-/// What an order waits for, and how that follows the market. `trails`: whether ExecInst(18) says so.
+/// What an order waits for, and how that follows the market. `trails`: whether ExecInst(18) says so; `is_pegged`: its price does.
 pub(super) fn trigger(
     message: &Message<'_>,
     market: &Market,
     side: Side,
-    trails: bool,
+    (trails, is_pegged): (bool, bool),
 ) -> Result<(Option<Trigger>, Option<Trail>), Refusal> {
     let Some(direction) = direction(message, side)? else {
         if trails {
             return Err(refusal(business::OTHER, "ExecInst(18)=a goes with an order that waits for a price"));
         }
         refuse(message, &OF_A_TRIGGER, "is of an order that waits for a price")?;
-        refuse(message, &OF_A_PEG, "is of an order that follows the market")?;
+        if !is_pegged {
+            refuse(message, &OF_A_PEG, "is of an order that follows the market")?;
+        }
         return Ok((None, None));
     };
     let trail = if trails {
@@ -123,6 +125,34 @@ fn trail(message: &Message<'_>, market: &Market) -> Result<Trail, Refusal> {
             Ok(Trail { by: TrailBy::Ticks, offset })
         }
     }
+}
+
+/// What the price of OrdType(40)=P follows, and PegOffsetValue(211): how far from it, away from the other side, as a distance without a
+/// sign.
+pub(super) fn peg(message: &Message<'_>, market: &Market, to: Option<PegTo>) -> Result<Option<Peg>, Refusal> {
+    let to = match (message.get(40) == Some(b"P"), to) {
+        (false, None) => return Ok(None),
+        (true, Some(to)) => to,
+        (false, Some(_)) => {
+            return Err(refusal(business::OTHER, "ExecInst(18) P and R are of OrdType(40)=P only"));
+        }
+        (true, None) => return Err(missing("OrdType(40)=P goes with ExecInst(18) P or R")),
+    };
+    let offset = match (message.get(211), message.get(836)) {
+        (_, Some(b"1")) => {
+            let note =
+                "PegOffsetType(836)=1 is of a trailing stop: a price is pegged by a price, or by ticks";
+            return Err(refusal(business::OTHER, note));
+        }
+        (None, _) => 0,
+        (Some(ticks), Some(b"2")) => number(ticks).ok_or_else(|| {
+            refusal(business::OTHER, "PegOffsetValue(211) of ticks is a whole number without a sign")
+        })?,
+        (Some(_), _) => price(message, market, 211, "PegOffsetValue(211)")?.0,
+    };
+    let offset_ticks =
+        u32::try_from(offset).map_err(|_| refusal(business::OTHER, "PegOffsetValue(211) is out of range"))?;
+    Ok(Some(Peg { to, offset_ticks }))
 }
 
 fn refuse(message: &Message<'_>, tags: &[i32], why: &str) -> Result<(), Refusal> {
