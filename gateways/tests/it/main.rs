@@ -6,8 +6,10 @@
 mod binary;
 mod cases;
 mod engine;
+mod hostile;
 mod noise;
 mod shipped;
+mod stock;
 mod storm;
 mod uplink;
 mod world;
