@@ -19,7 +19,7 @@ use protocol::{
 use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::{Engine, role_needed};
-use crate::orders::rules;
+use crate::orders::{rules, schedule};
 
 /// Actors who may configure and have a key, at least, while anything needs approval: one proposes, another approves.
 const ADMINISTRATORS_MIN: usize = 2;
@@ -248,6 +248,8 @@ impl Engine {
             self.ledger.monitors.get(remove.monitor)?.clone().into()
         } else if let Command::SetTradingRules(set) = command {
             rules::in_force(self.markets.rows.at(self.markets.row(set.market)?)).into()
+        } else if let Command::SetMarketSchedule(set) = command {
+            schedule::in_force(self.markets.rows.at(self.markets.row(set.market)?)).into()
         } else if let &Command::SetTradeGroup(SetTradeGroup { client, .. }) = command {
             let trade_group = self.markets.trade_groups.get(&client).copied().unwrap_or_default();
             SetTradeGroup { client, trade_group }.into()

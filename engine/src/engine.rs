@@ -4,8 +4,8 @@ use protocol::commands::{
     BustTrade, CancelAll, CloseDay, CorrectTrade, CorrectTransfers, CreateAccounts, CreateTransfers,
     DefineActor, DefineAsset, DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange,
     RemoveMonitor, ResetSession, SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetFeeGroup,
-    SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetOverdraft, SetTradeGroup, SetTradingRules,
-    UpdateAccount, roles,
+    SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetMarketSchedule, SetOverdraft, SetTradeGroup,
+    SetTradingRules, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -30,6 +30,7 @@ use crate::markets::Markets;
 use crate::matching::fetch_ahead;
 use crate::orders::lists::OrderLists;
 use crate::orders::protection::Protections;
+use crate::orders::schedule;
 use crate::registry::Registry;
 use crate::sessions::Sessions;
 use crate::sessions::requests::{Known, Reply};
@@ -56,6 +57,8 @@ enum Due {
     CancelAll(SessionId),
     /// An order of this market's row ends.
     Order(OrderId, u32),
+    /// This market's schedule changes its phase.
+    Schedule(MarketId),
     /// The next leg of an order of this market's row trades.
     Leg(OrderId, u32),
     /// It is published what this market's auction would trade.
@@ -191,7 +194,7 @@ impl Engine {
         blake3(&[&bytes])
     }
 
-    /// Everything that was defined, as the events that said so: assets, markets, their rules, sessions, actors, their keys, each in id order.
+    /// Everything that was defined, as the events that said so: assets, markets, their rules and schedules, sessions, actors, their keys, each in id order.
     #[must_use]
     pub fn definitions(&self) -> Vec<EventBody> {
         let assets = self
@@ -206,6 +209,10 @@ impl Engine {
         let rules = self.markets.rows.sorted_by_key(|market| market.definition.market);
         let rules = rules.into_iter().filter_map(|market| market.rules.as_deref());
         let rules = rules.map(|rules| events::TradingRulesSet { rules: rules.clone() }.into());
+        let schedules = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        let schedules = schedules.into_iter().map(schedule::in_force);
+        let schedules = schedules.filter(|schedule| *schedule != SetMarketSchedule::none(schedule.market));
+        let schedules = schedules.map(|schedule| events::MarketScheduleSet { schedule }.into());
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
         let sessions = sessions
             .into_iter()
@@ -218,6 +225,7 @@ impl Engine {
         assets
             .chain(markets)
             .chain(rules)
+            .chain(schedules)
             .chain(sessions)
             .chain(roles.map(EventBody::from))
             .chain(keys)
@@ -238,6 +246,7 @@ impl Engine {
                 | Due::CancelAll(_)
                 | Due::Proposal(_)
                 | Due::Overdraft(_)
+                | Due::Schedule(_)
                 | Due::Indication(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
@@ -275,6 +284,7 @@ impl Engine {
                     self.cancel_for_silence(row, effects)?;
                 }
                 Due::Order(order, market) => self.expire_order(market, order, effects)?,
+                Due::Schedule(market) => self.follow_schedule(market, effects)?,
                 Due::Leg(order, market) => {
                     self.execute_next_leg(market, order, effects)?;
                     self.see_prices();
@@ -321,6 +331,8 @@ impl Engine {
             self.sessions.next_dead_man().map(|(deadline, session)| (deadline, Due::CancelAll(session))),
         );
         consider(self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row))));
+        let change = self.markets.changes.first();
+        consider(change.map(|&(at, market)| (at, Due::Schedule(market))));
         consider(self.markets.legs.first().map(|&(deadline, id, row)| (deadline, Due::Leg(id, row))));
         consider(self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id))));
         let line = self.ledger.overdrafts.next_deadline();
@@ -519,6 +531,7 @@ impl Engine {
             Command::DefineMarket(_)
             | Command::SetMarketPhase(_)
             | Command::SetTradingRules(_)
+            | Command::SetMarketSchedule(_)
             | Command::PublishPrice(_)
             | Command::SetFeeSchedule(_)
             | Command::SetTradeGroup(_)
@@ -644,6 +657,8 @@ impl Engine {
             self.set_phase(set, effects)
         } else if let Command::SetTradingRules(set) = command {
             self.markets.set_trading_rules(set, effects)
+        } else if let Command::SetMarketSchedule(set) = command {
+            self.markets.set_schedule(set, effects)
         } else if let Command::PublishPrice(publish) = command {
             self.markets.publish_price(publish, effects)
         } else if let Command::SetFeeSchedule(set) = command {
@@ -761,6 +776,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | SetFeeGroup::KIND
         | DefineSession::KIND
         | SetTradingRules::KIND
+        | SetMarketSchedule::KIND
         | SetTradeGroup::KIND
         | SetApprovals::KIND
         | SetLedgerLimits::KIND

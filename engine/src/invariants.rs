@@ -116,9 +116,25 @@ impl Engine {
             && self.markets.unsettled.contains(&id) == phases.is_unsettled()
             && self.markets.indications.contains(&due) == phases.is_indication_due
             && self.markets.indications.len() <= self.markets.rows.len()
+            && self.check_schedule(market)
             && (market.book.may_cross() || !market.is_collecting())
             && self.markets.row(id) == Some(row);
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "phases" }) }
+    }
+
+    /// Whether its schedule waits for its next change, or for the market.
+    fn check_schedule(&self, market: &Market) -> bool {
+        let Market { definition, phases, schedule, .. } = market;
+        let due = schedule.as_ref().and_then(|schedule| schedule.due());
+        let is_sound = schedule.as_ref().is_none_or(|schedule| {
+            schedule.is_sound(self.time) && schedule.definition.market == definition.market
+        });
+        let due = due.filter(|_| !phases.is_unsettled());
+        let is_noted = due.is_none_or(|at| self.markets.changes.contains(&(at, definition.market)));
+        is_sound
+            && phases.changes_at == due
+            && is_noted
+            && self.markets.changes.len() <= self.markets.rows.len()
     }
 
     /// Whether what ends by itself, and what trades leg by leg, is noted, and nothing else.

@@ -24,6 +24,7 @@ use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
 use crate::orders::pegs::Pegs;
 use crate::orders::phases::Phases;
+use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::{Amended, Terms};
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
@@ -240,6 +241,8 @@ pub(crate) struct Market {
     /// The first and the last price traded at since triggers were last asked.
     pub(crate) traded: Option<(u64, u64)>,
     pub(crate) phases: Phases,
+    /// When it changes its phase by itself; most do not.
+    pub(crate) schedule: Option<Box<PhaseSchedule>>,
 }
 
 impl Market {
@@ -294,6 +297,8 @@ pub(crate) struct Markets {
     pub(crate) firing: BTreeSet<MarketId>,
     /// Markets in which an auction is carried out or orders of the day end, behind this record and before the next ones.
     pub(crate) unsettled: BTreeSet<MarketId>,
+    /// When which market's schedule has something to do.
+    pub(crate) changes: BTreeSet<(UnixNanos, MarketId)>,
     /// When in which market it is published again what its auction would trade.
     pub(crate) indications: BTreeSet<(UnixNanos, MarketId)>,
     /// Of the clients who are in one.
@@ -552,6 +557,7 @@ impl Markets {
             last_price: 0,
             traded: None,
             phases: Phases::default(),
+            schedule: None,
         };
         let row = self.rows.push(market);
         self.by_id.insert(hash, row);

@@ -13,6 +13,7 @@ pub(crate) mod phases;
 pub(crate) mod protection;
 mod reports;
 pub(crate) mod rules;
+pub(crate) mod schedule;
 mod self_trade;
 pub(crate) mod terms;
 #[cfg(test)]
@@ -367,7 +368,7 @@ fn new_order(
         tax_residue: 0,
         rates,
         amendments: 0,
-        terms: Terms::of(command, effects.time, rules::prevention_by_default(market)),
+        terms: Terms::of(command, effects.time, market),
         newer: Place::NONE,
         older: Place::NONE,
     }

@@ -194,6 +194,12 @@ pub const TRIGGERED_PER_RECORD_MAX: usize = 64;
 /// Pairs of an auction that trade behind one record, and those left over that trade before it, as well as orders that end with it
 /// or with the day.
 pub const AUCTION_STEPS_PER_RECORD_MAX: usize = 256;
+/// Entries of a market's schedule.
+pub const MARKET_SCHEDULE_ENTRIES_MAX: usize = 32;
+/// Its holidays, and its short days: those of ten years and more, and a proposal holds both.
+pub const MARKET_SCHEDULE_DATES_MAX: usize = 256;
+/// How long ago a scheduled change of phase may have been missed to be made up for.
+pub const MARKET_SCHEDULE_BEHIND_MAX_MS: u64 = 7 * 24 * 60 * 60 * 1_000;
 /// How often at most it is published what an auction would trade.
 pub const INDICATION_INTERVAL_MS: u64 = 1_000;
 /// Timers that fire before one record.

@@ -56,6 +56,8 @@ pub(crate) struct Phases {
     pub(crate) indicates_at: UnixNanos,
     /// Whether the book has changed since.
     pub(crate) is_indication_due: bool,
+    /// When its schedule has something to do, unless something else goes on.
+    pub(crate) changes_at: Option<UnixNanos>,
 }
 
 impl Phases {
@@ -88,6 +90,10 @@ impl Phases {
         if let Some(ending) = self.ending(order, is_armed) {
             ending.remove(&order.id.age());
         }
+    }
+
+    pub(super) fn has_orders_of_the_day(&self) -> bool {
+        !self.of_the_day.is_empty()
     }
 
     /// Whether the orders that end with the auction or the day are noted, and nothing else.
@@ -235,7 +241,7 @@ impl Engine {
         if market.book.may_cross() && must_not_cross {
             let uncrossing = Uncrossing { to, cause, price: None, lots: 0, trades: 0, is_over: false };
             market.phases.uncrossing = Some(uncrossing);
-            self.markets.unsettled.insert(id);
+            self.markets.plan(row);
             return Ok(());
         }
         self.enter_phase(row, to, cause, effects)
@@ -266,12 +272,8 @@ impl Engine {
         if phase == MarketPhase::Closed {
             phases.closes = effects.seq;
         }
-        if phases.is_unsettled() {
-            self.markets.unsettled.insert(market);
-        } else {
-            self.markets.unsettled.remove(&market);
-        }
         phases.indicated = None;
+        self.markets.plan(row);
         self.markets.indicated(row, effects.time);
         effects.push(MarketPhaseChanged { market, before, phase, cause });
         // What was seen while it did not trade may be what armed orders wait for.
@@ -324,7 +326,7 @@ impl Engine {
             Some(&age) => self.expire_order(row, OrderId::of_age(age), effects),
             None => {
                 phases.closes = Seq::ZERO;
-                self.markets.unsettled.remove(&market);
+                self.markets.plan(row);
                 Ok(())
             }
         }

@@ -4,12 +4,11 @@ use protocol::commands::NewOrder;
 use protocol::terms::{OrderTerms, Trigger};
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention,
-    TimeInForce, UnixNanos,
+    MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInForce, UnixNanos,
 };
 
 use super::twap::Legs;
-use super::{armed, pegs, twap};
+use super::{armed, pegs, rules, schedule, twap};
 use crate::broken::{Stop, ensure};
 use crate::markets::{Market, Order};
 use crate::matching::ICEBERG_SLICES_MAX;
@@ -31,17 +30,14 @@ pub(crate) struct Terms {
 }
 
 impl Terms {
-    /// The terms of an order that is accepted at `time`; `None` for a plain one. `prevention`: where it says nothing of that.
-    pub(super) fn of(
-        command: &NewOrder,
-        time: UnixNanos,
-        prevention: Option<SelfTradePrevention>,
-    ) -> Option<Box<Self>> {
+    /// The terms of an order that a market accepts at `time`; `None` for a plain one.
+    pub(super) fn of(command: &NewOrder, time: UnixNanos, market: &Market) -> Option<Box<Self>> {
         let mut said = command.terms.get().copied().unwrap_or_default();
-        said.self_trade_prevention = said.self_trade_prevention.or(prevention);
+        let prevention = || rules::prevention_by_default(market);
+        said.self_trade_prevention = said.self_trade_prevention.or_else(prevention);
         let expires_at = match command.time_in_force {
             TimeInForce::GoodTillDate => Some(UnixNanos(said.expires_at_ns)),
-            TimeInForce::Day => Some(end_of_day(time)),
+            TimeInForce::Day => (!schedule::closes(market)).then(|| end_of_day(time)),
             TimeInForce::GoodTillCancel
             | TimeInForce::ImmediateOrCancel
             | TimeInForce::FillOrKill
@@ -56,7 +52,7 @@ impl Terms {
 }
 
 /// The next midnight, UTC.
-fn end_of_day(time: UnixNanos) -> UnixNanos {
+pub(super) fn end_of_day(time: UnixNanos) -> UnixNanos {
     let day = time.0.checked_div(NANOS_PER_DAY).unwrap_or(0);
     UnixNanos(day.saturating_add(1).saturating_mul(NANOS_PER_DAY))
 }

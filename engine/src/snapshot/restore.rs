@@ -31,6 +31,7 @@ use crate::orders::lists::{Ended, Leg, OrderList};
 use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::protection::Protection;
+use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::Terms;
 use crate::orders::twap::Legs;
 use crate::registry::Actor;
@@ -207,15 +208,14 @@ impl Engine {
         added.phases = read_phases(r, market)?;
         let phases = &added.phases;
         field(phases.uncrossing.is_none() || may_cross, "auction")?;
-        if phases.is_unsettled() {
-            self.markets.unsettled.insert(market);
-        }
         if phases.is_indication_due {
             field(phase == MarketPhase::Auction, "indication")?;
             self.markets.indications.insert((phases.indicates_at, market));
         }
         added.rules = read_rules(r, market)?;
         added.index = read_index(r)?;
+        added.schedule = read_schedule(r)?;
+        self.markets.plan(row);
         r.list("fee schedules", MARKET_FEE_SCHEDULES_MAX, |r| {
             let Command::SetFeeSchedule(schedule) = r.command("fee schedules")? else {
                 return Err(SnapshotFault::Field("fee schedules"));
@@ -448,6 +448,22 @@ fn read_index(r: &mut Reader<'_>) -> Result<Option<IndexPrice>, SnapshotFault> {
     field(price.0 > 0, "index price")?;
     let (observed_at, valid_until) = (UnixNanos(r.u64()?), UnixNanos(r.u64()?));
     Ok(Some(IndexPrice { price, observed_at, valid_until }))
+}
+
+/// When a market changes its phase by itself. Whether it may be so is an invariant.
+fn read_schedule(r: &mut Reader<'_>) -> Result<Option<Box<PhaseSchedule>>, SnapshotFault> {
+    if !r.flag("schedule")? {
+        return Ok(None);
+    }
+    let Command::SetMarketSchedule(definition) = r.command("schedule")? else {
+        return Err(SnapshotFault::Field("schedule"));
+    };
+    let mut next = None;
+    if r.flag("schedule")? {
+        next = Some((UnixNanos(r.u64()?), r.code("schedule", MarketPhase::from_code)?));
+    }
+    let day_ends_at = Some(UnixNanos(r.u64()?)).filter(|at| at.0 > 0);
+    Ok(Some(Box::new(PhaseSchedule { definition, next, day_ends_at })))
 }
 
 fn read_phases(r: &mut Reader<'_>, market: MarketId) -> Result<Phases, SnapshotFault> {

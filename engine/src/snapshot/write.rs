@@ -12,6 +12,7 @@ use crate::matching::Reserve;
 use crate::orders::lists::Ended;
 use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
+use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::Terms;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
@@ -165,6 +166,7 @@ impl Engine {
             phases,
             rules,
             index,
+            schedule,
             schedules,
             book,
             armed,
@@ -187,6 +189,7 @@ impl Engine {
             w.u64(observed_at.0);
             w.u64(valid_until.0);
         }
+        write_schedule(w, schedule.as_deref());
         w.count(schedules.len());
         for schedule in schedules.iter() {
             w.command(&Command::SetFeeSchedule(schedule.clone()));
@@ -370,6 +373,19 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.count(finished.len());
     for finished in finished {
         write_finished(w, finished);
+    }
+}
+
+fn write_schedule(w: &mut Writer<'_>, schedule: Option<&PhaseSchedule>) {
+    w.flag(schedule.is_some());
+    if let Some(PhaseSchedule { definition, next, day_ends_at }) = schedule {
+        w.command(&Command::SetMarketSchedule(definition.clone()));
+        w.flag(next.is_some());
+        if let Some((at, phase)) = next {
+            w.u64(at.0);
+            w.u8(phase.code());
+        }
+        w.u64(day_ends_at.map_or(0, |at| at.0));
     }
 }
 

@@ -1,13 +1,16 @@
 //! Maker and checker: what is sensitive is executed once two actors agree, and on what they were shown.
 
 use protocol::commands::{
-    Approve, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals, SetLedgerLimits, roles,
+    Approve, DefineActor, DefineSession, Propose, Reject, SetActorKey, SetApprovals, SetLedgerLimits,
+    SetMarketSchedule, roles,
 };
+use protocol::events::MarketScheduleSet;
 use protocol::limits::TIMERS_PER_RECORD_MAX;
+use protocol::rows::ScheduledPhase;
 use protocol::sign::{PrivateKey, PublicKey};
 use protocol::{
-    ActorId, Command, EventBody, ProposalEnd, ProposalId, ProposedCommand, RejectReason, SessionId,
-    SessionProtocol, Text,
+    AccountClass, ActorId, Command, EventBody, MarketId, MarketPhase, ProposalEnd, ProposalId,
+    ProposedCommand, RejectReason, SessionId, SessionProtocol, Text,
 };
 
 use crate::definitions;
@@ -101,6 +104,37 @@ fn a_proposal_shows_what_it_changes_and_is_stale_when_that_has_changed() {
     assert_eq!(say(&mut world, OTHER, Approve { proposal: proposed.proposal }).0, None);
     assert_eq!(say(&mut world, OTHER, Approve { proposal: overtaken }).0, Some(RejectReason::ProposalStale));
     assert_eq!(Command::from(world.engine.ledger_limits().clone()), first);
+}
+
+#[test]
+fn the_longest_schedule_of_a_market_can_be_approved() {
+    let mut world = world();
+    for asset in 1..=2 {
+        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
+    }
+    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
+    world.set_up(definitions::market(1));
+    let kinds = vec![DefineActor::KIND, SetMarketSchedule::KIND];
+    let proposal = propose(&mut world, CHECKER, &SetApprovals { kinds }.into());
+    assert_eq!(say(&mut world, OTHER, Approve { proposal }).0, None);
+    let entry = |minute: u32| ScheduledPhase { days: 0xFF, at_ms: minute, phase: MarketPhase::Closed };
+    let longest = SetMarketSchedule {
+        entries: (1..33).map(entry).collect(),
+        holidays: (20_000..20_256).collect(),
+        short_days: (30_000..30_256).collect(),
+        ..SetMarketSchedule::none(MarketId(1))
+    };
+    let wanted = Command::from(longest.clone());
+    assert_eq!(say(&mut world, CHECKER, wanted.clone()).0, Some(RejectReason::ApprovalNeeded));
+    assert_eq!(say(&mut world, TRADER, wanted.clone()).0, Some(RejectReason::NotEntitled));
+    let propose_it = Propose { command: ProposedCommand::new(&wanted), expires_in_s: 60, note: Text::EMPTY };
+    let (_, events) = say(&mut world, CHECKER, propose_it);
+    let Some(EventBody::Proposed(proposed)) = events.first() else { panic!("{events:?}") };
+    let before = Command::from(SetMarketSchedule::none(MarketId(1)));
+    assert_eq!(proposed.before.as_ref().unwrap().command().unwrap(), before);
+    let (refusal, events) = say(&mut world, OTHER, Approve { proposal: proposed.proposal });
+    assert_eq!((refusal, events.first()), (None, Some(&MarketScheduleSet { schedule: longest }.into())));
+    assert!(world.engine.definitions().contains(events.first().unwrap()));
 }
 
 #[test]

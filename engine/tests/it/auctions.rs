@@ -1,18 +1,21 @@
 //! An auction that takes more trades than one record may bring about.
 
 use engine::Engine;
-use protocol::commands::{CancelOrder, DefineMarket, MassCancel, NewOrder, Pulse, SetMarketPhase};
+use protocol::commands::{
+    CancelOrder, DefineMarket, MassCancel, NewOrder, Pulse, SetMarketPhase, SetMarketSchedule,
+};
 use protocol::event::Event;
 use protocol::limits::AUCTION_STEPS_PER_RECORD_MAX;
+use protocol::rows::{ScheduledPhase, schedule_days};
 use protocol::{
-    AccountClass, EventBody, MarketId, MarketPhase, RejectReason, SessionId, SessionProtocol, Side, Text,
-    TimeInForce,
+    AccountClass, EventBody, MarketId, MarketPhase, PhaseCause, RejectReason, SessionId, SessionProtocol,
+    Side, Text, TimeInForce, UnixNanos,
 };
 
 use crate::definitions;
 use crate::followed::Followed;
 use crate::properties::{apply, restored, trades_of};
-use crate::world::World;
+use crate::world::{START, World};
 
 const PAIRS: u64 = 2_500;
 const BUYER: SessionId = SessionId(16);
@@ -94,6 +97,65 @@ fn a_large_auction_goes_on_before_the_next_records_from_any_snapshot() {
     assert_eq!(world.engine.orders().count(), 0);
     assert_eq!(world.engine.next_timer(), None);
     world.engine.check_invariants().unwrap();
+}
+
+#[test]
+fn a_schedule_waits_until_an_auction_has_been_carried_out() {
+    let (mut world, _) = collected();
+    let now_ms = u32::try_from(world.time / 1_000_000 % 86_400_000).unwrap();
+    let phases = [MarketPhase::Trading, MarketPhase::Halt, MarketPhase::Closed];
+    let entries = (1..).zip(phases).map(|(minute, phase)| ScheduledPhase {
+        days: schedule_days::WEEK,
+        at_ms: now_ms + minute * 60_000,
+        phase,
+    });
+    let entries = entries.collect();
+    world.set_up(SetMarketSchedule { entries, ..SetMarketSchedule::none(MarketId(1)) });
+    world.wait_ns(600_000_000_000);
+    let (mut trades, mut changes) = (0, Vec::new());
+    while world.engine.orders().count() > 0 || changes.len() < 3 {
+        assert!(world.engine.next_timer().unwrap().0 <= world.time, "the leader pulses at once");
+        let events = world.system(Pulse {});
+        trades += trades_of(&events).len();
+        for event in &events {
+            if let EventBody::MarketPhaseChanged(changed) = &event.body {
+                assert_eq!((changed.cause, trades), (PhaseCause::Schedule, usize::try_from(PAIRS).unwrap()));
+                changes.push(changed.phase);
+            }
+        }
+        world.engine.check_invariants().unwrap();
+        world.engine = restored(&world.engine, "going on");
+    }
+    assert_eq!(changes, phases);
+}
+
+#[test]
+fn at_most_so_many_scheduled_changes_come_before_one_record() {
+    let mut world = World::with_genesis();
+    for asset in 1..=2 {
+        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
+    }
+    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
+    world.set_up(definitions::market(1));
+    let entry = |minute: u32| ScheduledPhase {
+        days: schedule_days::WEEK,
+        at_ms: minute * 60_000,
+        phase: if minute.is_multiple_of(2) { MarketPhase::Halt } else { MarketPhase::Trading },
+    };
+    let entries = (0..32).map(entry).collect();
+    let schedule = SetMarketSchedule { entries, ..SetMarketSchedule::none(MarketId(1)) };
+    world.set_up(schedule);
+    // It is nine o'clock on the first day.
+    let day_ns = 86_400_000_000_000;
+    assert_eq!(world.engine.next_timer(), Some(UnixNanos(START / day_ns * day_ns + day_ns)));
+    world.wait_ns(5 * day_ns);
+    for expected in [64, 64, 32, 0] {
+        let events = world.system(Pulse {});
+        let is_change = |event: &&Event| matches!(event.body, EventBody::MarketPhaseChanged(_));
+        assert_eq!(events.iter().filter(is_change).count(), expected);
+        let is_behind = world.engine.next_timer().unwrap().0 <= world.time;
+        assert_eq!(is_behind, expected == 64);
+    }
 }
 
 fn set_phase_followed(world: &mut World, followed: &mut Followed, phase: MarketPhase) -> Vec<Event> {

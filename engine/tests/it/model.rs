@@ -12,6 +12,8 @@ mod lists;
 mod pegs;
 mod protection;
 mod rules;
+mod schedule;
+mod timers;
 mod twap;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -158,6 +160,12 @@ pub(crate) struct Model {
     ranks: u64,
     /// Markets whose books may be crossed.
     crossing: BTreeSet<u32>,
+    /// Schedules of phases, and the markets in which something goes on before theirs does.
+    schedules_of_phases: BTreeMap<u32, schedule::ModelSchedule>,
+    unsettled: BTreeMap<u32, schedule::Unsettled>,
+    /// How often a schedule changed a phase, and how often one was more than a week behind.
+    pub(crate) scheduled: u32,
+    pub(crate) caught_up: u32,
     /// Clients in trade groups.
     pub(crate) groups: BTreeMap<u64, u64>,
     /// Armed orders that are due, each with its market, in the order in which they fire.
@@ -209,6 +217,10 @@ impl Model {
             days: BTreeMap::new(),
             ranks: 0,
             crossing: BTreeSet::new(),
+            schedules_of_phases: BTreeMap::new(),
+            unsettled: BTreeMap::new(),
+            scheduled: 0,
+            caught_up: 0,
             groups: BTreeMap::new(),
             due: Vec::new(),
             traded: BTreeMap::new(),
@@ -232,27 +244,6 @@ impl Model {
             fee_groups: BTreeMap::new(),
             volumes: Vec::new(),
         }
-    }
-
-    /// Goes on to the time of the next command; what has ended by then is gone.
-    pub(crate) fn go_on(&mut self, now: u64) {
-        self.now = now;
-        let markets: Vec<u32> = self.markets.keys().copied().collect();
-        while let Some((_, is_leg, id)) =
-            self.live.iter().flat_map(twap::timers).filter(|timer| timer.0 <= now).min()
-        {
-            let at = self.live.iter().position(|order| order.id == id).unwrap();
-            if is_leg {
-                self.roll(self.live[at].client, None);
-                let order = self.live.remove(at);
-                self.take_leg(order);
-                markets.iter().for_each(|&market| self.see(market));
-            } else {
-                let order = self.live.remove(at);
-                self.end(order.client, order.id);
-            }
-        }
-        self.run_due();
     }
 
     fn end(&mut self, client: u64, order: u64) {
@@ -479,7 +470,7 @@ impl Model {
             taxes: 0,
             rates: self.rates(client, command.market.0),
             expires_at: if command.time_in_force == TimeInForce::Day {
-                (now / DAY + 1) * DAY
+                if self.ends_the_day(command.market.0) { u64::MAX } else { (now / DAY + 1) * DAY }
             } else if command.time_in_force == TimeInForce::GoodTillDate {
                 terms.expires_at_ns
             } else {

@@ -4,7 +4,7 @@ use engine::Engine;
 use protocol::commands::*;
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
-use protocol::rows::FeeTier;
+use protocol::rows::{FeeTier, ScheduledPhase};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
 use protocol::{
@@ -215,12 +215,70 @@ fn target(numbers: &mut Numbers, model: &Model, client: u64, count: u64) -> (ClO
     (Text::new(&order.cl_ord_id).unwrap(), MarketId(order.market), side)
 }
 
+/// What a flow has to reach, lest it tests nothing of it.
+#[derive(Default)]
+struct Reached {
+    trades: usize,
+    fired: usize,
+    auctions: usize,
+    taxed: usize,
+    paid: usize,
+    collared: u32,
+    released: u32,
+    pulled: u32,
+    repriced: u32,
+    scheduled: u32,
+    caught_up: u32,
+    refused: std::collections::BTreeMap<Option<RejectReason>, u32>,
+}
+
+impl Reached {
+    fn see(&mut self, events: &[Event], refusal: Option<RejectReason>) {
+        self.fired +=
+            events.iter().filter(|event| matches!(event.body, EventBody::OrderTriggered(_))).count();
+        self.auctions +=
+            events.iter().filter(|event| matches!(event.body, EventBody::AuctionUncrossed(_))).count();
+        *self.refused.entry(refusal).or_insert(0) += 1;
+    }
+
+    fn add(&mut self, model: &Model) {
+        self.trades += model.trades.len();
+        self.collared += model.collared;
+        self.released += model.released;
+        self.pulled += model.pulled;
+        self.repriced += model.repriced;
+        self.scheduled += model.scheduled;
+        self.caught_up += model.caught_up;
+        self.taxed += model.trades.iter().filter(|trade| trade.buyer_tax + trade.seller_tax > 0).count();
+        let fee_of_maker =
+            |trade: &&ModelTrade| trade.maker_is_paid && trade.buyer_fee.min(trade.seller_fee) > 0;
+        self.paid += model.trades.iter().filter(fee_of_maker).count();
+    }
+
+    fn check(&self, played: usize) {
+        let Self { trades, fired, auctions, taxed, paid, .. } = *self;
+        assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
+        assert!(auctions * 2 > played, "only {auctions} auctions in {played} runs");
+        assert!(trades > played * 25, "only {trades} trades in {played} runs");
+        assert!(played == 1 || (taxed > played && paid > played / 2), "{taxed} taxed, {paid} with a rebate");
+        if played > 100 {
+            let Self { pulled, released, collared, repriced, scheduled, caught_up, .. } = *self;
+            assert!(repriced > 1_000, "only {repriced} times a pegged order was moved");
+            assert!(pulled > 100, "only {pulled} times orders were pulled");
+            assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
+            assert!(collared > 40, "only {collared} orders expired at a collar");
+            assert!(scheduled > 1_000, "only {scheduled} phases changed by a schedule");
+            assert!(caught_up > 20, "only {caught_up} schedules were more than a week behind");
+            for reason in OF_RULES {
+                assert!(self.refused.contains_key(&Some(reason)), "never refused: {reason:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn random_commands_agree_with_the_model() {
-    let (mut trades, mut fired, mut collared, mut released, mut pulled) = (0, 0, 0, 0, 0);
-    let (mut taxed, mut paid) = (0, 0);
-    let (mut auctions, mut repriced) = (0, 0);
-    let mut refused = std::collections::BTreeMap::new();
+    let mut reached = Reached::default();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
         let mut model = Model::new();
@@ -242,16 +300,13 @@ fn random_commands_agree_with_the_model() {
             let events = world.submit(session, 0, request, command.clone());
             let shadow_events = apply(&mut shadow, &world, session, 0, request, &command);
             assert_eq!(events, shadow_events, "{context}: {command:?}");
-            fired += events.iter().filter(|event| matches!(event.body, EventBody::OrderTriggered(_))).count();
-            auctions +=
-                events.iter().filter(|event| matches!(event.body, EventBody::AuctionUncrossed(_))).count();
             // What the command's trades fire comes behind its reply.
             let replied = events.iter().rfind(|event| matches!(event.body, EventBody::Replied(_)));
             let Some(EventBody::Replied(reply)) = replied.map(|event| &event.body) else {
                 panic!("{context}: no reply among {events:?}")
             };
             assert_eq!(reply.refusal, expected, "{context}: {command:?}");
-            *refused.entry(expected).or_insert(0) += 1;
+            reached.see(&events, expected);
             assert_eq!(trades_of(&events), model.trades[trades_before..], "{context}: {command:?}");
             compare(&model, &world.engine, &context);
             followed.take(&events, &context);
@@ -260,30 +315,9 @@ fn random_commands_agree_with_the_model() {
                 shadow = restored(&world.engine, &context);
             }
         }
-        trades += model.trades.len();
-        collared += model.collared;
-        released += model.released;
-        pulled += model.pulled;
-        repriced += model.repriced;
-        taxed += model.trades.iter().filter(|trade| trade.buyer_tax + trade.seller_tax > 0).count();
-        let fee_of_maker =
-            |trade: &&ModelTrade| trade.maker_is_paid && trade.buyer_fee.min(trade.seller_fee) > 0;
-        paid += model.trades.iter().filter(fee_of_maker).count();
+        reached.add(&model);
     }
-    let played = seeds(SEEDS).len();
-    assert!(fired > played * 3, "only {fired} orders fired in {played} runs");
-    assert!(auctions * 2 > played, "only {auctions} auctions in {played} runs");
-    assert!(trades > played * 25, "only {trades} trades in {played} runs");
-    if played > 100 {
-        assert!(repriced > 1_000, "only {repriced} times a pegged order was moved");
-        assert!(pulled > 100, "only {pulled} times orders were pulled");
-        assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
-        assert!(collared > 40, "only {collared} orders expired at a collar");
-        for reason in OF_RULES {
-            assert!(refused.contains_key(&Some(reason)), "never refused: {reason:?}");
-        }
-    }
-    assert!(played == 1 || (taxed > played && paid > played / 2), "{taxed} taxed, {paid} with a rebate");
+    reached.check(seeds(SEEDS).len());
 }
 
 /// A random command, already applied to the model, with the refusal that it expects.
@@ -413,6 +447,7 @@ fn operator_step(
             let command = SetTradeGroup { client: ClientId(client), trade_group: TradeGroupId(group) };
             (SessionId::OPERATOR, command.into(), expected)
         }
+        94 if numbers.chance(60) => random_schedule_of_phases(numbers, model),
         96 => random_rules(numbers, model),
         97..=98 => {
             let client = *numbers.pick(&CLIENTS);
@@ -475,6 +510,62 @@ fn random_list(numbers: &mut Numbers, count: u64, now: u64) -> NewOrderList {
         orders: orders.collect(),
         release: *numbers.pick(ListRelease::ALL),
     }
+}
+
+/// When a market changes its phase: often none, mostly days of a few changes, some of them soon.
+fn random_schedule_of_phases(
+    numbers: &mut Numbers,
+    model: &mut Model,
+) -> (SessionId, Command, Option<RejectReason>) {
+    let market = MarketId(u32::try_from(numbers.between(1, 2)).unwrap());
+    let mut schedule = SetMarketSchedule::none(market);
+    if numbers.chance(70) {
+        schedule.utc_offset_s = u32::try_from(numbers.below(3) * 9_000).unwrap();
+        schedule.behind_utc = schedule.utc_offset_s > 0 && numbers.chance(40);
+        let offset = u64::from(schedule.utc_offset_s) * 1_000_000_000;
+        let local = if schedule.behind_utc { model.now - offset } else { model.now + offset };
+        let (today, now_ms) = (local / 86_400_000_000_000, local / 1_000_000 % 86_400_000);
+        schedule.entries = (0..numbers.between(1, 3))
+            .map(|_| {
+                let soon = (now_ms + numbers.below(60_000)) % 86_400_000;
+                let at_ms = if numbers.chance(50) { soon } else { numbers.below(86_400) * 1_000 };
+                let is_bad = numbers.chance(2);
+                let mut days = u8::try_from(numbers.between(1, 255)).unwrap();
+                if numbers.chance(60) {
+                    days |= 0x7F;
+                }
+                ScheduledPhase {
+                    days: if is_bad { 0 } else { days },
+                    at_ms: u32::try_from(at_ms).unwrap(),
+                    phase: if numbers.chance(50) {
+                        MarketPhase::Trading
+                    } else {
+                        *numbers.pick(MarketPhase::ALL)
+                    },
+                }
+            })
+            .collect();
+        if !numbers.chance(3) {
+            schedule.entries.sort_by_key(|entry| entry.at_ms);
+        }
+        let mut dates = |percent: u64| -> Vec<u32> {
+            let mut dates = Vec::new();
+            for day in today.saturating_sub(9)..today + 12 {
+                if numbers.chance(percent) {
+                    dates.push(u32::try_from(day).unwrap());
+                }
+            }
+            dates
+        };
+        schedule.holidays = dates(8);
+        schedule.short_days = dates(12);
+        if !numbers.chance(3) {
+            let holidays = schedule.holidays.clone();
+            schedule.short_days.retain(|day| !holidays.contains(day));
+        }
+    }
+    let expected = model.set_phases(&schedule);
+    (SessionId::OPERATOR, schedule.into(), expected)
 }
 
 /// Trading rules, mostly few of them, or an index price.

@@ -216,6 +216,10 @@ impl Names {
             EventBody::TradingRulesSet(set) => {
                 format!("rules of {} are set", self.symbol(set.rules.market))
             }
+            EventBody::MarketScheduleSet(set) => {
+                let (symbol, entries) = (self.symbol(set.schedule.market), set.schedule.entries.len());
+                format!("schedule of {symbol} has {entries} entries")
+            }
             EventBody::PricePublished(published) => {
                 let (market, price) = (published.market, published.price_ticks);
                 format!("index of {} is {}", self.symbol(market), self.price(market, price))

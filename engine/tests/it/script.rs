@@ -19,6 +19,7 @@ mod busts;
 mod fees;
 mod ledger;
 mod orders;
+mod schedule;
 mod services;
 
 use engine::Engine;
@@ -348,6 +349,7 @@ impl Script {
             "group" => self.trade_group(words).into(),
             "protect" => self.protection(words).into(),
             "rules" => self.trading_rules(words).into(),
+            "schedule" => self.schedule(words).into(),
             "index" => self.index_price(words).into(),
             "cancelall" => {
                 let session = words

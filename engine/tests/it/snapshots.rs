@@ -4,16 +4,18 @@ use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
     DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, NewOrder, Propose, Pulse,
-    QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetOverdraft, TermStart, roles,
+    QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetMarketSchedule, SetOverdraft,
+    TermStart, roles,
 };
 use protocol::record::GatewayNumber;
-use protocol::rows::{AccountRow, TransferRow, transfer_flags};
+use protocol::rows::{AccountRow, ScheduledPhase, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::terms::{OrderTerms, Peg};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
     GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, PegTo, ProposalId,
     ProposedCommand, QuoteId, Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
+    TimeInForce,
 };
 
 use crate::definitions;
@@ -53,6 +55,7 @@ fn example() -> Engine {
     world.next(alice, definitions::replace("a4", "a2", Side::Buy, 8, 99));
     pegged(&mut world, bob);
     auction(&mut world, bob);
+    schedule(&mut world, bob);
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
     let gateway = GatewayId(3);
     world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
@@ -91,6 +94,28 @@ fn auction(world: &mut World, session: SessionId) {
         world.next(session, NewOrder { market: MarketId(2), ..order });
         world.wait_ns(1_500_000_000);
     }
+}
+
+/// A market that changes its phase by a schedule, after one that closed it.
+fn schedule(world: &mut World, session: SessionId) {
+    world.set_up(definitions::market(3));
+    let entry = |at_ms, phase| ScheduledPhase { days: 0x1F, at_ms, phase };
+    let mut schedule = SetMarketSchedule {
+        utc_offset_s: 10_800,
+        entries: vec![entry(36_000_000, MarketPhase::Auction), entry(64_800_000, MarketPhase::Closed)],
+        holidays: vec![20_455],
+        short_days: vec![20_456, 20_457],
+        ..SetMarketSchedule::none(MarketId(3))
+    };
+    world.set_up(schedule.clone());
+    let day = NewOrder {
+        market: MarketId(3),
+        time_in_force: TimeInForce::Day,
+        ..definitions::limit("d1", Side::Sell, 2, 130)
+    };
+    world.next(session, day);
+    schedule.entries.truncate(1);
+    world.set_up(schedule);
 }
 
 /// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.

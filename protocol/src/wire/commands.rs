@@ -4,7 +4,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{AccountRow, FeeTier, TransferRow};
+use super::rows::{AccountRow, FeeTier, ScheduledPhase, TransferRow};
 use super::terms::RareTerms;
 use crate::events::Settled;
 use crate::limits::{
@@ -277,6 +277,24 @@ messages! {
             fee_group: FeeGroupId,
         }
 
+        /// Sets when a market goes into which phase by itself, in its local time; nothing of the schedule before is left. No phase changes
+        /// at once.
+        SetMarketSchedule = 30 v 1 {
+            /// The market.
+            market: MarketId,
+            /// How far local time is from UTC; at most [`crate::limits::UTC_OFFSET_MAX_S`].
+            utc_offset_s: u32,
+            /// Whether it is behind UTC, as in America, and not ahead of it.
+            behind_utc: bool,
+            /// By ascending time and days, at most one at a time; at most [`crate::limits::MARKET_SCHEDULE_ENTRIES_MAX`]. None = the market
+            /// has no schedule any more.
+            entries: Vec<ScheduledPhase>,
+            /// Days on which the market is closed, from midnight on, ascending, since 1970-01-01; at most
+            /// [`crate::limits::MARKET_SCHEDULE_DATES_MAX`].
+            holidays: Vec<u32>,
+            /// Days on which entries of short days count and no others, likewise; none of them a holiday.
+            short_days: Vec<u32>,
+        }
         /// An index price, a fact from outside: it counts from its record until it is too old.
         PublishPrice = 31 v 1 {
             /// The market.
@@ -767,6 +785,21 @@ messages! {
         ResetSession = 140 v 1 {
             /// The session.
             session: SessionId,
+        }
+    }
+}
+
+impl SetMarketSchedule {
+    /// That a market has no schedule.
+    #[must_use]
+    pub const fn none(market: MarketId) -> Self {
+        Self {
+            market,
+            utc_offset_s: 0,
+            behind_utc: false,
+            entries: Vec::new(),
+            holidays: Vec::new(),
+            short_days: Vec::new(),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::rows::{LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow}
 use super::terms::{ListedOrder, OrderDetails, Rare};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
-    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft, SetTradingRules,
+    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetMarketSchedule, SetOverdraft, SetTradingRules,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -373,6 +373,11 @@ messages! {
             client: ClientId,
             /// The group; 0 = none.
             fee_group: FeeGroupId,
+        }
+        /// When a market changes its phase by itself.
+        MarketScheduleSet = 47 v 1 {
+            /// All of it.
+            schedule: SetMarketSchedule,
         }
 
         /// A market's index price.

@@ -4,7 +4,7 @@
 use super::fields::{AsField, FieldValue};
 use super::{WireFault, commands};
 use crate::limits::LEDGER_ROWS_MAX;
-use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, Seq, TradePart, TransferId};
+use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, MarketPhase, Seq, TradePart, TransferId};
 
 /// A list of fields that is part of messages, frozen as they are.
 macro_rules! rows {
@@ -130,6 +130,16 @@ rows! {
         pub taker_ppm: u32,
     }
 
+    /// When a market goes into which phase.
+    pub struct ScheduledPhase {
+        /// On which days, as bits of [`schedule_days`]; not 0.
+        pub days: u8,
+        /// Milliseconds from midnight of the market's local time; less than a day.
+        pub at_ms: u32,
+        /// From then on.
+        pub phase: MarketPhase,
+    }
+
     /// Sums over the accounts of a ledger; the largest number = that or more.
     pub struct LedgerTotals {
         /// Their asset.
@@ -145,6 +155,16 @@ rows! {
         /// How many.
         pub accounts: u64,
     }
+}
+
+/// Bits of [`ScheduledPhase::days`].
+pub mod schedule_days {
+    /// Mondays; the other days of the week are the six bits above.
+    pub const MONDAY: u8 = 1;
+    /// All days of the week.
+    pub const WEEK: u8 = 0x7F;
+    /// The days that the schedule calls short, on which no other entries count.
+    pub const SHORT_DAYS: u8 = 0x80;
 }
 
 /// Bits of [`TransferRow::flags`].

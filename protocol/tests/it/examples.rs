@@ -6,7 +6,9 @@
 use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
-use protocol::rows::{AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
+use protocol::rows::{
+    AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, ScheduledPhase, TradePosting, TransferRow,
+};
 use protocol::sign::PublicKey;
 use protocol::terms::{ListedOrder, OrderDetails, OrderTerms, Peg, Trail, Trigger, Twap};
 use protocol::*;
@@ -105,6 +107,7 @@ fn configuration() -> Vec<Command> {
         set_fee_schedule().into(),
         SetTradeGroup { client: ClientId(n8(0)), trade_group: TradeGroupId(n8(1)) }.into(),
         SetFeeGroup { client: ClientId(n8(0)), fee_group: FeeGroupId(n2(1)) }.into(),
+        set_market_schedule().into(),
         PublishPrice {
             market: MarketId(n4(0)),
             price_ticks: PriceTicks(n8(1)),
@@ -130,6 +133,18 @@ fn set_trading_rules() -> SetTradingRules {
         client_icebergs_max: n4(10),
         client_position_lots_max: QtyLots(n8(11)),
         amendments_max: n4(12),
+    }
+}
+
+fn set_market_schedule() -> SetMarketSchedule {
+    let entry = ScheduledPhase { days: n1(0), at_ms: n4(1), phase: MarketPhase::PreOpen };
+    SetMarketSchedule {
+        market: MarketId(n4(0)),
+        utc_offset_s: n4(1),
+        behind_utc: true,
+        entries: vec![entry, ScheduledPhase { phase: MarketPhase::Closed, ..entry }],
+        holidays: vec![n4(4), n4(5)],
+        short_days: vec![n4(6)],
     }
 }
 
@@ -739,6 +754,7 @@ fn ledger() -> Vec<EventBody> {
         CheckpointMarked {}.into(),
         FeeScheduleSet { schedule: set_fee_schedule() }.into(),
         FeeGroupSet { client: ClientId(n8(0)), fee_group: FeeGroupId(n2(1)) }.into(),
+        MarketScheduleSet { schedule: set_market_schedule() }.into(),
     ]
 }
 

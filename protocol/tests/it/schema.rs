@@ -33,6 +33,8 @@ const COMMANDS: &str = "
 27 SetFeeSchedule: market u32, fee_group u16, effective_seq u64, tiers list FeeTier, tax_ppm u32
 28 SetTradeGroup: client u64, trade_group u64
 29 SetFeeGroup: client u64, fee_group u16
+30 SetMarketSchedule: market u32, utc_offset_s u32, behind_utc bool, entries list ScheduledPhase, holidays list u32,
+    short_days list u32
 31 PublishPrice: market u32, price_ticks u64, observed_at_ns u64, valid_for_ms u32
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
@@ -138,6 +140,7 @@ const EVENTS: &str = "
 44 FeeScheduleSet: schedule SetFeeSchedule
 45 TradeGroupSet: client u64, trade_group u64
 46 FeeGroupSet: client u64, fee_group u16
+47 MarketScheduleSet: schedule SetMarketSchedule
 48 PricePublished: market u32, price_ticks u64, observed_at_ns u64, valid_until_ns u64
 64 Replied: session u32, request u64, effective_seq u64, refusal option code RejectReason,
     field text 48
@@ -193,6 +196,7 @@ const ROWS: &str = "
 6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
 8 TradePosting: part code TradePart, debit_account u128, credit_account u128, amount u128
 7 FeeTier: volume_min u128, maker_ppm u32, maker_is_paid bool, taker_ppm u32
+12 ScheduledPhase: days u8, at_ms u32, phase code MarketPhase
 5 ProposedCommand: kind u16, version u16, body list u8
 7 Trigger: price_ticks u64, price_type code TriggerPriceType, direction code TriggerDirection
 8 Trail: by code TrailBy, offset u64
@@ -289,6 +293,7 @@ impl Type {
                     "RowAmount",
                     "LedgerTotals",
                     "FeeTier",
+                    "ScheduledPhase",
                     "TradePosting",
                     "ProposedCommand",
                     "OrderTerms",

@@ -6,6 +6,12 @@ use protocol::{MarketPhase, OrderId, OrderType, Side, TimeInForce};
 use super::fees::{charge, signed, unsigned};
 use super::{DAY, FEES, Model, ModelOrder, ModelTrade, RESTING, TAXES};
 
+impl ModelOrder {
+    pub(super) fn is_of_the_day(&self, market: u32) -> bool {
+        self.market == market && self.time_in_force == TimeInForce::Day
+    }
+}
+
 /// Orders that end with an auction.
 fn is_of_the_auction(order: &ModelOrder) -> bool {
     let named = [TimeInForce::AtTheOpening, TimeInForce::AtTheClose].contains(&order.time_in_force);
@@ -56,8 +62,22 @@ impl Model {
             self.crossing.insert(market);
         }
         if phase == MarketPhase::Closed {
-            self.end_all(market, |order| order.time_in_force == TimeInForce::Day);
+            self.end_the_day(market);
         }
+        let watches = |order: &ModelOrder| order.market == market && order.trigger.is_some() && !order.waits;
+        if phase == MarketPhase::Trading && !self.live.iter().any(watches) {
+            // Who is armed later has not seen what traded meanwhile.
+            self.traded.remove(&market);
+        }
+        let is_pegged = |order: &ModelOrder| order.market == market && order.peg.is_some();
+        if phase == MarketPhase::Trading && self.live.iter().any(is_pegged) {
+            self.pegging.insert(market);
+        }
+    }
+
+    /// Ends the orders of the day.
+    pub(super) fn end_the_day(&mut self, market: u32) {
+        self.end_all(market, |order| order.is_of_the_day(market));
     }
 
     fn end_all(&mut self, market: u32, is: impl Fn(&ModelOrder) -> bool) {

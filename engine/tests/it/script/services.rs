@@ -28,7 +28,7 @@ fn numbered(word: &str) -> u64 {
 }
 
 /// `08:00:00`, in seconds.
-fn time_of_day(text: &str) -> u32 {
+pub(super) fn time_of_day(text: &str) -> u32 {
     text.split(':').fold(0, |seconds, part| seconds * 60 + part.parse::<u32>().unwrap())
 }
 
