@@ -4,6 +4,8 @@
 //! lots and ticks. The translation is exact or refused: nothing is rounded. Items are put into the order in which one
 //! may refer to another, whatever their order in the file.
 
+pub(crate) mod schedule;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -24,6 +26,7 @@ use protocol::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::schedule::{ScheduleEntry, market_schedule};
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 
 /// The file of the demonstration, part of the program.
@@ -154,6 +157,7 @@ struct MarketEntry {
     tax_account: u64,
     phase: Option<String>,
     rules: Option<RulesEntry>,
+    schedule: Option<ScheduleEntry>,
 }
 
 /// What a market demands beside: 0 and what is not said demand nothing.
@@ -376,7 +380,7 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
     };
     let mut items = vec![item(format!("market {}", entry.symbol), definition)];
     if let Some(phase) = &entry.phase {
-        let phase = phase_named(phase)?;
+        let phase = phase_named("phase", phase)?;
         items.push(item(format!("phase of market {}", entry.symbol), SetMarketPhase { market, phase }));
     }
     if let Some(rules) = &entry.rules {
@@ -385,11 +389,15 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
         let rules = trading_rules(market, rules, position.unwrap_or(QtyLots(0)))?;
         items.push(item(format!("rules of market {}", entry.symbol), rules));
     }
+    if let Some(schedule) = &entry.schedule {
+        let schedule = market_schedule(market, schedule)?;
+        items.push(item(format!("schedule of market {}", entry.symbol), schedule));
+    }
     Ok(items)
 }
 
-/// A phase by its name in such a file.
-pub(crate) fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
+/// A phase by its name in such a file; `field` is named where there is none.
+pub(crate) fn phase_named(field: &str, name: &str) -> Result<MarketPhase, EntryFault> {
     Ok(match name {
         "trading" => MarketPhase::Trading,
         "cancel_only" => MarketPhase::CancelOnly,
@@ -400,7 +408,7 @@ pub(crate) fn phase_named(name: &str) -> Result<MarketPhase, EntryFault> {
         "closed" => MarketPhase::Closed,
         other => {
             let phases = "trading, cancel_only, halt, pre_open, auction, post_only, closed";
-            return Err(format!("phase: {other:?} is not one of {phases}"));
+            return Err(format!("{field}: {other:?} is not one of {phases}"));
         }
     })
 }
@@ -653,6 +661,13 @@ mod tests {
         assert_eq!(accounts.len(), all);
     }
 
+    /// The demonstration's file, with such a schedule of its last market.
+    fn with_schedule(line: &str) -> String {
+        let (before, market) = DEMO.rsplit_once("[[market]]").unwrap();
+        let (market, behind) = market.split_once("\n\n").unwrap();
+        format!("{before}[[market]]{market}\n\n[market.schedule]\n{line}\n\n{behind}")
+    }
+
     #[test]
     fn a_fault_names_its_line_and_field() {
         let assets = "[[asset]]\nid = 1\ncode = \"A\"\nscale = 2\n";
@@ -670,6 +685,24 @@ mod tests {
             ),
             (format!("{assets}[[asset]]\nid = 2\ncode = \"A\"\nscale = 2\n"), "d.toml:5:1:", "another asset"),
             ("[[actor]]\nid = 1\nroles = [\"king\"]".to_owned(), "d.toml:1:1:", "roles"),
+            (with_schedule("utc_offset = \"3h\""), "d.toml:", "schedule.utc_offset"),
+            (with_schedule("holidays = [\"2026-02-30\"]"), "d.toml:", "schedule.holidays"),
+            (with_schedule("short_days = [\"soon\"]"), "d.toml:", "schedule.short_days"),
+            (
+                with_schedule("phases = [{days=[\"monday\"],at=\"09:00\",phase=\"halt\"}]"),
+                "d.toml:",
+                "schedule.days",
+            ),
+            (
+                with_schedule("phases = [{days=[\"mon\"],at=\"9:00\",phase=\"halt\"}]"),
+                "d.toml:",
+                "schedule.at",
+            ),
+            (
+                with_schedule("phases = [{days=[\"mon\"],at=\"09:00\",phase=\"open\"}]"),
+                "d.toml:",
+                "schedule.phase",
+            ),
         ] {
             let said = read(&text).unwrap_err();
             assert!(said.starts_with(place) && said.contains(reason), "{text}: {said}");

@@ -253,7 +253,7 @@ fn price(args: &PriceArgs) -> Result<PublishPrice, NodeFault> {
 
 /// A phase by the name that a definitions file has for it.
 pub(crate) fn phase_named(name: &str) -> Result<MarketPhase, NodeFault> {
-    crate::definitions::phase_named(name).map_err(NodeFault::Usage)
+    crate::definitions::phase_named("phase", name).map_err(NodeFault::Usage)
 }
 
 fn fees(args: &FeesArgs) -> Result<SetFeeSchedule, NodeFault> {

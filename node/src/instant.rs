@@ -5,6 +5,8 @@ use protocol::calendar::{date_of, date_of_day, days_since_1970};
 use protocol::time::NANOS_PER_SECOND;
 
 const DAY_S: u64 = 86_400;
+/// The days of a week, in the order of their bits.
+pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 /// `2026-03-01T12:00:00Z`, with a fraction of up to nine digits where there is one.
 pub(crate) fn write(time: UnixNanos) -> String {
@@ -43,6 +45,21 @@ pub(crate) fn write_date(day: u32) -> String {
 pub(crate) fn read_date(text: &str) -> Option<u32> {
     let [year, month, day] = numbers(text, '-', [4, 2, 2])?;
     u32::try_from(days_since_1970(year, month, day)?).ok()
+}
+
+/// Reads an offset from UTC such as `+03:00`: seconds, and whether behind it.
+pub(crate) fn read_offset(text: &str) -> Option<(u32, bool)> {
+    let (sign, rest) = text.split_at_checked(1).filter(|(sign, _)| matches!(*sign, "+" | "-"))?;
+    let (hours, minutes) = rest.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
+    let minutes: u32 = minutes.parse().ok().filter(|minutes| *minutes < 60)?;
+    let seconds = hours.parse::<u32>().ok()? * 3_600 + minutes * 60;
+    Some((seconds, sign == "-" && seconds > 0))
+}
+
+/// Writes what [`read_offset`] reads.
+pub(crate) fn write_offset(utc_offset_s: u32, behind_utc: bool) -> String {
+    let (sign, minutes) = (if behind_utc { '-' } else { '+' }, utc_offset_s / 60);
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 fn numbers(text: &str, between: char, digits: [usize; 3]) -> Option<[u64; 3]> {

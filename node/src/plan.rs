@@ -1,14 +1,14 @@
 //! What a definition would change: compared with what is in force, without a trace in the journal.
 
 use engine::Engine;
-use protocol::commands::{DefineMarket, DefineSession, SetTradingRules};
+use protocol::commands::{DefineMarket, DefineSession, SetMarketSchedule, SetTradingRules};
 use protocol::event::Event;
 use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
 use protocol::{ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, RequestNumber, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::has_money;
+use crate::definitions::{has_money, schedule};
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +123,10 @@ impl<'a> Standing<'a> {
                 let standing = self.rules(new.market).unwrap_or(SetTradingRules::none(new.market));
                 compare(Some(rules_fields(&standing)), rules_fields(new))
             }
+            Command::SetMarketSchedule(new) => {
+                let standing = self.schedule(new.market).unwrap_or(SetMarketSchedule::none(new.market));
+                compare(Some(schedule::fields(&standing)), schedule::fields(new))
+            }
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))
             }
@@ -163,6 +167,14 @@ impl<'a> Standing<'a> {
     fn rules(&self, market: MarketId) -> Option<SetTradingRules> {
         self.definitions.iter().find_map(|event| match event {
             EventBody::TradingRulesSet(set) if set.rules.market == market => Some(set.rules.clone()),
+            _ => None,
+        })
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "a search for one kind")]
+    fn schedule(&self, market: MarketId) -> Option<SetMarketSchedule> {
+        self.definitions.iter().find_map(|event| match event {
+            EventBody::MarketScheduleSet(set) if set.schedule.market == market => Some(set.schedule.clone()),
             _ => None,
         })
     }

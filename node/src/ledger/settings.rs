@@ -13,13 +13,10 @@ use super::access::Access;
 use super::class_name;
 use super::proposals::Order;
 use crate::fault::NodeFault;
-use crate::instant;
+use crate::instant::{self, DAYS};
 
 /// Monitors that are asked for at once.
 const PAGE_ROWS: u32 = 1_000;
-
-/// The days of a week, in the order of their bits.
-const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 
 #[derive(Args)]
 pub(crate) struct OverdraftArgs {
@@ -354,14 +351,13 @@ impl CalendarLine {
         let bits = calendar.weekend_days;
         let weekend = (0..).zip(DAYS).filter(|(bit, _)| bits >> bit & 1 == 1).map(|(_, day)| day);
         let holidays = calendar.holidays.iter().map(|day| instant::write_date(*day));
-        let (sign, minutes) = (if calendar.behind_utc { '-' } else { '+' }, calendar.utc_offset_s / 60);
         Self {
             business_date: instant::write_date(calendar.business_date),
             seq: seq.0,
             weekend: weekend.collect::<Vec<_>>().join(","),
             value_back_days: calendar.value_back_days_max,
             value_ahead_days: calendar.value_ahead_days_max,
-            utc_offset: format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60),
+            utc_offset: instant::write_offset(calendar.utc_offset_s, calendar.behind_utc),
             holidays: holidays.collect::<Vec<_>>().join(","),
         }
     }
@@ -466,14 +462,8 @@ fn weekend(text: &str) -> Result<u8, NodeFault> {
 
 /// Seconds from UTC, and whether behind it.
 fn offset(text: &str) -> Result<(u32, bool), NodeFault> {
-    let read = || {
-        let (sign, rest) = text.split_at_checked(1).filter(|(sign, _)| matches!(*sign, "+" | "-"))?;
-        let (hours, minutes) = rest.split_once(':').filter(|(h, m)| h.len() == 2 && m.len() == 2)?;
-        let minutes: u32 = minutes.parse().ok().filter(|minutes| *minutes < 60)?;
-        let seconds = hours.parse::<u32>().ok()? * 3_600 + minutes * 60;
-        Some((seconds, sign == "-" && seconds > 0))
-    };
-    read().ok_or_else(|| NodeFault::Usage(format!("--utc-offset {text:?} is no offset such as +03:00")))
+    let offset = instant::read_offset(text);
+    offset.ok_or_else(|| NodeFault::Usage(format!("--utc-offset {text:?} is no offset such as +03:00")))
 }
 
 /// A number, and whether it lies below zero.

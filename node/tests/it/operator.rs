@@ -68,6 +68,17 @@ buy_above_ppm = 100_000
 self_trade_prevention = "expire_taker"
 client_position_max = "500"
 
+[market.schedule]
+utc_offset = "-05:00"
+holidays = ["2050-01-03", "2050-01-01"]
+short_days = ["2050-01-04"]
+phases = [
+    { days = ["weekdays"], at = "18:00", phase = "closed" },
+    { days = ["weekdays", "short"], at = "09:30", phase = "auction" },
+    { days = ["weekdays", "short"], at = "09:40:30", phase = "trading" },
+    { days = ["short"], at = "12:00", phase = "closed" },
+]
+
 [[actor]]
 id = 7
 roles = ["trader"]
@@ -93,10 +104,10 @@ fn results(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["result"].as_str().unwrap()).collect()
 }
 
-/// One result for each item but the market's rules, of which there are none to begin with.
-fn rules_differ(made: &'static str, set: &'static str) -> [&'static str; 10] {
-    let mut results = [made; 10];
-    results[7] = set;
+/// One result for each item but the market's rules and schedule, of which there are none to begin with.
+fn settings_differ(made: &'static str, set: &'static str) -> [&'static str; 11] {
+    let mut results = [made; 11];
+    results[7..9].fill(set);
     results
 }
 
@@ -108,20 +119,20 @@ fn applying_twice_changes_nothing() {
     assert_eq!(node.ready["demo"], false);
     let (code, planned) = apply(&data, &file, &["--plan"]);
     assert_eq!(code, 0);
-    assert_eq!(results(&planned), rules_differ("would_create", "would_change"), "{planned:?}");
+    assert_eq!(results(&planned), settings_differ("would_create", "would_change"), "{planned:?}");
     assert_eq!(status(&data, &[])["seq_applied"], 2, "a plan leaves no trace");
     let (code, first) = apply(&data, &file, &[]);
     assert_eq!(code, 0, "{first:?}");
-    assert_eq!(results(&first), rules_differ("created", "changed"), "{first:?}");
+    assert_eq!(results(&first), settings_differ("created", "changed"), "{first:?}");
     let before = status(&data, &[]);
     assert_eq!(before["sessions"][0]["client_comp_id"], "BANK");
     let (code, second) = apply(&data, &file, &[]);
     assert_eq!(code, 0);
-    assert_eq!(results(&second), ["unchanged"; 10], "{second:?}");
+    assert_eq!(results(&second), ["unchanged"; 11], "{second:?}");
     assert_eq!(status(&data, &[])["seq_applied"], before["seq_applied"], "nothing was submitted");
     node.kill();
     let node = Node::start(&data, &folder.config(""));
-    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 10]);
+    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 11]);
     assert_eq!(node.stop().code(), Some(0));
 }
 
@@ -142,6 +153,17 @@ fn a_change_is_shown_field_by_field_and_a_refusal_by_reason() {
         (&change["field"], &change["from"], &change["to"]),
         (&"maker_fee_ppm".into(), &"100".into(), &"150".into())
     );
+    let later = EXCHANGE.replace("09:40:30", "09:45").replace("\"2050-01-03\", ", "");
+    let (code, lines) = apply(&data, &folder.write("later.toml", &later), &[]);
+    assert_eq!(code, 0);
+    let changed = lines.iter().find(|line| line["item"] == "schedule of market XAU-EUR").unwrap();
+    let changes: Vec<_> = changed["changes"].as_array().unwrap().iter().collect();
+    let fields: Vec<_> = changes.iter().map(|change| change["field"].as_str().unwrap()).collect();
+    assert_eq!(fields, ["phases", "holidays"], "{changed}");
+    assert_eq!(changes[1]["from"], "2050-01-01 2050-01-03");
+    let phases = "mon tue wed thu fri short 09:30:00 Auction, mon tue wed thu fri short 09:45:00 Trading, \
+                  short 12:00:00 Closed, mon tue wed thu fri 18:00:00 Closed";
+    assert_eq!(changes[0]["to"], phases);
     // The scale of an asset and the owner of an account never change; a balance is opened once, whatever the file says later.
     let wrong = EXCHANGE.replace("scale = 4", "scale = 5").replace("lot = \"0.01\"", "lot = \"0.1\"");
     let wrong = wrong.replace("qty_min = \"0.01\"", "qty_min = \"0.1\"").replace("250.75", "999");
