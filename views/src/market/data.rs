@@ -8,7 +8,7 @@ use protocol::commands::{DefineAsset, DefineMarket};
 use protocol::event::Event;
 use protocol::events::{BookChanged, Settled};
 use protocol::frame::FrameHeader;
-use protocol::{AssetId, BookAction, EventBody, MarketId, QtyLots, Seq, Side, Text, UnixNanos};
+use protocol::{AssetId, BookAction, EventBody, MarketId, QtyLots, Seq, Side, Text, TradeId, UnixNanos};
 
 use super::book::{Book, Misfit, RestingOrder};
 use super::candles::{Candle, Candles};
@@ -140,7 +140,13 @@ impl Market {
     }
 
     /// A trade takes from the resting order, and from the incoming one too where it rests: in an auction both do.
+    ///
+    /// What one group of clients moves between its accounts instead of trading with itself is trade 0: nobody's news, and what it takes from
+    /// the resting order is said by a [`BookChanged`].
     fn settle(&mut self, settled: &Settled, seq: Seq, time: UnixNanos) -> Result<(), Misfit> {
+        if settled.trade == TradeId(0) {
+            return Ok(());
+        }
         let maker = self.book.order(settled.maker_order).ok_or("a trade with an order that does not rest")?;
         if maker.side == settled.taker_side {
             return Err("a trade of two orders of one side");

@@ -344,6 +344,44 @@ fn tickers_are_what_a_list_of_all_trades_says() {
 }
 
 #[test]
+fn what_a_group_moves_instead_of_trading_is_no_trade() {
+    let mut tape = Tape::new(1, UNLIMITED);
+    let resting = |action, qty_lots| BookChanged {
+        market: MARKET,
+        order: OrderId(7),
+        side: Side::Sell,
+        action,
+        price_ticks: PriceTicks(100),
+        qty_lots: QtyLots(qty_lots),
+    };
+    let moved = |qty_lots| Settled {
+        trade: TradeId(0),
+        market: MARKET,
+        price_ticks: PriceTicks(100),
+        qty_lots: QtyLots(qty_lots),
+        notional: Amount(500 * u128::from(qty_lots)),
+        maker_order: OrderId(7),
+        taker_order: OrderId(8),
+        taker_side: Side::Buy,
+        buyer: ClientId(1),
+        seller: ClientId(2),
+        buyer_fee: Amount(0),
+        seller_fee: Amount(0),
+        buyer_tax: Amount::ZERO,
+        seller_tax: Amount::ZERO,
+        maker_is_paid: false,
+    };
+    tape.feed(vec![resting(BookAction::Added, 5).into()]);
+    tape.feed(vec![resting(BookAction::Reduced, 3).into(), moved(2).into()]);
+    assert_eq!(tape.market().book().order(OrderId(7)).unwrap().qty_lots, QtyLots(3));
+    // What is left of it is decremented, and it expires before the quantity moves.
+    tape.feed(vec![resting(BookAction::Removed, 3).into(), moved(3).into()]);
+    assert!(tape.market().book().is_empty());
+    assert_eq!(tape.market().trades().count(), 0);
+    assert_eq!(tape.market().ticker(Window::Day, UnixNanos(tape.time)), None);
+}
+
+#[test]
 fn what_does_not_follow_is_a_fault() {
     let order = |order, side, price| RestingOrder {
         order: OrderId(order),
