@@ -7,8 +7,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use protocol::binary::market::{
-    Candle, GetCandles, GetMarkets, GetTickers, GetTrades, Listing, MarketMessage, Subscribe, Ticker, Trade,
-    Unsubscribe,
+    Candle, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, Listing, MarketMessage, Status,
+    Subscribe, Ticker, Trade, Unsubscribe,
 };
 use protocol::binary::{
     BinaryFault, CandleInterval, MarketChannel, MarketRejectReason, TerminationCode, TickerWindow,
@@ -287,6 +287,18 @@ impl MarketReader {
         self.ask(number, question, |message| {
             let MarketMessage::TradesPage(page) = message else { return None };
             (page.number == number).then(|| page.trades.iter().collect())
+        })
+    }
+
+    /// In which state a market is, or all of them.
+    ///
+    /// # Errors
+    /// [`MarketFault`].
+    pub fn status(&mut self, market: Option<MarketId>) -> Result<Vec<Status>, MarketFault> {
+        let number = self.number();
+        self.ask(number, GetStatus { number, market: market.unwrap_or(MarketId(0)) }, |message| {
+            let MarketMessage::StatusPage(page) = message else { return None };
+            (page.number == number).then(|| page.statuses.iter().collect())
         })
     }
 

@@ -5,10 +5,11 @@ use protocol::commands::{
     ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
     SetCalendar, SetLedgerLimits, SetOverdraft,
 };
+use protocol::events::PricePublished;
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::rows::account_flags;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, GatewayId, Generation, MarketId,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, GatewayId, Generation, MarketId,
     MarketPhase, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId,
     SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
 };
@@ -343,6 +344,20 @@ impl Engine {
             orders: market.book.len(),
             best_bid: market.book.best(Side::Buy),
             best_ask: market.book.best(Side::Sell),
+        })
+    }
+
+    /// What was published of markets and still stands, as the events that said so: what auctions would trade, and index prices, by market.
+    pub fn published(&self) -> impl Iterator<Item = EventBody> {
+        let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        markets.into_iter().flat_map(|market| {
+            let id = market.definition.market;
+            let indicated = market.phases.indicated.clone().map(EventBody::from);
+            let index = market.index.map(|index| {
+                let (observed_at_ns, valid_until_ns) = (index.observed_at.0, index.valid_until.0);
+                PricePublished { market: id, price_ticks: index.price, observed_at_ns, valid_until_ns }.into()
+            });
+            indicated.into_iter().chain(index)
         })
     }
 

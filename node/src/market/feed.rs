@@ -35,7 +35,7 @@ const LOOKS: u32 = 50;
 pub(super) struct Begin {
     /// Behind this record, and its time.
     pub(super) at: (Seq, UnixNanos),
-    /// Assets and markets.
+    /// Assets, markets, and what was published of these.
     pub(super) definitions: Vec<EventBody>,
     /// What is visible of each market's orders, in price-time order.
     pub(super) orders: Vec<(MarketId, Vec<RestingOrder>)>,
@@ -46,6 +46,7 @@ impl Begin {
     fn of(engine: &Engine) -> Self {
         let mut definitions = engine.definitions();
         definitions.retain(MarketData::wants);
+        definitions.extend(engine.published());
         let orders = engine.markets().map(|market| {
             let market = market.definition.market;
             let sides = [Side::Buy, Side::Sell].into_iter().flat_map(|side| engine.queue(market, side));

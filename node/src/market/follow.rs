@@ -59,9 +59,9 @@ fn take(publisher: &mut Publisher, tapped: &Tapped) -> Result<(), Stumble> {
     match tapped {
         Tapped::Again { from } if *from <= publisher.data().seq() => Err(Stumble::Again(from.0)),
         Tapped::Again { .. } => Ok(()),
-        Tapped::Applied { frame, events, .. } => {
+        Tapped::Applied { frame, events, effects } => {
             let frame = Frame::read(frame).map_err(|_| Stumble::Frame)?;
-            Ok(publisher.data_mut().take_frame(&frame.header, events)?)
+            Ok(publisher.data_mut().take_frame(&frame.header, events, *effects)?)
         }
     }
 }

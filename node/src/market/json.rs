@@ -4,14 +4,14 @@
 use std::fmt::Write;
 
 use protocol::binary::market::{
-    GetCandles, GetMarkets, GetTickers, GetTrades, MarketMessage, Subscribe, Unsubscribe,
+    GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, MarketMessage, Subscribe, Unsubscribe,
 };
 use protocol::binary::{
     CandleInterval, FRAMING_BYTES, Fields, Fixed, HEADERS_BYTES, MarketChannel, MarketRejectReason,
-    MessageLayout, OrderChangeKind, SubscriptionEnd, TailLayout, TerminationCode, TickerWindow,
+    MessageLayout, OrderChangeKind, SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TradeStatus,
 };
 use protocol::limits::MARKET_DATA_ROWS_MAX;
-use protocol::{MarketId, Seq, Side, TradeId, UnixNanos};
+use protocol::{MarketId, MarketPhase, PhaseCause, ReferencePrice, Seq, Side, TradeId, UnixNanos};
 use serde::Deserialize;
 use views::market::{Interval, Window};
 
@@ -133,6 +133,12 @@ fn name_of(list: &str, code: u8) -> Option<&'static str> {
         "SubscriptionEnd" => SubscriptionEnd::from_code(code).map(SubscriptionEnd::name),
         "TerminationCode" => TerminationCode::from_code(code).map(TerminationCode::name),
         "TickerWindow" => TickerWindow::from_code(code).map(|window| Window::from_wire(window).name()),
+        "TradeStatus" => TradeStatus::from_code(code).map(TradeStatus::name),
+        "MarketPhase" => MarketPhase::from_code(code).map(MarketPhase::name),
+        "ReferencePrice" => ReferencePrice::from_code(code).map(ReferencePrice::name),
+        // Of a list in which one may be absent.
+        "PhaseCause" if code == 0 => Some("None"),
+        "PhaseCause" => PhaseCause::from_code(code).map(PhaseCause::name),
         "CandleInterval" => {
             CandleInterval::from_code(code).map(|interval| Interval::from_wire(interval).name())
         }
@@ -151,6 +157,7 @@ pub(crate) const fn channel_name(channel: MarketChannel) -> &'static str {
         MarketChannel::Trades => "trades",
         MarketChannel::Ticker => "ticker",
         MarketChannel::Candles => "candles",
+        MarketChannel::Status => "status",
     }
 }
 
@@ -218,6 +225,11 @@ enum Asked<'a> {
     GetMarkets {
         number: u32,
     },
+    GetStatus {
+        number: u32,
+        #[serde(default)]
+        market: u32,
+    },
 }
 
 /// Reads a request.
@@ -259,6 +271,7 @@ pub(super) fn request(text: &str) -> Result<MarketMessage<'static>, String> {
             GetTickers { number, window: window_of(window)?, market: MarketId(market) }.into()
         }
         Asked::GetMarkets { number } => GetMarkets { number }.into(),
+        Asked::GetStatus { number, market } => GetStatus { number, market: MarketId(market) }.into(),
     })
 }
 

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use client::{MarketBook, MarketFault, MarketReader, Subscription};
-use protocol::binary::market::{Candle, Listing, MarketMessage, Order, Ticker, Trade};
-use protocol::binary::{Fixed, MarketChannel};
+use protocol::binary::market::{Candle, Listing, MarketMessage, Order, Status, Ticker, Trade, TradeChange};
+use protocol::binary::{Fixed, MarketChannel, TradeStatus};
 use protocol::book::BookLevel;
-use protocol::{MarketId, PriceTicks, Side, TradeId, UnixNanos};
+use protocol::{MarketId, PhaseCause, PriceTicks, ReferencePrice, Side, TradeId, UnixNanos};
 
 use super::json;
 use crate::fault::NodeFault;
@@ -96,6 +96,16 @@ pub(crate) enum MarketCommand {
         #[arg(long, requires = "market")]
         follow: bool,
     },
+    /// Show a market's phase, its auction, its index price and its bounds, or those of all markets.
+    Status {
+        #[command(flatten)]
+        access: Access,
+        /// Symbol or id.
+        market: Option<String>,
+        /// Go on whenever it changes, until Ctrl-C.
+        #[arg(long, requires = "market")]
+        follow: bool,
+    },
 }
 
 /// Where, and how the answer is shown.
@@ -131,6 +141,7 @@ pub(crate) fn run(command: MarketCommand) -> Result<(), NodeFault> {
         MarketCommand::Ticker { access, market, window, follow } => {
             access.ticker(market.as_deref(), &window, follow)
         }
+        MarketCommand::Status { access, market, follow } => access.status(market.as_deref(), follow),
     }
 }
 
@@ -173,7 +184,7 @@ impl Access {
             if self.json {
                 return Ok((Some(json::message(message)), is_whole));
             }
-            Ok((is_whole.then(|| drawn(&units, &book, levels)), is_whole))
+            Ok((is_whole.then(|| units.book(&book, levels)), is_whole))
         })
     }
 
@@ -188,11 +199,18 @@ impl Access {
         if follow {
             reader.subscribe(Subscription::new(units.0.market, MarketChannel::Trades), None)?;
             return self.live(&mut reader, true, |message| {
-                let MarketMessage::TradesPacket(packet) = message else { return Ok((None, false)) };
                 if self.json {
                     return Ok((Some(json::message(message)), true));
                 }
-                let lines: Vec<String> = packet.trades.iter().map(|trade| units.trade(&trade)).collect();
+                let lines: Vec<String> = match message {
+                    MarketMessage::TradesPacket(packet) => {
+                        packet.trades.iter().map(|trade| units.trade(&trade)).collect()
+                    }
+                    MarketMessage::TradesChangedPacket(packet) => {
+                        packet.changes.iter().map(|change| units.trade_change(&change)).collect()
+                    }
+                    _ => return Ok((None, false)),
+                };
                 Ok((Some(lines.join("\n")), true))
             });
         }
@@ -254,6 +272,28 @@ impl Access {
         self.rows(&tickers, |ticker| units.ticker(ticker))
     }
 
+    fn status(&self, market: Option<&str>, follow: bool) -> Result<(), NodeFault> {
+        let Some(market) = market else {
+            let mut reader = MarketReader::connect(&self.nodes)?;
+            let (markets, statuses) = (reader.markets()?, reader.status(None)?);
+            return self.rows(&statuses, |status| {
+                let listing = markets.iter().find(|listing| listing.market == status.market);
+                listing.map_or_else(String::new, |listing| Units(*listing).status(status))
+            });
+        };
+        let (mut reader, units) = self.at(market)?;
+        if follow {
+            reader.subscribe(Subscription::new(units.0.market, MarketChannel::Status), None)?;
+            return self.live(&mut reader, true, |message| {
+                let MarketMessage::StatusPacket(packet) = message else { return Ok((None, false)) };
+                let line = packet.statuses.iter().next().map(|status| units.status(&status));
+                Ok((if self.json { Some(json::message(message)) } else { line }, true))
+            });
+        }
+        let statuses = reader.status(Some(units.0.market))?;
+        self.rows(&statuses, |status| units.status(status))
+    }
+
     /// Prints what `show` makes of each message, until it says that this is all; for ever, if the reader follows.
     fn live(
         &self,
@@ -284,32 +324,32 @@ impl Access {
     }
 }
 
-/// A book as books are drawn: the best prices meet in the middle.
-fn drawn(units: &Units, book: &MarketBook, levels: usize) -> String {
-    let seq = book.seq().unwrap_or_default();
-    let mut lines = format!("{} behind seq {seq}, checksum {:08x}", units.0.symbol, book.checksum());
-    let mut line = |name: &str, level: &BookLevel| {
-        let (price, quantity) = (units.price(level.price_ticks), units.quantity(level.lots));
-        // Writing into a string does not fail.
-        write!(lines, "\n  {name} {price:>20} {quantity:>20}  {:>6}", level.orders).unwrap_or_default();
-        for order in book.orders(if name == "ask" { Side::Sell } else { Side::Buy }) {
-            let Order { order, price_ticks, qty_lots, .. } = order;
-            if price_ticks == level.price_ticks {
-                let quantity = units.quantity(qty_lots.0.into());
-                write!(lines, "\n  {:>24} {quantity:>20}  order {order}", "").unwrap_or_default();
-            }
-        }
-    };
-    let asks: Vec<BookLevel> = book.levels(Side::Sell).take(levels).collect();
-    asks.iter().rev().for_each(|level| line("ask", level));
-    book.levels(Side::Buy).take(levels).for_each(|level| line("bid", &level));
-    lines
-}
-
 /// A market's numbers as people write them.
-struct Units(Listing);
+pub(crate) struct Units(pub(crate) Listing);
 
 impl Units {
+    /// A book as books are drawn: the best prices meet in the middle.
+    pub(crate) fn book(&self, book: &MarketBook, levels: usize) -> String {
+        let seq = book.seq().unwrap_or_default();
+        let mut lines = format!("{} behind seq {seq}, checksum {:08x}", self.0.symbol, book.checksum());
+        let mut line = |name: &str, level: &BookLevel| {
+            let (price, quantity) = (self.price(level.price_ticks), self.quantity(level.lots));
+            // Writing into a string does not fail.
+            write!(lines, "\n  {name} {price:>20} {quantity:>20}  {:>6}", level.orders).unwrap_or_default();
+            for order in book.orders(if name == "ask" { Side::Sell } else { Side::Buy }) {
+                let Order { order, price_ticks, qty_lots, .. } = order;
+                if price_ticks == level.price_ticks {
+                    let quantity = self.quantity(qty_lots.0.into());
+                    write!(lines, "\n  {:>24} {quantity:>20}  order {order}", "").unwrap_or_default();
+                }
+            }
+        };
+        let asks: Vec<BookLevel> = book.levels(Side::Sell).take(levels).collect();
+        asks.iter().rev().for_each(|level| line("ask", level));
+        book.levels(Side::Buy).take(levels).for_each(|level| line("bid", &level));
+        lines
+    }
+
     /// Of one unit of base, in units of quote.
     fn price(&self, ticks: PriceTicks) -> String {
         let Listing { base_scale, quote_scale, lot_base_minor, tick_quote_minor, .. } = self.0;
@@ -331,17 +371,79 @@ impl Units {
     fn trade(&self, trade: &Trade) -> String {
         let (time, id) = (instant::write(trade.time), trade.trade);
         let (price, quantity) = (self.price(trade.price_ticks), self.quantity(trade.qty_lots.0.into()));
-        format!("{time:<30} {id:>10} {:<4} {price:>20} {quantity:>20}", trade.taker_side.name())
+        let status = said_of(trade.status);
+        format!("{time:<30} {id:>10} {:<4} {price:>20} {quantity:>20}{status}", trade.taker_side.name())
     }
 
-    fn candle(&self, candle: &Candle) -> String {
+    fn trade_change(&self, change: &TradeChange) -> String {
+        let (time, id, status) = (instant::write(change.time), change.trade, said_of(change.status));
+        let price = self.price(change.price_ticks_before);
+        let quantity = self.quantity(change.qty_lots_before.0.into());
+        let now = match change.status {
+            TradeStatus::Corrected => {
+                let (price, quantity) =
+                    (self.price(change.price_ticks), self.quantity(change.qty_lots.0.into()));
+                format!(": {price} {quantity}")
+            }
+            TradeStatus::Made | TradeStatus::Busted => String::new(),
+        };
+        format!("{time:<30} {id:>10}      {price:>20} {quantity:>20}{status}{now}")
+    }
+
+    /// What is there of it, a line each.
+    fn status(&self, status: &Status) -> String {
+        let mut lines = format!("{:<16} {}", self.0.symbol, status.phase.name());
+        if let Some(cause) = status.phase_cause {
+            let (since, cause) = (instant::write(status.phase_time), cause_of(cause));
+            lines += &format!(" since {since}, by {cause} (seq {})", status.phase_seq);
+        }
+        if status.indicative_price_ticks > PriceTicks(0) {
+            let (price, lots) = (self.price(status.indicative_price_ticks), status.indicative_lots);
+            lines += &format!("\n  would trade {} at {price}", self.quantity(lots));
+        }
+        for (what, lots) in [("bid for", status.surplus_buy_lots), ("offered", status.surplus_sell_lots)] {
+            if lots > 0 {
+                lines += &format!(", {} more is {what}", self.quantity(lots));
+            }
+        }
+        if status.auction_trades > 0 {
+            let (price, lots) = (self.price(status.auction_price_ticks), self.quantity(status.auction_lots));
+            let time = instant::write(status.auction_time);
+            lines +=
+                &format!("\n  last auction: {lots} at {price} in {} trades, {time}", status.auction_trades);
+        }
+        if status.index_price_ticks > PriceTicks(0) {
+            let (price, until) =
+                (self.price(status.index_price_ticks), instant::write(status.index_valid_until));
+            lines += &format!("\n  index {price}, until {until}");
+        }
+        let bounds = [
+            ("purchases above", status.buy_above_ppm),
+            ("purchases below", status.buy_below_ppm),
+            ("sales above", status.sell_above_ppm),
+            ("sales below", status.sell_below_ppm),
+            ("trades beyond", status.collar_ppm),
+        ];
+        let around = match status.reference {
+            ReferencePrice::LastTrade => "the last trade",
+            ReferencePrice::Index => "the index",
+        };
+        for (what, ppm) in bounds.into_iter().filter(|(_, ppm)| *ppm > 0) {
+            lines += &format!("\n  no {what} {ppm} ppm of {around}");
+        }
+        lines
+    }
+
+    /// One line.
+    pub(crate) fn candle(&self, candle: &Candle) -> String {
         let prices = [candle.open_ticks, candle.high_ticks, candle.low_ticks, candle.close_ticks];
         let [open, high, low, close] = prices.map(|ticks| self.price(ticks));
         let (time, volume) = (instant::write(candle.open_time), self.quantity(candle.volume_lots));
         format!("{time:<20} {open:>14} {high:>14} {low:>14} {close:>14} {volume:>16} {:>8}", candle.trades)
     }
 
-    fn ticker(&self, ticker: &Ticker) -> String {
+    /// One line.
+    pub(crate) fn ticker(&self, ticker: &Ticker) -> String {
         let (symbol, volume) = (self.0.symbol, self.quantity(ticker.volume_lots));
         let prices = [ticker.open_ticks, ticker.high_ticks, ticker.low_ticks, ticker.last_ticks];
         let [open, high, low, last] = prices.map(|ticks| self.price(ticks));
@@ -349,6 +451,23 @@ impl Units {
             "{symbol:<16} last {last} (open {open}, high {high}, low {low}), volume {volume} in {} trades",
             ticker.trades
         )
+    }
+}
+
+/// Behind a trade of which something became.
+const fn said_of(status: TradeStatus) -> &'static str {
+    match status {
+        TradeStatus::Made => "",
+        TradeStatus::Corrected => "  corrected",
+        TradeStatus::Busted => "  busted",
+    }
+}
+
+const fn cause_of(cause: PhaseCause) -> &'static str {
+    match cause {
+        PhaseCause::Command => "command",
+        PhaseCause::Schedule => "schedule",
+        PhaseCause::Volatility => "volatility",
     }
 }
 

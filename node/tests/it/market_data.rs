@@ -9,13 +9,15 @@ use std::time::Duration;
 use client::{MarketBook, MarketFault, MarketReader, Subscription};
 use gateways::fix::initiator::{LogonStyle, NewOrder, OrderRef};
 use protocol::binary::market::{
-    GetMarkets, GetTickers, GetTrades, MarketHeartbeat, MarketMessage, Subscribe, Unsubscribe,
+    GetMarkets, GetTickers, GetTrades, MarketHeartbeat, MarketMessage, Status, Subscribe, Unsubscribe,
 };
 use protocol::binary::{
     MarketChannel, MarketRejectReason, Sequence, SubscriptionEnd, TerminationCode, TickerWindow,
     message_bytes,
 };
-use protocol::{MarketId, OrderType, RequestNumber, Seq, Side, TimeInForce, TradeId, UnixNanos};
+use protocol::{
+    MarketId, MarketPhase, OrderType, PhaseCause, RequestNumber, Seq, Side, TimeInForce, TradeId, UnixNanos,
+};
 use serde_json::Value;
 
 use crate::folder::Folder;
@@ -23,11 +25,11 @@ use crate::process::{Node, run, sicil, status};
 use crate::trading::Client;
 
 /// A test that waits longer than this for a byte has failed.
-const HANGS: Duration = Duration::from_secs(60);
-const BTC_TRY: MarketId = MarketId(1);
+pub(crate) const HANGS: Duration = Duration::from_secs(60);
+pub(crate) const BTC_TRY: MarketId = MarketId(1);
 
 /// A demo with all doors for readers.
-fn start(folder: &Folder) -> Node {
+pub(crate) fn start(folder: &Folder) -> Node {
     let config = folder.write(
         "node.toml",
         "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nmarket = \"127.0.0.1:0\"\n\
@@ -36,25 +38,25 @@ fn start(folder: &Folder) -> Node {
     Node::start(&folder.data(), &config)
 }
 
-fn door(node: &Node, name: &str) -> String {
+pub(crate) fn door(node: &Node, name: &str) -> String {
     node.ready[name].as_str().unwrap().to_owned()
 }
 
-fn subscription(channel: MarketChannel) -> Subscription {
+pub(crate) fn subscription(channel: MarketChannel) -> Subscription {
     Subscription::new(BTC_TRY, channel)
 }
 
 /// Two traders whose orders meet now and then.
-struct Flow {
-    traders: [Client; 2],
+pub(crate) struct Flow {
+    pub(crate) traders: [Client; 2],
     /// Orders that may still rest: whose they are, name, side and price.
     resting: Vec<(usize, String, Side, u64)>,
-    sent: u64,
+    pub(crate) sent: u64,
     state: u64,
 }
 
 impl Flow {
-    fn log_on(node: &Node) -> Self {
+    pub(crate) fn log_on(node: &Node) -> Self {
         let mut traders = [Client::new("CLIENT1"), Client::new("CLIENT2")];
         traders.iter_mut().for_each(|trader| trader.log_on(node, LogonStyle::Reset));
         Self { traders, resting: Vec::new(), sent: 0, state: 1 }
@@ -67,7 +69,7 @@ impl Flow {
     }
 
     /// Sends an order, a cancel or a replace, and waits for the last answer now and then, so that neither side's buffers fill up.
-    fn step(&mut self) {
+    pub(crate) fn step(&mut self) {
         self.sent += 1;
         let name = format!("n{}", self.sent);
         let whose = usize::try_from(self.below(2)).unwrap();
@@ -110,7 +112,7 @@ impl Flow {
     }
 
     /// Until all that was sent is answered.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for trader in &mut self.traders {
             let id = format!("t{}", self.sent);
             trader.session.test_request(&id, trader.now());
@@ -164,7 +166,7 @@ fn subscribe_and_sleep(address: &str) -> TcpStream {
 }
 
 /// The checksum of the engine's book behind a seq, as an auditor finds it who runs the journal again.
-fn audited(data: &std::path::Path, seq: Seq) -> u32 {
+pub(crate) fn audited(data: &std::path::Path, seq: Seq) -> u32 {
     let arguments = ["replay", "state", "--json", "--at", &seq.0.to_string()];
     let (code, out, err) = run(sicil(arguments).arg(data));
     assert_eq!(code, 0, "{err}");
@@ -173,7 +175,7 @@ fn audited(data: &std::path::Path, seq: Seq) -> u32 {
     u32::try_from(market["book_checksum"].as_u64().unwrap()).unwrap()
 }
 
-fn metric(node: &Node, name: &str) -> u64 {
+pub(crate) fn metric(node: &Node, name: &str) -> u64 {
     let (_, page) = node.get("/metrics");
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
@@ -558,5 +560,94 @@ fn the_command_line_reads_market_data() {
     assert!(drawn.contains("  bid ") && drawn.contains("  ask ") && drawn.lines().count() <= 7, "{drawn}");
     let (code, _, err) = run(&mut sicil(["market", "book", "XYZ", "--addr", &address]));
     assert_eq!((code, err.as_str()), (2, "sicil: there is no market \"XYZ\"\n"));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+/// Brings a market of the demo into a phase.
+fn go_to(folder: &Folder, phase: &str) {
+    let demo = include_str!("../../src/demo_definitions.toml");
+    let from = demo.find("[[market]]\nid = 1\n").unwrap();
+    let until = from + demo[from + 1..].find("[[market]]").unwrap() + 1;
+    let assets = demo.find("[[asset]]").unwrap();
+    let assets = &demo[assets..demo.find("[[market]]").unwrap()];
+    let text = format!("{assets}{}\nphase = \"{phase}\"\n", demo[from..until].trim_end());
+    let file = folder.write("phase.toml", &text);
+    let (code, _, err) = run(sicil(["apply", "--data"]).arg(folder.data()).arg(file));
+    assert_eq!(code, 0, "{err}");
+}
+
+/// The next state that is sent.
+fn next_status(reader: &mut MarketReader) -> Status {
+    loop {
+        if let Some(MarketMessage::StatusPacket(packet)) = reader.next(HANGS).unwrap() {
+            return packet.statuses.iter().next().unwrap();
+        }
+    }
+}
+
+#[test]
+fn everybody_is_told_what_an_auction_would_trade_and_what_it_traded() {
+    let folder = Folder::new("market-status");
+    let node = start(&folder);
+    let address = door(&node, "market");
+    drop(subscribed(&address));
+    let mut reader = MarketReader::connect(std::slice::from_ref(&address)).unwrap();
+    reader.subscribe(subscription(MarketChannel::Status), None).unwrap();
+    let status = next_status(&mut reader);
+    assert_eq!((status.phase, status.phase_cause, status.auction_trades), (MarketPhase::Trading, None, 0));
+    go_to(&folder, "auction");
+    let status = next_status(&mut reader);
+    assert_eq!((status.phase, status.phase_cause), (MarketPhase::Auction, Some(PhaseCause::Command)));
+    assert!(status.phase_seq > Seq(0) && status.phase_time > UnixNanos(0));
+    assert_eq!((status.indicative_price_ticks.0, status.indicative_lots), (0, 0));
+    let mut traders = [Client::new("CLIENT1"), Client::new("CLIENT2")];
+    for (trader, side, price, qty) in
+        [(0, Side::Sell, "4200000", "0.002"), (1, Side::Buy, "4200100", "0.00300")]
+    {
+        let trader = &mut traders[trader];
+        trader.log_on(&node, LogonStyle::Reset);
+        let (order_type, time_in_force) = (OrderType::Limit, TimeInForce::GoodTillCancel);
+        let cl_ord_id = "one";
+        let order = NewOrder { cl_ord_id, symbol: "BTC-TRY", side, order_type, time_in_force, price, qty };
+        trader.session.new_order(&order, trader.now());
+        trader.report("one", "0");
+    }
+    // Nobody sends anything more: the node sees to it that what has changed is told.
+    let status = next_status(&mut reader);
+    assert_eq!((status.indicative_price_ticks.0, status.indicative_lots), (4_200_100, 200));
+    assert_eq!((status.surplus_buy_lots, status.surplus_sell_lots), (100, 0));
+    let ask = |arguments: &[&str]| {
+        let (code, out, err) = run(sicil(["market", "status"]).args(arguments).args(["--addr", &address]));
+        assert_eq!(code, 0, "{arguments:?}: {err}");
+        out
+    };
+    let shown = ask(&["BTC-TRY"]);
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(
+        lines[0].starts_with("BTC-TRY          Auction since ") && lines[0].contains("by command"),
+        "{shown}"
+    );
+    assert_eq!(lines[1..], ["  would trade 0.002 at 4200100, 0.001 more is bid for"]);
+    assert_eq!(ask(&[]).lines().filter(|line| line.contains("-TRY ")).count(), 3, "each market");
+    let mut socket = WebSocket::connect(&node);
+    socket.say(r#"{"op":"get_status","number":5,"market":1}"#);
+    let page = socket.wait_for("StatusPage");
+    let row = &page["statuses"][0];
+    assert_eq!((&page["number"], &row["phase"]), (&5.into(), &"Auction".into()));
+    assert_eq!((&row["phase_cause"], &row["indicative_lots"]), (&"Command".into(), &"200".into()));
+    socket.say(r#"{"op":"get_status","number":6,"market":77}"#);
+    assert_eq!(socket.wait_for("MarketReject")["reason"], "UnknownMarket");
+    go_to(&folder, "trading");
+    let mut status = next_status(&mut reader);
+    while status.phase != MarketPhase::Trading {
+        status = next_status(&mut reader);
+    }
+    assert_eq!(
+        (status.auction_price_ticks.0, status.auction_lots, status.auction_trades),
+        (4_200_100, 200, 1)
+    );
+    assert_eq!((status.indicative_price_ticks.0, status.indicative_lots), (0, 0));
+    assert!(status.auction_seq > Seq(0) && status.auction_seq <= status.phase_seq);
+    assert!(ask(&["BTC-TRY", "--json"]).contains(r#""auction_lots":"200""#));
     assert_eq!(node.stop().code(), Some(0));
 }

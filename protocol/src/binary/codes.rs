@@ -127,6 +127,20 @@ codes! {
         Ticker = 8,
         /// What was traded in each interval of time.
         Candles = 9,
+        /// The phase, what an auction would trade or has traded, the index price, and within which bounds orders are taken.
+        Status = 10,
+    }
+}
+
+codes! {
+    /// What became of a trade.
+    pub enum TradeStatus {
+        /// It stands as it was made.
+        Made = 1,
+        /// It stands at another price, or with a smaller quantity.
+        Corrected = 2,
+        /// It was taken back.
+        Busted = 3,
     }
 }
 

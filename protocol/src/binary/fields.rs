@@ -4,7 +4,8 @@ use core::marker::PhantomData;
 
 use super::codes::{
     BusinessRejectReason, CandleInterval, EstablishRejectCode, FlowType, MarketChannel, MarketRejectReason,
-    NegotiateRejectCode, OrderChangeKind, SubscriptionEnd, TerminationCode, TickerWindow, TransferStatus,
+    NegotiateRejectCode, OrderChangeKind, SubscriptionEnd, TerminationCode, TickerWindow, TradeStatus,
+    TransferStatus,
 };
 use super::messages::{Message, Proposal, Propose};
 use super::{BinaryFault, CarriedCommand};
@@ -17,9 +18,9 @@ use crate::limits::{
 use crate::sign::Signature;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId,
-    LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PriceTicks,
-    ProposalId, QtyLots, QuoteId, RejectReason, RequestNumber, Schedule, Seq, SessionId, Side,
-    StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
+    LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PhaseCause,
+    PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason, RequestNumber, Schedule, Seq,
+    SessionId, Side, StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -221,6 +222,7 @@ code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
     MonitorField MonitorOperator Schedule DayRule MarketPhase
     Side MarketChannel MarketRejectReason SubscriptionEnd OrderChangeKind TickerWindow CandleInterval
+    TradeStatus ReferencePrice
 }
 
 macro_rules! optional_codes {
@@ -249,6 +251,7 @@ optional_codes! {
     TickerWindow as "TickerWindow";
     CandleInterval as "CandleInterval";
     Side as "AnySide";
+    PhaseCause as "PhaseCause";
 }
 
 /// The rows of a group, as they stand in the message.

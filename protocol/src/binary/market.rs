@@ -5,7 +5,7 @@
 
 use super::codes::{
     CandleInterval, MarketChannel, MarketRejectReason, OrderChangeKind, SubscriptionEnd, TerminationCode,
-    TickerWindow,
+    TickerWindow, TradeStatus,
 };
 use super::fields::{Rows, Words};
 use super::macros::{messages, rows};
@@ -13,7 +13,10 @@ use super::{BinaryFault, headers};
 use crate::limits::{
     ASSET_CODE_BYTES_MAX, CANDLE_ROWS_MAX, MARKET_DATA_ROWS_MAX, MARKETS_MAX, SYMBOL_BYTES_MAX,
 };
-use crate::{Amount, AssetId, MarketId, OrderId, PriceTicks, QtyLots, Seq, Side, Text, TradeId, UnixNanos};
+use crate::{
+    Amount, AssetId, MarketId, MarketPhase, OrderId, PhaseCause, PriceTicks, QtyLots, ReferencePrice, Seq,
+    Side, Text, TradeId, UnixNanos,
+};
 
 /// Levels of both sides in the deepest packet of best levels.
 pub const DEPTH_ROWS_MAX: usize = 40;
@@ -71,18 +74,46 @@ rows! {
     pub struct Trade {
         /// The trade.
         pub trade: TradeId,
-        /// At the resting order's price.
+        /// At the resting order's price, or an auction's; of one that was corrected, from then on.
         pub price_ticks: PriceTicks,
-        /// How much.
+        /// How much; of one that was corrected, from then on.
         pub qty_lots: QtyLots,
         /// Price × quantity, in minor units of quote.
         pub notional: Amount,
-        /// Side of the incoming order.
+        /// Side of the incoming order; in an auction of the younger one.
         pub taker_side: Side,
         /// The record that caused it: that of the execution reports.
         pub seq: Seq,
         /// Time of that record.
         pub time: UnixNanos,
+        /// What became of it since.
+        pub status: TradeStatus,
+    }
+
+    /// A trade was taken back or corrected.
+    pub struct TradeChange {
+        /// The record that did it.
+        pub seq: Seq,
+        /// Time of that record.
+        pub time: UnixNanos,
+        /// The trade.
+        pub trade: TradeId,
+        /// What became of it.
+        pub status: TradeStatus,
+        /// As it was.
+        pub price_ticks_before: PriceTicks,
+        /// As it was.
+        pub qty_lots_before: QtyLots,
+        /// As it was, in minor units of quote.
+        pub notional_before: Amount,
+        /// From now on; 0 = taken back.
+        pub price_ticks: PriceTicks,
+        /// From now on; 0 = taken back.
+        pub qty_lots: QtyLots,
+        /// From now on, in minor units of quote.
+        pub notional: Amount,
+        /// Why: a number of the operator's.
+        pub reason: u16,
     }
 
     /// What was traded in one interval.
@@ -129,6 +160,56 @@ rows! {
         pub notional: Amount,
         /// How many trades.
         pub trades: u64,
+    }
+
+    /// In which state a market is, and what was published of it.
+    pub struct Status {
+        /// The market.
+        pub market: MarketId,
+        /// The phase that it is in.
+        pub phase: MarketPhase,
+        /// Why it went into it; 0 = it began in it, or went into it before market data began.
+        pub phase_cause: Option<PhaseCause>,
+        /// The record with which it went into it; 0 as the cause.
+        pub phase_seq: Seq,
+        /// Time of that record.
+        pub phase_time: UnixNanos,
+        /// In an auction: the price at which most would trade if it ended now; 0 = nothing would. Otherwise 0.
+        pub indicative_price_ticks: PriceTicks,
+        /// How much would trade.
+        pub indicative_lots: u128,
+        /// What is bid for at this price, and finds nobody.
+        pub surplus_buy_lots: u128,
+        /// What is offered at this price, and finds nobody.
+        pub surplus_sell_lots: u128,
+        /// The price of the last auction that traded; 0 = there was none since market data began.
+        pub auction_price_ticks: PriceTicks,
+        /// What has traded in it.
+        pub auction_lots: u128,
+        /// In how many trades.
+        pub auction_trades: u32,
+        /// The record with which it was over.
+        pub auction_seq: Seq,
+        /// Time of that record.
+        pub auction_time: UnixNanos,
+        /// The index price that was published last; 0 = none was.
+        pub index_price_ticks: PriceTicks,
+        /// When it was observed.
+        pub index_observed_at: UnixNanos,
+        /// Until when it counts.
+        pub index_valid_until: UnixNanos,
+        /// Around which price orders are taken.
+        pub reference: ReferencePrice,
+        /// How far above it a purchase may be priced, in millionths of it; 0 = anything.
+        pub buy_above_ppm: u32,
+        /// How far below it; 0 = anything.
+        pub buy_below_ppm: u32,
+        /// How far above it a sale may be priced; 0 = anything.
+        pub sell_above_ppm: u32,
+        /// How far below it; 0 = anything.
+        pub sell_below_ppm: u32,
+        /// How far from it a trade may be; 0 = anything.
+        pub collar_ppm: u32,
     }
 
     /// A market, and what its ticks and lots are.
@@ -222,6 +303,13 @@ messages! {
         GetMarkets = 705 {
             /// The reader's number for the question; given back.
             number: u32,
+        }
+        /// Reader: in which state markets are. The answer is StatusPage, or MarketReject.
+        GetStatus = 706 {
+            /// The reader's number for the question; given back.
+            number: u32,
+            /// The market; 0 = all of them.
+            market: MarketId,
         }
         /// Server: nothing else was to be said for a while. Who has read up to here has everything.
         MarketHeartbeat = 710 {
@@ -428,6 +516,44 @@ messages! {
             /// The newest ones, oldest first, without a gap; the last of them may still be open.
             candles: Rows<'a, Candle, CANDLE_ROWS_MAX>,
         }
+        /// Server: trades were taken back or corrected. It comes of the channel of trades, behind the trades.
+        TradesChangedPacket<'a> = 728 {
+            /// The subscription.
+            number: u32,
+            /// The market.
+            market: MarketId,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            /// The last record that changed the market's book.
+            changed: Seq,
+            /// CRC-32C of the whole visible book there.
+            book_checksum: u32,
+            /// So many before the first of these went by unread.
+            missed: u64,
+            ..
+            /// In order, behind those of the packet before.
+            changes: Rows<'a, TradeChange, MARKET_DATA_ROWS_MAX>,
+        }
+        /// Server: in which state the market is. The packet before is replaced.
+        StatusPacket<'a> = 729 {
+            /// The subscription.
+            number: u32,
+            /// The market.
+            market: MarketId,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            /// The last record that changed the market's book.
+            changed: Seq,
+            /// CRC-32C of the whole visible book there.
+            book_checksum: u32,
+            ..
+            /// One.
+            statuses: Rows<'a, Status, 1>,
+        }
         /// Server: candles that were asked for.
         CandlesPage<'a> = 730 {
             /// The number of the question.
@@ -454,6 +580,8 @@ messages! {
             seq: Seq,
             /// Those before this one are not kept any more, or were before market data began; 0 = there were none yet.
             oldest_trade: TradeId,
+            /// Those of before this instant may be lacking: market data began later, or they are not kept any more.
+            complete_from: UnixNanos,
             ..
             /// Oldest first.
             trades: Rows<'a, Trade, MARKET_DATA_ROWS_MAX>,
@@ -464,10 +592,12 @@ messages! {
             number: u32,
             /// Everything up to this record is in it.
             seq: Seq,
-            /// Time of that record: where the windows end.
+            /// Where the windows end: at the time of that record, or later, if nothing was executed since.
             time: UnixNanos,
             /// How far they look back.
             window: TickerWindow,
+            /// Windows that begin before may lack trades: market data began later.
+            complete_from: UnixNanos,
             ..
             /// By market; of those in which something was traded since market data began.
             tickers: Rows<'a, Ticker, MARKETS_MAX>,
@@ -485,6 +615,18 @@ messages! {
             ..
             /// By id.
             markets: Rows<'a, Listing, MARKETS_MAX>,
+        }
+        /// Server: the states that were asked for.
+        StatusPage<'a> = 734 {
+            /// The number of the question.
+            number: u32,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            ..
+            /// By market.
+            statuses: Rows<'a, Status, MARKETS_MAX>,
         }
     }
 }

@@ -4,11 +4,12 @@ use protocol::binary::market::*;
 use protocol::binary::{
     BinaryFault, CandleInterval, Fixed, HEADERS_BYTES, MarketChannel, MarketRejectReason, Message,
     MessageLayout, OrderChangeKind, Rows, SCHEMA_VERSION, SubscriptionEnd, TailLayout, TerminationCode,
-    TickerWindow, Words,
+    TickerWindow, TradeStatus, Words,
 };
 use protocol::limits::{BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::{
-    Amount, AssetId, MarketId, OrderId, PriceTicks, QtyLots, Seq, Side, Text, TradeId, UnixNanos,
+    Amount, AssetId, MarketId, MarketPhase, OrderId, PhaseCause, PriceTicks, QtyLots, ReferencePrice, Seq,
+    Side, Text, TradeId, UnixNanos,
 };
 
 use crate::golden;
@@ -59,6 +60,7 @@ fn requests(each: &mut dyn FnMut(MarketMessage<'_>)) {
     each(GetTrades { number, market, from_trade, from_time: TIME, limit }.into());
     each(GetTickers { number, window: TickerWindow::Day, market }.into());
     each(GetMarkets { number }.into());
+    each(GetStatus { number, market }.into());
 }
 
 fn words(each: &mut dyn FnMut(MarketMessage<'_>)) {
@@ -84,6 +86,51 @@ fn trade() -> Trade {
         taker_side: Side::Sell,
         seq: SEQ,
         time: TIME,
+        status: TradeStatus::Corrected,
+    }
+}
+
+fn trade_change() -> TradeChange {
+    TradeChange {
+        seq: SEQ,
+        time: TIME,
+        trade: TradeId(0x9897_9695_9493_9291),
+        status: TradeStatus::Busted,
+        price_ticks_before: price(0),
+        qty_lots_before: QtyLots(0xA8A7_A6A5_A4A3_A2A1),
+        notional_before: Amount(WIDE),
+        price_ticks: price(1),
+        qty_lots: QtyLots(0xB8B7_B6B5_B4B3_B2B1),
+        notional: Amount(WIDE + 1),
+        reason: 0xC2C1,
+    }
+}
+
+fn status() -> Status {
+    Status {
+        market: MARKET,
+        phase: MarketPhase::Auction,
+        phase_cause: Some(PhaseCause::Volatility),
+        phase_seq: SEQ,
+        phase_time: TIME,
+        indicative_price_ticks: price(1),
+        indicative_lots: WIDE,
+        surplus_buy_lots: WIDE + 1,
+        surplus_sell_lots: WIDE + 2,
+        auction_price_ticks: price(2),
+        auction_lots: WIDE + 3,
+        auction_trades: 0x9493_9291,
+        auction_seq: CHANGED,
+        auction_time: UnixNanos(TIME.0 + 1),
+        index_price_ticks: price(3),
+        index_observed_at: UnixNanos(TIME.0 + 2),
+        index_valid_until: UnixNanos(TIME.0 + 3),
+        reference: ReferencePrice::Index,
+        buy_above_ppm: 0xA4A3_A2A1,
+        buy_below_ppm: 0xB4B3_B2B1,
+        sell_above_ppm: 0xC4C3_C2C1,
+        sell_below_ppm: 0xD4D3_D2D1,
+        collar_ppm: 0xE4E3_E2E1,
     }
 }
 
@@ -154,6 +201,10 @@ fn trading(each: &mut dyn FnMut(MarketMessage<'_>)) {
     each(TickerPacket { number, market, seq, time, changed, book_checksum, window, tickers }.into());
     let (interval, candles) = (CandleInterval::QuarterHour, group(candle()));
     each(CandlesPacket { number, market, seq, time, changed, book_checksum, interval, candles }.into());
+    let changes = group(trade_change());
+    each(TradesChangedPacket { number, market, seq, time, changed, book_checksum, missed, changes }.into());
+    let statuses = group(status());
+    each(StatusPacket { number, market, seq, time, changed, book_checksum, statuses }.into());
 }
 
 fn pages(each: &mut dyn FnMut(MarketMessage<'_>)) {
@@ -161,9 +212,17 @@ fn pages(each: &mut dyn FnMut(MarketMessage<'_>)) {
     let (interval, candles) = (CandleInterval::Week, group(candle()));
     each(CandlesPage { number, market, seq, interval, complete_from: TIME, candles }.into());
     let (oldest_trade, trades) = (TradeId(0x5857_5655_5453_5251), group(trade()));
-    each(TradesPage { number, market, seq, oldest_trade, trades }.into());
+    each(TradesPage { number, market, seq, oldest_trade, complete_from: TIME, trades }.into());
     each(
-        TickersPage { number, seq, time, window: TickerWindow::FiveMinutes, tickers: group(ticker()) }.into(),
+        TickersPage {
+            number,
+            seq,
+            time,
+            window: TickerWindow::FiveMinutes,
+            complete_from: UnixNanos(TIME.0 + 1),
+            tickers: group(ticker()),
+        }
+        .into(),
     );
     let markets = group(Listing {
         market,
@@ -178,6 +237,7 @@ fn pages(each: &mut dyn FnMut(MarketMessage<'_>)) {
         tick_quote_minor: Amount(WIDE + 1),
     });
     each(MarketsPage { number, seq, began: CHANGED, began_time: TIME, markets }.into());
+    each(StatusPage { number, seq, time, statuses: group(status()) }.into());
 }
 
 /// One of every message, in the order of their template ids.

@@ -7,13 +7,13 @@ use protocol::binary::market::MarketMessage;
 use protocol::binary::{
     BusinessRejectReason, CandleInterval, EstablishRejectCode, Fields, Fixed, FlowType, MarketChannel,
     MarketRejectReason, Message, NegotiateRejectCode, OrderChangeKind, SCHEMA_ID, SCHEMA_VERSION,
-    SettledTrade, SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TransferStatus,
+    SettledTrade, SubscriptionEnd, TailLayout, TerminationCode, TickerWindow, TradeStatus, TransferStatus,
 };
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
 use protocol::{
-    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, RejectReason, Schedule,
-    Side,
+    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, PhaseCause,
+    ReferencePrice, RejectReason, Schedule, Side,
 };
 
 /// A tag of the file: its name, its attributes, and the text behind it.
@@ -232,7 +232,7 @@ fn the_schema_names_nothing_by_a_keyword() {
 #[test]
 fn the_schema_lists_every_code() {
     let lists = lists(&schema());
-    let mut checked = 7;
+    let mut checked = 8;
     let mut check = |name: &str, codes: Vec<(String, u8)>| {
         assert_eq!(lists[name], codes, "{name}");
         checked += 1;
@@ -244,7 +244,7 @@ fn the_schema_lists_every_code() {
     }
     check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason TransferStatus
         MonitorField MonitorOperator Schedule DayRule MarketPhase
-        Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd);
+        Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd TradeStatus ReferencePrice);
     macro_rules! check_optional {
         ($($list:ident)*) => {$(
             let codes = $list::ALL.iter().map(|code| (code.name().to_owned(), code.code()));
@@ -252,7 +252,7 @@ fn the_schema_lists_every_code() {
             assert_eq!(lists[stringify!($list)], codes);
         )*};
     }
-    check_optional!(RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval);
+    check_optional!(RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval PhaseCause);
     let sides = Side::ALL.iter().map(|side| (side.name().to_owned(), side.code()));
     assert_eq!(lists["AnySide"], [("None".to_owned(), 0)].into_iter().chain(sides).collect::<Vec<_>>());
     assert_eq!(lists["Flag"], [("No".to_owned(), 0), ("Yes".to_owned(), 1)]);

@@ -2,12 +2,16 @@
 
 use std::collections::VecDeque;
 
+use protocol::binary::market as wire;
+use protocol::binary::{Fixed, TradeStatus};
 use protocol::calendar::{date_of, days_since_1970};
 use protocol::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use protocol::{Amount, PriceTicks, UnixNanos};
 
 use super::data::MarketLimits;
-use super::trades::Trade;
+use super::encode;
+use super::past::u64_of;
+use super::trades::{Trade, Trades};
 
 const MINUTE: u64 = 60 * NANOS_PER_SECOND;
 const HOUR: u64 = 60 * MINUTE;
@@ -153,6 +157,17 @@ impl Interval {
         }
     }
 
+    /// Whether intervals of it are whole ones of the other length, one behind the other, by UTC.
+    fn consists_of(self, part: Self) -> bool {
+        let Some(of_part) = part.length() else { return false };
+        // Months and weeks begin with a day.
+        let whole = match self.length() {
+            Some(length) if self != Self::Week => length,
+            Some(_) | None => NANOS_PER_DAY,
+        };
+        whole.is_multiple_of(of_part)
+    }
+
     /// Whether its intervals start at the same instants with an offset as without.
     const fn is_the_same_at(self, offset: UtcOffset) -> bool {
         match self.length() {
@@ -243,13 +258,45 @@ impl Candle {
         }
     }
 
+    /// The sum of candles one behind the other, if there is one.
+    fn summed<'c>(open_time: UnixNanos, mut parts: impl Iterator<Item = &'c Self>) -> Option<Self> {
+        let mut sum = Self { open_time, ..*parts.next()? };
+        parts.for_each(|part| sum.append(part));
+        Some(sum)
+    }
+
+    /// Without a trade, or with what became of it; prices stay. `None` = nothing is left.
+    fn amended(mut self, before: &Trade, now: &Trade) -> Option<Self> {
+        let is_gone = now.status == TradeStatus::Busted;
+        let [volume, ticks_lots, notional] = if is_gone { [0; 3] } else { sizes(now) };
+        let [less_volume, less_ticks_lots, less_notional] = sizes(before);
+        self.volume_lots = self.volume_lots.saturating_sub(less_volume).saturating_add(volume);
+        self.ticks_lots = self.ticks_lots.saturating_sub(less_ticks_lots).saturating_add(ticks_lots);
+        self.notional = Amount(self.notional.0.saturating_sub(less_notional).saturating_add(notional));
+        self.trades = self.trades.saturating_sub(u64::from(is_gone));
+        (self.trades > 0).then_some(self)
+    }
+
+    fn of_row(row: &wire::Candle) -> Self {
+        let &wire::Candle { open_time, open_ticks, high_ticks, low_ticks, close_ticks, .. } = row;
+        let &wire::Candle { volume_lots, volume_ticks_lots, notional, trades, .. } = row;
+        Self {
+            open_time,
+            open: open_ticks,
+            high: high_ticks,
+            low: low_ticks,
+            close: close_ticks,
+            volume_lots,
+            ticks_lots: volume_ticks_lots,
+            notional,
+            trades,
+        }
+    }
+
     fn of_trade(open_time: UnixNanos, trade: &Trade) -> Self {
-        let mut candle = Self::flat(open_time, trade.price_ticks);
-        candle.volume_lots = u128::from(trade.qty_lots.0);
-        candle.ticks_lots = trade.price_ticks.times(trade.qty_lots);
-        candle.notional = trade.notional;
-        candle.trades = 1;
-        candle
+        let [volume_lots, ticks_lots, notional] = sizes(trade);
+        let notional = Amount(notional);
+        Self { volume_lots, ticks_lots, notional, trades: 1, ..Self::flat(open_time, trade.price_ticks) }
     }
 
     /// Takes in one with trades that comes later.
@@ -262,6 +309,11 @@ impl Candle {
         self.notional = Amount(self.notional.0.saturating_add(later.notional.0));
         self.trades += later.trades;
     }
+}
+
+/// Quantity, price × quantity, and the same in quote.
+fn sizes(trade: &Trade) -> [u128; 3] {
+    [trade.qty_lots.0.into(), trade.price_ticks.times(trade.qty_lots), trade.notional.0]
 }
 
 /// Candles of one interval, one behind the other: where nothing was traded they are flat.
@@ -279,21 +331,58 @@ struct Series {
     kept: VecDeque<Candle>,
     kept_max: usize,
     complete_from: UnixNanos,
+    /// None that opens before is kept any more.
+    lost_before: UnixNanos,
 }
 
 impl Series {
     fn take(&mut self, open_time: UnixNanos, trade: &Trade) {
-        let new = Candle::of_trade(open_time, trade);
-        match self.kept.back_mut().filter(|last| last.open_time == open_time) {
-            Some(last) => last.append(&new),
-            None => self.kept.push_back(new),
+        self.push(Candle::of_trade(open_time, trade));
+    }
+
+    fn push(&mut self, candle: Candle) {
+        match self.kept.back_mut().filter(|last| last.open_time == candle.open_time) {
+            Some(last) => last.append(&candle),
+            None => self.kept.push_back(candle),
         }
         while self.kept.len() > self.kept_max {
             self.kept.pop_front();
             if let Some(first) = self.kept.front() {
-                self.complete_from = first.open_time;
+                (self.complete_from, self.lost_before) = (first.open_time, first.open_time);
             }
         }
+    }
+
+    /// Puts those in front that open before, and the first part of one that was open.
+    fn prepend(&mut self, mut past: Self) {
+        if self.lost_before > UnixNanos(0) {
+            // Between the two something is lost.
+            return;
+        }
+        std::mem::take(&mut self.kept).into_iter().for_each(|candle| past.push(candle));
+        *self = past;
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        for number in [self.complete_from.0, self.lost_before.0, self.kept.len() as u64] {
+            number.put(out);
+        }
+        self.kept.iter().for_each(|kept| encode::candle(kept).put(out));
+    }
+
+    fn read(bytes: &mut &[u8], kept_max: usize) -> Option<Self> {
+        let (complete_from, lost_before) = (UnixNanos(u64_of(bytes)?), UnixNanos(u64_of(bytes)?));
+        let mut series = Self { kept: VecDeque::new(), kept_max, complete_from, lost_before };
+        for _ in 0..u64_of(bytes)? {
+            series.push(Candle::of_row(&wire::Candle::take(bytes).ok()?));
+        }
+        Some(series)
+    }
+
+    /// Those that open from `from` until before `to`.
+    fn range(&self, from: UnixNanos, to: UnixNanos) -> impl Iterator<Item = &Candle> {
+        let place = |time| self.kept.partition_point(|candle| candle.open_time < time);
+        self.kept.range(place(from)..place(to))
     }
 }
 
@@ -312,15 +401,75 @@ impl Candles {
             } else {
                 limits.candles_kept
             };
-            Series { kept: VecDeque::new(), kept_max, complete_from: since }
+            Series { kept: VecDeque::new(), kept_max, complete_from: since, lost_before: UnixNanos(0) }
         });
         Self { series }
+    }
+
+    /// Puts what came before in front.
+    pub(crate) fn prepend(&mut self, past: Self) {
+        self.series.iter_mut().zip(past.series).for_each(|(series, past)| series.prepend(past));
+    }
+
+    pub(crate) fn write(&self, out: &mut Vec<u8>) {
+        self.series.iter().for_each(|series| series.write(out));
+    }
+
+    pub(crate) fn read(bytes: &mut &[u8], limits: &MarketLimits) -> Option<Self> {
+        let mut candles = Self::new(limits, UnixNanos(0));
+        for series in &mut candles.series {
+            *series = Series::read(bytes, series.kept_max)?;
+        }
+        Some(candles)
     }
 
     pub(crate) fn take(&mut self, trade: &Trade) {
         for (interval, series) in Interval::ALL.into_iter().zip(&mut self.series) {
             series.take(interval.open_time(trade.time, UtcOffset::UTC), trade);
         }
+    }
+
+    /// A trade has become another, or was taken back: its candles are as if it had been made so. Where neither its neighbours nor shorter
+    /// candles are kept from which an interval could be summed up again, its prices stay.
+    pub(crate) fn change(&mut self, before: &Trade, now: &Trade, trades: &Trades) {
+        for interval in Interval::ALL {
+            let open_time = interval.open_time(before.time, UtcOffset::UTC);
+            let kept = &self.series(interval).kept;
+            let Ok(at) = kept.binary_search_by_key(&open_time, |candle| candle.open_time) else { continue };
+            let Some(amended) = kept.get(at).map(|candle| candle.amended(before, now)) else { continue };
+            let left = amended.map_or(0, |amended| amended.trades);
+            let next = self.summed_again(interval, open_time, left, trades).unwrap_or(amended);
+            let kept = &mut self.series[interval as usize].kept;
+            match (next, kept.get_mut(at)) {
+                (Some(next), Some(candle)) => *candle = next,
+                (None, _) => drop(kept.remove(at)),
+                (Some(_), None) => {}
+            }
+        }
+    }
+
+    /// A candle out of its trades, so many of which stand, or of shorter candles, which have to be right already; `None` if not all of either
+    /// are kept. Inside: `None` if nothing is left of it.
+    fn summed_again(
+        &self,
+        interval: Interval,
+        open: UnixNanos,
+        left: u64,
+        trades: &Trades,
+    ) -> Option<Option<Candle>> {
+        let end = interval.next_open_time(open, UtcOffset::UTC);
+        let within = trades.from_time(open).take_while(|trade| trade.time < end);
+        let stand = within.filter(|trade| trade.status != TradeStatus::Busted);
+        let each: Vec<Candle> = stand.map(|trade| Candle::of_trade(open, trade)).collect();
+        if each.len() as u64 == left {
+            return Some(Candle::summed(open, each.iter()));
+        }
+        let shorter = Interval::ALL.into_iter().take_while(|part| *part != interval).collect::<Vec<_>>();
+        let part = shorter
+            .into_iter()
+            .rev()
+            .find(|part| interval.consists_of(*part) && self.series(*part).lost_before <= open)?;
+        Some(Candle::summed(open, self.series(part).range(open, end)))
     }
 
     const fn series(&self, interval: Interval) -> &Series {

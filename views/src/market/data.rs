@@ -4,19 +4,31 @@ use std::collections::BTreeMap;
 
 use protocol::binary::market::Listing;
 use protocol::book::BookLevel;
-use protocol::commands::{DefineAsset, DefineMarket};
+use protocol::commands::{DefineAsset, DefineMarket, SetTradingRules};
 use protocol::event::Event;
-use protocol::events::{BookChanged, Settled};
+use protocol::events::{
+    AuctionIndicated, AuctionUncrossed, BookChanged, MarketPhaseChanged, PricePublished, Settled,
+    TradingRulesSet,
+};
 use protocol::frame::FrameHeader;
-use protocol::{AssetId, BookAction, EventBody, MarketId, QtyLots, Seq, Side, Text, TradeId, UnixNanos};
+use protocol::hash::Hash;
+use protocol::time::NANOS_PER_SECOND;
+use protocol::{
+    AssetId, BookAction, EventBody, MarketId, MarketPhase, QtyLots, Seq, Side, Text, TradeId, UnixNanos,
+};
 
 use super::book::{Book, Misfit, RestingOrder};
 use super::candles::{Candle, Candles};
 use super::changes::{Changes, OrderAction, OrderChange, TooOld};
 use super::fault::MarketFault;
 use super::packet::Stamp;
+use super::past::{Past, TapeEnd};
+use super::status::{Published, Status};
+use super::tape::Tape;
 use super::ticker::{Ticker, Window};
-use super::trades::{Trade, Trades};
+use super::trades::{Trade, TradeChange, Trades};
+
+const MINUTE: u64 = 60 * NANOS_PER_SECOND;
 
 /// How much is kept of each market: the oldest goes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +37,8 @@ pub struct MarketLimits {
     pub changes_kept: usize,
     /// Trades, of 64 bytes.
     pub trades_kept: usize,
+    /// What became of trades, of 112 bytes.
+    pub trade_changes_kept: usize,
     /// Candles with trades of each length, of 96 bytes; not fewer than a day has minutes.
     pub candles_kept: usize,
     /// Those of a quarter of an hour: as far back go candles of days and longer by a local time.
@@ -32,20 +46,31 @@ pub struct MarketLimits {
 }
 
 impl Default for MarketLimits {
-    /// At most 1.2 MB of changes, 1.1 MB of trades and 5.6 MB of candles, for a market that is never without a trade for a second: of its
+    /// At most 1.2 MB of changes, 1.2 MB of trades and 5.6 MB of candles, for a market that is never without a trade for a second: of its
     /// quarters of an hour a year.
     fn default() -> Self {
         Self {
             changes_kept: 16_384,
             trades_kept: 16_384,
+            trade_changes_kept: 1_024,
             candles_kept: 1_500,
             quarter_hours_kept: 366 * 24 * 4,
         }
     }
 }
 
-const _: () =
-    assert!(size_of::<OrderChange>() == 72 && size_of::<Trade>() == 64 && size_of::<Candle>() == 96);
+impl MarketLimits {
+    /// With so many candles at least as tickers are summed up from.
+    pub(crate) const fn with_windows(mut self) -> Self {
+        if self.candles_kept < Window::MINUTES_MAX {
+            self.candles_kept = Window::MINUTES_MAX;
+        }
+        self
+    }
+}
+
+const _: () = assert!(size_of::<OrderChange>() == 72 && size_of::<Candle>() == 96);
+const _: () = assert!(size_of::<Trade>() == 64 && size_of::<TradeChange>() == 112);
 
 /// One market as everybody may see it.
 #[derive(Clone, Debug)]
@@ -53,8 +78,8 @@ pub struct Market {
     listing: Listing,
     book: Book,
     changes: Changes,
-    trades: Trades,
-    candles: Candles,
+    tape: Tape,
+    published: Published,
     /// The last record that changed the book.
     changed: Seq,
     /// Of the book as it is, once somebody has asked.
@@ -62,13 +87,18 @@ pub struct Market {
 }
 
 impl Market {
-    fn new(listing: Listing, limits: &MarketLimits, seq: Seq, time: UnixNanos) -> Self {
+    fn new(
+        listing: Listing,
+        phase: MarketPhase,
+        limits: &MarketLimits,
+        (seq, time): (Seq, UnixNanos),
+    ) -> Self {
         Self {
             listing,
             book: Book::default(),
             changes: Changes::new(limits.changes_kept, seq),
-            trades: Trades::new(limits.trades_kept),
-            candles: Candles::new(limits, time),
+            tape: Tape::new(limits, time),
+            published: Published::new(listing.market, phase, seq),
             changed: seq,
             checksum: None,
         }
@@ -89,20 +119,38 @@ impl Market {
     /// Its trades.
     #[must_use]
     pub const fn trades(&self) -> &Trades {
-        &self.trades
+        self.tape.trades()
     }
 
     /// Its candles.
     #[must_use]
     pub const fn candles(&self) -> &Candles {
-        &self.candles
+        self.tape.candles()
+    }
+
+    /// What happened in it.
+    #[must_use]
+    pub const fn tape(&self) -> &Tape {
+        &self.tape
+    }
+
+    /// In which state it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.published.status(self.tape.phase(), self.tape.auction())
+    }
+
+    /// The last record that changed its state; at first the one that it began with.
+    #[must_use]
+    pub const fn status_changed(&self) -> Seq {
+        self.published.changed
     }
 
     /// What was traded in a window that ends at `now`, which is not before the last trade. `None` as long as nothing was traded since market
     /// data began.
     #[must_use]
     pub fn ticker(&self, window: Window, now: UnixNanos) -> Option<Ticker> {
-        Ticker::of(&self.candles, window, now)
+        Ticker::of(self.tape.candles(), window, now)
     }
 
     /// The last record that changed the book; at first the one that it began with.
@@ -163,18 +211,26 @@ impl Market {
             let action = OrderAction::Executed { trade: settled.trade, qty_lots: settled.qty_lots };
             self.change(OrderChange { seq, time, order, side, price_ticks, left_lots, action });
         }
-        let trade = Trade {
-            trade: settled.trade,
-            price_ticks: settled.price_ticks,
-            qty_lots: settled.qty_lots,
-            notional: settled.notional,
-            taker_side: settled.taker_side,
-            seq,
-            time,
-        };
-        self.trades.push(trade);
-        self.candles.take(&trade);
+        self.tape.settle(settled, seq, time);
         Ok(())
+    }
+
+    /// What is published of its state.
+    fn publish(&mut self, body: &EventBody, seq: Seq, time: UnixNanos) {
+        let published = &mut self.published;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all else says nothing of its state")]
+        match body {
+            EventBody::MarketPhaseChanged(changed) => {
+                (published.phase, published.indicated) = (changed.phase, None);
+                self.tape.begin_phase(changed, seq, time);
+            }
+            EventBody::AuctionIndicated(indicated) => published.indicated = Some(indicated.clone()),
+            EventBody::AuctionUncrossed(uncrossed) => self.tape.uncross(uncrossed, seq, time),
+            EventBody::PricePublished(index) => published.index = Some(index.clone()),
+            EventBody::TradingRulesSet(set) => published.rules = set.rules.clone(),
+            _ => return,
+        }
+        published.changed = seq;
     }
 
     fn move_in_book(&mut self, changed: &BookChanged, seq: Seq, time: UnixNanos) -> Result<(), Misfit> {
@@ -214,12 +270,16 @@ pub struct MarketData {
     markets: BTreeMap<MarketId, Market>,
     seq: Seq,
     time: UnixNanos,
+    /// What time it is, as far as somebody has said so since.
+    clock: UnixNanos,
+    /// Behind the frame that was taken last; of market data that have taken none and have no past, zeros.
+    effects: Hash,
     began: (Seq, UnixNanos),
 }
 
 impl MarketData {
-    /// Begins behind `seq`, whose time is `time`, with what was defined until then, assets before markets, and of each market the visible
-    /// orders in price-time order.
+    /// Begins behind `seq`, whose time is `time`, with what was defined and published until then, assets before markets, and of each market
+    /// the visible orders in price-time order.
     ///
     /// # Errors
     /// [`MarketFault::Unexplained`] if they cannot rest together.
@@ -229,9 +289,10 @@ impl MarketData {
         definitions: impl IntoIterator<Item = EventBody>,
         orders: impl IntoIterator<Item = (MarketId, O)>,
     ) -> Result<Self, MarketFault> {
-        let limits = MarketLimits { candles_kept: limits.candles_kept.max(Window::MINUTES_MAX), ..limits };
+        let limits = limits.with_windows();
         let (assets, markets) = (BTreeMap::new(), BTreeMap::new());
-        let mut data = Self { limits, assets, markets, seq, time, began: (seq, time) };
+        let (effects, began) = (Hash::ZERO, (seq, time));
+        let mut data = Self { limits, assets, markets, seq, time, clock: time, effects, began };
         for body in definitions {
             data.event(&Event { output: None, seq, time, body })?;
         }
@@ -245,11 +306,16 @@ impl MarketData {
         Ok(data)
     }
 
-    /// Takes the next frame with its events, in order.
+    /// Takes the next frame with its events, in order, and the hash over all effects behind it.
     ///
     /// # Errors
     /// [`MarketFault`], after which nothing here is to be believed any more.
-    pub fn take_frame(&mut self, frame: &FrameHeader, events: &[Event]) -> Result<(), MarketFault> {
+    pub fn take_frame(
+        &mut self,
+        frame: &FrameHeader,
+        events: &[Event],
+        effects: Hash,
+    ) -> Result<(), MarketFault> {
         let Some(behind_first) = u64::from(frame.count).checked_sub(1) else { return Ok(()) };
         if frame.first_seq != self.seq.next() {
             return Err(MarketFault::OutOfOrder { last: self.seq, found: frame.first_seq });
@@ -259,7 +325,36 @@ impl MarketData {
         }
         self.seq = Seq(frame.first_seq.0.saturating_add(behind_first));
         self.time = frame.time.plus(behind_first);
+        self.effects = effects;
         Ok(())
+    }
+
+    /// Puts in front what happened before these began. Returns whether it ends where they do.
+    pub(crate) fn prepend(&mut self, mut past: Past) -> bool {
+        let end = past.end();
+        if end.seq != self.began.0 {
+            return false;
+        }
+        if self.seq == end.seq {
+            self.effects = end.effects;
+        }
+        for (&id, market) in &mut self.markets {
+            // What was defined later has no past.
+            let since = past.began().1;
+            let tape = past.take_tape(id).unwrap_or_else(|| Tape::new(&self.limits, since));
+            market.tape.prepend(tape);
+            // How it came into its phase is known now.
+            market.published.changed = self.seq;
+        }
+        self.began = past.began();
+        true
+    }
+
+    /// A market's tape as it is, and where it ends; `None` without that market.
+    #[must_use]
+    pub fn spool(&self, market: MarketId) -> Option<(Tape, TapeEnd)> {
+        let end = TapeEnd { seq: self.seq, time: self.time, effects: self.effects };
+        Some((self.market(market)?.tape.clone(), end))
     }
 
     /// Takes the next record's events.
@@ -286,6 +381,12 @@ impl MarketData {
                 | EventBody::BookChanged(_)
                 | EventBody::MarketDefined(_)
                 | EventBody::AssetDefined(_)
+                | EventBody::TradeBusted(_)
+                | EventBody::MarketPhaseChanged(_)
+                | EventBody::AuctionIndicated(_)
+                | EventBody::AuctionUncrossed(_)
+                | EventBody::PricePublished(_)
+                | EventBody::TradingRulesSet(_)
         )
     }
 
@@ -299,11 +400,21 @@ impl MarketData {
             EventBody::BookChanged(changed) => {
                 self.market_mut(changed.market).and_then(|market| market.move_in_book(changed, seq, time))
             }
+            EventBody::TradeBusted(busted) => {
+                self.market_mut(busted.settled.market).map(|market| market.tape.bust(busted, seq, time))
+            }
+            EventBody::MarketPhaseChanged(MarketPhaseChanged { market, .. })
+            | EventBody::AuctionIndicated(AuctionIndicated { market, .. })
+            | EventBody::AuctionUncrossed(AuctionUncrossed { market, .. })
+            | EventBody::PricePublished(PricePublished { market, .. })
+            | EventBody::TradingRulesSet(TradingRulesSet { rules: SetTradingRules { market, .. } }) => {
+                self.market_mut(*market).map(|market| market.publish(&event.body, seq, time))
+            }
             EventBody::MarketDefined(defined) => {
                 let (limits, listing) = (&self.limits, self.listing(&defined.definition));
                 self.markets
                     .entry(defined.definition.market)
-                    .or_insert_with(|| Market::new(listing, limits, seq, time));
+                    .or_insert_with(|| Market::new(listing, defined.phase, limits, (seq, time)));
                 Ok(())
             }
             EventBody::AssetDefined(defined) => {
@@ -349,6 +460,19 @@ impl MarketData {
     #[must_use]
     pub const fn time(&self) -> UnixNanos {
         self.time
+    }
+
+    /// Says what time it is by the cluster's clocks, so that windows move on while no record comes. Returns whether a minute has ended.
+    pub const fn pass_time(&mut self, clock: UnixNanos) -> bool {
+        let before = self.now();
+        self.clock = clock;
+        before.0 / MINUTE < self.now().0 / MINUTE
+    }
+
+    /// Where windows end: at the time of the last record, or later, as far as somebody has said that it is.
+    #[must_use]
+    pub const fn now(&self) -> UnixNanos {
+        if self.clock.0 > self.time.0 { self.clock } else { self.time }
     }
 
     /// Where they began: trades, tickers and candles count from behind there.

@@ -2,20 +2,21 @@
 
 use protocol::binary::market::{
     self as wire, CandlesPacket, DEPTH_ROWS_MAX, DepthPacket, LevelsChangedPacket, LevelsPacket,
-    OrdersChangedPacket, OrdersPacket, TickerPacket, TradesPacket,
+    OrdersChangedPacket, OrdersPacket, StatusPacket, TickerPacket, TradesChangedPacket, TradesPacket,
 };
 use protocol::binary::{CandleInterval, Fixed, MarketChannel, OrderChangeKind, Rows, TickerWindow};
 use protocol::book::BookLevel;
 use protocol::limits::MARKET_DATA_ROWS_MAX;
-use protocol::{MarketId, QtyLots, Side, TradeId};
+use protocol::{MarketId, PriceTicks, QtyLots, Seq, Side, TradeId, UnixNanos};
 
 use super::book::RestingOrder;
 use super::candles::{Candle, Interval};
 use super::changes::{OrderAction, OrderChange};
 use super::packet::{Body, Packet, Stamp};
+use super::status::Status;
 use super::subscription::{Channel, Depth};
 use super::ticker::{Ticker, Window};
-use super::trades::Trade;
+use super::trades::{Trade, TradeChange};
 
 /// Both lists name the same lengths and windows, in the same order.
 const _: () = assert!(CandleInterval::ALL.len() == Interval::ALL.len());
@@ -75,6 +76,7 @@ impl Channel {
             MarketChannel::Trades => Self::Trades,
             MarketChannel::Ticker => Self::Ticker(Window::from_wire(window.ok_or("window")?)),
             MarketChannel::Candles => Self::Candles(Interval::from_wire(interval.ok_or("interval")?)),
+            MarketChannel::Status => Self::Status,
         };
         if window.is_some() && channel != MarketChannel::Ticker {
             return Err("window");
@@ -109,8 +111,56 @@ fn change(change: &OrderChange) -> wire::OrderChange {
 }
 
 pub(super) fn trade(trade: &Trade) -> wire::Trade {
-    let &Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time } = trade;
-    wire::Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time }
+    let &Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time, status } = trade;
+    wire::Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time, status }
+}
+
+pub(super) fn trade_change(change: &TradeChange) -> wire::TradeChange {
+    let &TradeChange { seq, time, trade, made_at: _, status, before, now, reason } = change;
+    let (price_ticks_before, qty_lots_before, notional_before) = before;
+    let (price_ticks, qty_lots, notional) = now;
+    wire::TradeChange {
+        seq,
+        time,
+        trade,
+        status,
+        price_ticks_before,
+        qty_lots_before,
+        notional_before,
+        price_ticks,
+        qty_lots,
+        notional,
+        reason,
+    }
+}
+
+pub(super) fn status(market: MarketId, status: &Status) -> wire::Status {
+    let Status { phase, begun, indicated, auction, index, rules } = status;
+    wire::Status {
+        market,
+        phase: *phase,
+        phase_cause: begun.map(|begun| begun.cause),
+        phase_seq: begun.map_or(Seq::ZERO, |begun| begun.seq),
+        phase_time: begun.map_or(UnixNanos(0), |begun| begun.time),
+        indicative_price_ticks: indicated.as_ref().map_or(PriceTicks(0), |indicated| indicated.price_ticks),
+        indicative_lots: indicated.as_ref().map_or(0, |indicated| indicated.lots),
+        surplus_buy_lots: status.surplus_lots(Side::Buy),
+        surplus_sell_lots: status.surplus_lots(Side::Sell),
+        auction_price_ticks: auction.map_or(PriceTicks(0), |auction| auction.price_ticks),
+        auction_lots: auction.map_or(0, |auction| auction.lots),
+        auction_trades: auction.map_or(0, |auction| auction.trades),
+        auction_seq: auction.map_or(Seq::ZERO, |auction| auction.seq),
+        auction_time: auction.map_or(UnixNanos(0), |auction| auction.time),
+        index_price_ticks: index.as_ref().map_or(PriceTicks(0), |index| index.price_ticks),
+        index_observed_at: UnixNanos(index.as_ref().map_or(0, |index| index.observed_at_ns)),
+        index_valid_until: UnixNanos(index.as_ref().map_or(0, |index| index.valid_until_ns)),
+        reference: rules.reference,
+        buy_above_ppm: rules.buy_above_ppm,
+        buy_below_ppm: rules.buy_below_ppm,
+        sell_above_ppm: rules.sell_above_ppm,
+        sell_below_ppm: rules.sell_below_ppm,
+        collar_ppm: rules.collar_ppm,
+    }
 }
 
 pub(super) fn candle(candle: &Candle) -> wire::Candle {
@@ -220,10 +270,38 @@ pub(super) fn packet(number: u32, packet: &Packet, out: &mut Vec<u8>) {
                 .write(out);
             });
         }
+        body @ (Body::Trades { .. }
+        | Body::TradesChanged { .. }
+        | Body::Status(_)
+        | Body::Ticker(_)
+        | Body::Candles { .. }) => trading(number, &packet.stamp, body, out),
+    }
+}
+
+/// As [`packet`], of what is no book.
+fn trading(number: u32, stamp: &Stamp, body: &Body, out: &mut Vec<u8>) {
+    let &Stamp { market, seq, time, changed, book_checksum } = stamp;
+    match body {
+        Body::Depth { .. }
+        | Body::Levels { .. }
+        | Body::LevelsChanged { .. }
+        | Body::Orders { .. }
+        | Body::OrdersChanged { .. } => {}
         &Body::Trades { missed, ref trades } => {
             let trades = rows(trades.iter().map(trade));
             let trades = group(&trades);
             TradesPacket { number, market, seq, time, changed, book_checksum, missed, trades }.write(out);
+        }
+        &Body::TradesChanged { missed, ref changes } => {
+            let changes = rows(changes.iter().map(trade_change));
+            let changes = group(&changes);
+            TradesChangedPacket { number, market, seq, time, changed, book_checksum, missed, changes }
+                .write(out);
+        }
+        Body::Status(found) => {
+            let found = rows([status(market, found)].into_iter());
+            let statuses = group(&found);
+            StatusPacket { number, market, seq, time, changed, book_checksum, statuses }.write(out);
         }
         Body::Ticker(found) => {
             let (window, found) = (found.window.on_the_wire(), rows([ticker(market, found)].into_iter()));

@@ -13,6 +13,12 @@ pub enum MarketFault {
         /// What came.
         found: Seq,
     },
+    /// What was kept is of another log.
+    #[error("other effects up to seq {seq} than were known")]
+    OtherLog {
+        /// Where.
+        seq: Seq,
+    },
     /// Events that do not follow from what was fed before.
     #[error("market data cannot follow seq {seq}: {what}")]
     Unexplained {

@@ -6,8 +6,9 @@ use protocol::{MarketId, Seq, Side, UnixNanos};
 use super::book::RestingOrder;
 use super::candles::{Candle, Interval};
 use super::changes::OrderChange;
+use super::status::Status;
 use super::ticker::Ticker;
-use super::trades::Trade;
+use super::trades::{Trade, TradeChange};
 
 /// The state that a packet is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,13 @@ pub enum Body {
         /// In order.
         trades: Vec<Trade>,
     },
+    /// What became of trades, behind the changes of the last such packet.
+    TradesChanged {
+        /// So many before the first of these went by unread.
+        missed: u64,
+        /// In order.
+        changes: Vec<TradeChange>,
+    },
     /// The last ticker is replaced.
     Ticker(Ticker),
     /// Candles by UTC: those that were sent before are replaced by what has the same start.
@@ -85,4 +93,6 @@ pub enum Body {
         /// The newest ones, oldest first, without a gap; the last of them may still be open.
         candles: Vec<Candle>,
     },
+    /// The last state is replaced.
+    Status(Status),
 }

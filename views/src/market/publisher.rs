@@ -10,6 +10,7 @@ use protocol::{MarketId, MonoNanos, Seq};
 
 use super::data::MarketData;
 use super::packet::Packet;
+use super::past::Past;
 use super::subscription::{Channel, Cut, Subscription};
 
 /// Names a subscription; never given twice.
@@ -108,6 +109,23 @@ impl Publisher {
         });
     }
 
+    /// Puts in front what happened before market data began; their subscriptions go on. Returns whether it ends where they began.
+    pub fn prepend(&mut self, past: Past) -> bool {
+        let before = self.data.began().1;
+        let counts: BTreeMap<MarketId, (u64, u64)> =
+            self.data.markets().map(|(id, market)| (id, market.tape().counts())).collect();
+        if !self.data.prepend(past) {
+            return false;
+        }
+        for subscription in self.subscriptions.values_mut() {
+            let Some(market) = self.data.market(subscription.market) else { continue };
+            let (trades, changes) = counts.get(&subscription.market).copied().unwrap_or_default();
+            let (all_trades, all_changes) = market.tape().counts();
+            subscription.prepend(market, (all_trades - trades, all_changes - changes), before);
+        }
+        true
+    }
+
     /// Subscribes. `since`: the reader has the levels or the orders of this seq already, and goes on from there if that is kept.
     ///
     /// # Errors
@@ -171,7 +189,7 @@ impl Publisher {
         let before = self.stalled.len();
         self.subscriptions.retain(|&id, subscription| {
             let Some(market) = data.market(subscription.market) else { return true };
-            if !subscription.may_have_more(market, data.time()) {
+            if !subscription.may_have_more(market, data.now()) {
                 subscription.behind_since = None;
                 return true;
             }

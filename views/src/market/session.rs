@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::binary::market::{
-    CandlesPage, GetCandles, GetMarkets, GetTickers, GetTrades, MarketHeartbeat, MarketMessage, MarketReject,
-    MarketsPage, Subscribe, Subscribed, SubscriptionEnded, TickersPage, TradesPage, Unsubscribe,
+    CandlesPage, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, MarketHeartbeat, MarketMessage,
+    MarketReject, MarketsPage, StatusPage, Subscribe, Subscribed, SubscriptionEnded, TickersPage, TradesPage,
+    Unsubscribe,
 };
 use protocol::binary::{MarketRejectReason, SubscriptionEnd, Words};
 use protocol::limits::MARKET_DATA_ROWS_MAX;
@@ -98,6 +99,7 @@ impl Session {
             MarketMessage::GetCandles(question) => candles(publisher.data(), question, out),
             MarketMessage::GetTrades(question) => trades(publisher.data(), question, out),
             MarketMessage::GetTickers(question) => tickers(publisher.data(), question, out),
+            MarketMessage::GetStatus(question) => statuses(publisher.data(), *question, out),
             &MarketMessage::GetMarkets(GetMarkets { number }) => {
                 markets(publisher.data(), number, out);
                 Ok(())
@@ -225,6 +227,7 @@ fn number_of(message: &MarketMessage<'_>) -> Result<u32, OutOfTurn> {
         | MarketMessage::GetCandles(GetCandles { number, .. })
         | MarketMessage::GetTrades(GetTrades { number, .. })
         | MarketMessage::GetTickers(GetTickers { number, .. })
+        | MarketMessage::GetStatus(GetStatus { number, .. })
         | MarketMessage::GetMarkets(GetMarkets { number }) => *number,
         other => return Err(OutOfTurn(other.template())),
     })
@@ -238,7 +241,7 @@ fn candles(data: &MarketData, question: &GetCandles, out: &mut Vec<u8>) -> Resul
     if from > to {
         return Err(out_of_range("to"));
     }
-    let page = found.candles().page(Interval::from_wire(interval), offset, from, to.min(data.time()));
+    let page = found.candles().page(Interval::from_wire(interval), offset, from, to.min(data.now()));
     let candles = encode::rows(page.candles.iter().map(encode::candle));
     let (complete_from, candles) = (page.complete_from, encode::group(&candles));
     CandlesPage { number, market, seq: data.seq(), interval, complete_from, candles }.write(out);
@@ -263,22 +266,36 @@ fn trades(data: &MarketData, question: &GetTrades, out: &mut Vec<u8>) -> Result<
     };
     let found = encode::rows(found.into_iter().map(encode::trade));
     let oldest_trade = trades.iter().next().map_or(TradeId(0), |trade| trade.trade);
+    let complete_from = trades.complete_from(data.began().1);
     let trades = encode::group(&found);
-    TradesPage { number, market, seq: data.seq(), oldest_trade, trades }.write(out);
+    TradesPage { number, market, seq: data.seq(), oldest_trade, complete_from, trades }.write(out);
     Ok(())
 }
 
 fn tickers(data: &MarketData, question: &GetTickers, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let &GetTickers { number, window, market } = question;
-    let (wanted, time) = (Window::from_wire(window), data.time());
+    let (wanted, time) = (Window::from_wire(window), data.now());
     let tickers = if market == MarketId(0) {
         encode::rows(data.tickers(wanted, time).map(|(id, ticker)| encode::ticker(id, &ticker)))
     } else {
         let found = data.market(market).ok_or((MarketRejectReason::UnknownMarket, "market"))?;
         encode::rows(found.ticker(wanted, time).iter().map(|ticker| encode::ticker(market, ticker)))
     };
-    let tickers = encode::group(&tickers);
-    TickersPage { number, seq: data.seq(), time, window, tickers }.write(out);
+    let (complete_from, tickers) = (data.began().1, encode::group(&tickers));
+    TickersPage { number, seq: data.seq(), time, window, complete_from, tickers }.write(out);
+    Ok(())
+}
+
+fn statuses(data: &MarketData, question: GetStatus, out: &mut Vec<u8>) -> Result<(), Refusal> {
+    let GetStatus { number, market } = question;
+    let found = if market == MarketId(0) {
+        encode::rows(data.markets().map(|(id, market)| encode::status(id, &market.status())))
+    } else {
+        let found = data.market(market).ok_or((MarketRejectReason::UnknownMarket, "market"))?;
+        encode::rows([encode::status(market, &found.status())].into_iter())
+    };
+    let statuses = encode::group(&found);
+    StatusPage { number, seq: data.seq(), time: data.time(), statuses }.write(out);
     Ok(())
 }
 

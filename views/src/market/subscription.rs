@@ -3,11 +3,11 @@
 use protocol::book::BookLevel;
 use protocol::{MarketId, MonoNanos, Seq, Side, UnixNanos};
 
-use super::candles::Interval;
+use super::candles::{Interval, UtcOffset};
 use super::data::{Market, MarketData};
 use super::packet::Body;
 use super::ticker::{Ticker, Window};
-use super::trades::Trade;
+use super::trades::{Trade, TradeChange};
 
 /// At most so many trades are in one packet.
 const TRADES_PER_PACKET_MAX: usize = 1_000;
@@ -47,12 +47,15 @@ pub enum Channel {
     Levels,
     /// All orders, then what becomes of them: what was not read comes in order, and if it is too much, all orders again.
     Orders,
-    /// Trades from now on: what was not read comes in order, and if it is too much, with the number of those that were missed.
+    /// Trades from now on, and what becomes of those before: what was not read comes in order, and if it is too much, with the number of those
+    /// that were missed.
     Trades,
     /// A rolling window: the latest state wins.
     Ticker(Window),
     /// Candles from the one that is open: those that changed, the latest state wins.
     Candles(Interval),
+    /// In which state the market is: the latest one wins.
+    Status,
 }
 
 /// Why a subscription was ended.
@@ -73,12 +76,14 @@ enum Place {
     Levels(Option<Seq>),
     /// The book of this seq.
     Orders(Option<Seq>),
-    /// So many of the trades since market data began.
-    Trades(u64),
+    /// So many of the trades since market data began, and of what became of trades.
+    Trades { count: u64, changes: u64 },
     /// The window as it was.
     Ticker { window: Window, seen: Option<(u64, UnixNanos)>, sent: Option<Ticker> },
-    /// The candles of so many trades, the newest of which opens then.
-    Candles { interval: Interval, seen: Option<u64>, open_time: UnixNanos },
+    /// The candles of a version of the tape with so many changes, the newest of which opens then.
+    Candles { interval: Interval, seen: Option<u64>, changes: u64, open_time: UnixNanos },
+    /// The state behind this record.
+    Status(Option<Seq>),
 }
 
 /// One reader of one channel.
@@ -120,12 +125,16 @@ impl Subscription {
             Channel::Depth(depth) => Place::Depth { depth, seen: None, sent: None },
             Channel::Levels => Place::Levels(since),
             Channel::Orders => Place::Orders(since),
-            Channel::Trades => Place::Trades(market.trades().count()),
+            Channel::Trades => {
+                let (count, changes) = (market.trades().count(), market.tape().changes().count());
+                Place::Trades { count, changes }
+            }
             Channel::Ticker(window) => Place::Ticker { window, seen: None, sent: None },
             Channel::Candles(interval) => {
                 let open_time = market.candles().last(interval).map_or(UnixNanos(0), |last| last.open_time);
-                Place::Candles { interval, seen: None, open_time }
+                Place::Candles { interval, seen: None, changes: market.tape().changes().count(), open_time }
             }
+            Channel::Status => Place::Status(None),
         }
     }
 
@@ -133,6 +142,29 @@ impl Subscription {
     pub(crate) fn begin_again(&mut self, market: &Market) {
         self.place = Self::first_place(self.channel, market, None);
         self.losses = 0;
+    }
+
+    /// So many trades and changes of before the market began were put in front: what it was sent since stays as it is, but for candles that
+    /// were open then.
+    pub(crate) fn prepend(&mut self, market: &Market, (trades, changed): (u64, u64), began: UnixNanos) {
+        match &mut self.place {
+            Place::Trades { count, changes } => {
+                *count += trades;
+                *changes += changed;
+            }
+            Place::Candles { interval, seen, changes, open_time } => {
+                *seen = None;
+                *changes += changed;
+                let was_open = interval.open_time(began, UtcOffset::UTC);
+                *open_time = if *open_time > UnixNanos(0) {
+                    was_open.min(*open_time)
+                } else {
+                    market.candles().last(*interval).map_or(UnixNanos(0), |last| last.open_time)
+                };
+            }
+            Place::Ticker { seen, .. } => *seen = None,
+            Place::Depth { .. } | Place::Levels(_) | Place::Orders(_) | Place::Status(_) => {}
+        }
     }
 
     /// Counts a loss, or that there was none. Returns how many came one behind the other.
@@ -146,17 +178,20 @@ impl Subscription {
         match &self.place {
             Place::Depth { seen, .. } => *seen != Some(market.changed()),
             Place::Levels(have) | Place::Orders(have) => have.is_none_or(|have| have < market.changed()),
-            Place::Trades(count) => *count < market.trades().count(),
-            Place::Ticker { window, seen, .. } => {
-                *seen != Some((market.trades().count(), window.open_time(now)))
+            Place::Trades { count, changes } => {
+                (*count, *changes) != (market.trades().count(), market.tape().changes().count())
             }
-            Place::Candles { seen, .. } => *seen != Some(market.trades().count()),
+            Place::Ticker { window, seen, .. } => {
+                *seen != Some((market.tape().version(), window.open_time(now)))
+            }
+            Place::Candles { seen, .. } => *seen != Some(market.tape().version()),
+            Place::Status(have) => *have != Some(market.status_changed()),
         }
     }
 
     /// What is new to the reader, who has it from then on.
     pub(crate) fn take(&mut self, market: &Market, data: &MarketData) -> Taken {
-        let now = data.time();
+        let now = data.now();
         if !self.may_have_more(market, now) {
             return Taken::NOTHING;
         }
@@ -189,29 +224,56 @@ impl Subscription {
                 });
                 or_anew(body, || Body::Orders { orders: market.book().orders().collect() })
             }
-            Place::Trades(count) => {
-                let missed = market.trades().dropped().saturating_sub(*count);
-                let trades: Vec<Trade> =
-                    market.trades().behind(*count).take(TRADES_PER_PACKET_MAX).copied().collect();
-                *count += missed + u64::try_from(trades.len()).unwrap_or(0);
-                Taken { body: Some(Body::Trades { missed, trades }), is_lost: missed > 0 }
-            }
+            Place::Trades { count, changes } => take_trades(market, count, changes),
             Place::Ticker { window, seen, sent } => {
-                *seen = Some((market.trades().count(), window.open_time(now)));
+                *seen = Some((market.tape().version(), window.open_time(now)));
                 let ticker = market.ticker(*window, now);
                 let is_new = ticker != *sent;
                 *sent = ticker;
                 Taken { body: ticker.filter(|_| is_new).map(Body::Ticker), is_lost: false }
             }
-            Place::Candles { interval, seen, open_time } => {
-                *seen = Some(market.trades().count());
+            Place::Candles { interval, seen, changes, open_time } => {
+                *seen = Some(market.tape().version());
+                let from =
+                    first_changed(market, *interval, changes).map_or(*open_time, |at| at.min(*open_time));
                 let Some(last) = market.candles().last(*interval) else { return Taken::NOTHING };
-                let candles = market.candles().newest(*interval, *open_time, last.open_time);
+                let candles = market.candles().newest(*interval, from, last.open_time.max(*open_time));
                 *open_time = last.open_time;
                 Taken::new(Body::Candles { interval: *interval, candles })
             }
+            Place::Status(have) => {
+                *have = Some(market.status_changed());
+                Taken::new(Body::Status(market.status()))
+            }
         }
     }
+}
+
+/// The next trades; behind them what became of trades.
+fn take_trades(market: &Market, count: &mut u64, seen: &mut u64) -> Taken {
+    if *count < market.trades().count() {
+        let missed = market.trades().dropped().saturating_sub(*count);
+        let trades: Vec<Trade> =
+            market.trades().behind(*count).take(TRADES_PER_PACKET_MAX).copied().collect();
+        *count += missed + u64::try_from(trades.len()).unwrap_or(0);
+        return Taken { body: Some(Body::Trades { missed, trades }), is_lost: missed > 0 };
+    }
+    let all = market.tape().changes();
+    let missed = all.dropped().saturating_sub(*seen);
+    let changes: Vec<TradeChange> = all.behind(*seen).take(TRADES_PER_PACKET_MAX).copied().collect();
+    *seen += missed + u64::try_from(changes.len()).unwrap_or(0);
+    Taken { body: Some(Body::TradesChanged { missed, changes }), is_lost: missed > 0 }
+}
+
+/// Start of the earliest candle that another trade has become of since so many changes; 0 where not all of them are known any more.
+fn first_changed(market: &Market, interval: Interval, seen: &mut u64) -> Option<UnixNanos> {
+    let all = market.tape().changes();
+    let before = core::mem::replace(seen, all.count());
+    if all.dropped() > before {
+        return Some(UnixNanos(0));
+    }
+    let made_at = all.behind(before).filter_map(|change| change.made_at).min();
+    made_at.map(|made_at| interval.open_time(made_at, UtcOffset::UTC))
 }
 
 /// What changed, if it is known; else everything, which is a loss for a reader who had something.

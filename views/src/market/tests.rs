@@ -1,10 +1,15 @@
 //! Trades, candles and tickers beside a naive model that computes each answer from the list of all trades.
 
+mod past;
+
 use std::collections::BTreeMap;
 
+use protocol::binary::TradeStatus;
 use protocol::commands::DefineMarket;
 use protocol::event::Event;
-use protocol::events::{BookChanged, MarketDefined, Settled};
+use protocol::events::{
+    AuctionUncrossed, BookChanged, MarketDefined, MarketPhaseChanged, Settled, TradeBusted,
+};
 use protocol::{
     AccountId, Amount, AssetId, BookAction, ClientId, EventBody, MarketId, MarketPhase, OrderId, PriceTicks,
     QtyLots, Seq, Side, Text, TradeId, UnixNanos,
@@ -22,6 +27,8 @@ const MONTHS: [u64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 /// Feeds trades, and keeps them all.
 struct Tape {
     data: MarketData,
+    limits: MarketLimits,
+    log: Vec<(Seq, UnixNanos, Vec<Event>)>,
     all: Vec<Trade>,
     time: u64,
     state: u64,
@@ -31,7 +38,7 @@ impl Tape {
     fn new(seed: u64, limits: MarketLimits) -> Self {
         let none: [(MarketId, Vec<RestingOrder>); 0] = [];
         let data = MarketData::begin(limits, (Seq(0), UnixNanos(START)), [], none).unwrap();
-        let mut tape = Self { data, all: Vec::new(), time: START, state: seed };
+        let mut tape = Self { data, limits, log: Vec::new(), all: Vec::new(), time: START, state: seed };
         tape.feed(vec![MarketDefined { definition: definition(), phase: MarketPhase::Trading }.into()]);
         tape
     }
@@ -50,6 +57,7 @@ impl Tape {
         let events: Vec<Event> =
             bodies.into_iter().map(|body| Event { output: None, seq, time, body }).collect();
         self.data.take(seq, time, &events).unwrap();
+        self.log.push((seq, time, events));
     }
 
     /// An order rests and is traded in the same record.
@@ -68,29 +76,87 @@ impl Tape {
             price_ticks,
             qty_lots,
         };
-        let settled = Settled {
+        let settled = Settled { trade, price_ticks, qty_lots, notional, taker_side, ..settled(seq) };
+        self.feed(vec![added.into(), settled.into()]);
+        self.all.push(Trade {
             trade,
-            market: MARKET,
             price_ticks,
             qty_lots,
             notional,
-            maker_order: OrderId(seq.0),
-            taker_order: OrderId(0),
             taker_side,
-            buyer: ClientId(1),
-            seller: ClientId(2),
-            buyer_fee: Amount(0),
-            seller_fee: Amount(0),
+            seq,
+            time,
+            status: TradeStatus::Made,
+        });
+    }
+
+    /// Takes a trade back, or gives it another price and a smaller quantity. Returns whether it was kept.
+    fn bust(&mut self, at: usize, is_corrected: bool) -> bool {
+        self.time += 1;
+        let before = self.all[at];
+        let qty_lots = QtyLots(if is_corrected { 1 + self.below(before.qty_lots.0) } else { 0 });
+        let price_ticks = PriceTicks(if is_corrected { 100 + self.below(50) } else { 0 });
+        let notional = Amount(price_ticks.times(qty_lots) * 5);
+        let settled = Settled {
+            trade: before.trade,
+            price_ticks: before.price_ticks,
+            qty_lots: before.qty_lots,
+            notional: before.notional,
+            taker_side: before.taker_side,
+            ..settled(before.seq)
+        };
+        let busted = TradeBusted {
+            settled,
+            price_ticks,
+            qty_lots,
+            notional,
+            buyer_fee: Amount::ZERO,
+            seller_fee: Amount::ZERO,
             buyer_tax: Amount::ZERO,
             seller_tax: Amount::ZERO,
-            maker_is_paid: false,
+            reason: 7,
+            postings: Vec::new(),
         };
-        self.feed(vec![added.into(), settled.into()]);
-        self.all.push(Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time });
+        self.feed(vec![busted.into()]);
+        if self.market().trades().from_id(before.trade).next().is_none_or(|kept| kept.trade != before.trade) {
+            return false;
+        }
+        let trade = &mut self.all[at];
+        trade.status = if is_corrected { TradeStatus::Corrected } else { TradeStatus::Busted };
+        if is_corrected {
+            (trade.price_ticks, trade.qty_lots, trade.notional) = (price_ticks, qty_lots, notional);
+        }
+        true
+    }
+
+    /// Those that were not taken back.
+    fn standing(&self) -> Vec<Trade> {
+        self.all.iter().copied().filter(|trade| trade.status != TradeStatus::Busted).collect()
     }
 
     fn market(&self) -> &Market {
         self.data.market(MARKET).unwrap()
+    }
+}
+
+/// One of an order that is called as the record.
+fn settled(seq: Seq) -> Settled {
+    Settled {
+        trade: TradeId(0),
+        market: MARKET,
+        price_ticks: PriceTicks(100),
+        qty_lots: QtyLots(0),
+        notional: Amount::ZERO,
+        maker_order: OrderId(seq.0),
+        taker_order: OrderId(0),
+        taker_side: Side::Buy,
+        buyer: ClientId(1),
+        seller: ClientId(2),
+        buyer_fee: Amount::ZERO,
+        seller_fee: Amount::ZERO,
+        buyer_tax: Amount::ZERO,
+        seller_tax: Amount::ZERO,
+        maker_is_paid: false,
     }
 }
 
@@ -120,6 +186,7 @@ fn definition() -> DefineMarket {
 const UNLIMITED: MarketLimits = MarketLimits {
     changes_kept: 1 << 20,
     trades_kept: 1 << 20,
+    trade_changes_kept: 1 << 20,
     candles_kept: 1 << 20,
     quarter_hours_kept: 1 << 20,
 };
@@ -251,7 +318,13 @@ fn naive_length_or_month(interval: Interval) -> u64 {
 
 #[test]
 fn what_is_not_kept_any_more_is_said() {
-    let limits = MarketLimits { changes_kept: 8, trades_kept: 20, candles_kept: 0, quarter_hours_kept: 30 };
+    let limits = MarketLimits {
+        changes_kept: 8,
+        trades_kept: 20,
+        trade_changes_kept: 2,
+        candles_kept: 0,
+        quarter_hours_kept: 30,
+    };
     let mut tape = Tape::new(7, limits);
     let mut reached = 0;
     for _ in 0..2_500 {
@@ -343,6 +416,147 @@ fn tickers_are_what_a_list_of_all_trades_says() {
     assert!(quiet > 20, "{quiet} windows without a trade");
 }
 
+/// Trades two seconds apart: what is kept of seconds is then what is kept of trades.
+#[test]
+fn candles_and_tickers_are_as_if_what_was_busted_had_not_been_made() {
+    let (mut changed, mut older) = (0, 0);
+    for seed in 0..40 {
+        let trades_kept = [1 << 20, 10, 2][usize::try_from(seed % 3).unwrap()];
+        let mut tape = Tape::new(seed, MarketLimits { trades_kept, ..UNLIMITED });
+        let gap_ns = [1, 2 * MINUTE, DAY / 2][usize::try_from(seed / 3 % 3).unwrap()];
+        for round in 0..120 {
+            tape.time += 2 * MINUTE / 60;
+            tape.trade(gap_ns);
+            if tape.below(3) == 0 {
+                let newest = tape.below(15.min(round + 1));
+                let at = usize::try_from(round - newest).unwrap();
+                if tape.all[at].status != TradeStatus::Made {
+                    continue;
+                }
+                let is_corrected = tape.below(2) == 0;
+                let is_kept = tape.bust(at, is_corrected);
+                let change = tape.market().tape().changes().kept().back().unwrap();
+                assert_eq!(change.made_at, is_kept.then_some(tape.all[at].time));
+                changed += usize::from(is_kept);
+                older += usize::from(!is_kept);
+            }
+            let standing = tape.standing();
+            if standing.is_empty() {
+                continue;
+            }
+            let interval = Interval::ALL[usize::try_from(tape.below(16)).unwrap()];
+            let page =
+                tape.market().candles().page(interval, UtcOffset::UTC, UnixNanos(0), UnixNanos(tape.time));
+            assert_eq!(
+                page.candles,
+                naive_page(&standing, interval, 0, START, tape.time),
+                "seed {seed}, {}, round {round}",
+                interval.name()
+            );
+            let ticker = tape.market().ticker(Window::Day, UnixNanos(tape.time)).unwrap();
+            let begin = ticker.open_time;
+            let within: Vec<&Trade> = standing.iter().filter(|trade| trade.time >= begin).collect();
+            let lots: u128 = within.iter().map(|trade| u128::from(trade.qty_lots.0)).sum();
+            assert_eq!((ticker.trades, ticker.volume_lots), (within.len() as u64, lots));
+            assert_eq!(ticker.last, standing.last().unwrap().price_ticks);
+        }
+        let kept = tape.market().trades();
+        assert!(kept.iter().eq(tape.all.iter().skip(usize::try_from(kept.dropped()).unwrap())));
+    }
+    assert!(changed > 300 && older > 100, "{changed} changed, {older} were not kept any more");
+}
+
+/// Neither the trades nor anything shorter is left: what was traded is right, and the prices stay.
+#[test]
+fn prices_of_what_nobody_can_sum_up_again_stay() {
+    let limits = MarketLimits { trades_kept: 2, candles_kept: 0, ..UNLIMITED };
+    let mut tape = Tape::new(5, limits);
+    let second = MINUTE / 60;
+    tape.time = START / second * second + second;
+    for _ in 0..4 {
+        tape.time += 1_000;
+        tape.trade(1);
+    }
+    let before = *tape.market().candles().last(Interval::Second).unwrap();
+    assert_eq!(before.trades, 4);
+    assert!(tape.bust(3, false));
+    let after = *tape.market().candles().last(Interval::Second).unwrap();
+    let gone = tape.all[3];
+    let volume_lots = before.volume_lots - u128::from(gone.qty_lots.0);
+    let ticks_lots = before.ticks_lots - gone.price_ticks.times(gone.qty_lots);
+    let notional = Amount(before.notional.0 - gone.notional.0);
+    assert_eq!(after, Candle { volume_lots, ticks_lots, notional, trades: 3, ..before });
+}
+
+#[test]
+fn readers_of_trades_and_candles_are_told_of_busts() {
+    let mut tape = Tape::new(3, UNLIMITED);
+    for _ in 0..50 {
+        tape.trade(MINUTE);
+    }
+    let mut publisher = Publisher::new(tape.data.clone(), PublisherLimits::default());
+    let trades = publisher.subscribe(MARKET, Channel::Trades, None).unwrap();
+    let candles = publisher.subscribe(MARKET, Channel::Candles(Interval::Minute), None).unwrap();
+    let next = |publisher: &mut Publisher, id| match publisher.next(id) {
+        Next::Packet(packet) => Some(packet.body),
+        Next::Nothing => None,
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(next(&mut publisher, trades), None);
+    assert!(next(&mut publisher, candles).is_some());
+    let first = tape.all[10];
+    assert!(tape.bust(10, false) && tape.bust(20, true));
+    *publisher.data_mut() = tape.data.clone();
+    let Some(Body::TradesChanged { missed: 0, changes }) = next(&mut publisher, trades) else { panic!() };
+    let told: Vec<_> = changes.iter().map(|change| (change.trade, change.status, change.reason)).collect();
+    let (busted, corrected) = (tape.all[10].trade, tape.all[20].trade);
+    assert_eq!(told, [(busted, TradeStatus::Busted, 7), (corrected, TradeStatus::Corrected, 7)]);
+    assert_eq!(changes[0].before, (first.price_ticks, first.qty_lots, first.notional));
+    assert_eq!(next(&mut publisher, trades), None);
+    let Some(Body::Candles { candles: sent, .. }) = next(&mut publisher, candles) else { panic!() };
+    let from = Interval::Minute.open_time(first.time, UtcOffset::UTC);
+    let all = tape.market().candles().newest(Interval::Minute, from, UnixNanos(tape.time));
+    assert_eq!(sent, all);
+    assert_eq!(next(&mut publisher, candles), None);
+}
+
+#[test]
+fn windows_move_on_while_nothing_is_executed() {
+    let mut tape = Tape::new(4, UNLIMITED);
+    tape.trade(MINUTE);
+    let last = tape.all[0];
+    let mut publisher = Publisher::new(tape.data.clone(), PublisherLimits::default());
+    let id = publisher.subscribe(MARKET, Channel::Ticker(Window::Hour), None).unwrap();
+    let next = |publisher: &mut Publisher| match publisher.next(id) {
+        Next::Packet(Packet { body: Body::Ticker(ticker), stamp }) => Some((ticker, stamp.time)),
+        Next::Nothing => None,
+        other => panic!("{other:?}"),
+    };
+    let (first, _) = next(&mut publisher).unwrap();
+    assert_eq!((first.trades, first.last), (1, last.price_ticks));
+    // A second later it may be another minute, and an hour later nothing was traded any more.
+    let second = last.time.plus(MINUTE / 60);
+    let ends = second.0 / MINUTE > last.time.0 / MINUTE;
+    assert_eq!(publisher.data_mut().pass_time(second), ends);
+    assert_eq!(next(&mut publisher).is_some(), ends);
+    let later = UnixNanos(last.time.0 + 62 * MINUTE);
+    assert!(publisher.data_mut().pass_time(later));
+    let (ticker, time) = next(&mut publisher).unwrap();
+    assert_eq!((ticker.trades, ticker.last), (0, last.price_ticks));
+    assert_eq!(ticker.open_time, Window::Hour.open_time(later));
+    assert_eq!(time, last.time, "a packet says of which record it is");
+    let minutes = publisher.data().market(MARKET).unwrap().candles();
+    assert_eq!(
+        minutes.page(Interval::Minute, UtcOffset::UTC, last.time, publisher.data().now()).candles.len(),
+        63
+    );
+    // A clock that was wrong counts no more when it is told right; and no clock goes before the last record.
+    assert!(!publisher.data_mut().pass_time(UnixNanos(5)));
+    assert_eq!(publisher.data().now(), last.time);
+    let (ticker, _) = next(&mut publisher).unwrap();
+    assert_eq!((ticker.trades, ticker.open_time), (1, first.open_time));
+}
+
 #[test]
 fn what_a_group_moves_instead_of_trading_is_no_trade() {
     let mut tape = Tape::new(1, UNLIMITED);
@@ -355,21 +569,10 @@ fn what_a_group_moves_instead_of_trading_is_no_trade() {
         qty_lots: QtyLots(qty_lots),
     };
     let moved = |qty_lots| Settled {
-        trade: TradeId(0),
-        market: MARKET,
-        price_ticks: PriceTicks(100),
         qty_lots: QtyLots(qty_lots),
         notional: Amount(500 * u128::from(qty_lots)),
-        maker_order: OrderId(7),
         taker_order: OrderId(8),
-        taker_side: Side::Buy,
-        buyer: ClientId(1),
-        seller: ClientId(2),
-        buyer_fee: Amount(0),
-        seller_fee: Amount(0),
-        buyer_tax: Amount::ZERO,
-        seller_tax: Amount::ZERO,
-        maker_is_paid: false,
+        ..settled(Seq(7))
     };
     tape.feed(vec![resting(BookAction::Added, 5).into()]);
     tape.feed(vec![resting(BookAction::Reduced, 3).into(), moved(2).into()]);

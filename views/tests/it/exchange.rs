@@ -3,7 +3,8 @@
 use engine::Engine;
 use protocol::commands::{
     CancelOrder, ClOrdId, CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket,
-    DefineSession, Genesis, NewOrder, Pulse, ReplaceOrder, SessionLogon, roles,
+    DefineSession, Genesis, NewOrder, PublishPrice, Pulse, ReplaceOrder, SessionLogon, SetMarketPhase,
+    SetTradeGroup, roles,
 };
 use protocol::event::Event;
 use protocol::record::{Record, RecordHeader};
@@ -12,8 +13,9 @@ use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
 use protocol::terms::{OrderTerms, RareTerms};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
-    EventBody, FirmId, Generation, MarketId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq, SessionId,
-    SessionProtocol, Side, Strictness, Text, TimeInForce, TransferId, UnixNanos,
+    EventBody, FirmId, Generation, MarketId, MarketPhase, OrderType, PriceTicks, QtyLots, RequestNumber,
+    SelfTradePrevention, Seq, SessionId, SessionProtocol, Side, Strictness, Text, TimeInForce, TradeGroupId,
+    TransferId, UnixNanos,
 };
 
 const BASE: AssetId = AssetId(1);
@@ -95,6 +97,11 @@ impl Exchange {
             cancel_on_disconnect: CancelOnDisconnect::Never,
             cancel_window_ms: 0,
         });
+        for client in [ClientId(1), ClientId(2)] {
+            self.operate(SetTradeGroup { client, trade_group: TradeGroupId(1) });
+        }
+        let roles = roles::ADMIN | roles::CASHIER | roles::PRICE_SOURCE;
+        self.operate(DefineActor { actor: ActorId(1), roles });
         let logon =
             SessionLogon { connection: 1, msg_seq_num: 1, heartbeat_s: 30, reset: false, next_expected: 0 };
         self.apply(RecordHeader { session: TRADERS, ..RecordHeader::default() }, logon);
@@ -269,9 +276,31 @@ impl Exchange {
         }
     }
 
-    /// One random order, cancel or replace, in either market.
+    /// One random order, cancel or replace, in either market; now and then a market goes into another phase, or is told an index price.
     pub(crate) fn trade(&mut self) {
         self.time += self.below(200_000_000);
+        let market = MarketId(1 + u32::try_from(self.below(2)).unwrap());
+        match self.below(60) {
+            0 => {
+                use MarketPhase::{Auction, CancelOnly, PreOpen, Trading};
+                let is_trading =
+                    self.engine.markets().any(|one| one.definition.market == market && one.phase == Trading);
+                let others = [PreOpen, Auction, Auction, CancelOnly];
+                let at = usize::try_from(self.below(4)).unwrap();
+                let phase = if is_trading { others[at] } else { Trading };
+                return self.operate(SetMarketPhase { market, phase });
+            }
+            1 => {
+                let (price_ticks, observed_at_ns) = (PriceTicks(90 + self.below(20)), self.time);
+                return self.operate(PublishPrice {
+                    market,
+                    price_ticks,
+                    observed_at_ns,
+                    valid_for_ms: 1_000,
+                });
+            }
+            _ => {}
+        }
         let live = self.engine.orders().count() as u64;
         let order = self.below(live.max(1));
         let order = self.engine.orders().nth(usize::try_from(order).unwrap());
@@ -320,8 +349,12 @@ impl Exchange {
         }
     }
 
-    /// Some of the orders that rest show a part of themselves.
+    /// Some of the orders that rest show a part of themselves; some do not trade with their group.
     fn terms(&mut self, order: &NewOrder) -> RareTerms {
+        if self.below(3) == 0 {
+            let self_trade_prevention = Some(SelfTradePrevention::Transfer);
+            return OrderTerms { self_trade_prevention, ..OrderTerms::default() }.into();
+        }
         if order.time_in_force != TimeInForce::GoodTillCancel || self.below(3) != 0 {
             return RareTerms::NONE;
         }

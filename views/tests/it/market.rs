@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use protocol::book::{BookLevel, book_checksum};
-use protocol::{EventBody, MarketId, MonoNanos, Seq, Side, TradeId};
+use protocol::{EventBody, MarketId, MarketPhase, MonoNanos, Seq, Side, TradeId};
 use views::market::{
     Body, CANDLES_PER_ANSWER_MAX, Candle, Channel, Cut, Depth, Interval, MarketData, MarketLimits, Next,
-    OrderAction, OrderChange, Packet, Publisher, PublisherLimits, RestingOrder, SubscribeRefusal,
+    OrderAction, OrderChange, Packet, Publisher, PublisherLimits, RestingOrder, Status, SubscribeRefusal,
     SubscriptionId, Window,
 };
 
@@ -14,14 +14,22 @@ use crate::exchange::Exchange;
 
 const MARKETS: [MarketId; 2] = [MarketId(1), MarketId(2)];
 /// So few that readers lose their place.
-const LIMITS: MarketLimits =
-    MarketLimits { changes_kept: 30, trades_kept: 12, candles_kept: 0, quarter_hours_kept: 100 };
+const LIMITS: MarketLimits = MarketLimits {
+    changes_kept: 30,
+    trades_kept: 12,
+    trade_changes_kept: 4,
+    candles_kept: 0,
+    quarter_hours_kept: 100,
+};
 const PUBLISHER: PublisherLimits = PublisherLimits { subscriptions_max: 40, stall_ns: 200, losses_max: 1 };
 
 /// What the engine's book was behind a record.
 struct Then {
     orders: Vec<RestingOrder>,
     checksum: u32,
+    phase: MarketPhase,
+    /// What was published of the market and stands.
+    published: Vec<EventBody>,
 }
 
 fn visible(exchange: &Exchange, market: MarketId) -> Vec<RestingOrder> {
@@ -38,7 +46,25 @@ fn visible(exchange: &Exchange, market: MarketId) -> Vec<RestingOrder> {
 fn begun(exchange: &Exchange) -> MarketData {
     let at = (exchange.engine.seq_applied(), exchange.engine.time());
     let orders = MARKETS.map(|market| (market, visible(exchange, market)));
-    MarketData::begin(LIMITS, at, exchange.engine.definitions(), orders).unwrap()
+    let definitions = exchange.engine.definitions().into_iter().chain(exchange.engine.published());
+    MarketData::begin(LIMITS, at, definitions, orders).unwrap()
+}
+
+/// Its phase, and what was published of it.
+fn told(exchange: &Exchange, market: MarketId) -> (MarketPhase, Vec<EventBody>) {
+    let phase = exchange.engine.markets().find(|one| one.definition.market == market).unwrap().phase;
+    let published = exchange.engine.published().filter(|body| match body {
+        EventBody::AuctionIndicated(indicated) => indicated.market == market,
+        EventBody::PricePublished(index) => index.market == market,
+        _ => panic!("{body:?}"),
+    });
+    (phase, published.collect())
+}
+
+fn said(status: &Status) -> (MarketPhase, Vec<EventBody>) {
+    let indicated = status.indicated.clone().map(EventBody::from);
+    let index = status.index.clone().map(EventBody::from);
+    (status.phase, indicated.into_iter().chain(index).collect())
 }
 
 /// A side's levels, summed up from its orders.
@@ -84,6 +110,10 @@ struct Seen {
     fell_behind: usize,
     stalled: usize,
     restarts: usize,
+    /// Quantities that a group moved instead of trading with itself.
+    moved: usize,
+    indicated: usize,
+    uncrossed: usize,
 }
 
 struct Test {
@@ -120,7 +150,8 @@ impl Test {
             let checksum = self.exchange.engine.book_checksum(market);
             let sides = [Side::Buy, Side::Sell].map(|side| levels(&orders, side)).concat();
             assert_eq!(book_checksum(sides), checksum);
-            self.past.insert((market, seq), Then { orders, checksum });
+            let (phase, published) = told(&self.exchange, market);
+            self.past.insert((market, seq), Then { orders, checksum, phase, published });
         }
     }
 
@@ -130,6 +161,10 @@ impl Test {
         self.publisher.data_mut().take(*seq, *time, events).unwrap();
         for event in events {
             if let EventBody::Settled(settled) = &event.body {
+                if settled.trade == TradeId(0) {
+                    self.seen.moved += 1;
+                    continue;
+                }
                 self.trades.entry(settled.market).or_default().push(settled.trade);
             }
         }
@@ -138,12 +173,13 @@ impl Test {
 
     fn join(&mut self) {
         let market = MARKETS[usize::try_from(self.exchange.below(2)).unwrap()];
-        let channel = match self.exchange.below(8) {
+        let channel = match self.exchange.below(9) {
             0 => Channel::Depth([Depth::Top, Depth::Five][usize::try_from(self.exchange.below(2)).unwrap()]),
             1 | 2 => Channel::Levels,
             3 | 4 => Channel::Orders,
             5 => Channel::Trades,
             6 => Channel::Ticker(Window::Hour),
+            7 => Channel::Status,
             _ => Channel::Candles(Interval::Second),
         };
         if self.readers.len() >= PUBLISHER.subscriptions_max {
@@ -204,6 +240,11 @@ impl Test {
                     {
                         let market = self.publisher.data().market(reader.market).unwrap();
                         assert_eq!(reader.candle.as_ref(), market.candles().last(interval));
+                    }
+                    if reader.channel == Channel::Status {
+                        let then = &self.past[&(reader.market, reader.have.unwrap())];
+                        let now = &self.past[&(reader.market, seq)];
+                        assert_eq!((then.phase, &then.published), (now.phase, &now.published));
                     }
                     if matches!(reader.channel, Channel::Levels | Channel::Orders) {
                         // Nothing has changed since.
@@ -308,6 +349,15 @@ impl Reader {
                 assert!(joins || candles.len() == CANDLES_PER_ANSWER_MAX, "{interval:?}");
                 self.candle = candles.last().copied();
             }
+            Body::TradesChanged { .. } => panic!("nothing is busted here: {packet:?}"),
+            Body::Status(status) => {
+                assert_eq!(said(status), (then.phase, then.published.clone()));
+                seen.indicated += usize::from(status.indicated.is_some());
+                if let Some(auction) = status.auction {
+                    assert!(auction.seq <= packet.stamp.seq && auction.trades > 0);
+                    seen.uncrossed += 1;
+                }
+            }
         }
         self.have = Some(packet.stamp.seq);
         self.compare(then);
@@ -342,7 +392,11 @@ impl Reader {
                 });
                 assert_eq!(sorted, then.orders);
             }
-            Channel::Depth(_) | Channel::Trades | Channel::Ticker(_) | Channel::Candles(_) => {}
+            Channel::Depth(_)
+            | Channel::Trades
+            | Channel::Ticker(_)
+            | Channel::Candles(_)
+            | Channel::Status => {}
         }
     }
 }
@@ -407,7 +461,9 @@ fn readers_have_the_engines_book_however_they_read() {
         assert!(test.exchange.engine.trades() > 150, "{} trades", test.exchange.engine.trades());
         seen = test.seen;
     }
-    let Seen { packets, anew, resumed, missed, fell_behind, stalled, restarts } = seen;
+    let Seen { packets, anew, resumed, missed, fell_behind, stalled, restarts, .. } = seen;
     assert!(packets > 10_000 && anew > 100 && resumed > 100, "{seen:?}");
+    let Seen { moved, indicated, uncrossed, .. } = seen;
+    assert!(moved > 5 && indicated > 100 && uncrossed > 20, "{seen:?}");
     assert!(missed > 100 && fell_behind > 10 && stalled > 10 && restarts > 10, "{seen:?}");
 }
