@@ -298,7 +298,7 @@ impl Core {
             historian.step(&mut self.replica);
         }
         if let Some(feeder) = self.market.as_mut().filter(|_| self.is_open) {
-            feeder.step(&mut self.replica);
+            feeder.step(now, &mut self.replica);
         }
         worked |= self.clients.answer(&mut self.replica, now);
         self.tell_peers();

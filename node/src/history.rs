@@ -494,9 +494,14 @@ pub(crate) mod tests {
             historian.step(&mut self.replica);
         }
 
+        /// Of the last turn.
+        pub(crate) fn now(&self) -> Now {
+            Now { mono: MonoNanos(self.turn * 1_000), wall: UnixNanos(self.turn * 1_000) }
+        }
+
         pub(crate) fn turn(&mut self) {
             self.turn += 1;
-            let now = Now { mono: MonoNanos(self.turn * 1_000), wall: UnixNanos(self.turn * 1_000) };
+            let now = self.now();
             if !self.replica.step(now, &mut Vec::new()).unwrap() {
                 std::thread::yield_now();
             }

@@ -13,6 +13,7 @@ mod feed;
 mod follow;
 mod hall;
 mod json;
+mod past;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -20,14 +21,17 @@ mod websocket;
 
 use std::io;
 use std::net::TcpListener;
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use journal::FileDisk;
 use protocol::Seq;
 
 pub(crate) use self::feed::Feeder;
 use self::feed::Shared;
 use self::hall::Hall;
+use self::past::Keeper;
 pub(crate) use self::reader::{MarketCommand, run as read};
 use crate::clock::Clock;
 use crate::fault::NodeFault;
@@ -56,6 +60,8 @@ pub(crate) struct Counts {
     stalled: AtomicU64,
     /// Subscriptions that were cut because their readers fell behind.
     fell_behind: AtomicU64,
+    /// Whether what happened before they began is in them: 0 or 1.
+    has_past: AtomicU64,
 }
 
 /// A look at [`Counts`].
@@ -75,6 +81,8 @@ pub(crate) struct Counted {
     pub(crate) stalled: u64,
     /// Subscriptions that were cut because their readers fell behind.
     pub(crate) fell_behind: u64,
+    /// Whether what happened before they began is in them: 0 or 1.
+    pub(crate) has_past: u64,
 }
 
 impl Counts {
@@ -89,42 +97,79 @@ impl Counts {
             subscriptions: of(&self.subscriptions),
             stalled: of(&self.stalled),
             fell_behind: of(&self.fell_behind),
+            has_past: of(&self.has_past),
         }
     }
 }
 
-/// Starts the thread. What it has is in memory alone.
+/// Where the past of market data is kept, and run again from.
+pub(crate) struct Home {
+    /// The data folder.
+    pub(crate) dir: PathBuf,
+    /// The disk of the journal.
+    pub(crate) disk: FileDisk,
+}
+
+/// Below the data folder.
+const FILE: &str = "views/market.tapes";
+
+/// Starts the thread. What it has is in memory; the past is kept in a file, too.
 ///
 /// # Errors
-/// If there is no thread to be had.
-pub(crate) fn start(listeners: Listeners, counts: &Arc<Counts>, clock: Clock) -> Result<Feeder, NodeFault> {
+/// If there is no thread or no folder to be had.
+pub(crate) fn start(
+    listeners: Listeners,
+    counts: &Arc<Counts>,
+    home: Home,
+    clock: Clock,
+) -> Result<Feeder, NodeFault> {
     for listener in [&listeners.binary, &listeners.websocket].into_iter().flatten() {
         listener.set_nonblocking(true).map_err(NodeFault::io("market data listener"))?;
     }
-    let counts = Arc::clone(counts);
+    let path = home.dir.join(FILE);
+    let folder = path.parent().unwrap_or(&home.dir);
+    std::fs::create_dir_all(folder).map_err(NodeFault::io(folder.display().to_string()))?;
+    let (counts, disk) = (Arc::clone(counts), Mutex::new(home.disk));
     Feeder::start(clock, move |shared| {
-        if let Err(error) = serve(&listeners, shared, &counts, clock) {
+        let disk = disk.lock().unwrap_or_else(PoisonError::into_inner).beside();
+        let life = Life { listeners: &listeners, shared, counts: &counts, clock };
+        if let Err(error) = life.serve((path.clone(), disk)) {
             tracing::error!(%error, "market data are not served");
         }
     })
 }
 
 /// One life of the thread.
-fn serve(listeners: &Listeners, shared: &Shared, counts: &Arc<Counts>, clock: Clock) -> io::Result<()> {
-    let again = |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::try_clone).transpose();
-    let (binary, websocket) = (again(&listeners.binary)?, again(&listeners.websocket)?);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let hall = Arc::new(Hall::new(Arc::clone(counts), listeners.connections_max));
-        if let Some(binary) = binary {
-            tokio::spawn(doors::serve(tokio::net::TcpListener::from_std(binary)?, Arc::clone(&hall)));
-        }
-        if let Some(websocket) = websocket {
-            tokio::spawn(websocket::serve(tokio::net::TcpListener::from_std(websocket)?, Arc::clone(&hall)));
-        }
-        tokio::spawn(follow::cut_stalled(Arc::clone(&hall), clock));
-        follow::follow(shared, &hall).await;
-        hall.close().await;
-        Ok(())
-    })
+struct Life<'l> {
+    listeners: &'l Listeners,
+    shared: &'l Arc<Shared>,
+    counts: &'l Arc<Counts>,
+    clock: Clock,
+}
+
+impl Life<'_> {
+    fn serve(&self, (path, disk): (PathBuf, FileDisk)) -> io::Result<()> {
+        let again =
+            |listener: &Option<TcpListener>| listener.as_ref().map(TcpListener::try_clone).transpose();
+        let Listeners { binary, websocket, connections_max } = self.listeners;
+        let (binary, websocket) = (again(binary)?, again(websocket)?);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let hall = Arc::new(Hall::new(Arc::clone(self.counts), *connections_max));
+        let keeper = Keeper::start(path, disk, Arc::clone(self.shared), Arc::clone(&hall))?;
+        runtime.block_on(async {
+            if let Some(binary) = binary {
+                tokio::spawn(doors::serve(tokio::net::TcpListener::from_std(binary)?, Arc::clone(&hall)));
+            }
+            if let Some(websocket) = websocket {
+                let listener = tokio::net::TcpListener::from_std(websocket)?;
+                tokio::spawn(websocket::serve(listener, Arc::clone(&hall)));
+            }
+            tokio::spawn(follow::cut_stalled(Arc::clone(&hall), self.clock));
+            follow::follow(self.shared, &hall, &keeper).await;
+            keeper.end();
+            hall.close().await;
+            keeper.wait();
+            Ok(())
+        })
+    }
 }

@@ -265,6 +265,12 @@ impl Page {
             ("sicil_market_data_lag_records", "gauge", "Applied records that are not in them.", lag),
             ("sicil_market_data_connections", "gauge", "Connections of readers.", counted.connections),
             ("sicil_market_data_subscriptions", "gauge", "Their subscriptions.", counted.subscriptions),
+            (
+                "sicil_market_data_has_past",
+                "gauge",
+                "1 if what happened before they began is in them.",
+                counted.has_past,
+            ),
             ("sicil_market_data_begins_total", "counter", "Times that market data began.", counted.begins),
             (
                 "sicil_market_data_refused_total",

@@ -220,7 +220,8 @@ fn assemble(
     let cache_bytes = usize::try_from(config.history_cache_bytes.value).unwrap_or(usize::MAX);
     core.keep_history(Historian::start(fixed.history.clone(), dir, cache_bytes, beside, clock)?);
     if fixed.publishes() {
-        core.feed_market_data(market::start(readers, &fixed.market_data, clock)?);
+        let home = market::Home { dir: dir.to_owned(), disk: again };
+        core.feed_market_data(market::start(readers, &fixed.market_data, home, clock)?);
     }
     if let Some(peers) = peers {
         core.connect(peers, config.relay.value);

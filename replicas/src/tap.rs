@@ -16,7 +16,7 @@ use journal::{Disk, DiskFault, EntryAt, Identity, RereadFault, reread};
 use protocol::event::Event;
 use protocol::frame::Frame;
 use protocol::hash::Hash;
-use protocol::{EventBody, Index, Seq};
+use protocol::{EventBody, Index, Seq, UnixNanos};
 
 use crate::apply::Apply;
 use crate::replica::Replica;
@@ -149,6 +149,28 @@ impl CatchUp {
         self.to_seq
     }
 
+    /// Where else than at the beginning a run may begin: the snapshots that serve, oldest first; of each its seq, the time there and the hash over
+    /// all effects. For a view that has nothing yet, and a log whose files do not reach back to the beginning because it began anew behind
+    /// another replica's snapshot.
+    ///
+    /// # Errors
+    /// [`CatchUpFault::Disk`].
+    pub fn later_beginnings<D: Disk>(
+        &self,
+        disk: &mut D,
+    ) -> Result<Vec<(Seq, UnixNanos, Hash)>, CatchUpFault> {
+        let mut found = Vec::new();
+        for Kept { file, .. } in snapshot_file::kept(disk, &self.owner)? {
+            if let Ok(base) = Base::read(disk, &file)
+                && base.index <= self.to.index
+            {
+                found.push((base.engine.seq_applied(), base.engine.time(), base.effect_hash));
+            }
+        }
+        found.reverse();
+        Ok(found)
+    }
+
     /// Runs the journal again, and hands `take` every frame with records behind the one that ends at `from`, with what followed and
     /// the hash of all effects behind it, until it returns false. `from` is a seq and that hash there, or zeros for the beginning.
     ///
@@ -254,6 +276,7 @@ impl<D: Disk> Replica<D> {
         drop(journal);
         let skips = self.apply.skips().clone();
         self.apply.tap(view).begins_behind = None;
-        Some(CatchUp { to: EntryAt { index, chain }, to_seq: seq, to_effects: effects, owner, skips, wants })
+        let (to, to_seq, to_effects) = (EntryAt { index, chain }, seq, effects);
+        Some(CatchUp { to, to_seq, to_effects, owner, skips, wants })
     }
 }

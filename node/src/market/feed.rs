@@ -1,18 +1,18 @@
 //! The bounded queue between the hot thread and that of market data.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::Duration;
 
 use engine::Engine;
 use journal::Disk;
 use protocol::event::Event;
-use protocol::time::NANOS_PER_MILLI;
+use protocol::time::{NANOS_PER_MILLI, NANOS_PER_SECOND};
 use protocol::{EventBody, MarketId, MonoNanos, Seq, Side, UnixNanos};
-use replicas::{Replica, Tapped, View};
+use replicas::{CatchUp, Now, Replica, Tapped, View};
 use tokio::sync::Notify;
-use views::market::{MarketData, RestingOrder};
+use views::market::{MarketData, Past, RestingOrder};
 
 use crate::clock::Clock;
 use crate::fault::NodeFault;
@@ -26,6 +26,8 @@ const LOOK: Duration = Duration::from_millis(1);
 const AGAIN_NANOS: u64 = if cfg!(test) { 1 } else { 1_000 * NANOS_PER_MILLI };
 /// A thread that has died keeps what it had, so it does not do so for ever.
 const LIVES_MAX: u32 = 16;
+/// How often the thread is told what time it is.
+const TELL_TIME_NANOS: u64 = NANOS_PER_SECOND;
 /// How long the end of the node waits for that of the thread.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// After so many looks in vain it sleeps.
@@ -68,6 +70,14 @@ pub(super) enum Fed {
     Begin(Begin),
     /// What was applied behind it.
     Applied(Vec<Tapped>),
+    /// How what was applied before it is to be had.
+    CatchUp(Box<CatchUp>),
+    /// What happened before it.
+    Past(Box<Past>),
+    /// The past is kept up to here, and they began before: they begin again when they have come to it.
+    Ahead(Seq),
+    /// So late it is by the cluster's clocks.
+    Time(UnixNanos),
     /// Something is missing from here on.
     Gap,
     /// The node ends.
@@ -83,11 +93,16 @@ pub(super) struct Shared {
     /// Whoever follows wants to begin.
     lost: AtomicBool,
     stopping: AtomicBool,
+    /// What time it is, until somebody has looked.
+    time_ns: AtomicU64,
 }
 
 #[derive(Default)]
 struct Queue {
     begin: Option<Begin>,
+    catch_up: Option<Box<CatchUp>>,
+    past: Option<Box<Past>>,
+    ahead: Option<Seq>,
     tapped: Vec<Tapped>,
     bytes: usize,
     /// What came behind was dropped, and nothing more is put in.
@@ -106,6 +121,18 @@ impl Shared {
         self.lost.store(true, Ordering::Release);
     }
 
+    /// Hands over what happened before market data began.
+    pub(super) fn hand_over(&self, past: Past) {
+        self.queue().past = Some(Box::new(past));
+        self.filled.notify_one();
+    }
+
+    /// Tells that the past is kept up to a record that is still to come.
+    pub(super) fn is_ahead(&self, seq: Seq) {
+        self.queue().ahead = Some(seq);
+        self.filled.notify_one();
+    }
+
     /// Waits for what comes next.
     pub(super) async fn next(&self) -> Fed {
         let mut looks = 0;
@@ -118,12 +145,25 @@ impl Shared {
                 if let Some(begin) = queue.begin.take() {
                     return Fed::Begin(begin);
                 }
+                if let Some(catch_up) = queue.catch_up.take() {
+                    return Fed::CatchUp(catch_up);
+                }
+                if let Some(past) = queue.past.take() {
+                    return Fed::Past(past);
+                }
+                if let Some(seq) = queue.ahead.take() {
+                    return Fed::Ahead(seq);
+                }
                 if !queue.tapped.is_empty() {
                     queue.bytes = 0;
                     return Fed::Applied(std::mem::take(&mut queue.tapped));
                 }
                 if queue.has_gap {
                     return Fed::Gap;
+                }
+                let time = self.time_ns.swap(0, Ordering::AcqRel);
+                if time > 0 {
+                    return Fed::Time(UnixNanos(time));
                 }
                 queue.asleep = looks >= LOOKS;
             }
@@ -139,7 +179,7 @@ impl Shared {
 }
 
 /// What the thread does in each of its lives.
-type Run = dyn Fn(&Shared) + Send + Sync;
+type Run = dyn Fn(&Arc<Shared>) + Send + Sync;
 
 /// The queue, and the thread behind it, from the hot thread's side.
 pub(crate) struct Feeder {
@@ -149,6 +189,10 @@ pub(crate) struct Feeder {
     /// It has died, and begins again then.
     again_at: Option<MonoNanos>,
     lives: u32,
+    /// A tap was opened, and what comes before it is not durable yet.
+    opening: bool,
+    /// When it was last told what time it is.
+    told_time: MonoNanos,
     clock: Clock,
 }
 
@@ -159,11 +203,20 @@ impl Feeder {
     /// If there is none to be had.
     pub(super) fn start(
         clock: Clock,
-        run: impl Fn(&Shared) + Send + Sync + 'static,
+        run: impl Fn(&Arc<Shared>) + Send + Sync + 'static,
     ) -> Result<Self, NodeFault> {
         let (shared, run): (_, Arc<Run>) = (Arc::new(Shared::default()), Arc::new(run));
         let ended = live(&shared, &run).map_err(NodeFault::io("a thread"))?;
-        Ok(Self { shared, run, ended, again_at: None, lives: 1, clock })
+        Ok(Self {
+            shared,
+            run,
+            ended,
+            again_at: None,
+            lives: 1,
+            opening: false,
+            told_time: MonoNanos(0),
+            clock,
+        })
     }
 
     /// Bytes that wait, and whether something is missing behind them.
@@ -174,17 +227,18 @@ impl Feeder {
     }
 
     /// One bounded bite, but for a beginning, which copies what rests: hands on what was applied. Never waits but for the queue's lock,
-    /// which nobody holds for long.
-    pub(crate) fn step<D: Disk>(&mut self, replica: &mut Replica<D>) {
+    /// which nobody holds for long. `now` is the cluster's time.
+    pub(crate) fn step<D: Disk>(&mut self, now: Now, replica: &mut Replica<D>) {
         if let Ok(ending) = self.ended.try_recv() {
             let lives = self.lives;
             tracing::error!(?ending, lives, "market data have died; trading goes on");
             // What the dead one may still hold is of no use to anybody.
             self.shared = Arc::new(Shared::default());
             replica.close_tap(View::Market);
-            self.again_at = (lives < LIVES_MAX).then(|| self.clock.mono().plus(AGAIN_NANOS));
+            self.opening = false;
+            self.again_at = (lives < LIVES_MAX).then(|| now.mono.plus(AGAIN_NANOS));
         }
-        if self.again_at.is_some_and(|at| self.clock.mono() >= at) {
+        if self.again_at.is_some_and(|at| now.mono >= at) {
             self.again_at = None;
             self.lives += 1;
             match live(&self.shared, &self.run) {
@@ -201,6 +255,19 @@ impl Feeder {
             let micros = self.clock.mono().since(since) / 1_000;
             tracing::info!(seq = begin.at.0.0, orders, micros, "market data begin");
             *self.shared.queue() = Queue { begin: Some(begin), ..Queue::default() };
+            self.opening = true;
+        }
+        if self.opening
+            && let Some(catch_up) = replica.begin_catch_up(View::Market)
+        {
+            self.opening = false;
+            self.shared.queue().catch_up = Some(Box::new(catch_up));
+            self.shared.filled.notify_one();
+        }
+        if now.mono.since(self.told_time) >= TELL_TIME_NANOS {
+            self.told_time = now.mono;
+            self.shared.time_ns.store(now.wall.0, Ordering::Release);
+            self.shared.filled.notify_one();
         }
         let tapped = replica.take_tapped(View::Market);
         if tapped.is_empty() && !begins {
@@ -212,6 +279,7 @@ impl Feeder {
         if queue.bytes > QUEUE_BYTES_MAX {
             *queue = Queue { has_gap: true, asleep: queue.asleep, ..Queue::default() };
             replica.close_tap(View::Market);
+            self.opening = false;
         }
         let is_asleep = std::mem::take(&mut queue.asleep);
         drop(queue);

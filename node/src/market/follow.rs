@@ -9,6 +9,7 @@ use views::market::{MarketData, MarketFault, MarketLimits, Publisher};
 
 use super::feed::{Fed, Shared};
 use super::hall::Hall;
+use super::past::Keeper;
 use crate::clock::Clock;
 
 /// After a fault or a gap.
@@ -30,16 +31,17 @@ enum Stumble {
 }
 
 /// Follows until the node ends.
-pub(super) async fn follow(shared: &Shared, hall: &Hall) {
-    while let Err(stumble) = live(shared, hall).await {
+pub(super) async fn follow(shared: &Shared, hall: &Hall, keeper: &Keeper) {
+    while let Err(stumble) = live(shared, hall, keeper).await {
         hall.shut();
         tracing::error!(fault = %stumble, "market data begin again");
         tokio::time::sleep(RETRY).await;
     }
 }
 
-async fn live(shared: &Shared, hall: &Hall) -> Result<(), Stumble> {
+async fn live(shared: &Shared, hall: &Hall, keeper: &Keeper) -> Result<(), Stumble> {
     shared.begin();
+    let mut again_at = None;
     loop {
         match shared.next().await {
             Fed::End => return Ok(()),
@@ -49,8 +51,18 @@ async fn live(shared: &Shared, hall: &Hall) -> Result<(), Stumble> {
                 hall.begin(MarketData::begin(limits, begin.at, begin.definitions, begin.orders)?);
             }
             Fed::Applied(tapped) => {
-                hall.feed(|publisher| tapped.iter().try_for_each(|tapped| take(publisher, tapped)))?;
+                let seq =
+                    hall.feed(|publisher| tapped.iter().try_for_each(|tapped| take(publisher, tapped)))?;
+                if again_at.take_if(|at| *at <= seq).is_some() {
+                    shared.begin();
+                }
             }
+            Fed::CatchUp(catch_up) => keeper.catch_up(catch_up),
+            Fed::Past(past) => hall.prepend(*past),
+            // What is to come may have come meanwhile.
+            Fed::Ahead(seq) if hall.seq() >= seq => shared.begin(),
+            Fed::Ahead(seq) => again_at = Some(seq),
+            Fed::Time(time) => hall.pass_time(time),
         }
     }
 }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use protocol::binary::market::MarketMessage;
-use protocol::{MonoNanos, Seq};
+use protocol::{MarketId, MonoNanos, Seq, UnixNanos};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use views::market::{MarketData, OutOfTurn, Publisher, PublisherLimits, Session, SessionLimits, Stalled};
+use views::market::{
+    MarketData, OutOfTurn, Past, Publisher, PublisherLimits, Session, SessionLimits, Stalled, Tape, TapeEnd,
+};
 
 use super::Counts;
 
@@ -16,7 +18,7 @@ const GATHERED_BYTES: usize = 64 << 10;
 /// How long connections may take to end.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// Is shared by the tasks of one thread: nobody waits for its lock for long.
+/// Is shared by the tasks of one thread, and by the one that keeps the past: nobody waits for its lock for long.
 pub(super) struct Hall {
     state: Mutex<State>,
     /// Everything up to here can be read; or the end, once the sender is gone.
@@ -31,6 +33,8 @@ struct State {
     publisher: Option<Publisher>,
     /// What the publisher has is to be believed.
     is_ready: bool,
+    /// What happened before it began is in it.
+    has_past: bool,
 }
 
 impl State {
@@ -50,7 +54,7 @@ pub(super) struct Place {
 
 impl Hall {
     pub(super) fn new(counts: Arc<Counts>, connections_max: usize) -> Self {
-        for count in [&counts.connections, &counts.subscriptions] {
+        for count in [&counts.connections, &counts.subscriptions, &counts.has_past] {
             // Those of the life before are gone.
             count.store(0, Ordering::Relaxed);
         }
@@ -93,8 +97,9 @@ impl Hall {
             }
             None => Publisher::new(data, PublisherLimits::default()),
         });
-        state.is_ready = true;
+        (state.is_ready, state.has_past) = (true, false);
         drop(state);
+        self.counts.has_past.store(0, Ordering::Relaxed);
         self.counts.begins.fetch_add(1, Ordering::Relaxed);
         self.tell_all(seq);
     }
@@ -104,15 +109,62 @@ impl Hall {
         self.state().is_ready = false;
     }
 
-    /// Feeds the publisher, if there is one.
-    pub(super) fn feed<F>(&self, feed: impl FnOnce(&mut Publisher) -> Result<(), F>) -> Result<(), F> {
+    /// Feeds the publisher, if there is one. Returns how far it has come.
+    pub(super) fn feed<F>(&self, feed: impl FnOnce(&mut Publisher) -> Result<(), F>) -> Result<Seq, F> {
         let mut state = self.state();
-        let Some(publisher) = &mut state.publisher else { return Ok(()) };
+        let Some(publisher) = &mut state.publisher else { return Ok(Seq::ZERO) };
         feed(publisher)?;
         let seq = publisher.data().seq();
         drop(state);
         self.tell_all(seq);
-        Ok(())
+        Ok(seq)
+    }
+
+    /// How far it has come.
+    pub(super) fn seq(&self) -> Seq {
+        self.state().publisher.as_ref().map_or(Seq::ZERO, |publisher| publisher.data().seq())
+    }
+
+    /// Says what time it is. Readers hear of it when a minute has ended: windows begin with one.
+    pub(super) fn pass_time(&self, time: UnixNanos) {
+        let mut state = self.state();
+        let Some(publisher) = state.ready() else { return };
+        if publisher.data_mut().pass_time(time) {
+            let seq = publisher.data().seq();
+            drop(state);
+            self.tell_all(seq);
+        }
+    }
+
+    /// Puts in front what happened before market data began. What ends elsewhere is of market data that are gone.
+    pub(super) fn prepend(&self, past: Past) {
+        let mut state = self.state();
+        let Some(publisher) = state.ready() else { return };
+        if !publisher.prepend(past) {
+            return;
+        }
+        let (seq, began) = (publisher.data().seq(), publisher.data().began().0);
+        state.has_past = true;
+        drop(state);
+        self.counts.has_past.store(1, Ordering::Relaxed);
+        tracing::info!(seq = seq.0, from_seq = began.0, "market data have their past");
+        self.tell_all(seq);
+    }
+
+    /// The markets, and where their tapes begin; `None` as long as the past is lacking.
+    pub(super) fn markets(&self) -> Option<((Seq, UnixNanos), Vec<MarketId>)> {
+        let mut state = self.state();
+        let has_past = state.has_past;
+        let publisher = state.ready().filter(|_| has_past)?;
+        let markets = publisher.data().markets().map(|(id, _)| id).collect();
+        Some((publisher.data().began(), markets))
+    }
+
+    /// A market's tape as it is, and where it ends; `None` where market data have begun again meanwhile.
+    pub(super) fn spool(&self, market: MarketId) -> Option<(Tape, TapeEnd)> {
+        let mut state = self.state();
+        let has_past = state.has_past;
+        state.ready().filter(|_| has_past)?.data().spool(market)
     }
 
     pub(super) fn cut_stalled(&self, now: MonoNanos) {

@@ -13,18 +13,23 @@ use crate::history::tests::{World, world};
 /// A node that has begun, in a folder of its own.
 struct Node {
     world: World,
-    dir: std::path::PathBuf,
+    disk: FileDisk,
+    dir: PathBuf,
     assets: u32,
 }
 
 impl Node {
     fn start(name: &str) -> Self {
         let dir = std::env::temp_dir().join(format!("sicil-market-{name}-{}", std::process::id()));
-        let (mut world, _) = world(&dir);
+        let (mut world, disk) = world(&dir);
         while !world.replica.serving() {
             world.turn();
         }
-        Self { world, dir, assets: 0 }
+        Self { world, disk, dir, assets: 0 }
+    }
+
+    fn home(&self) -> Home {
+        Home { dir: self.dir.clone(), disk: self.disk.beside() }
     }
 
     /// Has commands executed, all of them, whatever the thread does.
@@ -36,7 +41,7 @@ impl Node {
         }
         loop {
             self.world.turn();
-            feeder.step(&mut self.world.replica);
+            feeder.step(self.world.now(), &mut self.world.replica);
             let status = self.world.replica.status();
             if status.queue_records == 0 && status.index_applied == status.index_last {
                 break;
@@ -53,7 +58,7 @@ impl Node {
     fn follow(&mut self, feeder: &mut Feeder, counts: &Counts) {
         while counts.look().seq != self.world.replica.status().seq_applied {
             self.world.turn();
-            feeder.step(&mut self.world.replica);
+            feeder.step(self.world.now(), &mut self.world.replica);
         }
     }
 }
@@ -72,7 +77,7 @@ fn nobody() -> Listeners {
 fn market_data_that_lose_frames_begin_again() {
     let mut node = Node::start("gaps");
     let counts = Arc::default();
-    let mut feeder = start(nobody(), &counts, Clock::start()).unwrap();
+    let mut feeder = start(nobody(), &counts, node.home(), Clock::start()).unwrap();
     for round in 0..20 {
         // Some come one by one, some in frames that are longer than the queue.
         node.execute(&mut feeder, if round % 3 == 0 { 200 } else { 1 });
@@ -87,12 +92,15 @@ fn market_data_that_die_begin_again() {
     let counts: Arc<Counts> = Arc::default();
     let (lives, theirs) = (Arc::new(AtomicU64::new(0)), Arc::clone(&counts));
     let counted = Arc::clone(&lives);
+    let Home { dir, disk } = node.home();
+    let disk = Mutex::new(disk);
     let mut feeder = Feeder::start(Clock::start(), move |shared| {
         if counted.fetch_add(1, Ordering::AcqRel) < 3 {
             shared.begin();
             panic!("as if there were a mistake in market data");
         }
-        serve(&nobody(), shared, &theirs, Clock::start()).unwrap();
+        let life = Life { listeners: &nobody(), shared, counts: &theirs, clock: Clock::start() };
+        life.serve((dir.join("tapes"), disk.lock().unwrap().beside())).unwrap();
     })
     .unwrap();
     for _ in 0..20 {
@@ -106,9 +114,9 @@ fn market_data_that_die_begin_again() {
 fn trading_goes_on_while_market_data_stand_still() {
     let mut node = Node::start("stalls");
     let (release, held) = mpsc::channel::<()>();
-    let held = std::sync::Mutex::new(held);
+    let held = Mutex::new(held);
     let (begun, begins) = mpsc::channel();
-    let begun = std::sync::Mutex::new(begun);
+    let begun = Mutex::new(begun);
     let mut feeder = Feeder::start(Clock::start(), move |shared| {
         shared.begin();
         begun.lock().unwrap().send(()).unwrap();

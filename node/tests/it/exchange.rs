@@ -7,6 +7,8 @@ use serde_json::Value;
 use crate::folder::Folder;
 use crate::ledger::config;
 use crate::ledger_settings::{Cli, define_administrator};
+use crate::market_data::door;
+use crate::market_restart::await_past;
 use crate::process::{Node, run, sicil};
 use crate::trading::Client;
 
@@ -88,7 +90,11 @@ fn prices_phases_and_fees_are_told_by_who_may() {
 #[test]
 fn a_trade_is_taken_back_by_two_and_the_traders_are_told() {
     let folder = Folder::new("exchange-bust");
-    let node = Node::start(&folder.data(), &config(&folder, 0));
+    let config = config(&folder, 0);
+    let text = std::fs::read_to_string(&config).unwrap();
+    let text = text.replacen("[listen]\n", "[listen]\nmarket = \"127.0.0.1:0\"\n", 1);
+    let config = folder.write("node.toml", &text);
+    let node = Node::start(&folder.data(), &config);
     define_administrator(&folder, &folder.data());
     let (one, two) = (Cli::new(&folder, &node, 201, 77), Cli::new(&folder, &node, 202, 78));
     let (mut seller, mut buyer) = (Client::new("CLIENT1"), Client::new("CLIENT2"));
@@ -126,6 +132,30 @@ fn a_trade_is_taken_back_by_two_and_the_traders_are_told() {
     executed(&two, "ledger", &format!("approve {proposal}"));
     let corrected = buyer.report("second", "G");
     assert_eq!((corrected.text(527), corrected.text(32)), (trades[1].clone(), "0.05".to_owned()));
+
+    // Everybody is told, now and after a crash.
+    let told = |node: &Node| {
+        await_past(node, &folder);
+        let address = door(node, "market");
+        let ask = |arguments: &[&str]| -> Vec<Value> {
+            let (code, out, err) =
+                run(sicil(["market"]).args(arguments).args(["--json", "--addr", &address]));
+            assert_eq!(code, 0, "{err}");
+            out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        };
+        let rows = ask(&["trades", "BTC-TRY"]);
+        let trades: Vec<_> =
+            rows.iter().map(|row| (row["status"].clone(), row["qty_lots"].clone())).collect();
+        assert_eq!(trades, [("Busted".into(), "10000".into()), ("Corrected".into(), "5000".into())]);
+        let ticker = &ask(&["ticker", "BTC-TRY"])[0];
+        assert_eq!((&ticker["trades"], &ticker["volume_lots"]), (&"1".into(), &"5000".into()));
+        let day = &ask(&["candles", "BTC-TRY", "--interval", "1d"])[0];
+        assert_eq!((&day["trades"], &day["volume_lots"]), (&"1".into(), &"5000".into()));
+    };
+    told(&node);
+    node.kill();
+    let node = Node::start(&folder.data(), &folder.join("node.toml"));
+    told(&node);
     assert_eq!(node.stop().code(), Some(0));
 }
 

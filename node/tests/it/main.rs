@@ -14,6 +14,7 @@ mod ledger_reads;
 mod ledger_settings;
 mod lifecycle;
 mod market_data;
+mod market_restart;
 mod operator;
 mod order_terms;
 mod peers;

@@ -6,7 +6,7 @@ use journal::FileDisk;
 use protocol::event::Event;
 use protocol::frame::{Frame, FrameHeader};
 use protocol::hash::Hash;
-use protocol::{EventBody, Seq};
+use protocol::{EventBody, Seq, UnixNanos};
 use replicas::{CatchUp, CatchUpFault, Options, Replica, SnapshotPolicy, Tapped, View};
 
 use super::{IDENTITY, checkpoint, define_assets, folder, journal_options, open_disk, options, run, step};
@@ -126,6 +126,25 @@ fn a_view_of_another_log_is_told_so_and_one_that_has_enough_is_left_alone() {
     assert_eq!(run((at_snapshot, other), usize::MAX), Err(CatchUpFault::Effects { seq: at_snapshot }));
     assert_eq!(run((*seq, *effects), 2), Err(CatchUpFault::Stopped));
     assert_eq!(frames_taken, 2);
+}
+
+#[test]
+fn a_run_may_begin_at_a_snapshot_too() {
+    let path = folder("tap-later");
+    let (mut replica, mut turn, frames, mut beside) = tapped(&path);
+    let catch_up = catch_up(&mut replica, &mut turn);
+    let begins = catch_up.later_beginnings(&mut beside).unwrap();
+    let [(seq, time, effects)] = begins[..] else { panic!("{begins:?}") };
+    let at = frames.iter().position(|(last, _)| *last == seq).unwrap();
+    assert_eq!(frames[at].1.3, effects);
+    assert!(time > UnixNanos(0));
+    let mut again = Vec::new();
+    let ran = catch_up.run(&mut beside, (seq, effects), &mut |frame, events, effects| {
+        again.push((last_seq(frame), taken(frame, events, effects)));
+        true
+    });
+    assert_eq!(ran, Ok(()));
+    assert!(again == frames[at + 1..] && again.len() > 2, "{} frames", again.len());
 }
 
 #[test]
