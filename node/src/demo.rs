@@ -2,8 +2,8 @@
 //!
 //! A node is started on a fresh folder, eight FIX clients trade on three markets, the node is killed with SIGKILL in
 //! mid-flow and started again, the clients log on without a reset and go on. Then it is compared, not claimed: what the
-//! clients were told with what the node tells them again, each order with its status, the state's hash before the kill with
-//! the one that the journal's files give, and the files with themselves. The folder stays.
+//! clients were told with what the node tells them again, each order with its status, a reader's book with the engine's, the state's hash
+//! before the kill with the one that the journal's files give, and the files with themselves. The folder stays.
 //!
 //! With `--nodes 3` it is a cluster whose leader is killed (`failover`).
 
@@ -14,6 +14,7 @@ mod failover;
 mod flow;
 mod show;
 mod trader;
+mod watcher;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ use crate::threads;
 
 use child::{Node, replay};
 use trader::{Gauges, Note, Numbers, Order, PLAYS, Pace, Record, Trader};
+use watcher::Watcher;
 
 /// Clients of the built-in demo definitions.
 const CLIENTS: usize = 8;
@@ -154,6 +156,8 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
     title(format!("{CLIENTS} clients log on over FIX 4.4 and trade BTC-TRY, ETH-TRY and USDT-TRY"));
     let mut floor = Floor::open(clock)?;
     floor.connect(vec![node.fix])?;
+    let watcher = Watcher::start(&node.market)?;
+    println!("a reader of market data keeps the book of BTC-TRY, order by order, at {}", node.market);
     floor.play(Pace::Rate(CALM_RATE), 0, seconds * 35 / 100, "calmly")?;
     let full = floor.play(Pace::Window(FULL_WINDOW), 1, (seconds * 20 / 100).max(2), "at full speed")?;
     let before = state_hash(data)?;
@@ -168,6 +172,7 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
         in_flight.iter().sum::<usize>()
     );
     let node = Node::start(data)?;
+    watcher.turn_to(&node.market)?;
     println!("a new process serves after {} ms", (clock.mono().0 - killed_ns) / 1_000_000);
     floor.gauges.first_answer_ns.store(0, Ordering::Relaxed);
     floor.connect(vec![node.fix])?;
@@ -185,10 +190,15 @@ fn play(data: &Path, seconds: u64) -> Result<(), DemoFault> {
     compare_numbers(&floor, || Ok(data.to_owned()))?;
     let status = status(data)?;
 
+    title("What market data say, of before the kill and behind it");
+    let watched = watcher.finish()?;
+    watched.show();
+
     title("Comparing");
     let records = floor.compare()?;
     node.stop()?;
     tell_records(&records);
+    watched.compare(&show::replayed_state(&data.to_string_lossy(), watched.seq.0)?)?;
     let state = verify(data, &before, &after)?;
 
     show::latencies(&records, full);

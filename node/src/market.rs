@@ -32,7 +32,7 @@ pub(crate) use self::feed::Feeder;
 use self::feed::Shared;
 use self::hall::Hall;
 use self::past::Keeper;
-pub(crate) use self::reader::{MarketCommand, run as read};
+pub(crate) use self::reader::{MarketCommand, Units, run as read};
 use crate::clock::Clock;
 use crate::fault::NodeFault;
 

@@ -17,7 +17,7 @@ use super::DemoFault;
 use crate::threads;
 
 /// Any free ports, and segments small enough that a minute fills several.
-const CONFIG: &str = "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[journal]\nsegment_bytes = 33554432\n";
+const CONFIG: &str = "demo = true\n[listen]\nfix = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\nmarket = \"127.0.0.1:0\"\n[journal]\nsegment_bytes = 33554432\n";
 /// Where a child finds its configuration: on its standard input, so that no file stays beside the folder.
 const CONFIG_PATH: &str = "/dev/stdin";
 /// A node that is not ready after this long is not going to be.
@@ -36,6 +36,8 @@ pub(super) struct Node {
     pub(super) fix: SocketAddr,
     /// Where metrics are served.
     pub(super) http: String,
+    /// Where market data are; empty = nowhere.
+    pub(super) market: String,
 }
 
 impl Node {
@@ -74,7 +76,14 @@ impl Node {
             .map(drop)
             .map_err(DemoFault::io("a thread"))?;
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        Ok(Self { child, out: BufReader::new(out), log, fix: nowhere, http: String::new() })
+        Ok(Self {
+            child,
+            out: BufReader::new(out),
+            log,
+            fix: nowhere,
+            http: String::new(),
+            market: String::new(),
+        })
     }
 
     /// Waits until orders are taken, by it or by the leader that it follows.
@@ -95,6 +104,7 @@ impl Node {
             )));
         };
         (self.fix, self.http) = (fix, http.to_owned());
+        self.market = ready.get("market").and_then(Value::as_str).unwrap_or_default().to_owned();
         Ok(())
     }
 
