@@ -526,8 +526,9 @@ impl Engine {
             Command::Propose(_) | Command::Approve(_) | Command::Reject(_) | Command::SetApprovals(_) => {
                 self.execute_on_proposals(row, actor, command, effects)
             }
-            Command::DefineActor(_) | Command::SetActorKey(_) => self.execute_on_actors(command, effects),
-            Command::DefineAsset(define) => self.registry.define_asset(define, effects),
+            Command::DefineActor(_) | Command::SetActorKey(_) | Command::DefineAsset(_) => {
+                self.execute_on_registry(command, effects)
+            }
             Command::DefineMarket(_)
             | Command::SetMarketPhase(_)
             | Command::SetTradingRules(_)
@@ -638,12 +639,14 @@ impl Engine {
     }
 
     /// What is set of actors.
-    fn execute_on_actors(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
+    fn execute_on_registry(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
         let administrators_min = self.approvals.administrators_min();
         if let Command::DefineActor(define) = command {
             self.registry.define_actor(define, administrators_min, effects)
         } else if let Command::SetActorKey(set) = command {
             self.registry.set_key(set, administrators_min, effects)
+        } else if let Command::DefineAsset(define) = command {
+            self.registry.define_asset(define, effects)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }

@@ -4,7 +4,8 @@ use protocol::commands::NewOrder;
 use protocol::terms::{OrderTerms, Trigger};
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, TimeInForce, UnixNanos,
+    MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention,
+    TimeInForce, UnixNanos,
 };
 
 use super::twap::Legs;

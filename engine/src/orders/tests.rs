@@ -169,7 +169,8 @@ fn lists_and_orders_that_do_not_agree_are_found() {
     let has_traded = found_of_leg(waiting, |list, order| (list.is_released, order.cum) = (true, 1));
     assert_eq!(has_traded, Err(LISTS));
     let ended = found_of_leg(waiting, |list, _| {
-        list.legs.last_mut().unwrap().ended = Some(OrderStatus::Filled);
+        let ended = lists::Ended { status: OrderStatus::Filled, qty: 1, cum: 1, cum_ticks_lots: 1 };
+        list.legs.last_mut().unwrap().ended = Some(ended);
     });
     assert_eq!(ended, Err(LISTS), "an order lives that its list knows as ended");
     assert_eq!(found(|engine| engine.lists.due.push_back(OrderListId(engine.seq.0))), Ok(()));

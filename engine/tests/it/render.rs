@@ -6,7 +6,7 @@ use protocol::calendar::date_of;
 use protocol::commands::SetFeeSchedule;
 use protocol::event::Event;
 use protocol::events::{
-    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, Settled, TradeBusted,
+    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, OrderListChanged, Settled, TradeBusted,
 };
 use protocol::money::format_decimal;
 use protocol::rows::{FeeTier, TradePosting};
@@ -206,13 +206,7 @@ impl Names {
                 let (id, market) = (status.request_id, self.symbol(status.market));
                 format!("status {id} of {market}: {}", status.phase.name())
             }
-            EventBody::OrderListChanged(list) => {
-                let orders: Vec<_> =
-                    list.orders.iter().map(|listed| self.listed(list.market, listed)).collect();
-                let (name, state) = (list.contingency.name(), list.state.name());
-                let asked = if list.asked { " still" } else { "" };
-                format!("list {} ({name} of {}) is{asked} {state}", list.cl_list_id, orders.join(", "))
-            }
+            EventBody::OrderListChanged(list) => self.order_list(list),
             EventBody::TradingRulesSet(set) => {
                 format!("rules of {} are set", self.symbol(set.rules.market))
             }
@@ -247,6 +241,13 @@ impl Names {
             }
             _ => self.ledger_event(body),
         }
+    }
+
+    fn order_list(&self, list: &OrderListChanged) -> String {
+        let orders: Vec<_> = list.orders.iter().map(|listed| self.listed(list.market, listed)).collect();
+        let (name, state) = (list.contingency.name(), list.state.name());
+        let asked = if list.asked { " still" } else { "" };
+        format!("list {} ({name} of {}) is{asked} {state}", list.cl_list_id, orders.join(", "))
     }
 
     fn fee_schedule(&self, schedule: &SetFeeSchedule) -> String {

@@ -299,7 +299,7 @@ fn execution_report_from_66(report: &ExecutionReport, market: Option<&Market>, e
         encoder.number(103, ord_rej_reason(reason));
     }
     if let Some(terms) = terms {
-        conditions(encoder, terms, qty);
+        conditions(encoder, terms, &qty);
     }
     tax(encoder, market, report);
     encoder.text(150, exec_type(report.exec_type));

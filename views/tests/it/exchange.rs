@@ -292,12 +292,8 @@ impl Exchange {
             }
             1 => {
                 let (price_ticks, observed_at_ns) = (PriceTicks(90 + self.below(20)), self.time);
-                return self.operate(PublishPrice {
-                    market,
-                    price_ticks,
-                    observed_at_ns,
-                    valid_for_ms: 1_000,
-                });
+                let valid_for_ms = 1_000;
+                return self.operate(PublishPrice { market, price_ticks, observed_at_ns, valid_for_ms });
             }
             _ => {}
         }
