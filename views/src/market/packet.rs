@@ -94,5 +94,5 @@ pub enum Body {
         candles: Vec<Candle>,
     },
     /// The last state is replaced.
-    Status(Status),
+    Status(Box<Status>),
 }

@@ -146,14 +146,12 @@ impl Past {
 
     fn decode(bytes: &[u8], limits: MarketLimits) -> Option<Self> {
         let (mut rest, limits) = (bytes.strip_prefix(&MAGIC)?, limits.with_windows());
-        let head = section(&mut rest)?;
-        let mut head = &head[..];
+        let mut head = section(&mut rest)?;
         let began = (Seq(u64_of(&mut head)?), UnixNanos(u64_of(&mut head)?));
         let count = u64_of(&mut head)?;
         let mut tapes = BTreeMap::new();
         while !rest.is_empty() {
-            let body = section(&mut rest)?;
-            let mut body = &body[..];
+            let mut body = section(&mut rest)?;
             let market = MarketId(u32::try_from(u64_of(&mut body)?).ok()?);
             let (seq, time) = (Seq(u64_of(&mut body)?), UnixNanos(u64_of(&mut body)?));
             let (effects, mut body) = body.split_first_chunk()?;

@@ -243,7 +243,7 @@ impl Subscription {
             }
             Place::Status(have) => {
                 *have = Some(market.status_changed());
-                Taken::new(Body::Status(market.status()))
+                Taken::new(Body::Status(Box::new(market.status())))
             }
         }
     }
