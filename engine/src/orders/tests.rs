@@ -33,7 +33,7 @@ fn submit(engine: &mut Engine, session: SessionId, command: impl Into<Command>) 
     let header = RecordHeader { session, request: RequestNumber(request), ..RecordHeader::default() };
     let mut bytes = Vec::new();
     header.write(&command.into(), &mut bytes).unwrap();
-    let (seq, time) = (engine.seq_applied().next(), UnixNanos(engine.time.0 + 1_000));
+    let (seq, time) = (engine.seq_applied().next(), engine.time.plus(1_000));
     let mut events = Vec::new();
     engine.apply(seq, time, &Record::read(&bytes).unwrap(), &mut events).unwrap();
     let refused = |event: &Event| {
