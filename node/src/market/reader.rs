@@ -202,14 +202,12 @@ impl Access {
                 if self.json {
                     return Ok((Some(json::message(message)), true));
                 }
-                let lines: Vec<String> = match message {
-                    MarketMessage::TradesPacket(packet) => {
-                        packet.trades.iter().map(|trade| units.trade(&trade)).collect()
-                    }
-                    MarketMessage::TradesChangedPacket(packet) => {
-                        packet.changes.iter().map(|change| units.trade_change(&change)).collect()
-                    }
-                    _ => return Ok((None, false)),
+                let lines: Vec<String> = if let MarketMessage::TradesPacket(packet) = message {
+                    packet.trades.iter().map(|trade| units.trade(&trade)).collect()
+                } else if let MarketMessage::TradesChangedPacket(packet) = message {
+                    packet.changes.iter().map(|change| units.trade_change(&change)).collect()
+                } else {
+                    return Ok((None, false));
                 };
                 Ok((Some(lines.join("\n")), true))
             });

@@ -500,7 +500,7 @@ fn readers_of_trades_and_candles_are_told_of_busts() {
     let next = |publisher: &mut Publisher, id| match publisher.next(id) {
         Next::Packet(packet) => Some(packet.body),
         Next::Nothing => None,
-        other => panic!("{other:?}"),
+        other @ (Next::Cut(_) | Next::Unknown) => panic!("{other:?}"),
     };
     assert_eq!(next(&mut publisher, trades), None);
     assert!(next(&mut publisher, candles).is_some());
@@ -530,7 +530,7 @@ fn windows_move_on_while_nothing_is_executed() {
     let next = |publisher: &mut Publisher| match publisher.next(id) {
         Next::Packet(Packet { body: Body::Ticker(ticker), stamp }) => Some((ticker, stamp.time)),
         Next::Nothing => None,
-        other => panic!("{other:?}"),
+        other @ (Next::Packet(_) | Next::Cut(_) | Next::Unknown) => panic!("{other:?}"),
     };
     let (first, _) = next(&mut publisher).unwrap();
     assert_eq!((first.trades, first.last), (1, last.price_ticks));

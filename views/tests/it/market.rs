@@ -53,10 +53,12 @@ fn begun(exchange: &Exchange) -> MarketData {
 /// Its phase, and what was published of it.
 fn told(exchange: &Exchange, market: MarketId) -> (MarketPhase, Vec<EventBody>) {
     let phase = exchange.engine.markets().find(|one| one.definition.market == market).unwrap().phase;
-    let published = exchange.engine.published().filter(|body| match body {
-        EventBody::AuctionIndicated(indicated) => indicated.market == market,
-        EventBody::PricePublished(index) => index.market == market,
-        _ => panic!("{body:?}"),
+    let published = exchange.engine.published().filter(|body| {
+        if let EventBody::AuctionIndicated(indicated) = body {
+            return indicated.market == market;
+        }
+        let EventBody::PricePublished(index) = body else { panic!("{body:?}") };
+        index.market == market
     });
     (phase, published.collect())
 }

@@ -235,7 +235,7 @@ fn subscriptions_go_on_where_a_past_is_put_in_front() {
         let next = |id| match publisher.next(id) {
             Next::Packet(packet) => Some(packet.body),
             Next::Nothing => None,
-            other => panic!("{other:?}"),
+            other @ (Next::Cut(_) | Next::Unknown) => panic!("{other:?}"),
         };
         ids.map(next)
     };
