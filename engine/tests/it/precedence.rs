@@ -227,7 +227,8 @@ fn markets() {
 #[test]
 fn each_bound_of_a_market_is_refused_by_its_name() {
     let mut world = world();
-    let faults: &[(&str, fn(&mut DefineMarket))] = &[
+    type Fault = fn(&mut DefineMarket);
+    let faults: &[(&str, Fault)] = &[
         ("lot_base_minor", |market| market.lot_base_minor = Amount(0)),
         ("tick_quote_minor", |market| market.tick_quote_minor = Amount(0)),
         ("price_ticks_min", |market| market.price_ticks_min = PriceTicks(0)),
