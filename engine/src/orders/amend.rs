@@ -537,18 +537,21 @@ impl Engine {
         };
         rules::ensure_amendable(before, self.markets.rows.at(place.market))?;
         let (limit, qty) = (command.price_ticks, command.qty_lots.0);
-        let keeps_place = keeps_place(before, limit, qty);
-        // It enters anew, so it enters under today's schedule.
+        let stays = keeps_place(before, limit, qty);
+        // What enters anew enters under today's schedule.
         let (before_rates, desk) = (before.rates, before.desk);
-        let rates = if keeps_place { before_rates } else { self.markets.rates(desk, effects) };
+        let rates = if stays { before_rates } else { self.markets.rates(desk, effects) };
         let market = self.markets.rows.at(place.market);
         let before = market.entry(place).ok_or(RejectReason::UnknownOrder)?;
         let mut price = before.price_within(limit);
-        if !keeps_place {
+        if !stays {
             price = terms::keep_from_taking(before, price, market)?;
             price = pegs::follow(before, (price, limit), market);
         }
-        let worst = if before.limit_of_peg().is_some() { limit.0 } else { price };
+        let is_pegged = before.limit_of_peg().is_some();
+        // One that slides may come to stand where it stood.
+        let keeps_place = stays || !is_pegged && keeps_place(before, PriceTicks(price), qty);
+        let worst = if is_pegged { limit.0 } else { price };
         let leaves = qty.saturating_sub(before.cum);
         terms::check_display(before, QtyLots(leaves))?;
         let desk = self.markets.desks.at(desk);
