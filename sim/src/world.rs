@@ -813,8 +813,10 @@ impl World {
 
     /// What is to happen by itself does, although nobody sends anything.
     fn check_timers(&mut self) -> Result<(), Violation> {
+        // A leader whose disk hangs gives the lead away first.
         let waits = |host: &Host| {
-            host.serves() && host.machine.running().is_some_and(crate::machine::Process::has_timer_due)
+            let is_due = || host.machine.running().is_some_and(crate::machine::Process::has_timer_due);
+            host.is_well() && host.serves() && is_due()
         };
         if !self.all_agree() || !self.hosts.iter().any(waits) {
             self.timer_due_since = self.now;
