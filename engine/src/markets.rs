@@ -465,8 +465,8 @@ impl Markets {
         let (id, side, ends_at) = (order.id, order.side, order.expires_at());
         if let Some(trigger) = amended.trigger.filter(|trigger| order.trigger() != Some(*trigger)) {
             let armed = Armed { order: id, side, trigger, trail: None, extreme: None };
-            market.armed.triggers.remove(id);
-            market.armed.triggers.arm(armed).ok()?;
+            self.disarm(place.market, id);
+            self.rows.at_mut(place.market).armed.triggers.arm(armed).ok()?;
         }
         if let (Some(before), Some(at)) = (ends_at, amended.expires_at)
             && before != at
@@ -475,6 +475,15 @@ impl Markets {
             self.expiries.insert((at, id, place.market));
         }
         Some(())
+    }
+
+    /// An order waits for its price no more. If it was the last one that was due, nothing fires.
+    pub(crate) fn disarm(&mut self, market: u32, order: OrderId) {
+        let Market { definition, armed, .. } = self.rows.at_mut(market);
+        armed.triggers.remove(order);
+        if armed.triggers.queue().next().is_none() {
+            self.firing.remove(&definition.market);
+        }
     }
 
     fn set_newer(&mut self, of: Place, newer: Place) {

@@ -422,7 +422,7 @@ impl Engine {
         let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
         if place.armed_row().is_some() {
             let order = market.entry(place).ok_or(mismatch)?.id;
-            market.armed.triggers.remove(order);
+            self.markets.disarm(place.market, order);
             return Ok(());
         }
         let resting = market.book.cancel(Slot(place.slot)).ok_or(mismatch)?;

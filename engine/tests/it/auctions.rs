@@ -5,11 +5,12 @@ use protocol::commands::{
     CancelOrder, DefineMarket, MassCancel, NewOrder, Pulse, SetMarketPhase, SetMarketSchedule,
 };
 use protocol::event::Event;
-use protocol::limits::AUCTION_STEPS_PER_RECORD_MAX;
+use protocol::limits::{AUCTION_STEPS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::rows::{ScheduledPhase, schedule_days};
+use protocol::terms::{OrderTerms, Trigger};
 use protocol::{
-    AccountClass, EventBody, MarketId, MarketPhase, PhaseCause, RejectReason, SessionId, SessionProtocol,
-    Side, Text, TimeInForce, UnixNanos,
+    AccountClass, EventBody, MarketId, MarketPhase, PhaseCause, PriceTicks, RejectReason, SessionId,
+    SessionProtocol, Side, Text, TimeInForce, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
@@ -97,6 +98,37 @@ fn a_large_auction_goes_on_before_the_next_records_from_any_snapshot() {
     assert_eq!(world.engine.orders().count(), 0);
     assert_eq!(world.engine.next_timer(), None);
     world.engine.check_invariants().unwrap();
+}
+
+#[test]
+fn orders_that_are_due_in_a_market_that_has_stopped_can_be_cancelled() {
+    let (mut world, _) = setting();
+    world.checks = true;
+    set_phase(&mut world, MarketPhase::Trading);
+    let trigger = Trigger {
+        price_ticks: PriceTicks(50),
+        price_type: TriggerPriceType::Last,
+        direction: TriggerDirection::Up,
+    };
+    let armed = 3 * TRIGGERED_PER_RECORD_MAX;
+    for number in 0..armed {
+        let order = definitions::limit(&format!("stop-{number}"), Side::Buy, 1, 1);
+        let terms = OrderTerms { trigger: Some(trigger), ..OrderTerms::default() };
+        world.next(BUYER, NewOrder { terms: terms.into(), ..order });
+    }
+    world.next(SELLER, definitions::limit("offer", Side::Sell, 1, 100));
+    world.next(BUYER, definitions::limit("bid", Side::Buy, 1, 100));
+    // As many have fired behind the trade, as many before the market stops; the others are due.
+    set_phase(&mut world, MarketPhase::Halt);
+    assert_eq!(world.engine.orders().count(), armed);
+    world.next(
+        BUYER,
+        MassCancel { cl_ord_id: Text::truncated("all"), market: None, side: None, client: None },
+    );
+    assert_eq!(world.engine.orders().count(), 0);
+    world.engine.check_invariants().unwrap();
+    set_phase(&mut world, MarketPhase::Trading);
+    assert_eq!(world.engine.next_timer(), None, "nothing is due any more");
 }
 
 #[test]
