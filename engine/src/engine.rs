@@ -202,15 +202,13 @@ impl Engine {
             .assets
             .values()
             .map(|asset| events::AssetDefined { definition: asset.clone() }.into());
-        let markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
-        let markets = markets.into_iter().map(|market| {
+        let all_markets = self.markets.rows.sorted_by_key(|market| market.definition.market);
+        let markets = all_markets.iter().map(|market| {
             events::MarketDefined { definition: market.definition.clone(), phase: market.phase }.into()
         });
-        let rules = self.markets.rows.sorted_by_key(|market| market.definition.market);
-        let rules = rules.into_iter().filter_map(|market| market.rules.as_deref());
+        let rules = all_markets.iter().filter_map(|market| market.rules.as_deref());
         let rules = rules.map(|rules| events::TradingRulesSet { rules: rules.clone() }.into());
-        let schedules = self.markets.rows.sorted_by_key(|market| market.definition.market);
-        let schedules = schedules.into_iter().map(schedule::in_force);
+        let schedules = all_markets.iter().map(|market| schedule::in_force(market));
         let schedules = schedules.filter(|schedule| *schedule != SetMarketSchedule::none(schedule.market));
         let schedules = schedules.map(|schedule| events::MarketScheduleSet { schedule }.into());
         let sessions = self.sessions.rows.sorted_by_key(|session| session.definition.session);
@@ -303,7 +301,7 @@ impl Engine {
         Ok(())
     }
 
-    fn market_row(&self, market: MarketId) -> Result<u32, Broken> {
+    pub(crate) fn market_row(&self, market: MarketId) -> Result<u32, Broken> {
         self.markets.row(market).ok_or(Broken::Index { what: "markets" })
     }
 
@@ -623,7 +621,7 @@ impl Engine {
         }
     }
 
-    /// What is set of actors.
+    /// What is set of actors and assets.
     fn execute_on_registry(&mut self, command: &Command, effects: &mut Effects<'_>) -> Result<(), Stop> {
         let administrators_min = self.approvals.administrators_min();
         if let Command::DefineActor(define) = command {

@@ -10,12 +10,13 @@ use protocol::commands::{
 use protocol::events::Settled;
 use protocol::rows::FeeTier;
 use protocol::{
-    AccountId, Amount, ClientId, Command, FeeGroupId, FirmId, MarketId, MarketPhase, OrderId, PriceTicks,
-    QtyLots, Seq, SessionId, Side, TradeId,
+    AccountId, Amount, ClientId, Command, FeeGroupId, FirmId, MarketId, OrderId, PriceTicks, QtyLots, Seq,
+    SessionId, Side, TradeId,
 };
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::definitions::phase_named;
 use crate::fault::NodeFault;
 use crate::instant;
 use crate::ledger::access::Access;
@@ -210,7 +211,8 @@ pub(crate) fn run(command: ExchangeCommand) -> Result<(), NodeFault> {
     match command {
         ExchangeCommand::PublishPrice(args) => give(&args.order, price(&args)?),
         ExchangeCommand::SetPhase { order, market, phase } => {
-            give(&order, SetMarketPhase { market: MarketId(market), phase: phase_named(&phase)? })
+            let phase = phase_named("phase", &phase).map_err(NodeFault::Usage)?;
+            give(&order, SetMarketPhase { market: MarketId(market), phase })
         }
         ExchangeCommand::SetFees(args) => give(&args.order, fees(&args)?),
         ExchangeCommand::SetFeeGroup { order, client, group } => {
@@ -240,8 +242,7 @@ fn propose(trade: &TradeArgs, command: impl Into<Command>) -> Result<(), NodeFau
 fn price(args: &PriceArgs) -> Result<PublishPrice, NodeFault> {
     let observed_at = match &args.observed_at {
         None => Clock::start().now().wall,
-        Some(text) => instant::read(text)
-            .ok_or_else(|| NodeFault::Usage(format!("--observed-at {text:?} is no instant")))?,
+        Some(text) => instant::of_option("--observed-at", text)?,
     };
     Ok(PublishPrice {
         market: MarketId(args.market),
@@ -249,11 +250,6 @@ fn price(args: &PriceArgs) -> Result<PublishPrice, NodeFault> {
         observed_at_ns: observed_at.0,
         valid_for_ms: args.valid_for_ms,
     })
-}
-
-/// A phase by the name that a definitions file has for it.
-pub(crate) fn phase_named(name: &str) -> Result<MarketPhase, NodeFault> {
-    crate::definitions::phase_named("phase", name).map_err(NodeFault::Usage)
 }
 
 fn fees(args: &FeesArgs) -> Result<SetFeeSchedule, NodeFault> {

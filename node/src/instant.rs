@@ -4,6 +4,8 @@ use protocol::UnixNanos;
 use protocol::calendar::{date_of, date_of_day, days_since_1970};
 use protocol::time::NANOS_PER_SECOND;
 
+use crate::fault::NodeFault;
+
 const DAY_S: u64 = 86_400;
 /// The days of a week, in the order of their bits.
 pub(crate) const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -18,6 +20,11 @@ pub(crate) fn write(time: UnixNanos) -> String {
     let fraction = fraction.trim_end_matches('0');
     let point = if fraction.is_empty() { "" } else { "." };
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{point}{fraction}Z")
+}
+
+/// Reads the value of an option.
+pub(crate) fn of_option(name: &str, text: &str) -> Result<UnixNanos, NodeFault> {
+    read(text).ok_or_else(|| NodeFault::Usage(format!("{name} {text:?} is no instant")))
 }
 
 /// Reads what [`write`] writes. `None`: it is no instant, or lies before 1970 or after 2554.

@@ -505,8 +505,8 @@ impl Engine {
         let mut next = market.entry(place).cloned().ok_or(missing)?;
         self.unlink(place, &next)?;
         replacement.apply(&mut next, ids.0);
-        let report = self.report_replaced(place.market, &next, ids);
-        self.sessions.rows.at_mut(next.session).send(effects, report);
+        let state = (ExecType::Replaced, reports::live_status(&next));
+        self.report_request(place.market, &next, state, None, ids, effects);
         if next.limit_of_peg().is_some() {
             self.place_pegged(place.market, next, effects)
         } else {

@@ -316,7 +316,7 @@ impl Engine {
 
     /// The next step of an auction, or the next order that ends with the day.
     pub(crate) fn carry_on_in(&mut self, market: MarketId, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let row = self.markets.row(market).ok_or(Broken::Index { what: "markets" })?;
+        let row = self.market_row(market)?;
         let Market { phases, .. } = self.markets.rows.at_mut(row);
         if phases.uncrossing.is_some() {
             return self.uncross_next(row, effects);

@@ -1,49 +1,28 @@
 //! An auction that takes more trades than one record may bring about.
 
 use engine::Engine;
-use protocol::commands::{
-    CancelOrder, DefineMarket, MassCancel, NewOrder, Pulse, SetMarketPhase, SetMarketSchedule,
-};
+use protocol::commands::{CancelOrder, MassCancel, NewOrder, Pulse, SetMarketPhase, SetMarketSchedule};
 use protocol::event::Event;
 use protocol::limits::{AUCTION_STEPS_PER_RECORD_MAX, TRIGGERED_PER_RECORD_MAX};
 use protocol::rows::{ScheduledPhase, schedule_days};
 use protocol::terms::{OrderTerms, Trigger};
 use protocol::{
-    AccountClass, EventBody, MarketId, MarketPhase, PhaseCause, PriceTicks, RejectReason, SessionId,
-    SessionProtocol, Side, Text, TimeInForce, TriggerDirection, TriggerPriceType, UnixNanos,
+    AccountClass, EventBody, MarketId, MarketPhase, PhaseCause, PriceTicks, RejectReason, SessionId, Side,
+    Text, TimeInForce, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use crate::definitions;
 use crate::followed::Followed;
 use crate::properties::{apply, restored, trades_of};
-use crate::world::{START, World};
+use crate::world::{BUYER, SELLER, START, World, refusal, two_traders};
 
 const PAIRS: u64 = 2_500;
-const BUYER: SessionId = SessionId(16);
-const SELLER: SessionId = SessionId(17);
 
 /// A market in an auction, with a buyer and a seller.
 fn setting() -> (World, Followed) {
-    let mut world = World::with_genesis();
-    world.checks = false;
-    let followed = Followed::default();
-    for asset in 1..=2 {
-        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
-        world.set_up(definitions::account(u128::from(asset) + 10, 0, asset, AccountClass::External));
-    }
-    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
-    world.set_up(DefineMarket { client_orders_max: 10_000, ..definitions::market(1) });
-    for (number, (session, client)) in [(BUYER, 100), (SELLER, 200)].into_iter().enumerate() {
-        for asset in 1..=2 {
-            let account = u128::from(client) + u128::from(asset);
-            world.set_up(definitions::account(account, client, asset, AccountClass::Client));
-            let id = u64::try_from(number).unwrap() * 10 + u64::from(asset);
-            world.set_up(definitions::deposit(id, u128::from(asset) + 10, account, asset, 10_000_000));
-        }
-        world.set_up(definitions::session(session.0, SessionProtocol::Request, client));
-    }
+    let mut world = two_traders();
     set_phase(&mut world, MarketPhase::Auction);
-    (world, followed)
+    (world, Followed::default())
 }
 
 /// A market that has collected so many pairs, each of one lot.
@@ -64,14 +43,6 @@ fn set_phase(world: &mut World, phase: MarketPhase) -> Vec<Event> {
 
 fn phase(engine: &Engine) -> MarketPhase {
     engine.markets().next().unwrap().phase
-}
-
-fn refusal(events: &[Event]) -> Option<RejectReason> {
-    let mut replies = events.iter().rev().filter_map(|event| {
-        let EventBody::Replied(reply) = &event.body else { return None };
-        Some(reply.refusal)
-    });
-    replies.next().unwrap()
 }
 
 #[test]

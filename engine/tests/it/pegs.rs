@@ -3,21 +3,16 @@
 use std::collections::BTreeMap;
 
 use engine::Engine;
-use protocol::commands::{CancelOrder, DefineMarket, NewOrder, Pulse};
+use protocol::commands::{CancelOrder, NewOrder, Pulse};
 use protocol::event::Event;
 use protocol::limits::{PEGGED_ORDERS_MAX, PEGS_MOVED_PER_RECORD_MAX};
 use protocol::terms::{OrderTerms, Peg};
-use protocol::{
-    AccountClass, EventBody, ExecType, MarketId, PegTo, RejectReason, SessionId, SessionProtocol, Side, Text,
-};
+use protocol::{EventBody, ExecType, MarketId, PegTo, RejectReason, SessionId, Side, Text};
 
 use crate::definitions;
 use crate::followed::Followed;
 use crate::properties::{apply, restored};
-use crate::world::World;
-
-const BUYER: SessionId = SessionId(16);
-const SELLER: SessionId = SessionId(17);
+use crate::world::{BUYER, SELLER, refusal, two_traders};
 
 fn pegged(number: usize, side: Side, to: PegTo, offset_ticks: u32, limit: u64) -> NewOrder {
     let terms = OrderTerms { peg: Some(Peg { to, offset_ticks }), ..OrderTerms::default() };
@@ -33,35 +28,6 @@ fn cancel(id: &str, side: Side) -> CancelOrder {
         side,
         poss_resend: false,
     }
-}
-
-fn open() -> World {
-    let mut world = World::with_genesis();
-    world.checks = false;
-    for asset in 1..=2 {
-        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
-        world.set_up(definitions::account(u128::from(asset) + 10, 0, asset, AccountClass::External));
-    }
-    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
-    world.set_up(DefineMarket { client_orders_max: 10_000, ..definitions::market(1) });
-    for (number, (session, client)) in [(BUYER, 100), (SELLER, 200)].into_iter().enumerate() {
-        for asset in 1..=2 {
-            let account = u128::from(client) + u128::from(asset);
-            world.set_up(definitions::account(account, client, asset, AccountClass::Client));
-            let id = u64::try_from(number).unwrap() * 10 + u64::from(asset);
-            world.set_up(definitions::deposit(id, u128::from(asset) + 10, account, asset, 10_000_000));
-        }
-        world.set_up(definitions::session(session.0, SessionProtocol::Request, client));
-    }
-    world
-}
-
-fn refusal(events: &[Event]) -> Option<RejectReason> {
-    let mut replies = events.iter().rev().filter_map(|event| {
-        let EventBody::Replied(reply) = &event.body else { return None };
-        Some(reply.refusal)
-    });
-    replies.next().unwrap()
 }
 
 /// The orders that were moved, in this order.
@@ -85,7 +51,7 @@ fn prices(engine: &Engine) -> BTreeMap<u64, usize> {
 
 #[test]
 fn what_one_record_may_not_move_is_moved_before_the_next_ones_from_any_snapshot() {
-    let mut world = open();
+    let mut world = two_traders();
     let mut followed = Followed::default();
     for number in 0..PEGGED_ORDERS_MAX {
         let order = pegged(number, Side::Buy, PegTo::Primary, 1, 500);
@@ -127,7 +93,7 @@ fn what_one_record_may_not_move_is_moved_before_the_next_ones_from_any_snapshot(
 /// The prices change again while orders are still being moved: all are looked at once more.
 #[test]
 fn a_change_while_orders_are_being_moved_begins_another_round() {
-    let mut world = open();
+    let mut world = two_traders();
     world.next(SELLER, definitions::limit("bid-1", Side::Buy, 1, 100));
     for number in 0..PEGGED_ORDERS_MAX {
         world.next(BUYER, pegged(number, Side::Buy, PegTo::Primary, 1, 500));
@@ -152,7 +118,7 @@ fn a_change_while_orders_are_being_moved_begins_another_round() {
 /// Those that follow the other side and stand in each other's way: a step of theirs costs at most two moves of each order.
 #[test]
 fn orders_that_stand_in_each_others_way_are_moved_twice_at_most() {
-    let mut world = open();
+    let mut world = two_traders();
     world.next(SELLER, definitions::limit("bid", Side::Buy, 1, 100));
     world.next(SELLER, definitions::limit("ask", Side::Sell, 1, 300));
     for number in 0..40 {

@@ -1,9 +1,15 @@
 //! An engine with a caller: writes records as gateways do, gives them seq and time, and checks the state after each.
 
 use engine::Engine;
+use protocol::commands::DefineMarket;
 use protocol::event::Event;
 use protocol::record::{GatewayNumber, Record, RecordHeader};
-use protocol::{Command, EventBody, ExecType, Generation, RequestNumber, Seq, SessionId, TradeId, UnixNanos};
+use protocol::{
+    AccountClass, Command, EventBody, ExecType, Generation, RejectReason, RequestNumber, Seq, SessionId,
+    SessionProtocol, TradeId, UnixNanos,
+};
+
+use crate::definitions;
 
 /// Midnight of 2026-01-01 UTC, and nine hours.
 pub(crate) const START: u64 = 1_767_225_600_000_000_000 + 9 * 3_600_000_000_000;
@@ -23,7 +29,7 @@ impl World {
     /// A world after its genesis; the operator's actor is 1.
     pub(crate) fn with_genesis() -> Self {
         let mut world = Self::new();
-        world.system(crate::definitions::genesis());
+        world.system(definitions::genesis());
         world
     }
 
@@ -120,6 +126,41 @@ impl World {
             None => (view.generation.0, view.next_in),
         }
     }
+}
+
+/// Sessions of [`two_traders`].
+pub(crate) const BUYER: SessionId = SessionId(16);
+pub(crate) const SELLER: SessionId = SessionId(17);
+
+/// A market with a buyer and a seller who have money and the other asset. Checks are off: they would look at thousands of orders.
+pub(crate) fn two_traders() -> World {
+    let mut world = World::with_genesis();
+    world.checks = false;
+    for asset in 1..=2 {
+        world.set_up(definitions::asset(asset, &format!("A{asset}"), 0));
+        world.set_up(definitions::account(u128::from(asset) + 10, 0, asset, AccountClass::External));
+    }
+    world.set_up(definitions::account(2, 0, 2, AccountClass::Fee));
+    world.set_up(DefineMarket { client_orders_max: 10_000, ..definitions::market(1) });
+    for (number, (session, client)) in [(BUYER, 100), (SELLER, 200)].into_iter().enumerate() {
+        for asset in 1..=2 {
+            let account = u128::from(client) + u128::from(asset);
+            world.set_up(definitions::account(account, client, asset, AccountClass::Client));
+            let id = u64::try_from(number).unwrap() * 10 + u64::from(asset);
+            world.set_up(definitions::deposit(id, u128::from(asset) + 10, account, asset, 10_000_000));
+        }
+        world.set_up(definitions::session(session.0, SessionProtocol::Request, client));
+    }
+    world
+}
+
+/// What the reply among these events says.
+pub(crate) fn refusal(events: &[Event]) -> Option<RejectReason> {
+    let mut replies = events.iter().rev().filter_map(|event| {
+        let EventBody::Replied(reply) = &event.body else { return None };
+        Some(reply.refusal)
+    });
+    replies.next().unwrap()
 }
 
 /// The reports of a fill come before its settlement, those of a change behind it; they name its trade, and no other report names one.

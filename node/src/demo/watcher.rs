@@ -1,7 +1,7 @@
 //! A reader of market data: it keeps the book of a market out of the changes that it is sent, across the kill, and proves it by the checksum of
 //! every packet.
 
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, Sender, TryRecvError};
 use std::time::Duration;
 
 use client::{MarketBook, MarketFault, MarketReader, Subscription};
@@ -160,7 +160,9 @@ fn watch(words: &Receiver<Word>) -> Result<Watched, MarketFault> {
             match words.try_recv() {
                 Ok(Word::Show) => is_ending = true,
                 Ok(Word::Node(node)) => break Some(Word::Node(node)),
-                Err(_) => {}
+                Err(TryRecvError::Empty) => {}
+                // Nobody is there any more who would be shown anything.
+                Err(TryRecvError::Disconnected) => break None,
             }
         };
     }

@@ -149,8 +149,7 @@ pub(crate) struct AttemptsArgs {
 /// Offers a rate.
 pub(super) fn quote(args: &QuoteArgs) -> Result<(), NodeFault> {
     let (rate_mantissa, rate_scale) = rate(&args.rate)?;
-    let valid_until = instant::read(&args.valid_until)
-        .ok_or_else(|| NodeFault::Usage(format!("--valid-until {:?} is no instant", args.valid_until)))?;
+    let valid_until = instant::of_option("--valid-until", &args.valid_until)?;
     let source = Text::new(&args.source)
         .map_err(|fault| NodeFault::Usage(format!("--source has more than {} bytes", fault.max)))?;
     let command = QuoteExchange {

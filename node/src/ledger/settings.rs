@@ -159,9 +159,7 @@ pub(super) fn value_balances(access: &Access, day: &str, at: At, accounts: &[u12
 
 /// Sets the lines of an account.
 pub(super) fn set_overdraft(args: &OverdraftArgs) -> Result<(), NodeFault> {
-    let until = args.until.as_deref().map(|text| {
-        instant::read(text).ok_or_else(|| NodeFault::Usage(format!("--until {text:?} is no instant")))
-    });
+    let until = args.until.as_deref().map(|text| instant::of_option("--until", text));
     let command = SetOverdraft {
         account: AccountId(args.account),
         agreed: Amount(args.agreed),

@@ -122,7 +122,23 @@ impl Flow {
 }
 
 /// A price that the flow never names: what rests there is the last change of the book.
-const LAST: &str = "4199000";
+pub(crate) const LAST: u64 = 4_199_000;
+
+/// Rests the last order.
+pub(crate) fn rest_last(flow: &mut Flow) {
+    let last = NewOrder {
+        cl_ord_id: "last",
+        symbol: "BTC-TRY",
+        side: Side::Buy,
+        order_type: OrderType::Limit,
+        time_in_force: TimeInForce::GoodTillCancel,
+        price: &LAST.to_string(),
+        qty: "0.001",
+    };
+    let trader = &mut flow.traders[0];
+    trader.session.new_order(&last, trader.now());
+    trader.report("last", "0");
+}
 
 /// A reader on a thread of its own, which keeps a book until the last change is in it.
 #[expect(clippy::disallowed_methods, reason = "readers read while the test trades")]
@@ -139,7 +155,7 @@ fn keep(address: String, channel: MarketChannel) -> JoinHandle<Kept> {
                 continue;
             }
             kept.checksums.insert(kept.book.seq().unwrap(), kept.book.checksum());
-            if lowest(&kept.book) == Some(LAST.parse().unwrap()) {
+            if lowest(&kept.book) == Some(LAST) {
                 return kept;
             }
         }
@@ -196,18 +212,7 @@ fn readers_have_the_engines_book_while_others_stall() {
         (0..100).for_each(|_| flow.step());
     }
     let late = keep(address, MarketChannel::Orders);
-    let last = NewOrder {
-        cl_ord_id: "last",
-        symbol: "BTC-TRY",
-        side: Side::Buy,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price: LAST,
-        qty: "0.001",
-    };
-    let trader = &mut flow.traders[0];
-    trader.session.new_order(&last, trader.now());
-    trader.report("last", "0");
+    rest_last(&mut flow);
     let kept: Vec<Kept> = readers.into_iter().chain([late]).map(|reader| reader.join().unwrap()).collect();
     drop(sleepers);
     let [levels, orders, late] = &kept[..] else { panic!("three readers") };

@@ -6,15 +6,14 @@ use std::process::{ChildStderr, Command};
 use std::thread::JoinHandle;
 
 use client::{MarketBook, MarketFault, MarketReader};
-use gateways::fix::initiator::NewOrder;
 use protocol::binary::market::MarketMessage;
 use protocol::binary::{MarketChannel, MarketRejectReason};
-use protocol::{OrderType, Seq, Side, TimeInForce};
+use protocol::{Seq, Side};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::folder::Folder;
-use crate::market_data::{Flow, HANGS, audited, door, metric, start, subscription};
+use crate::market_data::{Flow, HANGS, LAST, audited, door, metric, rest_last, start, subscription};
 use crate::process::{Node, run, sicil, status};
 use crate::trading::Client;
 
@@ -171,26 +170,6 @@ fn keep(nodes: Vec<String>) -> JoinHandle<Kept> {
     })
 }
 
-/// A price that the flow never names.
-const LAST: u64 = 4_199_000;
-
-/// Rests the last order.
-fn end(flow: &mut Flow) {
-    let last = NewOrder {
-        cl_ord_id: "last",
-        symbol: "BTC-TRY",
-        side: Side::Buy,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price: &LAST.to_string(),
-        qty: "0.001",
-    };
-    flow.settle();
-    let trader = &mut flow.traders[0];
-    trader.session.new_order(&last, trader.now());
-    trader.report("last", "0");
-}
-
 #[test]
 fn a_book_goes_on_at_another_node_when_the_leader_is_killed() {
     let mut cluster = Cluster::new("market-cluster", "");
@@ -217,7 +196,8 @@ fn a_book_goes_on_at_another_node_when_the_leader_is_killed() {
     let mut flow = Flow::log_on(cluster.nodes[next].as_ref().unwrap());
     flow.sent = 10_000;
     (0..300).for_each(|_| flow.step());
-    end(&mut flow);
+    flow.settle();
+    rest_last(&mut flow);
     let [of_follower, of_leader] = [of_follower, of_leader].map(|reader| reader.join().unwrap());
     let packets = [&of_follower, &of_leader].map(|kept| kept.checksums.len());
     assert!(packets.into_iter().all(|packets| packets > 20), "{packets:?}");

@@ -1,8 +1,7 @@
 //! What a FIX client may say of an order beside its price and quantity, against the process.
 
-use gateways::fix::initiator::{LogonStyle, Message, NewOrder};
-use protocol::calendar::date_of;
-use protocol::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
+use gateways::fix::initiator::{LogonStyle, Message, NewOrder, timestamp};
+use protocol::time::NANOS_PER_SECOND;
 use protocol::{OrderType, Side, TimeInForce, UnixNanos};
 
 use crate::folder::Folder;
@@ -27,11 +26,7 @@ fn answer(client: &mut Client, cl_ord_id: &str) -> String {
 
 /// So many seconds from now, to the millisecond.
 fn in_seconds(now: UnixNanos, seconds: u64) -> String {
-    let at = now.plus(seconds * NANOS_PER_SECOND);
-    let (year, month, day) = date_of(at);
-    let (second, nanos) = (at.0 % NANOS_PER_DAY / NANOS_PER_SECOND, at.0 % NANOS_PER_SECOND);
-    let (hour, minute, second, milli) = (second / 3_600, second / 60 % 60, second % 60, nanos / 1_000_000);
-    format!("{year:04}{month:02}{day:02}-{hour:02}:{minute:02}:{second:02}.{milli:03}")
+    timestamp(now.plus(seconds * NANOS_PER_SECOND))
 }
 
 #[test]

@@ -277,6 +277,15 @@ pub struct MarketData {
     began: (Seq, UnixNanos),
 }
 
+/// The last record of a frame that follows `last`, and its time; `None` of a frame without records.
+pub(super) fn last_record(frame: &FrameHeader, last: Seq) -> Result<Option<(Seq, UnixNanos)>, MarketFault> {
+    let Some(behind_first) = u64::from(frame.count).checked_sub(1) else { return Ok(None) };
+    if frame.first_seq != last.next() {
+        return Err(MarketFault::OutOfOrder { last, found: frame.first_seq });
+    }
+    Ok(Some((Seq(frame.first_seq.0.saturating_add(behind_first)), frame.time.plus(behind_first))))
+}
+
 impl MarketData {
     /// Begins behind `seq`, whose time is `time`, with what was defined and published until then, assets before markets, and of each market
     /// the visible orders in price-time order.
@@ -316,16 +325,11 @@ impl MarketData {
         events: &[Event],
         effects: Hash,
     ) -> Result<(), MarketFault> {
-        let Some(behind_first) = u64::from(frame.count).checked_sub(1) else { return Ok(()) };
-        if frame.first_seq != self.seq.next() {
-            return Err(MarketFault::OutOfOrder { last: self.seq, found: frame.first_seq });
-        }
+        let Some((seq, time)) = last_record(frame, self.seq)? else { return Ok(()) };
         for event in events {
             self.event(event)?;
         }
-        self.seq = Seq(frame.first_seq.0.saturating_add(behind_first));
-        self.time = frame.time.plus(behind_first);
-        self.effects = effects;
+        (self.seq, self.time, self.effects) = (seq, time, effects);
         Ok(())
     }
 

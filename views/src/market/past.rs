@@ -12,7 +12,7 @@ use protocol::frame::FrameHeader;
 use protocol::hash::{Hash, crc32c};
 use protocol::{EventBody, MarketId, Seq, TradeId, UnixNanos};
 
-use super::data::MarketLimits;
+use super::data::{MarketLimits, last_record};
 use super::fault::MarketFault;
 use super::tape::Tape;
 
@@ -84,15 +84,11 @@ impl Past {
         events: &[Event],
         effects: Hash,
     ) -> Result<(), MarketFault> {
-        let Some(behind_first) = u64::from(frame.count).checked_sub(1) else { return Ok(()) };
-        if frame.first_seq != self.end.seq.next() {
-            return Err(MarketFault::OutOfOrder { last: self.end.seq, found: frame.first_seq });
-        }
+        let Some((seq, time)) = last_record(frame, self.end.seq)? else { return Ok(()) };
         for event in events {
             self.event(event);
         }
-        let seq = Seq(frame.first_seq.0.saturating_add(behind_first));
-        self.end = TapeEnd { seq, time: frame.time.plus(behind_first), effects };
+        self.end = TapeEnd { seq, time, effects };
         for spooled in self.tapes.values_mut() {
             if spooled.end.seq < seq {
                 spooled.end = self.end;
