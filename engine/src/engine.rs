@@ -59,6 +59,8 @@ enum Due {
     Order(OrderId, u32),
     /// This market's schedule changes its phase.
     Schedule(MarketId),
+    /// This market has paused for long enough.
+    Resume(MarketId),
     /// The next leg of an order of this market's row trades.
     Leg(OrderId, u32),
     /// It is published what this market's auction would trade.
@@ -245,6 +247,7 @@ impl Engine {
                 | Due::Proposal(_)
                 | Due::Overdraft(_)
                 | Due::Schedule(_)
+                | Due::Resume(_)
                 | Due::Indication(_) => &mut timers,
                 Due::Order(..) | Due::Quote(_) | Due::Transfer => &mut expiries,
                 Due::StandingOrder(_) => &mut standing_orders,
@@ -261,19 +264,19 @@ impl Engine {
                 }
                 Due::Pull => {
                     self.pull_quotes(effects)?;
-                    self.see_prices();
+                    self.see_prices(effects)?;
                 }
                 Due::List => {
                     self.advance_list(effects)?;
-                    self.see_prices();
+                    self.see_prices(effects)?;
                 }
                 Due::Peg(market) => {
                     self.move_next_peg(self.market_row(market)?, effects)?;
-                    self.see_prices();
+                    self.see_prices(effects)?;
                 }
                 Due::Armed(market) => {
                     self.fire_next(self.market_row(market)?, effects)?;
-                    self.see_prices();
+                    self.see_prices(effects)?;
                 }
                 Due::Market(market) => self.carry_on_in(market, effects)?,
                 Due::Indication(market) => self.indicate(self.market_row(market)?, effects),
@@ -283,9 +286,10 @@ impl Engine {
                 }
                 Due::Order(order, market) => self.expire_order(market, order, effects)?,
                 Due::Schedule(market) => self.follow_schedule(market, effects)?,
+                Due::Resume(market) => self.resume(market, effects)?,
                 Due::Leg(order, market) => {
                     self.execute_next_leg(market, order, effects)?;
-                    self.see_prices();
+                    self.see_prices(effects)?;
                 }
                 Due::Proposal(proposal) => self.approvals.expire(proposal, effects),
                 Due::Overdraft(account) => self.ledger.end_line(account, effects)?,
@@ -331,6 +335,8 @@ impl Engine {
         consider(self.markets.expiries.first().map(|&(deadline, id, row)| (deadline, Due::Order(id, row))));
         let change = self.markets.changes.first();
         consider(change.map(|&(at, market)| (at, Due::Schedule(market))));
+        let resumption = self.markets.resumptions.first();
+        consider(resumption.map(|&(at, market)| (at, Due::Resume(market))));
         consider(self.markets.legs.first().map(|&(deadline, id, row)| (deadline, Due::Leg(id, row))));
         consider(self.approvals.next_deadline().map(|(deadline, id)| (deadline, Due::Proposal(id))));
         let line = self.ledger.overdrafts.next_deadline();

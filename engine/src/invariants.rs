@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use protocol::{OrderId, SessionId};
+use protocol::{MarketPhase, OrderId, SessionId};
 
 use crate::broken::{Broken, InvariantBroken, sum};
 use crate::engine::Engine;
 use crate::markets::{Market, Order, Place};
 use crate::matching::Resting;
 use crate::orders::fees;
+use crate::orders::volatility::is_watched;
 use crate::rows::NO_ROW;
 use crate::sessions::Session;
 
@@ -117,6 +118,7 @@ impl Engine {
             && self.markets.indications.contains(&due) == phases.is_indication_due
             && self.markets.indications.len() <= self.markets.rows.len()
             && self.check_schedule(market)
+            && self.check_pause(market)
             && (market.book.may_cross() || !market.is_collecting())
             && self.markets.row(id) == Some(row);
         if is_sound { Ok(()) } else { Err(Broken::Index { what: "phases" }) }
@@ -135,6 +137,27 @@ impl Engine {
             && phases.changes_at == due
             && is_noted
             && self.markets.changes.len() <= self.markets.rows.len()
+    }
+
+    /// Whether a market watches its prices as its rules say, and pauses for as long.
+    fn check_pause(&self, market: &Market) -> bool {
+        let Market { definition, phase, phases, rules, window, .. } = market;
+        let rules = rules.as_ref().filter(|rules| is_watched(rules));
+        let is_sound = match (rules, window) {
+            (Some(rules), Some(window)) => window.is_sound(rules, self.time),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        let resumptions = &self.markets.resumptions;
+        let is_noted = phases.resumes_at.is_none_or(|at| {
+            resumptions.contains(&(at, definition.market))
+                && matches!(phase, MarketPhase::Halt | MarketPhase::Auction)
+                && phases.uncrossing.is_none()
+        });
+        is_sound
+            && is_noted
+            && resumptions.len() <= self.markets.rows.len()
+            && self.markets.exceeded.is_empty()
     }
 
     /// Whether what ends by itself, and what trades leg by leg, is noted, and nothing else.

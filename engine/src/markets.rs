@@ -26,6 +26,7 @@ use crate::orders::pegs::Pegs;
 use crate::orders::phases::Phases;
 use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::{Amended, Terms};
+use crate::orders::volatility::PriceWindow;
 use crate::registry::Registry;
 use crate::rows::{NO_ROW, Rows};
 
@@ -243,6 +244,8 @@ pub(crate) struct Market {
     pub(crate) phases: Phases,
     /// When it changes its phase by itself; most do not.
     pub(crate) schedule: Option<Box<PhaseSchedule>>,
+    /// What it traded at lately, if its rules ask for that.
+    pub(crate) window: Option<Box<PriceWindow>>,
 }
 
 impl Market {
@@ -299,6 +302,10 @@ pub(crate) struct Markets {
     pub(crate) unsettled: BTreeSet<MarketId>,
     /// When which market's schedule has something to do.
     pub(crate) changes: BTreeSet<(UnixNanos, MarketId)>,
+    /// Markets whose price has moved too far, in the command that is executed.
+    pub(crate) exceeded: Vec<u32>,
+    /// When which market that pauses trades again.
+    pub(crate) resumptions: BTreeSet<(UnixNanos, MarketId)>,
     /// When in which market it is published again what its auction would trade.
     pub(crate) indications: BTreeSet<(UnixNanos, MarketId)>,
     /// Of the clients who are in one.
@@ -369,15 +376,19 @@ impl Markets {
         (phases.indicates_at, phases.is_indication_due) = (again_at, false);
     }
 
-    /// A trade at this price.
-    pub(crate) fn saw_trade(&mut self, market: u32, price: PriceTicks) {
+    /// A trade at this price; of a market that does not watch its prices, that is one comparison more.
+    pub(crate) fn saw_trade(&mut self, market: u32, price: PriceTicks, time: UnixNanos) {
         let row = self.rows.at_mut(market);
         row.last_price = price.0;
+        let is_watched = row.window.is_some();
         if !row.armed.triggers.is_empty() {
             row.traded = Some((row.traded.map_or(price.0, |(first, _)| first), price.0));
         }
         if row.is_watched() {
             self.touch(market);
+        }
+        if is_watched {
+            self.watch_price(market, price, time);
         }
     }
 
@@ -567,6 +578,7 @@ impl Markets {
             traded: None,
             phases: Phases::default(),
             schedule: None,
+            window: None,
         };
         let row = self.rows.push(market);
         self.by_id.insert(hash, row);

@@ -19,6 +19,7 @@ pub(crate) mod terms;
 #[cfg(test)]
 mod tests;
 pub(crate) mod twap;
+pub(crate) mod volatility;
 
 use protocol::commands::{ClOrdId, DefineMarket, NewOrder, roles};
 use protocol::limits::BOOK_ORDERS_MAX;

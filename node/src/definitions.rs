@@ -176,6 +176,10 @@ struct RulesEntry {
     client_icebergs_max: u32,
     client_position_max: Option<String>,
     amendments_max: u32,
+    volatility_ppm: u32,
+    volatility_window_ms: u32,
+    volatility_phase: Option<String>,
+    volatility_pause_ms: u32,
 }
 
 #[derive(Debug, Deserialize)]
@@ -437,6 +441,9 @@ fn trading_rules(
             ));
         }
     };
+    let volatility_phase = entry.volatility_phase.as_deref();
+    let volatility_phase = volatility_phase.map(|name| phase_named("rules.volatility_phase", name));
+    let volatility_phase = volatility_phase.transpose()?.unwrap_or(MarketPhase::Halt);
     Ok(SetTradingRules {
         market,
         reference,
@@ -451,6 +458,10 @@ fn trading_rules(
         client_icebergs_max: entry.client_icebergs_max,
         client_position_lots_max,
         amendments_max: entry.amendments_max,
+        volatility_ppm: entry.volatility_ppm,
+        volatility_window_ms: entry.volatility_window_ms,
+        volatility_phase,
+        volatility_pause_ms: entry.volatility_pause_ms,
     })
 }
 

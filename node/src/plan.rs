@@ -222,6 +222,10 @@ fn rules_fields(rules: &SetTradingRules) -> Vec<Field> {
         ("client_icebergs_max", rules.client_icebergs_max.to_string()),
         ("client_position_lots_max", rules.client_position_lots_max.to_string()),
         ("amendments_max", rules.amendments_max.to_string()),
+        ("volatility_ppm", rules.volatility_ppm.to_string()),
+        ("volatility_window_ms", rules.volatility_window_ms.to_string()),
+        ("volatility_phase", rules.volatility_phase.name().to_owned()),
+        ("volatility_pause_ms", rules.volatility_pause_ms.to_string()),
     ]
 }
 

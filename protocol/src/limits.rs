@@ -185,6 +185,12 @@ pub const ORDER_LISTS_MAX: usize = 1 << 20;
 pub const PRICE_VALID_MAX_MS: u32 = 24 * 60 * 60 * 1_000;
 /// How far ahead of its record an index price may have been observed: as far as clocks may differ.
 pub const PRICE_AHEAD_MAX_MS: u32 = 1_000;
+/// In what time a market's price is watched.
+pub const VOLATILITY_WINDOW_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 60 * 1_000;
+/// Parts of that time: a price counts for at most one of them longer.
+pub const VOLATILITY_BUCKETS: u64 = 64;
+/// How long a market pauses because of its price.
+pub const VOLATILITY_PAUSE_MAX_MS: u32 = 24 * 60 * 60 * 1_000;
 /// Clients who are in a trade group.
 pub const TRADE_GROUP_CLIENTS_MAX: usize = 1 << 20;
 /// Orders that wait for a price in one market.

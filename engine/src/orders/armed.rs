@@ -116,7 +116,7 @@ impl Engine {
     /// brought about, and shows these to the armed orders; those that fire are executed. They come in this order.
     pub(crate) fn fire_armed(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let (mut steps, mut pegs) = (TRIGGERED_PER_RECORD_MAX, PEGS_MOVED_PER_RECORD_MAX);
-        self.see_prices();
+        self.see_prices(effects)?;
         while let Some(next) = self.next_behind() {
             let bound = if matches!(next, Behind::Peg(_)) { &mut pegs } else { &mut steps };
             let Some(left) = bound.checked_sub(1) else { break };
@@ -127,17 +127,22 @@ impl Engine {
                 Behind::Peg(market) => self.move_next_peg(market, effects)?,
                 Behind::Fire(market) => self.fire_next(market, effects)?,
             }
-            self.see_prices();
+            self.see_prices(effects)?;
         }
         Ok(())
     }
 
-    /// Asks the pegged and the armed orders of the markets in which something has happened.
+    /// Asks the pegged and the armed orders of the markets in which something has happened, and pauses those whose price has moved too
+    /// far: behind that, so that who is armed in a pause has not seen what led to it.
     #[inline]
-    pub(crate) fn see_prices(&mut self) {
+    pub(crate) fn see_prices(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
         if !self.markets.touched.is_empty() {
             self.show_prices();
         }
+        if !self.markets.exceeded.is_empty() {
+            self.pause_volatile(effects)?;
+        }
+        Ok(())
     }
 
     fn show_prices(&mut self) {

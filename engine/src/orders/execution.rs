@@ -290,7 +290,7 @@ impl Engine {
         settled: Settled,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        self.markets.saw_trade(market, fill.price);
+        self.markets.saw_trade(market, fill.price, effects.time);
         let place = Place { market, slot: fill.maker.0 };
         let missing = Broken::OrderMismatch { market: settled.market, order: fill.maker_id };
         let maker = self.markets.order(place).ok_or(missing)?;

@@ -58,6 +58,8 @@ pub(crate) struct Phases {
     pub(crate) is_indication_due: bool,
     /// When its schedule has something to do, unless something else goes on.
     pub(crate) changes_at: Option<UnixNanos>,
+    /// When a pause ends by itself.
+    pub(crate) resumes_at: Option<UnixNanos>,
 }
 
 impl Phases {
@@ -218,7 +220,8 @@ impl Engine {
         let row = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let market = self.markets.rows.at(row);
         let heads_for = market.phases.uncrossing.map_or(market.phase, |uncrossing| uncrossing.to);
-        ensure(heads_for != command.phase, RejectReason::Exists)?;
+        // What pauses for a while can be told to stay so.
+        ensure(heads_for != command.phase || market.phases.resumes_at.is_some(), RejectReason::Exists)?;
         Ok(self.go_to(row, command.phase, PhaseCause::Command, effects)?)
     }
 
@@ -231,6 +234,7 @@ impl Engine {
         cause: PhaseCause,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
+        self.markets.end_pause(row);
         let market = self.markets.rows.at_mut(row);
         let id = market.definition.market;
         if let Some(stopped) = market.phases.uncrossing.take() {
@@ -254,7 +258,7 @@ impl Engine {
         cause: PhaseCause,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        let Market { definition, phase: now, book, phases, armed, traded, pegs, .. } =
+        let Market { definition, phase: now, book, phases, armed, traded, pegs, window, .. } =
             self.markets.rows.at_mut(row);
         if phase == MarketPhase::Trading && armed.triggers.is_empty() {
             // Nobody waits who would have seen it.
@@ -262,6 +266,9 @@ impl Engine {
         }
         let market = definition.market;
         let before = core::mem::replace(now, phase);
+        if let Some(window) = window.as_mut().filter(|_| before == MarketPhase::Trading) {
+            window.restart();
+        }
         if collects(phase) {
             book.set_may_cross(true).map_err(|refusal| Broken::BookRefused { market, refusal })?;
         }

@@ -9,12 +9,13 @@ use protocol::{
     OrderType, PriceTicks, ReferencePrice, RejectReason, SelfTradePrevention, Side, UnixNanos, events,
 };
 
+use super::volatility;
 use crate::broken::{Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::ledger::Ledger;
 use crate::markets::{Desk, IndexPrice, Market, Markets, Order};
 
-const MILLION: u128 = 1_000_000;
+pub(super) const MILLION: u128 = 1_000_000;
 
 /// What a market demands now, as the command that would set it.
 pub(crate) fn in_force(market: &Market) -> SetTradingRules {
@@ -148,9 +149,12 @@ impl Markets {
         below(command.collar_ppm, "collar_ppm")?;
         let prevents = command.self_trade_prevention != SelfTradePrevention::None;
         ensure_field(command.may_self_trade || prevents, "self_trade_prevention")?;
+        volatility::check(command)?;
         let row = self.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let market = self.rows.at_mut(row);
-        ensure(in_force(market) != *command, RejectReason::Exists)?;
+        let before = in_force(market);
+        ensure(before != *command, RejectReason::Exists)?;
+        market.watch_prices(&before, command);
         let says_something = *command != SetTradingRules::none(command.market);
         market.rules = says_something.then(|| Box::new(command.clone()));
         effects.push(events::TradingRulesSet { rules: command.clone() });

@@ -234,7 +234,7 @@ impl Engine {
             return Ok(());
         }
         schedule.next = change_after(&schedule.definition, at);
-        if *phase == to {
+        if *phase == to && phases.resumes_at.is_none() {
             self.markets.plan(row);
             return Ok(());
         }

@@ -9,7 +9,7 @@ use protocol::limits::{
     FEE_VOLUME_DAYS, GATEWAYS_MAX, MARKET_FEE_SCHEDULES_MAX, MARKETS_MAX, PROPOSALS_MAX,
     PROTECTION_FILLS_MAX, REQUEST_WINDOW, SESSION_CL_ORD_IDS_MAX, SESSIONS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
-use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX};
+use protocol::limits::{ARMED_ORDERS_MAX, ORDER_LISTS_MAX, VOLATILITY_BUCKETS};
 use protocol::sign::PublicKey;
 use protocol::terms::OrderTerms;
 use protocol::{
@@ -34,6 +34,7 @@ use crate::orders::protection::Protection;
 use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::Terms;
 use crate::orders::twap::Legs;
+use crate::orders::volatility::{PriceWindow, is_watched};
 use crate::registry::Actor;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
@@ -215,6 +216,11 @@ impl Engine {
         added.rules = read_rules(r, market)?;
         added.index = read_index(r)?;
         added.schedule = read_schedule(r)?;
+        added.phases.resumes_at = Some(UnixNanos(r.u64()?)).filter(|at| at.0 > 0);
+        if let Some(at) = added.phases.resumes_at {
+            self.markets.resumptions.insert((at, market));
+        }
+        added.window = read_window(r, added.rules.as_deref())?;
         self.markets.plan(row);
         r.list("fee schedules", MARKET_FEE_SCHEDULES_MAX, |r| {
             let Command::SetFeeSchedule(schedule) = r.command("fee schedules")? else {
@@ -448,6 +454,25 @@ fn read_index(r: &mut Reader<'_>) -> Result<Option<IndexPrice>, SnapshotFault> {
     field(price.0 > 0, "index price")?;
     let (observed_at, valid_until) = (UnixNanos(r.u64()?), UnixNanos(r.u64()?));
     Ok(Some(IndexPrice { price, observed_at, valid_until }))
+}
+
+/// The prices that a market watches, if it does. Whether they can be so is an invariant.
+fn read_window(
+    r: &mut Reader<'_>,
+    rules: Option<&SetTradingRules>,
+) -> Result<Option<Box<PriceWindow>>, SnapshotFault> {
+    if !rules.is_some_and(is_watched) {
+        return Ok(None);
+    }
+    let mut window = PriceWindow::default();
+    for extremes in [&mut window.lows, &mut window.highs] {
+        let count = r.u32()?;
+        field(u64::from(count) <= VOLATILITY_BUCKETS.saturating_add(1), "prices of a window")?;
+        for _ in 0..count {
+            extremes.push_back((r.u64()?, r.u64()?));
+        }
+    }
+    Ok(Some(Box::new(window)))
 }
 
 /// When a market changes its phase by itself. Whether it may be so is an invariant.

@@ -14,6 +14,7 @@ use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
 use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::Terms;
+use crate::orders::volatility::PriceWindow;
 use crate::sessions::Session;
 use crate::sessions::cl_ord_ids::Finished;
 
@@ -167,6 +168,7 @@ impl Engine {
             rules,
             index,
             schedule,
+            window,
             schedules,
             book,
             armed,
@@ -190,6 +192,8 @@ impl Engine {
             w.u64(valid_until.0);
         }
         write_schedule(w, schedule.as_deref());
+        w.u64(phases.resumes_at.map_or(0, |at| at.0));
+        window.iter().for_each(|window| write_window(w, window));
         w.count(schedules.len());
         for schedule in schedules.iter() {
             w.command(&Command::SetFeeSchedule(schedule.clone()));
@@ -373,6 +377,16 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     w.count(finished.len());
     for finished in finished {
         write_finished(w, finished);
+    }
+}
+
+fn write_window(w: &mut Writer<'_>, window: &PriceWindow) {
+    for extremes in [&window.lows, &window.highs] {
+        w.count(extremes.len());
+        for &(bucket, price) in extremes {
+            w.u64(bucket);
+            w.u64(price);
+        }
     }
 }
 

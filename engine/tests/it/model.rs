@@ -15,6 +15,7 @@ mod rules;
 mod schedule;
 mod timers;
 mod twap;
+mod volatility;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -163,6 +164,13 @@ pub(crate) struct Model {
     /// Schedules of phases, and the markets in which something goes on before theirs does.
     schedules_of_phases: BTreeMap<u32, schedule::ModelSchedule>,
     unsettled: BTreeMap<u32, schedule::Unsettled>,
+    /// (when, price) of what was traded at since a market began to watch that, or last paused.
+    prices: BTreeMap<u32, Vec<(u64, u64)>>,
+    exceeded: BTreeSet<u32>,
+    resumes: BTreeMap<u32, u64>,
+    /// How often a market paused for its price, and went on by itself.
+    pub(crate) paused: u32,
+    pub(crate) resumed: u32,
     /// How often a schedule changed a phase, and how often one was more than a week behind.
     pub(crate) scheduled: u32,
     pub(crate) caught_up: u32,
@@ -219,6 +227,11 @@ impl Model {
             crossing: BTreeSet::new(),
             schedules_of_phases: BTreeMap::new(),
             unsettled: BTreeMap::new(),
+            prices: BTreeMap::new(),
+            exceeded: BTreeSet::new(),
+            resumes: BTreeMap::new(),
+            paused: 0,
+            resumed: 0,
             scheduled: 0,
             caught_up: 0,
             groups: BTreeMap::new(),
@@ -561,18 +574,16 @@ impl Model {
 
     /// Looks at what the last command brought about, and executes the armed orders that it fires.
     pub(crate) fn fire(&mut self) {
-        let markets: Vec<u32> = self.markets.keys().copied().collect();
-        markets.iter().for_each(|&market| self.see(market));
+        self.see_all();
         self.run_due();
     }
 
     /// Carries lists on, and executes the armed orders that are due, until nothing is.
     fn run_due(&mut self) {
-        let markets: Vec<u32> = self.markets.keys().copied().collect();
         let is_open = |model: &Self, market: u32| model.markets[&market].1 == MarketPhase::Trading;
         loop {
             if self.pull() || self.carry_on() || self.move_pegs() {
-                markets.iter().for_each(|&market| self.see(market));
+                self.see_all();
                 continue;
             }
             let open = self.due.iter().map(|due| due.0).filter(|&m| is_open(self, m)).min();
@@ -589,7 +600,7 @@ impl Model {
             } else {
                 self.end(order.client, order.id);
             }
-            markets.iter().for_each(|&market| self.see(market));
+            self.see_all();
         }
     }
 

@@ -229,6 +229,8 @@ struct Reached {
     repriced: u32,
     scheduled: u32,
     caught_up: u32,
+    paused: u32,
+    resumed: u32,
     refused: std::collections::BTreeMap<Option<RejectReason>, u32>,
 }
 
@@ -249,6 +251,8 @@ impl Reached {
         self.repriced += model.repriced;
         self.scheduled += model.scheduled;
         self.caught_up += model.caught_up;
+        self.paused += model.paused;
+        self.resumed += model.resumed;
         self.taxed += model.trades.iter().filter(|trade| trade.buyer_tax + trade.seller_tax > 0).count();
         let fee_of_maker =
             |trade: &&ModelTrade| trade.maker_is_paid && trade.buyer_fee.min(trade.seller_fee) > 0;
@@ -268,6 +272,11 @@ impl Reached {
             assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
             assert!(collared > 40, "only {collared} orders expired at a collar");
             assert!(scheduled > 1_000, "only {scheduled} phases changed by a schedule");
+            let Self { paused, resumed, .. } = *self;
+            assert!(
+                paused > 200 && resumed > 100,
+                "only {paused} pauses, {resumed} of which ended by themselves"
+            );
             assert!(caught_up > 20, "only {caught_up} schedules were more than a week behind");
             for reason in OF_RULES {
                 assert!(self.refused.contains_key(&Some(reason)), "never refused: {reason:?}");
@@ -458,7 +467,7 @@ fn operator_step(
             let before = model.markets[&id].1;
             let ends = before != MarketPhase::Trading && numbers.chance(50);
             let phase = if ends { MarketPhase::Trading } else { *numbers.pick(MarketPhase::ALL) };
-            let expected = (before == phase).then_some(RejectReason::Exists);
+            let expected = (before == phase && !model.is_pausing(id)).then_some(RejectReason::Exists);
             if expected.is_none() {
                 model.set_phase(id, phase);
             }
@@ -606,9 +615,25 @@ fn random_rules(numbers: &mut Numbers, model: &mut Model) -> (SessionId, Command
         client_icebergs_max: u32::try_from(few(2)).unwrap(),
         client_position_lots_max: QtyLots(few(4_000)),
         amendments_max: u32::try_from(few(3)).unwrap(),
+        ..random_volatility(numbers, market)
     };
     let expected = model.set_rules(&rules);
     (SessionId::OPERATOR, rules.into(), expected)
+}
+
+/// How far prices may move, half the time; then mostly for some trades, and not for long.
+fn random_volatility(numbers: &mut Numbers, market: MarketId) -> SetTradingRules {
+    let plain = SetTradingRules::none(market);
+    if numbers.chance(50) {
+        return plain;
+    }
+    SetTradingRules {
+        volatility_ppm: u32::try_from(numbers.between(100_000, 700_000)).unwrap(),
+        volatility_window_ms: u32::try_from(numbers.between(1_000, 60_000)).unwrap(),
+        volatility_phase: if numbers.chance(50) { MarketPhase::Halt } else { MarketPhase::Auction },
+        volatility_pause_ms: u32::try_from(numbers.below(9_000).saturating_sub(1_000)).unwrap(),
+        ..plain
+    }
 }
 
 /// What is paid changes; live orders keep theirs.

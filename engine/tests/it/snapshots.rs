@@ -5,7 +5,7 @@ use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
     DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, NewOrder, Propose, Pulse,
     QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetMarketSchedule, SetOverdraft,
-    TermStart, roles,
+    SetTradingRules, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, ScheduledPhase, TransferRow, transfer_flags};
@@ -56,6 +56,7 @@ fn example() -> Engine {
     pegged(&mut world, bob);
     auction(&mut world, bob);
     schedule(&mut world, bob);
+    volatility(&mut world, bob);
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
     let gateway = GatewayId(3);
     world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
@@ -116,6 +117,27 @@ fn schedule(world: &mut World, session: SessionId) {
     world.next(session, day);
     schedule.entries.truncate(1);
     world.set_up(schedule);
+}
+
+/// A market that has paused for its price, and one that has traded and does not.
+fn volatility(world: &mut World, session: SessionId) {
+    for (market, prices) in [(4, [100, 120].as_slice()), (5, [100, 102, 101].as_slice())] {
+        let market = MarketId(market);
+        world.set_up(definitions::market(market.0));
+        world.set_up(SetTradingRules {
+            volatility_ppm: 100_000,
+            volatility_window_ms: 60_000,
+            volatility_phase: MarketPhase::Auction,
+            volatility_pause_ms: 30_000,
+            ..SetTradingRules::none(market)
+        });
+        for price in prices {
+            for (name, side) in [("s", Side::Sell), ("b", Side::Buy)] {
+                let order = definitions::limit(&format!("v{}{name}{price}", market.0), side, 1, *price);
+                world.next(session, NewOrder { market, ..order });
+            }
+        }
+    }
 }
 
 /// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.

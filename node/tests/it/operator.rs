@@ -67,6 +67,10 @@ reference = "index"
 buy_above_ppm = 100_000
 self_trade_prevention = "expire_taker"
 client_position_max = "500"
+volatility_ppm = 50_000
+volatility_window_ms = 60_000
+volatility_phase = "auction"
+volatility_pause_ms = 120_000
 
 [market.schedule]
 utc_offset = "-05:00"

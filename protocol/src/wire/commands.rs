@@ -248,6 +248,15 @@ messages! {
             client_position_lots_max: QtyLots,
             /// How often one order may be replaced; 0 = any number of times.
             amendments_max: u32,
+            /// How far a trade's price may be from the lowest and the highest of the window before, in millionths of that; beyond it
+            /// the market pauses. At most a million; 0 = anything.
+            volatility_ppm: u32,
+            /// How long the window is; in [`crate::limits::VOLATILITY_WINDOW_MS`], or 0 if nothing is watched.
+            volatility_window_ms: u32,
+            /// The phase in which the market pauses: Halt or Auction; Halt if nothing is watched.
+            volatility_phase: MarketPhase,
+            /// How long it pauses, at most [`crate::limits::VOLATILITY_PAUSE_MAX_MS`]; 0 = until a command or its schedule ends that.
+            volatility_pause_ms: u32,
         }
         /// Sets what a group of clients pays in a market from a seq on. An order keeps what was in force at its acceptance.
         SetFeeSchedule = 27 v 1 {
@@ -822,6 +831,10 @@ impl SetTradingRules {
             client_icebergs_max: 0,
             client_position_lots_max: QtyLots(0),
             amendments_max: 0,
+            volatility_ppm: 0,
+            volatility_window_ms: 0,
+            volatility_phase: MarketPhase::Halt,
+            volatility_pause_ms: 0,
         }
     }
 }

@@ -133,6 +133,10 @@ fn set_trading_rules() -> SetTradingRules {
         client_icebergs_max: n4(10),
         client_position_lots_max: QtyLots(n8(11)),
         amendments_max: n4(12),
+        volatility_ppm: n4(13),
+        volatility_window_ms: n4(14),
+        volatility_phase: MarketPhase::Auction,
+        volatility_pause_ms: n4(15),
     }
 }
 

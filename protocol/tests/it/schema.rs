@@ -29,7 +29,8 @@ const COMMANDS: &str = "
 25 SetApprovals: kinds list u16
 26 SetTradingRules: market u32, reference code ReferencePrice, buy_above_ppm u32, buy_below_ppm u32,
     sell_above_ppm u32, sell_below_ppm u32, collar_ppm u32, self_trade_prevention code SelfTradePrevention,
-    may_self_trade bool, client_stops_max u32, client_icebergs_max u32, client_position_lots_max u64, amendments_max u32
+    may_self_trade bool, client_stops_max u32, client_icebergs_max u32, client_position_lots_max u64, amendments_max u32,
+    volatility_ppm u32, volatility_window_ms u32, volatility_phase code MarketPhase, volatility_pause_ms u32
 27 SetFeeSchedule: market u32, fee_group u16, effective_seq u64, tiers list FeeTier, tax_ppm u32
 28 SetTradeGroup: client u64, trade_group u64
 29 SetFeeGroup: client u64, fee_group u16

@@ -52,6 +52,10 @@ impl Model {
     /// Puts a market into another phase, with all that this brings about.
     pub(crate) fn set_phase(&mut self, market: u32, phase: MarketPhase) {
         let before = self.markets[&market].1;
+        self.resumes.remove(&market);
+        if before == MarketPhase::Trading {
+            self.prices.remove(&market);
+        }
         let uncrosses = matches!(phase, MarketPhase::Trading | MarketPhase::PostOnly)
             || before == MarketPhase::Auction && phase == MarketPhase::Closed;
         if uncrosses && self.crossing.remove(&market) {
@@ -181,6 +185,7 @@ impl Model {
         self.note_acted(older);
         self.note_acted(younger);
         self.last.insert(market.market.0, price);
+        self.note_auction_price(market.market.0, price);
         // Who is armed later has not seen it.
         if self
             .live

@@ -56,6 +56,7 @@ impl Model {
             Side::Sell => (maker_side, taker_side),
         };
         self.last.insert(taker.market, maker.price);
+        self.note_price(taker.market, maker.price);
         self.traded.entry(taker.market).or_default().push(maker.price);
         self.trades.push(ModelTrade {
             maker: maker.id,

@@ -14,6 +14,10 @@ impl Model {
         if present == Some(rules) || present.is_none() && is_plain {
             return Some(Exists);
         }
+        let watched = |rules: &SetTradingRules| (rules.volatility_ppm, rules.volatility_window_ms);
+        if present.map_or((0, 0), watched) != watched(rules) {
+            self.prices.remove(&market);
+        }
         self.rules.remove(&market);
         if !is_plain {
             self.rules.insert(market, rules.clone());
@@ -154,5 +158,9 @@ fn plain(rules: &SetTradingRules) -> SetTradingRules {
         client_icebergs_max: 0,
         client_position_lots_max: protocol::QtyLots(0),
         amendments_max: 0,
+        volatility_ppm: 0,
+        volatility_window_ms: 0,
+        volatility_phase: protocol::MarketPhase::Halt,
+        volatility_pause_ms: 0,
     }
 }

@@ -115,17 +115,26 @@ impl Model {
             return;
         }
         schedule.ahead.pop();
-        let before = self.markets[&market].1;
-        if before == phase {
+        if self.markets[&market].1 == phase && !self.resumes.contains_key(&market) {
             return;
         }
         self.scheduled += 1;
+        self.begin(market, phase);
+    }
+
+    /// Begins to go into another phase; what has to be carried out on the way comes later.
+    pub(super) fn begin(&mut self, market: u32, phase: MarketPhase) {
+        let before = self.markets[&market].1;
+        self.resumes.remove(&market);
         let uncrosses = matches!(phase, MarketPhase::Trading | MarketPhase::PostOnly)
             || before == MarketPhase::Auction && phase == MarketPhase::Closed;
         if uncrosses && self.crossing.contains(&market) {
             self.unsettled.insert(market, Unsettled::Towards(phase));
         } else if phase == MarketPhase::Closed {
             self.markets.get_mut(&market).unwrap().1 = phase;
+            if before == MarketPhase::Trading {
+                self.prices.remove(&market);
+            }
             self.unsettled.insert(market, Unsettled::DayEnds);
         } else {
             self.set_phase(market, phase);

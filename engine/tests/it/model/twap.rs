@@ -30,10 +30,10 @@ impl Model {
     }
 }
 
-/// When something happens to an order by itself: (when, 0 = it ends or 2 = a leg, its id).
+/// When something happens to an order by itself: (when, 0 = it ends or 3 = a leg, its id).
 pub(super) fn timers(order: &ModelOrder) -> Vec<(u64, u8, u64)> {
     let mut timers = vec![(order.expires_at, 0, order.id)];
-    timers.extend(order.legs.filter(|_| !order.waits).map(|(_, at, _)| (at, 2, order.id)));
+    timers.extend(order.legs.filter(|_| !order.waits).map(|(_, at, _)| (at, 3, order.id)));
     timers
 }
 

@@ -6,13 +6,13 @@ use protocol::commands::{
 };
 use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
 use protocol::{
-    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, PegTo, PostOnly, QtyLots,
+    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, MarketPhase, PegTo, PostOnly, QtyLots,
     ReferencePrice, SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection,
     TriggerPriceType,
 };
 
 use super::services::named;
-use super::{Script, Words, by_name, milliseconds, nanoseconds, ppm, side};
+use super::{Script, Words, by_name, milliseconds, nanoseconds, phase, ppm, side};
 
 /// `trail 200` ticks, `trail 50bp`.
 fn trail(words: &mut Words<'_>) -> Option<Trail> {
@@ -191,7 +191,7 @@ impl Script {
     }
 
     /// `rules BTC-TRY by-index buy-above 10% buy-below 50% sell-above 50% sell-below 10% collar 5% stp expire-taker no-self-trades stops 2
-    /// icebergs 1 position 20 amendments 3`, any of them.
+    /// icebergs 1 position 20 amendments 3 moves 10% within 60s into Auction pause 30s`, any of them.
     pub(super) fn trading_rules(&self, words: &mut Words<'_>) -> SetTradingRules {
         let market = MarketId(self.market_id(words.next()));
         let mut number = |name| words.number(name, 0).try_into().unwrap();
@@ -199,6 +199,10 @@ impl Script {
         let amendments_max = number("amendments");
         let position = words.option("position").map(|lots| self.lots(market, lots));
         let prevention = words.option("stp");
+        let mut time = |name| u32::try_from(words.option(name).map_or(0, milliseconds)).unwrap();
+        let (volatility_window_ms, volatility_pause_ms) = (time("within"), time("pause"));
+        let volatility_phase = words.option("into").map_or(MarketPhase::Halt, phase);
+        let volatility_ppm = ppm(words.option("moves"));
         let mut millionths = |name| ppm(words.option(name));
         SetTradingRules {
             market,
@@ -214,6 +218,10 @@ impl Script {
             client_icebergs_max,
             client_position_lots_max: position.unwrap_or(QtyLots(0)),
             amendments_max,
+            volatility_ppm,
+            volatility_window_ms,
+            volatility_phase,
+            volatility_pause_ms,
         }
     }
 
