@@ -151,9 +151,14 @@ impl Pegs {
         Seen { reference: sides.map(reference), best: sides.map(|side| book.best(side)) }
     }
 
+    /// Nothing is seen while no order is pegged.
+    fn look_if_any(&self, book: &Book) -> Seen {
+        if self.is_empty() { Seen::default() } else { self.look(book) }
+    }
+
     /// Whether the best prices have changed, so that orders may have to be moved.
     pub(super) fn see(&mut self, book: &Book) -> bool {
-        let seen = self.look(book);
+        let seen = self.look_if_any(book);
         let has_changed = seen != core::mem::replace(&mut self.seen, seen);
         if has_changed {
             self.round = Some(
@@ -165,7 +170,7 @@ impl Pegs {
 
     /// Looks at the book anew, whatever was seen before.
     pub(crate) fn begin(&mut self, book: &Book, round: Option<Round>) {
-        self.seen = if self.is_empty() { Seen::default() } else { self.look(book) };
+        self.seen = self.look_if_any(book);
         self.round = round;
     }
 
@@ -285,6 +290,8 @@ impl Engine {
     pub(crate) fn move_next_peg(&mut self, market: u32, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let row = self.markets.rows.at_mut(market);
         let id = row.definition.market;
+        // Orders that ended since it was looked at may be those that it follows.
+        row.pegs.see(&row.book);
         let Some((order, price)) = row.pegs.next_misplaced(&row.definition) else {
             self.markets.pegging.remove(&id);
             return Ok(());
