@@ -568,6 +568,7 @@ impl Engine {
             | Command::CancelOrder(_)
             | Command::ReplaceOrder(_)
             | Command::MassCancel(_)
+            | Command::MassQuote(_)
             | Command::CancelReplaceOrder(_)
             | Command::CancelList(_)
             | Command::RequestListStatus(_)
@@ -729,6 +730,8 @@ impl Engine {
             self.new_order_list(row, list, effects)
         } else if let Command::CancelReplaceOrder(replace) = command {
             self.cancel_replace(row, replace, effects)
+        } else if let Command::MassQuote(quotes) = command {
+            self.mass_quote(row, quotes, effects)
         } else if let Command::MassCancel(cancel) = command {
             self.mass_cancel(row, cancel, effects)
         } else if let Command::CancelOrder(cancel) = command {

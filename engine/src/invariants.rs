@@ -163,7 +163,7 @@ impl Engine {
     /// Whether what ends by itself, and what trades leg by leg, is noted, and nothing else.
     fn check_expiries(&self) -> Result<(), Broken> {
         let markets = &self.markets;
-        let (mut expiries, mut legs) = (0_usize, 0_usize);
+        let (mut expiries, mut legs, mut quotes) = (0_usize, 0_usize, 0_usize);
         for row in markets.rows.numbers() {
             for order in markets.rows.at(row).live() {
                 let expiry = order.expires_at().map(|at| markets.expiries.contains(&(at, order.id, row)));
@@ -173,9 +173,11 @@ impl Engine {
                 }
                 expiries = expiries.saturating_add(usize::from(expiry.is_some()));
                 legs = legs.saturating_add(usize::from(leg.is_some()));
+                quotes = quotes.saturating_add(usize::from(order.quote().is_some()));
             }
         }
-        let is_whole = (expiries, legs) == (markets.expiries.len(), markets.legs.len());
+        let is_whole =
+            (expiries, legs, quotes) == (markets.expiries.len(), markets.legs.len(), markets.quotes.len());
         if is_whole { Ok(()) } else { Err(Broken::Index { what: "timers of orders" }) }
     }
 
@@ -214,8 +216,11 @@ impl Engine {
         if agrees && self.is_known(market, order) { Ok(order) } else { Err(mismatch) }
     }
 
-    /// Whether an order's session leads to it by its latest ClOrdID.
+    /// Whether an order's session leads to it by its latest ClOrdID, or to that of a quote by what that is.
     fn is_known(&self, market: &Market, order: &Order) -> bool {
+        if let Some(key) = order.quote_key() {
+            return self.markets.quotes.get(&key) == Some(&order.id);
+        }
         let session = self.sessions.rows.at(order.session);
         let used = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).used;
         used.is_some_and(|used| used.order == order.id && used.market == market.definition.market)

@@ -24,6 +24,7 @@ use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
 use crate::orders::pegs::Pegs;
 use crate::orders::phases::Phases;
+use crate::orders::quotes::QuoteKey;
 use crate::orders::schedule::PhaseSchedule;
 use crate::orders::terms::{Amended, Terms};
 use crate::orders::volatility::PriceWindow;
@@ -308,6 +309,8 @@ pub(crate) struct Markets {
     pub(crate) resumptions: BTreeSet<(UnixNanos, MarketId)>,
     /// When in which market it is published again what its auction would trade.
     pub(crate) indications: BTreeSet<(UnixNanos, MarketId)>,
+    /// The live orders of quotes; follows from these.
+    pub(crate) quotes: BTreeMap<QuoteKey, OrderId>,
     /// Of the clients who are in one.
     pub(crate) trade_groups: BTreeMap<ClientId, TradeGroupId>,
     /// Derived from the ledger's accounts as orders come; of them only what was traded is written.
@@ -431,6 +434,9 @@ impl Markets {
         if let Some(at) = order.expires_at() {
             self.expiries.insert((at, order.id, place.market));
         }
+        if let Some(key) = order.quote_key() {
+            self.quotes.insert(key, order.id);
+        }
         if let Some(at) = order.next_leg_at() {
             self.legs.insert((at, order.id, place.market));
         }
@@ -452,6 +458,7 @@ impl Markets {
         self.desks.at_mut(order.desk).remove(&order);
         let expiry = order.expires_at().map(|at| (at, order.id, place.market));
         let leg = order.next_leg_at().map(|at| (at, order.id, place.market));
+        let quote = order.quote_key();
         market.phases.forget(&order, place.armed_row().is_some());
         market.pegs.forget(&order);
         self.set_newer(older, newer);
@@ -465,6 +472,9 @@ impl Markets {
         }
         if let Some(leg) = leg {
             self.legs.remove(&leg);
+        }
+        if let Some(quote) = quote {
+            self.quotes.remove(&quote);
         }
         Some(if head == place { older } else { head })
     }

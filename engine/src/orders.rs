@@ -11,6 +11,7 @@ pub(crate) mod lists;
 pub(crate) mod pegs;
 pub(crate) mod phases;
 pub(crate) mod protection;
+pub(crate) mod quotes;
 mod reports;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -56,7 +57,7 @@ impl Engine {
         if command.poss_resend && self.answer_repetition(row, look, command.cl_ord_id, effects) {
             return Err(RejectReason::Exists.into());
         }
-        let admitted = self.admit_order(row, command, look, false, effects).and_then(|admitted| {
+        let admitted = self.admit_order(row, command, Some(look), false, effects).and_then(|admitted| {
             let desk = self.markets.desks.at(admitted.order.desk);
             self.ledger.ensure_open(desk.paying_account(command.side.opposite()))?;
             self.ledger.hold(desk.paying_account(command.side), admitted.worst_case)?;
@@ -90,21 +91,21 @@ impl Engine {
         }
     }
 
-    /// The checks, in the order of the reasons. Of an order that `waits` for another one of its list, those that are of a moment are made
+    /// The checks, in the order of the reasons. `look`: at its ClOrdID, if it uses one. Of an order that `waits` for another one of its list, those that are of a moment are made
     /// when it enters.
     fn admit_order(
         &mut self,
         row: u32,
         command: &NewOrder,
-        look: Look,
+        look: Option<Look>,
         waits: bool,
         effects: &Effects<'_>,
     ) -> Result<Admitted, Stop> {
         let session = self.sessions.rows.at(row);
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
-        let is_used = look.used.is_some();
-        ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
+        let is_used = look.is_some_and(|look| look.used.is_some());
+        ensure(is_used || look.is_none() || !session.ids.is_full(), RejectReason::TableFull)?;
         let market_row = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         let client = self.sessions.client(row, command.client).ok_or(RejectReason::ClientNotEntitled)?;
         let desk_row =
@@ -296,6 +297,11 @@ impl Engine {
         effects: &Effects<'_>,
     ) {
         self.roll_day(order.session, Some(order.id), effects.time);
+        // Quotes come and go more often than what is remembered of a session may grow; those that have traded may be busted.
+        let ids = &self.sessions.rows.at(order.session).ids;
+        if order.quote().is_some() && (order.cum == 0 || !ids.has_room_for_ended()) {
+            return;
+        }
         let finished = Finished {
             order: order.id,
             cl_ord_id: order.cl_ord_id,

@@ -179,6 +179,8 @@ pub const TWAP_INTERVAL_MS: core::ops::RangeInclusive<u32> = 1_000..=24 * 60 * 6
 pub const PEGGED_ORDERS_MAX: usize = 1_024;
 /// Those that are moved behind one record, and those left over that are moved before it.
 pub const PEGS_MOVED_PER_RECORD_MAX: usize = 256;
+/// Quotes of one mass quote: their orders' numbers fit the top byte of an order id.
+pub const MASS_QUOTE_ENTRIES_MAX: usize = 64;
 /// Lists of orders of which an order lives.
 pub const ORDER_LISTS_MAX: usize = 1 << 20;
 /// How old an index price may become.

@@ -86,6 +86,8 @@ codes! {
         ClientNotEntitled = 40,
         /// The ClOrdID has been used by this session.
         DuplicateClOrdId = 41,
+        /// The bid of a quote is not below its offer.
+        InvalidSpread = 59,
         /// The market does not take this in its phase.
         MarketClosed = 42,
         /// Cancelled, or refused: too much of its session's orders in the market was filled in too short a time.

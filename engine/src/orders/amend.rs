@@ -398,15 +398,8 @@ impl Engine {
         request: Option<(ClOrdId, ClOrdId)>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
-        self.take_out(place, effects)?;
-        let market = self.markets.rows.at(place.market);
-        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
-        let order = market.entry(place).cloned().ok_or(mismatch)?;
-        self.unlink(place, &order)?;
-        self.markets.rows.at_mut(place.market).armed.close(order.id);
-        self.keep_finished(place.market, &order, state.1, Some(reason), effects);
+        let order = self.remove_live(place, state.1, reason, effects)?;
         let account = self.markets.desks.at(order.desk).paying_account(order.side);
-        self.ledger.release_hold(account, order.held)?;
         let ids = match request {
             Some((cl_ord_id, _)) => (cl_ord_id, order.cl_ord_id),
             None => (order.cl_ord_id, Text::EMPTY),
@@ -414,6 +407,26 @@ impl Engine {
         self.report_request(place.market, &order, state, Some(reason), ids, effects);
         effects.push(HoldChanged { order: order.id, account: self.ledger.id(account), held: Amount::ZERO });
         Ok(())
+    }
+
+    /// Takes a live order out and releases what it held. Returns it as it was.
+    pub(super) fn remove_live(
+        &mut self,
+        place: Place,
+        status: OrderStatus,
+        reason: RejectReason,
+        effects: &mut Effects<'_>,
+    ) -> Result<Order, Broken> {
+        self.take_out(place, effects)?;
+        let market = self.markets.rows.at(place.market);
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        let order = market.entry(place).cloned().ok_or(mismatch)?;
+        self.unlink(place, &order)?;
+        self.markets.rows.at_mut(place.market).armed.close(order.id);
+        self.keep_finished(place.market, &order, status, Some(reason), effects);
+        let account = self.markets.desks.at(order.desk).paying_account(order.side);
+        self.ledger.release_hold(account, order.held)?;
+        Ok(order)
     }
 
     /// Takes a live order out of the book, or from among the armed ones.
@@ -529,7 +542,8 @@ impl Engine {
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
         let is_plain = before.order_type == OrderType::Limit
             && before.list().is_none()
-            && before.next_leg_at().is_none();
+            && before.next_leg_at().is_none()
+            && before.quote().is_none();
         ensure(is_plain, RejectReason::UnsupportedOrder)?;
         let amended = match command.terms.get() {
             Some(said) => Some(terms::amended(before, said, effects.time)?),

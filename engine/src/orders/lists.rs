@@ -284,7 +284,7 @@ impl Engine {
         for (number, order) in orders.iter().enumerate() {
             let look = self.look(row, &order.cl_ord_id);
             let waits = number >= waiting_from(*contingency);
-            match self.admit_order(row, order, look, waits, effects) {
+            match self.admit_order(row, order, Some(look), waits, effects) {
                 Ok(leg) => {
                     // Counted while the next ones are judged.
                     self.markets.desks.at_mut(leg.order.desk).add(&leg.order);

@@ -28,6 +28,8 @@ pub(crate) struct Terms {
     pub(crate) waits: bool,
     /// The limit of one that is pegged: its price is where it stands.
     pub(crate) cap: Option<PriceTicks>,
+    /// The entry of the quote that it is a side of.
+    pub(crate) quote: Option<u32>,
 }
 
 impl Terms {
@@ -47,7 +49,7 @@ impl Terms {
         };
         let legs = Legs::of(&said, time);
         let cap = said.peg.map(|_| command.price_ticks);
-        let terms = Self { said, expires_at, legs, list: None, waits: false, cap };
+        let terms = Self { said, expires_at, legs, list: None, waits: false, cap, quote: None };
         (terms != Self::default()).then(|| Box::new(terms))
     }
 }

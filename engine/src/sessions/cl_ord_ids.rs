@@ -125,6 +125,11 @@ impl ClOrdIds {
         self.len() >= SESSION_CL_ORD_IDS_MAX
     }
 
+    /// Whether the end of an order without an id of its own may be remembered.
+    pub(crate) fn has_room_for_ended(&self) -> bool {
+        self.finished.len() < SESSION_CL_ORD_IDS_MAX
+    }
+
     fn len(&self) -> usize {
         self.ascending.used.len().saturating_add(self.others.used.len())
     }

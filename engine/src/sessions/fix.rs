@@ -4,7 +4,7 @@
 //! if its connection is the session's current one and its number is the next.
 
 use protocol::commands::{
-    CancelList, CancelOrder, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
+    CancelList, CancelOrder, MassCancel, MassQuote, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
     RequestMarketStatus, RequestOrderStatus, SessionGap, SessionLogon, SessionRefuse, SessionResendRequest,
     SessionSequenceReset, SessionTick,
 };
@@ -54,6 +54,7 @@ impl Engine {
                 self.take_order(row, record, RequestMarketStatus::read, Self::market_status, effects)
             }
             MassCancel::KIND => self.take_order(row, record, MassCancel::read, Self::mass_cancel, effects),
+            MassQuote::KIND => self.take_order(row, record, MassQuote::read, Self::mass_quote, effects),
             RequestOrderStatus::KIND => {
                 self.take_order(row, record, RequestOrderStatus::read, Self::order_status, effects)
             }

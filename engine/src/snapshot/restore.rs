@@ -182,8 +182,8 @@ impl Engine {
             ids.remember(ids.look(&id, seed), &id, order, market);
             Ok(id)
         })?;
-        // Each has a ClOrdID of its own among those above.
-        r.list("ended orders", SESSION_CL_ORD_IDS_MAX, |r| {
+        // Each has a ClOrdID of its own among those above, or was a quote's, of which there are no more than that.
+        r.list("ended orders", SESSION_CL_ORD_IDS_MAX.saturating_mul(2), |r| {
             let finished = read_finished(r)?;
             let order = finished.order;
             ids.finish(finished);
@@ -535,7 +535,10 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
     let (waits, cap) = (r.flag("order's terms")?, r.u64()?);
     let cap = (cap > 0).then_some(PriceTicks(cap));
     field(cap.is_some() == said.peg.is_some(), "order's terms")?;
-    let terms = Terms { said, expires_at, legs, list, waits, cap };
+    let (is_quote, entry) = (r.flag("order's terms")?, r.u32()?);
+    field(is_quote || entry == 0, "order's terms")?;
+    let quote = is_quote.then_some(entry);
+    let terms = Terms { said, expires_at, legs, list, waits, cap, quote };
     field(terms.list.is_some() || !terms.waits, "order's terms")?;
     Ok((Some(Box::new(terms)), hidden))
 }

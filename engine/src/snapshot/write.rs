@@ -428,7 +428,7 @@ fn write_phases(w: &mut Writer<'_>, phases: &Phases) {
 /// What an order says that most do not, when it ends, and how much of it is hidden.
 fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserve>) {
     w.flag(terms.is_some());
-    if let Some(Terms { said, expires_at, legs, list, waits, cap }) = terms {
+    if let Some(Terms { said, expires_at, legs, list, waits, cap, quote }) = terms {
         let mut bytes = Vec::new();
         said.encode(&mut bytes);
         w.bytes(&bytes);
@@ -439,6 +439,8 @@ fn write_terms(w: &mut Writer<'_>, terms: Option<&Terms>, reserve: Option<Reserv
         w.u64(list.map_or(0, |list| list.0));
         w.flag(*waits);
         w.u64(cap.map_or(0, |cap| cap.0));
+        w.flag(quote.is_some());
+        w.u32(quote.unwrap_or(0));
     }
 }
 

@@ -11,6 +11,7 @@ mod fees;
 mod lists;
 mod pegs;
 mod protection;
+pub(crate) mod quotes;
 mod rules;
 mod schedule;
 mod timers;
@@ -84,6 +85,8 @@ pub(crate) struct ModelOrder {
     /// What its price follows, and its limit then.
     peg: Option<Peg>,
     cap: u64,
+    /// The entry of the quote that it is a side of.
+    quote: Option<u32>,
 }
 
 impl ModelOrder {
@@ -192,6 +195,8 @@ pub(crate) struct Model {
     /// Markets in which pegged orders have to be moved, and how often one was.
     pegging: BTreeSet<u32>,
     pub(crate) repriced: u32,
+    /// What came of the last mass quote.
+    pub(crate) quoted: quotes::Quoted,
     lists: Vec<lists::ModelList>,
     /// Those of which an order did something, and (market, list) of those whose waiting orders enter.
     due_lists: Vec<u64>,
@@ -245,6 +250,7 @@ impl Model {
             pulled: 0,
             pegging: BTreeSet::new(),
             repriced: 0,
+            quoted: quotes::Quoted::default(),
             lists: Vec::new(),
             due_lists: Vec::new(),
             releasing: Vec::new(),
@@ -509,6 +515,7 @@ impl Model {
             collar: None,
             peg: terms.peg,
             cap: command.price_ticks.0,
+            quote: None,
         }
     }
 
@@ -949,7 +956,7 @@ impl Model {
         next.set_limit(price.0);
         next.qty = qty.0;
         next.amendments += 1;
-        if !before.is_limit || before.list.is_some() || before.legs.is_some() {
+        if !before.is_limit || before.list.is_some() || before.legs.is_some() || before.quote.is_some() {
             return Err(UnsupportedOrder);
         }
         amend::said_again(&mut next, command.terms.get(), self.now)?;

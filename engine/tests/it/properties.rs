@@ -3,8 +3,9 @@
 use engine::Engine;
 use protocol::commands::*;
 use protocol::event::Event;
+use protocol::events::MassQuoteAcknowledged;
 use protocol::record::{Record, RecordHeader};
-use protocol::rows::{FeeTier, ScheduledPhase};
+use protocol::rows::{FeeTier, QuoteEntry, ScheduledPhase};
 use protocol::sign::PublicKey;
 use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
 use protocol::{
@@ -17,6 +18,7 @@ use protocol::{
 
 use crate::definitions;
 use crate::followed::Followed;
+use crate::model::quotes::Quoted;
 use crate::model::{FEES, Model, ModelOrder, ModelTrade, TAXES};
 use crate::numbers::Numbers;
 use crate::world::World;
@@ -288,6 +290,7 @@ impl Reached {
 #[test]
 fn random_commands_agree_with_the_model() {
     let mut reached = Reached::default();
+    let mut quoted = Quoted::default();
     for seed in seeds(SEEDS) {
         let mut numbers = Numbers(seed);
         let mut model = Model::new();
@@ -316,6 +319,7 @@ fn random_commands_agree_with_the_model() {
             };
             assert_eq!(reply.refusal, expected, "{context}: {command:?}");
             reached.see(&events, expected);
+            note_quotes(&mut quoted, (&command, &events), &model, &context);
             assert_eq!(trades_of(&events), model.trades[trades_before..], "{context}: {command:?}");
             compare(&model, &world.engine, &context);
             followed.take(&events, &context);
@@ -327,6 +331,9 @@ fn random_commands_agree_with_the_model() {
         reached.add(&model);
     }
     reached.check(seeds(SEEDS).len());
+    if seeds(SEEDS).len() > 100 {
+        assert_quoted(&quoted);
+    }
 }
 
 /// A random command, already applied to the model, with the refusal that it expects.
@@ -345,7 +352,12 @@ fn random_step(
             let expected = model.new_list(id, client, &list);
             (session, list.into(), expected)
         }
-        7..=64 => {
+        60..=64 => {
+            let quotes = random_quotes(numbers, count);
+            let expected = model.mass_quote(id, client, &quotes);
+            (session, quotes.into(), expected)
+        }
+        7..=59 => {
             let order = random_order(numbers, count, model.now);
             let expected = model.new_order(id, client, &order);
             (session, order.into(), expected)
@@ -392,6 +404,70 @@ fn random_step(
         }
         kind @ 65..=67 => random_exit(numbers, model, (id, client, count), kind),
         kind => operator_step(numbers, model, count, kind),
+    }
+}
+
+/// Quotes around a price, mostly others for the same few entries; some of them as they were.
+fn random_quotes(numbers: &mut Numbers, count: u64) -> MassQuote {
+    let market = |numbers: &mut Numbers| {
+        MarketId(if numbers.chance(1) { 9 } else { u32::try_from(numbers.between(1, 2)).unwrap() })
+    };
+    let withdraws_others = numbers.chance(25);
+    let entries = (0..numbers.between(u64::from(!withdraws_others), 4)).map(|_| {
+        let middle = numbers.between(12, 18);
+        let mut lots = || QtyLots(if numbers.chance(15) { 0 } else { 6 * numbers.between(1, 4) });
+        let (bid_lots, offer_lots) = (lots(), lots());
+        let spread = if numbers.chance(95) { 1 } else { 0 };
+        QuoteEntry {
+            entry: u32::try_from(numbers.between(1, 2)).unwrap(),
+            market: market(numbers),
+            bid_price_ticks: PriceTicks(middle),
+            bid_lots,
+            offer_price_ticks: PriceTicks(middle + spread * numbers.between(1, 3)),
+            offer_lots,
+        }
+    });
+    let entries: Vec<QuoteEntry> = entries.collect();
+    MassQuote {
+        quote_id: Text::new(format!("quote-{count}")).unwrap(),
+        client: numbers.chance(10).then(|| ClientId(*numbers.pick(&CLIENTS))),
+        post_only: numbers.chance(40).then(|| *numbers.pick(PostOnly::ALL)),
+        self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
+        withdraws_others,
+        withdraws_market: (withdraws_others && numbers.chance(50)).then(|| market(numbers)),
+        entries,
+    }
+}
+
+/// What the session is told of its mass quote.
+fn acknowledged(events: &[Event]) -> Quoted {
+    let mut told = events.iter().filter_map(|event| {
+        let EventBody::MassQuoteAcknowledged(ack) = &event.body else { return None };
+        let refused = ack.refused.iter().map(|refused| (refused.entry, refused.market.0, refused.reason));
+        let &MassQuoteAcknowledged { entered, kept, withdrawn, .. } = ack;
+        Some(Quoted { entered, kept, withdrawn, refused: refused.collect() })
+    });
+    let first = told.next().unwrap();
+    assert_eq!(told.next(), None, "one acknowledgement a command");
+    first
+}
+
+/// Holds what was told of a mass quote against the model, and sums it up.
+fn note_quotes(quoted: &mut Quoted, (command, events): (&Command, &[Event]), model: &Model, context: &str) {
+    let Command::MassQuote(_) = command else { return };
+    let found = acknowledged(events);
+    assert_eq!(found, model.quoted, "{context}: {command:?}");
+    quoted.entered += found.entered;
+    quoted.kept += found.kept;
+    quoted.withdrawn += found.withdrawn;
+    quoted.refused.extend(found.refused);
+}
+
+fn assert_quoted(quoted: &Quoted) {
+    let Quoted { entered, kept, withdrawn, refused } = quoted;
+    assert!(*entered > 5_000 && *kept > 300 && *withdrawn > 2_000, "{entered}, {kept}, {withdrawn}");
+    for reason in [RejectReason::InvalidSpread, RejectReason::WouldTake, RejectReason::MarketClosed] {
+        assert!(refused.iter().any(|refused| refused.2 == reason), "no quote refused: {reason:?}");
     }
 }
 
@@ -849,6 +925,10 @@ fn actor_command(numbers: &mut Numbers, count: u64) -> Command {
     SetActorKey { actor, key }.into()
 }
 
+fn cancel_all_of(client: u64) -> CancelAll {
+    CancelAll { session: None, client: Some(ClientId(client)), market: None, side: None, firm: None }
+}
+
 fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionId, Command) {
     let client = *numbers.pick(&CLIENTS);
     let session = session_of(client);
@@ -880,19 +960,7 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
                 TermStart { term: protocol::Term(count), node: protocol::NodeId(1) }.into(),
             );
         }
-        12 => {
-            return (
-                SessionId::OPERATOR,
-                CancelAll {
-                    session: None,
-                    client: Some(ClientId(client)),
-                    market: None,
-                    side: None,
-                    firm: None,
-                }
-                .into(),
-            );
-        }
+        12 => return (SessionId::OPERATOR, cancel_all_of(client).into()),
         13 if numbers.chance(20) => return (SessionId::OPERATOR, ResetSession { session }.into()),
         14 => return (SessionId::OPERATOR, actor_command(numbers, count)),
         15..=18 => {
@@ -910,6 +978,7 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
             }
             .into()
         }
+        21..=22 => random_quotes(numbers, count).into(),
         20 => SetCancelAllAfter { timeout_ms: u32::try_from(numbers.below(9_000)).unwrap() }.into(),
         19 => {
             let cl_ord_id = cl_ord_id(numbers, count / 2);

@@ -6,7 +6,8 @@ use protocol::calendar::date_of;
 use protocol::commands::SetFeeSchedule;
 use protocol::event::Event;
 use protocol::events::{
-    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, OrderListChanged, Settled, TradeBusted,
+    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, MassQuoteAcknowledged, OrderListChanged,
+    Settled, TradeBusted,
 };
 use protocol::money::format_decimal;
 use protocol::rows::{FeeTier, TradePosting};
@@ -175,6 +176,19 @@ impl Names {
         }
     }
 
+    fn quotes(&self, ack: &MassQuoteAcknowledged) -> String {
+        let refusal = ack.refusal.map_or("done", protocol::RejectReason::name);
+        let refused = ack.refused.iter().map(|refused| {
+            let market = self.symbol(refused.market);
+            format!(", {} in {market} {}", refused.entry, refused.reason.name())
+        });
+        let refused: String = refused.collect();
+        format!(
+            "quotes {}: {} entries, {} entered, {} kept, {} withdrawn, {refusal}{refused}",
+            ack.quote_id, ack.entries, ack.entered, ack.kept, ack.withdrawn
+        )
+    }
+
     #[expect(clippy::wildcard_enum_match_arm, reason = "the ledger's are told further down")]
     fn market_event(&self, body: &EventBody) -> String {
         match body {
@@ -193,6 +207,7 @@ impl Names {
                 let refusal = report.refusal.map_or("done", protocol::RejectReason::name);
                 format!("mass cancel {}: {} orders, {refusal}", report.cl_ord_id, report.orders)
             }
+            EventBody::MassQuoteAcknowledged(ack) => self.quotes(ack),
             EventBody::QuotesPulled(pulled) => {
                 let (name, market) = (self.session(pulled.session), self.symbol(pulled.market));
                 let lots = self.qty(pulled.market, QtyLots(u64::try_from(pulled.lots).unwrap()));

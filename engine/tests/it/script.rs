@@ -429,6 +429,7 @@ impl Script {
             "cancelreplace" => self.cancel_replace(words).into(),
             "protect" => self.protection(words).into(),
             "masscancel" => self.mass_cancel(words).into(),
+            "massquote" => self.mass_quote(words).into(),
             "oco" | "oto" | "otoco" => self.order_list(name, words).into(),
             "cancel" => self.cancel(words).into(),
             "cancellist" => CancelList { cl_list_id: words.id() }.into(),

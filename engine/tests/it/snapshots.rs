@@ -3,19 +3,19 @@
 use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
-    DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, NewOrder, Propose, Pulse,
+    DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, MassQuote, NewOrder, Propose, Pulse,
     QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetMarketSchedule, SetOverdraft,
     SetTradingRules, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
-use protocol::rows::{AccountRow, ScheduledPhase, TransferRow, transfer_flags};
+use protocol::rows::{AccountRow, QuoteEntry, ScheduledPhase, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::terms::{OrderTerms, Peg};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
-    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, PegTo, ProposalId,
-    ProposedCommand, QuoteId, Schedule, SessionId, SessionProtocol, Side, StandingOrderId, Term, Text,
-    TimeInForce,
+    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, PegTo, PriceTicks,
+    ProposalId, ProposedCommand, QtyLots, QuoteId, Schedule, SessionId, SessionProtocol, Side,
+    StandingOrderId, Term, Text, TimeInForce,
 };
 
 use crate::definitions;
@@ -57,6 +57,7 @@ fn example() -> Engine {
     auction(&mut world, bob);
     schedule(&mut world, bob);
     volatility(&mut world, bob);
+    mass_quote(&mut world, bob);
     world.submit(alice, 1, 0, protocol::commands::SessionDown { end: protocol::SessionEnd::Lost });
     let gateway = GatewayId(3);
     world.set_up(definitions::session(18, SessionProtocol::Fix, 100));
@@ -138,6 +139,28 @@ fn volatility(world: &mut World, session: SessionId) {
             }
         }
     }
+}
+
+/// A quote that stands on both sides, and one of which nothing stands.
+fn mass_quote(world: &mut World, session: SessionId) {
+    let entry = |entry, bid, offer| QuoteEntry {
+        entry,
+        market: MarketId(5),
+        bid_price_ticks: PriceTicks(bid),
+        bid_lots: QtyLots(2),
+        offer_price_ticks: PriceTicks(offer),
+        offer_lots: QtyLots(3),
+    };
+    let quotes = MassQuote {
+        quote_id: Text::new("quotes").unwrap(),
+        client: None,
+        post_only: None,
+        self_trade_prevention: None,
+        withdraws_others: false,
+        withdraws_market: None,
+        entries: vec![entry(7, 90, 110), entry(8, 95, 95)],
+    };
+    world.next(session, quotes);
 }
 
 /// Transfers that are posted, pending alone and in chains, voided and refused, all remembered.

@@ -4,7 +4,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{AccountRow, FeeTier, ScheduledPhase, TransferRow};
+use super::rows::{AccountRow, FeeTier, QuoteEntry, ScheduledPhase, TransferRow};
 use super::terms::RareTerms;
 use crate::events::Settled;
 use crate::limits::{
@@ -16,7 +16,7 @@ use crate::text::RareText;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, CancelReplaceMode, Capacity,
     ClientId, ClusterId, Contingency, DayRule, FeeGroupId, FirmId, GatewayId, ListRelease, MarketId,
-    MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PriceTicks,
+    MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PostOnly, PriceTicks,
     ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule, SelfTradePrevention, Seq, SessionAction,
     SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce,
     TradeGroupId, TransferId,
@@ -648,6 +648,25 @@ messages! {
             orders: Vec<NewOrder>,
         }
 
+        /// MassQuote(i): quotes of one client, each a bid and an offer that rest until they are withdrawn. Each takes the place of the
+        /// one before it of the same session, client, market and entry.
+        MassQuote = 102 v 1 {
+            /// QuoteID(117): given back, and the ClOrdID(11) of reports on its orders. It is not remembered.
+            quote_id: ClOrdId,
+            /// Account(1): for whom; `None` = the session's first client.
+            client: Option<ClientId>,
+            /// What is done where a quote would take liquidity; `None` = it takes.
+            post_only: Option<PostOnly>,
+            /// What is done where one would trade with an order of the same trade group; `None` = as the market says.
+            self_trade_prevention: Option<SelfTradePrevention>,
+            /// Whether the client's quotes that it does not name are withdrawn.
+            withdraws_others: bool,
+            /// Those of which market; `None` = of all.
+            withdraws_market: Option<MarketId>,
+            /// At most [`crate::limits::MASS_QUOTE_ENTRIES_MAX`].
+            entries: Vec<QuoteEntry>,
+        }
+
         /// Cancels all live orders of the session that sends it after a time, unless it sends it again before.
         SetCancelAllAfter = 103 v 1 {
             /// How long; 0 = never. In [`crate::limits::CANCEL_ALL_AFTER_MS`].
@@ -843,6 +862,9 @@ impl Command {
     /// Whether the reserved part of a full queue takes it: cancels, sessions' administration, operators' commands.
     #[must_use]
     pub const fn has_reserved_room(&self) -> bool {
+        if let Self::MassQuote(quotes) = self {
+            return quotes.entries.is_empty();
+        }
         !matches!(
             self,
             Self::NewOrder(_)

@@ -5,7 +5,7 @@
 
 use super::messages;
 use super::proposed::ProposedCommand;
-use super::rows::{LedgerTotals, RowAmount, RowResult, TradePosting, TransferRow};
+use super::rows::{LedgerTotals, QuoteRefusal, RowAmount, RowResult, TradePosting, TransferRow};
 use super::terms::{ListedOrder, OrderDetails, Rare};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
@@ -578,6 +578,25 @@ messages! {
             lots_max: QtyLots,
             /// How long the window is.
             window_ms: u32,
+        }
+        /// MassQuoteAcknowledgement(b): what became of a mass quote, behind all that it brought about at once.
+        MassQuoteAcknowledged = 123 v 1 {
+            /// QuoteID(117).
+            quote_id: ClOrdId,
+            /// Account(1); 0 = unknown.
+            client: ClientId,
+            /// TotNoQuoteEntries(304): how many quotes it had.
+            entries: u32,
+            /// Orders that entered, those that have traded at once too.
+            entered: u32,
+            /// Orders that stand where they stood, with as much or less.
+            kept: u32,
+            /// Orders that were cancelled.
+            withdrawn: u32,
+            /// The quotes that were not taken.
+            refused: Vec<QuoteRefusal>,
+            /// Why all of it was refused: nothing has changed.
+            refusal: Option<RejectReason>,
         }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.
         TradePrevented = 115 v 1 {

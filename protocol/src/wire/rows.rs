@@ -4,7 +4,10 @@
 use super::fields::{AsField, FieldValue};
 use super::{WireFault, commands};
 use crate::limits::LEDGER_ROWS_MAX;
-use crate::{AccountId, Amount, AssetId, ClientId, LedgerRefusal, MarketPhase, Seq, TradePart, TransferId};
+use crate::{
+    AccountId, Amount, AssetId, ClientId, LedgerRefusal, MarketId, MarketPhase, PriceTicks, QtyLots,
+    RejectReason, Seq, TradePart, TransferId,
+};
 
 /// A list of fields that is part of messages, frozen as they are.
 macro_rules! rows {
@@ -138,6 +141,32 @@ rows! {
         pub at_ms: u32,
         /// From then on.
         pub phase: MarketPhase,
+    }
+
+    /// A quote of a mass quote: a bid and an offer.
+    pub struct QuoteEntry {
+        /// QuoteEntryID(299): names the quote among those of its session, client and market.
+        pub entry: u32,
+        /// Symbol(55).
+        pub market: MarketId,
+        /// BidPx(132).
+        pub bid_price_ticks: PriceTicks,
+        /// BidSize(134): so much is bid for from now on; 0 = nothing.
+        pub bid_lots: QtyLots,
+        /// OfferPx(133).
+        pub offer_price_ticks: PriceTicks,
+        /// OfferSize(135): so much is offered from now on; 0 = nothing.
+        pub offer_lots: QtyLots,
+    }
+
+    /// A quote that was not taken: nothing of it stands.
+    pub struct QuoteRefusal {
+        /// QuoteEntryID(299).
+        pub entry: u32,
+        /// Symbol(55).
+        pub market: MarketId,
+        /// Why; QuoteEntryRejectReason(368).
+        pub reason: RejectReason,
     }
 
     /// Sums over the accounts of a ledger; the largest number = that or more.

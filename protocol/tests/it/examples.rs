@@ -7,7 +7,8 @@ use protocol::commands::*;
 use protocol::events::*;
 use protocol::hash::Hash;
 use protocol::rows::{
-    AccountRow, FeeTier, LedgerTotals, RowAmount, RowResult, ScheduledPhase, TradePosting, TransferRow,
+    AccountRow, FeeTier, LedgerTotals, QuoteEntry, QuoteRefusal, RowAmount, RowResult, ScheduledPhase,
+    TradePosting, TransferRow,
 };
 use protocol::sign::PublicKey;
 use protocol::terms::{ListedOrder, OrderDetails, OrderTerms, Peg, Trail, Trigger, Twap};
@@ -149,6 +150,26 @@ fn set_market_schedule() -> SetMarketSchedule {
         entries: vec![entry, ScheduledPhase { phase: MarketPhase::Closed, ..entry }],
         holidays: vec![n4(4), n4(5)],
         short_days: vec![n4(6)],
+    }
+}
+
+fn mass_quote() -> MassQuote {
+    let entry = QuoteEntry {
+        entry: n4(0),
+        market: MarketId(n4(1)),
+        bid_price_ticks: PriceTicks(n8(2)),
+        bid_lots: QtyLots(n8(3)),
+        offer_price_ticks: PriceTicks(n8(4)),
+        offer_lots: QtyLots(n8(5)),
+    };
+    MassQuote {
+        quote_id: text("quote"),
+        client: Some(ClientId(n8(1))),
+        post_only: Some(PostOnly::Slide),
+        self_trade_prevention: Some(SelfTradePrevention::ExpireMaker),
+        withdraws_others: true,
+        withdraws_market: Some(MarketId(n4(5))),
+        entries: vec![entry, entry],
     }
 }
 
@@ -419,6 +440,7 @@ fn orders() -> Vec<Command> {
             orders: vec![new_order(), new_order()],
         }
         .into(),
+        mass_quote().into(),
         SetCancelAllAfter { timeout_ms: n4(0) }.into(),
         RequestListStatus { cl_list_id: text("list") }.into(),
         CancelList { cl_list_id: text("list") }.into(),
@@ -563,8 +585,26 @@ fn batches() -> Vec<EventBody> {
     ]
 }
 
+fn mass_quote_acknowledged() -> MassQuoteAcknowledged {
+    MassQuoteAcknowledged {
+        quote_id: text("quote"),
+        client: ClientId(n8(1)),
+        entries: n4(2),
+        entered: n4(3),
+        kept: n4(4),
+        withdrawn: n4(5),
+        refused: vec![QuoteRefusal {
+            entry: n4(0),
+            market: MarketId(n4(1)),
+            reason: RejectReason::InvalidSpread,
+        }],
+        refusal: Some(RejectReason::ClientNotEntitled),
+    }
+}
+
 fn trading_set() -> Vec<EventBody> {
     vec![
+        mass_quote_acknowledged().into(),
         QuotesPulled { session: SessionId(n4(0)), market: MarketId(n4(1)), fills: n4(2), lots: n16(3) }
             .into(),
         MarketMakerProtectionSet {

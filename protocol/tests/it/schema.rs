@@ -69,6 +69,9 @@ const COMMANDS: &str = "
 99 RequestOrderStatus: cl_ord_id text 64, order option u64, market u32, side code Side
 100 CancelAll: session option u32, client option u64, market option u32, side option code Side, firm option u32
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
+102 MassQuote: quote_id text 64, client option u64, post_only option code PostOnly,
+    self_trade_prevention option code SelfTradePrevention, withdraws_others bool, withdraws_market option u32,
+    entries list QuoteEntry
 103 SetCancelAllAfter: timeout_ms u32
 104 BustTrade: settled Settled, base_receivable u128, quote_receivable u128, reason u16
 105 CorrectTrade: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128,
@@ -179,6 +182,8 @@ const EVENTS: &str = "
 121 MassCancelReported: cl_ord_id text 64, market option u32, side option code Side, client option u64, orders u32,
     refusal option code RejectReason
 122 MarketMakerProtectionSet: session u32, market u32, fills_max u32, lots_max u64, window_ms u32
+123 MassQuoteAcknowledged: quote_id text 64, client u64, entries u32, entered u32, kept u32, withdrawn u32,
+    refused list QuoteRefusal, refusal option code RejectReason
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd
@@ -194,6 +199,8 @@ const ROWS: &str = "
     class u16, reserved u16
 3 RowResult: index u32, refusal code LedgerRefusal, seq u64
 4 RowAmount: index u32, amount u128
+12 QuoteEntry: entry u32, market u32, bid_price_ticks u64, bid_lots u64, offer_price_ticks u64, offer_lots u64
+13 QuoteRefusal: entry u32, market u32, reason code RejectReason
 6 LedgerTotals: ledger u32, debits_pending u128, debits_posted u128, credits_pending u128, credits_posted u128, accounts u64
 8 TradePosting: part code TradePart, debit_account u128, credit_account u128, amount u128
 7 FeeTier: volume_min u128, maker_ppm u32, maker_is_paid bool, taker_ppm u32
@@ -292,6 +299,8 @@ impl Type {
                     "AccountRow",
                     "RowResult",
                     "RowAmount",
+                    "QuoteEntry",
+                    "QuoteRefusal",
                     "LedgerTotals",
                     "FeeTier",
                     "ScheduledPhase",

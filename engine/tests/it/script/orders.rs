@@ -1,14 +1,15 @@
 //! The words of an order: what it says beside side, price and quantity.
 
 use protocol::commands::{
-    CancelOrder, CancelReplaceOrder, MassCancel, NewOrderList, PublishPrice, SetMarketMakerProtection,
-    SetTradeGroup, SetTradingRules,
+    CancelOrder, CancelReplaceOrder, ClOrdId, MassCancel, MassQuote, NewOrderList, PublishPrice,
+    SetMarketMakerProtection, SetTradeGroup, SetTradingRules,
 };
+use protocol::rows::QuoteEntry;
 use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
 use protocol::{
-    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, MarketPhase, PegTo, PostOnly, QtyLots,
-    ReferencePrice, SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy, TriggerDirection,
-    TriggerPriceType,
+    CancelReplaceMode, ClientId, Contingency, ListRelease, MarketId, MarketPhase, PegTo, PostOnly,
+    PriceTicks, QtyLots, ReferencePrice, SelfTradePrevention, SessionId, TimeInForce, TradeGroupId, TrailBy,
+    TriggerDirection, TriggerPriceType,
 };
 
 use super::services::named;
@@ -167,6 +168,44 @@ impl Script {
             side: words.option("side").map(side),
             client: client.map(ClientId),
             cl_ord_id: words.id(),
+        }
+    }
+
+    /// `massquote q1 postonly | 1 bid 10@99 offer 5@101 | 2 offer 5@101 on ETH-TRY`: entries behind bars; `alone` withdraws the others, `alone
+    /// in BTC-TRY` those there.
+    pub(super) fn mass_quote(&self, words: &mut Words<'_>) -> MassQuote {
+        let all = std::mem::take(&mut words.words);
+        let mut parts = all.split(|word| *word == "|");
+        let words_of = |part: &[_]| Words { words: part.to_vec(), place: words.place.clone() };
+        let mut head = words_of(parts.next().unwrap());
+        let entries = parts.map(|part| {
+            let mut words = words_of(part);
+            let market = self.on(&mut words);
+            let mut side = |name| {
+                let Some((lots, price)) = words.option(name).and_then(|word| word.split_once('@')) else {
+                    return (PriceTicks(0), QtyLots(0));
+                };
+                (self.ticks(market, price), self.lots(market, lots))
+            };
+            let ((bid_price_ticks, bid_lots), (offer_price_ticks, offer_lots)) = (side("bid"), side("offer"));
+            let entry = words.next().parse().unwrap();
+            QuoteEntry { entry, market, bid_price_ticks, bid_lots, offer_price_ticks, offer_lots }
+        });
+        let entries = entries.collect();
+        let client = head.option("for");
+        let client = client.map(|name| by_name(&self.names.clients, |c| c == name).unwrap_or(77));
+        MassQuote {
+            client: client.map(ClientId),
+            post_only: if head.flag("postonly") {
+                Some(PostOnly::Reject)
+            } else {
+                head.flag("slide").then_some(PostOnly::Slide)
+            },
+            self_trade_prevention: head.option("stp").map(prevention_named),
+            withdraws_market: head.option("in").map(|symbol| MarketId(self.market_id(symbol))),
+            withdraws_others: head.flag("alone"),
+            entries,
+            quote_id: if head.flag("-") { ClOrdId::EMPTY } else { head.id() },
         }
     }
 
