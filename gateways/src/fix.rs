@@ -15,6 +15,7 @@ pub mod initiator;
 mod message;
 mod orders;
 mod output;
+mod quotes;
 mod reasons;
 mod render;
 mod session;

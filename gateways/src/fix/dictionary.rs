@@ -122,6 +122,17 @@ const fn message(
     MessageDef { msg_type, name, admin, direction, members, mask: mask(members) }
 }
 
+/// Of a MassQuoteAcknowledgement and of each quote in it.
+const QUOTE_REJECT_REASONS: &[(&str, &str)] = &[
+    ("1", "UNKNOWN_SYMBOL"),
+    ("2", "EXCHANGE_CLOSED"),
+    ("3", "EXCEEDS_LIMIT"),
+    ("7", "INVALID_BID_ASK_SPREAD"),
+    ("8", "INVALID_PRICE"),
+    ("9", "NOT_AUTHORIZED"),
+    ("99", "OTHER"),
+];
+
 /// Every field, by tag.
 pub(crate) const FIELDS: &[FieldDef] = &[
     any(1, "Account", String),
@@ -251,11 +262,16 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(112, "TestReqID", String),
     any(115, "OnBehalfOfCompID", String),
     any(116, "OnBehalfOfSubID", String),
+    any(117, "QuoteID", String),
     any(122, "OrigSendingTime", UtcTimestamp),
     any(123, "GapFillFlag", Boolean),
     any(126, "ExpireTime", UtcTimestamp),
     any(128, "DeliverToCompID", String),
     any(129, "DeliverToSubID", String),
+    any(132, "BidPx", Price),
+    any(133, "OfferPx", Price),
+    any(134, "BidSize", Qty),
+    any(135, "OfferSize", Qty),
     any(136, "NoMiscFees", NumInGroup),
     any(137, "MiscFeeAmt", Amt),
     of(139, "MiscFeeType", String, &[("2", "TAX")]),
@@ -300,6 +316,14 @@ pub(crate) const FIELDS: &[FieldDef] = &[
     any(211, "PegOffsetValue", Float),
     // Snapshots alone: what changes is told by market data.
     of(263, "SubscriptionRequestType", Char, &[("0", "SNAPSHOT")]),
+    any(295, "NoQuoteEntries", NumInGroup),
+    of(296, "NoQuoteSets", Int, &[("1", "ONE")]),
+    of(297, "QuoteStatus", Int, &[("0", "ACCEPTED"), ("5", "REJECTED")]),
+    of(298, "QuoteCancelType", Int, &[("1", "CANCEL_FOR_SYMBOL"), ("4", "CANCEL_ALL_QUOTES")]),
+    any(299, "QuoteEntryID", String),
+    of(300, "QuoteRejectReason", Int, QUOTE_REJECT_REASONS),
+    of(302, "QuoteSetID", String, &[("1", "FIRST")]),
+    any(304, "TotNoQuoteEntries", Int),
     any(324, "SecurityStatusReqID", String),
     of(
         326,
@@ -314,6 +338,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
         ],
     ),
     any(336, "TradingSessionID", String),
+    of(368, "QuoteEntryRejectReason", Int, QUOTE_REJECT_REASONS),
     any(369, "LastMsgSeqNumProcessed", SeqNum),
     any(371, "RefTagID", Int),
     any(372, "RefMsgType", String),
@@ -450,6 +475,9 @@ pub(crate) const HEADER: &[Member] = &[
 pub(crate) const TRAILER: &[Member] = &[req(10)];
 
 const PARTIES: Member = group(453, &[req(448), opt(447), opt(452)]);
+/// Of a message with one quote set.
+const QUOTE_ENTRIES: Member =
+    group(295, &[req(299), req(55), opt(132), opt(133), opt(134), opt(135), opt(60)]);
 /// The orders of a list. Parties are not: their group would lie within this one.
 const LIST_ORDERS: Member = group(
     73,
@@ -708,6 +736,32 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         &[req(324), req(55), opt(48), opt(22), opt(207), req(263)],
     ),
     message("f", "SecurityStatus", false, Out, &[opt(324), req(55), opt(625), opt(326), opt(60)]),
+    message(
+        "i",
+        "MassQuote",
+        false,
+        In,
+        &[req(117), opt(1), req(296), req(302), req(304), QUOTE_ENTRIES, opt(58)],
+    ),
+    message(
+        "b",
+        "MassQuoteAcknowledgement",
+        false,
+        Out,
+        &[
+            opt(117),
+            req(297),
+            opt(300),
+            opt(1),
+            opt(58),
+            opt(60),
+            opt(296),
+            opt(302),
+            opt(304),
+            group(295, &[req(299), opt(55), opt(368)]),
+        ],
+    ),
+    message("Z", "QuoteCancel", false, In, &[req(117), req(298), opt(1), group(295, &[req(55)]), opt(58)]),
     message("j", "BusinessMessageReject", false, Both, &[opt(45), req(372), opt(379), req(380), opt(58)]),
 ];
 

@@ -1,4 +1,5 @@
-//! Commands of orders: D, E, F, G, H, K, M, q and e. Decimals become ticks and lots exactly, or the order is refused with a reason.
+//! Commands of orders: D, E, F, G, H, K, M, q and e, and of quotes: i and Z. Decimals become ticks and lots exactly, or the order is
+//! refused with a reason.
 
 use protocol::commands::{
     CancelList, CancelOrder, ClOrdId, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
@@ -15,6 +16,7 @@ use super::dictionary::{self, FIELDS};
 use super::directory::{Directory, Market, Step, StepFault};
 use super::encode::digits;
 use super::message::{Message, number};
+use super::quotes;
 use super::reasons::business;
 use super::terms::terms;
 
@@ -44,7 +46,7 @@ mod role {
     pub(super) const INVESTMENT_DECISION_MAKER: u64 = 122;
 }
 
-/// The command of a valid D, E, F, G, H, K, M, q or e.
+/// The command of a valid D, E, F, G, H, K, M, q, e, i or Z.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
     refuse_any(message, &UNSUPPORTED, "is not supported")?;
     match message.msg_type() {
@@ -52,6 +54,8 @@ pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Co
         b"K" => return Ok(CancelList { cl_list_id: cl_ord_id(message, 66) }.into()),
         b"M" => return Ok(RequestListStatus { cl_list_id: cl_ord_id(message, 66) }.into()),
         b"q" => return mass_cancel(message, directory),
+        b"i" => return quotes::mass_quote(message, directory),
+        b"Z" => return quotes::quote_cancel(message, directory),
         _ => {}
     }
     let market = market(message, directory)?;
@@ -224,7 +228,7 @@ pub(super) fn refuse_any(message: &Message<'_>, tags: &[i32], why: &str) -> Resu
     }
 }
 
-fn market<'a>(message: &Message<'_>, directory: &'a Directory) -> Result<&'a Market, Refusal> {
+pub(super) fn market<'a>(message: &Message<'_>, directory: &'a Directory) -> Result<&'a Market, Refusal> {
     let symbol = message.get(55).unwrap_or_default();
     let Some(market) = directory.market_of(symbol) else {
         return Err(Refusal { reason: business::UNKNOWN_SECURITY, note: Text::EMPTY });
@@ -324,7 +328,7 @@ impl Parties {
     }
 }
 
-fn id(text: &[u8], field: &str) -> Result<u64, Refusal> {
+pub(super) fn id(text: &[u8], field: &str) -> Result<u64, Refusal> {
     number(text).ok_or_else(|| not_a_number(field))
 }
 

@@ -100,6 +100,7 @@ const TEXTS: &[(RejectReason, &str)] = &[
     (R::TooManyStops, "too many orders wait for a price"),
     (R::TooManyIcebergs, "too many orders show a part of themselves"),
     (R::TooManyPegged, "too many orders are pegged"),
+    (R::InvalidSpread, "bid not below the offer"),
     (R::TooLateToEnter, "its end, or the time until which it was valid, is over"),
     (R::NoReferencePrice, "no valid reference price"),
     (R::PriceOutsideBand, "price outside the band around the reference price"),

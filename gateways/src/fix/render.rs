@@ -17,6 +17,7 @@ use protocol::{
 use super::SOH;
 use super::directory::{Directory, Market, Step};
 use super::encode::Encoder;
+use super::quotes;
 use super::reasons::{business_text, cxl_rej_reason, ord_rej_reason, session_text, text};
 
 /// An output that waited longer gets the time at which it is sent, or clients' latency checks would refuse it.
@@ -50,6 +51,7 @@ pub(crate) const fn is_resent(body: &EventBody) -> bool {
             | EventBody::MassCancelReported(_)
             | EventBody::OrderListChanged(_)
             | EventBody::MarketStatusReported(_)
+            | EventBody::MassQuoteAcknowledged(_)
             | EventBody::BusinessRejected(_)
             | EventBody::RejectSent(_)
     )
@@ -141,6 +143,7 @@ const fn msg_type(body: &EventBody) -> Option<&'static [u8]> {
         EventBody::MassCancelReported(_) => Some(b"r"),
         EventBody::OrderListChanged(_) => Some(b"N"),
         EventBody::MarketStatusReported(_) => Some(b"f"),
+        EventBody::MassQuoteAcknowledged(_) => Some(b"b"),
         EventBody::BusinessRejected(_) => Some(b"j"),
         EventBody::LogonSent(_) => Some(b"A"),
         EventBody::HeartbeatSent(_) => Some(b"0"),
@@ -160,6 +163,9 @@ fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Enco
         EventBody::MassCancelReported(report) => mass_cancel_report(event, report, directory, encoder),
         EventBody::MarketStatusReported(status) => security_status(event, status, directory, encoder),
         EventBody::OrderListChanged(list) => list_status(event, list, directory, encoder),
+        EventBody::MassQuoteAcknowledged(acknowledged) => {
+            quotes::acknowledgement(event, acknowledged, directory, encoder);
+        }
         EventBody::BusinessRejected(rejected) => {
             encoder.number(45, rejected.ref_seq_num);
             note(encoder, rejected.note.as_bytes(), business_text(rejected.reason));

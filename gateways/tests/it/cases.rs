@@ -261,9 +261,9 @@ fn without_seqs(text: &str) -> String {
     text.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// What only the shipped engine can say: what becomes of an order with terms, of a list, of many at once.
+/// What only the shipped engine can say: what becomes of an order with terms, of a list, of quotes, of many at once.
 fn needs_book(path: &Path) -> bool {
-    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn", "35_security_status.scn"]
+    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn", "35_security_status.scn", "36_quotes.scn"]
         .iter()
         .any(|name| path.ends_with(name))
 }

@@ -11,8 +11,8 @@ use crate::noise::Random;
 use crate::stock::{Dictionary, Field};
 use crate::world::{SECOND, World};
 
-/// Good messages without header, `T` = now, `#` = an id that was not used. With `D`, `E`, `F`, `G`, `H` and `q` these are all that orders come by.
-const MESSAGES: [&str; 20] = [
+/// Good messages without header, `T` = now, `#` = an id that was not used. These are all that orders come by.
+const MESSAGES: [&str; 23] = [
     "35=D|11=#|55=BTC-TRY|54=1|60=T|38=1|40=2|44=100|59=1|528=A|1=7|21=1|58=x|15=TRY|582=1|660=99|526=a|583=b|",
     "35=D|11=#|453=2|448=7|447=D|452=3|448=5|447=D|452=12|55=BTC-TRY|48=x|22=8|207=XIST|54=2|60=T|38=1|40=1|",
     "35=D|11=#|55=BTC-TRY|54=1|60=T|152=50|40=1|59=3|",
@@ -34,6 +34,9 @@ const MESSAGES: [&str; 20] = [
     "35=M|66=list|58=x|",
     "35=e|324=s|55=BTC-TRY|48=x|22=8|207=XIST|263=0|",
     "35=q|11=#|530=1|55=BTC-TRY|54=1|60=T|58=x|",
+    "35=i|117=#|1=7|296=1|302=1|304=2|295=2|299=1|55=BTC-TRY|132=90|134=1|133=110|135=1|60=T|299=2|55=BTC-TRY|132=91|134=1|58=x|",
+    "35=Z|117=#|298=1|1=7|295=1|55=BTC-TRY|58=x|",
+    "35=Z|117=#|298=4|",
 ];
 
 /// What a field may be said to be. Nearly all of it is wrong nearly everywhere.
@@ -212,7 +215,7 @@ fn is_answer(answer: &[Field], sent: u64, message: &[u8]) -> bool {
         b"9" | b"r" => is_its(11),
         // A list that is cancelled ends by this, and one that was asked for is told.
         b"N" => message.starts_with(b"35=K|") || is(answer, 429, b"2"),
-        b"f" => true,
+        b"f" | b"b" => true,
         b"8" => {
             let kinds: &[&[u8]] = match message.get(3) {
                 Some(b'D' | b'E') => &[b"0", b"A", b"8"],
@@ -239,6 +242,8 @@ fn kind_of(answer: &[Field]) -> String {
         b"8" => format!("8 {}", code(150)),
         b"N" => format!("N {}", code(429)),
         b"f" => format!("f {}", code(326)),
+        b"b" if is(answer, 297, b"5") => format!("b! {}", code(300)),
+        b"b" => format!("b {}", code(368)),
         b"r" if is(answer, 531, b"0") => format!("r! {}", code(532)),
         _ => "r".to_owned(),
     }
@@ -302,7 +307,8 @@ fn every_bad_field_of_every_order_message_is_answered_once() {
     let total: u32 = seen.values().sum();
     for kind in [
         "3! 1", "3! 2", "3! 4", "3! 5", "3! 6", "3! 13", "3! 15", "3! 16", "j! 0", "j! 1", "j! 2", "j! 5",
-        "8! 3", "8! 11", "8! 13", "8! 15", "9! 1", "9! 99", "f 17", "N 2", "N 5",
+        "8! 3", "8! 11", "8! 13", "8! 15", "9! 1", "9! 99", "f 17", "N 2", "N 5", "b none", "b 3", "b 7",
+        "b 8", "b! 9",
     ] {
         assert!(seen.get(kind).is_some_and(|count| *count > 1), "{kind} of {seen:?}");
     }
