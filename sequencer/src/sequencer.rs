@@ -179,7 +179,13 @@ impl Sequencer {
         let Some(batch) = self.batches.back_mut() else { return Err(Full) };
         let before = batch.buffer.len();
         // Every command's fields are bounded, so that none exceeds a record (protocol's tests): refused as a last resort.
-        write(&mut batch.buffer).map_err(|_| Full)?;
+        if write(&mut batch.buffer).is_err() {
+            // A batch without a record would be an entry for nothing, each time that this is tried again.
+            if batch.received.is_empty() {
+                self.batches.pop_back();
+            }
+            return Err(Full);
+        }
         batch.received.push(received);
         self.records += 1;
         self.bytes += batch.buffer.len() - before;
@@ -226,7 +232,7 @@ fn stamp_delays(mut records: &mut [u8], received: &[MonoNanos], now: MonoNanos) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use protocol::commands::{CreateAccounts, CreateTransfers, Pulse};
+    use protocol::commands::{CreateAccounts, CreateTransfers, Pulse, SetApprovals};
     use protocol::frame::Frame;
     use protocol::limits::{FRAME_BYTES_LARGE, RECORD_BYTES_LARGE, RECORD_HEADER_BYTES};
     use protocol::rows::TransferRow;
@@ -325,6 +331,25 @@ mod tests {
         assert_eq!(counts, [4, 1, 3, 1, 1, 1, 1, 1, 1, 1]);
         let records: Vec<_> = frames.into_iter().flat_map(|(_, records)| records).collect();
         assert_eq!(records, expected);
+    }
+
+    /// Nobody sends one, and whoever did would try again for ever: without an entry each time.
+    #[test]
+    fn of_a_record_that_is_too_long_nothing_waits() {
+        let mut sequencer = Sequencer::new();
+        let approvals = |kinds| SetApprovals { kinds: vec![7; kinds] };
+        let longest = (0..3_000)
+            .rev()
+            .find(|&kinds| header(1).write(&approvals(kinds).into(), &mut Vec::new()).is_ok());
+        let too_long: Command = approvals(longest.unwrap() + 1).into();
+        assert!(sequencer.submit(&header(1), MonoNanos(0), &too_long).is_err());
+        assert_eq!((sequencer.waiting(), sequencer.bytes), (0, 0));
+        sequencer.begin_term(Seq(9), UnixNanos(77));
+        assert!(sequencer.close_batch(MonoNanos(0), UnixNanos(0), &PLACE).is_none());
+        sequencer.submit(&header(1), MonoNanos(0), &transfer(1)).unwrap();
+        assert!(sequencer.submit(&header(2), MonoNanos(0), &too_long).is_err());
+        let batch = sequencer.close_batch(MonoNanos(0), UnixNanos(0), &PLACE).unwrap();
+        assert_eq!(Frame::read(&batch.frame).unwrap().records().count(), 1);
     }
 
     #[test]
