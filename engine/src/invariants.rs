@@ -219,7 +219,7 @@ impl Engine {
     /// Whether an order's session leads to it by its latest ClOrdID, or to that of a quote by what that is.
     fn is_known(&self, market: &Market, order: &Order) -> bool {
         if let Some(key) = order.quote_key() {
-            return self.markets.quotes.get(&key) == Some(&order.id);
+            return order.can_be_quoted() && self.markets.quotes.get(&key) == Some(&order.id);
         }
         let session = self.sessions.rows.at(order.session);
         let used = session.ids.look(&order.cl_ord_id, self.sessions.hash_seed).used;

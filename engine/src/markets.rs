@@ -326,15 +326,19 @@ impl Markets {
         self.by_id.find(hash_u64(u64::from(market.0)), |row| self.rows.at(row).definition.market == market)
     }
 
-    /// The client's desk in a market; `None` without a settlement account in both of its assets.
-    pub(crate) fn desk(&mut self, client: ClientId, market: u32, ledger: &Ledger) -> Option<u32> {
-        let hash = hash_pair(client.0, u64::from(market));
-        let found = self.by_client.find(hash, |row| {
+    /// The client's desk in a market, if it has one already.
+    pub(crate) fn known_desk(&self, client: ClientId, market: u32) -> Option<u32> {
+        self.by_client.find(hash_pair(client.0, u64::from(market)), |row| {
             let desk = self.desks.at(row);
             desk.client == client && desk.market == market
-        });
-        if found.is_some() {
-            return found;
+        })
+    }
+
+    /// The client's desk in a market; `None` without a settlement account in both of its assets.
+    pub(crate) fn desk(&mut self, client: ClientId, market: u32, ledger: &Ledger) -> Option<u32> {
+        let known = self.known_desk(client, market);
+        if known.is_some() {
+            return known;
         }
         let definition = &self.rows.at(market).definition;
         let base_account = ledger.settlement(client, definition.base)?;
@@ -356,7 +360,7 @@ impl Markets {
             rates_epoch: 0,
         });
         self.past.push(PastVolume::default());
-        self.by_client.insert(hash, desk);
+        self.by_client.insert(hash_pair(client.0, u64::from(market)), desk);
         Some(desk)
     }
 
@@ -379,18 +383,18 @@ impl Markets {
         (phases.indicates_at, phases.is_indication_due) = (again_at, false);
     }
 
-    /// A trade at this price; of a market that does not watch its prices, that is one comparison more.
+    /// A trade at this price; in a market without a volatility rule that is one comparison more.
     pub(crate) fn saw_trade(&mut self, market: u32, price: PriceTicks, time: UnixNanos) {
         let row = self.rows.at_mut(market);
         row.last_price = price.0;
-        let is_watched = row.window.is_some();
+        let has_window = row.window.is_some();
         if !row.armed.triggers.is_empty() {
             row.traded = Some((row.traded.map_or(price.0, |(first, _)| first), price.0));
         }
         if row.is_watched() {
             self.touch(market);
         }
-        if is_watched {
+        if has_window {
             self.watch_price(market, price, time);
         }
     }

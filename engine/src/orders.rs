@@ -91,8 +91,8 @@ impl Engine {
         }
     }
 
-    /// The checks, in the order of the reasons. `look`: at its ClOrdID, if it uses one. Of an order that `waits` for another one of its list, those that are of a moment are made
-    /// when it enters.
+    /// The checks, in the order of the reasons. `look`: at its ClOrdID, if it uses one. Of an order that `waits` for another one of its list,
+    /// those that are of a moment are made when it enters.
     fn admit_order(
         &mut self,
         row: u32,

@@ -9,13 +9,14 @@ use protocol::{
     OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
 };
 
+use super::execution::lower_hold;
 use super::terms::Amended;
 use super::{fees, notional_in_range, pegs, phases, price_in_range, reports, rules, terms};
 use crate::broken::{Broken, Refusal, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::fees::Rates;
-use crate::markets::{Order, Place};
+use crate::markets::{Market, Order, Place};
 use crate::matching::{Book, Resting, Slot};
 use crate::sessions::cl_ord_ids::{Finished, Look};
 
@@ -429,6 +430,36 @@ impl Engine {
         Ok(order)
     }
 
+    /// Takes so much off what an order asks for.
+    pub(super) fn lower_qty(&mut self, place: Place, lots: u64) -> Result<&Order, Broken> {
+        let market = self.markets.rows.at_mut(place.market);
+        let mismatch = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
+        let order = market.entry_mut(place).as_mut().ok_or(mismatch)?;
+        let before = order.buy_lots();
+        order.qty = order.qty.saturating_sub(lots);
+        let desk = self.markets.desks.at_mut(order.desk);
+        desk.buy_lots = desk.buy_lots.saturating_sub(before).saturating_add(order.buy_lots());
+        Ok(order)
+    }
+
+    /// Takes so much off what rests of an order that asks for less, in its place, and releases what that held.
+    pub(super) fn reduce_in_place(
+        &mut self,
+        place: Place,
+        lots: u64,
+        effects: &mut Effects<'_>,
+    ) -> Result<Order, Broken> {
+        let Market { definition, book, orders, .. } = self.markets.rows.at_mut(place.market);
+        let mismatch = Broken::OrderMismatch { market: definition.market, order: OrderId(0) };
+        let order = orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
+        reduce_resting(book, definition.market, Slot(place.slot), QtyLots(lots), effects)?;
+        let held = fees::worst_case(order, definition)?;
+        lower_hold(&mut self.ledger, order, self.markets.desks.at(order.desk), held)?;
+        let order = order.clone();
+        self.markets.touch(place.market);
+        Ok(order)
+    }
+
     /// Takes a live order out of the book, or from among the armed ones.
     pub(super) fn take_out(&mut self, place: Place, effects: &mut Effects<'_>) -> Result<(), Broken> {
         let market = self.markets.rows.at_mut(place.market);
@@ -592,20 +623,28 @@ impl Engine {
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
-        let market = self.markets.rows.at(market);
+        self.check_change(row, market, (command.side, command.price_ticks, command.qty_lots), time)
+    }
+
+    /// What a market asks of an order that changes its price or quantity without being a new one.
+    pub(super) fn check_change(
+        &self,
+        row: u32,
+        market: u32,
+        (side, price, qty): (Side, PriceTicks, QtyLots),
+        time: UnixNanos,
+    ) -> Result<(), Stop> {
+        let (session, market) = (self.sessions.rows.at(row), self.markets.rows.at(market));
         let definition = &market.definition;
         ensure(phases::takes_replacements(market), RejectReason::MarketClosed)?;
         if session.is_protected {
-            self.protections.ensure_ready((session.definition.session, command.market))?;
+            self.protections.ensure_ready((session.definition.session, definition.market))?;
         }
-        ensure(price_in_range(definition, command.price_ticks), RejectReason::PriceOutOfRange)?;
-        let in_range =
-            definition.qty_lots_min <= command.qty_lots && command.qty_lots <= definition.qty_lots_max;
+        ensure(price_in_range(definition, price), RejectReason::PriceOutOfRange)?;
+        let in_range = definition.qty_lots_min <= qty && qty <= definition.qty_lots_max;
         ensure(in_range, RejectReason::QtyOutOfRange)?;
-        let in_range = notional_in_range(definition, command.price_ticks, command.qty_lots);
-        ensure(in_range, RejectReason::NotionalOutOfRange)?;
-        let priced = (command.side, OrderType::Limit, command.price_ticks);
-        Ok(rules::ensure_in_band(market, priced, time)?)
+        ensure(notional_in_range(definition, price, qty), RejectReason::NotionalOutOfRange)?;
+        Ok(rules::ensure_in_band(market, (side, OrderType::Limit, price), time)?)
     }
 
     /// Where the live order is that a request's ids lead to, by its latest ClOrdID, with the symbol and side that it says.
@@ -673,6 +712,13 @@ impl Engine {
         let named = order.and_then(|order| self.live(row, market, order));
         if let Some((place, _)) = named.filter(|(_, order)| order.cl_ord_id == *cl_ord_id) {
             return Found::Live(place);
+        }
+        // Those of quotes are not among the ids, whatever they are called.
+        if let Some(order) = order.filter(|_| named.is_none()) {
+            let ids = &mut self.sessions.rows.at_mut(row).ids;
+            if let Some(ended) = ids.find_ended(order).filter(|&row| ids.ended(row).cl_ord_id == *cl_ord_id) {
+                return Found::Ended(ended);
+            }
         }
         let (order, market) = if cl_ord_id.is_empty() {
             let Some(order) = order else { return Found::Unknown };

@@ -9,31 +9,29 @@
 
 use std::collections::BTreeSet;
 
-use protocol::commands::{MassQuote, NewOrder, decision_flags, roles};
+use protocol::commands::{MassQuote, NewOrder, roles};
 use protocol::events::{HoldChanged, MassQuoteAcknowledged};
 use protocol::limits::MASS_QUOTE_ENTRIES_MAX;
 use protocol::rows::{QuoteEntry, QuoteRefusal};
 use protocol::terms::OrderTerms;
 use protocol::{
-    Amount, ClientId, MarketId, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side,
-    TimeInForce,
+    Amount, ClientId, MarketId, OrderId, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason,
+    SelfTradePrevention, Side, TimeInForce,
 };
 
-use super::amend::reduce_resting;
-use super::execution::lower_hold;
-use super::{Admitted, check_terms, fees, phases};
+use super::terms::{Terms, keep_from_taking};
+use super::{Admitted, rules};
 use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
 use crate::engine::Engine;
-use crate::markets::{Market, Order, Place};
-use crate::matching::Slot;
+use crate::markets::{Order, Place};
 
 /// Where the orders of quotes are found: (session, desk, entry, side), by their rows.
 pub(crate) type QuoteKey = (u32, u32, u32, Side);
 
 /// What a quote says of one side.
 #[derive(Clone, Copy, Debug)]
-struct Wanted {
+struct QuoteSide {
     /// The number of its order among those of the command.
     number: u8,
     side: Side,
@@ -41,10 +39,32 @@ struct Wanted {
     lots: QtyLots,
 }
 
+impl QuoteSide {
+    /// The two sides of the quote that comes at this place in its command.
+    fn both(at: u8, entry: &QuoteEntry) -> [Self; 2] {
+        let number = at.saturating_mul(2);
+        let (bid, offer) = (entry.bid_price_ticks, entry.offer_price_ticks);
+        [
+            Self { number, side: Side::Buy, price: bid, lots: entry.bid_lots },
+            Self { number: number.saturating_add(1), side: Side::Sell, price: offer, lots: entry.offer_lots },
+        ]
+    }
+}
+
 impl Order {
     /// The entry of the quote that it is a side of.
     pub(crate) fn quote(&self) -> Option<u32> {
         self.terms.as_ref()?.quote
+    }
+
+    /// Whether it is such as a side of a quote may be: it rests, and says nothing else than what a mass quote can.
+    pub(crate) fn can_be_quoted(&self) -> bool {
+        let Some(terms) = &self.terms else { return false };
+        let OrderTerms { post_only, self_trade_prevention, .. } = terms.said;
+        let said = OrderTerms { post_only, self_trade_prevention, ..OrderTerms::default() };
+        let plain = Terms { said, quote: terms.quote, ..Terms::default() };
+        (self.order_type, self.time_in_force) == (OrderType::Limit, TimeInForce::GoodTillCancel)
+            && **terms == plain
     }
 
     /// Where it is found as a side of its quote.
@@ -86,7 +106,11 @@ impl Engine {
         self.registry.entitle(session.definition.actor, roles::TRADER)?;
         ensure_field(!command.quote_id.is_empty(), "quote_id")?;
         let says_something = command.withdraws_others || !command.entries.is_empty();
-        ensure_field(says_something && command.entries.len() <= MASS_QUOTE_ENTRIES_MAX, "entries")?;
+        let named: BTreeSet<_> = command.entries.iter().map(|entry| (entry.market, entry.entry)).collect();
+        let is_each_once = named.len() == command.entries.len() && named.len() <= MASS_QUOTE_ENTRIES_MAX;
+        ensure_field(says_something && is_each_once, "entries")?;
+        let is_meant = command.withdraws_others || command.withdraws_market.is_none();
+        ensure_field(is_meant, "withdraws_market")?;
         let is_known = command.withdraws_market.is_none_or(|market| self.markets.row(market).is_some());
         ensure(is_known, RejectReason::UnknownMarket)?;
         let client = self.sessions.client(row, command.client).ok_or(RejectReason::ClientNotEntitled)?;
@@ -104,6 +128,10 @@ impl Engine {
         if command.withdraws_others {
             self.withdraw_others(row, command, acknowledged, effects)?;
         }
+        // Of all quotes first: what one of them held another may need.
+        for entry in &command.entries {
+            self.withdraw_changed(row, command, entry, acknowledged, effects)?;
+        }
         for (at, entry) in (0_u8..).zip(&command.entries) {
             match self.take_quote(row, command, (at, entry), acknowledged, effects) {
                 Ok(()) => {}
@@ -117,7 +145,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Withdraws the client's quotes that the command does not name, the oldest first.
+    /// Withdraws the client's quotes that the command does not name, the oldest first; where it names neither quotes nor a client those of
+    /// all clients.
     fn withdraw_others(
         &mut self,
         row: u32,
@@ -127,10 +156,11 @@ impl Engine {
     ) -> Result<(), Broken> {
         let named: BTreeSet<(MarketId, u32)> =
             command.entries.iter().map(|entry| (entry.market, entry.entry)).collect();
+        let is_of_all = command.client.is_none() && command.entries.is_empty();
         let mut places = self.places_of(row, |order, place| {
             let market = self.markets.rows.at(place.market).definition.market;
             order.quote().is_some_and(|entry| !named.contains(&(market, entry)))
-                && self.markets.desks.at(order.desk).client == acknowledged.client
+                && (is_of_all || self.markets.desks.at(order.desk).client == acknowledged.client)
                 && command.withdraws_market.is_none_or(|only| only == market)
         })?;
         places.sort_unstable_by_key(|&(order, _)| order.age());
@@ -138,6 +168,47 @@ impl Engine {
             self.withdraw(place, acknowledged, effects)?;
         }
         Ok(())
+    }
+
+    /// Withdraws the sides of the quote before that do not stay.
+    fn withdraw_changed(
+        &mut self,
+        row: u32,
+        command: &MassQuote,
+        entry: &QuoteEntry,
+        acknowledged: &mut MassQuoteAcknowledged,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
+        for said in QuoteSide::both(0, entry) {
+            let former = self.former_side(row, acknowledged.client, entry, said.side);
+            if let Some(place) = former.filter(|&place| !self.stays(command, place, &said)) {
+                self.withdraw(place, acknowledged, effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a side of the quote of that name rests.
+    fn former_side(&self, row: u32, client: ClientId, entry: &QuoteEntry, side: Side) -> Option<Place> {
+        let market = self.markets.row(entry.market)?;
+        let desk = self.markets.known_desk(client, market)?;
+        let order = *self.markets.quotes.get(&(row, desk, entry.entry, side))?;
+        self.markets.place(market, order)
+    }
+
+    /// Whether what is said of a side leaves it in its place: of the same kind, where it stands, and no more of it. One that slides stands
+    /// where it would come to stand.
+    fn stays(&self, command: &MassQuote, place: Place, said: &QuoteSide) -> bool {
+        let market = self.markets.rows.at(place.market);
+        let Some(order) = market.entry(place) else { return false };
+        let Some(terms) = &order.terms else { return false };
+        let prevention = |said: Option<SelfTradePrevention>| said.unwrap_or(SelfTradePrevention::None);
+        let wanted = command.self_trade_prevention.or_else(|| rules::prevention_by_default(market));
+        let is_same_kind = terms.said.post_only == command.post_only
+            && prevention(terms.said.self_trade_prevention) == prevention(wanted);
+        let is_there =
+            || keep_from_taking(order, said.price.0, market).is_ok_and(|price| price == order.price);
+        said.lots.0 > 0 && said.lots.0 <= order.leaves() && is_same_kind && is_there()
     }
 
     /// Puts a quote in the place of the one before it. Of one that is refused nothing stands.
@@ -151,29 +222,17 @@ impl Engine {
     ) -> Result<(), Stop> {
         let market = self.markets.row(entry.market).ok_or(RejectReason::UnknownMarket)?;
         let desk = self.markets.desk(acknowledged.client, market, &self.ledger);
-        let desk = desk.ok_or(RejectReason::NoSettlementAccount)?;
-        let number = at.saturating_mul(2);
-        let sides = [
-            (number, Side::Buy, entry.bid_price_ticks, entry.bid_lots),
-            (number.saturating_add(1), Side::Sell, entry.offer_price_ticks, entry.offer_lots),
-        ];
+        ensure(desk.is_some(), RejectReason::NoSettlementAccount)?;
+        // The quotes in front of it may have traded with what stayed.
+        self.withdraw_changed(row, command, entry, acknowledged, effects)?;
         let (mut kept, mut entering) = (Vec::new(), Vec::new());
-        for (number, side, price, lots) in sides {
-            let wanted = Wanted { number, side, price, lots };
-            let former = self.markets.quotes.get(&(row, desk, entry.entry, side)).copied();
-            let place = former.and_then(|order| self.markets.place(market, order));
-            let order = place.and_then(|place| self.markets.order(place));
-            let stays = order.is_some_and(|order| order.price == price.0 && lots.0 <= order.leaves());
-            match place {
-                Some(place) if stays && lots.0 > 0 => kept.push((place, wanted)),
-                Some(place) => {
-                    self.withdraw(place, acknowledged, effects)?;
-                    entering.push(wanted);
-                }
-                None => entering.push(wanted),
+        for said in QuoteSide::both(at, entry) {
+            match self.former_side(row, acknowledged.client, entry, said.side) {
+                Some(place) => kept.push((place, said)),
+                None => entering.push(said),
             }
         }
-        entering.retain(|wanted| wanted.lots.0 > 0);
+        entering.retain(|said| said.lots.0 > 0);
         let admitted =
             self.admit_quote(row, command, (entry, &kept, &entering), acknowledged.client, effects);
         let admitted = match admitted {
@@ -185,8 +244,8 @@ impl Engine {
                 return Err(stop);
             }
         };
-        for (place, wanted) in kept {
-            self.shrink_quote(place, wanted.lots, effects)?;
+        for (place, said) in kept {
+            self.shrink_quote(place, said.lots, effects)?;
             acknowledged.kept = acknowledged.kept.saturating_add(1);
         }
         for order in admitted {
@@ -201,32 +260,26 @@ impl Engine {
         &mut self,
         row: u32,
         command: &MassQuote,
-        (entry, kept, entering): (&QuoteEntry, &[(Place, Wanted)], &[Wanted]),
+        (entry, kept, entering): (&QuoteEntry, &[(Place, QuoteSide)], &[QuoteSide]),
         client: ClientId,
         effects: &Effects<'_>,
     ) -> Result<Vec<Order>, Stop> {
         let has_both = entry.bid_lots.0 > 0 && entry.offer_lots.0 > 0;
         let is_crossed = has_both && entry.bid_price_ticks >= entry.offer_price_ticks;
         ensure(!is_crossed, RejectReason::InvalidSpread)?;
-        for (place, wanted) in kept {
-            let market = self.markets.rows.at(place.market);
-            ensure(phases::takes_replacements(market), RejectReason::MarketClosed)?;
-            let session = self.sessions.rows.at(row);
-            if session.is_protected {
-                self.protections.ensure_ready((session.definition.session, entry.market))?;
-            }
-            let leaves = self.markets.order(*place).map_or(0, Order::leaves);
-            if wanted.lots.0 < leaves {
-                check_terms(&market.definition, &as_order(command, entry.market, client, wanted))?;
-            }
+        for (place, said) in kept {
+            self.check_change(row, place.market, (said.side, said.price, said.lots), effects.time)?;
+            let order = self.markets.order(*place).ok_or(RejectReason::UnknownOrder)?;
+            let desk = self.markets.desks.at(order.desk);
+            self.ledger.ensure_open(desk.paying_account(said.side.opposite()))?;
         }
         let mut admitted: Vec<Admitted> = Vec::new();
         let mut refused = None;
-        for wanted in entering {
-            let said = as_order(command, entry.market, client, wanted);
-            match self.admit_order(row, &said, None, false, effects) {
+        for said in entering {
+            let order = as_order(command, entry.market, client, said);
+            match self.admit_order(row, &order, None, false, effects) {
                 Ok(mut side) => {
-                    side.order.id = OrderId::nth(effects.seq, wanted.number);
+                    side.order.id = OrderId::nth(effects.seq, said.number);
                     side.order.terms.get_or_insert_default().quote = Some(entry.entry);
                     // Counted while the other side is judged.
                     self.markets.desks.at_mut(side.order.desk).add(&side.order);
@@ -283,45 +336,37 @@ impl Engine {
 
     /// Leaves so much of an order of a quote, in its place.
     fn shrink_quote(&mut self, place: Place, lots: QtyLots, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let Market { definition, book, orders, .. } = self.markets.rows.at_mut(place.market);
-        let id = definition.market;
-        let mismatch = Broken::OrderMismatch { market: id, order: OrderId(0) };
-        let order = orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
-        let by = QtyLots(order.leaves().saturating_sub(lots.0));
-        if by == QtyLots(0) {
-            return Ok(());
+        let leaves = self.markets.order(place).map_or(0, Order::leaves);
+        let by = leaves.saturating_sub(lots.0);
+        if by > 0 {
+            self.lower_qty(place, by)?;
+            let order = self.reduce_in_place(place, by, effects)?;
+            let account = self.markets.desks.at(order.desk).paying_account(order.side);
+            let held = Amount(order.held);
+            effects.push(HoldChanged { order: order.id, account: self.ledger.id(account), held });
         }
-        let before = order.buy_lots();
-        order.qty = order.qty.saturating_sub(by.0);
-        let desk = self.markets.desks.at_mut(order.desk);
-        desk.buy_lots = desk.buy_lots.saturating_sub(before).saturating_add(order.buy_lots());
-        reduce_resting(book, id, Slot(place.slot), by, effects)?;
-        let held = fees::worst_case(order, definition)?;
-        lower_hold(&mut self.ledger, order, desk, held)?;
-        let account = self.ledger.id(desk.paying_account(order.side));
-        effects.push(HoldChanged { order: order.id, account, held: Amount(held) });
         Ok(())
     }
 }
 
 /// A side of a quote, as the order that says the same.
-fn as_order(command: &MassQuote, market: MarketId, client: ClientId, wanted: &Wanted) -> NewOrder {
+fn as_order(command: &MassQuote, market: MarketId, client: ClientId, said: &QuoteSide) -> NewOrder {
     let &MassQuote { quote_id, post_only, self_trade_prevention, .. } = command;
     NewOrder {
         cl_ord_id: quote_id,
         client: Some(client),
         market,
-        side: wanted.side,
+        side: said.side,
         order_type: OrderType::Limit,
         time_in_force: TimeInForce::GoodTillCancel,
-        price_ticks: wanted.price,
-        qty_lots: wanted.lots,
+        price_ticks: said.price,
+        qty_lots: said.lots,
         budget: Amount::ZERO,
         capacity: None,
         firm: None,
         investment_decision: None,
         execution_decision: None,
-        decision_flags: decision_flags::LIQUIDITY_PROVISION,
+        decision_flags: 0,
         poss_resend: false,
         terms: OrderTerms { post_only, self_trade_prevention, ..OrderTerms::default() }.into(),
     }

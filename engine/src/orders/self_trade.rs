@@ -8,7 +8,6 @@ use protocol::{
     Amount, ExecType, OrderStatus, PriceTicks, QtyLots, RejectReason, SelfTradePrevention, Side, TradeId,
 };
 
-use super::amend::reduce_resting;
 use super::execution::{Settlement, lower_hold, post};
 use super::fees::{self, Charge};
 use super::reports::live_status;
@@ -16,7 +15,7 @@ use crate::broken::Broken;
 use crate::effects::Effects;
 use crate::engine::Engine;
 use crate::markets::{Market, Order, Place};
-use crate::matching::{Resting, Slot};
+use crate::matching::Resting;
 
 /// Whom an incoming order meets first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -161,25 +160,16 @@ impl Engine {
 
     /// Takes so much off a resting order; it keeps its place.
     fn decrement_maker(&mut self, place: Place, lots: u64, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        let Market { definition, book, orders, .. } = self.markets.rows.at_mut(place.market);
-        let id = definition.market;
-        let mismatch = Broken::OrderMismatch { market: id, order: protocol::OrderId(0) };
-        let maker = orders.at_mut(place.slot).as_mut().ok_or(mismatch)?;
-        let before = maker.buy_lots();
-        maker.qty = maker.qty.saturating_sub(lots);
-        let desk = self.markets.desks.at_mut(maker.desk);
-        desk.buy_lots = desk.buy_lots.saturating_sub(before).saturating_add(maker.buy_lots());
+        let maker = self.lower_qty(place, lots)?.clone();
         if maker.leaves() == 0 {
             return self.expire_maker(place, effects);
         }
-        self.lists.note_reduced(maker);
-        reduce_resting(book, id, Slot(place.slot), QtyLots(lots), effects)?;
-        let held = fees::worst_case(maker, definition)?;
-        lower_hold(&mut self.ledger, maker, self.markets.desks.at(maker.desk), held)?;
-        let maker = maker.clone();
+        self.lists.note_reduced(&maker);
+        let maker = self.reduce_in_place(place, lots, effects)?;
         self.report_restated(place.market, &maker, effects);
         let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
-        effects.push(HoldChanged { order: maker.id, account: self.ledger.id(account), held: Amount(held) });
+        let held = Amount(maker.held);
+        effects.push(HoldChanged { order: maker.id, account: self.ledger.id(account), held });
         Ok(())
     }
 

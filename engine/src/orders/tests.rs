@@ -184,6 +184,30 @@ fn lists_and_orders_that_do_not_agree_are_found() {
 }
 
 #[test]
+fn quotes_that_are_not_such_as_can_be_quoted_are_found() {
+    let spoiled = |spoil: fn(&mut Order)| {
+        found(|engine| {
+            let (&(_, desk, ..), &order) = engine.markets.quotes.first_key_value().unwrap();
+            let market = engine.markets.desks.at(desk).market;
+            let place = engine.markets.place(market, order).unwrap();
+            spoil(engine.markets.rows.at_mut(market).entry_mut(place).as_mut().unwrap());
+        })
+    };
+    assert_eq!(spoiled(|_| {}), Ok(()));
+    let spoils: [fn(&mut Order); 6] = [
+        |order| order.time_in_force = TimeInForce::Day,
+        |order| order.terms.as_mut().unwrap().list = Some(OrderListId(1)),
+        |order| order.terms.as_mut().unwrap().waits = true,
+        |order| order.terms.as_mut().unwrap().cap = Some(PriceTicks(order.price)),
+        |order| order.terms.as_mut().unwrap().said.display_lots = QtyLots(1),
+        |order| order.terms.as_mut().unwrap().quote = Some(99),
+    ];
+    for (at, spoil) in spoils.into_iter().enumerate() {
+        assert!(matches!(spoiled(spoil), Err(Broken::OrderMismatch { .. })), "{at}");
+    }
+}
+
+#[test]
 fn fees_that_pay_more_than_they_take_and_volumes_out_of_order_are_found() {
     let restored = |schedule: SetFeeSchedule| {
         found(|engine| {

@@ -26,8 +26,6 @@ pub(crate) struct PriceWindow {
     pub(crate) lows: VecDeque<Extreme>,
     /// Prices above all later ones, the highest first, likewise.
     pub(crate) highs: VecDeque<Extreme>,
-    /// Whether a price was too far from these: the market pauses behind the command that traded at it.
-    pub(crate) is_exceeded: bool,
 }
 
 impl PriceWindow {
@@ -75,11 +73,7 @@ impl PriceWindow {
             (Some(_), None) | (None, Some(_)) => false,
         };
         let is_both = is_bounded(&self.lows) && is_bounded(&self.highs);
-        is_both
-            && follow(&self.lows, |a, b| a < b)
-            && follow(&self.highs, |a, b| a > b)
-            && spans
-            && !self.is_exceeded
+        is_both && follow(&self.lows, |a, b| a < b) && follow(&self.highs, |a, b| a > b) && spans
     }
 }
 
@@ -146,8 +140,7 @@ impl Markets {
             window.restart();
         }
         let is_far = window.add(price.0, bucket_of(rules, time), rules.volatility_ppm);
-        if is_far && is_trading && !window.is_exceeded {
-            window.is_exceeded = true;
+        if is_far && is_trading && !self.exceeded.contains(&market) {
             self.exceeded.push(market);
         }
     }
@@ -164,10 +157,8 @@ impl Markets {
 impl Engine {
     /// Pauses the markets whose price has moved too far, behind what moved it.
     pub(crate) fn pause_volatile(&mut self, effects: &mut Effects<'_>) -> Result<(), Broken> {
-        while let Some(row) = self.markets.exceeded.pop() {
-            let Market { rules, window, .. } = self.markets.rows.at_mut(row);
-            let (Some(rules), Some(window)) = (rules, window) else { continue };
-            window.is_exceeded = false;
+        for row in core::mem::take(&mut self.markets.exceeded) {
+            let Some(rules) = &self.markets.rows.at(row).rules else { continue };
             let (phase, pause_ms) = (rules.volatility_phase, u64::from(rules.volatility_pause_ms));
             self.go_to(row, phase, PhaseCause::Volatility, effects)?;
             if pause_ms > 0 {

@@ -901,6 +901,9 @@ impl Model {
             Ok(replaced) => replaced,
             Err(reason) => return Some(reason),
         };
+        if next.trigger != self.live[at].trigger {
+            self.due.retain(|due| due.1 != next.id);
+        }
         if next.keeps_place(&self.live[at]) {
             self.live[at] = next;
             self.live[at].shrink();
@@ -933,19 +936,7 @@ impl Model {
             return Err(MarketMakerProtection);
         }
         let (price, qty) = (command.price_ticks, command.qty_lots);
-        if price < market.price_ticks_min || price > market.price_ticks_max {
-            return Err(PriceOutOfRange);
-        }
-        if qty < market.qty_lots_min || qty > market.qty_lots_max {
-            return Err(QtyOutOfRange);
-        }
-        let notional = u128::from(price.0) * u128::from(qty.0) * market.tick_quote_minor.0;
-        if notional < market.notional_min.0 || notional > market.notional_max.0 {
-            return Err(NotionalOutOfRange);
-        }
-        if let Some(refusal) = self.band_refusal(command.market.0, command.side, OrderType::Limit, price.0) {
-            return Err(refusal);
-        }
+        self.check_change(market, (command.side, price, qty))?;
         let at = self.find(found, &command.orig_cl_ord_id.to_string(), command.market.0, command.side)?;
         let before = &self.live[at];
         if qty.0 <= before.cum {

@@ -414,25 +414,32 @@ fn random_quotes(numbers: &mut Numbers, count: u64) -> MassQuote {
     };
     let withdraws_others = numbers.chance(25);
     let entries = (0..numbers.between(u64::from(!withdraws_others), 4)).map(|_| {
-        let middle = numbers.between(12, 18);
+        let entry = numbers.between(1, 2);
+        let is_usual = numbers.chance(60);
+        let (middle, width) =
+            if is_usual { (12 + 2 * entry, 2) } else { (numbers.between(12, 18), numbers.between(1, 3)) };
         let mut lots = || QtyLots(if numbers.chance(15) { 0 } else { 6 * numbers.between(1, 4) });
         let (bid_lots, offer_lots) = (lots(), lots());
         let spread = if numbers.chance(95) { 1 } else { 0 };
         QuoteEntry {
-            entry: u32::try_from(numbers.between(1, 2)).unwrap(),
+            entry: u32::try_from(entry).unwrap(),
             market: market(numbers),
             bid_price_ticks: PriceTicks(middle),
             bid_lots,
-            offer_price_ticks: PriceTicks(middle + spread * numbers.between(1, 3)),
+            offer_price_ticks: PriceTicks(middle + spread * width),
             offer_lots,
         }
     });
-    let entries: Vec<QuoteEntry> = entries.collect();
+    let mut entries: Vec<QuoteEntry> = entries.collect();
+    if numbers.chance(97) {
+        let mut names = std::collections::BTreeSet::new();
+        entries.retain(|entry| names.insert((entry.market, entry.entry)));
+    }
     MassQuote {
         quote_id: Text::new(format!("quote-{count}")).unwrap(),
         client: numbers.chance(10).then(|| ClientId(*numbers.pick(&CLIENTS))),
-        post_only: numbers.chance(40).then(|| *numbers.pick(PostOnly::ALL)),
-        self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
+        post_only: numbers.chance(20).then(|| *numbers.pick(PostOnly::ALL)),
+        self_trade_prevention: numbers.chance(15).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         withdraws_others,
         withdraws_market: (withdraws_others && numbers.chance(50)).then(|| market(numbers)),
         entries,

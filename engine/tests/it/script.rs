@@ -575,9 +575,12 @@ impl Script {
     }
 }
 
-/// `a1`, `o26`, or both: `a1/o26`.
+/// `a1`, `o26`, or both: `a1/o26`, `q1/o26.3`.
 fn order_named(named: &str) -> (ClOrdId, Option<OrderId>) {
-    let order = |named: &str| named.strip_prefix('o').and_then(|number| number.parse().ok()).map(OrderId);
+    let order = |named: &str| {
+        let (seq, nth) = named.strip_prefix('o')?.split_once('.').unwrap_or((&named[1..], "0"));
+        Some(OrderId::nth(protocol::Seq(seq.parse().ok()?), nth.parse().ok()?))
+    };
     match (named.split_once('/'), order(named)) {
         (Some((named, number)), _) => (Text::new(named).unwrap(), order(number)),
         (None, Some(order)) => (Text::EMPTY, Some(order)),

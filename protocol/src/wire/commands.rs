@@ -653,7 +653,7 @@ messages! {
         MassQuote = 102 v 1 {
             /// QuoteID(117): given back, and the ClOrdID(11) of reports on its orders. It is not remembered.
             quote_id: ClOrdId,
-            /// Account(1): for whom; `None` = the session's first client.
+            /// Account(1): for whom; `None` = the session's first client, or all of them if there are no entries.
             client: Option<ClientId>,
             /// What is done where a quote would take liquidity; `None` = it takes.
             post_only: Option<PostOnly>,
@@ -661,9 +661,9 @@ messages! {
             self_trade_prevention: Option<SelfTradePrevention>,
             /// Whether the client's quotes that it does not name are withdrawn.
             withdraws_others: bool,
-            /// Those of which market; `None` = of all.
+            /// Those of which market; `None` = of all, or none are.
             withdraws_market: Option<MarketId>,
-            /// At most [`crate::limits::MASS_QUOTE_ENTRIES_MAX`].
+            /// At most [`crate::limits::MASS_QUOTE_ENTRIES_MAX`], each of another entry or market.
             entries: Vec<QuoteEntry>,
         }
 

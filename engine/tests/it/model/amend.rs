@@ -1,10 +1,11 @@
 //! What a replacement says of an order's terms: it changes when the order ends and the price that it waits for, and nothing else.
 
 use protocol::RejectReason::{self, *};
+use protocol::commands::DefineMarket;
 use protocol::terms::OrderTerms;
-use protocol::{QtyLots, TimeInForce};
+use protocol::{OrderType, PriceTicks, QtyLots, Side, TimeInForce};
 
-use super::ModelOrder;
+use super::{Model, ModelOrder};
 
 impl ModelOrder {
     /// Its terms as a client would repeat them.
@@ -18,6 +19,27 @@ impl ModelOrder {
             trail: self.trail,
             ..OrderTerms::default()
         }
+    }
+}
+
+impl Model {
+    /// What a market asks of an order that changes its price or quantity.
+    pub(super) fn check_change(
+        &self,
+        market: &DefineMarket,
+        (side, price, qty): (Side, PriceTicks, QtyLots),
+    ) -> Result<(), RejectReason> {
+        if price < market.price_ticks_min || price > market.price_ticks_max {
+            return Err(PriceOutOfRange);
+        }
+        if qty < market.qty_lots_min || qty > market.qty_lots_max {
+            return Err(QtyOutOfRange);
+        }
+        let notional = u128::from(price.0) * u128::from(qty.0) * market.tick_quote_minor.0;
+        if notional < market.notional_min.0 || notional > market.notional_max.0 {
+            return Err(NotionalOutOfRange);
+        }
+        self.band_refusal(market.market.0, side, OrderType::Limit, price.0).map_or(Ok(()), Err)
     }
 }
 

@@ -32,6 +32,12 @@ impl Model {
     pub(crate) fn mass_quote(&mut self, id: u64, client: u64, command: &MassQuote) -> Option<RejectReason> {
         self.roll(client, None);
         self.quoted = Quoted::default();
+        let names: std::collections::BTreeSet<_> =
+            command.entries.iter().map(|entry| (entry.market, entry.entry)).collect();
+        let is_meant = command.withdraws_others || command.withdraws_market.is_none();
+        if names.len() < command.entries.len() || !is_meant {
+            return Some(FieldOutOfRange);
+        }
         if command.withdraws_market.is_some_and(|market| !self.markets.contains_key(&market.0)) {
             return Some(UnknownMarket);
         }
@@ -56,6 +62,7 @@ impl Model {
             meant.sort_by_key(|id| id.rotate_left(8));
             meant.into_iter().for_each(|id| self.withdraw(id));
         }
+        command.entries.iter().for_each(|entry| self.withdraw_changed(client, command, entry));
         for (at, entry) in command.entries.iter().enumerate() {
             if let Err(refusal) = self.quote(id, client, command, (at, entry)) {
                 self.quoted.refused.push((entry.entry, entry.market.0, refusal));
@@ -71,6 +78,21 @@ impl Model {
         self.end(order.client, id);
     }
 
+    /// What of a quote is as it is said, and no less than that, stays.
+    fn withdraw_changed(&mut self, client: u64, command: &MassQuote, entry: &QuoteEntry) {
+        for (side, lots) in sides(entry) {
+            let former = self.live.iter().find(|order| is_side(order, client, entry, side));
+            let Some(former) = former.cloned() else { continue };
+            let mut said = self.model_order(former.id, client, &as_order(command, entry, side), "");
+            let is_same_kind = (said.post_only, said.prevention) == (former.post_only, former.prevention);
+            said.price = self.kept_from_taking(&said).unwrap_or(0);
+            let stays = said.price == former.price && 0 < lots && lots <= former.qty - former.cum;
+            if !stays || !is_same_kind {
+                self.withdraw(former.id);
+            }
+        }
+    }
+
     fn quote(
         &mut self,
         id: u64,
@@ -81,25 +103,14 @@ impl Model {
         if !self.markets.contains_key(&entry.market.0) {
             return Err(UnknownMarket);
         }
-        let sides = [
-            (Side::Buy, entry.bid_price_ticks, entry.bid_lots),
-            (Side::Sell, entry.offer_price_ticks, entry.offer_lots),
-        ];
+        self.withdraw_changed(client, command, entry);
         let (mut kept, mut new) = (Vec::new(), Vec::new());
-        for (number, (side, price, lots)) in sides.into_iter().enumerate() {
-            let former = self.live.iter().find(|order| is_side(order, client, entry, side)).cloned();
-            let stays =
-                |order: &ModelOrder| order.price == price.0 && 0 < lots.0 && lots.0 <= order.qty - order.cum;
-            match former {
-                Some(order) if stays(&order) => kept.push((order.id, lots.0, as_order(command, entry, side))),
-                former => {
-                    if let Some(order) = former {
-                        self.withdraw(order.id);
-                    }
-                    if lots.0 > 0 {
-                        new.push((leg_id(id, 2 * at + number), as_order(command, entry, side)));
-                    }
-                }
+        for (number, (side, lots)) in sides(entry).into_iter().enumerate() {
+            let said = as_order(command, entry, side);
+            match self.live.iter().find(|order| is_side(order, client, entry, side)) {
+                Some(order) => kept.push((order.id, lots, said)),
+                None if lots > 0 => new.push((leg_id(id, 2 * at + number), said)),
+                None => {}
             }
         }
         let judged = self.judge_quote(client, entry, &kept, &new);
@@ -136,26 +147,16 @@ impl Model {
             return Err(InvalidSpread);
         }
         let (market, phase) = self.markets[&entry.market.0].clone();
-        for (id, lots, order) in kept {
+        for (_, _, order) in kept {
             if matches!(phase, MarketPhase::CancelOnly | MarketPhase::Halt | MarketPhase::Closed) {
                 return Err(MarketClosed);
             }
             if self.has_tripped(client, entry.market.0) {
                 return Err(MarketMakerProtection);
             }
-            let before = self.live.iter().find(|live| live.id == *id).unwrap();
-            if *lots < before.qty - before.cum {
-                if order.price_ticks < market.price_ticks_min || order.price_ticks > market.price_ticks_max {
-                    return Err(PriceOutOfRange);
-                }
-                if *lots < market.qty_lots_min.0 || *lots > market.qty_lots_max.0 {
-                    return Err(QtyOutOfRange);
-                }
-                let notional =
-                    u128::from(*lots) * u128::from(order.price_ticks.0) * market.tick_quote_minor.0;
-                if notional < market.notional_min.0 || notional > market.notional_max.0 {
-                    return Err(NotionalOutOfRange);
-                }
+            self.check_change(&market, (order.side, order.price_ticks, order.qty_lots))?;
+            if self.is_closed(client, &market) {
+                return Err(AccountClosed);
             }
         }
         for (id, said) in new {
@@ -200,4 +201,8 @@ fn as_order(command: &MassQuote, entry: &QuoteEntry, side: Side) -> NewOrder {
         terms: terms.into(),
         ..crate::definitions::limit("q", side, 0, 0)
     }
+}
+
+fn sides(entry: &QuoteEntry) -> [(Side, u64); 2] {
+    [(Side::Buy, entry.bid_lots.0), (Side::Sell, entry.offer_lots.0)]
 }
