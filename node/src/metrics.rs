@@ -148,6 +148,10 @@ impl Counters {
                 (ExecType::Rejected, Some(reason)) => *self.orders_refused.entry(reason).or_default() += 1,
                 _ => {}
             }
+        } else if let EventBody::MassQuoteAcknowledged(quotes) = &event.body {
+            self.orders_accepted += u64::from(quotes.entered);
+            let reasons = quotes.refused.iter().map(|quote| quote.reason).chain(quotes.refusal);
+            reasons.for_each(|reason| *self.orders_refused.entry(reason).or_default() += 1);
         }
     }
 }
@@ -187,7 +191,11 @@ pub(crate) fn render_reading() -> String {
 pub(crate) fn render(published: &Published) -> String {
     let mut page = Page(String::with_capacity(16 << 10));
     let (replica, counters) = (&published.replica, &published.counters);
-    page.family("sicil_orders_accepted_total", "counter", "Orders that the engine accepted.");
+    page.family(
+        "sicil_orders_accepted_total",
+        "counter",
+        "Orders that the engine accepted, sides of quotes too.",
+    );
     page.sample("sicil_orders_accepted_total", "", counters.orders_accepted);
     page.by_reason("sicil_orders_refused_total", "Orders that it refused.", &counters.orders_refused);
     page.by_reason("sicil_cancels_refused_total", "Cancels and replaces refused.", &counters.cancels_refused);

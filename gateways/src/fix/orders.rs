@@ -89,7 +89,7 @@ pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
 
 /// BusinessRejectRefID(379): a message's ClOrdID, or what stands in its place where it has none.
 pub(crate) fn ref_id(message: &Message<'_>) -> ClOrdId {
-    [11, 66, 324]
+    [11, 66, 117, 324]
         .into_iter()
         .find(|tag| message.get(*tag).is_some())
         .map_or(ClOrdId::EMPTY, |tag| cl_ord_id(message, tag))

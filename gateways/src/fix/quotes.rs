@@ -3,6 +3,7 @@
 use protocol::commands::{ClOrdId, MassQuote};
 use protocol::event::Event;
 use protocol::events::MassQuoteAcknowledged;
+use protocol::limits::MASS_QUOTE_ENTRIES_MAX;
 use protocol::rows::{QuoteEntry, QuoteRefusal};
 use protocol::{ClientId, Command, RejectReason};
 
@@ -14,9 +15,18 @@ use super::reasons::{business, text};
 
 /// A MassQuote(i), all of it in one message.
 pub(super) fn mass_quote(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
+    if message.is_yes(97) {
+        let note =
+            "a MassQuote(i) says what stands from then on: it is said anew, not again with PossResend(97)=Y";
+        return Err(refusal(business::OTHER, note));
+    }
     let count = message.number(295).unwrap_or(0);
+    if count > MASS_QUOTE_ENTRIES_MAX as u64 {
+        let note = format!("NoQuoteEntries(295) is {count}, at most {MASS_QUOTE_ENTRIES_MAX}");
+        return Err(refusal(business::OTHER, &note));
+    }
     if count == 0 || message.number(304) != Some(count) {
-        let note = "TotNoQuoteEntries(304) and NoQuoteEntries(295) differ: all quotes in one message";
+        let note = "NoQuoteEntries(295) is at least 1, and TotNoQuoteEntries(304) the same: all quotes in one message";
         return Err(refusal(business::OTHER, note));
     }
     let entries = message.entries(295, 299).map(|entry| quote_entry(&entry, directory));

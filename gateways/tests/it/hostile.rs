@@ -215,7 +215,11 @@ fn is_answer(answer: &[Field], sent: u64, message: &[u8]) -> bool {
         b"9" | b"r" => is_its(11),
         // A list that is cancelled ends by this, and one that was asked for is told.
         b"N" => message.starts_with(b"35=K|") || is(answer, 429, b"2"),
-        b"f" | b"b" => true,
+        b"f" => true,
+        b"b" => {
+            let id = asked.iter().find_map(|field| field.strip_prefix(b"117="));
+            id.is_some_and(|id| is(answer, 117, id))
+        }
         b"8" => {
             let kinds: &[&[u8]] = match message.get(3) {
                 Some(b'D' | b'E') => &[b"0", b"A", b"8"],

@@ -1,6 +1,6 @@
 //! Each fault of the fixed headers, one by one, under checksums that are good.
 
-use protocol::commands::{CreateAccounts, CreateTransfers, DefineSession, Pulse};
+use protocol::commands::{CreateAccounts, CreateTransfers, DefineSession, NewOrder, Pulse};
 use protocol::event::{EffectHash, Event, EventFault};
 use protocol::frame::{Frame, FrameFault};
 use protocol::hash::{Hash, blake3, crc32c};
@@ -56,6 +56,30 @@ fn a_record_that_is_too_long_leaves_nothing_behind() {
         Ok(()),
         "as many clients as a session may have fit a record"
     );
+}
+
+/// What a peer can make a gateway send, at its longest, behind the longest header that a client's command has.
+#[test]
+fn the_longest_commands_of_orders_fit_a_record() {
+    let gateway = Some(GatewayNumber { gateway: GatewayId(3), number: 4 });
+    let header = RecordHeader { gateway, ..RecordHeader::default() };
+    let id = "x".repeat(limits::CL_ORD_ID_BYTES_MAX);
+    let mut seen = 0;
+    for mut command in crate::examples::commands() {
+        if let Command::MassQuote(quotes) = &mut command {
+            quotes.quote_id = Text::new(&id).unwrap();
+            quotes.entries = vec![quotes.entries[0]; limits::MASS_QUOTE_ENTRIES_MAX];
+        } else if let Command::NewOrderList(list) = &mut command {
+            list.cl_list_id = Text::new(&id).unwrap();
+            let order = NewOrder { cl_ord_id: Text::new(&id).unwrap(), ..list.orders[0].clone() };
+            list.orders = vec![order; 3];
+        } else {
+            continue;
+        }
+        seen += 1;
+        assert_eq!(header.write(&command, &mut Vec::new()), Ok(()), "{}", command.kind());
+    }
+    assert_eq!(seen, 2);
 }
 
 /// Kinds of batches.
