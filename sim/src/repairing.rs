@@ -8,7 +8,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use protocol::{MonoNanos, NodeId};
+use journal::classify::Verdict;
+use protocol::{Index, MonoNanos, NodeId};
 use replicas::{RepairRow, Timing};
 
 use crate::disk::SimDisk;
@@ -129,6 +130,13 @@ impl Repairing {
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.repair.is_done()
+    }
+
+    /// The entry that the log has to reach, once a repair was begun.
+    #[must_use]
+    pub fn reach(&self) -> Option<Index> {
+        let verdict = self.repair.status().findings.verdict;
+        if let Verdict::Unrepaired { reach, .. } = verdict { Some(reach) } else { None }
     }
 
     /// Where it stands, for a report.

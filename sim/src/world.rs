@@ -8,7 +8,7 @@
 
 use protocol::event::Event;
 use protocol::hash::Hash;
-use protocol::{MonoNanos, Term};
+use protocol::{Index, MonoNanos, Term};
 use replicas::{ReplicaFault, Role, StartFault};
 
 use crate::checkers::{self, Checker, Served, Turned, Violation, ensure, journal_clean, liveness};
@@ -21,7 +21,7 @@ use crate::machine::{Left, Links, Started, Turn, opened_epoch};
 use crate::nemesis::{Act, Nemesis};
 use crate::network::Network;
 use crate::oracle::{Before, Opened};
-use crate::repairing::Atlas;
+use crate::repairing::{Atlas, Repairing};
 use crate::replacing::Replacing;
 use crate::rng::Rng;
 use crate::trace::{Happening, Trace};
@@ -294,8 +294,12 @@ impl World {
         let waits = |host: &Host| host.machine.is_repairing().is_some();
         let waiting: Vec<usize> =
             self.hosts.iter().filter(|host| waits(host)).map(|host| host.place).collect();
-        if !self.atlas.is_beyond() || waiting.is_empty() || self.brought_back == BROUGHT_BACK_MAX {
+        if !self.atlas.is_beyond() || waiting.is_empty() {
             return false;
+        }
+        if self.brought_back == BROUGHT_BACK_MAX {
+            self.over = self.is_lost_everywhere(&waiting);
+            return self.over;
         }
         self.brought_back += 1;
         self.trace.sometimes("stood still until bytes were brought back");
@@ -304,6 +308,21 @@ impl World {
             self.hosts[place].disk().restore();
         }
         true
+    }
+
+    /// Whether those that wait have begun to repair what decayed everywhere else meanwhile. What stands in front of a repair is not brought
+    /// back here: nobody can go on.
+    fn is_lost_everywhere(&self, waiting: &[usize]) -> bool {
+        let has = |host: &Host, entry: Index| host.mirror.last_index() >= entry;
+        let is_lost = |place: &usize| {
+            let reach = self.hosts[*place].machine.is_repairing().and_then(Repairing::reach);
+            reach.is_some_and(|reach| !self.hosts.iter().any(|host| has(host, reach)))
+        };
+        let is_over = waiting.iter().all(is_lost);
+        if is_over {
+            self.trace.sometimes("lost on more replicas than a cluster survives");
+        }
+        is_over
     }
 
     /// A replica's memory has gone wrong, and another one was never there, or does not know any more what it had: so that nobody may decide
@@ -463,7 +482,7 @@ impl World {
                 host.witness_start(&self.witness)?;
                 self.atlas.is_whole(place);
                 host.busy = true;
-                let last = host.machine.running().map_or(protocol::Index(0), |p| p.status().index_last);
+                let last = host.machine.running().map_or(Index(0), |p| p.status().index_last);
                 if before.opened(last, &host.mirror)? == Opened::LostByLie {
                     self.trace.sometimes("newest writes lost by a lying device, and nothing tells");
                     self.over = true;
