@@ -33,8 +33,14 @@ const PAYMENTS: [&str; 17] = [
 ];
 
 /// What becomes of orders with terms, and of a market with phases.
-const EXCHANGE: [&str; 4] =
-    ["order fired", "order expired", "orders cancelled at once", "auction carried out"];
+const EXCHANGE: [&str; 6] = [
+    "order fired",
+    "order expired",
+    "orders cancelled at once",
+    "quotes acknowledged",
+    "auction carried out",
+    "market paused for its price",
+];
 
 const ALONE: [&str; 13] = [
     "process killed",

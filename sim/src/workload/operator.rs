@@ -4,16 +4,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use protocol::commands::{CreateTransfers, DefineActor, SetMarketPhase, SetTradeGroup, roles};
+use protocol::commands::{
+    CreateTransfers, DefineActor, SetMarketPhase, SetTradeGroup, SetTradingRules, roles,
+};
 use protocol::event::Event;
-use protocol::events::Replied;
+use protocol::events::{MarketPhaseChanged, Replied};
 use protocol::limits::REQUEST_WINDOW;
 use protocol::record::RecordHeader;
 use protocol::rows::{RowResult, TransferRow};
 use protocol::submit::Submit;
 use protocol::{
     ActorId, Amount, AssetId, ClientId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, MonoNanos,
-    RejectReason, RequestNumber, Seq, SessionId, TradeGroupId,
+    PhaseCause, RejectReason, RequestNumber, Seq, SessionId, TradeGroupId,
 };
 
 use super::{payments, setup};
@@ -219,20 +221,36 @@ impl Operator {
             return Some(DefineActor { actor, roles }.into());
         }
         if self.knobs.order_terms && self.rng.below(4) == 0 {
-            // Into an auction and out of it as often as elsewhere.
-            let phase = self.rng.pick(&[
-                MarketPhase::Trading,
-                MarketPhase::Trading,
-                MarketPhase::Trading,
-                MarketPhase::Auction,
-                MarketPhase::PreOpen,
-                MarketPhase::PostOnly,
-                MarketPhase::Halt,
-            ]);
-            return Some(SetMarketPhase { market: MarketId(1), phase }.into());
+            return Some(self.next_of_market());
         }
         let transfers = (0..self.rng.within(1..=ROWS_MAX)).map(|_| self.next_row(now)).collect();
         Some(CreateTransfers { transfers }.into())
+    }
+
+    /// Another phase, into an auction and out of it as often as elsewhere, or another distance from which on the market pauses.
+    fn next_of_market(&mut self) -> Command {
+        let market = MarketId(1);
+        if self.rng.below(4) == 0 {
+            let phase = self.rng.pick(&[MarketPhase::Halt, MarketPhase::Auction]);
+            return SetTradingRules {
+                volatility_ppm: self.rng.within(10_000..=50_000) as u32,
+                volatility_window_ms: 1_000,
+                volatility_phase: phase,
+                volatility_pause_ms: self.rng.within(1..=500) as u32,
+                ..SetTradingRules::none(market)
+            }
+            .into();
+        }
+        let phase = self.rng.pick(&[
+            MarketPhase::Trading,
+            MarketPhase::Trading,
+            MarketPhase::Trading,
+            MarketPhase::Auction,
+            MarketPhase::PreOpen,
+            MarketPhase::PostOnly,
+            MarketPhase::Halt,
+        ]);
+        SetMarketPhase { market, phase }.into()
     }
 
     /// Money goes out, from one client to another, or comes in.
@@ -259,6 +277,11 @@ impl Operator {
     pub(crate) fn take(&mut self, event: &Event) -> Result<(), Violation> {
         if let EventBody::AuctionUncrossed(_) = &event.body {
             self.trace.sometimes("auction carried out");
+        }
+        if let EventBody::MarketPhaseChanged(MarketPhaseChanged { cause: PhaseCause::Volatility, .. }) =
+            &event.body
+        {
+            self.trace.sometimes("market paused for its price");
         }
         if let EventBody::Replied(reply) = &event.body {
             self.answer(reply.session, reply.request, Outcome::Replied(reply.clone()))

@@ -1,5 +1,5 @@
-//! What a trader says of an order beside its price and quantity: instructions, triggers, ends, lists. Not all of it goes together, and what
-//! does not is refused.
+//! What a trader says of an order beside its price and quantity: instructions, triggers, ends, lists, quotes. Not all of it goes together,
+//! and what does not is refused.
 
 use gateways::fix::initiator::{field, timestamp};
 use protocol::time::NANOS_PER_MILLI;
@@ -62,6 +62,28 @@ pub(super) fn list(rng: &mut Rng, ids: &[String; 3], time: &str) -> Vec<u8> {
             for (tag, value) in [(1100, "4"), (1101, "1"), (1102, below.as_str()), (1107, "2"), (1109, "D")] {
                 field(&mut body, tag, value);
             }
+        }
+    }
+    body
+}
+
+/// A MassQuote(i) with up to three quotes of the same names each time. A side without a quantity is withdrawn; a bid that is not below its
+/// offer is refused.
+pub(super) fn quotes(rng: &mut Rng, id: &str) -> Vec<u8> {
+    let count = rng.within(1..=3);
+    let mut body = Vec::new();
+    for (tag, value) in [(117, id), (296, "1"), (302, "1")] {
+        field(&mut body, tag, value);
+    }
+    field(&mut body, 304, count.to_string());
+    field(&mut body, 295, count.to_string());
+    for entry in 1..=count {
+        field(&mut body, 299, entry.to_string());
+        field(&mut body, 55, setup::SYMBOL);
+        let (bid, offer) = (rng.within(95..=101), rng.within(100..=105));
+        let (bid_qty, offer_qty) = (rng.below(10), rng.below(10));
+        for (tag, value) in [(132, bid), (134, bid_qty), (133, offer), (135, offer_qty)] {
+            field(&mut body, tag, value.to_string());
         }
     }
     body

@@ -211,6 +211,10 @@ impl Trader {
                 self.unanswered.remove(&cl_ord_id);
                 self.trace.sometimes("orders cancelled at once");
             }
+            b"b" => {
+                self.unanswered.remove(&message.text(117));
+                self.trace.sometimes("quotes acknowledged");
+            }
             b"4" => self.trace.sometimes("gap filled"),
             b"5" => {
                 self.trace.sometimes("logout received");
@@ -322,20 +326,28 @@ impl Trader {
         format!("T{}-{}", self.place, self.next_order)
     }
 
-    /// Now and then everything is cancelled at once, or two orders are entered that cancel each other.
+    /// Now and then everything is cancelled at once, two orders are entered that cancel each other, or quotes.
     fn rare(&mut self, now: Now) {
         let time = timestamp(now.wall);
-        let (kind, ids, body) = if self.rng.below(3) == 0 {
-            let id = self.fresh_id();
-            let mut body = Vec::new();
-            for (tag, value) in [(11, id.as_str()), (530, "7"), (60, &time)] {
-                field(&mut body, tag, value);
+        let (kind, ids, body) = match self.rng.below(5) {
+            0 => {
+                let id = self.fresh_id();
+                let mut body = Vec::new();
+                for (tag, value) in [(11, id.as_str()), (530, "7"), (60, &time)] {
+                    field(&mut body, tag, value);
+                }
+                ("q", vec![id], body)
             }
-            ("q", vec![id], body)
-        } else {
-            let ids = [self.fresh_id(), self.fresh_id(), self.fresh_id()];
-            let body = terms::list(&mut self.rng, &ids, &time);
-            ("E", ids[1..].to_vec(), body)
+            1 | 2 => {
+                let ids = [self.fresh_id(), self.fresh_id(), self.fresh_id()];
+                let body = terms::list(&mut self.rng, &ids, &time);
+                ("E", ids[1..].to_vec(), body)
+            }
+            _ => {
+                let id = self.fresh_id();
+                let body = terms::quotes(&mut self.rng, &id);
+                ("i", vec![id], body)
+            }
         };
         let number = self.initiator.application(kind, body, clocks(now));
         self.trace.note(kind, self.place as u64, number);
