@@ -6,6 +6,7 @@ use core::fmt;
 #[derive(Clone, Copy)]
 pub struct Text<const N: usize> {
     len: u8,
+    /// Zeros behind the text.
     bytes: [u8; N],
 }
 
@@ -18,6 +19,27 @@ pub struct TooLong {
     pub found: usize,
 }
 
+/// Most texts have no more bytes than one register.
+const SHORT: usize = 16;
+
+/// Up to [`SHORT`] bytes, put together in a register: whoever copies a few bytes and then reads all of the text waits for the copy.
+#[inline]
+fn short(text: &[u8]) -> [u8; SHORT] {
+    let join = |head: u64, tail: u64, tail_bytes: usize| {
+        // Both overlap where there are fewer bytes than in two.
+        let tail_at = u32::try_from(text.len().saturating_sub(tail_bytes)).unwrap_or(0);
+        u128::from(head) | u128::from(tail).wrapping_shl(tail_at.wrapping_mul(u8::BITS))
+    };
+    let joined = if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        join(u64::from_le_bytes(*head), u64::from_le_bytes(*tail), size_of::<u64>())
+    } else if let (Some(head), Some(tail)) = (text.first_chunk(), text.last_chunk()) {
+        join(u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into(), size_of::<u32>())
+    } else {
+        text.iter().rev().fold(0, |joined, byte| joined << u8::BITS | u128::from(*byte))
+    };
+    joined.to_le_bytes()
+}
+
 impl<const N: usize> Text<N> {
     const LEN_FITS: () = assert!(N <= 255);
     /// No text.
@@ -28,13 +50,21 @@ impl<const N: usize> Text<N> {
     /// # Errors
     /// [`TooLong`] if it is longer than `N` bytes.
     pub fn new(text: impl AsRef<[u8]>) -> Result<Self, TooLong> {
-        let () = Self::LEN_FITS;
         let text = text.as_ref();
-        let too_long = TooLong { max: N, found: text.len() };
-        let len = u8::try_from(text.len()).map_err(|_| too_long)?;
+        Self::fit(text).ok_or(TooLong { max: N, found: text.len() })
+    }
+
+    /// Takes `text` if it fits.
+    #[inline]
+    pub(crate) fn fit(text: &[u8]) -> Option<Self> {
+        let () = Self::LEN_FITS;
+        let len = u8::try_from(text.len()).ok()?;
         let mut bytes = [0; N];
-        bytes.get_mut(..text.len()).ok_or(too_long)?.copy_from_slice(text);
-        Ok(Self { len, bytes })
+        match bytes.first_chunk_mut() {
+            Some(head) if text.len() <= SHORT => *head = short(text),
+            _ => bytes.get_mut(..text.len())?.copy_from_slice(text),
+        }
+        Some(Self { len, bytes })
     }
 
     /// As much of `text` as fits: for messages to people, never for identifiers.
@@ -53,6 +83,23 @@ impl<const N: usize> Text<N> {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
     }
 
+    /// Compares with what lies behind the texts, too, which are zeros. Most are short: those are compared as numbers, without a call.
+    #[inline]
+    fn compare_bytes(&self, other: &Self) -> core::cmp::Ordering {
+        match (self.bytes.first_chunk(), other.bytes.first_chunk()) {
+            (Some(one), Some(two)) if self.len().max(other.len()) <= SHORT => {
+                u128::from_be_bytes(*one).cmp(&u128::from_be_bytes(*two))
+            }
+            _ => self.bytes.cmp(&other.bytes),
+        }
+    }
+
+    /// How many bytes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
     /// Whether there is no text.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -67,8 +114,9 @@ impl<const N: usize> Default for Text<N> {
 }
 
 impl<const N: usize> PartialEq for Text<N> {
+    #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_bytes() == other.as_bytes()
+        self.len == other.len && self.compare_bytes(other).is_eq()
     }
 }
 
@@ -81,8 +129,10 @@ impl<const N: usize> PartialOrd for Text<N> {
 }
 
 impl<const N: usize> Ord for Text<N> {
+    #[inline]
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.as_bytes().cmp(other.as_bytes())
+        // Of two that differ only in their ends, the longer one goes on with zeros.
+        self.compare_bytes(other).then(self.len.cmp(&other.len))
     }
 }
 
@@ -136,7 +186,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn texts_are_compared_as_their_bytes() {
+        let bytes: [&[u8]; 9] = [b"", b"\0", b"\0\0", b"\0a", b"a", b"a\0", b"ab", b"b", b"\xff"];
+        for one in bytes {
+            for two in bytes {
+                let (short, long) =
+                    (|bytes| Text::<4>::new(bytes).unwrap(), |bytes| Text::<64>::new(bytes).unwrap());
+                assert_eq!(short(one).cmp(&short(two)), one.cmp(two), "{one:?} {two:?}");
+                assert_eq!(long(one).cmp(&long(two)), one.cmp(two), "{one:?} {two:?}");
+                assert_eq!((short(one) == short(two), long(one) == long(two)), (one == two, one == two));
+            }
+        }
+    }
+
+    #[test]
     fn longer_than_its_field_is_refused() {
+        for len in 0..=64 {
+            let bytes: Vec<u8> = (1..=len).collect();
+            assert_eq!(Text::<64>::new(&bytes).unwrap().as_bytes(), bytes);
+            assert_eq!(
+                Text::<64>::new(&bytes).unwrap().bytes.iter().filter(|byte| **byte == 0).count(),
+                64 - bytes.len()
+            );
+            assert_eq!(Text::<16>::new(&bytes).is_ok(), len <= 16);
+        }
         assert_eq!(Text::<4>::new("abcd").unwrap().as_bytes(), b"abcd");
         assert_eq!(Text::<4>::new("abcde"), Err(TooLong { max: 4, found: 5 }));
         assert_eq!(Text::<255>::new([b'x'; 300]), Err(TooLong { max: 255, found: 300 }));

@@ -29,9 +29,9 @@ where
     D::Error: Source,
 {
     fn deserialize(&self, _: &mut D) -> Result<Text<N>, D::Error> {
-        match Text::new(self.as_slice()) {
-            Ok(text) => Ok(text),
-            Err(too_long) => fail!(PastLimit { max: too_long.max, found: too_long.found }),
+        match Text::fit(self.as_slice()) {
+            Some(text) => Ok(text),
+            None => fail!(PastLimit { max: N, found: self.len() }),
         }
     }
 }
