@@ -193,6 +193,21 @@ impl RecordHeader {
         Ok(())
     }
 
+    /// What a header without extensions says.
+    #[inline]
+    fn read_fixed(fixed: &[u8; RECORD_HEADER_BYTES]) -> Self {
+        Self {
+            session: SessionId(fixed.u32_at(8)),
+            generation: Generation(fixed.u32_at(12)),
+            request: RequestNumber(fixed.u64_at(16)),
+            gateway_delay_us: fixed.u32_at(GATEWAY_DELAY_AT),
+            correlation: None,
+            causation: None,
+            signature: None,
+            gateway: None,
+        }
+    }
+
     /// Appends the extensions; which there are.
     fn write_extensions(&self, out: &mut Vec<u8>) -> u32 {
         let mut flags = 0;
@@ -227,45 +242,49 @@ impl<'a> Record<'a> {
     ///
     /// # Errors
     /// [`RecordFault`] for anything that [`RecordHeader::write`] does not write.
+    // Inlined: a record is used where it was read, and not moved there.
+    #[inline]
     pub fn read(bytes: &'a [u8]) -> Result<Self, RecordFault> {
         let short = |needed: usize| RecordFault::Short { needed, found: bytes.len() };
-        if bytes.len() < RECORD_HEADER_BYTES {
-            return Err(short(RECORD_HEADER_BYTES));
-        }
-        let length = bytes.u32_at(0);
+        let fixed = bytes.first_chunk::<RECORD_HEADER_BYTES>().ok_or(short(RECORD_HEADER_BYTES))?;
+        let length = fixed.u32_at(0);
         let len = usize::try_from(length).map_err(|_| RecordFault::Length(length))?;
-        let kind = bytes.u16_at(4);
+        let kind = fixed.u16_at(4);
         if !(RECORD_HEADER_BYTES..=bytes_max(kind)).contains(&len) {
             return Err(RecordFault::Length(length));
         }
         let bytes = bytes.get(..len).ok_or_else(|| short(len))?;
-        let flags = bytes.u32_at(28);
+        let body = bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default();
+        let record =
+            || Self { header: RecordHeader::read_fixed(fixed), kind, version: fixed.u16_at(6), body, bytes };
+        match fixed.u32_at(28) {
+            0 => Ok(record()),
+            flags => record().with_extensions(flags),
+        }
+    }
+
+    /// Takes the extensions that there are off the front of the body. Apart, so that a record without any is nowhere moved.
+    #[cold]
+    fn with_extensions(mut self, flags: u32) -> Result<Self, RecordFault> {
         if flags & !(HAS_CORRELATION | HAS_CAUSATION | HAS_SIGNATURE | HAS_GATEWAY) != 0 {
             return Err(RecordFault::Flags(flags));
         }
-        let mut rest = bytes.get(RECORD_HEADER_BYTES..).unwrap_or_default();
-        let mut header = RecordHeader {
-            session: SessionId(bytes.u32_at(8)),
-            generation: Generation(bytes.u32_at(12)),
-            request: RequestNumber(bytes.u64_at(16)),
-            gateway_delay_us: bytes.u32_at(GATEWAY_DELAY_AT),
-            ..RecordHeader::default()
-        };
+        let (header, rest) = (&mut self.header, &mut self.body);
         if flags & HAS_CORRELATION != 0 {
-            header.correlation = Some(u128::from_le_bytes(take(&mut rest)?));
+            header.correlation = Some(u128::from_le_bytes(take(rest)?));
         }
         if flags & HAS_CAUSATION != 0 {
-            header.causation = Some(Seq(u64::from_le_bytes(take(&mut rest)?)));
+            header.causation = Some(Seq(u64::from_le_bytes(take(rest)?)));
         }
         if flags & HAS_SIGNATURE != 0 {
-            header.signature = Some(take(&mut rest)?);
+            header.signature = Some(take(rest)?);
         }
         if flags & HAS_GATEWAY != 0 {
-            let gateway = GatewayId(u32::from_le_bytes(take(&mut rest)?));
-            let number = u64::from_le_bytes(take(&mut rest)?);
+            let gateway = GatewayId(u32::from_le_bytes(take(rest)?));
+            let number = u64::from_le_bytes(take(rest)?);
             header.gateway = Some(GatewayNumber { gateway, number });
         }
-        Ok(Self { header, kind, version: bytes.u16_at(6), body: rest, bytes })
+        Ok(self)
     }
 
     /// Decodes the body.
