@@ -315,10 +315,8 @@ impl Engine {
         let mut next: Option<(UnixNanos, Due)> = None;
         // One by one: each record asks, and mostly there is none of them.
         let mut consider = |other: Option<(UnixNanos, Due)>| {
-            if let Some(other) = other
-                && next.is_none_or(|next| other < next)
-            {
-                next = Some(other);
+            if let Some(other) = other {
+                keep_earlier(&mut next, other);
             }
         };
         consider(self.sessions.next_timer().map(|(deadline, session)| (deadline, Due::Cancel(session))));
@@ -749,6 +747,14 @@ impl Engine {
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
+    }
+}
+
+/// What happens earlier of two things. Not inlined: who asks what is due looks at many places where mostly nothing is.
+#[inline(never)]
+fn keep_earlier(next: &mut Option<(UnixNanos, Due)>, other: (UnixNanos, Due)) {
+    if next.is_none_or(|next| other < next) {
+        *next = Some(other);
     }
 }
 

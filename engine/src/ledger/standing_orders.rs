@@ -314,7 +314,15 @@ impl Ledger {
     }
 
     /// Plans the next portion of orders that the calendar has outdated, if it has.
+    #[inline]
     pub(crate) fn plan_standing_orders(&mut self, effects: &mut Effects<'_>) {
+        if self.standing_orders.outdated_from.is_some() {
+            self.plan_outdated(effects);
+        }
+    }
+
+    #[cold]
+    fn plan_outdated(&mut self, effects: &mut Effects<'_>) {
         for order in self.standing_orders.plan_portion(&self.calendar) {
             self.standing_orders.remove(order);
             effects.push(events::StandingOrderEnded { order, end: StandingOrderEnd::Finished });
