@@ -222,7 +222,7 @@ impl Engine {
         }
         self.sessions.rows.at_mut(row).send(effects, report);
         if self.remember_id(row, look, &command.cl_ord_id, order, command.market) {
-            self.sessions.rows.at_mut(row).ids.finish(refused);
+            self.sessions.rows.at_mut(row).ids.finish(&refused);
         }
     }
 
@@ -317,7 +317,7 @@ impl Engine {
             cum: order.cum,
             cum_ticks_lots: order.cum_ticks_lots,
         };
-        self.sessions.rows.at_mut(order.session).ids.finish(finished);
+        self.sessions.rows.at_mut(order.session).ids.finish(&finished);
         self.lists.note_ended(order, status);
     }
 }

@@ -210,7 +210,7 @@ impl Engine {
             Found::Live(place) => live(place),
             Found::Ended(ended) => {
                 let finished = self.sessions.rows.at(row).ids.ended(ended);
-                Some(reports::of_finished(finished, ExecType::OrderStatus))
+                Some(reports::of_finished(&finished, ExecType::OrderStatus))
             }
             Found::Unknown => None,
         };

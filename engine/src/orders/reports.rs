@@ -117,7 +117,7 @@ impl Engine {
         self.sessions.rows.numbers().find_map(|row| {
             let ids = &mut self.sessions.rows.at_mut(row).ids;
             let finished = ids.find_ended(order).map(|row| ids.ended(row))?;
-            (finished.market == id).then(|| (row, of_finished(finished, ExecType::OrderStatus)))
+            (finished.market == id).then(|| (row, of_finished(&finished, ExecType::OrderStatus)))
         })
     }
 

@@ -40,9 +40,10 @@ pub(crate) struct Look {
 
 /// The last state of an order that is no longer live.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Finished {
+pub(crate) struct Finished<I = ClOrdId> {
     pub(crate) order: OrderId,
-    pub(crate) cl_ord_id: ClOrdId,
+    /// Where it is kept, where that ends among the texts: they are many, mostly never asked for, and so take half the memory.
+    pub(crate) cl_ord_id: I,
     pub(crate) client: ClientId,
     pub(crate) market: MarketId,
     pub(crate) side: Side,
@@ -54,6 +55,26 @@ pub(crate) struct Finished {
     pub(crate) qty: u64,
     pub(crate) cum: u64,
     pub(crate) cum_ticks_lots: u128,
+}
+
+impl<I> Finished<I> {
+    fn with_id<J>(&self, cl_ord_id: J) -> Finished<J> {
+        Finished {
+            order: self.order,
+            cl_ord_id,
+            client: self.client,
+            market: self.market,
+            side: self.side,
+            order_type: self.order_type,
+            time_in_force: self.time_in_force,
+            status: self.status,
+            reason: self.reason,
+            price: self.price,
+            qty: self.qty,
+            cum: self.cum,
+            cum_ticks_lots: self.cum_ticks_lots,
+        }
+    }
 }
 
 /// Ids one behind the other, and what they were used for.
@@ -115,7 +136,9 @@ pub(crate) struct ClOrdIds {
     others: Ids,
     /// Of `others`.
     by_id: Index,
-    finished: Rows<Finished>,
+    finished: Rows<Finished<u32>>,
+    /// Their ClOrdIDs, one behind the other.
+    finished_texts: Vec<u8>,
     /// Of the first rows of `finished` only, and of all as soon as one is asked for, which is seldom.
     by_order: Index,
 }
@@ -160,8 +183,11 @@ impl ClOrdIds {
     }
 
     /// The last state of an order that has ended.
-    pub(crate) fn ended(&self, row: u32) -> &Finished {
-        self.finished.at(row)
+    pub(crate) fn ended(&self, row: u32) -> Finished {
+        let finished = self.finished.at(row);
+        let begin = row.checked_sub(1).map_or(0, |before| self.finished.at(before).cl_ord_id);
+        let id = self.finished_texts.get(widen(begin)..widen(finished.cl_ord_id)).unwrap_or_default();
+        finished.with_id(ClOrdId::new(id).unwrap_or_default())
     }
 
     /// The row of an order that ended today.
@@ -174,8 +200,12 @@ impl ClOrdIds {
     }
 
     /// Remembers how an order ended.
-    pub(crate) fn finish(&mut self, finished: Finished) {
-        self.finished.push(finished);
+    #[inline]
+    pub(crate) fn finish(&mut self, finished: &Finished) {
+        self.finished_texts.extend_from_slice(finished.cl_ord_id.as_bytes());
+        // Ids of 64 bytes, and fewer than 2^22 of them.
+        let end = u32::try_from(self.finished_texts.len()).unwrap_or(u32::MAX);
+        self.finished.push(finished.with_id(end));
     }
 
     /// Whether the day has changed since the ids were last cleaned.
@@ -202,8 +232,10 @@ impl ClOrdIds {
     }
 
     /// The orders that ended today, in order.
-    pub(crate) fn sorted_finished(&self) -> Vec<&Finished> {
-        self.finished.sorted_by_key(|finished| finished.order)
+    pub(crate) fn sorted_finished(&self) -> impl ExactSizeIterator<Item = Finished> {
+        let mut rows: Vec<u32> = self.finished.numbers().collect();
+        rows.sort_unstable_by_key(|&row| self.finished.at(row).order);
+        rows.into_iter().map(|row| self.ended(row))
     }
 
     /// Whether the indexes lead to every row.
@@ -284,6 +316,36 @@ mod tests {
             model.retain(|_, order| is_kept(*order));
             assert_same(&ids, &model);
         }
+    }
+
+    #[test]
+    fn orders_that_ended_are_found_with_their_ids() {
+        let mut ids = ClOrdIds::default();
+        let finished = |n: u64, id: &str| Finished {
+            order: OrderId(n),
+            cl_ord_id: text(id),
+            client: ClientId(n),
+            market: MarketId(1),
+            side: Side::Sell,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::Day,
+            status: OrderStatus::Filled,
+            reason: None,
+            price: n,
+            qty: n,
+            cum: n,
+            cum_ticks_lots: n.into(),
+        };
+        let ended = [finished(9, "nine"), finished(4, ""), finished(7, &"7".repeat(64)), finished(1, "one")];
+        ended.iter().for_each(|finished| ids.finish(finished));
+        for finished in &ended {
+            let row = ids.find_ended(finished.order).unwrap();
+            assert_eq!(ids.ended(row), *finished);
+        }
+        assert_eq!(ids.find_ended(OrderId(2)), None);
+        let sorted: Vec<_> = ids.sorted_finished().map(|finished| finished.order.0).collect();
+        assert_eq!(sorted, [1, 4, 7, 9]);
+        assert!(ids.is_indexed(SEED));
     }
 
     #[test]

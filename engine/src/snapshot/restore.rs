@@ -186,7 +186,7 @@ impl Engine {
         r.list("ended orders", SESSION_CL_ORD_IDS_MAX.saturating_mul(2), |r| {
             let finished = read_finished(r)?;
             let order = finished.order;
-            ids.finish(finished);
+            ids.finish(&finished);
             Ok(order)
         })?;
         self.sessions.add(session);

@@ -376,7 +376,7 @@ fn write_session(w: &mut Writer<'_>, session: &Session) {
     let finished = session.ids.sorted_finished();
     w.count(finished.len());
     for finished in finished {
-        write_finished(w, finished);
+        write_finished(w, &finished);
     }
 }
 
