@@ -97,10 +97,6 @@ impl Ids {
         self.texts.get(widen(begin)..widen(self.used.at(row).end)).unwrap_or_default()
     }
 
-    fn last(&self) -> Option<&[u8]> {
-        self.used.next_row().checked_sub(1).map(|row| self.id(row))
-    }
-
     fn iter(&self) -> impl Iterator<Item = (&[u8], Used)> {
         self.used.numbers().map(|row| (self.id(row), *self.used.at(row)))
     }
@@ -133,6 +129,8 @@ pub(crate) struct ClOrdIds {
     pub(crate) day: u64,
     /// Those that were above all others when they came.
     ascending: Ids,
+    /// The last of these; empty before the first.
+    last: ClOrdId,
     others: Ids,
     /// Of `others`.
     by_id: Index,
@@ -158,11 +156,15 @@ impl ClOrdIds {
     }
 
     /// Looks an id up.
+    #[inline]
     pub(crate) fn look(&self, id: &ClOrdId, seed: u64) -> Look {
-        let id = id.as_bytes();
-        if self.ascending.last().is_none_or(|last| ascent(last, id).is_lt()) {
+        if self.last.len().cmp(&id.len()).then_with(|| self.last.cmp(id)).is_lt() {
             return Look { used: None, hash: None };
         }
+        self.look_among(id.as_bytes(), seed)
+    }
+
+    fn look_among(&self, id: &[u8], seed: u64) -> Look {
         let hash = hash_bytes(id, seed);
         let row = self.by_id.find(hash, |row| self.others.id(row) == id);
         let used = row.map(|row| *self.others.used.at(row));
@@ -174,6 +176,7 @@ impl ClOrdIds {
         match look.hash {
             None => {
                 self.ascending.push(id.as_bytes(), order, market);
+                self.last = *id;
             }
             Some(hash) => {
                 let row = self.others.push(id.as_bytes(), order, market);
