@@ -98,16 +98,21 @@ impl Fees {
 
 impl Markets {
     /// What an order that is accepted now pays: of its desk's group and volume.
+    #[inline]
     pub(crate) fn rates(&mut self, desk: u32, effects: &Effects<'_>) -> Rates {
+        let row = self.desks.at(desk);
+        let is_of_now = effects.seq < self.fees.next_effective
+            && row.rates_epoch == self.fees.epoch
+            && row.day == day_of(effects.time);
+        if is_of_now { row.rates } else { self.renew_rates(desk, effects) }
+    }
+
+    #[cold]
+    fn renew_rates(&mut self, desk: u32, effects: &Effects<'_>) -> Rates {
         if self.fees.next_effective <= effects.seq {
             self.change_fees(effects.seq);
         }
-        let today = day_of(effects.time);
-        let row = self.desks.at(desk);
-        if row.rates_epoch == self.fees.epoch && row.day == today {
-            return row.rates;
-        }
-        self.roll_volume(desk, today);
+        self.roll_volume(desk, day_of(effects.time));
         let row = self.desks.at(desk);
         let market = self.rows.at(row.market);
         let rates = match market.schedules.in_force(self.fees.group(row.client), effects.seq) {

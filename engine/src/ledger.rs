@@ -169,23 +169,25 @@ impl Ledger {
     }
 
     /// Refuses a closed account.
+    #[inline]
     pub(crate) fn ensure_open(&self, account: u32) -> Result<(), Stop> {
         ensure(!self.accounts.at(account).has(CLOSED), RejectReason::AccountClosed)
     }
 
     /// Promises `amount` of an account to an order.
     pub(crate) fn hold(&mut self, account: u32, amount: u128) -> Result<(), Stop> {
-        // What it is held for is still settled when the account is closed later.
-        self.ensure_open(account)?;
         let found = self.accounts.at(account);
-        let held = found.held;
+        // What it is held for is still settled when the account is closed later.
+        ensure(!found.has(CLOSED), RejectReason::AccountClosed)?;
         let covered = found.available().is_some_and(|free| free >= amount);
         ensure(covered, RejectReason::InsufficientFunds)?;
-        self.accounts.set_held(account, sum(held, amount, "hold of an account")?);
+        let held = sum(found.held, amount, "hold of an account")?;
+        self.accounts.set_held(account, held);
         Ok(())
     }
 
     /// Promises `held` to an order in place of `before`. Less is promised, and as much, also of an account that stands below zero.
+    #[inline]
     pub(crate) fn change_hold(&mut self, account: u32, before: u128, held: u128) -> Result<(), Stop> {
         if held > before {
             return self.hold(account, held.saturating_sub(before));
@@ -195,6 +197,7 @@ impl Ledger {
     }
 
     /// Takes a promise back.
+    #[inline]
     pub(crate) fn release_hold(&mut self, account: u32, amount: u128) -> Result<(), Broken> {
         let held = difference(self.accounts.at(account).held, amount, "hold of an account")?;
         self.accounts.set_held(account, held);

@@ -250,6 +250,7 @@ pub(crate) struct Market {
 }
 
 impl Market {
+    #[inline(always)]
     pub(crate) fn entry(&self, place: Place) -> Option<&Order> {
         match place.armed_row() {
             Some(row) => self.armed.rows.at(row).as_ref(),
@@ -257,6 +258,7 @@ impl Market {
         }
     }
 
+    #[inline(always)]
     pub(crate) fn entry_mut(&mut self, place: Place) -> &mut Option<Order> {
         match place.armed_row() {
             Some(row) => self.armed.rows.at_mut(row),
@@ -365,7 +367,16 @@ impl Markets {
     }
 
     /// Something has happened in a market that armed orders may wait for, pegged ones follow, or that changes what its auction would trade.
+    #[inline]
     pub(crate) fn touch(&mut self, market: u32) {
+        let row = self.rows.at(market);
+        if row.is_watched() || row.phase == MarketPhase::Auction {
+            self.note_touched(market);
+        }
+    }
+
+    #[cold]
+    fn note_touched(&mut self, market: u32) {
         let row = self.rows.at_mut(market);
         if row.is_watched() && self.touched.last() != Some(&market) {
             self.touched.push(market);
@@ -418,6 +429,7 @@ impl Markets {
     }
 
     /// The order that rests at a place.
+    #[inline(always)]
     pub(crate) fn order(&self, place: Place) -> Option<&Order> {
         self.rows.at(place.market).entry(place)
     }

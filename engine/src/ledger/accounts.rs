@@ -314,6 +314,7 @@ impl Accounts {
         self.totals.balanced(self.rows.at(row).slice)
     }
 
+    #[inline]
     pub(crate) fn set_held(&mut self, row: u32, held: u128) {
         let account = self.rows.at_mut(row);
         if account.is_watched {

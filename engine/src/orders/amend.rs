@@ -3,7 +3,7 @@
 use protocol::commands::{
     CancelAll, CancelOrder, CancelReplaceOrder, ClOrdId, MassCancel, ReplaceOrder, RequestOrderStatus, roles,
 };
-use protocol::events::{BookChanged, CancelRejected, HoldChanged, MassCancelReported};
+use protocol::events::{BookChanged, CancelRejected, ExecutionReport, HoldChanged, MassCancelReported};
 use protocol::{
     Amount, BookAction, CancelRejectTo, CancelReplaceMode, ClientId, ExecType, FirmId, MarketId, OrderId,
     OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side, Text, TimeInForce, UnixNanos,
@@ -41,7 +41,7 @@ struct Wanted {
 /// A cancel or replace, as far as both are alike.
 struct Amendment<'a> {
     cl_ord_id: &'a ClOrdId,
-    look: Look,
+    look: &'a Look,
     orig_cl_ord_id: &'a ClOrdId,
     order: Option<OrderId>,
     market: MarketId,
@@ -63,9 +63,10 @@ struct Replacement {
 }
 
 impl Replacement {
-    fn apply(&self, order: &mut Order, cl_ord_id: ClOrdId) {
+    /// Returns the ClOrdID that the order had before.
+    fn apply(&self, order: &mut Order, cl_ord_id: &ClOrdId) -> ClOrdId {
         order.amendments = order.amendments.saturating_add(1);
-        order.cl_ord_id = cl_ord_id;
+        let before = core::mem::replace(&mut order.cl_ord_id, *cl_ord_id);
         order.price = self.price;
         if let Some(cap) = order.terms.as_mut().and_then(|terms| terms.cap.as_mut()) {
             *cap = self.limit;
@@ -79,6 +80,7 @@ impl Replacement {
         if let Some(amended) = &self.amended {
             amended.apply(order);
         }
+        before
     }
 }
 
@@ -95,7 +97,7 @@ impl Engine {
         }
         let request = Amendment {
             cl_ord_id: &command.cl_ord_id,
-            look,
+            look: &look,
             orig_cl_ord_id: &command.orig_cl_ord_id,
             order: command.order,
             market: command.market,
@@ -105,8 +107,11 @@ impl Engine {
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
         // A cancel is taken even where no room is left to remember its id: it can only lower the risk.
         let checked = check_id(&request).and_then(|()| self.check_found(row, found, &request));
-        self.settle_request(row, &request, found, checked.map(|_| ()), effects)?;
-        let place = checked?;
+        let place = match checked {
+            Ok((place, _)) => place,
+            Err(stop) => return Err(self.refuse_request(row, &request, found, stop, effects)),
+        };
+        self.remember_request(row, &request, place);
         let orig = command.orig_cl_ord_id;
         self.cancel_at(place, RejectReason::ByClient, Some((command.cl_ord_id, orig)), effects)?;
         Ok(())
@@ -124,7 +129,7 @@ impl Engine {
         }
         let request = Amendment {
             cl_ord_id: &command.cl_ord_id,
-            look,
+            look: &look,
             orig_cl_ord_id: &command.orig_cl_ord_id,
             order: command.order,
             market: command.market,
@@ -132,11 +137,12 @@ impl Engine {
             response_to: CancelRejectTo::Replace,
         };
         let found = self.find(row, request.orig_cl_ord_id, request.order, request.market);
-        let replaced = self.replaced(row, command, found, &request, effects);
-        let checked = replaced.as_ref().map(|_| ()).map_err(|&stop| stop);
-        self.settle_request(row, &request, found, checked, effects)?;
-        let (place, replacement) = replaced?;
-        self.replace_at(place, command.cl_ord_id, &replacement, effects)?;
+        let (place, replacement) = match self.replaced(row, command, found, &request, effects) {
+            Ok(replaced) => replaced,
+            Err(stop) => return Err(self.refuse_request(row, &request, found, stop, effects)),
+        };
+        self.remember_request(row, &request, place);
+        self.replace_at(place, &command.cl_ord_id, &replacement, effects)?;
         Ok(())
     }
 
@@ -479,7 +485,7 @@ impl Engine {
     fn replace_at(
         &mut self,
         place: Place,
-        cl_ord_id: ClOrdId,
+        cl_ord_id: &ClOrdId,
         replacement: &Replacement,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
@@ -487,7 +493,6 @@ impl Engine {
         let id = market.definition.market;
         let missing = Broken::OrderMismatch { market: id, order: OrderId(0) };
         let before = market.entry(place).ok_or(missing)?;
-        let ids = (cl_ord_id, before.cl_ord_id);
         let (order, side, desk, bought) = (before.id, before.side, before.desk, before.buy_lots());
         let from = (PriceTicks(before.price), QtyLots(before.leaves()));
         let to = (PriceTicks(replacement.price), QtyLots(replacement.qty.saturating_sub(before.cum)));
@@ -510,22 +515,28 @@ impl Engine {
             effects.push(moved(BookAction::Removed, from));
             Some(moved(BookAction::Added, to))
         } else {
-            return self.enter_anew(place, ids, replacement, effects);
+            return self.enter_anew(place, cl_ord_id, replacement, effects);
         };
         if let Some(amended) = &replacement.amended {
             self.markets.amend(place, amended).ok_or(missing)?;
         }
         let market = self.markets.rows.at_mut(place.market);
         let next = market.entry_mut(place).as_mut().ok_or(missing)?;
-        replacement.apply(next, cl_ord_id);
+        let orig_cl_ord_id = replacement.apply(next, cl_ord_id);
         let wanted = next.buy_lots();
-        market.note_peg(place);
+        if next.limit_of_peg().is_some() {
+            market.note_peg(place);
+        }
         let desk = self.markets.desks.at_mut(desk);
         desk.buy_lots = desk.buy_lots.saturating_sub(bought).saturating_add(wanted);
         let account = self.ledger.id(desk.paying_account(side));
         self.markets.touch(place.market);
         let next = self.markets.order(place).ok_or(missing)?;
-        let (session, report) = (next.session, self.report_replaced(place.market, next, ids));
+        let session = next.session;
+        // Both have just been written: read together, as they lie, they would be waited for.
+        let (price_ticks, qty_lots) = (PriceTicks(replacement.price), QtyLots(replacement.qty));
+        let report = self.report_replaced(place.market, next, orig_cl_ord_id);
+        let report = ExecutionReport { price_ticks, qty_lots, ..report };
         self.sessions.rows.at_mut(session).send(effects, report);
         effects.push(HoldChanged { order, account, held: Amount(replacement.held) });
         if let Some(added) = added {
@@ -534,12 +545,11 @@ impl Engine {
         Ok(())
     }
 
-    /// What trades, finds no room or shows a slice of itself leaves the book and enters anew. `ids`: the replacement's ClOrdID, and the
-    /// one before.
+    /// What trades, finds no room or shows a slice of itself leaves the book and enters anew.
     fn enter_anew(
         &mut self,
         place: Place,
-        ids: (ClOrdId, ClOrdId),
+        cl_ord_id: &ClOrdId,
         replacement: &Replacement,
         effects: &mut Effects<'_>,
     ) -> Result<(), Broken> {
@@ -548,9 +558,9 @@ impl Engine {
         let missing = Broken::OrderMismatch { market: market.definition.market, order: OrderId(0) };
         let mut next = market.entry(place).cloned().ok_or(missing)?;
         self.unlink(place, &next)?;
-        replacement.apply(&mut next, ids.0);
-        let state = (ExecType::Replaced, reports::live_status(&next));
-        self.report_request(place.market, &next, state, None, ids, effects);
+        let orig_cl_ord_id = replacement.apply(&mut next, cl_ord_id);
+        let report = self.report_replaced(place.market, &next, orig_cl_ord_id);
+        self.sessions.rows.at_mut(next.session).send(effects, report);
         if next.limit_of_peg().is_some() {
             self.place_pegged(place.market, next, effects)
         } else {
@@ -567,9 +577,8 @@ impl Engine {
         request: &Amendment<'_>,
         effects: &Effects<'_>,
     ) -> Result<(Place, Replacement), Stop> {
-        self.check_replace(row, command, request.look, effects.time)?;
-        let place = self.check_found(row, found, request)?;
-        let before = self.markets.order(place).ok_or(RejectReason::UnknownOrder)?;
+        self.check_replace(row, command, found, *request.look, effects.time)?;
+        let (place, before) = self.check_found(row, found, request)?;
         ensure(command.qty_lots.0 > before.cum, RejectReason::QtyBelowFilled)?;
         let is_plain = before.order_type == OrderType::Limit
             && before.list().is_none()
@@ -613,6 +622,7 @@ impl Engine {
         &self,
         row: u32,
         command: &ReplaceOrder,
+        found: Found,
         look: Look,
         time: UnixNanos,
     ) -> Result<(), Stop> {
@@ -621,20 +631,21 @@ impl Engine {
         ensure_field(!command.cl_ord_id.is_empty(), "cl_ord_id")?;
         let is_used = look.used.is_some();
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
-        let market = self.markets.row(command.market).ok_or(RejectReason::UnknownMarket)?;
+        let market = self.market_named(command.market, found).ok_or(RejectReason::UnknownMarket)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
         self.check_change(row, market, (command.side, command.price_ticks, command.qty_lots), time)
     }
 
     /// What a market asks of an order that changes its price or quantity without being a new one.
+    #[inline(always)]
     pub(super) fn check_change(
         &self,
         row: u32,
-        market: u32,
+        market: &Market,
         (side, price, qty): (Side, PriceTicks, QtyLots),
         time: UnixNanos,
     ) -> Result<(), Stop> {
-        let (session, market) = (self.sessions.rows.at(row), self.markets.rows.at(market));
+        let session = self.sessions.rows.at(row);
         let definition = &market.definition;
         ensure(phases::takes_replacements(market), RejectReason::MarketClosed)?;
         if session.is_protected {
@@ -647,8 +658,20 @@ impl Engine {
         Ok(rules::ensure_in_band(market, (side, OrderType::Limit, price), time)?)
     }
 
+    /// The market that a request names: mostly that of the order found, which needs not be looked for.
+    #[inline(always)]
+    fn market_named(&self, market: MarketId, found: Found) -> Option<&Market> {
+        let of_order = match found {
+            Found::Live(place) => Some(self.markets.rows.at(place.market)),
+            Found::Ended(_) | Found::Unknown => None,
+        };
+        let of_order = of_order.filter(|row| row.definition.market == market);
+        of_order.or_else(|| self.markets.row(market).map(|row| self.markets.rows.at(row)))
+    }
+
     /// Where the live order is that a request's ids lead to, by its latest ClOrdID, with the symbol and side that it says.
-    fn check_found(&self, row: u32, found: Found, request: &Amendment<'_>) -> Result<Place, Stop> {
+    #[inline(always)]
+    fn check_found(&self, row: u32, found: Found, request: &Amendment<'_>) -> Result<(Place, &Order), Stop> {
         let place = match found {
             Found::Live(place) => place,
             Found::Ended(ended) => {
@@ -666,18 +689,27 @@ impl Engine {
             && order.side == request.side
             && request.order.is_none_or(|named| named == order.id);
         ensure(is_same, RejectReason::OrderMismatch)?;
-        Ok(place)
+        Ok((place, order))
     }
 
-    /// Remembers a request's ClOrdID, and reports its refusal.
-    fn settle_request(
+    /// Remembers the ClOrdID of a request that has been granted, and which order it concerned.
+    #[inline(always)]
+    fn remember_request(&mut self, row: u32, request: &Amendment<'_>, place: Place) {
+        let order = request.order.or_else(|| self.markets.order(place).map(|order| order.id));
+        let order = order.unwrap_or(OrderId(0));
+        self.remember_id(row, *request.look, request.cl_ord_id, order, request.market);
+    }
+
+    /// Remembers the ClOrdID of a request that is refused, and reports that. Returns the refusal.
+    #[cold]
+    fn refuse_request(
         &mut self,
         row: u32,
         request: &Amendment<'_>,
         found: Found,
-        checked: Result<(), Stop>,
+        stop: Stop,
         effects: &mut Effects<'_>,
-    ) -> Result<(), Stop> {
+    ) -> Stop {
         let unknown = (OrderId(0), OrderStatus::Rejected, request.market);
         let (order, status, market) = match found {
             Found::Live(place) => self.markets.order(place).map_or(unknown, |order| {
@@ -690,8 +722,8 @@ impl Engine {
             }
             Found::Unknown => unknown,
         };
-        self.remember_id(row, request.look, request.cl_ord_id, order, market);
-        if let Err(Stop::Refused(refusal)) = checked {
+        self.remember_id(row, *request.look, request.cl_ord_id, order, market);
+        if let Stop::Refused(refusal) = stop {
             let is_refused = status == OrderStatus::Rejected;
             let rejected = CancelRejected {
                 order: if is_refused { OrderId(0) } else { order },
@@ -703,22 +735,32 @@ impl Engine {
             };
             self.sessions.rows.at_mut(row).send(effects, rejected);
         }
-        checked
+        stop
     }
 
     /// What a session's ids lead to: by ClOrdID where there is one, else by OrderID in the market named.
+    #[inline(always)]
     fn find(&mut self, row: u32, cl_ord_id: &ClOrdId, order: Option<OrderId>, market: MarketId) -> Found {
         // Who names a live order and its latest ClOrdID means that one: the ids, which fill no cache, need not be asked.
         let named = order.and_then(|order| self.live(row, market, order));
         if let Some((place, _)) = named.filter(|(_, order)| order.cl_ord_id == *cl_ord_id) {
             return Found::Live(place);
         }
+        self.find_by_id(row, cl_ord_id, order, market)
+    }
+
+    fn find_by_id(
+        &mut self,
+        row: u32,
+        cl_ord_id: &ClOrdId,
+        order: Option<OrderId>,
+        market: MarketId,
+    ) -> Found {
         // Those of quotes are not among the ids, whatever they are called.
-        if let Some(order) = order.filter(|_| named.is_none()) {
-            let ids = &mut self.sessions.rows.at_mut(row).ids;
-            if let Some(ended) = ids.find_ended(order).filter(|&row| ids.ended(row).cl_ord_id == *cl_ord_id) {
-                return Found::Ended(ended);
-            }
+        let ids = &mut self.sessions.rows.at_mut(row).ids;
+        let ended = order.and_then(|order| ids.find_ended(order));
+        if let Some(ended) = ended.filter(|&ended| ids.ended(ended).cl_ord_id == *cl_ord_id) {
+            return Found::Ended(ended);
         }
         let (order, market) = if cl_ord_id.is_empty() {
             let Some(order) = order else { return Found::Unknown };
@@ -735,6 +777,7 @@ impl Engine {
     }
 
     /// A live order of a session.
+    #[inline(always)]
     fn live(&self, row: u32, market: MarketId, order: OrderId) -> Option<(Place, &Order)> {
         let place = self.markets.place(self.markets.row(market)?, order)?;
         let order = self.markets.order(place).filter(|order| order.session == row)?;

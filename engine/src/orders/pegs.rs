@@ -208,6 +208,7 @@ impl Pegs {
 
 impl Order {
     /// The limit of one that is pegged, whose price is another one.
+    #[inline]
     pub(crate) fn limit_of_peg(&self) -> Option<PriceTicks> {
         self.terms.as_ref()?.cap
     }
@@ -224,9 +225,10 @@ impl Order {
     }
 
     /// Its price under another limit. One that is pegged stands where it stood, but no further than that.
+    #[inline]
     pub(super) fn price_within(&self, limit: PriceTicks) -> u64 {
-        let is_within = self.price == 0 || self.side.reaches(limit, PriceTicks(self.price));
-        if self.limit_of_peg().is_some() && is_within { self.price } else { limit.0 }
+        let is_within = || self.price == 0 || self.side.reaches(limit, PriceTicks(self.price));
+        if self.limit_of_peg().is_some() && is_within() { self.price } else { limit.0 }
     }
 }
 

@@ -268,7 +268,8 @@ impl Engine {
         let is_crossed = has_both && entry.bid_price_ticks >= entry.offer_price_ticks;
         ensure(!is_crossed, RejectReason::InvalidSpread)?;
         for (place, said) in kept {
-            self.check_change(row, place.market, (said.side, said.price, said.lots), effects.time)?;
+            let market = self.markets.rows.at(place.market);
+            self.check_change(row, market, (said.side, said.price, said.lots), effects.time)?;
             let order = self.markets.order(*place).ok_or(RejectReason::UnknownOrder)?;
             let desk = self.markets.desks.at(order.desk);
             self.ledger.ensure_open(desk.paying_account(said.side.opposite()))?;

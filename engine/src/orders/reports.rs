@@ -135,16 +135,16 @@ impl Engine {
         self.sessions.rows.at_mut(order.session).send(effects, report);
     }
 
-    /// The report on an order that has been replaced: the replacement's ClOrdID, and the one before.
+    /// The report on an order that has been replaced, by the ClOrdID that it had before.
     #[inline(always)]
     pub(super) fn report_replaced(
         &self,
         market: u32,
         order: &Order,
-        (cl_ord_id, orig_cl_ord_id): (ClOrdId, ClOrdId),
+        orig_cl_ord_id: ClOrdId,
     ) -> ExecutionReport {
         let report = self.report_of(market, order, ExecType::Replaced, live_status(order));
-        ExecutionReport { cl_ord_id, orig_cl_ord_id, ..report }
+        ExecutionReport { orig_cl_ord_id, ..report }
     }
 
     /// Sends a report on a request that changed an order: it carries the request's ClOrdID and the one before.

@@ -54,12 +54,21 @@ pub(super) fn prevention_by_default(market: &Market) -> Option<SelfTradePreventi
 }
 
 /// Whether an order is priced within its market's band. Of an armed one that is asked when it fires.
+#[inline]
 pub(super) fn ensure_in_band(
+    market: &Market,
+    priced: (Side, OrderType, PriceTicks),
+    time: UnixNanos,
+) -> Result<(), RejectReason> {
+    market.rules.as_ref().map_or(Ok(()), |rules| ensure_in_band_of(rules, market, priced, time))
+}
+
+fn ensure_in_band_of(
+    rules: &SetTradingRules,
     market: &Market,
     (side, order_type, price): (Side, OrderType, PriceTicks),
     time: UnixNanos,
 ) -> Result<(), RejectReason> {
-    let Some(rules) = &market.rules else { return Ok(()) };
     let (above_ppm, below_ppm) = match side {
         Side::Buy => (rules.buy_above_ppm, rules.buy_below_ppm),
         Side::Sell => (rules.sell_above_ppm, rules.sell_below_ppm),
@@ -111,16 +120,29 @@ pub(super) fn ensure_room(order: &Order, desk: &Desk, market: &Market) -> Result
 }
 
 /// Whether a client may have so many lots more of the base asset, if it buys them.
+#[inline]
 pub(super) fn ensure_position(
     market: &Market,
     (desk, side): (&Desk, Side),
     more_lots: u64,
     ledger: &Ledger,
 ) -> Result<(), RejectReason> {
-    let Some(rules) = market.rules.as_ref().filter(|rules| rules.client_position_lots_max.0 > 0) else {
-        return Ok(());
-    };
-    if side == Side::Sell || more_lots == 0 {
+    match &market.rules {
+        Some(rules) if side == Side::Buy && more_lots > 0 => {
+            ensure_position_of(rules, market, desk, more_lots, ledger)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn ensure_position_of(
+    rules: &SetTradingRules,
+    market: &Market,
+    desk: &Desk,
+    more_lots: u64,
+    ledger: &Ledger,
+) -> Result<(), RejectReason> {
+    if rules.client_position_lots_max.0 == 0 {
         return Ok(());
     }
     let account = ledger.accounts.at(desk.base_account);

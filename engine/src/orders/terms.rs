@@ -181,7 +181,15 @@ pub(super) fn amended(order: &Order, said: &OrderTerms, time: UnixNanos) -> Resu
 }
 
 /// Keeps an order that must not take liquidity from doing so at a price: it is refused, or its price gives way. Returns the price.
+#[inline]
 pub(super) fn keep_from_taking(order: &Order, price: u64, market: &Market) -> Result<u64, Stop> {
+    if order.terms.is_none() && market.phase == MarketPhase::Trading {
+        return Ok(price);
+    }
+    give_way(order, price, market)
+}
+
+fn give_way(order: &Order, price: u64, market: &Market) -> Result<u64, Stop> {
     let said = order.terms.as_ref().and_then(|terms| terms.said.post_only);
     let must_not = match market.phase {
         MarketPhase::PreOpen | MarketPhase::Auction => None,
