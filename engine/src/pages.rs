@@ -5,11 +5,14 @@ use crate::rows::widen;
 /// Rows numbered densely from 0, of which only the last is ever removed; 2^`BITS` to a page. The first page grows with its rows, so that
 /// a small table is small.
 #[derive(Clone, Debug)]
-pub(crate) struct Pages<T, const BITS: u32>(Vec<Vec<T>>);
+pub(crate) struct Pages<T, const BITS: u32> {
+    pages: Vec<Vec<T>>,
+    rows: u32,
+}
 
 impl<T, const BITS: u32> Default for Pages<T, BITS> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { pages: Vec::new(), rows: 0 }
     }
 }
 
@@ -23,35 +26,43 @@ impl<T, const BITS: u32> Pages<T, BITS> {
 
     /// Rows.
     pub(crate) fn len(&self) -> usize {
-        let full = self.0.len().saturating_sub(1).saturating_mul(Self::PAGE_ROWS);
-        self.0.last().map_or(0, |last| full.saturating_add(last.len()))
+        widen(self.rows)
     }
 
     /// The number that the next [`Pages::push`] gives.
     pub(crate) fn next_row(&self) -> u32 {
-        u32::try_from(self.len()).unwrap_or(u32::MAX)
+        self.rows
+    }
+
+    /// The row numbers.
+    pub(crate) fn numbers(&self) -> core::ops::Range<u32> {
+        0..self.next_row()
     }
 
     /// Adds a row. The table's limit, far below 2^32, is checked before.
     pub(crate) fn push(&mut self, row: T) -> u32 {
-        let number = self.next_row();
-        match self.0.last_mut() {
-            Some(last) if last.len() < Self::PAGE_ROWS => last.push(row),
-            None => self.0.push(vec![row]),
-            Some(_) => {
-                let mut page = Vec::with_capacity(Self::PAGE_ROWS);
-                page.push(row);
-                self.0.push(page);
-            }
+        let number = self.rows;
+        if number & Self::PAGE_MASK == 0 {
+            self.add_page();
+        }
+        if let Some(last) = self.pages.last_mut() {
+            last.push(row);
+            self.rows = number.saturating_add(1);
         }
         number
+    }
+
+    #[cold]
+    fn add_page(&mut self) {
+        let rows = if self.pages.is_empty() { 0 } else { Self::PAGE_ROWS };
+        self.pages.push(Vec::with_capacity(rows));
     }
 
     /// The row of any number, if there is one.
     #[inline]
     pub(crate) fn get(&self, row: u32) -> Option<&T> {
         let (page, place) = Self::place(row);
-        self.0.get(page)?.get(place)
+        self.pages.get(page)?.get(place)
     }
 
     /// The row of a number that [`Pages::push`] gave: another one is our bug, and stops the engine.
@@ -62,7 +73,7 @@ impl<T, const BITS: u32> Pages<T, BITS> {
     #[inline(always)]
     pub(crate) fn at(&self, row: u32) -> &T {
         let (page, place) = Self::place(row);
-        &self.0[page][place]
+        &self.pages[page][place]
     }
 
     /// As [`Pages::at`].
@@ -73,22 +84,23 @@ impl<T, const BITS: u32> Pages<T, BITS> {
     #[inline(always)]
     pub(crate) fn at_mut(&mut self, row: u32) -> &mut T {
         let (page, place) = Self::place(row);
-        &mut self.0[page][place]
+        &mut self.pages[page][place]
     }
 
     /// Takes the row away that was added last.
     pub(crate) fn pop(&mut self) {
-        if let Some(last) = self.0.last_mut() {
+        if let Some(last) = self.pages.last_mut() {
             last.pop();
+            self.rows = self.rows.saturating_sub(1);
             if last.is_empty() {
-                self.0.pop();
+                self.pages.pop();
             }
         }
     }
 
     /// The rows, in the order of their numbers.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
-        self.0.iter().flatten()
+        self.pages.iter().flatten()
     }
 }
 

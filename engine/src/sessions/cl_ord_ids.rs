@@ -17,7 +17,8 @@ use protocol::{
 };
 
 use crate::index::{Index, hash_bytes, hash_u64};
-use crate::rows::{Rows, widen};
+use crate::pages::Pages;
+use crate::rows::widen;
 
 /// What a ClOrdID was used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl<I> Finished<I> {
 /// Ids one behind the other, and what they were used for.
 #[derive(Clone, Debug, Default)]
 struct Ids {
-    used: Rows<Used>,
+    used: Pages<Used, 14>,
     texts: Vec<u8>,
 }
 
@@ -134,7 +135,7 @@ pub(crate) struct ClOrdIds {
     others: Ids,
     /// Of `others`.
     by_id: Index,
-    finished: Rows<Finished<u32>>,
+    finished: Pages<Finished<u32>, 12>,
     /// Their ClOrdIDs, one behind the other.
     finished_texts: Vec<u8>,
     /// Of the first rows of `finished` only, and of all as soon as one is asked for, which is seldom.
