@@ -25,8 +25,9 @@ pub struct OutputNumber {
     pub out_seq: OutSeq,
 }
 
-/// One effect.
+/// One effect. What is said of each lies in front of the body: most bodies are small, and so share cache lines with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[repr(C)]
 pub struct Event {
     /// Set if it is sent to a session.
     pub output: Option<OutputNumber>,
