@@ -2,7 +2,7 @@
 
 use super::messages::{self, Message};
 use super::{Day, Enclosed, Fixed, Kind, Rows, exchange};
-use crate::rows::{FeeTier, TransferRow};
+use crate::rows::{FeeTier, ScheduledPhase, TransferRow};
 use crate::{Command, ProposedCommand, RequestNumber, commands};
 
 /// A command in a message.
@@ -34,12 +34,12 @@ macro_rules! bare {
 }
 bare! { Day { day: u32 } Kind { kind: u16 } }
 
-/// The commands that have a message: their fields, and behind a semicolon what is a group there, with its rows. Those in front have
+/// The commands that have a message: their fields, and behind a semicolon what are groups there, with their rows. Those in front have
 /// other fields there, and say themselves which.
 macro_rules! carried {
     (
         others { $( $other:ident )* }
-        $( $name:ident { $( $field:ident ),* $( ; $group:ident: $row:ident )? } )*
+        $( $name:ident { $( $field:ident ),* $( ; $( $group:ident: $row:ident ),+ )? } )*
     ) => {
         impl CarriedCommand {
             /// The command in a message; `None` if there is none in it.
@@ -57,7 +57,7 @@ macro_rules! carried {
                         command_no: carrier.command_no,
                         command: commands::$name {
                             $( $field: carrier.$field, )*
-                            $( $group: carrier.$group.iter().map(Into::into).collect(), )?
+                            $( $( $group: carrier.$group.iter().map(Into::into).collect(), )+ )?
                         }
                         .into(),
                     }), )*
@@ -76,12 +76,12 @@ macro_rules! carried {
                         true
                     } )*
                     $( Command::$name(command) => {
-                        $(
+                        $( $(
                             let mut rows = Vec::new();
                             command.$group.iter().for_each(|&row| $row::from(row).put(&mut rows));
                             let Some($group) = Rows::new(&rows) else { return false };
-                        )?
-                        super::$name { seq_no, command_no, $( $field: command.$field, )* $( $group, )? }.write(out);
+                        )+ )?
+                        super::$name { seq_no, command_no, $( $field: command.$field, )* $( $( $group, )+ )? }.write(out);
                         true
                     } )*
                     _ => false,
@@ -97,6 +97,12 @@ carried! {
     SetMarketPhase { market, phase }
     SetFeeSchedule { market, fee_group, effective_seq, tax_ppm; tiers: FeeTier }
     SetFeeGroup { client, fee_group }
+    SetTradingRules {
+        market, reference, buy_above_ppm, buy_below_ppm, sell_above_ppm, sell_below_ppm, collar_ppm, self_trade_prevention,
+        may_self_trade, client_stops_max, client_icebergs_max, client_position_lots_max, amendments_max, volatility_ppm,
+        volatility_window_ms, volatility_phase, volatility_pause_ms
+    }
+    SetMarketSchedule { market, utc_offset_s, behind_utc; entries: ScheduledPhase, holidays: Day, short_days: Day }
     SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code }
     UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 }
     SetCalendar {

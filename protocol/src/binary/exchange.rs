@@ -1,16 +1,17 @@
-//! Messages that carry commands of the exchange: prices from outside, phases, fees, orders that are cancelled for others, trades
-//! that are taken back.
+//! Messages that carry commands of the exchange: prices from outside, phases, rules and schedules of markets, fees, orders that are
+//! cancelled for others, trades that are taken back.
 //!
 //! Where a command says `None`, its message says 0: no id is 0.
 
 use super::fields::Rows;
 use super::macros::{message, rows};
+use super::rows::Day;
 use crate::events::Settled;
-use crate::limits::FEE_TIERS_MAX;
-use crate::rows::FeeTier;
+use crate::limits::{FEE_TIERS_MAX, MARKET_SCHEDULE_DATES_MAX, MARKET_SCHEDULE_ENTRIES_MAX};
+use crate::rows::{FeeTier, ScheduledPhase};
 use crate::{
     AccountId, Amount, ClientId, FeeGroupId, FirmId, MarketId, MarketPhase, OrderId, PriceTicks, QtyLots,
-    RequestNumber, Seq, SessionId, Side, TradeId, commands,
+    ReferencePrice, RequestNumber, SelfTradePrevention, Seq, SessionId, Side, TradeId, commands,
 };
 
 message! {
@@ -167,6 +168,74 @@ message! {
         quote_receivable: AccountId,
         /// Why: free for the bank; not 0.
         reason: u16,
+    }
+}
+
+message! {
+    /// Client: sets what a market demands beside its definition, all of it.
+    SetTradingRules = 639 {
+        /// Number of the request.
+        seq_no: RequestNumber,
+        /// Number of the command in its session.
+        command_no: RequestNumber,
+        /// The market.
+        market: MarketId,
+        /// Around which price bands and the collar lie.
+        reference: ReferencePrice,
+        /// How far above the reference price a purchase may be priced, in millionths of it; 0 = anything.
+        buy_above_ppm: u32,
+        /// How far below it; at most a million; 0 = anything.
+        buy_below_ppm: u32,
+        /// How far above the reference price a sale may be priced, in millionths of it; 0 = anything.
+        sell_above_ppm: u32,
+        /// How far below it; at most a million; 0 = anything.
+        sell_below_ppm: u32,
+        /// How far from the reference price a trade may be, in millionths of it; at most a million; 0 = anything.
+        collar_ppm: u32,
+        /// For orders that say nothing of it; not None where no order may say that.
+        self_trade_prevention: SelfTradePrevention,
+        /// Whether an order may say that it trades with its own group.
+        may_self_trade: bool,
+        /// Orders of one client that wait for a price; 0 = as many as orders.
+        client_stops_max: u32,
+        /// Orders of one client that show a part of themselves; 0 = as many as orders.
+        client_icebergs_max: u32,
+        /// What a client may hold of the base asset, with what its live purchases would add; 0 = anything.
+        client_position_lots_max: QtyLots,
+        /// How often one order may be replaced; 0 = any number of times.
+        amendments_max: u32,
+        /// How far a trade's price may be from the lowest and the highest of the window before, in millionths of that; beyond it the market
+        /// pauses. At most a million; 0 = anything.
+        volatility_ppm: u32,
+        /// How long the window is: from a second to a day; 0 if nothing is watched.
+        volatility_window_ms: u32,
+        /// The phase in which the market pauses: Halt or Auction; Halt if nothing is watched.
+        volatility_phase: MarketPhase,
+        /// How long it pauses; at most a day; 0 = until a command or its schedule ends that.
+        volatility_pause_ms: u32,
+    }
+}
+
+message! {
+    /// Client: sets when a market goes into which phase by itself; nothing of the schedule before is left. No phase changes at once.
+    SetMarketSchedule<'a> = 644 {
+        /// Number of the request.
+        seq_no: RequestNumber,
+        /// Number of the command in its session.
+        command_no: RequestNumber,
+        /// The market.
+        market: MarketId,
+        /// How far local time is from UTC; at most 50,400; 0 without entries.
+        utc_offset_s: u32,
+        /// Whether it is behind UTC, as in America, and not ahead of it.
+        behind_utc: bool,
+        ..
+        /// By ascending time and days, at most one at a time. None = the market has no schedule any more.
+        entries: Rows<'a, ScheduledPhase, MARKET_SCHEDULE_ENTRIES_MAX>,
+        /// Days on which the market is closed, from midnight on, ascending.
+        holidays: Rows<'a, Day, MARKET_SCHEDULE_DATES_MAX>,
+        /// Days on which entries of short days count and no others, ascending; none of them a holiday.
+        short_days: Rows<'a, Day, MARKET_SCHEDULE_DATES_MAX>,
     }
 }
 

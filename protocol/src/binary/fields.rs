@@ -19,8 +19,8 @@ use crate::sign::Signature;
 use crate::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId,
     LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PhaseCause,
-    PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason, RequestNumber, Schedule, Seq,
-    SessionId, Side, StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
+    PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason, RequestNumber, Schedule,
+    SelfTradePrevention, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -222,7 +222,7 @@ code_fields! {
     FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason LedgerRefusal TransferStatus
     MonitorField MonitorOperator Schedule DayRule MarketPhase
     Side MarketChannel MarketRejectReason SubscriptionEnd OrderChangeKind TickerWindow CandleInterval
-    TradeStatus ReferencePrice
+    TradeStatus ReferencePrice SelfTradePrevention
 }
 
 macro_rules! optional_codes {

@@ -5,7 +5,7 @@ use super::codes::{
 };
 use super::exchange::{
     BustTrade, CancelAll, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
-    SetMarketPhase,
+    SetMarketPhase, SetMarketSchedule, SetTradingRules,
 };
 use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
@@ -38,6 +38,8 @@ messages! {
         CancelAll,
         BustTrade,
         CorrectTrade,
+        SetTradingRules,
+        SetMarketSchedule<'a>,
     ) {
         /// Client, first: which session, in which version of it.
         Negotiate = 1 {

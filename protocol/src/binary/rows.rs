@@ -5,11 +5,11 @@ use super::macros::{fixed, rows};
 use crate::commands::{DefineStandingOrder, QuoteExchange};
 use crate::events::CurrencyExchanged;
 use crate::limits::RATE_SOURCE_BYTES_MAX;
-use crate::rows::{AccountRow, FeeTier, RowAmount, RowResult, TransferRow};
+use crate::rows::{AccountRow, FeeTier, RowAmount, RowResult, ScheduledPhase, TransferRow};
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, DayRule, LedgerRefusal, MonitorField,
-    MonitorId, MonitorOperator, ProposalId, QuoteId, Schedule, Seq, StandingOrderId, Text, TransferId,
-    UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, DayRule, LedgerRefusal, MarketPhase,
+    MonitorField, MonitorId, MonitorOperator, ProposalId, QuoteId, Schedule, Seq, StandingOrderId, Text,
+    TransferId, UnixNanos,
 };
 
 fixed!(TransferRow {
@@ -46,6 +46,8 @@ fixed!(AccountRow {
 fixed!(RowResult { index: u32, refusal: LedgerRefusal, seq: Seq });
 
 fixed!(FeeTier { volume_min: Amount, maker_ppm: u32, maker_is_paid: bool, taker_ppm: u32 });
+
+fixed!(ScheduledPhase { days: u8, at_ms: u32, phase: MarketPhase });
 
 fixed!(RowAmount { index: u32, amount: Amount });
 

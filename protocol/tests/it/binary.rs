@@ -1,25 +1,25 @@
 //! The binary protocol: golden bytes, and what hostile or broken peers send.
 
 use protocol::binary::*;
-use protocol::events::Settled;
 use protocol::hash::Hash;
 use protocol::limits::{
     BINARY_ENCLOSED_BYTES_MAX, BINARY_MESSAGE_BYTES_MAX, BINARY_TEXT_BYTES_MAX, LEDGER_ROWS_MAX,
     READ_ROWS_MAX,
 };
-use protocol::rows::{AccountRow, FeeTier, RowAmount, RowResult, TransferRow};
+use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow};
 use protocol::sign::Signature;
 use protocol::*;
 
+use crate::binary_exchange::{self, longest_market_schedule, market_schedule};
 use crate::golden::{self, bytes_of};
 use crate::random::for_seeds;
 
 const SESSION: SessionId = SessionId(0x0403_0201);
-const VERSION: u64 = 0x1817_1615_1413_1211;
+pub(crate) const VERSION: u64 = 0x1817_1615_1413_1211;
 const TIME: UnixNanos = UnixNanos(0x2827_2625_2423_2221);
 const NUMBER: RequestNumber = RequestNumber(0x3837_3635_3433_3231);
-const SEQ: Seq = Seq(0x4847_4645_4443_4241);
-const ID: u128 = 0x5F5E_5D5C_5B5A_5958_5756_5554_5352_5150;
+pub(crate) const SEQ: Seq = Seq(0x4847_4645_4443_4241);
+pub(crate) const ID: u128 = 0x5F5E_5D5C_5B5A_5958_5756_5554_5352_5150;
 
 fn transfer() -> TransferRow {
     TransferRow {
@@ -242,86 +242,8 @@ fn commands() -> Vec<Command> {
         commands::SetApprovals { kinds: vec![0x0201, 0x1211] }.into(),
     ]
     .into_iter()
-    .chain(exchange_commands())
+    .chain(binary_exchange::commands())
     .collect()
-}
-
-/// Likewise, of the exchange.
-fn exchange_commands() -> Vec<Command> {
-    let (market, amount) = (MarketId(0x0403_0201), |n: u128| Amount(ID + n));
-    let (client, session) = (ClientId(VERSION), SessionId(0x1413_1211));
-    let tier = FeeTier { volume_min: amount(1), maker_ppm: 0x2423_2221, maker_is_paid: true, taker_ppm: 9 };
-    let (base_receivable, quote_receivable, reason) = (AccountId(ID), AccountId(ID + 1), 0x0201);
-    vec![
-        commands::PublishPrice {
-            market,
-            price_ticks: PriceTicks(VERSION),
-            observed_at_ns: VERSION + 1,
-            valid_for_ms: 0x2423_2221,
-        }
-        .into(),
-        commands::SetMarketPhase { market, phase: MarketPhase::Auction }.into(),
-        commands::SetFeeSchedule {
-            market,
-            fee_group: FeeGroupId(0x0201),
-            effective_seq: SEQ,
-            tiers: vec![tier, FeeTier { maker_is_paid: false, ..tier }],
-            tax_ppm: 0x3433_3231,
-        }
-        .into(),
-        commands::SetFeeGroup { client, fee_group: FeeGroupId(0x0201) }.into(),
-        commands::SetMarketMakerProtection {
-            session: Some(session),
-            market,
-            fills_max: 0x2423_2221,
-            lots_max: QtyLots(VERSION),
-            window_ms: 0x3433_3231,
-        }
-        .into(),
-        commands::CancelAll {
-            session: Some(session),
-            client: Some(client),
-            market: Some(market),
-            side: Some(Side::Sell),
-            firm: Some(FirmId(0x2423_2221)),
-        }
-        .into(),
-        commands::BustTrade { settled: settled(), base_receivable, quote_receivable, reason }.into(),
-        commands::CorrectTrade {
-            settled: settled(),
-            price_ticks: PriceTicks(VERSION + 3),
-            qty_lots: QtyLots(VERSION + 4),
-            notional: amount(4),
-            buyer_fee: amount(5),
-            seller_fee: amount(6),
-            buyer_tax: amount(7),
-            seller_tax: amount(8),
-            base_receivable,
-            quote_receivable,
-            reason,
-        }
-        .into(),
-    ]
-}
-
-fn settled() -> Settled {
-    Settled {
-        trade: TradeId(VERSION),
-        market: MarketId(0x0403_0201),
-        price_ticks: PriceTicks(VERSION + 1),
-        qty_lots: QtyLots(VERSION + 2),
-        notional: Amount(ID),
-        maker_order: OrderId(VERSION + 3),
-        taker_order: OrderId(VERSION + 4),
-        taker_side: Side::Buy,
-        buyer: ClientId(VERSION + 5),
-        seller: ClientId(VERSION + 6),
-        buyer_fee: Amount(ID + 1),
-        seller_fee: Amount(ID + 2),
-        buyer_tax: Amount(ID + 3),
-        seller_tax: Amount(ID + 4),
-        maker_is_paid: true,
-    }
 }
 
 #[test]
@@ -703,6 +625,16 @@ fn a_command_comes_out_of_its_message_as_it_went_in() {
     let too_long = commands::SetCalendar { holidays: (1..=513).collect(), ..set_calendar() };
     let inside = |command: Command| carried(propose(command).into());
     let nested = inside(propose(commands::CloseDay { business_date: 1, next: 2 }.into()).into());
+    let longest = longest_market_schedule();
+    let one_more = |dates: &[u32]| [dates, &[u32::MAX]].concat();
+    let more_entries = [longest.entries.clone(), market_schedule().entries].concat();
+    for schedule in [
+        commands::SetMarketSchedule { entries: more_entries, ..longest.clone() },
+        commands::SetMarketSchedule { holidays: one_more(&longest.holidays), ..longest.clone() },
+        commands::SetMarketSchedule { short_days: one_more(&longest.short_days), ..longest },
+    ] {
+        assert!(!carried(schedule.into()).write(&mut Vec::new()));
+    }
     for command in [
         without_message.clone(),
         carried(too_long.clone().into()),
@@ -724,6 +656,9 @@ fn whatever_command_a_message_carries_fits_a_record() {
     let mut largest = commands();
     let correct = |rows| commands::CorrectTransfers { reason: 1, transfers: vec![transfer(); rows] };
     largest.extend([calendar.into(), approvals.into(), correct(limits::CORRECTION_ROWS_MAX).into()]);
+    let schedule: Command = longest_market_schedule().into();
+    assert!(ProposedCommand::new(&schedule).body.len() <= limits::PROPOSED_BYTES_MAX);
+    largest.push(schedule);
     let proposed = |rows| ProposedCommand::new(&correct(rows).into()).body.len();
     assert!(proposed(limits::CORRECTION_ROWS_MAX) <= limits::PROPOSED_BYTES_MAX);
     assert!(proposed(limits::CORRECTION_ROWS_MAX + 1) > limits::PROPOSED_BYTES_MAX);

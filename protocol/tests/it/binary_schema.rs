@@ -13,7 +13,7 @@ use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
 use protocol::{
     AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, PhaseCause,
-    ReferencePrice, RejectReason, Schedule, Side,
+    ReferencePrice, RejectReason, Schedule, SelfTradePrevention, Side,
 };
 
 /// A tag of the file: its name, its attributes, and the text behind it.
@@ -244,7 +244,8 @@ fn the_schema_lists_every_code() {
     }
     check!(FlowType NegotiateRejectCode EstablishRejectCode TerminationCode BusinessRejectReason TransferStatus
         MonitorField MonitorOperator Schedule DayRule MarketPhase
-        Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd TradeStatus ReferencePrice);
+        Side MarketChannel OrderChangeKind MarketRejectReason SubscriptionEnd TradeStatus ReferencePrice
+        SelfTradePrevention);
     macro_rules! check_optional {
         ($($list:ident)*) => {$(
             let codes = $list::ALL.iter().map(|code| (code.name().to_owned(), code.code()));

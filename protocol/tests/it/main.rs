@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod binary;
+mod binary_exchange;
 mod binary_market;
 mod binary_schema;
 mod document;
