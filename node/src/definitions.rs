@@ -4,6 +4,7 @@
 //! lots and ticks. The translation is exact or refused: nothing is rounded. Items are put into the order in which one
 //! may refer to another, whatever their order in the file.
 
+pub(crate) mod rules;
 pub(crate) mod schedule;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::path::Path;
 use engine::Engine;
 use protocol::commands::{
     CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, SetActorKey,
-    SetMarketPhase, SetTradingRules, roles,
+    SetMarketPhase, roles,
 };
 use protocol::money::{DecimalFault, parse_decimal};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
@@ -20,12 +21,13 @@ use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
-    MarketId, MarketPhase, PriceTicks, QtyLots, ReferencePrice, SelfTradePrevention, SessionId,
-    SessionProtocol, Strictness, Text, TransferId, UnixNanos,
+    MarketId, MarketPhase, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
+    UnixNanos,
 };
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::rules::{RulesEntry, trading_rules};
 use self::schedule::{ScheduleEntry, market_schedule};
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
 
@@ -160,28 +162,6 @@ struct MarketEntry {
     schedule: Option<ScheduleEntry>,
 }
 
-/// What a market demands beside: 0 and what is not said demand nothing.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct RulesEntry {
-    reference: Option<String>,
-    buy_above_ppm: u32,
-    buy_below_ppm: u32,
-    sell_above_ppm: u32,
-    sell_below_ppm: u32,
-    collar_ppm: u32,
-    self_trade_prevention: Option<String>,
-    self_trades_forbidden: bool,
-    client_stops_max: u32,
-    client_icebergs_max: u32,
-    client_position_max: Option<String>,
-    amendments_max: u32,
-    volatility_ppm: u32,
-    volatility_window_ms: u32,
-    volatility_phase: Option<String>,
-    volatility_pause_ms: u32,
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SessionEntry {
@@ -233,6 +213,9 @@ fn never() -> String {
 
 /// Why an entry means nothing: the field, and what is wrong with it.
 pub(crate) type EntryFault = String;
+
+/// A field of a definition and its value, as text.
+pub(crate) type Field = (&'static str, String);
 
 /// Reads a definitions file.
 ///
@@ -414,54 +397,6 @@ pub(crate) fn phase_named(field: &str, name: &str) -> Result<MarketPhase, EntryF
             let phases = "trading, cancel_only, halt, pre_open, auction, post_only, closed";
             return Err(format!("{field}: {other:?} is not one of {phases}"));
         }
-    })
-}
-
-fn trading_rules(
-    market: MarketId,
-    entry: &RulesEntry,
-    client_position_lots_max: QtyLots,
-) -> Result<SetTradingRules, EntryFault> {
-    let reference = match entry.reference.as_deref() {
-        None | Some("last_trade") => ReferencePrice::LastTrade,
-        Some("index") => ReferencePrice::Index,
-        Some(other) => return Err(format!("rules.reference: {other:?} is not one of last_trade, index")),
-    };
-    let self_trade_prevention = match entry.self_trade_prevention.as_deref() {
-        None | Some("none") => SelfTradePrevention::None,
-        Some("expire_taker") => SelfTradePrevention::ExpireTaker,
-        Some("expire_maker") => SelfTradePrevention::ExpireMaker,
-        Some("expire_both") => SelfTradePrevention::ExpireBoth,
-        Some("decrement") => SelfTradePrevention::Decrement,
-        Some("transfer") => SelfTradePrevention::Transfer,
-        Some(other) => {
-            return Err(format!(
-                "rules.self_trade_prevention: {other:?} is not one of none, expire_taker, expire_maker, expire_both, decrement, \
-                 transfer"
-            ));
-        }
-    };
-    let volatility_phase = entry.volatility_phase.as_deref();
-    let volatility_phase = volatility_phase.map(|name| phase_named("rules.volatility_phase", name));
-    let volatility_phase = volatility_phase.transpose()?.unwrap_or(MarketPhase::Halt);
-    Ok(SetTradingRules {
-        market,
-        reference,
-        buy_above_ppm: entry.buy_above_ppm,
-        buy_below_ppm: entry.buy_below_ppm,
-        sell_above_ppm: entry.sell_above_ppm,
-        sell_below_ppm: entry.sell_below_ppm,
-        collar_ppm: entry.collar_ppm,
-        self_trade_prevention,
-        may_self_trade: !entry.self_trades_forbidden,
-        client_stops_max: entry.client_stops_max,
-        client_icebergs_max: entry.client_icebergs_max,
-        client_position_lots_max,
-        amendments_max: entry.amendments_max,
-        volatility_ppm: entry.volatility_ppm,
-        volatility_window_ms: entry.volatility_window_ms,
-        volatility_phase,
-        volatility_pause_ms: entry.volatility_pause_ms,
     })
 }
 

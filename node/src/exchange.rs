@@ -5,7 +5,7 @@ use std::io::Read as _;
 use clap::{Args, Subcommand};
 use protocol::commands::{
     BustTrade, CancelAll, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
-    SetMarketPhase,
+    SetMarketPhase, SetMarketSchedule, SetTradingRules,
 };
 use protocol::events::Settled;
 use protocol::rows::FeeTier;
@@ -17,6 +17,8 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::definitions::phase_named;
+use crate::definitions::rules::{RulesEntry, trading_rules};
+use crate::definitions::schedule::{PhaseEntry, ScheduleEntry, market_schedule};
 use crate::fault::NodeFault;
 use crate::instant;
 use crate::ledger::access::Access;
@@ -38,6 +40,10 @@ pub(crate) enum ExchangeCommand {
         #[arg(long)]
         phase: String,
     },
+    /// Set what a market demands beside its definition, all of it: what is not said demands nothing.
+    SetRules(RulesArgs),
+    /// Set when a market goes into which phase by itself, all of it; without an entry it has no schedule any more.
+    SetSchedule(ScheduleArgs),
     /// Set what a group of clients pays in a market; without a tier the group has no schedule any more.
     SetFees(FeesArgs),
     /// Put a client into a fee group.
@@ -77,6 +83,41 @@ pub(crate) struct PriceArgs {
     /// How old it may become.
     #[arg(long, value_name = "MILLISECONDS")]
     valid_for_ms: u32,
+}
+
+#[derive(Args)]
+pub(crate) struct RulesArgs {
+    #[command(flatten)]
+    order: Order,
+    /// The market.
+    #[arg(long, value_name = "ID")]
+    market: u32,
+    #[command(flatten)]
+    rules: RulesEntry,
+    /// What a client may hold of the base asset, with what its live purchases would add; 0 = anything.
+    #[arg(long, value_name = "LOTS", default_value_t = 0)]
+    client_position_lots_max: u64,
+}
+
+#[derive(Args)]
+pub(crate) struct ScheduleArgs {
+    #[command(flatten)]
+    order: Order,
+    /// The market.
+    #[arg(long, value_name = "ID")]
+    market: u32,
+    /// How far its local time is from UTC.
+    #[arg(long, value_name = "OFFSET", default_value = "+00:00", allow_hyphen_values = true)]
+    utc_offset: String,
+    /// DAYS@TIME=PHASE, such as weekdays,short@09:40=pre_open; days are mon to sun, weekdays, daily, short. May be given for each change.
+    #[arg(long = "entry", value_name = "ENTRY")]
+    entries: Vec<String>,
+    /// A day on which the market is closed, such as 2026-10-29. May be given for each.
+    #[arg(long = "holiday", value_name = "DATE")]
+    holidays: Vec<String>,
+    /// A day on which those entries alone count that name short. May be given for each.
+    #[arg(long = "short-day", value_name = "DATE")]
+    short_days: Vec<String>,
 }
 
 #[derive(Args)]
@@ -214,6 +255,8 @@ pub(crate) fn run(command: ExchangeCommand) -> Result<(), NodeFault> {
             let phase = phase_named("phase", &phase).map_err(NodeFault::Usage)?;
             give(&order, SetMarketPhase { market: MarketId(market), phase })
         }
+        ExchangeCommand::SetRules(args) => give(&args.order, rules(&args)?),
+        ExchangeCommand::SetSchedule(args) => give(&args.order, schedule(&args)?),
         ExchangeCommand::SetFees(args) => give(&args.order, fees(&args)?),
         ExchangeCommand::SetFeeGroup { order, client, group } => {
             give(&order, SetFeeGroup { client: ClientId(client), fee_group: FeeGroupId(group) })
@@ -250,6 +293,25 @@ fn price(args: &PriceArgs) -> Result<PublishPrice, NodeFault> {
         observed_at_ns: observed_at.0,
         valid_for_ms: args.valid_for_ms,
     })
+}
+
+fn rules(args: &RulesArgs) -> Result<SetTradingRules, NodeFault> {
+    let position = QtyLots(args.client_position_lots_max);
+    trading_rules(MarketId(args.market), &args.rules, position).map_err(NodeFault::Usage)
+}
+
+fn schedule(args: &ScheduleArgs) -> Result<SetMarketSchedule, NodeFault> {
+    let phase = |words: &String| {
+        let wrong = || NodeFault::Usage(format!("--entry {words:?} is not DAYS@TIME=PHASE"));
+        PhaseEntry::of_words(words).ok_or_else(wrong)
+    };
+    let entry = ScheduleEntry {
+        utc_offset: args.utc_offset.clone(),
+        holidays: args.holidays.clone(),
+        short_days: args.short_days.clone(),
+        phases: args.entries.iter().map(phase).collect::<Result<_, _>>()?,
+    };
+    market_schedule(MarketId(args.market), &entry).map_err(NodeFault::Usage)
 }
 
 fn fees(args: &FeesArgs) -> Result<SetFeeSchedule, NodeFault> {

@@ -8,7 +8,7 @@ use protocol::sign::PublicKey;
 use protocol::{ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, RequestNumber, SessionId};
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{has_money, schedule};
+use crate::definitions::{Field, has_money, rules, schedule};
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ impl<'a> Standing<'a> {
             }
             Command::SetTradingRules(new) => {
                 let standing = self.rules(new.market).unwrap_or(SetTradingRules::none(new.market));
-                compare(Some(rules_fields(&standing)), rules_fields(new))
+                compare(Some(rules::fields(&standing)), rules::fields(new))
             }
             Command::SetMarketSchedule(new) => {
                 let standing = self.schedule(new.market).unwrap_or(SetMarketSchedule::none(new.market));
@@ -207,30 +207,6 @@ fn key_field(key: Option<PublicKey>) -> Vec<Field> {
 fn phase_field(phase: MarketPhase) -> Vec<Field> {
     vec![("phase", phase.name().to_owned())]
 }
-
-fn rules_fields(rules: &SetTradingRules) -> Vec<Field> {
-    vec![
-        ("reference", rules.reference.name().to_owned()),
-        ("buy_above_ppm", rules.buy_above_ppm.to_string()),
-        ("buy_below_ppm", rules.buy_below_ppm.to_string()),
-        ("sell_above_ppm", rules.sell_above_ppm.to_string()),
-        ("sell_below_ppm", rules.sell_below_ppm.to_string()),
-        ("collar_ppm", rules.collar_ppm.to_string()),
-        ("self_trade_prevention", rules.self_trade_prevention.name().to_owned()),
-        ("may_self_trade", rules.may_self_trade.to_string()),
-        ("client_stops_max", rules.client_stops_max.to_string()),
-        ("client_icebergs_max", rules.client_icebergs_max.to_string()),
-        ("client_position_lots_max", rules.client_position_lots_max.to_string()),
-        ("amendments_max", rules.amendments_max.to_string()),
-        ("volatility_ppm", rules.volatility_ppm.to_string()),
-        ("volatility_window_ms", rules.volatility_window_ms.to_string()),
-        ("volatility_phase", rules.volatility_phase.name().to_owned()),
-        ("volatility_pause_ms", rules.volatility_pause_ms.to_string()),
-    ]
-}
-
-/// A field of a definition and its value, as text.
-type Field = (&'static str, String);
 
 fn changes(from: Vec<Field>, to: Vec<Field>) -> Effect {
     let changes: Vec<Change> = from

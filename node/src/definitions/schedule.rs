@@ -5,7 +5,7 @@ use protocol::commands::SetMarketSchedule;
 use protocol::rows::{ScheduledPhase, schedule_days};
 use serde::Deserialize;
 
-use super::{EntryFault, phase_named};
+use super::{EntryFault, Field, phase_named};
 use crate::instant::{self, DAYS};
 
 const MONDAY_TO_FRIDAY: u8 = 0x1F;
@@ -13,24 +13,34 @@ const MONDAY_TO_FRIDAY: u8 = 0x1F;
 /// When a market changes its phase by itself; without phases it does not.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ScheduleEntry {
+pub(crate) struct ScheduleEntry {
     #[serde(default = "utc")]
-    utc_offset: String,
+    pub(crate) utc_offset: String,
     #[serde(default)]
-    holidays: Vec<String>,
+    pub(crate) holidays: Vec<String>,
     #[serde(default)]
-    short_days: Vec<String>,
+    pub(crate) short_days: Vec<String>,
     #[serde(default)]
-    phases: Vec<PhaseEntry>,
+    pub(crate) phases: Vec<PhaseEntry>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PhaseEntry {
+pub(crate) struct PhaseEntry {
     days: Vec<String>,
     /// Local time.
     at: String,
     phase: String,
+}
+
+impl PhaseEntry {
+    /// Of `DAYS@TIME=PHASE`, such as `weekdays,short@09:40=pre_open`.
+    pub(crate) fn of_words(words: &str) -> Option<Self> {
+        let (days, rest) = words.split_once('@')?;
+        let (at, phase) = rest.split_once('=')?;
+        let days = days.split(',').map(str::to_owned).collect();
+        Some(Self { days, at: at.to_owned(), phase: phase.to_owned() })
+    }
 }
 
 fn utc() -> String {
@@ -38,7 +48,7 @@ fn utc() -> String {
 }
 
 /// The command that sets it. Phases and dates may stand in any order.
-pub(super) fn market_schedule(
+pub(crate) fn market_schedule(
     market: MarketId,
     entry: &ScheduleEntry,
 ) -> Result<SetMarketSchedule, EntryFault> {
@@ -108,7 +118,7 @@ fn dates(field: &str, texts: &[String]) -> Result<Vec<u32>, EntryFault> {
 }
 
 /// A schedule's fields, as text.
-pub(crate) fn fields(schedule: &SetMarketSchedule) -> Vec<(&'static str, String)> {
+pub(crate) fn fields(schedule: &SetMarketSchedule) -> Vec<Field> {
     let dates = |days: &[u32]| {
         let dates: Vec<String> = days.iter().map(|&day| instant::write_date(day)).collect();
         dates.join(" ")

@@ -87,6 +87,108 @@ fn prices_phases_and_fees_are_told_by_who_may() {
     assert_eq!(node.stop().code(), Some(0));
 }
 
+/// What a proposal would change, as its lines say: field, in force, proposed.
+fn differences(cli: &Cli, proposal: u64) -> Vec<(String, String, String)> {
+    let (code, out, err) = cli.run_in("ledger", &format!("proposal {proposal} --json"));
+    assert_eq!(code, 0, "{err}");
+    let lines = out.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let text = |value: &Value| value.as_str().unwrap_or("nothing").to_owned();
+    let differing = lines.filter(|line| line["differs"] == true);
+    differing.map(|line| (text(&line["field"]), text(&line["in_force"]), text(&line["proposed"]))).collect()
+}
+
+const SCHEDULE: &str = "set-schedule --market 1 --utc-offset -03:30 --entry weekdays,short@09:40=pre_open \
+                    --entry mon@09:00:30=halt --holiday 1970-01-08 --short-day 1970-01-09";
+
+#[test]
+fn rules_and_schedules_that_cannot_be_are_refused_by_field() {
+    let folder = Folder::new("exchange-wrong-rules");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let one = Cli::new(&folder, &node, 201, 77);
+    let refused_field = |words: &str| {
+        let (reason, field) = refused(&one, words);
+        assert_eq!(reason, "FieldOutOfRange", "{words}");
+        field
+    };
+    assert_eq!(refused_field("set-rules --market 1 --collar-ppm 1000001"), "collar_ppm");
+    let (_, out, _) = one.run_in("exchange", "set-rules --market 1 --collar-ppm 1000001 --json");
+    assert!(out.contains("at most a million"), "what is expected there: {out}");
+    assert_eq!(refused_field("set-rules --market 1 --self-trades-forbidden"), "self_trade_prevention");
+    assert_eq!(refused_field("set-rules --market 1 --volatility-window-ms 999"), "volatility_window_ms");
+    assert_eq!(
+        refused_field("set-schedule --market 1 --utc-offset +15:00 --entry mon@09:00=halt"),
+        "utc_offset_s"
+    );
+    let twice = "set-schedule --market 1 --entry mon@09:00=halt --entry mon,tue@09:00=trading";
+    assert_eq!(refused_field(twice), "entries");
+    assert_eq!(refused_field(&format!("{SCHEDULE} --holiday 1970-01-09")), "short_days");
+    assert_eq!(refused(&one, "set-rules --market 99 --collar-ppm 1").0, "UnknownMarket");
+    assert_eq!(result(&one, "exchange", "set-schedule --market 1").1, "Exists", "there is none");
+    for (wrong, said) in [
+        ("set-rules --market 1 --reference yesterday", "last_trade"),
+        ("set-schedule --market 1 --entry mon=halt", "DAYS@TIME=PHASE"),
+        ("set-schedule --market 1 --entry mon@25:00=halt", "schedule.at"),
+        ("set-schedule --market 1 --holiday someday", "schedule.holidays"),
+    ] {
+        let (code, _, err) = one.run_in("exchange", wrong);
+        assert!(code == 2 && err.contains(said), "{wrong}: {err}");
+    }
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn rules_and_schedules_are_proposed_shown_and_approved() {
+    let folder = Folder::new("exchange-rules");
+    let node = Node::start(&folder.data(), &config(&folder, 0));
+    define_administrator(&folder, &folder.data());
+    let (one, two) = (Cli::new(&folder, &node, 201, 77), Cli::new(&folder, &node, 202, 78));
+    let rules = "set-rules --market 1 --reference index --buy-above-ppm 50000 --self-trade-prevention expire_maker \
+                 --self-trades-forbidden --client-position-lots-max 7 --volatility-ppm 10000 --volatility-window-ms 60000";
+    executed(&one, "ledger", "set-approvals SetTradingRules SetMarketSchedule");
+    assert_eq!(refused(&one, rules).0, "ApprovalNeeded");
+    let proposal = executed(&one, "exchange", &format!("{rules} --propose"));
+    let changed = |words: &[[&str; 3]]| -> Vec<(String, String, String)> {
+        words.iter().map(|[field, old, new]| (field.to_string(), old.to_string(), new.to_string())).collect()
+    };
+    let in_full = [
+        ["reference", "LastTrade", "Index"],
+        ["buy_above_ppm", "0", "50000"],
+        ["self_trade_prevention", "None", "ExpireMaker"],
+        ["may_self_trade", "true", "false"],
+        ["client_position_lots_max", "0", "7"],
+        ["volatility_ppm", "0", "10000"],
+        ["volatility_window_ms", "0", "60000"],
+    ];
+    assert_eq!(differences(&two, proposal), changed(&in_full));
+    executed(&two, "ledger", &format!("approve {proposal}"));
+    assert_eq!(
+        result(&one, "exchange", &format!("{rules} --propose")).1,
+        "Executed",
+        "it may be proposed again"
+    );
+
+    let proposal = executed(&one, "exchange", &format!("{SCHEDULE} --propose"));
+    let in_full = [
+        ["utc_offset_s", "0", "12600"],
+        ["behind_utc", "false", "true"],
+        ["entries[0].days", "nothing", "1"],
+        ["entries[0].at_ms", "nothing", "32430000"],
+        ["entries[0].phase", "nothing", "Halt"],
+        ["entries[1].days", "nothing", "159"],
+        ["entries[1].at_ms", "nothing", "34800000"],
+        ["entries[1].phase", "nothing", "PreOpen"],
+        ["holidays[0]", "nothing", "7"],
+        ["short_days[0]", "nothing", "8"],
+    ];
+    assert_eq!(differences(&two, proposal), changed(&in_full));
+    executed(&two, "ledger", &format!("approve {proposal}"));
+    // What is taken away is shown as well.
+    let proposal = executed(&one, "exchange", "set-schedule --market 1 --propose");
+    assert!(differences(&two, proposal).contains(&("holidays[0]".into(), "7".into(), "nothing".into())));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
 #[test]
 fn a_trade_is_taken_back_by_two_and_the_traders_are_told() {
     let folder = Folder::new("exchange-bust");
