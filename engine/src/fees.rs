@@ -13,7 +13,7 @@ use protocol::commands::{DefineMarket, SetFeeGroup, SetFeeSchedule};
 use protocol::limits::FEE_GROUP_CLIENTS_MAX;
 use protocol::rows::FeeTier;
 use protocol::time::NANOS_PER_DAY;
-use protocol::{ClientId, FeeGroupId, RejectReason, Seq, UnixNanos, events};
+use protocol::{ClientId, FeeGroupId, MarketId, RejectReason, Seq, UnixNanos, events};
 
 use crate::broken::{Broken, Stop, ensure, ensure_field};
 use crate::effects::Effects;
@@ -160,8 +160,7 @@ impl Markets {
         let now = effects.seq;
         let effective_seq = if command.effective_seq == Seq::ZERO { now } else { command.effective_seq };
         let row = self.row(command.market);
-        let before =
-            row.and_then(|row| self.rows.at(row).schedules.of_group(command.fee_group, effective_seq));
+        let before = self.fee_schedule(command.market, command.fee_group, effective_seq);
         let terms = |schedule: &SetFeeSchedule| (schedule.tiers.clone(), schedule.tax_ppm);
         let before = before.map_or((Vec::new(), 0), terms);
         ensure(row.is_none() || before != terms(command), RejectReason::Exists)?;
@@ -204,9 +203,17 @@ impl Markets {
 
     /// The command that would set what a schedule takes the place of; `None` where there is none.
     pub(crate) fn fee_schedule_before(&self, command: &SetFeeSchedule, now: Seq) -> Option<SetFeeSchedule> {
-        let at = command.effective_seq.max(now);
-        let row = self.row(command.market)?;
-        self.rows.at(row).schedules.of_group(command.fee_group, at).cloned()
+        self.fee_schedule(command.market, command.fee_group, command.effective_seq.max(now)).cloned()
+    }
+
+    /// The schedule of a group, and of no other, that is in force at a seq.
+    pub(crate) fn fee_schedule(
+        &self,
+        market: MarketId,
+        group: FeeGroupId,
+        at: Seq,
+    ) -> Option<&SetFeeSchedule> {
+        self.rows.at(self.row(market)?).schedules.of_group(group, at)
     }
 
     /// No schedule pays more than it takes, and volumes are of desks, by ascending days.

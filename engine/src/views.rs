@@ -3,15 +3,15 @@
 use protocol::book::{BookLevel, book_checksum};
 use protocol::commands::{
     ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
-    SetCalendar, SetLedgerLimits, SetOverdraft,
+    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft,
 };
 use protocol::events::PricePublished;
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::rows::account_flags;
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, GatewayId, Generation, MarketId,
-    MarketPhase, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId,
-    SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
+    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, FeeGroupId, GatewayId,
+    Generation, MarketId, MarketPhase, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand,
+    QtyLots, QuoteId, Seq, SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
 };
 
 use crate::engine::Engine;
@@ -333,6 +333,18 @@ impl Engine {
             expires_at: open.expires_at,
             note: open.note,
         })
+    }
+
+    /// The schedule of a fee group, and of no other, that is in force in a market at a seq, as far as it is known and remembered.
+    #[must_use]
+    pub fn fee_schedule(&self, market: MarketId, group: FeeGroupId, at: Seq) -> Option<&SetFeeSchedule> {
+        self.markets.fee_schedule(market, group, at)
+    }
+
+    /// The fee group of a client; 0 = none.
+    #[must_use]
+    pub fn fee_group(&self, client: ClientId) -> FeeGroupId {
+        self.markets.fees.group(client)
     }
 
     /// All markets, by id.

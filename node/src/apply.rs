@@ -3,6 +3,7 @@
 //! Idempotent twice over: what is so already is not submitted at all, and an account or an opening balance that came
 //! to be meanwhile is recognised by its id when it is executed.
 
+use protocol::Seq;
 use serde::Serialize;
 
 use crate::admin::client::Client;
@@ -11,6 +12,7 @@ use crate::clock::Clock;
 use crate::definitions::{self, Asset, Assets, Item};
 use crate::fault::NodeFault;
 use crate::plan::{Change, Effect, Outcome};
+use crate::reads::Freshness;
 use crate::{ApplyArgs, print};
 
 /// What became of one item.
@@ -79,12 +81,24 @@ fn known_assets(client: &mut Client) -> Result<Assets, NodeFault> {
     Ok(known.collect())
 }
 
+/// What items would change: nothing where another item of the file has taken their place.
 fn plan(client: &mut Client, items: &[Item]) -> Result<Vec<Effect>, NodeFault> {
     let commands = items.iter().map(|item| Body::of(&item.command)).collect();
     let Answer::Plan { effects } = client.ask(&Request::Plan { commands })? else {
         return Err(NodeFault::crossed());
     };
-    if effects.len() == items.len() { Ok(effects) } else { Err(NodeFault::crossed()) }
+    if effects.len() != items.len() {
+        return Err(NodeFault::crossed());
+    }
+    // Asked behind the plan: what comes into force in between is not taken for what is still to come.
+    let Answer::Fresh { seq_applied } = client.ask(&Request::Fresh { freshness: Freshness::MinSeq(0) })?
+    else {
+        return Err(NodeFault::crossed());
+    };
+    let effect = |(item, effect): (&Item, Effect)| {
+        if item.is_over(Seq(seq_applied)) { Effect::Unchanged } else { effect }
+    };
+    Ok(items.iter().zip(effects).map(effect).collect())
 }
 
 /// Submits what is not so already; the answers come in the same order.

@@ -4,6 +4,7 @@
 //! lots and ticks. The translation is exact or refused: nothing is rounded. Items are put into the order in which one
 //! may refer to another, whatever their order in the file.
 
+pub(crate) mod fees;
 pub(crate) mod rules;
 pub(crate) mod schedule;
 
@@ -21,12 +22,13 @@ use protocol::rows::{AccountRow, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, Command, FirmId,
-    MarketId, MarketPhase, PriceTicks, QtyLots, SessionId, SessionProtocol, Strictness, Text, TransferId,
-    UnixNanos,
+    MarketId, MarketPhase, PriceTicks, QtyLots, Seq, SessionId, SessionProtocol, Strictness, Text,
+    TransferId, UnixNanos,
 };
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::fees::{ClientEntry, FeesEntry, FeesOf};
 use self::rules::{RulesEntry, trading_rules};
 use self::schedule::{ScheduleEntry, market_schedule};
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
@@ -48,6 +50,8 @@ pub(crate) struct Item {
     pub(crate) label: String,
     /// What makes it so.
     pub(crate) command: Command,
+    /// The seq from which on another item of the file takes its place.
+    pub(crate) until: Option<Seq>,
 }
 
 impl Item {
@@ -61,6 +65,11 @@ impl Item {
             }
         }
         command
+    }
+
+    /// Whether another item of the file has taken its place, for whoever submits it next.
+    pub(crate) fn is_over(&self, seq_applied: Seq) -> bool {
+        self.until.is_some_and(|until| until <= seq_applied.next())
     }
 
     /// Whether it is an opening balance of an account that has one: money has come in, however much, and once is enough.
@@ -98,6 +107,8 @@ struct File {
     account: Vec<Spanned<AccountEntry>>,
     #[serde(default)]
     market: Vec<Spanned<MarketEntry>>,
+    #[serde(default)]
+    client: Vec<Spanned<ClientEntry>>,
     #[serde(default)]
     session: Vec<Spanned<SessionEntry>>,
     #[serde(default)]
@@ -160,6 +171,8 @@ struct MarketEntry {
     phase: Option<String>,
     rules: Option<RulesEntry>,
     schedule: Option<ScheduleEntry>,
+    #[serde(default)]
+    fees: Vec<Spanned<FeesEntry>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -236,6 +249,10 @@ pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<It
     out.each(&file.asset, |assets, entry| Ok(vec![asset(assets, entry)?]))?;
     out.each(&file.account, |assets, entry| Ok(vec![account(assets, entry)?]))?;
     out.each(&file.market, |assets, entry| market(assets, entry))?;
+    for market in file.market.iter().map(Spanned::get_ref) {
+        out.each(&market.fees, |assets, entry| Ok(vec![market_fees(assets, market, entry)?]))?;
+    }
+    out.each(&file.client, |_, entry| Ok(fees::client(entry)))?;
     out.each(&file.session, |_, entry| Ok(vec![session(entry)?]))?;
     out.each(&file.opening_balance, |assets, entry| Ok(vec![opening_balance(assets, entry)?]))?;
     Ok(out.items)
@@ -267,7 +284,7 @@ impl Translation<'_> {
 }
 
 fn item(label: String, command: impl Into<Command>) -> Item {
-    Item { label, command: command.into() }
+    Item { label, command: command.into(), until: None }
 }
 
 fn actor(entry: &ActorEntry) -> Result<Vec<Item>, EntryFault> {
@@ -381,6 +398,12 @@ fn market(assets: &Assets, entry: &MarketEntry) -> Result<Vec<Item>, EntryFault>
         items.push(item(format!("schedule of market {}", entry.symbol), schedule));
     }
     Ok(items)
+}
+
+fn market_fees(assets: &Assets, market: &MarketEntry, entry: &FeesEntry) -> Result<Item, EntryFault> {
+    let scale = find("quote", assets, &market.quote)?.scale;
+    let (id, symbol) = (MarketId(market.id), market.symbol.as_str());
+    fees::fee_schedule(&FeesOf { market: id, symbol, scale, all: &market.fees }, entry)
 }
 
 /// A phase by its name in such a file; `field` is named where there is none.
@@ -607,16 +630,27 @@ mod tests {
         assert_eq!(accounts.len(), all);
     }
 
-    /// The demonstration's file, with such a schedule of its last market.
-    fn with_schedule(line: &str) -> String {
+    /// The demonstration's file, with such a table behind its last market.
+    fn with_table(table: &str) -> String {
         let (before, market) = DEMO.rsplit_once("[[market]]").unwrap();
         let (market, behind) = market.split_once("\n\n").unwrap();
-        format!("{before}[[market]]{market}\n\n[market.schedule]\n{line}\n\n{behind}")
+        format!("{before}[[market]]{market}\n\n{table}\n\n{behind}")
+    }
+
+    fn with_schedule(line: &str) -> String {
+        with_table(&format!("[market.schedule]\n{line}"))
+    }
+
+    /// The demonstration's first market alone, with such fees behind it.
+    fn with_fees(lines: &str) -> String {
+        let (before, _) = DEMO.split_once("[[market]]\nid = 2").unwrap();
+        format!("{}\n[[market.fees]]\n{lines}", before.trim_end())
     }
 
     #[test]
     fn a_fault_names_its_line_and_field() {
         let assets = "[[asset]]\nid = 1\ncode = \"A\"\nscale = 2\n";
+        let fees_at = format!("d.toml:{}:1:", with_fees("").lines().count());
         for (text, place, reason) in [
             (format!("{assets}colour = 1"), "d.toml:5:1:", "unknown field"),
             (
@@ -631,6 +665,22 @@ mod tests {
             ),
             (format!("{assets}[[asset]]\nid = 2\ncode = \"A\"\nscale = 2\n"), "d.toml:5:1:", "another asset"),
             ("[[actor]]\nid = 1\nroles = [\"king\"]".to_owned(), "d.toml:1:1:", "roles"),
+            (
+                with_fees(
+                    "group = 1\ntiers = [{ volume_min = \"0.0000001\", maker_ppm = 1, taker_ppm = 2 }]",
+                ),
+                &fees_at,
+                "fees.volume_min",
+            ),
+            (with_fees("group = 1\ntiers = [{ maker_ppm = 1, taker_ppm = -2 }]"), "d.toml:", "-2"),
+            (with_fees("[[market.fees]]"), &fees_at, "group 0 has two schedules from 0 on"),
+            (
+                with_fees("effective_seq = 5\n[[market.fees]]\neffective_seq = 5"),
+                &fees_at,
+                "group 0 has two schedules from 5 on",
+            ),
+            (with_fees("rebate_ppm = 5"), "d.toml:", "unknown field `rebate_ppm`"),
+            ("[[client]]\nid = 1\nfees = 2".to_owned(), "d.toml:3:1:", "unknown field"),
             (with_schedule("utc_offset = \"3h\""), "d.toml:", "schedule.utc_offset"),
             (with_schedule("holidays = [\"2026-02-30\"]"), "d.toml:", "schedule.holidays"),
             (with_schedule("short_days = [\"soon\"]"), "d.toml:", "schedule.short_days"),

@@ -16,6 +16,7 @@ use protocol::{
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::definitions::fees::read_tier;
 use crate::definitions::phase_named;
 use crate::definitions::rules::{RulesEntry, trading_rules};
 use crate::definitions::schedule::{PhaseEntry, ScheduleEntry, market_schedule};
@@ -325,17 +326,7 @@ fn fees(args: &FeesArgs) -> Result<SetFeeSchedule, NodeFault> {
 }
 
 fn tier(text: &str) -> Result<FeeTier, NodeFault> {
-    let parsed = || {
-        let [volume, maker, taker] = text.split(':').collect::<Vec<_>>().try_into().ok()?;
-        let (maker, maker_is_paid) = maker.strip_prefix('-').map_or((maker, false), |paid| (paid, true));
-        Some(FeeTier {
-            volume_min: Amount(volume.parse().ok()?),
-            maker_ppm: maker.parse().ok()?,
-            maker_is_paid,
-            taker_ppm: taker.parse().ok()?,
-        })
-    };
-    parsed().ok_or_else(|| NodeFault::Usage(format!("--tier {text:?} is not VOLUME:MAKER:TAKER")))
+    read_tier(text).ok_or_else(|| NodeFault::Usage(format!("--tier {text:?} is not VOLUME:MAKER:TAKER")))
 }
 
 fn protection(args: &ProtectionArgs) -> SetMarketMakerProtection {
@@ -441,20 +432,4 @@ fn settled_in(line: &str, trade: u64) -> Option<Settled> {
         };
         (read.trade == TradeId(trade)).then_some(read)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_tier_says_a_volume_and_two_fees() {
-        let read = |text| tier(text).map_err(|fault| fault.to_string());
-        let tier = FeeTier { volume_min: Amount(5), maker_ppm: 20, maker_is_paid: true, taker_ppm: 300 };
-        assert_eq!(read("5:-20:300"), Ok(tier));
-        assert_eq!(read("5:20:300"), Ok(FeeTier { maker_is_paid: false, ..tier }));
-        for wrong in ["", "5", "5:20", "5:20:300:1", "5:20:-300", "x:20:300", "-5:20:300", "5:--20:300"] {
-            assert!(read(wrong).is_err_and(|said| said.contains(wrong)), "{wrong}");
-        }
-    }
 }

@@ -1,14 +1,17 @@
 //! What a definition would change: compared with what is in force, without a trace in the journal.
 
 use engine::Engine;
-use protocol::commands::{DefineMarket, DefineSession, SetMarketSchedule, SetTradingRules};
+use protocol::commands::{DefineMarket, DefineSession, SetFeeSchedule, SetMarketSchedule, SetTradingRules};
 use protocol::event::Event;
 use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
-use protocol::{ActorId, Command, EventBody, LedgerRefusal, MarketId, MarketPhase, RequestNumber, SessionId};
+use protocol::{
+    ActorId, Command, EventBody, FeeGroupId, LedgerRefusal, MarketId, MarketPhase, RequestNumber, Seq,
+    SessionId,
+};
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Field, has_money, rules, schedule};
+use crate::definitions::{Field, fees, has_money, rules, schedule};
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -127,6 +130,11 @@ impl<'a> Standing<'a> {
                 let standing = self.schedule(new.market).unwrap_or(SetMarketSchedule::none(new.market));
                 compare(Some(schedule::fields(&standing)), schedule::fields(new))
             }
+            Command::SetFeeSchedule(new) => self.fees(new),
+            Command::SetFeeGroup(new) => {
+                let field = |group: FeeGroupId| vec![("fee_group", group.to_string())];
+                compare(Some(field(self.engine.fee_group(new.client))), field(new.fee_group))
+            }
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))
             }
@@ -136,6 +144,16 @@ impl<'a> Standing<'a> {
             }
             _ => Effect::Create,
         }
+    }
+
+    /// By what is in force where it would come into force: with the next record, or at its seq. What the engine would call the same is.
+    fn fees(&self, new: &SetFeeSchedule) -> Effect {
+        let next = self.engine.seq_applied().next();
+        let at = if new.effective_seq == Seq::ZERO { next } else { new.effective_seq };
+        let standing = self.engine.fee_schedule(new.market, new.fee_group, at).map(fees::fields);
+        // To have no schedule is to have one without tiers.
+        let none = || fees::fields(&SetFeeSchedule { tiers: Vec::new(), tax_ppm: 0, ..new.clone() });
+        compare(standing.or_else(|| new.tiers.is_empty().then(none)), fees::fields(new))
     }
 
     /// One that differs is refused when it is executed, and the refusal names what differs.

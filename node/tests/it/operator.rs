@@ -43,6 +43,12 @@ asset = "EUR"
 class = "fee"
 code = 4000
 
+[[account]]
+id = 96
+asset = "EUR"
+class = "suspense"
+code = 5000
+
 [[market]]
 id = 1
 symbol = "XAU-EUR"
@@ -61,6 +67,7 @@ client_orders_max = 100
 maker_fee_ppm = 100
 taker_fee_ppm = 200
 fee_account = 95
+tax_account = 96
 
 [market.rules]
 reference = "index"
@@ -82,6 +89,21 @@ phases = [
     { days = ["weekdays", "short"], at = "09:40:30", phase = "trading" },
     { days = ["short"], at = "12:00", phase = "closed" },
 ]
+
+[[market.fees]]
+tiers = [{ maker_ppm = 90, taker_ppm = 190 }]
+
+[[market.fees]]
+group = 3
+tiers = [
+    { volume_min = "2500.50", maker_ppm = -10, taker_ppm = 150 },
+    { maker_ppm = 50, taker_ppm = 180 },
+]
+tax_ppm = 50_000
+
+[[client]]
+id = 1
+fee_group = 3
 
 [[actor]]
 id = 7
@@ -108,10 +130,14 @@ fn results(lines: &[Value]) -> Vec<&str> {
     lines.iter().map(|line| line["result"].as_str().unwrap()).collect()
 }
 
-/// One result for each item but the market's rules and schedule, of which there are none to begin with.
-fn settings_differ(made: &'static str, set: &'static str) -> [&'static str; 11] {
-    let mut results = [made; 11];
-    results[7..9].fill(set);
+/// Things that [`EXCHANGE`] defines.
+const ITEMS: usize = 15;
+
+/// One result for each item but the market's rules and schedule and the client's group, of which there are none to begin with.
+fn settings_differ(made: &'static str, set: &'static str) -> [&'static str; ITEMS] {
+    let mut results = [made; ITEMS];
+    results[8..10].fill(set);
+    results[12] = set;
     results
 }
 
@@ -132,11 +158,11 @@ fn applying_twice_changes_nothing() {
     assert_eq!(before["sessions"][0]["client_comp_id"], "BANK");
     let (code, second) = apply(&data, &file, &[]);
     assert_eq!(code, 0);
-    assert_eq!(results(&second), ["unchanged"; 11], "{second:?}");
+    assert_eq!(results(&second), ["unchanged"; ITEMS], "{second:?}");
     assert_eq!(status(&data, &[])["seq_applied"], before["seq_applied"], "nothing was submitted");
     node.kill();
     let node = Node::start(&data, &folder.config(""));
-    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; 11]);
+    assert_eq!(results(&apply(&data, &file, &[]).1), ["unchanged"; ITEMS]);
     assert_eq!(node.stop().code(), Some(0));
 }
 
@@ -181,6 +207,100 @@ fn a_change_is_shown_field_by_field_and_a_refusal_by_reason() {
     assert_eq!(reasons, ["ExistsWithDifferent", "ExistsWithDifferentOwner", "ExistsWithDifferent"]);
     assert_eq!(refused[0]["field"], "scale");
     assert_eq!(lines.last().unwrap()["result"], "unchanged", "{lines:?}");
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+/// What came of those items that were not unchanged: item, result, the first field that changed or is meant.
+fn differing(lines: &[Value]) -> Vec<[&str; 3]> {
+    let differ = lines.iter().filter(|line| line["result"] != "unchanged");
+    differ
+        .map(|line| {
+            let field = line["changes"][0]["field"].as_str().or(line["field"].as_str());
+            [line["item"].as_str().unwrap(), line["result"].as_str().unwrap(), field.unwrap_or_default()]
+        })
+        .collect()
+}
+
+/// [`EXCHANGE`], in which group 3 pays half of it from a seq on.
+fn cheaper_from(seq: u64) -> String {
+    let later = format!(
+        "[[market.fees]]\ngroup = 3\neffective_seq = {seq}\ntiers = [{{ maker_ppm = 25, taker_ppm = 90 }}]\n\n[[client]]\nid = 1"
+    );
+    EXCHANGE.replace("[[client]]\nid = 1", &later)
+}
+
+#[test]
+fn fees_come_into_force_at_their_seq_and_the_same_file_never_takes_them_back() {
+    let folder = Folder::new("fees");
+    let (data, file) = (folder.data(), folder.write("exchange.toml", EXCHANGE));
+    let node = Node::start(&data, &folder.config(""));
+    let applied = || status(&data, &[])["seq_applied"].as_u64().unwrap();
+    let become_seq = |seq: u64| {
+        while applied() < seq {
+            let roles = if applied().is_multiple_of(2) { "\"trader\"" } else { "" };
+            let text = format!("[[actor]]\nid = 8\nroles = [{roles}]\n");
+            assert_eq!(apply(&data, &folder.write("actor.toml", &text), &[]).0, 0);
+        }
+    };
+    let of_file = |text: &str| apply(&data, &folder.write("fees.toml", text), &[]);
+    assert_eq!(apply(&data, &file, &[]).0, 0);
+
+    let seq = applied() + 4;
+    let (now, later) = (
+        "fees of group 3 in market XAU-EUR".to_owned(),
+        format!("fees of group 3 in market XAU-EUR from seq {seq}"),
+    );
+    let text = cheaper_from(seq);
+    let (code, lines) = of_file(&text);
+    assert_eq!(
+        (code, differing(&lines)),
+        (0, vec![[later.as_str(), "changed", "tiers"]]),
+        "what is in force stays"
+    );
+    assert_eq!(differing(&of_file(&text).1), [[""; 3]; 0]);
+    let dearer = text.replace("taker_ppm = 90", "taker_ppm = 95");
+    assert_eq!(differing(&of_file(&dearer).1), [[later.as_str(), "changed", "tiers"]], "it lies ahead");
+    assert_eq!(differing(&of_file(&text).1), [[later.as_str(), "changed", "tiers"]]);
+
+    become_seq(seq);
+    let before = applied();
+    assert_eq!(differing(&of_file(&text).1), [[""; 3]; 0], "what was in force before is over");
+    assert_eq!(differing(&of_file(&text.replace("maker_ppm = 50", "maker_ppm = 55")).1), [[""; 3]; 0]);
+    assert_eq!(applied(), before, "nothing was submitted");
+    let (code, lines) = of_file(&dearer);
+    assert_eq!((code, differing(&lines)), (1, vec![[later.as_str(), "refused", "effective_seq"]]));
+    // Without a seq it is put right at once.
+    let (code, lines) = of_file(EXCHANGE);
+    assert_eq!((code, differing(&lines)), (0, vec![[now.as_str(), "changed", "tiers"]]));
+    let change = &lines.iter().find(|line| line["item"] == now).unwrap()["changes"];
+    assert_eq!(
+        (&change[0]["from"], &change[0]["to"]),
+        (&"0:25:90".into(), &"0:50:180 250050:-10:150".into())
+    );
+    assert_eq!((&change[1]["field"], &change[1]["to"]), (&"tax_ppm".into(), &"50000".into()));
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
+fn fees_are_taken_away_and_nobody_is_paid_more_than_the_other_side_pays() {
+    let folder = Folder::new("no-fees");
+    let data = folder.data();
+    let node = Node::start(&data, &folder.config(""));
+    let of_file = |text: &str| apply(&data, &folder.write("fees.toml", text), &[]);
+    assert_eq!(of_file(EXCHANGE).0, 0);
+    let now = "fees of group 3 in market XAU-EUR";
+    let (front, behind) = EXCHANGE.split_once("group = 3\ntiers").unwrap();
+    let none = format!("{front}group = 3\n\n{}", &behind[behind.find("[[client]]").unwrap()..]);
+    assert_eq!(differing(&of_file(&none).1), [[now, "changed", "tiers"]]);
+    assert_eq!(differing(&of_file(&none).1), [[""; 3]; 0]);
+    let (code, lines) = of_file(&EXCHANGE.replace("maker_ppm = -10", "maker_ppm = -160"));
+    assert_eq!((code, differing(&lines)), (1, vec![[now, "refused", "tiers"]]));
+    let nobody = EXCHANGE
+        .replace("fee_group = 3", "fee_group = 0")
+        .replace("[[market.fees]]\ngroup = 3", "[[market.fees]]\ngroup = 4");
+    let (_, lines) = of_file(&nobody);
+    let group = ["fee group of client 1", "changed", "fee_group"];
+    assert_eq!(differing(&lines), [["fees of group 4 in market XAU-EUR", "created", ""], group]);
     assert_eq!(node.stop().code(), Some(0));
 }
 
