@@ -156,14 +156,15 @@ pub(super) fn amended(order: &Order, said: &OrderTerms, time: UnixNanos) -> Resu
     let plain = OrderTerms::default();
     let has = order.terms.as_ref().map_or(&plain, |terms| &terms.said);
     let prevention = has.self_trade_prevention.unwrap_or(SelfTradePrevention::None);
+    // What can be replaced has met its minimum, and does not trade leg by leg.
     let is_same = said.post_only.is_none_or(|post_only| has.post_only == Some(post_only))
-        && (said.min_qty_lots == QtyLots(0) || said.min_qty_lots == has.min_qty_lots)
+        && said.min_qty_lots == QtyLots(0)
+        && said.twap.is_none()
         && (said.display_lots == QtyLots(0) || said.display_lots == has.display_lots)
         && said.self_trade_prevention.is_none_or(|mode| mode == prevention)
         && said.trail.is_none_or(|trail| has.trail == Some(trail))
         && said.peg.is_none_or(|peg| has.peg == Some(peg))
-        && said.cancel_on_disconnect.is_none_or(|cancels| has.cancel_on_disconnect == Some(cancels))
-        && said.twap.is_none_or(|twap| has.twap == Some(twap));
+        && said.cancel_on_disconnect.is_none_or(|cancels| has.cancel_on_disconnect == Some(cancels));
     let may_wait_so = said.trigger.is_none_or(|trigger| {
         has.trigger.is_some_and(|before| {
             let is_moved = trigger.price_ticks != before.price_ticks;
