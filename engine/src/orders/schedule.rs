@@ -338,6 +338,30 @@ mod tests {
     }
 
     #[test]
+    fn a_market_has_a_schedule_that_knows_its_next_change_and_one_end_of_its_day() {
+        use MarketPhase::{Closed, Trading};
+        let monday = day(2026, 1, 5);
+        let sound = |definition: SetMarketSchedule, next, day_ends_at| {
+            PhaseSchedule { definition, next, day_ends_at }.is_sound(at(monday, 9))
+        };
+        let opens = schedule(vec![entry(schedule_days::MONDAY, 10, Trading)]);
+        let closes = schedule(vec![entry(schedule_days::MONDAY, 10, Closed)]);
+        let (next, midnight) = (Some((at(monday, 10), Trading)), Some(at(monday + 1, 0)));
+        assert!(sound(opens.clone(), next, None) && sound(opens.clone(), next, midnight));
+        assert!(!sound(opens.clone(), Some((at(monday, 11), Trading)), None), "not when it changes");
+        assert!(!sound(opens.clone(), Some((at(monday, 10), Closed)), None), "not to what it changes");
+        assert!(!sound(opens.clone(), None, None), "it changes");
+        let wrong = SetMarketSchedule { holidays: vec![0], ..opens };
+        assert!(!sound(wrong, next, None), "no such schedule");
+        let next = Some((at(monday, 10), Closed));
+        assert!(sound(closes.clone(), next, None));
+        assert!(!sound(closes, next, midnight), "the close ends the day");
+        let none = schedule(Vec::new());
+        assert!(sound(none.clone(), None, midnight), "orders of a day that was to end with a close");
+        assert!(!sound(none, None, None), "it does nothing");
+    }
+
+    #[test]
     fn what_is_no_schedule_is_named() {
         use MarketPhase::{Closed, Trading};
         let open = entry(1, 10, Trading);

@@ -1,7 +1,8 @@
 //! What stands between markets, orders, lists, fees and trades is broken on purpose in every way that their checks speak of, and they find it.
 
 use protocol::commands::{
-    BustTrade, NewOrderList, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection, SetTradeGroup,
+    BustTrade, NewOrderList, ReplaceOrder, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
+    SetMarketSchedule, SetTradeGroup,
 };
 use protocol::event::Event;
 use protocol::events::Settled;
@@ -9,16 +10,17 @@ use protocol::limits::{
     BUSTED_TRADES_MAX, FEE_GROUP_CLIENTS_MAX, MARKETS_MAX, ORDER_LISTS_MAX, TRADE_GROUP_CLIENTS_MAX,
 };
 use protocol::record::{Record, RecordHeader};
-use protocol::rows::FeeTier;
-use protocol::terms::{OrderTerms, RareTerms, Trail, Trigger};
+use protocol::rows::{FeeTier, ScheduledPhase};
+use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger};
 use protocol::{
     AccountId, Amount, Command, Contingency, EventBody, FeeGroupId, ListRelease, MarketId, MarketPhase,
-    OrderListId, PhaseCause, RequestNumber, Seq, SessionId, Text, TradeGroupId, TradeId, TrailBy,
-    TriggerDirection, TriggerPriceType, UnixNanos,
+    OrderListId, PegTo, PhaseCause, PostOnly, RequestNumber, SelfTradePrevention, Seq, SessionId, Text,
+    TradeGroupId, TradeId, TrailBy, TriggerDirection, TriggerPriceType, UnixNanos,
 };
 
 use super::*;
 use crate::matching::triggers::{Armed, TRAILING_PER_MARKET_MAX};
+use crate::matching::{Book, BookLimits, Slot};
 use crate::rows::NO_ROW;
 
 /// A small exchange with two markets, in which client 200 may trade by this session.
@@ -28,7 +30,7 @@ const MARKET: MarketId = MarketId(1);
 const LISTS: Broken = Broken::Index { what: "lists of orders" };
 const FEES: Broken = Broken::Index { what: "fees" };
 
-fn submit(engine: &mut Engine, session: SessionId, command: impl Into<Command>) -> Option<RejectReason> {
+fn played(engine: &mut Engine, session: SessionId, command: impl Into<Command>) -> Vec<Event> {
     let request = engine.next_request(session).unwrap();
     let header = RecordHeader { session, request: RequestNumber(request), ..RecordHeader::default() };
     let mut bytes = Vec::new();
@@ -36,6 +38,11 @@ fn submit(engine: &mut Engine, session: SessionId, command: impl Into<Command>) 
     let (seq, time) = (engine.seq_applied().next(), engine.time.plus(1_000));
     let mut events = Vec::new();
     engine.apply(seq, time, &Record::read(&bytes).unwrap(), &mut events).unwrap();
+    events
+}
+
+fn submit(engine: &mut Engine, session: SessionId, command: impl Into<Command>) -> Option<RejectReason> {
+    let events = played(engine, session, command);
     let refused = |event: &Event| {
         let EventBody::Replied(reply) = &event.body else { return None };
         Some(reply.refusal)
@@ -157,6 +164,8 @@ fn lists_and_orders_that_do_not_agree_are_found() {
         order.terms.as_mut().unwrap().list = Some(OrderListId(1));
     });
     assert_eq!(of_another, Err(LISTS));
+    let renamed = found_of_leg(pair, |list, _| list.cl_list_id = Text::new("another").unwrap());
+    assert_eq!(renamed, Err(LISTS), "nobody finds it by this name");
     let of_none = found_of_leg(pair, |_, order| order.terms.as_mut().unwrap().list = None);
     assert_eq!(of_none, Err(LISTS));
     assert_eq!(found_of_leg(pair, |_, order| order.held += 3), Err(LISTS), "more than it may need");
@@ -258,6 +267,79 @@ fn orders_that_end_with_an_auction_or_the_day_are_noted_and_no_others() {
     // These are none of either.
     assert_eq!(noted(TimeInForce::GoodTillCancel, OrderType::Market, true), Ok(()));
     assert_eq!(noted(TimeInForce::GoodTillDate, OrderType::Limit, false), Ok(()));
+}
+
+/// With a bid, and an order that follows it two ticks behind: its market's row, and its id.
+fn followed_bid(engine: &mut Engine) -> (u32, OrderId) {
+    assert_eq!(submit(engine, BOB, order("bid", Side::Buy, 65)), None);
+    let peg = Some(Peg { to: PegTo::Primary, offset_ticks: 2 });
+    let terms = OrderTerms { peg, ..OrderTerms::default() };
+    assert_eq!(submit(engine, BOB, NewOrder { terms: terms.into(), ..order("peg", Side::Buy, 80) }), None);
+    assert_eq!(engine.check_invariants(), Ok(()));
+    (engine.markets.row(MARKET).unwrap(), OrderId(engine.seq.0))
+}
+
+/// What the checks say where a pegged order, and what its market knows of it, was changed so.
+fn found_of_peg(break_it: impl FnOnce(&mut Engine, u32, Order)) -> Result<(), Broken> {
+    found(|engine| {
+        let (row, order) = followed_bid(engine);
+        let order = engine.markets.order(engine.markets.place(row, order).unwrap()).unwrap().clone();
+        break_it(engine, row, order);
+    })
+}
+
+/// Lets an order stand one tick lower.
+fn lower(engine: &mut Engine, row: u32, order: &Order) {
+    let place = engine.markets.place(row, order.id).unwrap();
+    let Market { book, pegs, orders, .. } = engine.markets.rows.at_mut(row);
+    let price = order.price.saturating_sub(1);
+    book.relocate(Slot(place.slot), PriceTicks(price), QtyLots(order.leaves())).unwrap();
+    let order = orders.at_mut(place.slot).as_mut().unwrap();
+    order.price = price;
+    pegs.note(order);
+}
+
+#[test]
+fn pegged_orders_that_stand_elsewhere_or_are_not_noted_are_found() {
+    let pegged = Err(Broken::Index { what: "pegged orders" });
+    let lowered = found_of_peg(|engine, row, order| lower(engine, row, &order));
+    assert_eq!(lowered, pegged, "it has to follow");
+    let lowered_in_a_halt = found_of_peg(|engine, row, order| {
+        lower(engine, row, &order);
+        engine.markets.rows.at_mut(row).phase = MarketPhase::Halt;
+    });
+    assert_eq!(lowered_in_a_halt, Ok(()), "nobody moves it now");
+    let lowered_in_a_round = found_of_peg(|engine, row, order| {
+        lower(engine, row, &order);
+        let round = pegs::Round { from: 0, again: false };
+        engine.markets.rows.at_mut(row).pegs.round = Some(round);
+        engine.markets.pegging.insert(MARKET);
+    });
+    assert_eq!(lowered_in_a_round, Ok(()), "it moves next");
+    let forgotten = found_of_peg(|engine, row, order| engine.markets.rows.at_mut(row).pegs.forget(&order));
+    assert_eq!(forgotten, pegged);
+    let of_nobody = found_of_peg(|engine, row, order| {
+        let nobodys = Order { id: OrderId::nth(Seq(1), 0), ..order };
+        engine.markets.rows.at_mut(row).pegs.note(&nobodys);
+    });
+    assert_eq!(of_nobody, pegged);
+    let unseen = found_of_peg(|engine, row, _| {
+        let Market { pegs, .. } = engine.markets.rows.at_mut(row);
+        pegs.begin(&Book::new(BookLimits::default()), None);
+    });
+    assert_eq!(unseen, pegged, "these are not the prices of its book");
+}
+
+#[test]
+fn a_market_looks_at_its_pegged_orders_when_it_trades_again() {
+    let mut engine = engine();
+    let (row, _) = followed_bid(&mut engine);
+    for (phase, looks) in [(MarketPhase::Halt, false), (MarketPhase::Trading, true)] {
+        let (seq, time, mut events) = (engine.seq, engine.time, Vec::new());
+        let mut effects = Effects::new(seq, time, &mut events);
+        engine.go_to(row, phase, PhaseCause::Command, &mut effects).unwrap();
+        assert_eq!(engine.markets.pegging.contains(&MARKET), looks, "{phase:?}");
+    }
 }
 
 #[test]
@@ -415,6 +497,45 @@ fn no_trade() -> Settled {
 }
 
 #[test]
+fn a_session_that_has_used_all_its_ids_is_still_told_of_those_that_it_used() {
+    let mut engine = engine();
+    let (row, seed) = (engine.sessions.row(BOB).unwrap(), engine.sessions.hash_seed);
+    let ids = &mut engine.sessions.rows.at_mut(row).ids;
+    for number in 0_u32.. {
+        let id = Text::new(format!("n{number:07}")).unwrap();
+        ids.remember(ids.look(&id, seed), &id, OrderId(1), MARKET);
+        if ids.is_full() {
+            break;
+        }
+    }
+    let refused = |engine: &mut Engine, name| submit(engine, BOB, order(name, Side::Buy, 60));
+    assert_eq!(refused(&mut engine, "new"), Some(RejectReason::TableFull));
+    assert_eq!(refused(&mut engine, "n0000001"), Some(RejectReason::DuplicateClOrdId));
+}
+
+#[test]
+fn reports_say_nothing_of_what_prevents_self_trades() {
+    let mut engine = engine();
+    let said = |engine: &mut Engine, name, price| {
+        let prevention = Some(SelfTradePrevention::ExpireTaker);
+        let terms = OrderTerms {
+            self_trade_prevention: prevention,
+            post_only: Some(PostOnly::Reject),
+            ..OrderTerms::default()
+        };
+        let command = NewOrder { terms: terms.into(), ..order(name, Side::Buy, price) };
+        let report = |event: Event| {
+            let EventBody::ExecutionReport(report) = event.body else { return None };
+            Some((report.exec_type, report.details.get().copied()?.terms))
+        };
+        played(engine, BOB, command).into_iter().find_map(report).unwrap()
+    };
+    let terms = OrderTerms { post_only: Some(PostOnly::Reject), ..OrderTerms::default() };
+    assert_eq!(said(&mut engine, "taken", 60), (ExecType::New, terms));
+    assert_eq!(said(&mut engine, "refused", 0), (ExecType::Rejected, terms));
+}
+
+#[test]
 fn an_order_is_taken_until_its_time_and_dated_after_it() {
     let at = |time, terms: OrderTerms| {
         let is_dated = terms.expires_at_ns > 0;
@@ -426,6 +547,60 @@ fn an_order_is_taken_until_its_time_and_dated_after_it() {
     assert_eq!([99, 100, 101].map(|time| at(time, valid)), [true, true, false]);
     let dated = OrderTerms { expires_at_ns: 100, ..OrderTerms::default() };
     assert_eq!([98, 99, 100].map(|time| at(time, dated)), [true, true, false]);
+
+    let engine = engine();
+    let (_, place) = last_leg(&engine, Contingency::OneTriggersOther);
+    let time_in_force = TimeInForce::GoodTillDate;
+    let order = Order { time_in_force, ..engine.markets.order(place).unwrap().clone() };
+    let replaced = |time, said: OrderTerms| terms::amended(&order, &said, UnixNanos(time)).is_ok();
+    assert_eq!([99, 100, 101].map(|time| replaced(time, valid)), [true, true, false]);
+    assert_eq!([98, 99, 100].map(|time| replaced(time, dated)), [true, true, false]);
+}
+
+#[test]
+fn the_end_that_a_replacement_says_is_that_of_its_terms() {
+    let ends = |time_in_force, expires_at_ns, expires_later_ns| {
+        let mut engine = engine();
+        let terms = OrderTerms { expires_at_ns, post_only: Some(PostOnly::Reject), ..OrderTerms::default() };
+        let one = NewOrder { terms: terms.into(), time_in_force, ..order("one", Side::Buy, 60) };
+        assert_eq!(submit(&mut engine, BOB, one), None);
+        let (row, id) = (engine.markets.row(MARKET).unwrap(), OrderId(engine.seq.0));
+        let replace = ReplaceOrder {
+            cl_ord_id: Text::new("two").unwrap(),
+            orig_cl_ord_id: Text::new("one").unwrap(),
+            order: None,
+            market: MARKET,
+            side: Side::Buy,
+            price_ticks: PriceTicks(61),
+            qty_lots: QtyLots(2),
+            poss_resend: false,
+            terms: OrderTerms { expires_at_ns: expires_later_ns, ..terms }.into(),
+        };
+        assert_eq!(submit(&mut engine, BOB, replace), None);
+        let order = engine.markets.order(engine.markets.place(row, id).unwrap()).unwrap();
+        (order.terms.as_ref().unwrap().said.expires_at_ns, order.expires_at().is_some())
+    };
+    let (one, later) = (u64::MAX - 1, u64::MAX);
+    assert_eq!(ends(TimeInForce::GoodTillDate, one, later), (later, true));
+    assert_eq!(ends(TimeInForce::GoodTillDate, one, 0), (one, true), "as before");
+    assert_eq!(ends(TimeInForce::Day, 0, 0), (0, true), "its end is no term of it");
+}
+
+#[test]
+fn a_schedule_that_closes_no_more_ends_the_day_of_orders_that_there_are() {
+    let changes = |has_order: bool| {
+        let mut engine = engine();
+        let closes = ScheduledPhase { days: 0x7F, at_ms: 1, phase: MarketPhase::Closed };
+        let schedule = |entries| SetMarketSchedule { entries, ..SetMarketSchedule::none(MARKET) };
+        assert_eq!(submit(&mut engine, SessionId::OPERATOR, schedule(vec![closes])), None);
+        if has_order {
+            let of_the_day = NewOrder { time_in_force: TimeInForce::Day, ..order("day", Side::Buy, 60) };
+            assert_eq!(submit(&mut engine, BOB, of_the_day), None);
+        }
+        assert_eq!(submit(&mut engine, SessionId::OPERATOR, schedule(Vec::new())), None);
+        engine.markets.changes.iter().filter(|&&(_, market)| market == MARKET).count()
+    };
+    assert_eq!((changes(true), changes(false)), (1, 0));
 }
 
 #[test]

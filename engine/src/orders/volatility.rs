@@ -207,6 +207,30 @@ mod tests {
     }
 
     #[test]
+    fn a_window_has_prices_of_its_time_each_more_extreme_than_the_later_ones() {
+        let rules = SetTradingRules { volatility_window_ms: 64, ..SetTradingRules::none(MarketId(1)) };
+        let sound = |lows: &[Extreme], highs: &[Extreme]| {
+            let (lows, highs) = (lows.iter().copied().collect(), highs.iter().copied().collect());
+            // A bucket is a millisecond: this is the 100th.
+            PriceWindow { lows, highs }.is_sound(&rules, UnixNanos(100_999_999))
+        };
+        assert!(sound(&[], &[]) && sound(&[(100, 5)], &[(100, 5)]));
+        assert!(sound(&[(36, 5), (99, 6), (100, 7)], &[(36, 9), (99, 8), (100, 7)]));
+        for wrong in [&[(101, 5)][..], &[(35, 5), (100, 6)], &[(100, 5), (100, 6)], &[(99, 5), (98, 6)]] {
+            assert!(!sound(wrong, &[(100, 9)]) && !sound(&[(100, 4)], wrong), "another time: {wrong:?}");
+        }
+        let high = &[(99, 9), (100, 8)];
+        assert!(sound(&[(99, 8)], high) && sound(&[(99, 9)], high) && !sound(&[(99, 10)], high));
+        for wrong in [[(99, 5), (100, 5)], [(99, 6), (100, 5)], [(99, 0), (100, 5)]] {
+            assert!(!sound(&wrong, &[(100, 9)]), "no lows: {wrong:?}");
+        }
+        for wrong in [[(99, 5), (100, 5)], [(99, 5), (100, 6)], [(99, 5), (100, 0)]] {
+            assert!(!sound(&[(100, 4)], &wrong), "no highs: {wrong:?}");
+        }
+        assert!(!sound(&[(100, 5)], &[]) && !sound(&[], &[(100, 5)]));
+    }
+
+    #[test]
     fn however_much_trades_few_prices_are_kept() {
         let rules = SetTradingRules { volatility_window_ms: 64, ..SetTradingRules::none(MarketId(1)) };
         let mut window = PriceWindow::default();
