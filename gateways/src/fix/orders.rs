@@ -82,7 +82,7 @@ pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Co
     }
 }
 
-/// ClOrdID(11), OrigClOrdID(41) or ListID(66); the dictionary has checked its length.
+/// ClOrdID(11), OrigClOrdID(41), ListID(66) or QuoteID(117); the dictionary has checked its length.
 pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
     message.get(tag).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default()
 }

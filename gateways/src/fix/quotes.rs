@@ -1,6 +1,6 @@
 //! Mass quotes: i and Z in, b out. A message has one quote set, so what stands around its quotes are plain fields.
 
-use protocol::commands::{ClOrdId, MassQuote};
+use protocol::commands::MassQuote;
 use protocol::event::Event;
 use protocol::events::MassQuoteAcknowledged;
 use protocol::limits::MASS_QUOTE_ENTRIES_MAX;
@@ -10,7 +10,7 @@ use protocol::{ClientId, Command, RejectReason};
 use super::directory::Directory;
 use super::encode::Encoder;
 use super::message::{Message, number};
-use super::orders::{Refusal, id, market, price, qty, refusal};
+use super::orders::{Refusal, cl_ord_id, id, market, price, qty, refusal};
 use super::reasons::{business, text};
 
 /// A MassQuote(i), all of it in one message.
@@ -50,7 +50,7 @@ pub(super) fn quote_cancel(message: &Message<'_>, directory: &Directory) -> Resu
 fn withdrawal(message: &Message<'_>) -> Result<MassQuote, Refusal> {
     let client = message.get(1).map(|account| id(account, "Account(1)")).transpose()?;
     Ok(MassQuote {
-        quote_id: message.get(117).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default(),
+        quote_id: cl_ord_id(message, 117),
         client: client.map(ClientId),
         post_only: None,
         self_trade_prevention: None,
