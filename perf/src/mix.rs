@@ -23,9 +23,8 @@ use protocol::terms::RareTerms;
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
-    EventBody, ExecType, FirmId, Generation, MarketId, OrderId, OrderType, PriceTicks, QtyLots,
-    RequestNumber, Seq, SessionId, SessionProtocol, Side, Strictness, Text, TimeInForce, TransferId,
-    UnixNanos,
+    EventBody, ExecType, FirmId, Generation, MarketId, OrderId, PriceTicks, QtyLots, RequestNumber, Seq,
+    SessionId, SessionProtocol, Side, Strictness, Text, TimeInForce, TransferId, UnixNanos,
 };
 
 use crate::draw::Draw;
@@ -432,23 +431,11 @@ impl Flow {
         let client = self.draw.below(CLIENTS);
         let mut part = || self.draw.below(6);
         let qty = 1 + part() * part() * part();
+        let price = price.clamp(PRICE_MIN, PRICE_MAX);
         let order = NewOrder {
-            cl_ord_id: self.fresh_id(),
             client: Some(ClientId(client + 1)),
-            market: MARKET,
-            side,
-            order_type: OrderType::Limit,
             time_in_force,
-            price_ticks: PriceTicks(price.clamp(PRICE_MIN, PRICE_MAX)),
-            qty_lots: QtyLots(qty),
-            budget: Amount::ZERO,
-            capacity: None,
-            firm: None,
-            investment_decision: None,
-            execution_decision: None,
-            decision_flags: 0,
-            poss_resend: false,
-            terms: RareTerms::NONE,
+            ..NewOrder::limit(self.fresh_id(), MARKET, side, PriceTicks(price), QtyLots(qty))
         };
         (client, order.into())
     }

@@ -354,21 +354,8 @@ impl Engine {
 fn as_order(command: &MassQuote, market: MarketId, client: ClientId, said: &QuoteSide) -> NewOrder {
     let &MassQuote { quote_id, post_only, self_trade_prevention, .. } = command;
     NewOrder {
-        cl_ord_id: quote_id,
         client: Some(client),
-        market,
-        side: said.side,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price_ticks: said.price,
-        qty_lots: said.lots,
-        budget: Amount::ZERO,
-        capacity: None,
-        firm: None,
-        investment_decision: None,
-        execution_decision: None,
-        decision_flags: 0,
-        poss_resend: false,
         terms: OrderTerms { post_only, self_trade_prevention, ..OrderTerms::default() }.into(),
+        ..NewOrder::limit(quote_id, market, said.side, said.price, said.lots)
     }
 }

@@ -11,7 +11,7 @@ use protocol::limits::{
 };
 use protocol::record::{Record, RecordHeader};
 use protocol::rows::{FeeTier, ScheduledPhase};
-use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger};
+use protocol::terms::{OrderTerms, Peg, Trail, Trigger};
 use protocol::{
     AccountId, Amount, Command, Contingency, EventBody, FeeGroupId, ListRelease, MarketId, MarketPhase,
     OrderListId, PegTo, PhaseCause, PostOnly, RequestNumber, SelfTradePrevention, Seq, SessionId, Text,
@@ -51,24 +51,7 @@ fn submit(engine: &mut Engine, session: SessionId, command: impl Into<Command>) 
 }
 
 fn order(cl_ord_id: &str, side: Side, price: u64) -> NewOrder {
-    NewOrder {
-        cl_ord_id: Text::new(cl_ord_id).unwrap(),
-        client: None,
-        market: MARKET,
-        side,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price_ticks: PriceTicks(price),
-        qty_lots: QtyLots(2),
-        budget: Amount::ZERO,
-        capacity: None,
-        firm: None,
-        investment_decision: None,
-        execution_decision: None,
-        decision_flags: 0,
-        poss_resend: false,
-        terms: RareTerms::NONE,
-    }
+    NewOrder::limit(Text::new(cl_ord_id).unwrap(), MARKET, side, PriceTicks(price), QtyLots(2))
 }
 
 fn list(name: &str, contingency: Contingency, orders: Vec<NewOrder>) -> NewOrderList {

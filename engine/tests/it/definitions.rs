@@ -9,8 +9,7 @@ use protocol::rows::{AccountRow, TransferRow};
 use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, FirmId,
-    MarketId, OrderType, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text,
-    TimeInForce, TransferId,
+    MarketId, PriceTicks, QtyLots, SessionId, SessionProtocol, Side, Strictness, Text, TransferId,
 };
 
 use crate::world::START;
@@ -85,24 +84,8 @@ pub(crate) fn logon(msg_seq_num: u64) -> SessionLogon {
 }
 
 pub(crate) fn limit(cl_ord_id: &str, side: Side, qty: u64, price: u64) -> NewOrder {
-    NewOrder {
-        cl_ord_id: Text::new(cl_ord_id).unwrap(),
-        client: None,
-        market: MarketId(1),
-        side,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price_ticks: PriceTicks(price),
-        qty_lots: QtyLots(qty),
-        budget: Amount::ZERO,
-        capacity: None,
-        firm: None,
-        investment_decision: None,
-        execution_decision: None,
-        decision_flags: 0,
-        poss_resend: false,
-        terms: RareTerms::NONE,
-    }
+    let cl_ord_id = Text::new(cl_ord_id).unwrap();
+    NewOrder::limit(cl_ord_id, MarketId(1), side, PriceTicks(price), QtyLots(qty))
 }
 
 pub(crate) fn replace(cl_ord_id: &str, orig: &str, side: Side, qty: u64, price: u64) -> ReplaceOrder {

@@ -7,7 +7,7 @@ use protocol::commands::{ClOrdId, DefineAsset, DefineMarket, DefineSession, NewO
 use protocol::event::{Event, OutputNumber};
 use protocol::events::*;
 use protocol::record::RecordHeader;
-use protocol::terms::{Rare, RareTerms};
+use protocol::terms::Rare;
 use protocol::*;
 
 #[derive(Default)]
@@ -348,24 +348,7 @@ impl Engine {
 }
 
 fn empty(cl_ord_id: ClOrdId, market: MarketId, side: Side) -> Order {
-    let order = NewOrder {
-        cl_ord_id,
-        client: None,
-        market,
-        side,
-        order_type: OrderType::Limit,
-        time_in_force: TimeInForce::GoodTillCancel,
-        price_ticks: PriceTicks(0),
-        qty_lots: QtyLots(0),
-        budget: Amount(0),
-        capacity: None,
-        firm: None,
-        investment_decision: None,
-        execution_decision: None,
-        decision_flags: 0,
-        poss_resend: false,
-        terms: RareTerms::NONE,
-    };
+    let order = NewOrder::limit(cl_ord_id, market, side, PriceTicks(0), QtyLots(0));
     Order { order, id: 0, original: ClOrdId::EMPTY }
 }
 

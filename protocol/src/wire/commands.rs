@@ -817,6 +817,37 @@ messages! {
     }
 }
 
+impl NewOrder {
+    /// A limit order, good till cancelled, for the session's first client, that says nothing else.
+    #[must_use]
+    pub const fn limit(
+        cl_ord_id: ClOrdId,
+        market: MarketId,
+        side: Side,
+        price_ticks: PriceTicks,
+        qty_lots: QtyLots,
+    ) -> Self {
+        Self {
+            cl_ord_id,
+            client: None,
+            market,
+            side,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::GoodTillCancel,
+            price_ticks,
+            qty_lots,
+            budget: Amount::ZERO,
+            capacity: None,
+            firm: None,
+            investment_decision: None,
+            execution_decision: None,
+            decision_flags: 0,
+            poss_resend: false,
+            terms: RareTerms::NONE,
+        }
+    }
+}
+
 impl SetMarketSchedule {
     /// That a market has no schedule.
     #[must_use]

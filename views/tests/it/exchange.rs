@@ -13,7 +13,7 @@ use protocol::rows::{AccountRow, TransferRow, transfer_flags as flag};
 use protocol::terms::{OrderTerms, RareTerms};
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterId, Command,
-    EventBody, FirmId, Generation, MarketId, MarketPhase, OrderType, PriceTicks, QtyLots, RequestNumber,
+    EventBody, FirmId, Generation, MarketId, MarketPhase, PriceTicks, QtyLots, RequestNumber,
     SelfTradePrevention, Seq, SessionId, SessionProtocol, Side, Strictness, Text, TimeInForce, TradeGroupId,
     TransferId, UnixNanos,
 };
@@ -377,24 +377,10 @@ impl Exchange {
     }
 
     fn limit_order(&mut self, cl_ord_id: ClOrdId, price: u64) -> NewOrder {
-        NewOrder {
-            cl_ord_id,
-            client: Some(ClientId(1 + self.below(CLIENTS))),
-            market: MarketId(1),
-            side: if self.below(2) == 0 { Side::Buy } else { Side::Sell },
-            order_type: OrderType::Limit,
-            time_in_force: TimeInForce::GoodTillCancel,
-            price_ticks: PriceTicks(price),
-            qty_lots: QtyLots(1 + self.below(20)),
-            budget: Amount::ZERO,
-            capacity: None,
-            firm: None,
-            investment_decision: None,
-            execution_decision: None,
-            decision_flags: 0,
-            poss_resend: false,
-            terms: RareTerms::NONE,
-        }
+        let client = Some(ClientId(1 + self.below(CLIENTS)));
+        let side = if self.below(2) == 0 { Side::Buy } else { Side::Sell };
+        let qty = QtyLots(1 + self.below(20));
+        NewOrder { client, ..NewOrder::limit(cl_ord_id, MarketId(1), side, PriceTicks(price), qty) }
     }
 }
 

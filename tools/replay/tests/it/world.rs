@@ -16,11 +16,10 @@ use protocol::hash::{Hash, blake3};
 use protocol::record::RecordHeader;
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, TransferRow};
-use protocol::terms::RareTerms;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, ClusterEpoch, ClusterId,
-    Command, FirmId, Generation, Index, MarketId, NodeId, OrderType, PriceTicks, QtyLots, RequestNumber, Seq,
-    SessionId, SessionProtocol, Side, Strictness, Term, Text, TimeInForce, TransferId, UnixNanos,
+    Command, FirmId, Generation, Index, MarketId, NodeId, PriceTicks, QtyLots, RequestNumber, Seq, SessionId,
+    SessionProtocol, Side, Strictness, Term, Text, TransferId, UnixNanos,
 };
 
 pub(crate) const IDENTITY: Identity = Identity {
@@ -270,24 +269,8 @@ impl World {
             };
             return (header, cancel.into());
         }
-        let order = NewOrder {
-            cl_ord_id,
-            client: None,
-            market: MARKET,
-            side,
-            order_type: OrderType::Limit,
-            time_in_force: TimeInForce::GoodTillCancel,
-            price_ticks: PriceTicks(95 + self.below(11)),
-            qty_lots: QtyLots(self.below(20)),
-            budget: Amount::ZERO,
-            capacity: None,
-            firm: None,
-            investment_decision: None,
-            execution_decision: None,
-            decision_flags: 0,
-            poss_resend: false,
-            terms: RareTerms::NONE,
-        };
+        let (price, qty) = (PriceTicks(95 + self.below(11)), QtyLots(self.below(20)));
+        let order = NewOrder::limit(cl_ord_id, MARKET, side, price, qty);
         (header, order.into())
     }
 
