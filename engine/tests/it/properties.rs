@@ -436,13 +436,13 @@ fn random_quotes(numbers: &mut Numbers, count: u64) -> MassQuote {
         entries.retain(|entry| names.insert((entry.market, entry.entry)));
     }
     MassQuote {
-        quote_id: Text::new(format!("quote-{count}")).unwrap(),
         client: numbers.chance(10).then(|| ClientId(*numbers.pick(&CLIENTS))),
         post_only: numbers.chance(20).then(|| *numbers.pick(PostOnly::ALL)),
         self_trade_prevention: numbers.chance(15).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         withdraws_others,
         withdraws_market: (withdraws_others && numbers.chance(50)).then(|| market(numbers)),
         entries,
+        ..MassQuote::empty(Text::new(format!("quote-{count}")).unwrap())
     }
 }
 

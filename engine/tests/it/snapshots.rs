@@ -152,13 +152,8 @@ fn mass_quote(world: &mut World, session: SessionId) {
         offer_lots: QtyLots(3),
     };
     let quotes = MassQuote {
-        quote_id: Text::new("quotes").unwrap(),
-        client: None,
-        post_only: None,
-        self_trade_prevention: None,
-        withdraws_others: false,
-        withdraws_market: None,
         entries: vec![entry(7, 90, 110), entry(8, 95, 95)],
+        ..MassQuote::empty(Text::new("quotes").unwrap())
     };
     world.next(session, quotes);
 }

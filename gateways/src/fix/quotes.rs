@@ -49,15 +49,7 @@ pub(super) fn quote_cancel(message: &Message<'_>, directory: &Directory) -> Resu
 /// What both have in common: no quotes.
 fn withdrawal(message: &Message<'_>) -> Result<MassQuote, Refusal> {
     let client = message.get(1).map(|account| id(account, "Account(1)")).transpose()?;
-    Ok(MassQuote {
-        quote_id: cl_ord_id(message, 117),
-        client: client.map(ClientId),
-        post_only: None,
-        self_trade_prevention: None,
-        withdraws_others: false,
-        withdraws_market: None,
-        entries: Vec::new(),
-    })
+    Ok(MassQuote { client: client.map(ClientId), ..MassQuote::empty(cl_ord_id(message, 117)) })
 }
 
 fn quote_entry(entry: &Message<'_>, directory: &Directory) -> Result<QuoteEntry, Refusal> {

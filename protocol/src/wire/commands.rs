@@ -659,6 +659,16 @@ messages! {
             post_only: Option<PostOnly>,
             /// What is done where one would trade with an order of the same trade group; `None` = as the market says.
             self_trade_prevention: Option<SelfTradePrevention>,
+            /// OrderCapacity(528) of each quote; for the order record, like the four behind it.
+            capacity: Option<Capacity>,
+            /// Member firm on whose behalf, where it is not the session's.
+            firm: Option<FirmId>,
+            /// Person or algorithm that decided to invest.
+            investment_decision: Option<u64>,
+            /// Person or algorithm that decided to execute.
+            execution_decision: Option<u64>,
+            /// Bits of [`decision_flags`].
+            decision_flags: u8,
             /// Whether the client's quotes that it does not name are withdrawn.
             withdraws_others: bool,
             /// Those of which market; `None` = of all, or none are.
@@ -844,6 +854,27 @@ impl NewOrder {
             decision_flags: 0,
             poss_resend: false,
             terms: RareTerms::NONE,
+        }
+    }
+}
+
+impl MassQuote {
+    /// For the session's first client, without a quote.
+    #[must_use]
+    pub const fn empty(quote_id: ClOrdId) -> Self {
+        Self {
+            quote_id,
+            client: None,
+            post_only: None,
+            self_trade_prevention: None,
+            capacity: None,
+            firm: None,
+            investment_decision: None,
+            execution_decision: None,
+            decision_flags: 0,
+            withdraws_others: false,
+            withdraws_market: None,
+            entries: Vec::new(),
         }
     }
 }

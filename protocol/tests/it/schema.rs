@@ -70,8 +70,9 @@ const COMMANDS: &str = "
 100 CancelAll: session option u32, client option u64, market option u32, side option code Side, firm option u32
 101 NewOrderList: cl_list_id text 64, contingency code Contingency, release code ListRelease, orders list NewOrder
 102 MassQuote: quote_id text 64, client option u64, post_only option code PostOnly,
-    self_trade_prevention option code SelfTradePrevention, withdraws_others bool, withdraws_market option u32,
-    entries list QuoteEntry
+    self_trade_prevention option code SelfTradePrevention, capacity option code Capacity, firm option u32,
+    investment_decision option u64, execution_decision option u64, decision_flags u8, withdraws_others bool,
+    withdraws_market option u32, entries list QuoteEntry
 103 SetCancelAllAfter: timeout_ms u32
 104 BustTrade: settled Settled, base_receivable u128, quote_receivable u128, reason u16
 105 CorrectTrade: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128,

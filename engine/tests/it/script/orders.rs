@@ -205,7 +205,7 @@ impl Script {
             withdraws_market: head.option("in").map(|symbol| MarketId(self.market_id(symbol))),
             withdraws_others: head.flag("alone"),
             entries,
-            quote_id: if head.flag("-") { ClOrdId::EMPTY } else { head.id() },
+            ..MassQuote::empty(if head.flag("-") { ClOrdId::EMPTY } else { head.id() })
         }
     }
 

@@ -50,8 +50,13 @@ pub(super) fn mass_quote() -> MassQuote {
         client: Some(ClientId(n8(1))),
         post_only: Some(PostOnly::Slide),
         self_trade_prevention: Some(SelfTradePrevention::ExpireMaker),
+        capacity: Some(Capacity::RisklessPrincipal),
+        firm: Some(FirmId(n4(5))),
+        investment_decision: Some(n8(6)),
+        execution_decision: Some(n8(7)),
+        decision_flags: n1(8),
         withdraws_others: true,
-        withdraws_market: Some(MarketId(n4(5))),
+        withdraws_market: Some(MarketId(n4(10))),
         entries: vec![entry, entry],
     }
 }
