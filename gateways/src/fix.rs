@@ -13,6 +13,7 @@ mod encode;
 mod frame;
 pub mod initiator;
 mod message;
+mod order_record;
 mod orders;
 mod output;
 mod quotes;

@@ -431,6 +431,11 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("100", "ONE_TRIGGERS_ONE_CANCELS_THE_OTHER"),
         ],
     ),
+    any(1724, "OrderOrigination", Int),
+    any(2376, "PartyRoleQualifier", Int),
+    any(2593, "NoOrderAttributes", NumInGroup),
+    any(2594, "OrderAttributeType", Int),
+    any(2595, "OrderAttributeValue", String),
     of(
         2964,
         "SelfMatchPreventionInstruction",
@@ -474,7 +479,8 @@ pub(crate) const HEADER: &[Member] = &[
 /// The standard trailer.
 pub(crate) const TRAILER: &[Member] = &[req(10)];
 
-const PARTIES: Member = group(453, &[req(448), opt(447), opt(452)]);
+const PARTIES: Member = group(453, &[req(448), opt(447), opt(452), opt(2376)]);
+const ORDER_ATTRIBUTES: Member = group(2593, &[req(2594), opt(2595)]);
 /// Of a message with one quote set.
 const QUOTE_ENTRIES: Member =
     group(295, &[req(299), req(55), opt(132), opt(133), opt(134), opt(135), opt(60)]);
@@ -625,6 +631,8 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(432),
             opt(126),
             opt(528),
+            opt(1724),
+            ORDER_ATTRIBUTES,
             opt(582),
             opt(211),
             opt(836),
@@ -741,7 +749,19 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         "MassQuote",
         false,
         In,
-        &[req(117), opt(1), req(296), req(302), req(304), QUOTE_ENTRIES, opt(58)],
+        &[
+            req(117),
+            PARTIES,
+            opt(1),
+            opt(528),
+            opt(1724),
+            ORDER_ATTRIBUTES,
+            req(296),
+            req(302),
+            req(304),
+            QUOTE_ENTRIES,
+            opt(58),
+        ],
     ),
     message(
         "b",
@@ -940,7 +960,7 @@ mod tests {
             FIELDS.iter().map(|field| field.tag).filter(|tag| i32::from(*tag) > TAG_MAX).collect();
         assert_eq!(
             later,
-            [1100, 1101, 1102, 1107, 1109, 1385, 2964],
+            [1100, 1101, 1102, 1107, 1109, 1385, 1724, 2376, 2593, 2594, 2595, 2964],
             "what a stock dictionary of FIX 4.4 does not have"
         );
         let sent = MESSAGES.iter().filter(|message| message.direction != In).flat_map(|m| m.members);

@@ -8,14 +8,15 @@ use protocol::commands::{
 use protocol::limits::NOTE_BYTES_MAX;
 use protocol::money::parse_decimal;
 use protocol::{
-    Amount, Capacity, ClientId, Command, Contingency, FirmId, ListRelease, OrderId, OrderType, PriceTicks,
-    QtyLots, Side, Text, TimeInForce,
+    Amount, Command, Contingency, ListRelease, OrderId, OrderType, PriceTicks, QtyLots, Side, Text,
+    TimeInForce,
 };
 
 use super::dictionary::{self, FIELDS};
 use super::directory::{Directory, Market, Step, StepFault};
 use super::encode::digits;
 use super::message::{Message, number};
+use super::order_record::OrderRecord;
 use super::quotes;
 use super::reasons::business;
 use super::terms::terms;
@@ -36,15 +37,6 @@ const UNSUPPORTED: [i32; 2] = [167, 386];
 /// Fields of a G that name terms of the order which cannot be held against it: a minimum counts on entry alone, and an order that trades leg
 /// by leg is not replaced.
 const KEPT: [i32; 3] = [110, 847, 848];
-
-/// PartyRole(452).
-mod role {
-    pub(super) const EXECUTING_FIRM: u64 = 1;
-    pub(super) const CLIENT_ID: u64 = 3;
-    pub(super) const ORDER_ORIGINATION_TRADER: u64 = 11;
-    pub(super) const EXECUTING_TRADER: u64 = 12;
-    pub(super) const INVESTMENT_DECISION_MAKER: u64 = 122;
-}
 
 /// The command of a valid D, E, F, G, H, K, M, q, e, i or Z.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
@@ -138,22 +130,11 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<NewOrder, Refusal
         _ => OrderType::Limit,
     };
     let side = side(message);
-    let parties = Parties::read(message)?;
-    let mut client = parties.client;
-    if let Some(account) = message.get(1) {
-        let account = id(account, "Account(1)")?;
-        if client.is_some_and(|client| client != account) {
-            return Err(refusal(business::UNKNOWN_ID, "Account(1) and the party with role 3 differ"));
-        }
-        client = Some(account);
-    }
-    let firm = match parties.firm {
-        Some(firm) => Some(FirmId(u32::try_from(firm).map_err(|_| not_a_number("the firm's PartyID(448)"))?)),
-        None => None,
-    };
+    let OrderRecord { client, capacity, firm, investment_decision, execution_decision, decision_flags } =
+        OrderRecord::read(message)?;
     Ok(NewOrder {
         cl_ord_id: cl_ord_id(message, 11),
-        client: client.map(ClientId),
+        client,
         market: market.id,
         side,
         order_type,
@@ -161,16 +142,11 @@ fn new_order(message: &Message<'_>, market: &Market) -> Result<NewOrder, Refusal
         price_ticks: price(message, market, 44, "Price(44)")?,
         qty_lots: qty(message, market, 38, "OrderQty(38)")?,
         budget: budget(message, market)?,
-        capacity: match message.get(528) {
-            Some(b"A") => Some(Capacity::Agency),
-            Some(b"P") => Some(Capacity::Principal),
-            Some(b"R") => Some(Capacity::RisklessPrincipal),
-            _ => None,
-        },
+        capacity,
         firm,
-        investment_decision: parties.investment_decision,
-        execution_decision: parties.execution_decision,
-        decision_flags: 0,
+        investment_decision,
+        execution_decision,
+        decision_flags,
         poss_resend: message.is_yes(97),
         terms: terms(message, market, side)?.into(),
     })
@@ -288,51 +264,11 @@ fn order(message: &Message<'_>) -> Option<OrderId> {
     message.number(37).map(OrderId)
 }
 
-#[derive(Default)]
-struct Parties {
-    client: Option<u64>,
-    firm: Option<u64>,
-    investment_decision: Option<u64>,
-    execution_decision: Option<u64>,
-}
-
-impl Parties {
-    /// Entries without a role, and with roles that mean nothing here, are not used.
-    fn read(message: &Message<'_>) -> Result<Self, Refusal> {
-        let mut parties = Self::default();
-        let mut party = None;
-        for field in message.fields {
-            match field.tag {
-                448 => party = Some(message.value(*field)),
-                452 => {
-                    if let (Some(party), Some(role)) = (party, number(message.value(*field))) {
-                        parties.take(party, role)?;
-                    }
-                }
-                _ => {}
-            }
-        }
-        Ok(parties)
-    }
-
-    fn take(&mut self, party: &[u8], role: u64) -> Result<(), Refusal> {
-        let slot = match role {
-            role::EXECUTING_FIRM => &mut self.firm,
-            role::CLIENT_ID => &mut self.client,
-            role::ORDER_ORIGINATION_TRADER | role::EXECUTING_TRADER => &mut self.execution_decision,
-            role::INVESTMENT_DECISION_MAKER => &mut self.investment_decision,
-            _ => return Ok(()),
-        };
-        *slot = Some(id(party, "PartyID(448)")?);
-        Ok(())
-    }
-}
-
 pub(super) fn id(text: &[u8], field: &str) -> Result<u64, Refusal> {
     number(text).ok_or_else(|| not_a_number(field))
 }
 
-fn not_a_number(field: &str) -> Refusal {
+pub(super) fn not_a_number(field: &str) -> Refusal {
     refusal(business::UNKNOWN_ID, &format!("{field} is not a number that we gave out"))
 }
 

@@ -5,12 +5,13 @@ use protocol::event::Event;
 use protocol::events::MassQuoteAcknowledged;
 use protocol::limits::MASS_QUOTE_ENTRIES_MAX;
 use protocol::rows::{QuoteEntry, QuoteRefusal};
-use protocol::{ClientId, Command, RejectReason};
+use protocol::{Command, RejectReason};
 
 use super::directory::Directory;
 use super::encode::Encoder;
 use super::message::{Message, number};
-use super::orders::{Refusal, cl_ord_id, id, market, price, qty, refusal};
+use super::order_record::OrderRecord;
+use super::orders::{Refusal, cl_ord_id, market, price, qty, refusal};
 use super::reasons::{business, text};
 
 /// A MassQuote(i), all of it in one message.
@@ -48,8 +49,18 @@ pub(super) fn quote_cancel(message: &Message<'_>, directory: &Directory) -> Resu
 
 /// What both have in common: no quotes.
 fn withdrawal(message: &Message<'_>) -> Result<MassQuote, Refusal> {
-    let client = message.get(1).map(|account| id(account, "Account(1)")).transpose()?;
-    Ok(MassQuote { client: client.map(ClientId), ..MassQuote::empty(cl_ord_id(message, 117)) })
+    let OrderRecord { client, capacity, firm, investment_decision, execution_decision, decision_flags } =
+        OrderRecord::read(message)?;
+    let nothing = MassQuote::empty(cl_ord_id(message, 117));
+    Ok(MassQuote {
+        client,
+        capacity,
+        firm,
+        investment_decision,
+        execution_decision,
+        decision_flags,
+        ..nothing
+    })
 }
 
 fn quote_entry(entry: &Message<'_>, directory: &Directory) -> Result<QuoteEntry, Refusal> {
