@@ -537,6 +537,7 @@ impl State {
             Some(contents) => contents.sync(),
             None => return Err(not_found(DiskOperation::Sync, file)),
         }
+        self.settle_synced(file);
         self.trace.note("sync", file.dir as u64, 0);
         Ok(())
     }

@@ -184,22 +184,20 @@ impl Host {
         self.is_corrupt = true;
     }
 
-    /// The log was found to be damaged. What has become durable of the write that was under way is in front of the repair.
+    /// The log was found to be damaged. Nothing was synced for that: what is whole of the write that was under way may yet be lost.
     pub(crate) fn is_damaged(&mut self, witness: &Witness) -> Result<(), Violation> {
-        let disk = self.disk();
         self.witness_repair(witness)?;
         if self.damaged.is_none() {
             self.damaged = Some(self.mirror.chains());
         }
-        disk.settle();
-        self.mirror.take(&disk, Index(0))
+        Ok(())
     }
 
     /// Takes note of what a turn of a repair made durable: committed entries are written again.
     pub(crate) fn witness_repair(&mut self, witness: &Witness) -> Result<(), Violation> {
         let disk = self.disk();
         self.witness_beginning(witness)?;
-        if self.mirror.go_on_behind_damage(&disk) {
+        if self.mirror.go_on_behind_damage(&disk)? {
             disk.repaired();
         }
         self.mirror.take(&disk, Index(0))
@@ -208,13 +206,14 @@ impl Host {
     /// A process is up on a whole log.
     pub(crate) fn witness_start(&mut self, witness: &Witness) -> Result<(), Violation> {
         let disk = self.disk();
-        disk.settle();
         self.witness_beginning(witness)?;
-        if let Some(durable) = self.damaged.take() {
+        let damaged = self.damaged.take();
+        if damaged.is_some() {
             self.witness_repair(witness)?;
-            return witness.has_back(&durable, &self.mirror);
         }
-        self.mirror.take(&disk, self.committed)
+        disk.settle();
+        self.mirror.take(&disk, if damaged.is_some() { Index(0) } else { self.committed })?;
+        damaged.map_or(Ok(()), |durable| witness.has_back(&durable, &self.mirror))
     }
 
     /// Where the log on the disk begins anew behind a snapshot, everything before it was committed.

@@ -76,7 +76,16 @@ impl Mirror {
     /// # Errors
     /// [`Violation`] if it is not a block or voids an entry up to `committed`.
     pub fn take(&mut self, disk: &SimDisk, committed: Index) -> Result<(), Violation> {
-        for Durable { write, begun_behind, .. } in disk.durable_writes(self.blocks.len()) {
+        self.take_before(disk, u64::MAX, committed)
+    }
+
+    /// [`Self::take`], up to the first write to segment `segno` or a later one.
+    fn take_before(&mut self, disk: &SimDisk, segno: u64, committed: Index) -> Result<(), Violation> {
+        let is_before = |durable: &Durable| {
+            SegmentName::parse(&durable.write.file.name).is_none_or(|name| name.segno < segno)
+        };
+        let writes = disk.durable_writes(self.blocks.len());
+        for Durable { write, begun_behind, .. } in writes.into_iter().take_while(is_before) {
             let mut block = self.blocks.last().copied().unwrap_or(0);
             // At the front of a segment stands its header.
             if write.offset > 0 {
@@ -99,24 +108,28 @@ impl Mirror {
         true
     }
 
-    /// Looks whether the log on `disk` goes on behind damage, and forgets what is given up there. To be looked at before the blocks
-    /// of a repair are taken. Returns whether it does so since the last call.
+    /// Looks whether the log on `disk` goes on behind damage, takes what became durable in front of that, and forgets what is given up there.
+    /// To be looked at before the blocks of a repair are taken. Returns whether it does so since the last call.
     ///
     /// A header counts once it is durable. One whose sync failed is in the page cache alone: the next process does not find it on the
     /// device, and may begin the repair in the same segment behind an earlier entry, if more was lost meanwhile.
-    pub fn go_on_behind_damage(&mut self, disk: &SimDisk) -> bool {
+    ///
+    /// # Errors
+    /// [`Violation`] as of [`Self::take`].
+    pub fn go_on_behind_damage(&mut self, disk: &SimDisk) -> Result<bool, Violation> {
         let before = self.repaired_by;
         // One that is to begin the log anew counts no earlier than its snapshot.
         let counts = |header: &SegmentHeader| !header.begins_anew || goes_on_from_snapshot(disk, header);
         let is_newer = |header: &SegmentHeader| header.segno > before && header.repairs.is_some();
         let repairs = headers(disk, SimDisk::peek_durable).filter(is_newer).filter(counts);
         for SegmentHeader { segno, first_index, repairs, .. } in repairs.collect::<Vec<_>>() {
+            self.take_before(disk, segno, Index(0))?;
             self.repaired_by = segno;
             self.entries.split_off(&first_index);
             // Numbers go on above every one that anything tells of, as if those had been durable.
             self.blocks.fill(repairs.map_or(0, |repairs| repairs.given_up_to));
         }
-        self.repaired_by != before
+        Ok(self.repaired_by != before)
     }
 
     /// Takes a block that was begun when the block `durable` was the newest durable one.
@@ -391,7 +404,7 @@ mod tests {
         disk.crash(Crash::Process);
         let is_cached = headers(&disk, SimDisk::peek).any(|header| header.segno == 2);
         assert!(is_cached, "seed {seed}: the page cache shows what the device lacks");
-        let counts = mirror.go_on_behind_damage(&disk);
+        let counts = mirror.go_on_behind_damage(&disk).unwrap();
         assert_eq!(mirror.last_index(), Index(if counts { 2 } else { 3 }));
         if !counts {
             return Some((disk, mirror));
@@ -409,7 +422,7 @@ mod tests {
         for (mut disk, mut mirror) in (0..SEEDS).filter_map(with_failed_repair) {
             // Meanwhile entry 2 was damaged too.
             assert!(begin_repair(&mut disk, 2));
-            assert!(mirror.go_on_behind_damage(&disk));
+            assert!(mirror.go_on_behind_damage(&disk).unwrap());
             write_entry(&mut disk, (2, 0), 2, 4, 3);
             write_entry(&mut disk, (2, 1), 3, 5, 4);
             mirror.take(&disk, Index(0)).unwrap();

@@ -229,3 +229,31 @@ fn outputs_decay_that_nobody_has_synced_and_the_newest_most() {
     }
     assert!(newest > 120 && headers > 100, "{newest} of the newest, {headers} in headers");
 }
+
+#[test]
+fn a_write_that_was_under_way_counts_once_its_file_is_synced_and_not_before() {
+    let bytes = Arc::new(AlignedBuf::from(&[2; 4096][..]));
+    let (mut lost, mut kept, mut torn) = (0, 0, 0);
+    for seed in 0..200 {
+        let mut disk = with_durable(seed, 8, 1);
+        let bytes = Arc::clone(&bytes);
+        disk.submit(BlockWrite { token: 1, file: file(), offset: 0, bytes, is_awaited: false });
+        disk.crash(Crash::Process);
+        let is_whole = first_bytes(&disk) == [2; 8];
+        assert!(disk.durable_writes(0).is_empty(), "seed {seed}: nobody has synced");
+        if seed % 2 == 0 {
+            disk.sync(&FileRef::new(Dir::Journal, "g")).unwrap_err();
+            disk.crash(Crash::Power);
+            lost += u32::from(is_whole && first_bytes(&disk) != [2; 8]);
+            assert!(disk.durable_writes(0).is_empty(), "seed {seed}: nobody has synced");
+        } else {
+            disk.sync(&file()).unwrap();
+            assert_eq!(disk.durable_writes(0).len(), usize::from(is_whole), "seed {seed}");
+            disk.crash(Crash::Power);
+            assert_eq!(first_bytes(&disk) == [2; 8], is_whole, "seed {seed}");
+            assert!(disk.damaged_writes().is_empty(), "seed {seed}");
+            (kept, torn) = (kept + u32::from(is_whole), torn + u32::from(!is_whole));
+        }
+    }
+    assert!(lost > 5 && kept > 20 && torn > 20, "{lost} lost, {kept} kept, {torn} torn");
+}

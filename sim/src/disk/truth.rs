@@ -99,14 +99,9 @@ impl SimDisk {
         Some((held, write.bytes.len() / journal::segment::SECTOR_BYTES))
     }
 
-    /// A process has recovered: the write that was under way counts from now on if it is whole.
+    /// A process has recovered, and counts what it has found: so does the write that was under way, if it is whole.
     pub fn settle(&self) {
-        let mut state = self.0.borrow_mut();
-        if let Some(write) = state.truth.unsure.take()
-            && state.holds(&write)
-        {
-            state.truth.durable(write);
-        }
+        self.0.borrow_mut().settle();
     }
 
     /// How often a file got another name.
@@ -123,6 +118,21 @@ impl SimDisk {
 }
 
 impl super::State {
+    fn settle(&mut self) {
+        if let Some(write) = self.truth.unsure.take()
+            && self.holds(&write)
+        {
+            self.truth.durable(write);
+        }
+    }
+
+    /// `file` was synced, and in it the write that was under way when an earlier process died, if it is there as a whole.
+    pub(super) fn settle_synced(&mut self, file: &FileRef) {
+        if self.truth.unsure.as_ref().is_some_and(|write| write.file == *file) {
+            self.settle();
+        }
+    }
+
     fn holds(&self, write: &BlockWrite) -> bool {
         let contents = self.names.get(&write.file).and_then(|inode| self.files.get(&inode));
         contents.is_some_and(|contents| contents.holds(write.offset as usize, &write.bytes))
