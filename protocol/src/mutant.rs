@@ -12,6 +12,8 @@ pub enum Mutant {
     AnswersBeforeDurable,
     /// A start counts what it read and has not synced.
     StartWithoutSync,
+    /// A repair goes on behind what was read and has not been synced.
+    RepairWithoutSync,
     /// Term and vote are not stored.
     VoteNotStored,
     /// `meta` is written and not synced.
@@ -78,10 +80,11 @@ pub enum Mutant {
 
 impl Mutant {
     /// All of them.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::PersistedBeforeDurable,
         Self::AnswersBeforeDurable,
         Self::StartWithoutSync,
+        Self::RepairWithoutSync,
         Self::VoteNotStored,
         Self::MetaNotSynced,
         Self::FailedWriteIgnored,
