@@ -4,6 +4,7 @@
 mod acked_survives;
 mod at_most_once;
 mod consensus;
+mod days;
 mod failed_writes_abort;
 pub(crate) mod journal_clean;
 pub(crate) mod liveness;

@@ -32,6 +32,25 @@ const PAYMENTS: [&str; 17] = [
     "standing order executed when somebody led again",
 ];
 
+/// What becomes of the bank's days around that.
+const DAYS: [&str; 15] = [
+    "calendar set",
+    "calendar set anew",
+    "day closed",
+    "day closed while transfers were pending",
+    "day closed under another reign than it was asked for",
+    "day found closed after its answer was lost",
+    "closing of a wrong day refused",
+    "transfer taken with a value date",
+    "value date refused",
+    "transfer expired on a later day than it was reserved",
+    "whole chain settled on a later day than it was reserved",
+    "standing order executed on a later day than it was defined",
+    "standing order executed on another day than its date",
+    "standing order executed by another calendar than it was defined",
+    "standing order ended by another calendar",
+];
+
 /// What becomes of orders with terms, and of a market with phases.
 const EXCHANGE: [&str; 6] = [
     "order fired",
@@ -91,17 +110,20 @@ pub const RARE: [RepairRow; 2] = [RepairRow::LeaderEndsBefore, RepairRow::NackQu
 
 /// What worlds of one replica come to so seldom that fifty of them may not: an answer is lost there only if the process dies between
 /// the sync and the answer. Of clusters it is demanded in every run.
-pub const RARE_ALONE: [&str; 2] =
-    ["batch found executed after its answer was lost", "standing order executed when somebody led again"];
+pub const RARE_ALONE: [&str; 3] = [
+    "batch found executed after its answer was lost",
+    "day found closed after its answer was lost",
+    "standing order executed when somebody led again",
+];
 
 /// What worlds of so many replicas can see.
 #[must_use]
 pub fn to_see(nodes: usize) -> Vec<&'static str> {
     if nodes == 1 {
-        return ALONE.into_iter().chain(PAYMENTS).chain(EXCHANGE).collect();
+        return ALONE.into_iter().chain(PAYMENTS).chain(DAYS).chain(EXCHANGE).collect();
     }
     let (rows, paths) = (RepairRow::ALL.map(RepairRow::name), Path::ALL.map(Path::name));
-    CLUSTER.into_iter().chain(PAYMENTS).chain(EXCHANGE).chain(rows).chain(paths).collect()
+    CLUSTER.into_iter().chain(PAYMENTS).chain(DAYS).chain(EXCHANGE).chain(rows).chain(paths).collect()
 }
 
 /// What of it was never seen.

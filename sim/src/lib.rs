@@ -7,11 +7,12 @@
 //! In reading order: [`world`] is the scheduler and the two phases of a run, `host` a machine with its clock and faults,
 //! [`machine`] the process on it, [`disk`] what crashes, decay and lies do to its bytes, [`network`] what happens between
 //! replicas, `faults` and `nemesis` when things go wrong, `corruption` and `replacing` what becomes of a machine that is wrong, or lost,
-//! [`workload`] who is outside. Then what is true: [`mirror`] the log that a disk said is durable, [`witness`] the committed
+//! [`workload`] who is outside, and `calendar` which day they have. Then what is true: [`mirror`] the log that a disk said is durable, [`witness`] the committed
 //! log, re-run, [`oracle`] what a start may come to, `checkers` one invariant a file. [`exhaustive`] crashes one script at
 //! every operation of the disk, [`shrink`] makes a failing seed small.
 #![forbid(unsafe_code)]
 
+mod calendar;
 mod checkers;
 pub mod clock;
 mod corruption;

@@ -1,6 +1,7 @@
-//! Everybody outside: the operator, the FIX clients, two that send batches, and one whose payments execute themselves.
+//! Everybody outside: the operator, the FIX clients, two that send batches, one whose payments execute themselves, and who closes the days.
 
 pub mod batches;
+pub mod days;
 pub mod operator;
 pub mod payments;
 pub mod reader;
@@ -13,6 +14,7 @@ use crate::knobs::Knobs;
 use crate::rng::Rng;
 use crate::trace::Trace;
 use batches::Batches;
+use days::Days;
 use operator::Operator;
 use payments::Payments;
 use protocol::MonoNanos;
@@ -28,6 +30,7 @@ pub struct Workload {
     pub(crate) batches: Batches,
     pub(crate) payments: Payments,
     pub(crate) standing_orders: StandingOrders,
+    pub(crate) days: Days,
 }
 
 impl Workload {
@@ -41,6 +44,7 @@ impl Workload {
             batches: Batches::new(rng.fork("batches"), knobs, trace.clone()),
             payments: Payments::new(rng.fork("payments"), knobs, trace.clone()),
             standing_orders: StandingOrders::new(rng.fork("standing orders"), knobs, trace.clone()),
+            days: Days::new(rng.fork("bank days"), knobs, trace.clone()),
         }
     }
 
@@ -57,6 +61,7 @@ impl Workload {
         self.batches.stop();
         self.payments.stop(now);
         self.standing_orders.stop(now);
+        self.days.stop();
         self.traders.iter_mut().for_each(Trader::stop);
     }
 
@@ -71,6 +76,7 @@ impl Workload {
         let payments = (payments > 0).then(|| format!("{payments} batches"));
         let standing = self.standing_orders.open();
         let standing = (standing > 0).then(|| format!("{standing} requests about standing orders"));
-        traders.chain(operator).chain(reads).chain(payments).chain(standing).collect()
+        let days = (self.days.open() > 0).then(|| "a command about the bank's days".to_owned());
+        traders.chain(operator).chain(reads).chain(payments).chain(standing).chain(days).collect()
     }
 }

@@ -447,6 +447,7 @@ impl World {
         self.workload.batches.next_at().into_iter().for_each(&mut due);
         self.workload.payments.next_at().into_iter().for_each(&mut due);
         self.workload.standing_orders.next_at().into_iter().for_each(&mut due);
+        self.workload.days.next_at().into_iter().for_each(&mut due);
         self.replacing.iter().for_each(|replacing| due(replacing.next_at()));
         if next.0 == u64::MAX {
             next = now.plus(TURN_NS);
@@ -645,10 +646,11 @@ impl World {
         }
         self.links.retain(|_, link| !link.is_over());
         self.workload.reader.act(self.now, &mut self.hosts);
-        let Workload { operator, batches, payments, standing_orders, .. } = &mut self.workload;
+        let Workload { operator, batches, payments, standing_orders, days, .. } = &mut self.workload;
         let impatient = operator.is_impatient(self.now)
             || payments.is_impatient(self.now)
-            || standing_orders.is_impatient(self.now);
+            || standing_orders.is_impatient(self.now)
+            || days.is_impatient(self.now);
         if !serving.contains(&self.operator_at) || (impatient && serving.len() > 1) {
             let Some(place) = (!serving.is_empty()).then(|| self.rng.pick(&serving)) else { return Ok(()) };
             self.operator_at = place;
@@ -664,6 +666,7 @@ impl World {
             batches.act(self.now, sequencer);
             host.busy |= operator.set_up() && payments.act(self.now, reign, sequencer);
             host.busy |= operator.set_up() && standing_orders.act(self.now, reign, sequencer);
+            host.busy |= operator.set_up() && days.act(self.now, reign, sequencer);
         }
         Ok(())
     }
@@ -726,6 +729,7 @@ impl World {
             self.workload.operator.take(event)?;
             self.workload.payments.take(event, self.reigns)?;
             self.workload.standing_orders.take(event, self.reigns)?;
+            self.workload.days.take(event, self.reigns)?;
             if let Some((connection, epoch)) = opened_epoch(event) {
                 self.workload.traders.iter_mut().for_each(|trader| trader.opened(connection, epoch));
             }

@@ -5,12 +5,13 @@
 use std::collections::BTreeMap;
 
 use protocol::event::Event;
-use protocol::rows::account_flags;
+use protocol::rows::{LedgerTotals, account_flags};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, ClientId, Command, EventBody, MarketId, Seq, Side, UnixNanos,
     events,
 };
 
+use super::days::Days;
 use super::standing_orders::StandingOrders;
 use super::transfers::Transfers;
 use super::{Checker, Served, Violation, created, ensure};
@@ -31,6 +32,9 @@ struct NaiveLedger {
     markets: BTreeMap<MarketId, events::MarketDefined>,
     transfers: Transfers,
     standing_orders: StandingOrders,
+    days: Days,
+    /// What has moved in each ledger: the sum of its debits, and of its credits.
+    posted: BTreeMap<AssetId, u128>,
 }
 
 impl Checker for MoneyConserved {
@@ -50,13 +54,17 @@ impl Checker for MoneyConserved {
         self.ledger.check()?;
         self.ledger.transfers.agree(served.workload.payments.known(), self.counted)?;
         self.ledger.standing_orders.agree(served.workload.standing_orders.known(), self.counted)?;
+        self.ledger.days.agree(served.workload.days.known(), self.counted)?;
         self.ledger.agrees_with(served.replica.engine())
     }
 }
 
 impl NaiveLedger {
     fn take(&mut self, event: &Event, batch: Option<&Command>) -> Result<(), Violation> {
-        if let EventBody::AccountsCreated(made) = &event.body {
+        if matches!(event.body, EventBody::CalendarSet(_) | EventBody::DayClosed(_)) {
+            let totals = self.totals();
+            self.days.take(event, || totals)
+        } else if let EventBody::AccountsCreated(made) = &event.body {
             self.create_accounts(made, batch)
         } else if let EventBody::MarketDefined(defined) = &event.body {
             self.markets.insert(defined.definition.market, defined.clone());
@@ -98,8 +106,10 @@ impl NaiveLedger {
         batch: Option<&Command>,
         events: &[Event],
     ) -> Result<(), Violation> {
-        let executed = self.standing_orders.take(seq, time, events)?;
-        for moved in executed.into_iter().chain(self.transfers.take(seq, time, batch, events)?) {
+        let calendar = self.days.calendar();
+        let executed = self.standing_orders.take(seq, time, events, calendar)?;
+        let transferred = self.transfers.take(seq, time, batch, events, calendar)?;
+        for moved in executed.into_iter().chain(transferred) {
             self.move_money(moved.debit, moved.credit, Amount(moved.amount))?;
         }
         Ok(())
@@ -146,12 +156,35 @@ impl NaiveLedger {
     }
 
     fn move_money(&mut self, from: AccountId, to: AccountId, amount: Amount) -> Result<(), Violation> {
+        let ledger = self.balances.get(&from).map(|(ledger, ..)| *ledger);
+        *self.posted.entry(ledger.unwrap_or_default()).or_default() += amount.0;
         let amount = i128::try_from(amount.0).map_err(|_| unknown(format!("amount {amount:?}")))?;
         for (account, by) in [(from, -amount), (to, amount)] {
             let row = self.balances.get_mut(&account).ok_or_else(|| unknown(format!("account {account}")))?;
             row.2 += by;
         }
         Ok(())
+    }
+
+    /// Sums of each ledger that has an account.
+    fn totals(&self) -> Vec<LedgerTotals> {
+        let (pending, mut totals) = (self.transfers.pending(), BTreeMap::new());
+        for (account, (ledger, ..)) in &self.balances {
+            let posted = Amount(self.posted.get(ledger).copied().unwrap_or(0));
+            let sums = totals.entry(*ledger).or_insert(LedgerTotals {
+                ledger: *ledger,
+                debits_pending: Amount(0),
+                debits_posted: posted,
+                credits_pending: Amount(0),
+                credits_posted: posted,
+                accounts: 0,
+            });
+            let (debits, credits) = pending.get(account).copied().unwrap_or_default();
+            sums.accounts += 1;
+            sums.debits_pending.0 += debits;
+            sums.credits_pending.0 += credits;
+        }
+        totals.into_values().collect()
     }
 
     /// The engine's balances are these.

@@ -14,6 +14,7 @@ use protocol::rows::transfer_flags::{
 use protocol::{AccountId, Command, EventBody, LedgerRefusal, Seq, TransferId, UnixNanos, events};
 
 use super::{Violation, ensure};
+use crate::calendar::Calendar;
 use crate::workload::payments::Known;
 
 const NAME: &str = "transfers_once";
@@ -59,6 +60,8 @@ struct Answer<'a> {
     time: UnixNanos,
     rows: &'a [TransferRow],
     made: &'a events::TransfersCreated,
+    /// By which it was judged.
+    calendar: &'a Calendar,
 }
 
 impl Answer<'_> {
@@ -85,6 +88,7 @@ impl Transfers {
         time: UnixNanos,
         batch: Option<&Command>,
         events: &[Event],
+        calendar: &Calendar,
     ) -> Result<Vec<Moved>, Violation> {
         self.expire(seq, time, events)?;
         let mut moved = Vec::new();
@@ -96,7 +100,7 @@ impl Transfers {
             ensure(made.created == 0, NAME, || format!("{made:?} at {seq} is of another command"))?;
             return Ok(moved);
         };
-        let answer = Answer { seq, time, rows, made };
+        let answer = Answer { seq, time, rows, made, calendar };
         let mut first = 0;
         while first < rows.len() {
             let linked = rows[first..].iter().take_while(|row| row.flags & LINKED != 0).count();
@@ -146,6 +150,8 @@ impl Transfers {
         moved: &mut Vec<Moved>,
     ) -> Result<(), Violation> {
         let (seq, row, amount) = (answer.seq, answer.rows[index], answer.amount(index));
+        let has_value = row.value_date == 0 || answer.calendar.admits(row.value_date);
+        ensure(has_value, NAME, || format!("{row:?} is executed at {seq}, by {:?}", answer.calendar))?;
         let expires_at =
             (row.timeout_s > 0).then(|| UnixNanos(answer.time.0 + u64::from(row.timeout_s) * 1_000_000_000));
         let state = if row.flags & PENDING != 0 { State::Pending } else { State::Final };
@@ -208,6 +214,9 @@ impl Transfers {
     ) -> Result<(), Violation> {
         let row = answer.rows[index];
         let told = || format!("{row:?} is refused at {} with {refusal:?}, {seq}", answer.seq);
+        if refusal == LedgerRefusal::ValueDateOutOfRange {
+            return ensure(row.value_date != 0 && !answer.calendar.admits(row.value_date), NAME, told);
+        }
         if refusal == LedgerRefusal::Exists {
             let there = self.0.get(&row.id).is_some_and(|there| there.seq == seq && there.row == row);
             return ensure(there, NAME, told);
@@ -261,6 +270,7 @@ impl Transfers {
 
 #[cfg(test)]
 mod tests {
+    use protocol::commands::SetCalendar;
     use protocol::rows::{RowAmount, RowResult};
     use protocol::{Amount, RequestNumber, SessionId};
 
@@ -308,6 +318,7 @@ mod tests {
     struct Log {
         transfers: Transfers,
         seq: u64,
+        calendar: Calendar,
     }
 
     impl Log {
@@ -346,7 +357,7 @@ mod tests {
             let bodies = expired.iter().map(expiry).chain([EventBody::TransfersCreated(made)]);
             let events: Vec<_> = bodies.map(|body| Event { output: None, seq, time, body }).collect();
             let batch = Command::CreateTransfers(CreateTransfers { transfers: rows.to_vec() });
-            let moved = self.transfers.take(seq, time, Some(&batch), &events).ok()?;
+            let moved = self.transfers.take(seq, time, Some(&batch), &events, &self.calendar).ok()?;
             Some(moved.iter().map(|moved| moved.amount).sum())
         }
     }
@@ -378,6 +389,31 @@ mod tests {
         assert_eq!(log.says(&[row(2, 0)], &[(0, LedgerRefusal::Exists, 1)], &[]), None, "it was not");
         let failed = (1, LedgerRefusal::ExceedsCredits, 5);
         assert_eq!(log.says(&[row(3, LINKED), row(4, 0)], &[failed], &[]), None, "half a chain");
+    }
+
+    #[test]
+    fn a_value_date_that_is_taken_or_refused_against_the_calendar_is_found() {
+        let calendar = SetCalendar {
+            business_date: 20_454,
+            weekend_days: 0,
+            holidays: Vec::new(),
+            value_back_days_max: 0,
+            value_ahead_days_max: 1,
+            utc_offset_s: 0,
+            behind_utc: false,
+        };
+        let on = |id, value_date| TransferRow { value_date, ..row(id, 0) };
+        let refused = [(0, LedgerRefusal::ValueDateOutOfRange, 1)];
+        for (value_date, is_admitted) in [(20_453, false), (20_454, true), (20_455, true), (20_456, false)] {
+            let log = || Log { calendar: Calendar::of(&calendar), ..Log::default() };
+            assert_eq!(log().says(&[on(1, value_date)], &[], &[]).is_some(), is_admitted, "{value_date}");
+            assert_eq!(
+                log().says(&[on(1, value_date)], &refused, &[]).is_some(),
+                !is_admitted,
+                "{value_date}"
+            );
+        }
+        assert_eq!(Log::default().says(&[on(1, 20_454)], &[], &[]), None, "there is no calendar");
     }
 
     #[test]

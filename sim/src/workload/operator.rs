@@ -18,7 +18,7 @@ use protocol::{
     PhaseCause, RejectReason, RequestNumber, Seq, SessionId, TradeGroupId,
 };
 
-use super::{payments, setup};
+use super::{days, payments, setup};
 use crate::checkers::{Violation, ensure};
 use crate::clock::clients_now;
 use crate::knobs::Knobs;
@@ -105,6 +105,7 @@ impl Operator {
         }
         if knobs.payments {
             script.extend(payments::setup());
+            script.extend(days::setup());
         }
         Self {
             rng,

@@ -19,6 +19,7 @@ use protocol::{
 };
 
 use super::setup;
+use crate::calendar::Calendar;
 use crate::checkers::{Violation, ensure};
 use crate::clock::truth;
 use crate::knobs::Knobs;
@@ -50,6 +51,8 @@ const ACTOR: ActorId = ActorId(100);
 const ANSWER_NS: u64 = 400_000_000;
 /// What is reserved expires behind so many seconds at most.
 const TIMEOUT_S_MAX: u64 = 2;
+/// A transfer is to take value so many days from the one that is booked on, at most.
+const VALUE_DAYS_MAX: u32 = 3;
 
 /// What the client knows of a transfer, for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +73,8 @@ enum End {
 /// A transfer that reserves, and those that it is linked with.
 struct Reserved {
     chain: Vec<TransferId>,
-    /// Under whose reign it was answered first.
-    reign: Option<u64>,
+    /// Under whose reign it was answered first, and which day was booked on then.
+    answered: Option<(u64, u32)>,
 }
 
 /// A batch without an answer.
@@ -112,6 +115,7 @@ pub struct Payments {
     known: BTreeMap<TransferId, Known>,
     reserved: BTreeMap<TransferId, Reserved>,
     ends: BTreeMap<TransferId, End>,
+    calendar: Calendar,
 }
 
 impl Payments {
@@ -134,6 +138,7 @@ impl Payments {
             known: BTreeMap::new(),
             reserved: BTreeMap::new(),
             ends: BTreeMap::new(),
+            calendar: Calendar::default(),
         }
     }
 
@@ -256,6 +261,7 @@ impl Payments {
     /// # Errors
     /// [`Violation`] if that contradicts what was said before.
     pub(crate) fn take(&mut self, event: &Event, reigns: u64) -> Result<(), Violation> {
+        self.calendar.take(event);
         if let EventBody::TransfersCreated(made) = &event.body {
             if made.session == SESSION { self.answered(event.seq, made, reigns) } else { Ok(()) }
         } else if let EventBody::TransferExpired(expired) = &event.body {
@@ -319,7 +325,10 @@ impl Payments {
                 format!("{row:?} was executed at {seq}, and {known:?} before")
             })?;
             if let Some(reserved) = self.reserved.get_mut(&row.id) {
-                reserved.reign.get_or_insert(reigns);
+                reserved.answered.get_or_insert((reigns, self.calendar.business_date()));
+            }
+            if row.value_date != 0 {
+                self.trace.sometimes("transfer taken with a value date");
             }
             if row.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0 {
                 self.ended(row, reigns)?;
@@ -332,9 +341,9 @@ impl Payments {
     fn ended(&mut self, row: &TransferRow, reigns: u64) -> Result<(), Violation> {
         let whole = row.flags & WHOLE_CHAIN != 0;
         let posts = row.flags & POST_PENDING_TRANSFER != 0;
-        let (legs, reign) = match self.reserved.get(&row.pending_id) {
-            Some(reserved) if whole => (reserved.chain.clone(), reserved.reign),
-            Some(reserved) => (vec![row.pending_id], reserved.reign),
+        let (legs, answered) = match self.reserved.get(&row.pending_id) {
+            Some(reserved) if whole => (reserved.chain.clone(), reserved.answered),
+            Some(reserved) => (vec![row.pending_id], reserved.answered),
             None => (vec![row.pending_id], None),
         };
         let is_first = !self.ends.contains_key(&row.pending_id);
@@ -346,8 +355,16 @@ impl Payments {
                 (false, false) => "transfer voided",
             });
         }
-        if is_first && legs.len() > 1 && reign.is_some_and(|reign| reign < reigns) {
-            self.trace.sometimes("whole chain settled under another reign than it was reserved");
+        if is_first
+            && legs.len() > 1
+            && let Some((reign, day)) = answered
+        {
+            if reign < reigns {
+                self.trace.sometimes("whole chain settled under another reign than it was reserved");
+            }
+            if day < self.calendar.business_date() {
+                self.trace.sometimes("whole chain settled on a later day than it was reserved");
+            }
         }
         for leg in legs {
             let end = *self.ends.entry(leg).or_insert(End::By(row.id));
@@ -381,6 +398,9 @@ impl Payments {
         if refusal == LedgerRefusal::PendingTransferExpired {
             self.trace.sometimes("too late for what had expired");
         }
+        if refusal == LedgerRefusal::ValueDateOutOfRange {
+            self.trace.sometimes("value date refused");
+        }
         let told = Known::Refused(refusal, seq);
         let known = self.known.get(&row.id).copied();
         if refusal.is_transient() {
@@ -394,8 +414,13 @@ impl Payments {
     fn expired(&mut self, expired: &TransferExpired, reigns: u64) -> Result<(), Violation> {
         let Some(reserved) = self.reserved.get(&expired.transfer) else { return Ok(()) };
         self.trace.sometimes("transfer expired");
-        if reserved.reign.is_some_and(|reign| reign < reigns) {
-            self.trace.sometimes("transfer expired under another reign than it was reserved");
+        if let Some((reign, day)) = reserved.answered {
+            if reign < reigns {
+                self.trace.sometimes("transfer expired under another reign than it was reserved");
+            }
+            if day < self.calendar.business_date() {
+                self.trace.sometimes("transfer expired on a later day than it was reserved");
+            }
         }
         let end = self.ends.insert(expired.transfer, End::Expired);
         ensure(end.is_none(), NAME, || format!("{expired:?}, and before {end:?}"))
@@ -453,6 +478,7 @@ impl Payments {
             debit_account: AccountId(ACCOUNTS_FROM),
             credit_account: AccountId(ACCOUNTS_FROM + u128::from(place)),
             amount: Amount(amount.into()),
+            value_date: 0,
             ..self.row(now)
         }
     }
@@ -468,13 +494,25 @@ impl Payments {
             amount: Amount(self.rng.within(1..=200).into()),
             ledger: ASSET,
             code: 1,
+            value_date: self.value_date(),
             ..TransferRow::default()
+        }
+    }
+
+    /// Now and then a day around the one that is booked on; 0 = that one, whichever it is by then.
+    fn value_date(&mut self) -> u32 {
+        match self.calendar.business_date() {
+            0 => 0,
+            day if self.rng.below(6) == 0 => {
+                day - VALUE_DAYS_MAX + self.rng.within(0..=2 * VALUE_DAYS_MAX as u64) as u32
+            }
+            _ => 0,
         }
     }
 
     fn reserving(&mut self, now: MonoNanos) -> TransferRow {
         let row = self.row(now);
-        self.reserved.insert(row.id, Reserved { chain: vec![row.id], reign: None });
+        self.reserved.insert(row.id, Reserved { chain: vec![row.id], answered: None });
         let timeout_s = if self.rng.below(4) == 0 { 0 } else { self.rng.within(1..=TIMEOUT_S_MAX) };
         TransferRow { flags: PENDING, timeout_s: timeout_s as u32, ..row }
     }
@@ -518,9 +556,19 @@ fn header(request: u64) -> RecordHeader {
 
 /// What has to be defined for it: its sessions, and its accounts.
 pub(super) fn setup() -> [Command; 4] {
-    let session = |session, client_comp_id| DefineSession {
+    [
+        DefineActor { actor: ACTOR, roles: roles::CASHIER }.into(),
+        session(SESSION, ACTOR, "PAYMENTS").into(),
+        session(STANDING_ORDERS_SESSION, ACTOR, "STANDING").into(),
+        accounts(),
+    ]
+}
+
+/// A session of requests, as an actor.
+pub(super) fn session(session: SessionId, actor: ActorId, client_comp_id: &str) -> DefineSession {
+    DefineSession {
         session,
-        actor: ACTOR,
+        actor,
         firm: FirmId(7),
         protocol: SessionProtocol::Request,
         client_comp_id: Text::truncated(client_comp_id),
@@ -532,13 +580,7 @@ pub(super) fn setup() -> [Command; 4] {
         strictness: Strictness::Strict,
         cancel_on_disconnect: CancelOnDisconnect::Never,
         cancel_window_ms: 0,
-    };
-    [
-        DefineActor { actor: ACTOR, roles: roles::CASHIER }.into(),
-        session(SESSION, "PAYMENTS").into(),
-        session(STANDING_ORDERS_SESSION, "STANDING").into(),
-        accounts(),
-    ]
+    }
 }
 
 fn accounts() -> Command {

@@ -15,6 +15,7 @@ use protocol::{
 };
 
 use super::payments;
+use crate::calendar::{Calendar, SECONDS_PER_DAY};
 use crate::checkers::{Violation, ensure};
 use crate::clock::truth;
 use crate::knobs::Knobs;
@@ -33,7 +34,8 @@ const DUE_S_MAX: u64 = 3;
 const ANSWER_NS: u64 = 400_000_000;
 /// Executed so much later than it was due: there was nobody to do it.
 const LATE_NS: u64 = 300_000_000;
-const SECONDS_PER_DAY: u64 = 86_400;
+/// The date of an order lies so many days from the present one at most, where a closed bank may move it here.
+const DAYS_MAX: u64 = 2;
 
 /// A command without an answer.
 struct Open {
@@ -42,6 +44,17 @@ struct Open {
     /// Under whose reign it was sent last; 0 = it found no room.
     reign: u64,
     sent_at: MonoNanos,
+}
+
+/// An order that was accepted.
+#[derive(Clone, Copy)]
+struct Defined {
+    /// When it was due then, in nanoseconds since 1970.
+    due_ns: u64,
+    /// Under whose reign that was answered first.
+    reign: u64,
+    /// When the calendar of then had been set, and which day was booked on.
+    by_calendar: (Seq, u32),
 }
 
 /// The client.
@@ -56,12 +69,12 @@ pub struct StandingOrders {
     next_at: MonoNanos,
     next_request: u64,
     open: BTreeMap<u64, Open>,
-    /// When each is due, in nanoseconds since 1970, and under whose reign that was answered first.
-    defined: BTreeMap<StandingOrderId, (u64, u64)>,
+    defined: BTreeMap<StandingOrderId, Defined>,
     /// What it was told of each definition: where, and whether it was accepted.
     known: BTreeMap<StandingOrderId, (Seq, bool)>,
     /// Attempts that it was told of, by where they were made.
     attempted: BTreeSet<(StandingOrderId, Seq)>,
+    calendar: Calendar,
 }
 
 impl StandingOrders {
@@ -80,6 +93,7 @@ impl StandingOrders {
             defined: BTreeMap::new(),
             known: BTreeMap::new(),
             attempted: BTreeSet::new(),
+            calendar: Calendar::default(),
         }
     }
 
@@ -149,7 +163,21 @@ impl StandingOrders {
         }
         self.left -= 1;
         let order = StandingOrderId(self.next_request + 1);
-        let due_s = truth(now).0 / NANOS_PER_SECOND + self.rng.within(1..=DUE_S_MAX);
+        let due_s = self.calendar.local_s(truth(now)) + self.rng.within(1..=DUE_S_MAX);
+        let due_date = (due_s / SECONDS_PER_DAY) as u32;
+        let day_rule = self.rng.pick(&[
+            DayRule::Execute,
+            DayRule::Execute,
+            DayRule::Next,
+            DayRule::Previous,
+            DayRule::Skip,
+        ]);
+        let days = self.rng.within(0..=DAYS_MAX) as u32;
+        let first_date = match day_rule {
+            DayRule::Next => due_date - days,
+            DayRule::Previous => due_date + days,
+            DayRule::Execute | DayRule::Skip => due_date,
+        };
         let (debit, credit) = payments::two_accounts(&mut self.rng);
         let amount = if self.rng.below(4) == 0 { payments::TOO_MUCH } else { self.rng.within(1..=20) };
         let schedule = if self.rng.below(4) == 0 { Schedule::Daily } else { Schedule::Once };
@@ -161,10 +189,10 @@ impl StandingOrders {
             ledger: payments::ASSET,
             code: 1,
             schedule,
-            first_date: (due_s / SECONDS_PER_DAY) as u32,
+            first_date,
             last_date: 0,
             time_of_day_s: (due_s % SECONDS_PER_DAY) as u32,
-            day_rule: DayRule::Execute,
+            day_rule,
             retry_days: 0,
             user_data_128: 0,
         };
@@ -176,8 +204,15 @@ impl StandingOrders {
     /// # Errors
     /// [`Violation`] if that contradicts what was said before.
     pub(crate) fn take(&mut self, event: &Event, reigns: u64) -> Result<(), Violation> {
+        self.calendar.take(event);
         if let EventBody::Replied(reply) = &event.body {
             self.answered(reply, reigns)
+        } else if let EventBody::StandingOrderEnded(ended) = &event.body {
+            // Nothing else ends one in the command that sets a calendar.
+            if event.seq == self.calendar.set_at() && !self.attempted.contains(&(ended.order, event.seq)) {
+                self.trace.sometimes("standing order ended by another calendar");
+            }
+            Ok(())
         } else if let EventBody::StandingOrderAttempted(attempted) = &event.body {
             self.note_attempt(event, attempted, reigns);
             Ok(())
@@ -204,8 +239,9 @@ impl StandingOrders {
         ensure(is_expected, NAME, || format!("{define:?} is refused: {reply:?}"))?;
         self.known.insert(order, (reply.effective_seq, reply.refusal.is_none()));
         if reply.refusal.is_none() {
-            let due_s = u64::from(define.first_date) * SECONDS_PER_DAY + u64::from(define.time_of_day_s);
-            self.defined.insert(order, (due_s * NANOS_PER_SECOND, reigns));
+            let due_ns = self.calendar.at(define.first_date, define.time_of_day_s).0;
+            let by_calendar = (self.calendar.set_at(), self.calendar.business_date());
+            self.defined.insert(order, Defined { due_ns, reign: reigns, by_calendar });
         }
         Ok(())
     }
@@ -216,11 +252,22 @@ impl StandingOrders {
         }
         let is_executed = attempted.refusal.is_none();
         self.trace.sometimes(if is_executed { "standing order executed" } else { "standing order refused" });
-        let Some((due_ns, reign)) = self.defined.get(&attempted.order).copied() else { return };
+        let is_moved = attempted.occurrence != self.calendar.local_day(event.time);
+        if is_moved {
+            self.trace.sometimes("standing order executed on another day than its date");
+        }
+        let Some(Defined { due_ns, reign, by_calendar }) = self.defined.get(&attempted.order).copied() else {
+            return;
+        };
         if reign < reigns {
             self.trace.sometimes("standing order executed under another reign than it was defined");
         }
-        if event.time.0 > due_ns + LATE_NS {
+        if by_calendar.1 != 0 && by_calendar.1 < self.calendar.business_date() {
+            self.trace.sometimes("standing order executed on a later day than it was defined");
+        }
+        if by_calendar.0 < self.calendar.set_at() {
+            self.trace.sometimes("standing order executed by another calendar than it was defined");
+        } else if event.time.0 > due_ns + LATE_NS && !is_moved {
             self.trace.sometimes("standing order executed when somebody led again");
         }
     }
