@@ -73,6 +73,8 @@ pub struct Repair<D: Disk> {
     questions: VecDeque<(NodeId, AboutRepair)>,
     outbound: Vec<Outbound>,
     entries_fetched: u64,
+    /// How far the log has come since its target was chosen.
+    furthest: Index,
     adopted: Option<(NodeId, Index)>,
     /// Of the disk, met while a message was taken.
     fault: Option<ReadFault>,
@@ -162,6 +164,7 @@ impl<D: Disk> Repair<D> {
             questions: VecDeque::new(),
             outbound: Vec::new(),
             entries_fetched: 0,
+            furthest: Index(0),
             adopted: None,
             fault: None,
         })
@@ -473,6 +476,7 @@ impl<D: Disk> Repair<D> {
 
     fn give_up_plan(&mut self) {
         self.plan = None;
+        self.furthest = Index(0);
         self.fetch = Fetch::default();
         self.give_up_snapshot();
     }
@@ -490,7 +494,12 @@ impl<D: Disk> Repair<D> {
 
     fn has_progressed(&mut self, entries: usize) {
         if entries > 0 {
-            self.fetch = Fetch { source: self.fetch.source, ..Fetch::default() };
+            // What was taken before, given up again and is taken once more is none.
+            let last = self.damaged().log_end().last_index;
+            let is_further = last > self.furthest;
+            let idle_rounds = if is_further { 0 } else { self.fetch.idle_rounds };
+            self.furthest = self.furthest.max(last);
+            self.fetch = Fetch { source: self.fetch.source, idle_rounds, ..Fetch::default() };
             self.give_up_snapshot();
         }
     }
