@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::time::NANOS_PER_MILLI;
 use protocol::{MarketPhase, OrderId, SessionId};
 
 use crate::broken::{Broken, InvariantBroken, sum};
@@ -26,6 +27,10 @@ impl Engine {
     fn check_all(&self) -> Result<(), Broken> {
         self.ledger.check()?;
         self.check_approvals()?;
+        let may_be_corrected = self.ledger.corrections.floor_ms() <= self.time.0 / NANOS_PER_MILLI;
+        if !may_be_corrected {
+            return Err(Broken::Index { what: "corrections" });
+        }
         self.markets.check_fees(self.seq)?;
         self.check_busted()?;
         let mut holds: BTreeMap<u32, u128> = BTreeMap::new();

@@ -35,8 +35,9 @@ use std::collections::BTreeMap;
 
 use protocol::commands::{SetLedgerLimits, UpdateAccount};
 use protocol::limits::{
-    ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS, LEDGER_ROWS_MAX,
-    LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
+    CORRECTED_TRANSFERS_DEFAULT, CORRECTED_TRANSFERS_MAX, CORRECTION_WINDOW_DEFAULT_MS,
+    CORRECTION_WINDOW_MAX_MS, ID_AHEAD_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_DEFAULT_MS, ID_WINDOW_MAX_MS,
+    LEDGER_ROWS_MAX, LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::account_flags::CLOSED;
 use protocol::{AccountId, AssetId, ClientId, RejectReason, events};
@@ -80,6 +81,8 @@ impl Default for Ledger {
             id_ahead_ms: ID_AHEAD_DEFAULT_MS,
             transfer_ids_max: TRANSFER_IDS_DEFAULT,
             pending_transfers_max: PENDING_TRANSFERS_DEFAULT,
+            correction_window_ms: CORRECTION_WINDOW_DEFAULT_MS,
+            corrected_transfers_max: CORRECTED_TRANSFERS_DEFAULT,
         };
         Self {
             accounts: Accounts::default(),
@@ -88,7 +91,7 @@ impl Default for Ledger {
             limits,
             calendar: BankCalendar::default(),
             overdrafts: Overdrafts::default(),
-            corrections: Corrections::new(),
+            corrections: Corrections::default(),
             quotes: Quotes::default(),
             standing_orders: StandingOrders::default(),
             monitors: Monitors::default(),
@@ -113,7 +116,7 @@ impl Ledger {
         self.accounts.settlement(client, asset)
     }
 
-    /// Sets what is remembered of transfers. Fewer or shorter takes effect with the next batch.
+    /// Sets what is remembered of transfers. Fewer or shorter takes effect with the next batch, or correction.
     pub(crate) fn set_limits(
         &mut self,
         command: &SetLedgerLimits,
@@ -124,6 +127,10 @@ impl Ledger {
         ensure_field(command.id_ahead_ms <= ID_AHEAD_MAX_MS, "id_ahead_ms")?;
         ensure_field((ids_min..=LEDGER_TABLE_MAX).contains(&command.transfer_ids_max), "transfer_ids_max")?;
         ensure_field(command.pending_transfers_max <= LEDGER_TABLE_MAX, "pending_transfers_max")?;
+        let window = 1..=CORRECTION_WINDOW_MAX_MS;
+        ensure_field(window.contains(&command.correction_window_ms), "correction_window_ms")?;
+        let is_table = command.corrected_transfers_max <= CORRECTED_TRANSFERS_MAX;
+        ensure_field(is_table, "corrected_transfers_max")?;
         ensure(self.limits != *command, RejectReason::Exists)?;
         self.limits = command.clone();
         effects.push(events::LedgerLimitsSet { limits: command.clone() });

@@ -16,7 +16,7 @@
 //!                           | debits pending, posted, credits pending, posted, held u128 each
 //! calendar                  option of command SetCalendar | the business date closed last u32 (0 = none)
 //! overdrafts list by account: command SetOverdraft | the most that was ever allowed u128
-//! corrected list by transfer: transfer u128 | reversed so far u128
+//! corrected floor_ms u64, then list by transfer: transfer u128 | reversed so far u128
 //!                           | option of debit account u128, credit account u128, ledger u32, amount u128 as it was
 //! limits of the ledger      command SetLedgerLimits | floor_ms u64
 //!   remembered list, by slices of 16 ms, in each as executed:

@@ -9,7 +9,10 @@ mod remote;
 use std::time::Duration;
 
 use protocol::commands::SetLedgerLimits;
-use protocol::limits::{ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, LEDGER_ROWS_MAX, TRANSFER_IDS_DEFAULT};
+use protocol::limits::{
+    CORRECTED_TRANSFERS_DEFAULT, CORRECTION_WINDOW_DEFAULT_MS, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS,
+    LEDGER_ROWS_MAX, TRANSFER_IDS_DEFAULT,
+};
 use protocol::rows::{TransferRow, transfer_flags};
 use protocol::time::NANOS_PER_MILLI;
 use protocol::{AccountClass, AccountId, Amount, ClientId, TransferId, UnixNanos};
@@ -99,6 +102,8 @@ fn run_in_process(args: &Args) -> Result<(), Fault> {
             id_ahead_ms: ID_AHEAD_DEFAULT_MS,
             transfer_ids_max: TRANSFER_IDS_DEFAULT,
             pending_transfers_max: u32::try_from(LEDGER_ROWS_MAX).unwrap_or(u32::MAX),
+            correction_window_ms: CORRECTION_WINDOW_DEFAULT_MS,
+            corrected_transfers_max: CORRECTED_TRANSFERS_DEFAULT,
         })?;
     }
     let mut load = Load::new(args);

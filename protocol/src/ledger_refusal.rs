@@ -96,6 +96,8 @@ codes! {
         LedgerMustNotBeZero = 49,
         /// `code` is 0.
         CodeMustNotBeZero = 50,
+        /// The time in the id of the transfer that is corrected lies too far back: it cannot be corrected any more.
+        CorrectedTransferTooOld = 90,
         /// No transfer has the id of the one that is corrected.
         CorrectedTransferNotFound = 51,
         /// The transfer that is corrected moved nothing itself: it was pending, or voided another.
@@ -104,7 +106,7 @@ codes! {
         CorrectedTransferHasDifferentLedger = 53,
         /// More would be reversed than the transfer that is corrected has moved.
         ExceedsCorrectedTransfer = 54,
-        /// As many transfers have been corrected as may be.
+        /// As many transfers were corrected, and still can be, as may be.
         TooManyCorrections = 55,
 
         /// No asset has this number.

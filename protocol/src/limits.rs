@@ -91,8 +91,17 @@ pub const ID_AHEAD_MAX_MS: u64 = 60 * 60 * 1_000;
 pub const PENDING_TRANSFERS_DEFAULT: u32 = 1 << 20;
 /// The most that may be said of either.
 pub const LEDGER_TABLE_MAX: u32 = 1 << 26;
-/// Transfers that have been corrected: each is remembered for ever.
-pub const CORRECTED_TRANSFERS_MAX: usize = 1 << 20;
+/// How long a transfer can be corrected, from the time in its id, unless it is said otherwise: a payer may claim for thirteen months
+/// (Directive (EU) 2015/2366, article 71).
+pub const CORRECTION_WINDOW_DEFAULT_MS: u64 = 400 * 24 * 60 * 60 * 1_000;
+/// The longest that may be said: ten years.
+pub const CORRECTION_WINDOW_MAX_MS: u64 = 3_653 * 24 * 60 * 60 * 1_000;
+/// Transfers that were corrected and still can be, unless it is said otherwise.
+pub const CORRECTED_TRANSFERS_DEFAULT: u32 = 1 << 20;
+/// The most that may be said.
+pub const CORRECTED_TRANSFERS_MAX: u32 = 1 << 22;
+/// Those that are forgotten before one correction, because they cannot be corrected any more.
+pub const CORRECTED_TRANSFERS_FORGOTTEN_PER_RECORD_MAX: usize = 1_024;
 /// Holidays of a calendar: those of thirty years fit, and a record holds them.
 pub const HOLIDAYS_MAX: usize = 512;
 /// Seconds between local time and UTC.
@@ -243,6 +252,8 @@ const _: () = {
         INGRESS_BYTES_MAX / 8 * 7 >= 2 * RECORD_BYTES_LARGE
             && LINK_BYTES_MAX / 8 * 7 >= 2 * RECORD_BYTES_LARGE
     );
+    // More corrected transfers are forgotten before a correction than one can add: a full table always empties.
+    assert!(CORRECTED_TRANSFERS_FORGOTTEN_PER_RECORD_MAX > CORRECTION_ROWS_MAX);
     // What a leader has in flight allows a large entry behind a large one, and as many small ones as there may be.
     assert!(
         IN_FLIGHT_BYTES_MAX >= 2 * FRAME_BYTES_LARGE

@@ -67,8 +67,9 @@ impl Engine {
     }
 
     pub(super) fn write_corrections(&self, w: &mut Writer<'_>) {
+        w.u64(self.ledger.corrections.floor_ms());
         w.count(self.ledger.corrections.len());
-        for (id, Corrected { original, reversed }) in &self.ledger.corrections {
+        for (id, Corrected { original, reversed }) in self.ledger.corrections.iter() {
             w.u128(id.0);
             w.u128(*reversed);
             w.flag(original.is_some());
@@ -164,7 +165,9 @@ impl Engine {
     }
 
     pub(super) fn read_corrections(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
-        r.list("corrected transfers", CORRECTED_TRANSFERS_MAX, |r| {
+        self.ledger.corrections.restore_floor_ms(r.u64()?);
+        let max = usize::try_from(CORRECTED_TRANSFERS_MAX).unwrap_or(usize::MAX);
+        r.list("corrected transfers", max, |r| {
             let (id, reversed) = (TransferId(r.u128()?), r.u128()?);
             let original = if r.flag("corrected transfers")? {
                 let (debit, credit) = (AccountId(r.u128()?), AccountId(r.u128()?));

@@ -43,8 +43,15 @@ fn key(actor: u32) -> Option<PublicKey> {
 }
 
 fn limits(transfer_ids_max: u32) -> Command {
-    let id_window_ms = 60_000;
-    SetLedgerLimits { id_window_ms, id_ahead_ms: 0, transfer_ids_max, pending_transfers_max: 10 }.into()
+    SetLedgerLimits {
+        id_window_ms: 60_000,
+        id_ahead_ms: 0,
+        transfer_ids_max,
+        pending_transfers_max: 10,
+        correction_window_ms: 60_000,
+        corrected_transfers_max: 10,
+    }
+    .into()
 }
 
 /// What a session is told of a command; what else followed.
@@ -165,6 +172,8 @@ fn what_was_refused_at_its_approval_stays_open_and_so_does_what_its_maker_may_no
         id_ahead_ms: 0,
         transfer_ids_max: 10_000,
         pending_transfers_max: 10,
+        correction_window_ms: 60_000,
+        corrected_transfers_max: 10,
     };
     let proposal = propose(&mut world, CHECKER, &too_many.into());
     assert_eq!(say(&mut world, OTHER, Approve { proposal }).0, Some(RejectReason::FieldOutOfRange));

@@ -339,11 +339,13 @@ impl Names {
         } else if let EventBody::LedgerLimitsSet(set) = body {
             let limits = &set.limits;
             format!(
-                "ids for {} ms and {} ms ahead, at most {}, and {} pending transfers",
+                "ids for {} ms and {} ms ahead, at most {}, and {} pending transfers, {} corrected ones for {} ms",
                 limits.id_window_ms,
                 limits.id_ahead_ms,
                 limits.transfer_ids_max,
-                limits.pending_transfers_max
+                limits.pending_transfers_max,
+                limits.corrected_transfers_max,
+                limits.correction_window_ms
             )
         } else {
             self.session_event(body)

@@ -216,7 +216,7 @@ fn batches(world: &mut World) {
     correct(
         world,
         TransferRow {
-            pending_id: definitions::transfer_id(5, 5),
+            pending_id: definitions::transfer_id(ms - 3_600_000, 5),
             flags: transfer_flags::CORRECTION,
             reason: 7,
             ..definitions::transfer_row(definitions::transfer_id(ms, 9), 20, 301, 2)

@@ -337,6 +337,10 @@ messages! {
             transfer_ids_max: u32,
             /// Transfers that may be pending at a time.
             pending_transfers_max: u32,
+            /// How long a transfer can be corrected, from the time in its id.
+            correction_window_ms: u64,
+            /// Transfers that were corrected and still can be; above, no other one is.
+            corrected_transfers_max: u32,
         }
         /// Sets how far the debits of an account may exceed its credits. All 0 = not at all.
         SetOverdraft = 71 v 1 {

@@ -218,6 +218,8 @@ fn ledger_limits() -> SetLedgerLimits {
         id_ahead_ms: n8(1),
         transfer_ids_max: n4(2),
         pending_transfers_max: n4(3),
+        correction_window_ms: n8(4),
+        corrected_transfers_max: n4(5),
     }
 }
 

@@ -39,7 +39,8 @@ const COMMANDS: &str = "
 31 PublishPrice: market u32, price_ticks u64, observed_at_ns u64, valid_for_ms u32
 68 CreateAccounts: accounts list AccountRow
 69 CreateTransfers: transfers list TransferRow
-70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32
+70 SetLedgerLimits: id_window_ms u64, id_ahead_ms u64, transfer_ids_max u32, pending_transfers_max u32,
+    correction_window_ms u64, corrected_transfers_max u32
 71 SetOverdraft: account u128, agreed u128, temporary u128, temporary_until_ns u64, interest_code u16
 72 UpdateAccount: account u128, code u16, user_data_128 u128, user_data_64 u64, user_data_32 u32
 73 SetCalendar: business_date u32, weekend_days u8, holidays list u32, value_back_days_max u16, value_ahead_days_max u16,

@@ -4,7 +4,10 @@ use protocol::commands::{
     CreateAccounts, CreateTransfers, DefineActor, DefineAsset, DefineMarket, DefineSession, Genesis,
     SetFeeSchedule, SetLedgerLimits, roles,
 };
-use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT};
+use protocol::limits::{
+    CORRECTED_TRANSFERS_DEFAULT, CORRECTION_WINDOW_DEFAULT_MS, ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS,
+    PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
+};
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::rows::{AccountRow, FeeTier, TransferRow};
 use protocol::time::NANOS_PER_MILLI;
@@ -126,6 +129,8 @@ fn ledger_limits() -> SetLedgerLimits {
         id_ahead_ms: ID_AHEAD_MAX_MS,
         transfer_ids_max: TRANSFER_IDS_DEFAULT,
         pending_transfers_max: PENDING_TRANSFERS_DEFAULT,
+        correction_window_ms: CORRECTION_WINDOW_DEFAULT_MS,
+        corrected_transfers_max: CORRECTED_TRANSFERS_DEFAULT,
     }
 }
 

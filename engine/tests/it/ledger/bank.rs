@@ -6,7 +6,9 @@ use protocol::calendar::DAY_MAX;
 use protocol::commands::{
     CloseDay, DefineMonitor, SetCalendar, SetLedgerLimits, SetOverdraft, UpdateAccount,
 };
-use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX};
+use protocol::limits::{
+    CORRECTED_TRANSFERS_MAX, CORRECTION_WINDOW_MAX_MS, ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX,
+};
 use protocol::rows::{LedgerTotals, account_flags};
 use protocol::{
     AccountClass, AccountId, Amount, AssetId, EventBody, MonitorField, MonitorId, MonitorOperator,
@@ -116,6 +118,12 @@ impl Model {
         }
         if set.pending_transfers_max > LEDGER_TABLE_MAX {
             return out_of_range("pending_transfers_max");
+        }
+        if set.correction_window_ms == 0 || set.correction_window_ms > CORRECTION_WINDOW_MAX_MS {
+            return out_of_range("correction_window_ms");
+        }
+        if set.corrected_transfers_max > CORRECTED_TRANSFERS_MAX {
+            return out_of_range("corrected_transfers_max");
         }
         if self.limits == *set {
             return refused(RejectReason::Exists);

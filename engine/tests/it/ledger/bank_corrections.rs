@@ -1,4 +1,5 @@
-//! Corrections in the model: what two cashiers agree on. Everything that ever corrected is kept, and added up anew for each row.
+//! Corrections in the model: what two cashiers agree on. Everything that ever corrected is kept, and added up anew for each row; what was
+//! corrected and is too old to be corrected again no longer counts against how many there may be.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +39,8 @@ pub(crate) struct Corrections {
     pub(crate) originals: Originals,
     /// All that were executed.
     rows: Vec<TransferRow>,
+    /// The latest time before which nothing could be corrected any more.
+    floor_ms: u64,
 }
 
 fn reverses(row: &TransferRow, original: &TransferRow) -> bool {
@@ -134,7 +137,12 @@ impl Model {
             return Err((RejectReason::FieldOutOfRange, "transfers".to_owned()));
         }
         self.raise_floor();
-        let mut originals = self.bank.corrections.originals.clone();
+        let window_ms = self.limits.correction_window_ms;
+        let corrections = &mut self.bank.corrections;
+        corrections.floor_ms = corrections.floor_ms.max((self.time / 1_000_000).saturating_sub(window_ms));
+        let floor_ms = corrections.floor_ms;
+        corrections.originals.retain(|id, _| milliseconds(*id) >= floor_ms);
+        let mut originals = corrections.originals.clone();
         let judged = (0..transfers.len()).try_for_each(|at| {
             self.judge(&transfers[..=at], &mut originals).map_err(|refusal| (at, refusal))
         });
@@ -153,6 +161,10 @@ impl Model {
         self.refuse_known(row).map_err(|(refusal, _)| refusal)?;
         refuse(&[(row.flags != CORRECTION, R::FlagsAreMutuallyExclusive)])?;
         self.refuse_shape(row)?;
+        let is_old = milliseconds(row.pending_id.0) < self.bank.corrections.floor_ms;
+        refuse(&[(is_old, R::CorrectedTransferTooOld)])?;
+        let is_new = !originals.contains_key(&row.pending_id.0);
+        let is_full = originals.len() >= usize::try_from(self.limits.corrected_transfers_max).unwrap();
         let original = match originals.get(&row.pending_id.0) {
             Some(original) => *original,
             None => self.original(row.pending_id)?,
@@ -168,6 +180,7 @@ impl Model {
                 R::CorrectedTransferHasDifferentLedger,
             ),
             (counts && !is_within, R::ExceedsCorrectedTransfer),
+            (is_new && is_full, R::TooManyCorrections),
         ])
     }
 

@@ -60,6 +60,9 @@ impl Flow {
                         1..=3 => most,
                         _ => most.min(self.numbers.below(30).into()),
                     });
+                } else if self.numbers.chance(30) {
+                    // An adjustment that hardly anybody can pay.
+                    row.amount = Amount(1 << 40);
                 }
             }
             (row.pending_id, row.flags, row.reason) = (of, CORRECTION, REASON);
@@ -88,9 +91,14 @@ impl Flow {
             .collect();
         let among = match self.numbers.below(20) {
             0 => return TransferId(5),
-            1 => return self.id(model),
-            2..=3 if !so_far.is_empty() => return so_far[0].pending_id,
-            2..=6 => corrected,
+            // Of a time before anything happened, but not so long ago that nobody could correct it.
+            1 => {
+                let ms = model.time / 1_000_000 - self.numbers.between(30_000, 3_600_000);
+                return TransferId::at_ms(ms, self.numbers.below(3).into());
+            }
+            2 => return self.id(model),
+            3..=4 if !so_far.is_empty() => return so_far[0].pending_id,
+            3..=6 => corrected,
             7..=8 => known,
             _ => moved,
         };

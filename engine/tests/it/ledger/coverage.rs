@@ -39,8 +39,6 @@ const UNSEEN: &[LedgerRefusal] = &[
     LedgerRefusal::TooManyAccounts,
     // As many rows are needed as a test of its own has.
     LedgerRefusal::TooManyChainParts,
-    // As many corrected transfers are needed: engine/src/ledger/corrections.rs.
-    LedgerRefusal::TooManyCorrections,
 ];
 
 /// Kinds of the ledger's commands, and of its events.
@@ -64,6 +62,8 @@ const REFUSALS: &[(u16, Refusals)] = &[
             (R::FieldOutOfRange, "id_ahead_ms"),
             (R::FieldOutOfRange, "transfer_ids_max"),
             (R::FieldOutOfRange, "pending_transfers_max"),
+            (R::FieldOutOfRange, "correction_window_ms"),
+            (R::FieldOutOfRange, "corrected_transfers_max"),
         ],
     ),
     (
@@ -205,11 +205,14 @@ const REFUSALS: &[(u16, Refusals)] = &[
             (R::ProposalStale, ""),
             (R::FieldOutOfRange, "reason"),
             (R::FieldOutOfRange, "transfers"),
+            (R::CorrectionRefused, "0 CorrectedTransferTooOld"),
             (R::CorrectionRefused, "0 CorrectedTransferNotFound"),
             (R::CorrectionRefused, "0 CorrectedTransferNotPosted"),
             (R::CorrectionRefused, "0 CorrectedTransferHasDifferentLedger"),
             (R::CorrectionRefused, "0 ExceedsCorrectedTransfer"),
             (R::CorrectionRefused, "1 ExceedsCorrectedTransfer"),
+            (R::CorrectionRefused, "0 TooManyCorrections"),
+            (R::CorrectionRefused, "1 TooManyCorrections"),
             (R::CorrectionRefused, "0 FlagsAreMutuallyExclusive"),
             (R::CorrectionRefused, "0 IdTooOld"),
             (R::CorrectionRefused, "0 PendingIdMustNotBeZero"),

@@ -564,6 +564,7 @@ fn more_ids_than_may_be_remembered_are_forgotten_oldest_first() {
         id_ahead_ms: 5_000,
         transfer_ids_max: 10_000,
         pending_transfers_max: 1,
+        ..run.model.limits.clone()
     };
     run.step(Step::Bank(None, limits.into()), &mut coverage);
     let mut sent: Vec<Vec<TransferRow>> = Vec::new();

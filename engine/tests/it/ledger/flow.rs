@@ -4,7 +4,9 @@
 //! pending, what an account may still pay, where the floor lies.
 
 use protocol::commands::{ExchangeCurrency, SetLedgerLimits};
-use protocol::limits::{ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX};
+use protocol::limits::{
+    CORRECTED_TRANSFERS_MAX, CORRECTION_WINDOW_MAX_MS, ID_AHEAD_MAX_MS, ID_WINDOW_MAX_MS, LEDGER_TABLE_MAX,
+};
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountId, Amount, AssetId, ClientId, Command, TransferId};
 
@@ -136,6 +138,8 @@ impl Flow {
             id_ahead_ms: numbers.between(0, 5_000),
             transfer_ids_max: u32::try_from(numbers.between(8_189, 20_000)).unwrap(),
             pending_transfers_max: u32::try_from(numbers.between(3, 80)).unwrap(),
+            correction_window_ms: *numbers.pick(&[10_000, 60_000, CORRECTION_WINDOW_MAX_MS]),
+            corrected_transfers_max: u32::try_from(numbers.between(1, 20)).unwrap(),
         };
         match numbers.below(20) {
             0 => set = model.limits.clone(),
@@ -143,6 +147,8 @@ impl Flow {
             2 => set.id_ahead_ms = ID_AHEAD_MAX_MS + 1,
             3 => set.transfer_ids_max = *numbers.pick(&[8_188, LEDGER_TABLE_MAX + 1]),
             4 => set.pending_transfers_max = LEDGER_TABLE_MAX + 1,
+            5 => set.correction_window_ms = *numbers.pick(&[0, CORRECTION_WINDOW_MAX_MS + 1]),
+            6 => set.corrected_transfers_max = CORRECTED_TRANSFERS_MAX + 1,
             _ => {}
         }
         set

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use protocol::commands::SetLedgerLimits;
 use protocol::limits::{
-    CHAIN_PARTS_PER_RECORD_MAX, EXPIRIES_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS,
-    PENDING_TRANSFERS_DEFAULT, STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX, TRANSFER_IDS_DEFAULT,
+    CHAIN_PARTS_PER_RECORD_MAX, CORRECTED_TRANSFERS_DEFAULT, CORRECTION_WINDOW_DEFAULT_MS,
+    EXPIRIES_PER_RECORD_MAX, ID_AHEAD_DEFAULT_MS, ID_WINDOW_DEFAULT_MS, PENDING_TRANSFERS_DEFAULT,
+    STANDING_ORDERS_PER_RECORD_MAX, TIMERS_PER_RECORD_MAX, TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
 use protocol::{AccountClass, Amount, EventBody, LedgerRefusal, events};
@@ -199,6 +200,8 @@ impl Model {
             id_ahead_ms: ID_AHEAD_DEFAULT_MS,
             transfer_ids_max: TRANSFER_IDS_DEFAULT,
             pending_transfers_max: PENDING_TRANSFERS_DEFAULT,
+            correction_window_ms: CORRECTION_WINDOW_DEFAULT_MS,
+            corrected_transfers_max: CORRECTED_TRANSFERS_DEFAULT,
         };
         Self {
             assets: assets.into_iter().collect(),

@@ -48,6 +48,7 @@ const ACCOUNTS_ONLY: &[LedgerRefusal] = &[
     R::TooManyAccounts,
 ];
 const CORRECTIONS_ONLY: &[LedgerRefusal] = &[
+    R::CorrectedTransferTooOld,
     R::CorrectedTransferNotFound,
     R::CorrectedTransferNotPosted,
     R::CorrectedTransferHasDifferentLedger,

@@ -5,7 +5,7 @@
 //! till accounts cash TRY house [limited | inverse] [closed] [settlement] [linked] ; loan TRY client of alice
 //! till transfers t1 cash loan 10 [pending [5s]] [balancing-debit] [balancing-credit] [closing-debit] [closing-credit] [linked]
 //! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
-//! limits window 10s ahead 1s ids 8189 pending 3
+//! limits window 10s ahead 1s ids 8189 pending 3 [corrections 5 [for 60s]]
 //! overdraft loan 100 [temporary 50 for 10s] [interest 7]
 //! calendar 2026-01-05 [weekend 6,7] [holidays 2026-01-06,2026-04-23] [back 5] [ahead 10] [utc +3h]
 //! close 2026-01-05 then 2026-01-07
@@ -22,6 +22,7 @@ use protocol::commands::{
     SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
+use protocol::limits::{CORRECTED_TRANSFERS_DEFAULT, CORRECTION_WINDOW_DEFAULT_MS};
 use protocol::money::format_decimal;
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags};
 use protocol::{
@@ -71,6 +72,10 @@ impl Script {
             id_ahead_ms: milliseconds(words.option("ahead").unwrap()),
             transfer_ids_max: number(words, "ids"),
             pending_transfers_max: number(words, "pending"),
+            corrected_transfers_max: words
+                .option("corrections")
+                .map_or(CORRECTED_TRANSFERS_DEFAULT, |text| text.parse().unwrap()),
+            correction_window_ms: words.option("for").map_or(CORRECTION_WINDOW_DEFAULT_MS, milliseconds),
         }
     }
 
