@@ -239,6 +239,8 @@ impl Engine {
             self.ledger.overdrafts.get(set.account).into()
         } else if let Command::SetCalendar(_) = command {
             self.ledger.calendar.definition()?.clone().into()
+        } else if let Command::SetAccountCode(set) = command {
+            self.ledger.chart.entry(set.ledger, set.code)?.clone().into()
         } else if let Command::CorrectTransfers(correct) = command {
             self.ledger.corrected_so_far(correct)?.into()
         } else if let Command::UpdateAccount(update) = command {

@@ -133,16 +133,19 @@ pub(crate) struct Refusal {
 pub(crate) enum About {
     Nothing,
     Field(&'static str),
+    /// An account that would be what the ledger refuses.
+    Account(LedgerRefusal),
     /// One of the transfers that the command consists of, by its place from 0.
     Transfer(u32, LedgerRefusal),
 }
 
 impl About {
-    /// As it is answered: a field's name, or a transfer's place and why it was refused.
+    /// As it is answered: a field's name, why an account is refused, or a transfer's place and why that is.
     pub(crate) fn text(self) -> Text<48> {
         match self {
             Self::Nothing => Text::EMPTY,
             Self::Field(name) => Text::truncated(name),
+            Self::Account(refusal) => Text::truncated(refusal.name()),
             Self::Transfer(index, refusal) => Text::truncated(&format!("{index} {}", refusal.name())),
         }
     }
@@ -170,6 +173,11 @@ impl From<RejectReason> for Stop {
 /// A refusal that names a field.
 pub(crate) const fn refuse_field(reason: RejectReason, field: &'static str) -> Stop {
     Stop::Refused(Refusal { reason, about: About::Field(field) })
+}
+
+/// A refusal with `reason` because of what an account would be.
+pub(crate) const fn refuse_account(reason: RejectReason, refusal: LedgerRefusal) -> Stop {
+    Stop::Refused(Refusal { reason, about: About::Account(refusal) })
 }
 
 /// A refusal with `reason` because of one of the transfers that a command consists of.

@@ -3,9 +3,9 @@
 use protocol::commands::{
     BustTrade, CancelAll, CloseDay, CorrectTrade, CorrectTransfers, CreateAccounts, CreateTransfers,
     DefineActor, DefineAsset, DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange,
-    RemoveMonitor, ResetSession, SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter, SetFeeGroup,
-    SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetMarketSchedule, SetOverdraft, SetTradeGroup,
-    SetTradingRules, UpdateAccount, roles,
+    RemoveMonitor, ResetSession, SetAccountCode, SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter,
+    SetFeeGroup, SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetMarketSchedule, SetOverdraft,
+    SetTradeGroup, SetTradingRules, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -550,6 +550,7 @@ impl Engine {
             | Command::SetOverdraft(_)
             | Command::UpdateAccount(_)
             | Command::SetCalendar(_)
+            | Command::SetAccountCode(_)
             | Command::CloseDay(_)
             | Command::CorrectTransfers(_)
             | Command::QuoteExchange(_)
@@ -677,6 +678,8 @@ impl Engine {
             self.ledger.update_account(update, effects)
         } else if let Command::SetCalendar(set) = command {
             self.ledger.set_calendar(set, effects)
+        } else if let Command::SetAccountCode(set) = command {
+            self.ledger.set_account_code(set, &self.registry, effects)
         } else if let Command::CloseDay(close) = command {
             self.ledger.close_day(close, effects)
         } else if let Command::CorrectTransfers(correct) = command {
@@ -783,6 +786,7 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | SetLedgerLimits::KIND
         | SetOverdraft::KIND
         | SetCalendar::KIND
+        | SetAccountCode::KIND
         | CloseDay::KIND
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),

@@ -8,12 +8,13 @@
 //! not been posted yet, [`ending`] how it is posted, voided or expires. [`recent`] are the ids that are remembered. [`entry`] is the way in
 //! for transfers that no batch brings: [`corrections`], an [`exchange`] between two currencies at a [`rate`], and [`standing_orders`],
 //! which execute themselves at the dates of a [`schedule`]. [`overdraft`] is how far below zero an account may stand, [`calendar`] the
-//! business date; [`monitors`] says when a balance crosses a line.
+//! business date; [`chart`] is what codes stand for; [`monitors`] says when a balance crosses a line.
 
 mod accounts;
 mod batch;
 mod calendar;
 mod chain;
+mod chart;
 mod corrections;
 mod creation;
 mod ending;
@@ -42,13 +43,14 @@ use protocol::limits::{
 use protocol::rows::account_flags::CLOSED;
 use protocol::{AccountId, AssetId, ClientId, RejectReason, events};
 
-use crate::broken::{Broken, Stop, difference, ensure, ensure_field, sum};
+use crate::broken::{Broken, Stop, difference, ensure, ensure_field, refuse_account, sum};
 use crate::effects::Effects;
 use crate::registry::Registry;
 
 pub(crate) use accounts::{Account, Accounts, Column, Particulars, TRADING_TURNOVER_MAX};
 pub(crate) use batch::{Batch, Payers, Results};
 pub(crate) use calendar::BankCalendar;
+pub(crate) use chart::Chart;
 pub(crate) use corrections::{Corrected, Corrections, Original};
 pub(crate) use entry::EntryStop;
 pub(crate) use exchange::{Quote, Quotes};
@@ -67,6 +69,7 @@ pub(crate) struct Ledger {
     pub(crate) recent: Recent,
     pub(crate) limits: SetLedgerLimits,
     pub(crate) calendar: BankCalendar,
+    pub(crate) chart: Chart,
     pub(crate) overdrafts: Overdrafts,
     pub(crate) corrections: Corrections,
     pub(crate) quotes: Quotes,
@@ -90,6 +93,7 @@ impl Default for Ledger {
             recent: Recent::default(),
             limits,
             calendar: BankCalendar::default(),
+            chart: Chart::default(),
             overdrafts: Overdrafts::default(),
             corrections: Corrections::default(),
             quotes: Quotes::default(),
@@ -146,6 +150,11 @@ impl Ledger {
         let row = self.row(command.account).ok_or(RejectReason::UnknownAccount)?;
         ensure_field(command.code != 0, "code")?;
         ensure(self.accounts.as_updated(row) != *command, RejectReason::Exists)?;
+        let found = self.accounts.at(row);
+        if found.code != command.code {
+            let judged = self.chart.judge(found.ledger, command.code, found.class, found.flags);
+            judged.map_err(|refusal| refuse_account(RejectReason::AccountCodeRefused, refusal))?;
+        }
         self.accounts.update(row, command);
         let &UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 } = command;
         effects.push(events::AccountUpdated { account, code, user_data_128, user_data_64, user_data_32 });
@@ -221,6 +230,7 @@ impl Ledger {
         self.check_pendings()?;
         self.check_overdrafts()?;
         self.check_calendar()?;
+        self.check_chart()?;
         self.check_corrections()?;
         self.check_quotes()?;
         self.check_standing_orders()?;

@@ -11,6 +11,7 @@
 //! assets   list by id:      command DefineAsset
 //! approvals                 command SetApprovals
 //!   proposals list by id:   proposal u64 | actor u32 | the command | the one before option of one | expires_at_ns u64 | note text
+//! chart    list by code, ledger: command SetAccountCode
 //! accounts list by id:      id u128 | owner u64 | ledger u32 | created seq u64 | hash of the row as sent u64
 //!                           | user data u128, u64, u32 | code u16 | flags u16 | flags as sent u16 | class u8
 //!                           | debits pending, posted, credits pending, posted, held u128 each

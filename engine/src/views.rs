@@ -3,7 +3,7 @@
 use protocol::book::{BookLevel, book_checksum};
 use protocol::commands::{
     ClOrdId, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, Genesis, QuoteExchange,
-    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft,
+    SetAccountCode, SetCalendar, SetFeeSchedule, SetLedgerLimits, SetOverdraft,
 };
 use protocol::events::PricePublished;
 use protocol::limits::NOTE_BYTES_MAX;
@@ -298,6 +298,17 @@ impl Engine {
     /// All standing orders, and when each is executed next, by id.
     pub fn standing_orders(&self) -> impl Iterator<Item = (&DefineStandingOrder, UnixNanos)> {
         self.ledger.standing_orders.iter().map(|order| (&order.definition, order.due))
+    }
+
+    /// What was said of a code in the chart of accounts, in a ledger or (0) in every one.
+    #[must_use]
+    pub fn account_code(&self, ledger: AssetId, code: u16) -> Option<&SetAccountCode> {
+        self.ledger.chart.entry(ledger, code)
+    }
+
+    /// The chart of accounts from a code and a ledger on, by code, then by ledger.
+    pub fn account_codes_from(&self, first: (u16, AssetId)) -> impl Iterator<Item = &SetAccountCode> {
+        self.ledger.chart.range(first)
     }
 
     /// All balance monitors, by id.

@@ -111,6 +111,12 @@ codes! {
 
         /// No asset has this number.
         LedgerNotFound = 56,
+        /// There is a chart of accounts, and it has no such code in this ledger.
+        CodeNotFound = 91,
+        /// Accounts of this code are of other classes.
+        CodeExcludesClass = 92,
+        /// With this limit an account could never stand on the side on which accounts of its code do.
+        LimitAgainstNormalSide = 93,
         /// Orders settle through accounts of clients and the house alone, and through one for each owner and ledger.
         SettlementAccountExists = 57,
         /// There are as many accounts as there may be.

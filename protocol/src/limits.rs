@@ -130,6 +130,10 @@ pub const STANDING_ORDERS_PER_RECORD_MAX: usize = 64;
 pub const STANDING_ORDERS_PLANNED_PER_RECORD_MAX: usize = 1_024;
 /// Days on which what was refused of one may be attempted again.
 pub const RETRY_DAYS_MAX: u8 = 31;
+/// Codes of the chart of accounts, each for every ledger or for one.
+pub const ACCOUNT_CODES_MAX: usize = 1 << 14;
+/// Bytes of what a bank calls one.
+pub const ACCOUNT_CODE_NAME_BYTES_MAX: usize = 32;
 /// Balance monitors.
 pub const MONITORS_MAX: usize = 1 << 16;
 /// Those that watch the same account, or the same ledger, code and class.

@@ -59,6 +59,8 @@ codes! {
         WrongAccountClass = 25,
         /// The account is in another asset than the command needs.
         AssetMismatch = 26,
+        /// Accounts have the code, and are not what would be said of it: its field is named.
+        AccountCodeInUse = 27,
         /// Amount 0, or past what an account can hold.
         AmountOutOfRange = 28,
         /// One of the accounts is closed.
@@ -81,6 +83,8 @@ codes! {
         DifferentOwners = 37,
         /// What would be bought is nothing, or less than was wanted at least.
         BuyAmountBelowMinimum = 38,
+        /// The chart of accounts keeps the account from having this code: the [`crate::LedgerRefusal`] is named.
+        AccountCodeRefused = 39,
 
         /// The session may not trade for this client.
         ClientNotEntitled = 40,

@@ -86,6 +86,7 @@ impl Ledger {
         ensure(a.ledger.0 != 0, LedgerRefusal::LedgerMustNotBeZero)?;
         ensure(a.code != 0, LedgerRefusal::CodeMustNotBeZero)?;
         ensure(registry.asset(a.ledger).is_some(), LedgerRefusal::LedgerNotFound)?;
+        self.chart.judge(a.ledger, a.code, class, a.flags)?;
         let may_settle = of_client || matches!(class, AccountClass::House);
         let is_free = may_settle && self.settlement(a.owner, a.ledger).is_none();
         ensure(!settles || is_free, LedgerRefusal::SettlementAccountExists)?;

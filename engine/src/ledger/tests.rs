@@ -2,13 +2,13 @@
 
 mod services;
 
-use protocol::commands::{DefineMonitor, SetCalendar, SetOverdraft};
-use protocol::limits::OVERDRAFTS_MAX;
+use protocol::commands::{DefineAsset, DefineMonitor, SetAccountCode, SetCalendar, SetOverdraft};
+use protocol::limits::{ACCOUNT_CODES_MAX, OVERDRAFTS_MAX};
 use protocol::rows::TransferRow;
 use protocol::rows::account_flags::{DEBITS_MUST_NOT_EXCEED_CREDITS, SETTLEMENT};
 use protocol::{
-    AccountClass, AccountId, Amount, AssetId, ClientId, MonitorField, MonitorId, MonitorOperator, Seq,
-    TransferId, UnixNanos,
+    AccountClass, AccountId, AccountKind, Amount, AssetId, ClientId, MonitorField, MonitorId,
+    MonitorOperator, NormalSide, Seq, Text, TransferId, UnixNanos,
 };
 
 use super::*;
@@ -122,6 +122,65 @@ fn totals_that_are_not_the_sums_of_the_accounts_are_found() {
         ledger.accounts.totals.slice(TRY, 9, AccountClass::Fee);
     });
     assert_eq!(unused, index("slices of the totals"));
+}
+
+fn entry(code: u16, ledger: AssetId) -> SetAccountCode {
+    SetAccountCode {
+        ledger,
+        code,
+        kind: Some(AccountKind::Crypto),
+        normal_side: Some(NormalSide::Credit),
+        classes: AccountClass::House.bit(),
+        name: Text::EMPTY,
+    }
+}
+
+#[test]
+fn a_chart_that_means_nothing_or_contradicts_its_accounts_is_found() {
+    let charted = |change: fn(&mut SetAccountCode)| {
+        let mut ledger = ledger();
+        let update = UpdateAccount { code: 5, ..ledger.accounts.as_updated(HOUSE) };
+        ledger.accounts.update(HOUSE, &update);
+        let mut entry = entry(5, TRY);
+        change(&mut entry);
+        ledger.chart.insert(entry);
+        ledger.check()
+    };
+    let broken = Err(index("chart of accounts"));
+    assert_eq!(charted(|_| {}), Ok(()));
+    assert_eq!(charted(|entry| entry.ledger = AssetId(0)), Ok(()));
+    // An account of class house has it, and its debits are limited.
+    assert_eq!(charted(|entry| entry.classes = AccountClass::Client.bit()), broken);
+    assert_eq!(charted(|entry| entry.normal_side = Some(NormalSide::Debit)), broken);
+    let unused = |entry: &mut SetAccountCode| entry.code = 77;
+    assert_eq!(charted(unused), Ok(()));
+    assert_eq!(charted(|entry| (entry.code, entry.classes) = (77, 0)), broken);
+    assert_eq!(charted(|entry| (entry.code, entry.normal_side) = (77, None)), broken);
+    let nothing: fn(&mut SetAccountCode) =
+        |entry| (entry.code, entry.kind, entry.normal_side, entry.classes) = (77, None, None, 0);
+    assert_eq!(charted(nothing), broken);
+    let mut twice = ledger();
+    twice.chart.insert(entry(77, TRY));
+    twice.chart.insert(entry(77, AssetId(0)));
+    assert_eq!(twice.check(), broken);
+}
+
+#[test]
+fn a_chart_has_so_many_codes() {
+    let mut ledger = ledger();
+    let max = u16::try_from(ACCOUNT_CODES_MAX).unwrap();
+    (1_000..1_000 + max).for_each(|code| ledger.chart.insert(entry(code, AssetId(0))));
+    let mut registry = Registry::default();
+    let asset = DefineAsset { asset: TRY, code: Text::truncated("TRY"), scale: 2 };
+    command(&mut ledger, |_, effects| registry.define_asset(&asset, effects)).unwrap();
+    let mut set = |entry: &SetAccountCode| {
+        command(&mut ledger, |ledger, effects| ledger.set_account_code(entry, &registry, effects))
+    };
+    assert_eq!(set(&entry(77, AssetId(0))), Err(RejectReason::TableFull.into()));
+    assert_eq!(set(&SetAccountCode { name: Text::truncated("renamed"), ..entry(1_000, AssetId(0)) }), Ok(()));
+    let nothing = SetAccountCode { kind: None, normal_side: None, classes: 0, ..entry(1_001, AssetId(0)) };
+    assert_eq!(set(&nothing), Ok(()));
+    assert_eq!(set(&entry(77, TRY)), Ok(()));
 }
 
 #[test]

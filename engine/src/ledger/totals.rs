@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::rows::LedgerTotals;
+use protocol::rows::account_flags::{CREDITS_MUST_NOT_EXCEED_DEBITS, DEBITS_MUST_NOT_EXCEED_CREDITS};
 use protocol::{AccountClass, Amount, AssetId};
 
 use super::accounts::{Account, Column};
@@ -99,11 +100,20 @@ pub(crate) struct Slice {
     pub(crate) code: u16,
     pub(crate) class: AccountClass,
     pub(crate) accounts: u64,
+    /// How many of them have a limit on their debits.
+    pub(super) debits_limited: u32,
+    /// How many of them have one on their credits.
+    pub(super) credits_limited: u32,
     pub(crate) sums: Sums,
     /// Of the ledger's own sums.
     ledger_row: u32,
     /// Whether a monitor watches it.
     pub(crate) is_watched: bool,
+}
+
+/// Whether an account has a limit on its debits, and on its credits, as numbers.
+fn limits_of(account: &Account) -> [u32; 2] {
+    [DEBITS_MUST_NOT_EXCEED_CREDITS, CREDITS_MUST_NOT_EXCEED_DEBITS].map(|limit| account.has(limit).into())
 }
 
 /// All sums.
@@ -160,6 +170,9 @@ impl Totals {
         let row = self.slice(account.ledger, account.code, account.class);
         let slice = self.slices.at_mut(row);
         slice.accounts = slice.accounts.saturating_add(1);
+        let [debits, credits] = limits_of(account);
+        slice.debits_limited = slice.debits_limited.saturating_add(debits);
+        slice.credits_limited = slice.credits_limited.saturating_add(credits);
         account.balances().into_iter().for_each(|(column, amount)| self.add(row, column, amount));
         self.noted.joined(row, account);
         row
@@ -171,7 +184,17 @@ impl Totals {
         *self.by_key.entry((ledger, code, class)).or_insert_with(|| {
             let ledger_row = *self.by_ledger.entry(ledger).or_insert_with(|| ledgers.push(Sums::default()));
             let sums = Sums::default();
-            slices.insert(Slice { ledger, code, class, accounts: 0, sums, ledger_row, is_watched: false })
+            slices.insert(Slice {
+                ledger,
+                code,
+                class,
+                accounts: 0,
+                debits_limited: 0,
+                credits_limited: 0,
+                sums,
+                ledger_row,
+                is_watched: false,
+            })
         })
     }
 
@@ -181,6 +204,9 @@ impl Totals {
         self.noted.left(account.slice, account);
         let slice = self.slices.at_mut(account.slice);
         slice.accounts = slice.accounts.saturating_sub(1);
+        let [debits, credits] = limits_of(account);
+        slice.debits_limited = slice.debits_limited.saturating_sub(debits);
+        slice.credits_limited = slice.credits_limited.saturating_sub(credits);
         self.free_unused(account.slice);
     }
 
@@ -221,6 +247,16 @@ impl Totals {
         self.by_key.values().map(|&row| self.slices.at(row)).filter(|slice| slice.accounts > 0)
     }
 
+    /// The slices of a code that have an account, in one ledger or in all.
+    pub(super) fn of_code(&self, ledger: Option<AssetId>, code: u16) -> impl Iterator<Item = &Slice> {
+        let is_meant = move |of: &AssetId| ledger.is_none_or(|ledger| *of == ledger);
+        let ledgers = self.by_ledger.keys().copied().filter(is_meant);
+        let keys =
+            ledgers.flat_map(move |ledger| AccountClass::ALL.iter().map(move |of| (ledger, code, *of)));
+        let slices = keys.filter_map(|key| self.by_key.get(&key)).map(|&row| self.slices.at(row));
+        slices.filter(|slice| slice.accounts > 0)
+    }
+
     /// All slices from a key on, in order; those that have no account are only watched.
     pub(crate) fn from(&self, key: (AssetId, u16, AccountClass)) -> impl Iterator<Item = &Slice> {
         self.by_key.range(key..).map(|(_, &row)| self.slices.at(row))
@@ -253,6 +289,7 @@ impl Totals {
         let same = |(one, two): (&Slice, &Slice)| {
             (one.ledger, one.code, one.class) == (two.ledger, two.code, two.class)
                 && (one.accounts, one.sums) == (two.accounts, two.sums)
+                && (one.debits_limited, one.credits_limited) == (two.debits_limited, two.credits_limited)
         };
         if !self.iter().zip(again.iter()).all(same) || self.iter().count() != again.iter().count() {
             return Err(Broken::Index { what: "totals" });

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use protocol::limits::{
-    ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX, QUOTES_MAX,
-    STANDING_ORDERS_MAX,
+    ACCOUNT_CODES_MAX, ACCOUNTS_MAX, CORRECTED_TRANSFERS_MAX, LEDGER_TABLE_MAX, MONITORS_MAX, OVERDRAFTS_MAX,
+    QUOTES_MAX, STANDING_ORDERS_MAX,
 };
 use protocol::mutant::{Mutant, planted};
 use protocol::rows::TransferRow;
@@ -25,6 +25,26 @@ use crate::slab::NONE;
 type Chains = BTreeMap<TransferId, (u32, TransferId, Option<Outcome>)>;
 
 impl Engine {
+    pub(super) fn write_chart(&self, w: &mut Writer<'_>) {
+        w.count(self.ledger.chart.len());
+        for entry in self.ledger.chart.range((0, AssetId(0))) {
+            w.command(&entry.clone().into());
+        }
+    }
+
+    pub(super) fn read_chart(&mut self, r: &mut Reader<'_>) -> Result<(), SnapshotFault> {
+        r.list("account codes", ACCOUNT_CODES_MAX, |r| {
+            let Command::SetAccountCode(entry) = r.command("account codes")? else {
+                return Err(SnapshotFault::Field("account codes"));
+            };
+            let key = (entry.code, entry.ledger);
+            let is_known = entry.ledger.0 == 0 || self.registry.asset(entry.ledger).is_some();
+            field(is_known, "account code's ledger")?;
+            self.ledger.chart.insert(entry);
+            Ok(key)
+        })
+    }
+
     pub(super) fn write_accounts(&self, w: &mut Writer<'_>) {
         let accounts = self.ledger.accounts.sorted();
         w.count(accounts.len());

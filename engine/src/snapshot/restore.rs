@@ -62,6 +62,7 @@ impl Engine {
         engine.trades = r.u64()?;
         engine.read_registry(r)?;
         engine.read_approvals(r)?;
+        engine.read_chart(r)?;
         engine.read_accounts(r)?;
         engine.read_calendar(r)?;
         engine.read_overdrafts(r)?;

@@ -25,10 +25,11 @@ pub(super) const SNAPSHOT_VERSION: u8 = 1;
 type Part = (&'static str, fn(&Engine, &mut Writer<'_>));
 
 /// All parts, in the order of their bytes.
-const PARTS: [Part; 20] = [
+const PARTS: [Part; 21] = [
     ("clock", Engine::write_clock),
     ("registry", Engine::write_registry),
     ("approvals", Engine::write_approvals),
+    ("chart of accounts", Engine::write_chart),
     ("accounts", Engine::write_accounts),
     ("calendar", Engine::write_calendar),
     ("overdrafts", Engine::write_overdrafts),

@@ -2,6 +2,7 @@
 //! and damaged ones.
 
 mod bank;
+mod bank_chart;
 mod bank_corrections;
 mod bank_exchange;
 mod bank_flow;

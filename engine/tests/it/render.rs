@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use protocol::calendar::date_of;
-use protocol::commands::SetFeeSchedule;
+use protocol::commands::{SetAccountCode, SetFeeSchedule};
 use protocol::event::Event;
 use protocol::events::{
     AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, MassQuoteAcknowledged, OrderListChanged,
@@ -14,8 +14,8 @@ use protocol::rows::{FeeTier, TradePosting};
 use protocol::terms::ListedOrder;
 use protocol::time::NANOS_PER_DAY;
 use protocol::{
-    AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId, PriceTicks, QtyLots,
-    SessionId, UnixNanos,
+    AccountClass, AccountId, Amount, ClientId, EventBody, ExecType, LedgerRefusal, MarketId, OrderId,
+    PriceTicks, QtyLots, SessionId, UnixNanos,
 };
 
 pub(crate) const PRICE_SCALE: u8 = 12;
@@ -312,6 +312,17 @@ impl Names {
             let (_, ledger) = &self.accounts[&ended.account.0];
             let left = self.amount(ended.agreed, *ledger);
             format!("line ended: {}, {left} is left", self.account_amount(ended.account, ended.temporary))
+        } else if let EventBody::AccountCodeSet(set) = body {
+            let SetAccountCode { ledger, code, kind, normal_side, classes, name } = &set.entry;
+            let ledger =
+                if ledger.0 == 0 { "every ledger" } else { &self.assets[&ledger.0].code.to_string() };
+            let Some((kind, side)) = kind.zip(*normal_side) else {
+                return format!("code {code} of {ledger}: nothing");
+            };
+            let classes = AccountClass::ALL.iter().filter(|class| classes & class.bit() != 0);
+            let classes = classes.map(|class| class.name()).collect::<Vec<_>>().join(",");
+            let name = if name.is_empty() { String::new() } else { format!(" {name}") };
+            format!("code {code} of {ledger}: {} {} {classes}{name}", kind.name(), side.name())
         } else if let EventBody::AccountUpdated(updated) = body {
             let name = &self.accounts[&updated.account.0].0;
             let (one, two, three) = (updated.user_data_128, updated.user_data_64, updated.user_data_32);

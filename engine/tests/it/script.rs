@@ -378,7 +378,7 @@ impl Script {
             "limits" => Self::limits(words).into(),
             "fees" => self.fee_schedule(words).into(),
             "feegroup" => self.fee_group(words).into(),
-            "overdraft" | "update" | "calendar" | "close" => self.ledger_command(name, words),
+            "overdraft" | "update" | "calendar" | "close" | "code" => self.ledger_command(name, words),
             "roles" => {
                 let (actor, roles) = (words.next().parse().unwrap(), words.next().parse().unwrap());
                 DefineActor { actor: ActorId(actor), roles }.into()
@@ -408,7 +408,7 @@ impl Script {
         if name == "correct" {
             return self.correct(session, words);
         }
-        if ["overdraft", "update", "calendar", "close", "correct-alone", "approve"].contains(&name) {
+        if ["overdraft", "update", "calendar", "close", "code", "correct-alone", "approve"].contains(&name) {
             let command = self.ledger_command(name, words);
             return self.submit(session, 0, number.unwrap_or(next), command);
         }

@@ -4,18 +4,18 @@ use engine::{Engine, SnapshotFault};
 use protocol::commands::{
     Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, DefineMonitor,
     DefineSession, DefineStandingOrder, ExchangeCurrency, GatewayStart, MassQuote, NewOrder, Propose, Pulse,
-    QuoteExchange, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetMarketSchedule, SetOverdraft,
-    SetTradingRules, TermStart, roles,
+    QuoteExchange, SetAccountCode, SetActorKey, SetApprovals, SetCalendar, SetMarketPhase, SetMarketSchedule,
+    SetOverdraft, SetTradingRules, TermStart, roles,
 };
 use protocol::record::GatewayNumber;
 use protocol::rows::{AccountRow, QuoteEntry, ScheduledPhase, TransferRow, transfer_flags};
 use protocol::sign::PrivateKey;
 use protocol::terms::{OrderTerms, Peg};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule, EventBody,
-    GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, PegTo, PriceTicks,
-    ProposalId, ProposedCommand, QtyLots, QuoteId, Schedule, SessionId, SessionProtocol, Side,
-    StandingOrderId, Term, Text, TimeInForce,
+    AccountClass, AccountId, AccountKind, ActorId, Amount, AssetId, CancelOnDisconnect, ClientId, DayRule,
+    EventBody, GatewayId, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId,
+    NormalSide, PegTo, PriceTicks, ProposalId, ProposedCommand, QtyLots, QuoteId, Schedule, SessionId,
+    SessionProtocol, Side, StandingOrderId, Term, Text, TimeInForce,
 };
 
 use crate::definitions;
@@ -67,6 +67,7 @@ fn example() -> Engine {
     monitors(&mut world);
     quotes(&mut world);
     standing_orders(&mut world);
+    chart(&mut world);
     world.set_up(DefineActor { actor: ActorId(4), roles: roles::ADMIN });
     for (actor, seed) in [(definitions::OPERATOR_ACTOR, 1), (ActorId(4), 4)] {
         let key = Some(PrivateKey::from_seed(&[seed; 32]).public());
@@ -232,6 +233,23 @@ fn correct(world: &mut World, row: TransferRow) {
     world.set_up(Propose { command, expires_in_s: 60, note: Text::EMPTY });
     let events = world.next(SessionId(19), Approve { proposal });
     assert_eq!(events.len(), 3, "{events:?}");
+}
+
+/// A code that nobody has in every ledger, and one in two of them.
+fn chart(world: &mut World) {
+    let entry = SetAccountCode {
+        ledger: AssetId(0),
+        code: 1_010,
+        kind: Some(AccountKind::Nostro),
+        normal_side: Some(NormalSide::Debit),
+        classes: AccountClass::External.bit(),
+        name: Text::truncated("correspondents"),
+    };
+    let own = SetAccountCode { classes: AccountClass::House.bit(), code: 1_020, ..entry.clone() };
+    world.set_up(entry);
+    for ledger in [AssetId(2), AssetId(1)] {
+        world.set_up(SetAccountCode { ledger, ..own.clone() });
+    }
 }
 
 /// Of an account, and of a slice that has no account yet.

@@ -8,18 +8,18 @@ use super::rows::{AccountRow, FeeTier, QuoteEntry, ScheduledPhase, TransferRow};
 use super::terms::RareTerms;
 use crate::events::Settled;
 use crate::limits::{
-    ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX, NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX,
-    ROUTING_BYTES_MAX, SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
+    ACCOUNT_CODE_NAME_BYTES_MAX, ASSET_CODE_BYTES_MAX, CL_ORD_ID_BYTES_MAX, COMP_ID_BYTES_MAX,
+    NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, SYMBOL_BYTES_MAX, TEST_REQ_ID_BYTES_MAX,
 };
 use crate::sign::PublicKey;
 use crate::text::RareText;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, CancelOnDisconnect, CancelReplaceMode, Capacity,
-    ClientId, ClusterId, Contingency, DayRule, FeeGroupId, FirmId, GatewayId, ListRelease, MarketId,
-    MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, OrderId, OrderType, PostOnly, PriceTicks,
-    ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule, SelfTradePrevention, Seq, SessionAction,
-    SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text, TimeInForce,
-    TradeGroupId, TransferId,
+    AccountClass, AccountId, AccountKind, ActorId, Amount, AssetId, CancelOnDisconnect, CancelReplaceMode,
+    Capacity, ClientId, ClusterId, Contingency, DayRule, FeeGroupId, FirmId, GatewayId, ListRelease,
+    MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NodeId, NormalSide, OrderId, OrderType,
+    PostOnly, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, Schedule, SelfTradePrevention, Seq,
+    SessionAction, SessionEnd, SessionId, SessionProtocol, Side, StandingOrderId, Strictness, Term, Text,
+    TimeInForce, TradeGroupId, TransferId,
 };
 
 /// A ClOrdID(11).
@@ -506,6 +506,22 @@ messages! {
         RemoveMonitor = 81 v 1 {
             /// The monitor.
             monitor: MonitorId,
+        }
+        /// Sets what an account's code stands for in the chart of accounts, or that it stands for nothing.
+        SetAccountCode = 82 v 1 {
+            /// In this ledger; 0 = in every one.
+            ledger: AssetId,
+            /// Not 0.
+            code: u16,
+            /// What its accounts are; `None` = the chart does not have it any more, and the fields behind are empty.
+            kind: Option<AccountKind>,
+            /// On which side what they are worth stands: where the kind leaves it open, on either.
+            normal_side: Option<NormalSide>,
+            /// Of which classes they may be, of those that the kind allows: 1 = client, 2 = house, 4 = fee, 8 = external, 16 = liquidity,
+            /// 32 = suspense.
+            classes: u8,
+            /// What the bank calls it: for people.
+            name: Text<ACCOUNT_CODE_NAME_BYTES_MAX>,
         }
 
         /// NewOrderSingle(D).

@@ -9,7 +9,8 @@ use super::rows::{LedgerTotals, QuoteRefusal, RowAmount, RowResult, TradePosting
 use super::terms::{ListedOrder, OrderDetails, Rare};
 use crate::commands::{
     ClOrdId, DefineAsset, DefineMarket, DefineMonitor, DefineSession, DefineStandingOrder, QuoteExchange,
-    SetCalendar, SetFeeSchedule, SetLedgerLimits, SetMarketSchedule, SetOverdraft, SetTradingRules,
+    SetAccountCode, SetCalendar, SetFeeSchedule, SetLedgerLimits, SetMarketSchedule, SetOverdraft,
+    SetTradingRules,
 };
 use crate::hash::Hash;
 use crate::limits::{NOTE_BYTES_MAX, RATE_SOURCE_BYTES_MAX, ROUTING_BYTES_MAX, TEST_REQ_ID_BYTES_MAX};
@@ -269,6 +270,11 @@ messages! {
         MonitorRemoved = 25 v 1 {
             /// The monitor.
             monitor: MonitorId,
+        }
+        /// What a code stands for in the chart of accounts, or that it stands for nothing any more.
+        AccountCodeSet = 26 v 1 {
+            /// As commanded.
+            entry: SetAccountCode,
         }
 
         /// An actor's roles.

@@ -230,6 +230,111 @@ codes! {
     }
 }
 
+impl AccountClass {
+    /// Its bit among several classes.
+    #[must_use]
+    pub const fn bit(self) -> u8 {
+        match self {
+            Self::Client => 1,
+            Self::House => 2,
+            Self::Fee => 4,
+            Self::External => 8,
+            Self::Liquidity => 16,
+            Self::Suspense => 32,
+        }
+    }
+}
+
+codes! {
+    /// On which side of an account's balance what it is worth stands.
+    pub enum NormalSide {
+        /// Debits − credits: what the bank owns or is owed, and what it spends.
+        Debit = 1,
+        /// Credits − debits: what the bank owes, and what it earns.
+        Credit = 2,
+    }
+}
+
+codes! {
+    /// What the accounts of a code are, in a bank's chart of accounts.
+    pub enum AccountKind {
+        /// A current account.
+        Checking = 1,
+        /// Savings, payable at any time.
+        Savings = 2,
+        /// Money that is bound until a day.
+        TermDeposit = 3,
+        /// What a client owes.
+        Loan = 4,
+        /// What a merchant has taken.
+        Merchant = 5,
+        /// What a card is paid from: prepaid, or on credit.
+        Card = 6,
+        /// A digital asset, of clients or of the house.
+        Crypto = 7,
+        /// What is held together for many, at a custodian or for one.
+        Omnibus = 8,
+        /// The bank's money at another bank, or at the central bank.
+        Nostro = 9,
+        /// What is not yet known to be whose.
+        Suspense = 10,
+        /// Fees earned.
+        FeeIncome = 11,
+        /// Taxes taken for the state.
+        TaxIncome = 12,
+        /// What currencies are exchanged through.
+        Liquidity = 13,
+        /// On its way from or to a payment or card scheme.
+        Clearing = 14,
+        /// The bank's own funds.
+        OwnFunds = 15,
+        /// Interest that the bank has earned.
+        InterestIncome = 16,
+        /// Interest that the bank has paid.
+        InterestExpense = 17,
+    }
+}
+
+impl AccountKind {
+    /// Of which classes its accounts may be, as bits.
+    #[must_use]
+    pub const fn classes(self) -> u8 {
+        use AccountClass as C;
+        match self {
+            Self::Checking | Self::Crypto => C::Client.bit() | C::House.bit(),
+            Self::Savings | Self::TermDeposit | Self::Loan | Self::Merchant | Self::Card => C::Client.bit(),
+            Self::Omnibus => C::House.bit() | C::External.bit(),
+            Self::Nostro => C::House.bit() | C::External.bit() | C::Liquidity.bit(),
+            Self::Suspense => C::Suspense.bit(),
+            Self::FeeIncome => C::Fee.bit(),
+            Self::TaxIncome => C::Fee.bit() | C::Suspense.bit(),
+            Self::Liquidity => C::Liquidity.bit() | C::House.bit(),
+            Self::Clearing => C::External.bit() | C::Suspense.bit(),
+            Self::OwnFunds => C::House.bit(),
+            Self::InterestIncome | Self::InterestExpense => C::Fee.bit() | C::House.bit(),
+        }
+    }
+
+    /// On which side what they are worth stands; `None` = on either, and the bank says on which.
+    #[must_use]
+    pub const fn normal_side(self) -> Option<NormalSide> {
+        match self {
+            Self::Checking
+            | Self::Savings
+            | Self::TermDeposit
+            | Self::Merchant
+            | Self::FeeIncome
+            | Self::TaxIncome
+            | Self::OwnFunds
+            | Self::InterestIncome => Some(NormalSide::Credit),
+            Self::Loan | Self::Nostro | Self::InterestExpense => Some(NormalSide::Debit),
+            Self::Card | Self::Crypto | Self::Omnibus | Self::Suspense | Self::Liquidity | Self::Clearing => {
+                None
+            }
+        }
+    }
+}
+
 codes! {
     /// Where a market is in its day, and so what it takes. Cancels and status requests are taken in every phase.
     pub enum MarketPhase {

@@ -156,7 +156,19 @@ fn money() -> Vec<Command> {
         CancelStandingOrder { order: StandingOrderId(n8(0)) }.into(),
         define_monitor().into(),
         RemoveMonitor { monitor: MonitorId(n8(0)) }.into(),
+        set_account_code().into(),
     ]
+}
+
+fn set_account_code() -> SetAccountCode {
+    SetAccountCode {
+        ledger: AssetId(n4(0)),
+        code: n2(1),
+        kind: Some(AccountKind::InterestExpense),
+        normal_side: Some(NormalSide::Credit),
+        classes: n1(4),
+        name: Text::truncated("1010"),
+    }
 }
 
 fn quote_exchange() -> QuoteExchange {
@@ -628,6 +640,7 @@ fn standing_orders() -> Vec<EventBody> {
 fn monitors() -> Vec<EventBody> {
     vec![
         MonitorDefined { definition: define_monitor() }.into(),
+        AccountCodeSet { entry: set_account_code() }.into(),
         MonitorTriggered {
             monitor: MonitorId(n8(0)),
             account: AccountId(n16(1)),

@@ -59,6 +59,8 @@ const COMMANDS: &str = "
 80 DefineMonitor: monitor u64, account u128, ledger u32, code u16, class option code AccountClass,
     field code MonitorField, operator code MonitorOperator, value u128, negative bool
 81 RemoveMonitor: monitor u64
+82 SetAccountCode: ledger u32, code u16, kind option code AccountKind, normal_side option code NormalSide,
+    classes u8, name text 32
 96 NewOrder: cl_ord_id text 64, client option u64, market u32, side code Side,
     order_type code OrderType, time_in_force code TimeInForce, price_ticks u64, qty_lots u64,
     budget u128, capacity option code Capacity, firm option u32, investment_decision option u64,
@@ -131,6 +133,7 @@ const EVENTS: &str = "
 24 MonitorTriggered: monitor u64, account u128, ledger u32, code u16, class code AccountClass,
     value u128, negative bool
 25 MonitorRemoved: monitor u64
+26 AccountCodeSet: entry SetAccountCode
 32 ActorDefined: actor u32, roles u32
 33 AssetDefined: definition DefineAsset
 34 MarketDefined: definition DefineMarket, phase code MarketPhase
@@ -471,6 +474,8 @@ pub(crate) fn code_lists() -> Vec<CodeList> {
         PegTo,
         Capacity,
         AccountClass,
+        NormalSide,
+        AccountKind,
         MarketPhase,
         PhaseCause,
         SessionProtocol,

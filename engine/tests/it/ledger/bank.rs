@@ -15,6 +15,7 @@ use protocol::{
     RejectReason, events,
 };
 
+use super::bank_chart::Chart;
 use super::bank_corrections::Corrections;
 use super::bank_exchange::Quotes;
 use super::bank_orders::StandingOrders;
@@ -71,6 +72,7 @@ pub(crate) struct Bank {
     /// Accounts that were below zero when they had lines no more.
     used: BTreeSet<u128>,
     pub(crate) calendar: Option<SetCalendar>,
+    pub(crate) chart: Chart,
     /// The day that was closed last, and the next.
     closed: Option<CloseDay>,
     monitors: BTreeMap<u64, Monitor>,
@@ -194,7 +196,7 @@ impl Model {
 
     pub(crate) fn update_account(&mut self, update: &UpdateAccount) -> Answer {
         let &UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 } = update;
-        let Some(there) = self.accounts.get_mut(&account.0) else {
+        let Some(there) = self.accounts.get(&account.0) else {
             return refused(RejectReason::UnknownAccount);
         };
         if code == 0 {
@@ -206,7 +208,11 @@ impl Model {
         if row == there.row {
             return refused(RejectReason::Exists);
         }
-        there.row = row;
+        let is_other = row.code != there.row.code;
+        if let Some(refusal) = self.refuse_code(&row).filter(|_| is_other) {
+            return refused_of(RejectReason::AccountCodeRefused, refusal.name());
+        }
+        self.accounts.get_mut(&account.0).unwrap().row = row;
         Ok(vec![events::AccountUpdated { account, code, user_data_128, user_data_64, user_data_32 }.into()])
     }
 

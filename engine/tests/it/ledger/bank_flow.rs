@@ -3,9 +3,14 @@
 use std::collections::BTreeSet;
 
 use protocol::calendar::DAY_MAX;
-use protocol::commands::{CloseDay, DefineMonitor, RemoveMonitor, SetCalendar, SetOverdraft, UpdateAccount};
+use protocol::commands::{
+    CloseDay, DefineMonitor, RemoveMonitor, SetAccountCode, SetCalendar, SetOverdraft, UpdateAccount,
+};
 use protocol::rows::account_flags;
-use protocol::{AccountClass, AccountId, Amount, AssetId, MonitorField, MonitorId, MonitorOperator};
+use protocol::{
+    AccountClass, AccountId, AccountKind, Amount, AssetId, MonitorField, MonitorId, MonitorOperator,
+    NormalSide, Text,
+};
 
 use super::flow::{Flow, LEDGERS, NO_LEDGER, Step};
 use super::model::Model;
@@ -22,7 +27,8 @@ impl Flow {
             0 => Some(self.sender(50)),
             _ => None,
         };
-        let command = match self.numbers.below(20) {
+        let command = match self.numbers.below(23) {
+            20.. if self.has_chart => self.account_code(model).into(),
             0..=5 => self.overdraft(model).into(),
             6..=9 => self.update(model).into(),
             10..=11 => self.calendar(model).into(),
@@ -101,6 +107,53 @@ impl Flow {
             user_data_64: numbers.below(2),
             user_data_32: u32::try_from(numbers.below(2)).unwrap(),
         }
+    }
+
+    /// Mostly of what accounts have, and sometimes what takes it away again.
+    fn account_code(&mut self, model: &Model) -> SetAccountCode {
+        use AccountKind as K;
+        let said: Vec<_> = model.bank.chart.values().cloned().collect();
+        let numbers = &mut self.numbers;
+        if !said.is_empty() && numbers.chance(50) {
+            let mut set = numbers.pick(&said).clone();
+            match numbers.below(8) {
+                0..=1 => (set.kind, set.normal_side, set.classes, set.name) = (None, None, 0, Text::EMPTY),
+                2 => set.ledger = AssetId(if set.ledger.0 == 0 { LEDGERS[0] } else { 0 }),
+                3 => set.name = Text::new(*numbers.pick(&["one", "two"])).unwrap(),
+                4 => set.classes &= set.classes - 1,
+                5 => set.classes = set.kind.map_or(0, K::classes),
+                6 => set.kind = Some(if set.kind == Some(K::Crypto) { K::Checking } else { K::Crypto }),
+                _ => set.normal_side = Some(*numbers.pick(&[NormalSide::Debit, NormalSide::Credit])),
+            }
+            return set;
+        }
+        let kinds = [K::Checking, K::Loan, K::Crypto, K::Nostro, K::TaxIncome, K::Liquidity];
+        let kind = *numbers.pick(&kinds);
+        let side = *numbers.pick(&[NormalSide::Debit, NormalSide::Credit]);
+        let mut set = SetAccountCode {
+            ledger: AssetId(*numbers.pick(&[0, 0, LEDGERS[0], LEDGERS[1]])),
+            code: u16::try_from(numbers.between(1, 4)).unwrap(),
+            kind: Some(kind),
+            normal_side: kind.normal_side().or(Some(side)),
+            classes: kind.classes(),
+            name: Text::EMPTY,
+        };
+        match numbers.below(30) {
+            0 => set.code = 0,
+            1 => set.ledger = AssetId(NO_LEDGER),
+            2 => set.normal_side = None,
+            3 => set.normal_side = Some(side),
+            4 => set.classes = *numbers.pick(&[0, 64, 255]),
+            5 => (set.kind, set.classes) = (None, 0),
+            6 => (set.kind, set.normal_side) = (None, None),
+            7 => (set.kind, set.normal_side, set.classes) = (None, None, 0),
+            8 => {
+                set.name = Text::new("nothing").unwrap();
+                (set.kind, set.normal_side, set.classes) = (None, None, 0);
+            }
+            _ => {}
+        }
+        set
     }
 
     fn calendar(&mut self, model: &Model) -> SetCalendar {

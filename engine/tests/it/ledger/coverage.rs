@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use protocol::commands::{
     Approve, CancelOrder, CancelStandingOrder, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers,
     DefineMonitor, DefineStandingOrder, ExchangeCurrency, NewOrder, Propose, QuoteExchange, Reject,
-    RemoveMonitor, ReplaceOrder, SetCalendar, SetLedgerLimits, SetOverdraft, UpdateAccount,
+    RemoveMonitor, ReplaceOrder, SetAccountCode, SetCalendar, SetLedgerLimits, SetOverdraft, UpdateAccount,
 };
 use protocol::event::Event;
 use protocol::rows::{AccountRow, TransferRow, account_flags, transfer_flags};
@@ -80,7 +80,31 @@ const REFUSALS: &[(u16, Refusals)] = &[
     ),
     (
         UpdateAccount::KIND,
-        &[(R::NotEntitled, ""), (R::Exists, ""), (R::UnknownAccount, ""), (R::FieldOutOfRange, "code")],
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::UnknownAccount, ""),
+            (R::FieldOutOfRange, "code"),
+            (R::AccountCodeRefused, "CodeNotFound"),
+            (R::AccountCodeRefused, "CodeExcludesClass"),
+            (R::AccountCodeRefused, "LimitAgainstNormalSide"),
+        ],
+    ),
+    (
+        SetAccountCode::KIND,
+        &[
+            (R::NotEntitled, ""),
+            (R::Exists, ""),
+            (R::ExistsWithDifferent, "ledger"),
+            (R::FieldOutOfRange, "code"),
+            (R::FieldOutOfRange, "normal_side"),
+            (R::FieldOutOfRange, "classes"),
+            (R::FieldOutOfRange, "name"),
+            (R::UnknownAsset, ""),
+            (R::AccountCodeInUse, "kind"),
+            (R::AccountCodeInUse, "normal_side"),
+            (R::AccountCodeInUse, "classes"),
+        ],
     ),
     (
         SetCalendar::KIND,

@@ -263,6 +263,8 @@ impl Run {
             self.model.set_limits(set)
         } else if let Command::SetOverdraft(set) = command {
             self.model.set_overdraft(set)
+        } else if let Command::SetAccountCode(set) = command {
+            self.model.set_account_code(set)
         } else if let Command::SetCalendar(set) = command {
             self.model.set_calendar(set)
         } else if let Command::CloseDay(close) = command {
@@ -391,6 +393,8 @@ impl Run {
         }
         assert_eq!(engine.ledger_limits(), &model.limits, "{self}");
         assert_eq!(engine.calendar(), model.bank.calendar.as_ref(), "{self}");
+        let chart: Vec<_> = engine.account_codes_from((0, AssetId(0))).collect();
+        assert_eq!(chart, model.bank.chart.values().collect::<Vec<_>>(), "{self}");
         for ledger in LEDGERS {
             let of_ledger = accounts.iter().filter(|view| view.asset.0 == ledger);
             let (debits, credits) = of_ledger.fold(([0_u128; 2], [0_u128; 2]), |(debits, credits), view| {

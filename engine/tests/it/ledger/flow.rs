@@ -61,6 +61,8 @@ pub(crate) struct Flow {
     pub(super) exchanges: Vec<ExchangeCurrency>,
     /// Requests about orders so far: each has an id of its own.
     pub(super) cl_ord_ids: u64,
+    /// Whether this bank has a chart of accounts sooner or later.
+    pub(super) has_chart: bool,
     /// Rows of one batch at most.
     rows_max: u64,
 }
@@ -80,6 +82,7 @@ impl Flow {
             last_service: None,
             exchanges: Vec::new(),
             cl_ord_ids: 0,
+            has_chart: seed % 3 == 2,
             rows_max,
         }
     }
@@ -139,7 +142,7 @@ impl Flow {
             transfer_ids_max: u32::try_from(numbers.between(8_189, 20_000)).unwrap(),
             pending_transfers_max: u32::try_from(numbers.between(3, 80)).unwrap(),
             correction_window_ms: *numbers.pick(&[10_000, 60_000, CORRECTION_WINDOW_MAX_MS]),
-            corrected_transfers_max: u32::try_from(numbers.between(1, 20)).unwrap(),
+            corrected_transfers_max: *numbers.pick(&[1, 2, 3, 5, 8, 13, 21]),
         };
         match numbers.below(20) {
             0 => set = model.limits.clone(),

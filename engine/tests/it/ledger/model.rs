@@ -411,6 +411,9 @@ impl Model {
             (row.ledger.0 == 0, R::LedgerMustNotBeZero),
             (row.code == 0, R::CodeMustNotBeZero),
             (!self.assets.contains(&row.ledger.0), R::LedgerNotFound),
+            (self.refuse_code(row) == Some(R::CodeNotFound), R::CodeNotFound),
+            (self.refuse_code(row) == Some(R::CodeExcludesClass), R::CodeExcludesClass),
+            (self.refuse_code(row) == Some(R::LimitAgainstNormalSide), R::LimitAgainstNormalSide),
             (settles && (!may_settle || taken), R::SettlementAccountExists),
         ])
     }

@@ -44,6 +44,9 @@ const ACCOUNTS_ONLY: &[LedgerRefusal] = &[
     R::ClassNotFound,
     R::OwnerMustMatchClass,
     R::LedgerNotFound,
+    R::CodeNotFound,
+    R::CodeExcludesClass,
+    R::LimitAgainstNormalSide,
     R::SettlementAccountExists,
     R::TooManyAccounts,
 ];

@@ -7,6 +7,7 @@
 //! till transfers t2 post t1 [4 | all] [chain] ; t3 void t1 [chain]
 //! limits window 10s ahead 1s ids 8189 pending 3 [corrections 5 [for 60s]]
 //! overdraft loan 100 [temporary 50 for 10s] [interest 7]
+//! code 2 is Crypto Credit for client,house [in TRY] [named cold]     code 2 is nothing [in TRY]
 //! calendar 2026-01-05 [weekend 6,7] [holidays 2026-01-06,2026-04-23] [back 5] [ahead 10] [utc +3h]
 //! close 2026-01-05 then 2026-01-07
 //! till correct 7 c1 loan cash 10 of t1 ; c2 cash fees 1 of t1        proposes it
@@ -18,16 +19,16 @@
 
 use protocol::calendar::days_since_1970;
 use protocol::commands::{
-    Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, Propose, SetCalendar,
-    SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
+    Approve, CloseDay, CorrectTransfers, CreateAccounts, CreateTransfers, DefineActor, Propose,
+    SetAccountCode, SetCalendar, SetLedgerLimits, SetOverdraft, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::limits::{CORRECTED_TRANSFERS_DEFAULT, CORRECTION_WINDOW_DEFAULT_MS};
 use protocol::money::format_decimal;
 use protocol::rows::{AccountRow, RowAmount, RowResult, TransferRow, account_flags, transfer_flags};
 use protocol::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, EventBody, ProposedCommand,
-    SessionId, SessionProtocol, Text, TransferId,
+    AccountClass, AccountId, AccountKind, ActorId, Amount, AssetId, ClientId, Command, EventBody, NormalSide,
+    ProposedCommand, SessionId, SessionProtocol, Text, TransferId,
 };
 
 use super::{Script, Words, by_name, decimal, milliseconds, nanoseconds};
@@ -108,6 +109,7 @@ impl Script {
                 }
                 .into()
             }
+            "code" => self.account_code(words).into(),
             "calendar" => {
                 let holidays =
                     words.option("holidays").map_or(Vec::new(), |days| days.split(',').map(day).collect());
@@ -136,6 +138,18 @@ impl Script {
             }
             name => panic!("{}: no command {name}", words.place),
         }
+    }
+
+    /// What a code of the chart of accounts stands for.
+    fn account_code(&self, words: &mut Words<'_>) -> SetAccountCode {
+        let ledger = words.option("in").map_or(AssetId(0), |name| AssetId(self.asset_id(name)));
+        let name = Text::new(words.option("named").unwrap_or_default()).unwrap();
+        let classes = words.option("for").map_or(0, |names| names.split(',').map(class_bit).sum());
+        let (code, _is, kind) = (words.next().parse().unwrap(), words.next(), words.next());
+        let kind = AccountKind::ALL.iter().copied().find(|of| of.name() == kind);
+        let side = kind.map(|_| words.next());
+        let normal_side = side.and_then(|side| NormalSide::ALL.iter().copied().find(|of| of.name() == side));
+        SetAccountCode { ledger, code, kind, normal_side, classes, name }
     }
 
     /// A correction, each row with what it corrects.
@@ -496,4 +510,8 @@ pub(super) fn number(text: &str) -> u128 {
 
 pub(super) fn narrow<N: TryFrom<u128>>(text: &str) -> N {
     N::try_from(number(text)).unwrap_or_else(|_| panic!("{text} is too much"))
+}
+
+fn class_bit(name: &str) -> u8 {
+    AccountClass::ALL.iter().find(|known| known.name().eq_ignore_ascii_case(name)).unwrap().bit()
 }
