@@ -36,7 +36,17 @@ fn kind_allows(kind: AccountKind) -> (&'static [u16], Option<NormalSide>) {
         AccountKind::Nostro => (&[2, 4, 5], Some(NormalSide::Debit)),
         AccountKind::TaxIncome => (&[3, 6], Some(NormalSide::Credit)),
         AccountKind::Liquidity => (&[2, 5], None),
-        kind => panic!("{kind:?} is not drawn"),
+        AccountKind::Savings
+        | AccountKind::TermDeposit
+        | AccountKind::Merchant
+        | AccountKind::Card
+        | AccountKind::Omnibus
+        | AccountKind::Suspense
+        | AccountKind::FeeIncome
+        | AccountKind::Clearing
+        | AccountKind::OwnFunds
+        | AccountKind::InterestIncome
+        | AccountKind::InterestExpense => panic!("{kind:?} is not drawn"),
     }
 }
 
