@@ -21,8 +21,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use crate::blocking::{Client, ClientFault, Options};
 use crate::conversation::Ticket;
 use crate::pages::{
-    AccountPages, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
-    TransferPage, TriggerPage,
+    AccountCodePage, AccountPages, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage,
+    StandingOrderPage, TotalPage, TransferPage, TriggerPage,
 };
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
@@ -298,6 +298,19 @@ impl AsyncClient {
     /// [`ClientFault`].
     pub async fn calendar(&self, freshness: Freshness) -> Result<(Seq, Option<SetCalendar>), ClientFault> {
         self.call(Request::calendar(freshness)).await?.calendar()
+    }
+
+    /// A page of the chart of accounts, up to `limit` codes from a code and a ledger on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub async fn account_codes(
+        &self,
+        from: (u16, AssetId),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<AccountCodePage, ClientFault> {
+        self.call(Request::account_codes(from, limit, freshness)).await?.account_codes()
     }
 
     /// A page of monitors, up to `limit` of them from an id on.

@@ -21,8 +21,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::clock::Clock;
 use crate::conversation::{Conversation, Credentials, Ended, Ticket};
 use crate::pages::{
-    AccountTransfers, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage, StandingOrderPage, TotalPage,
-    TransferPage, TriggerPage,
+    AccountCodePage, AccountTransfers, AttemptPage, MonitorPage, Pages, ProposalPage, QuotePage,
+    StandingOrderPage, TotalPage, TransferPage, TriggerPage,
 };
 use crate::request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};
 
@@ -382,6 +382,19 @@ impl Client {
     /// [`ClientFault`].
     pub fn calendar(&mut self, freshness: Freshness) -> Result<(Seq, Option<SetCalendar>), ClientFault> {
         self.call(Request::calendar(freshness))?.calendar()
+    }
+
+    /// A page of the chart of accounts, up to `limit` codes from a code and a ledger on.
+    ///
+    /// # Errors
+    /// [`ClientFault`].
+    pub fn account_codes(
+        &mut self,
+        from: (u16, AssetId),
+        limit: u32,
+        freshness: Freshness,
+    ) -> Result<AccountCodePage, ClientFault> {
+        self.call(Request::account_codes(from, limit, freshness))?.account_codes()
     }
 
     /// A page of monitors, up to `limit` of them from an id on.

@@ -37,7 +37,7 @@ pub use conversation::{Conversation, Credentials, Ended, Ticket};
 pub use ids::TransferIds;
 pub use market::{BookFault, Candles, MarketBook, MarketFault, MarketReader, Subscription};
 pub use pages::{
-    AccountPages, AccountTransfers, AttemptPage, MonitorPage, ProposalPage, QuotePage, StandingOrderPage,
-    TotalPage, TransferPage, TriggerPage,
+    AccountCodePage, AccountPages, AccountTransfers, AttemptPage, MonitorPage, ProposalPage, QuotePage,
+    StandingOrderPage, TotalPage, TransferPage, TriggerPage,
 };
 pub use request::{At, BatchResult, Executed, Freshness, OpenProposal, Page, Reply, Request, TotalKey};

@@ -1,11 +1,11 @@
 //! Answers as what they are, and an account's transfers page by page.
 
 use protocol::binary::{
-    AccountState, AttemptState, Balance, ExchangeState, MonitorState, OverdraftState, ProposalState,
-    QuoteState, StandingOrderState, TotalState, TransferState, TriggerState, ValueBalance,
+    AccountCodeState, AccountState, AttemptState, Balance, ExchangeState, MonitorState, OverdraftState,
+    ProposalState, QuoteState, StandingOrderState, TotalState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
-use protocol::{MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
+use protocol::{AssetId, MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
 
 use crate::asynchronous::AsyncClient;
 use crate::blocking::{Client, ClientFault};
@@ -20,6 +20,17 @@ pub struct TransferPage {
     pub transfers: Vec<TransferState>,
     /// Where the next page goes on: [`Page::from`]; `None` = there is no more.
     pub next: Option<(Seq, u32)>,
+}
+
+/// Some codes of the chart of accounts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountCodePage {
+    /// As they are behind this seq.
+    pub seq: Seq,
+    /// By code, then by ledger.
+    pub codes: Vec<AccountCodeState>,
+    /// Where the next page begins; `None` = there is no more.
+    pub next: Option<(u16, AssetId)>,
 }
 
 /// Some monitors.
@@ -156,6 +167,14 @@ impl Reply {
         if let Self::Calendar { seq, calendar } = self { Ok((seq, calendar)) } else { Err(self.fault()) }
     }
 
+    pub(crate) fn account_codes(self) -> Result<AccountCodePage, ClientFault> {
+        if let Self::AccountCodes { seq, codes, next } = self {
+            Ok(AccountCodePage { seq, codes, next })
+        } else {
+            Err(self.fault())
+        }
+    }
+
     pub(crate) fn monitors(self) -> Result<MonitorPage, ClientFault> {
         if let Self::Monitors { seq, monitors, next } = self {
             Ok(MonitorPage { seq, monitors, next })
@@ -234,6 +253,7 @@ impl Reply {
             | Self::Executed(_)
             | Self::Overdrafts { .. }
             | Self::Calendar { .. }
+            | Self::AccountCodes { .. }
             | Self::Monitors { .. }
             | Self::Triggers { .. }
             | Self::Proposals { .. }

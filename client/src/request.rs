@@ -1,13 +1,13 @@
 //! What is asked and what is answered.
 
 use protocol::binary::{
-    AccountKey, AccountState, AttemptState, Balance, BalanceAt, BusinessRejectReason, Calendar,
-    CarriedCommand, CreateAccounts, CreateTransfers, ExchangeState, Fixed, GetAccountTransfers, GetCalendar,
-    GetCorrections, GetMonitorTriggers, GetMonitors, GetProposal, GetProposals, GetQuotes,
-    GetStandingOrderAttempts, GetStandingOrders, GetTotals, HEADERS_BYTES, LookupAccounts, LookupExchanges,
-    LookupOverdrafts, LookupTransfers, Message, MonitorState, OverdraftState, Proposal, ProposalState,
-    QuoteState, Rows, StandingOrderState, TotalState, TransferKey, TransferState, TriggerState, ValueBalance,
-    ValueBalanceAt, meaning,
+    AccountCodeState, AccountKey, AccountState, AttemptState, Balance, BalanceAt, BusinessRejectReason,
+    Calendar, CarriedCommand, CreateAccounts, CreateTransfers, ExchangeState, Fixed, GetAccountCodes,
+    GetAccountTransfers, GetCalendar, GetCorrections, GetMonitorTriggers, GetMonitors, GetProposal,
+    GetProposals, GetQuotes, GetStandingOrderAttempts, GetStandingOrders, GetTotals, HEADERS_BYTES,
+    LookupAccounts, LookupExchanges, LookupOverdrafts, LookupTransfers, Message, MonitorState,
+    OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferKey,
+    TransferState, TriggerState, ValueBalance, ValueBalanceAt, meaning,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{LEDGER_ROWS_MAX, READ_ROWS_MAX};
@@ -260,6 +260,14 @@ impl Request {
         Self::of(GetCalendar { seq_no: NUMBER, min_seq, linearizable })
     }
 
+    /// Asks for a page of the chart of accounts, up to `limit` codes from a code and a ledger on.
+    #[must_use]
+    pub fn account_codes(from: (u16, AssetId), limit: u32, freshness: Freshness) -> Self {
+        let Freshness { min_seq, linearizable } = freshness;
+        let (from_code, from_ledger) = from;
+        Self::of(GetAccountCodes { seq_no: NUMBER, min_seq, linearizable, from_code, from_ledger, limit })
+    }
+
     /// Asks for a page of monitors, up to `limit` of them from an id on.
     #[must_use]
     pub fn monitors(from_monitor: MonitorId, limit: u32, freshness: Freshness) -> Self {
@@ -509,6 +517,15 @@ pub enum Reply {
         /// `None` = none is set.
         calendar: Option<SetCalendar>,
     },
+    /// A page of the chart of accounts.
+    AccountCodes {
+        /// As it is behind this seq.
+        seq: Seq,
+        /// By code, then by ledger.
+        codes: Vec<AccountCodeState>,
+        /// Where the next page begins.
+        next: Option<(u16, AssetId)>,
+    },
     /// A page of monitors.
     Monitors {
         /// As they are behind this seq.
@@ -659,6 +676,10 @@ impl Reply {
             (found.client_seq_no, Self::Overdrafts { seq: found.journal_seq, overdrafts })
         } else if let Message::Calendar(found) = message {
             (found.client_seq_no, Self::Calendar { seq: found.journal_seq, calendar: calendar_of(found) })
+        } else if let Message::AccountCodes(found) = message {
+            let next = (found.next_code != 0).then_some((found.next_code, found.next_ledger));
+            let codes = found.codes.iter().collect();
+            (found.client_seq_no, Self::AccountCodes { seq: found.journal_seq, codes, next })
         } else if let Message::Monitors(found) = message {
             let next = (found.next_monitor != MonitorId(0)).then_some(found.next_monitor);
             let monitors = found.monitors.iter().collect();

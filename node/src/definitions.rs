@@ -4,6 +4,7 @@
 //! lots and ticks. The translation is exact or refused: nothing is rounded. Items are put into the order in which one
 //! may refer to another, whatever their order in the file.
 
+pub(crate) mod chart;
 pub(crate) mod fees;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -28,6 +29,7 @@ use protocol::{
 use serde::Deserialize;
 use toml::Spanned;
 
+use self::chart::{AccountCodeEntry, account_code};
 use self::fees::{ClientEntry, FeesEntry, FeesOf};
 use self::rules::{RulesEntry, trading_rules};
 use self::schedule::{ScheduleEntry, market_schedule};
@@ -103,6 +105,8 @@ struct File {
     actor: Vec<Spanned<ActorEntry>>,
     #[serde(default)]
     asset: Vec<Spanned<AssetEntry>>,
+    #[serde(default)]
+    account_code: Vec<Spanned<AccountCodeEntry>>,
     #[serde(default)]
     account: Vec<Spanned<AccountEntry>>,
     #[serde(default)]
@@ -247,6 +251,7 @@ pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<It
     let mut out = Translation { path, text, assets: known, items: Vec::new() };
     out.each(&file.actor, |_, entry| actor(entry))?;
     out.each(&file.asset, |assets, entry| Ok(vec![asset(assets, entry)?]))?;
+    out.each(&file.account_code, |assets, entry| Ok(vec![account_code(assets, entry)?]))?;
     out.each(&file.account, |assets, entry| Ok(vec![account(assets, entry)?]))?;
     out.each(&file.market, |assets, entry| market(assets, entry))?;
     for market in file.market.iter().map(Spanned::get_ref) {

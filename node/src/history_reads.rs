@@ -303,6 +303,7 @@ fn find(snapshot: &Snapshot, read: &Read) -> Result<(Seq, Found), ReadFault> {
         Query::Accounts(_)
         | Query::Overdrafts(_)
         | Query::Calendar
+        | Query::AccountCodes { .. }
         | Query::Monitors { .. }
         | Query::Proposals { .. }
         | Query::Proposal(_)

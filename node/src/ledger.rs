@@ -1,6 +1,7 @@
 //! `sicil ledger`: accounts, transfers and balances from the command line, through the client library as any client.
 
 pub(crate) mod access;
+mod chart;
 mod corrections;
 mod orders;
 pub(crate) mod proposals;
@@ -15,6 +16,7 @@ use protocol::{AccountClass, AccountId, Amount, AssetId, ClientId, Seq, Transfer
 use serde::Serialize;
 
 use self::access::Access;
+use self::chart::{AccountCodeArgs, LimitsArgs};
 use self::corrections::CorrectArgs;
 use self::orders::{AttemptsArgs, ExchangeArgs, QuoteArgs, StandingOrderArgs};
 use self::proposals::Order;
@@ -78,6 +80,18 @@ pub(crate) enum LedgerCommand {
     SetOverdraft(OverdraftArgs),
     /// Change code or user data of an account; what is not named stays as it is.
     Update(UpdateArgs),
+    /// Show the chart of accounts.
+    Chart {
+        #[command(flatten)]
+        access: Access,
+        /// What counts in this asset.
+        #[arg(long, value_name = "ASSET")]
+        ledger: Option<u32>,
+    },
+    /// Set what a code of the chart of accounts stands for.
+    SetAccountCode(AccountCodeArgs),
+    /// Set what the ledger remembers of transfers: all of it, what is not named as if nobody had ever set it.
+    SetLimits(LimitsArgs),
     /// Show the bank's calendar and its business date.
     Calendar {
         #[command(flatten)]
@@ -309,6 +323,9 @@ pub(crate) fn run(command: LedgerCommand) -> Result<(), NodeFault> {
         LedgerCommand::Overdrafts { access, accounts } => settings::overdrafts(&access, &accounts),
         LedgerCommand::SetOverdraft(args) => settings::set_overdraft(&args),
         LedgerCommand::Update(args) => settings::update(&args),
+        LedgerCommand::Chart { access, ledger } => chart::show(&access, ledger),
+        LedgerCommand::SetAccountCode(args) => chart::set(&args),
+        LedgerCommand::SetLimits(args) => chart::set_limits(&args),
         LedgerCommand::Calendar { access } => settings::calendar(&access),
         LedgerCommand::SetCalendar(args) => settings::set_calendar(&args),
         LedgerCommand::CloseDay { order, date, next } => settings::close_day(&order, &date, &next),

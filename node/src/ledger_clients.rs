@@ -318,6 +318,7 @@ impl LedgerClients {
                 return 1;
             }
             Query::Overdrafts(_)
+            | Query::AccountCodes { .. }
             | Query::Monitors { .. }
             | Query::Proposals { .. }
             | Query::Quotes { .. }
@@ -386,6 +387,7 @@ fn rows_of(answer: &Answer<'_>) -> usize {
         Answer::Accounts(accounts) => accounts.len(),
         Answer::Transfers { transfers, .. } => transfers.len(),
         Answer::Overdrafts(overdrafts) => overdrafts.len(),
+        Answer::AccountCodes { codes, .. } => codes.len(),
         Answer::Monitors { monitors, .. } => monitors.len(),
         Answer::Triggers { triggers, .. } => triggers.len(),
         Answer::Attempts { attempts, .. } => attempts.len(),

@@ -1,12 +1,12 @@
-//! What is set in the ledger, as its clients are told: lines, monitors, quotes, standing orders, proposals, and its totals; a page at a time, and of each page
+//! What is set in the ledger, as its clients are told: the chart of accounts, lines, monitors, quotes, standing orders, proposals, and its totals; a page at a time, and of each page
 //! what the session may read.
 
 use engine::Engine;
 use engine::views::{ProposalView, TotalView};
 use gateways::binary::{Acceptor, Answer, Query, Read, Scope, TotalKey};
 use protocol::binary::{
-    BusinessRejectReason, Enclosed, MonitorState, OverdraftState, Proposal, ProposalState, QuoteState,
-    StandingOrderState, TotalState, enclose,
+    AccountCodeState, BusinessRejectReason, Enclosed, MonitorState, OverdraftState, Proposal, ProposalState,
+    QuoteState, StandingOrderState, TotalState, enclose,
 };
 use protocol::commands::{DefineMonitor, DefineStandingOrder, SetOverdraft};
 use protocol::{
@@ -27,6 +27,12 @@ pub(crate) fn answer_list(acceptor: &mut Acceptor, read: &Read, engine: &Engine,
         &Query::Monitors { from, limit } => {
             let (monitors, next) = &monitors(engine, &read.scope, from, limit);
             let answer = Answer::Monitors { monitors, next: *next };
+            acceptor.answer(read, seq, &answer, now);
+            1 + limit
+        }
+        &Query::AccountCodes { from, limit } => {
+            let (codes, next) = &account_codes(engine, &read.scope, from, limit);
+            let answer = Answer::AccountCodes { codes, next: *next };
             acceptor.answer(read, seq, &answer, now);
             1 + limit
         }
@@ -194,6 +200,21 @@ pub(crate) fn answer_proposal(
     });
     acceptor.answer(read, seq, &answer, now);
     1
+}
+
+/// A page of the chart of accounts, and where the next one begins: it is the bank's.
+fn account_codes(
+    engine: &Engine,
+    scope: &Scope,
+    from: (u16, AssetId),
+    limit: usize,
+) -> (Vec<AccountCodeState>, Option<(u16, AssetId)>) {
+    if *scope != Scope::Everything {
+        return (Vec::new(), None);
+    }
+    let mut set = engine.account_codes_from(from);
+    let found = set.by_ref().take(limit).map(AccountCodeState::from).collect();
+    (found, set.next().map(|next| (next.code, next.ledger)))
 }
 
 /// A page of monitors, and where the next one begins.

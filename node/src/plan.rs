@@ -1,17 +1,19 @@
 //! What a definition would change: compared with what is in force, without a trace in the journal.
 
 use engine::Engine;
-use protocol::commands::{DefineMarket, DefineSession, SetFeeSchedule, SetMarketSchedule, SetTradingRules};
+use protocol::commands::{
+    DefineMarket, DefineSession, SetAccountCode, SetFeeSchedule, SetMarketSchedule, SetTradingRules,
+};
 use protocol::event::Event;
 use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
 use protocol::{
     ActorId, Command, EventBody, FeeGroupId, LedgerRefusal, MarketId, MarketPhase, RequestNumber, Seq,
-    SessionId,
+    SessionId, Text,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::definitions::{Field, fees, has_money, rules, schedule};
+use crate::definitions::{Field, chart, fees, has_money, rules, schedule};
 
 /// What a command would do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +131,14 @@ impl<'a> Standing<'a> {
             Command::SetMarketSchedule(new) => {
                 let standing = self.schedule(new.market).unwrap_or(SetMarketSchedule::none(new.market));
                 compare(Some(schedule::fields(&standing)), schedule::fields(new))
+            }
+            Command::SetAccountCode(new) => {
+                // A code that the chart does not have stands for nothing.
+                let none =
+                    SetAccountCode { kind: None, normal_side: None, classes: 0, name: Text::EMPTY, ..*new };
+                let standing =
+                    self.engine.account_code(new.ledger, new.code).or(new.kind.is_none().then_some(&none));
+                compare(standing.map(chart::fields), chart::fields(new))
             }
             Command::SetFeeSchedule(new) => self.fees(new),
             Command::SetFeeGroup(new) => {

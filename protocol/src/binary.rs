@@ -9,6 +9,7 @@
 //! Little endian; u128 as two u64, low first. A message is one of [`SCHEMA_VERSION`] to the byte, or refused whole: a length that does
 //! not fit is never taken for the beginning of something longer.
 
+mod chart;
 mod codes;
 mod commands;
 mod exchange;
@@ -23,6 +24,7 @@ use crate::bytes::Field;
 use crate::hash::Hash;
 use crate::limits::BINARY_MESSAGE_BYTES_MAX;
 use crate::{SessionId, UnixNanos};
+pub use chart::*;
 pub use codes::*;
 pub use commands::{CarriedCommand, enclose};
 pub use exchange::*;

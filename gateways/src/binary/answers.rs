@@ -1,8 +1,8 @@
 //! Answers as the messages that carry them.
 
 use protocol::binary::{
-    Accounts, BusinessReject, Exchanges, Fixed, Message, MonitorTriggers, Monitors, Overdrafts, Proposal,
-    Proposals, Quotes, Rows, StandingOrderAttempts, StandingOrders, Totals, Transfers,
+    AccountCodes, Accounts, BusinessReject, Exchanges, Fixed, Message, MonitorTriggers, Monitors, Overdrafts,
+    Proposal, Proposals, Quotes, Rows, StandingOrderAttempts, StandingOrders, Totals, Transfers,
 };
 use protocol::{AssetId, MonitorId, ProposalId, QuoteId, Seq, StandingOrderId};
 
@@ -32,6 +32,10 @@ impl<'a> Answer<'a> {
                 Overdrafts { client_seq_no, journal_seq, overdrafts }.into()
             }
             Self::Calendar(calendar) => read.calendar(journal_seq, calendar, rows).into(),
+            Self::AccountCodes { codes, next } => {
+                let ((next_code, next_ledger), codes) = (next.unwrap_or_default(), rows_of(codes, rows));
+                AccountCodes { client_seq_no, journal_seq, next_code, next_ledger, codes }.into()
+            }
             Self::Monitors { monitors, next } => {
                 let next_monitor = next.unwrap_or(MonitorId(0));
                 let monitors = rows_of(monitors, rows);

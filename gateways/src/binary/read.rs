@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use protocol::binary::{
-    AccountState, AttemptState, Balance, BusinessRejectReason, Calendar, Day, ExchangeState, Fixed,
-    GetAccountTransfers, GetMonitorTriggers, GetStandingOrderAttempts, GetTotals, Message, MonitorState,
-    OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState, TotalState, TransferState,
-    TriggerState, ValueBalance,
+    AccountCodeState, AccountState, AttemptState, Balance, BusinessRejectReason, Calendar, Day,
+    ExchangeState, Fixed, GetAccountTransfers, GetMonitorTriggers, GetStandingOrderAttempts, GetTotals,
+    Message, MonitorState, OverdraftState, Proposal, ProposalState, QuoteState, Rows, StandingOrderState,
+    TotalState, TransferState, TriggerState, ValueBalance,
 };
 use protocol::commands::SetCalendar;
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, HOLIDAYS_MAX, READ_ROWS_MAX};
@@ -106,6 +106,13 @@ pub enum Query {
     Overdrafts(Vec<AccountId>),
     /// The bank's calendar.
     Calendar,
+    /// A page of the chart of accounts.
+    AccountCodes {
+        /// From this code and ledger on.
+        from: (u16, AssetId),
+        /// So many at most.
+        limit: usize,
+    },
     /// A page of monitors.
     Monitors {
         /// From this id on.
@@ -195,6 +202,13 @@ pub enum Answer<'a> {
     Overdrafts(&'a [OverdraftState]),
     /// To [`Query::Calendar`]; `None` = none is set.
     Calendar(Option<&'a SetCalendar>),
+    /// To [`Query::AccountCodes`].
+    AccountCodes {
+        /// By code, then by ledger.
+        codes: &'a [AccountCodeState],
+        /// Where the next page begins.
+        next: Option<(u16, AssetId)>,
+    },
     /// To [`Query::Monitors`].
     Monitors {
         /// By id.
@@ -317,6 +331,7 @@ impl Read {
             }
             Query::Overdrafts(ids) => ids.len().saturating_mul(OverdraftState::BYTES),
             Query::Calendar => HOLIDAYS_MAX.saturating_mul(Day::BYTES),
+            Query::AccountCodes { limit, .. } => limit.saturating_mul(AccountCodeState::BYTES),
             Query::Monitors { limit, .. } => limit.saturating_mul(MonitorState::BYTES),
             Query::Triggers { limit, .. } => limit.saturating_mul(TriggerState::BYTES),
             Query::Proposals { limit, .. } => limit.saturating_mul(ProposalState::BYTES),
@@ -342,6 +357,7 @@ impl Read {
             | Query::Overdrafts(_)
             | Query::Calendar
             | Query::Corrections { .. }
+            | Query::AccountCodes { .. }
             | Query::Monitors { .. }
             | Query::Triggers { .. }
             | Query::Proposals { .. }
@@ -422,6 +438,10 @@ fn page_of(message: &Message<'_>) -> Option<Asked> {
     Some(if let Message::GetMonitors(read) = message {
         let from = read.from_monitor;
         let query = check_limit(read.limit).map(|limit| Query::Monitors { from, limit });
+        (read.seq_no, read.min_seq, read.linearizable, query)
+    } else if let Message::GetAccountCodes(read) = message {
+        let from = (read.from_code, read.from_ledger);
+        let query = check_limit(read.limit).map(|limit| Query::AccountCodes { from, limit });
         (read.seq_no, read.min_seq, read.linearizable, query)
     } else if let Message::GetProposals(read) = message {
         let from = read.from_proposal;

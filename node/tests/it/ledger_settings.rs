@@ -48,7 +48,7 @@ pub(crate) fn administrator(nodes: Vec<String>) -> Options {
     Options { patience_ms: 120_000, ..Options::new(nodes, Credentials { session: SESSION, key: key() }) }
 }
 
-fn address(node: &Node) -> String {
+pub(crate) fn address(node: &Node) -> String {
     node.ready["binary"].as_str().unwrap().to_owned()
 }
 
@@ -77,7 +77,7 @@ impl Cli {
         run(sicil([group]).args(words.split_whitespace()).args(access).arg(&self.key))
     }
 
-    fn json(&self, words: &str) -> Vec<Value> {
+    pub(crate) fn json(&self, words: &str) -> Vec<Value> {
         let (code, out, err) = self.run(&format!("{words} --json"));
         assert_eq!(code, 0, "{words}: {out}{err}");
         out.lines().map(|line| serde_json::from_str(line).unwrap()).collect()

@@ -9,6 +9,7 @@ mod folder;
 mod founders;
 mod gateway;
 mod ledger;
+mod ledger_chart;
 mod ledger_cluster;
 mod ledger_reads;
 mod ledger_settings;

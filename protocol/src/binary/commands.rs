@@ -104,6 +104,10 @@ carried! {
     }
     SetMarketSchedule { market, utc_offset_s, behind_utc; entries: ScheduledPhase, holidays: Day, short_days: Day }
     SetOverdraft { account, agreed, temporary, temporary_until_ns, interest_code }
+    SetLedgerLimits {
+        id_window_ms, id_ahead_ms, transfer_ids_max, pending_transfers_max, correction_window_ms, corrected_transfers_max
+    }
+    SetAccountCode { ledger, code, kind, normal_side, classes, name }
     UpdateAccount { account, code, user_data_128, user_data_64, user_data_32 }
     SetCalendar {
         business_date, weekend_days, value_back_days_max, value_ahead_days_max, utc_offset_s, behind_utc; holidays: Day

@@ -17,10 +17,11 @@ use crate::limits::{
 };
 use crate::sign::Signature;
 use crate::{
-    AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId, FirmId,
-    LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, OrderId, PhaseCause,
-    PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason, RequestNumber, Schedule,
-    SelfTradePrevention, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId, TransferId, UnixNanos,
+    AccountClass, AccountId, AccountKind, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId,
+    FirmId, LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NormalSide,
+    OrderId, PhaseCause, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason,
+    RequestNumber, Schedule, SelfTradePrevention, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId,
+    TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -247,6 +248,8 @@ macro_rules! optional_codes {
 optional_codes! {
     RejectReason as "RejectReason";
     AccountClass as "AccountClass";
+    AccountKind as "AccountKind";
+    NormalSide as "NormalSide";
     LedgerRefusal as "LedgerRefusal";
     TickerWindow as "TickerWindow";
     CandleInterval as "CandleInterval";

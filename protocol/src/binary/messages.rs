@@ -1,5 +1,6 @@
 //! Every message.
 
+use super::chart::{AccountCodes, GetAccountCodes, SetAccountCode, SetLedgerLimits};
 use super::codes::{
     BusinessRejectReason, EstablishRejectCode, FlowType, NegotiateRejectCode, TerminationCode,
 };
@@ -40,6 +41,10 @@ messages! {
         CorrectTrade,
         SetTradingRules,
         SetMarketSchedule<'a>,
+        SetLedgerLimits,
+        SetAccountCode,
+        GetAccountCodes,
+        AccountCodes<'a>,
     ) {
         /// Client, first: which session, in which version of it.
         Negotiate = 1 {

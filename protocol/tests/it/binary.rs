@@ -185,6 +185,17 @@ fn standing_order() -> commands::DefineStandingOrder {
     }
 }
 
+fn account_code() -> commands::SetAccountCode {
+    commands::SetAccountCode {
+        ledger: AssetId(0x0403_0201),
+        code: 0x1211,
+        kind: Some(AccountKind::Nostro),
+        normal_side: Some(NormalSide::Debit),
+        classes: 0x21,
+        name: Text::truncated("correspondents"),
+    }
+}
+
 /// One of every command that has a message.
 fn commands() -> Vec<Command> {
     let amount = |n: u128| Amount(ID + n);
@@ -236,6 +247,16 @@ fn commands() -> Vec<Command> {
         }
         .into(),
         commands::RemoveMonitor { monitor: MonitorId(VERSION) }.into(),
+        commands::SetLedgerLimits {
+            id_window_ms: VERSION,
+            id_ahead_ms: TIME.0,
+            transfer_ids_max: 0x0403_0201,
+            pending_transfers_max: 0x1413_1211,
+            correction_window_ms: VERSION + 1,
+            corrected_transfers_max: 0x2423_2221,
+        }
+        .into(),
+        account_code().into(),
         propose(commands::RemoveMonitor { monitor: MonitorId(VERSION) }.into()).into(),
         commands::Approve { proposal: ProposalId(VERSION) }.into(),
         commands::Reject { proposal: ProposalId(VERSION), note: note() }.into(),
@@ -432,6 +453,16 @@ fn exchanges(each: &mut dyn FnMut(Message<'_>)) {
     each(Exchanges { client_seq_no, journal_seq, exchanges: group(&rows) }.into());
 }
 
+fn account_codes(each: &mut dyn FnMut(Message<'_>)) {
+    let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
+    let (min_seq, linearizable, limit) = (Seq(VERSION), true, 0x7372_7170);
+    let (from_code, from_ledger) = (0x2221, AssetId(0x1413_1211));
+    each(GetAccountCodes { seq_no, min_seq, linearizable, from_code, from_ledger, limit }.into());
+    let rows = bytes(&[AccountCodeState::from(&account_code())]);
+    let (next_code, next_ledger, codes) = (from_code, from_ledger, group(&rows));
+    each(AccountCodes { client_seq_no, journal_seq, next_code, next_ledger, codes }.into());
+}
+
 fn totals(each: &mut dyn FnMut(Message<'_>)) {
     let (seq_no, client_seq_no, journal_seq) = (NUMBER, NUMBER, SEQ);
     let (min_seq, linearizable, ledger) = (Seq(VERSION), true, AssetId(0x0403_0201));
@@ -566,6 +597,7 @@ fn for_each_example(mut each: impl FnMut(Message<'_>)) {
     proposals(&mut each);
     quotes_and_orders(&mut each);
     totals(&mut each);
+    account_codes(&mut each);
     attempts(&mut each);
     exchanges(&mut each);
 }

@@ -12,8 +12,8 @@ use protocol::binary::{
 use protocol::limits::{BINARY_ENCLOSED_BYTES_MAX, BINARY_TEXT_BYTES_MAX};
 use protocol::rows::AccountRow;
 use protocol::{
-    AccountClass, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator, PhaseCause,
-    ReferencePrice, RejectReason, Schedule, SelfTradePrevention, Side,
+    AccountClass, AccountKind, DayRule, LedgerRefusal, MarketPhase, MonitorField, MonitorOperator,
+    NormalSide, PhaseCause, ReferencePrice, RejectReason, Schedule, SelfTradePrevention, Side,
 };
 
 /// A tag of the file: its name, its attributes, and the text behind it.
@@ -232,7 +232,7 @@ fn the_schema_names_nothing_by_a_keyword() {
 #[test]
 fn the_schema_lists_every_code() {
     let lists = lists(&schema());
-    let mut checked = 8;
+    let mut checked = 10;
     let mut check = |name: &str, codes: Vec<(String, u8)>| {
         assert_eq!(lists[name], codes, "{name}");
         checked += 1;
@@ -253,7 +253,7 @@ fn the_schema_lists_every_code() {
             assert_eq!(lists[stringify!($list)], codes);
         )*};
     }
-    check_optional!(RejectReason AccountClass LedgerRefusal TickerWindow CandleInterval PhaseCause);
+    check_optional!(RejectReason AccountClass AccountKind NormalSide LedgerRefusal TickerWindow CandleInterval PhaseCause);
     let sides = Side::ALL.iter().map(|side| (side.name().to_owned(), side.code()));
     assert_eq!(lists["AnySide"], [("None".to_owned(), 0)].into_iter().chain(sides).collect::<Vec<_>>());
     assert_eq!(lists["Flag"], [("No".to_owned(), 0), ("Yes".to_owned(), 1)]);

@@ -161,7 +161,19 @@ fn settings_are_asked_for_and_answered() {
     let heard = world.heard(1);
     let Ok(Message::Monitors(found)) = Message::read(&heard) else { panic!() };
     assert_eq!((found.next_monitor, found.monitors.len()), (MonitorId(7), 0));
-    for (n, limit) in [(4, 0), (5, 4_097)] {
+    let (from_code, from_ledger) = (2, AssetId(3));
+    world.send(
+        1,
+        GetAccountCodes { seq_no: number(4), min_seq, linearizable, from_code, from_ledger, limit: 2 },
+    );
+    let read = world.acceptor.take_read().unwrap();
+    assert_eq!(read.query, Query::AccountCodes { from: (from_code, from_ledger), limit: 2 });
+    let answer = Answer::AccountCodes { codes: &[], next: Some((5, AssetId(0))) };
+    world.acceptor.answer(&read, Seq(8), &answer, world.now);
+    let heard = world.heard(1);
+    let Ok(Message::AccountCodes(found)) = Message::read(&heard) else { panic!() };
+    assert_eq!((found.next_code, found.next_ledger, found.codes.len()), (5, AssetId(0), 0));
+    for (n, limit) in [(5, 0), (6, 4_097)] {
         world.send(1, GetMonitors { seq_no: number(n), min_seq, linearizable, from_monitor, limit });
         let heard = world.heard(1);
         let Ok(Message::BusinessReject(reject)) = Message::read(&heard) else { panic!() };
