@@ -7,8 +7,8 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use protocol::binary::market::{
-    Candle, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, Listing, MarketMessage, Status,
-    Subscribe, Ticker, Trade, Unsubscribe,
+    AggregateTrade, Candle, GetAggregateTrades, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades,
+    Listing, MarketMessage, Status, Subscribe, Ticker, Trade, Unsubscribe,
 };
 use protocol::binary::{
     BinaryFault, CandleInterval, MarketChannel, MarketRejectReason, TerminationCode, TickerWindow,
@@ -69,7 +69,7 @@ pub enum MarketFault {
 /// What of a market is subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Subscription {
-    /// The market.
+    /// The market; 0 = all of them, of [`MarketChannel::Ticker`] and [`MarketChannel::Status`].
     pub market: MarketId,
     /// What of it.
     pub channel: MarketChannel,
@@ -286,6 +286,26 @@ impl MarketReader {
         let question = GetTrades { number, market, from_trade, from_time, limit };
         self.ask(number, question, |message| {
             let MarketMessage::TradesPage(page) = message else { return None };
+            (page.number == number).then(|| page.trades.iter().collect())
+        })
+    }
+
+    /// As [`Self::trades`], those of one price and one record in one row; from an id on: from the row that it is in.
+    ///
+    /// # Errors
+    /// [`MarketFault`].
+    pub fn aggregate_trades(
+        &mut self,
+        market: MarketId,
+        from_trade: Option<TradeId>,
+        from_time: Option<UnixNanos>,
+        limit: u32,
+    ) -> Result<Vec<AggregateTrade>, MarketFault> {
+        let number = self.number();
+        let (from_trade, from_time) = (from_trade.unwrap_or(TradeId(0)), from_time.unwrap_or(UnixNanos(0)));
+        let question = GetAggregateTrades { number, market, from_trade, from_time, limit };
+        self.ask(number, question, |message| {
+            let MarketMessage::AggregateTradesPage(page) = message else { return None };
             (page.number == number).then(|| page.trades.iter().collect())
         })
     }

@@ -13,6 +13,7 @@
 //!
 //! Nobody is named: no client, no session, no account.
 
+mod all_markets;
 mod book;
 mod candles;
 mod changes;
@@ -32,6 +33,7 @@ mod tests;
 mod ticker;
 mod trades;
 
+pub use all_markets::ALL_MARKETS;
 pub use book::{Book, RestingOrder};
 pub use candles::{CANDLES_PER_ANSWER_MAX, Candle, CandlePage, Candles, Interval, UtcOffset};
 pub use changes::{OrderAction, OrderChange, TooOld};
@@ -45,4 +47,4 @@ pub use status::Status;
 pub use subscription::{Channel, Cut, Depth};
 pub use tape::{AuctionOver, PhaseBegun, Tape};
 pub use ticker::{Average, Ticker, Window};
-pub use trades::{Trade, TradeChange, Trades};
+pub use trades::{AggregateTrade, Trade, TradeChange, Trades};

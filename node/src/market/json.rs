@@ -4,7 +4,8 @@
 use std::fmt::Write;
 
 use protocol::binary::market::{
-    GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, MarketMessage, Subscribe, Unsubscribe,
+    GetAggregateTrades, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, MarketMessage, Subscribe,
+    Unsubscribe,
 };
 use protocol::binary::{
     CandleInterval, FRAMING_BYTES, Fields, Fixed, HEADERS_BYTES, MarketChannel, MarketRejectReason,
@@ -155,6 +156,7 @@ pub(crate) const fn channel_name(channel: MarketChannel) -> &'static str {
         MarketChannel::Levels => "levels",
         MarketChannel::Orders => "orders",
         MarketChannel::Trades => "trades",
+        MarketChannel::AggregateTrades => "aggregate_trades",
         MarketChannel::Ticker => "ticker",
         MarketChannel::Candles => "candles",
         MarketChannel::Status => "status",
@@ -189,6 +191,7 @@ fn value(number: Option<Number<'_>>, field: &str) -> Result<u64, String> {
 enum Asked<'a> {
     Subscribe {
         number: u32,
+        #[serde(default)]
         market: u32,
         channel: &'a str,
         window: Option<&'a str>,
@@ -210,6 +213,13 @@ enum Asked<'a> {
         to: Option<Number<'a>>,
     },
     GetTrades {
+        number: u32,
+        market: u32,
+        from_trade: Option<Number<'a>>,
+        from_time: Option<Number<'a>>,
+        limit: Option<u32>,
+    },
+    GetAggregateTrades {
         number: u32,
         market: u32,
         from_trade: Option<Number<'a>>,
@@ -260,6 +270,14 @@ pub(super) fn request(text: &str) -> Result<MarketMessage<'static>, String> {
         }
         .into(),
         Asked::GetTrades { number, market, from_trade, from_time, limit } => GetTrades {
+            number,
+            market: MarketId(market),
+            from_trade: TradeId(value(from_trade, "from_trade")?),
+            from_time: UnixNanos(value(from_time, "from_time")?),
+            limit: limit.or(u32::try_from(MARKET_DATA_ROWS_MAX).ok()).unwrap_or(0),
+        }
+        .into(),
+        Asked::GetAggregateTrades { number, market, from_trade, from_time, limit } => GetAggregateTrades {
             number,
             market: MarketId(market),
             from_trade: TradeId(value(from_trade, "from_trade")?),

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use client::{MarketBook, MarketFault, MarketReader, Subscription};
-use protocol::binary::market::{Candle, Listing, MarketMessage, Order, Status, Ticker, Trade, TradeChange};
+use protocol::binary::market::{
+    AggregateTrade, Candle, Listing, MarketMessage, Order, Status, Ticker, Trade, TradeChange,
+};
 use protocol::binary::{Fixed, MarketChannel, TradeStatus};
 use protocol::book::BookLevel;
 use protocol::{MarketId, PhaseCause, PriceTicks, ReferencePrice, Side, TradeId, UnixNanos};
@@ -57,6 +59,9 @@ pub(crate) enum MarketCommand {
         /// At most so many; 1 to 4096.
         #[arg(long, value_name = "COUNT", default_value_t = 20)]
         limit: u32,
+        /// Those of one price and one record in one row.
+        #[arg(long)]
+        aggregate: bool,
         /// Go on with those to come, until Ctrl-C.
         #[arg(long)]
         follow: bool,
@@ -93,7 +98,7 @@ pub(crate) enum MarketCommand {
         #[arg(long, value_name = "LENGTH", default_value = "1d")]
         window: String,
         /// Go on whenever it changes, until Ctrl-C.
-        #[arg(long, requires = "market")]
+        #[arg(long)]
         follow: bool,
     },
     /// Show a market's phase, its auction, its index price and its bounds, or those of all markets.
@@ -103,7 +108,7 @@ pub(crate) enum MarketCommand {
         /// Symbol or id.
         market: Option<String>,
         /// Go on whenever it changes, until Ctrl-C.
-        #[arg(long, requires = "market")]
+        #[arg(long)]
         follow: bool,
     },
 }
@@ -129,9 +134,12 @@ pub(crate) fn run(command: MarketCommand) -> Result<(), NodeFault> {
         MarketCommand::Book { access, market, levels, orders, follow } => {
             access.book(&market, levels, orders, follow)
         }
-        MarketCommand::Trades { access, market, from_trade, from, limit, follow } => {
+        MarketCommand::Trades { access, market, from_trade, from, limit, aggregate, follow } => {
             let from = from.as_deref().map(instant_of).transpose()?;
-            access.trades(&market, (from_trade.map(TradeId), from), limit, follow)
+            if follow {
+                return access.follow_trades(&market, aggregate);
+            }
+            access.trades(&market, (from_trade.map(TradeId), from), limit, aggregate)
         }
         MarketCommand::Candles { access, market, interval, from, to, utc_offset, follow } => {
             let from = from.as_deref().map_or(Ok(UnixNanos(0)), instant_of)?;
@@ -193,27 +201,36 @@ impl Access {
         market: &str,
         (from_trade, from): (Option<TradeId>, Option<UnixNanos>),
         limit: u32,
-        follow: bool,
+        aggregate: bool,
     ) -> Result<(), NodeFault> {
         let (mut reader, units) = self.at(market)?;
-        if follow {
-            reader.subscribe(Subscription::new(units.0.market, MarketChannel::Trades), None)?;
-            return self.live(&mut reader, true, |message| {
-                if self.json {
-                    return Ok((Some(json::message(message)), true));
-                }
-                let lines: Vec<String> = if let MarketMessage::TradesPacket(packet) = message {
-                    packet.trades.iter().map(|trade| units.trade(&trade)).collect()
-                } else if let MarketMessage::TradesChangedPacket(packet) = message {
-                    packet.changes.iter().map(|change| units.trade_change(&change)).collect()
-                } else {
-                    return Ok((None, false));
-                };
-                Ok((Some(lines.join("\n")), true))
-            });
+        if aggregate {
+            let trades = reader.aggregate_trades(units.0.market, from_trade, from, limit)?;
+            return self.rows(&trades, |trade| units.aggregate_trade(trade));
         }
         let trades = reader.trades(units.0.market, from_trade, from, limit)?;
         self.rows(&trades, |trade| units.trade(trade))
+    }
+
+    fn follow_trades(&self, market: &str, aggregate: bool) -> Result<(), NodeFault> {
+        let (mut reader, units) = self.at(market)?;
+        let channel = if aggregate { MarketChannel::AggregateTrades } else { MarketChannel::Trades };
+        reader.subscribe(Subscription::new(units.0.market, channel), None)?;
+        self.live(&mut reader, true, |message| {
+            if self.json {
+                return Ok((Some(json::message(message)), true));
+            }
+            let lines: Vec<String> = if let MarketMessage::TradesPacket(packet) = message {
+                packet.trades.iter().map(|trade| units.trade(&trade)).collect()
+            } else if let MarketMessage::AggregateTradesPacket(packet) = message {
+                packet.trades.iter().map(|trade| units.aggregate_trade(&trade)).collect()
+            } else if let MarketMessage::TradesChangedPacket(packet) = message {
+                packet.changes.iter().map(|change| units.trade_change(&change)).collect()
+            } else {
+                return Ok((None, false));
+            };
+            Ok((Some(lines.join("\n")), true))
+        })
     }
 
     fn candles(
@@ -245,51 +262,55 @@ impl Access {
         self.rows(&found.candles, |candle| units.candle(candle))
     }
 
+    /// A reader, the market that is meant or all of them, and what is known of these.
+    fn at_any(&self, market: Option<&str>) -> Result<(MarketReader, Option<MarketId>, Listings), NodeFault> {
+        if let Some(market) = market {
+            let (reader, units) = self.at(market)?;
+            return Ok((reader, Some(units.0.market), Listings(vec![units.0])));
+        }
+        let mut reader = MarketReader::connect(&self.nodes)?;
+        let markets = reader.markets()?;
+        Ok((reader, None, Listings(markets)))
+    }
+
     fn ticker(&self, market: Option<&str>, window: &str, follow: bool) -> Result<(), NodeFault> {
         let window = json::window_of(window).map_err(NodeFault::Usage)?;
-        let Some(market) = market else {
-            let mut reader = MarketReader::connect(&self.nodes)?;
-            let (markets, tickers) = (reader.markets()?, reader.tickers(window, None)?);
-            return self.rows(&tickers, |ticker| {
-                let listing = markets.iter().find(|listing| listing.market == ticker.market);
-                listing.map_or_else(String::new, |listing| Units(*listing).ticker(ticker))
-            });
-        };
-        let (mut reader, units) = self.at(market)?;
-        if follow {
-            let to = Subscription::new(units.0.market, MarketChannel::Ticker);
-            reader.subscribe(Subscription { window: Some(window), ..to }, None)?;
-            return self.live(&mut reader, true, |message| {
-                let MarketMessage::TickerPacket(packet) = message else { return Ok((None, false)) };
-                let ticker = packet.tickers.iter().next();
-                let line = ticker.map(|ticker| units.ticker(&ticker));
-                Ok((if self.json { Some(json::message(message)) } else { line }, true))
-            });
+        let (mut reader, market, markets) = self.at_any(market)?;
+        if !follow {
+            let tickers = reader.tickers(window, market)?;
+            return self.rows(&tickers, |ticker| markets.ticker(ticker));
         }
-        let tickers = reader.tickers(window, Some(units.0.market))?;
-        self.rows(&tickers, |ticker| units.ticker(ticker))
+        let to = Subscription::new(market.unwrap_or(MarketId(0)), MarketChannel::Ticker);
+        reader.subscribe(Subscription { window: Some(window), ..to }, None)?;
+        self.live(&mut reader, true, |message| {
+            let lines: Vec<String> = if let MarketMessage::TickerPacket(packet) = message {
+                packet.tickers.iter().map(|ticker| markets.ticker(&ticker)).collect()
+            } else if let MarketMessage::TickersPacket(packet) = message {
+                packet.tickers.iter().map(|ticker| markets.ticker(&ticker)).collect()
+            } else {
+                return Ok((None, false));
+            };
+            Ok((Some(if self.json { json::message(message) } else { lines.join("\n") }), true))
+        })
     }
 
     fn status(&self, market: Option<&str>, follow: bool) -> Result<(), NodeFault> {
-        let Some(market) = market else {
-            let mut reader = MarketReader::connect(&self.nodes)?;
-            let (markets, statuses) = (reader.markets()?, reader.status(None)?);
-            return self.rows(&statuses, |status| {
-                let listing = markets.iter().find(|listing| listing.market == status.market);
-                listing.map_or_else(String::new, |listing| Units(*listing).status(status))
-            });
-        };
-        let (mut reader, units) = self.at(market)?;
-        if follow {
-            reader.subscribe(Subscription::new(units.0.market, MarketChannel::Status), None)?;
-            return self.live(&mut reader, true, |message| {
-                let MarketMessage::StatusPacket(packet) = message else { return Ok((None, false)) };
-                let line = packet.statuses.iter().next().map(|status| units.status(&status));
-                Ok((if self.json { Some(json::message(message)) } else { line }, true))
-            });
+        let (mut reader, market, markets) = self.at_any(market)?;
+        if !follow {
+            let statuses = reader.status(market)?;
+            return self.rows(&statuses, |status| markets.status(status));
         }
-        let statuses = reader.status(Some(units.0.market))?;
-        self.rows(&statuses, |status| units.status(status))
+        reader.subscribe(Subscription::new(market.unwrap_or(MarketId(0)), MarketChannel::Status), None)?;
+        self.live(&mut reader, true, |message| {
+            let lines: Vec<String> = if let MarketMessage::StatusPacket(packet) = message {
+                packet.statuses.iter().map(|status| markets.status(&status)).collect()
+            } else if let MarketMessage::StatusesPacket(packet) = message {
+                packet.statuses.iter().map(|status| markets.status(&status)).collect()
+            } else {
+                return Ok((None, false));
+            };
+            Ok((Some(if self.json { json::message(message) } else { lines.join("\n") }), true))
+        })
     }
 
     /// Prints what `show` makes of each message, until it says that this is all; for ever, if the reader follows.
@@ -319,6 +340,23 @@ impl Access {
                 return Ok(());
             }
         }
+    }
+}
+
+/// What is known of markets: one that was defined later has no line.
+struct Listings(Vec<Listing>);
+
+impl Listings {
+    fn units(&self, market: MarketId) -> Option<Units> {
+        self.0.iter().find(|listing| listing.market == market).map(|listing| Units(*listing))
+    }
+
+    fn ticker(&self, ticker: &Ticker) -> String {
+        self.units(ticker.market).map_or_else(String::new, |units| units.ticker(ticker))
+    }
+
+    fn status(&self, status: &Status) -> String {
+        self.units(status.market).map_or_else(String::new, |units| units.status(status))
     }
 }
 
@@ -371,6 +409,13 @@ impl Units {
         let (price, quantity) = (self.price(trade.price_ticks), self.quantity(trade.qty_lots.0.into()));
         let status = said_of(trade.status);
         format!("{time:<30} {id:>10} {:<4} {price:>20} {quantity:>20}{status}", trade.taker_side.name())
+    }
+
+    fn aggregate_trade(&self, trade: &AggregateTrade) -> String {
+        let (time, first, last) = (instant::write(trade.time), trade.first_trade, trade.last_trade);
+        let (price, quantity) = (self.price(trade.price_ticks), self.quantity(trade.qty_lots));
+        let ids = if first == last { first.to_string() } else { format!("{first}-{last}") };
+        format!("{time:<30} {ids:>20} {:<4} {price:>20} {quantity:>20}", trade.taker_side.name())
     }
 
     fn trade_change(&self, change: &TradeChange) -> String {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use client::{MarketBook, MarketFault, MarketReader, Subscription};
 use gateways::fix::initiator::{LogonStyle, NewOrder, OrderRef};
 use protocol::binary::market::{
-    GetMarkets, GetTickers, GetTrades, MarketHeartbeat, MarketMessage, Status, Subscribe, Unsubscribe,
+    GetAggregateTrades, GetMarkets, GetTickers, GetTrades, MarketHeartbeat, MarketMessage, Status, Subscribe,
+    Unsubscribe,
 };
 use protocol::binary::{
     MarketChannel, MarketRejectReason, Sequence, SubscriptionEnd, TerminationCode, TickerWindow,
@@ -302,6 +303,8 @@ fn what_readers_may_not_ask_is_refused_by_name() {
     let mut stream = subscribed(&address);
     let trades =
         GetTrades { number: 9, market: BTC_TRY, from_trade: TradeId(0), from_time: UnixNanos(0), limit: 0 };
+    let (from_trade, from_time) = (TradeId(0), UnixNanos(0));
+    let aggregate = GetAggregateTrades { number: 11, market: BTC_TRY, from_trade, from_time, limit: 1 };
     let tickers = GetTickers { number: 10, window: TickerWindow::Day, market: MarketId(77) };
     let day = Some(TickerWindow::Day);
     for (request, number, reason, text) in [
@@ -325,6 +328,10 @@ fn what_readers_may_not_ask_is_refused_by_name() {
         (written(trades), 9, FieldOutOfRange, "limit"),
         (written(GetTrades { limit: 4_097, ..trades }), 9, FieldOutOfRange, "limit"),
         (written(tickers), 10, UnknownMarket, "market"),
+        (written(GetAggregateTrades { limit: 0, ..aggregate }), 11, FieldOutOfRange, "limit"),
+        (written(GetAggregateTrades { market: MarketId(77), ..aggregate }), 11, UnknownMarket, "market"),
+        // Of all markets at once there are tickers and states alone.
+        (written(Subscribe { number: 12, market: MarketId(0), ..TOP }), 12, UnknownMarket, "market"),
     ] {
         let told = answers(&mut stream, &request, 1);
         assert_eq!(rejected(&told[0]), (number, reason, text.to_owned()));
@@ -504,6 +511,17 @@ fn a_websocket_says_the_same_as_json() {
     (0..100).for_each(|_| flow.step());
     let trades = socket.wait_for("TradesPacket");
     assert_eq!(trades["missed"], "0");
+    socket.say(r#"{"op":"subscribe","number":4,"channel":"ticker","window":"1h"}"#);
+    let tickers = socket.wait_for("TickersPacket");
+    assert_eq!((&tickers["number"], &tickers["window"]), (&4.into(), &"1h".into()));
+    assert_eq!(tickers["tickers"][0]["market"], 1);
+    socket.say(r#"{"op":"subscribe","number":5,"channel":"status"}"#);
+    assert_eq!(socket.wait_for("StatusesPacket")["statuses"].as_array().unwrap().len(), 3, "each market");
+    socket.say(r#"{"op":"subscribe","number":6,"market":1,"channel":"aggregate_trades"}"#);
+    socket.wait_for("Subscribed");
+    (0..100).for_each(|_| flow.step());
+    let rows = socket.wait_for("AggregateTradesPacket");
+    assert!(rows["trades"][0]["trades"].as_u64().unwrap() > 0, "{rows}");
     let seq: u64 = trades["trades"][0]["seq"].as_str().unwrap().parse().unwrap();
     assert!(seq > levels["seq"].as_str().unwrap().parse().unwrap(), "{trades}");
     for (text, reason) in [
@@ -553,6 +571,10 @@ fn the_command_line_reads_market_data() {
     let trades = json(&["trades", "BTC-TRY", "--limit", "4000"]);
     let first = trades[0]["trade"].as_str().unwrap().to_owned();
     assert_eq!(json(&["trades", "1", "--from-trade", &first, "--limit", "1"]), trades[..1]);
+    let rows = json(&["trades", "BTC-TRY", "--limit", "4000", "--aggregate"]);
+    let sum: u64 = rows.iter().map(|row| row["trades"].as_u64().unwrap()).sum();
+    assert_eq!((sum, &rows[0]["first_trade"]), (trades.len().try_into().unwrap(), &first.into()));
+    assert!(ask(&["trades", "BTC-TRY", "--limit", "4000", "--aggregate"]).contains("Buy"));
     let ticker = json(&["ticker", "--window", "1d"]);
     assert_eq!(ticker[0]["trades"].as_str().unwrap(), trades.len().to_string());
     assert_eq!(ticker[0]["last_ticks"], trades.last().unwrap()["price_ticks"]);

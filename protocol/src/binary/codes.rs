@@ -129,6 +129,8 @@ codes! {
         Candles = 9,
         /// The phase, what an auction would trade or has traded, the index price, and within which bounds orders are taken.
         Status = 10,
+        /// Trades, those of one price and one record in one row.
+        AggregateTrades = 11,
     }
 }
 

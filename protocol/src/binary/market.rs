@@ -90,6 +90,28 @@ rows! {
         pub status: TradeStatus,
     }
 
+    /// Trades of one record, one behind the other, at one price and with one side of the incoming order. Those that were busted are not in it.
+    pub struct AggregateTrade {
+        /// The first of them.
+        pub first_trade: TradeId,
+        /// The last of them.
+        pub last_trade: TradeId,
+        /// How many.
+        pub trades: u32,
+        /// Their price.
+        pub price_ticks: PriceTicks,
+        /// How much, summed.
+        pub qty_lots: u128,
+        /// Price × quantity, in minor units of quote, summed.
+        pub notional: Amount,
+        /// Side of the incoming order; in an auction of the younger one.
+        pub taker_side: Side,
+        /// The record that caused them: that of the execution reports.
+        pub seq: Seq,
+        /// Time of that record.
+        pub time: UnixNanos,
+    }
+
     /// A trade was taken back or corrected.
     pub struct TradeChange {
         /// The record that did it.
@@ -244,7 +266,7 @@ messages! {
         Subscribe = 700 {
             /// The reader's name for it: of no other subscription of the connection.
             number: u32,
-            /// The market.
+            /// The market; 0 = all of them, of Ticker and Status.
             market: MarketId,
             /// What of it.
             channel: MarketChannel,
@@ -310,6 +332,19 @@ messages! {
             number: u32,
             /// The market; 0 = all of them.
             market: MarketId,
+        }
+        /// Reader: trades, those of one price and one record in one row, oldest first. The answer is AggregateTradesPage, or MarketReject.
+        GetAggregateTrades = 707 {
+            /// The reader's number for the question; given back.
+            number: u32,
+            /// The market.
+            market: MarketId,
+            /// From the row with this trade on; 0 = any.
+            from_trade: TradeId,
+            /// From this instant on; 0 = any. With neither it is the newest ones.
+            from_time: UnixNanos,
+            /// Rows at most; 1 to 4,096.
+            limit: u32,
         }
         /// Server: nothing else was to be said for a while. Who has read up to here has everything.
         MarketHeartbeat = 710 {
@@ -516,7 +551,7 @@ messages! {
             /// The newest ones, oldest first, without a gap; the last of them may still be open.
             candles: Rows<'a, Candle, CANDLE_ROWS_MAX>,
         }
-        /// Server: trades were taken back or corrected. It comes of the channel of trades, behind the trades.
+        /// Server: trades were taken back or corrected. It comes of the channels of trades, behind the trades.
         TradesChangedPacket<'a> = 728 {
             /// The subscription.
             number: u32,
@@ -619,6 +654,68 @@ messages! {
         /// Server: the states that were asked for.
         StatusPage<'a> = 734 {
             /// The number of the question.
+            number: u32,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            ..
+            /// By market.
+            statuses: Rows<'a, Status, MARKETS_MAX>,
+        }
+        /// Server: aggregate trades that were asked for.
+        AggregateTradesPage<'a> = 735 {
+            /// The number of the question.
+            number: u32,
+            /// The market.
+            market: MarketId,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Trades before this one are not kept any more, or were before market data began; 0 = there were none yet.
+            oldest_trade: TradeId,
+            /// Those of before this instant may be lacking: market data began later, or they are not kept any more.
+            complete_from: UnixNanos,
+            ..
+            /// Oldest first.
+            trades: Rows<'a, AggregateTrade, MARKET_DATA_ROWS_MAX>,
+        }
+        /// Server: trades, those of one price and one record in one row.
+        AggregateTradesPacket<'a> = 740 {
+            /// The subscription.
+            number: u32,
+            /// The market.
+            market: MarketId,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            /// The last record that changed the market's book.
+            changed: Seq,
+            /// CRC-32C of the whole visible book there.
+            book_checksum: u32,
+            /// So many trades before the first of these went by unread.
+            missed: u64,
+            ..
+            /// In order, behind those of the packet before.
+            trades: Rows<'a, AggregateTrade, MARKET_DATA_ROWS_MAX>,
+        }
+        /// Server: tickers of all markets: those that are others. What was sent of the others stands.
+        TickersPacket<'a> = 741 {
+            /// The subscription.
+            number: u32,
+            /// Everything up to this record is in it.
+            seq: Seq,
+            /// Time of that record.
+            time: UnixNanos,
+            /// How far they look back.
+            window: TickerWindow,
+            ..
+            /// By market.
+            tickers: Rows<'a, Ticker, MARKETS_MAX>,
+        }
+        /// Server: the states of all markets: those that are others. What was sent of the others stands.
+        StatusesPacket<'a> = 742 {
+            /// The subscription.
             number: u32,
             /// Everything up to this record is in it.
             seq: Seq,

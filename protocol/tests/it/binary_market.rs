@@ -61,6 +61,7 @@ fn requests(each: &mut dyn FnMut(MarketMessage<'_>)) {
     each(GetTickers { number, window: TickerWindow::Day, market }.into());
     each(GetMarkets { number }.into());
     each(GetStatus { number, market }.into());
+    each(GetAggregateTrades { number, market, from_trade, from_time: TIME, limit }.into());
 }
 
 fn words(each: &mut dyn FnMut(MarketMessage<'_>)) {
@@ -87,6 +88,20 @@ fn trade() -> Trade {
         seq: SEQ,
         time: TIME,
         status: TradeStatus::Corrected,
+    }
+}
+
+fn aggregate_trade() -> AggregateTrade {
+    AggregateTrade {
+        first_trade: TradeId(0x9897_9695_9493_9291),
+        last_trade: TradeId(0xA8A7_A6A5_A4A3_A2A1),
+        trades: 0xB4B3_B2B1,
+        price_ticks: price(0),
+        qty_lots: WIDE + 1,
+        notional: Amount(WIDE),
+        taker_side: Side::Buy,
+        seq: SEQ,
+        time: TIME,
     }
 }
 
@@ -207,6 +222,16 @@ fn trading(each: &mut dyn FnMut(MarketMessage<'_>)) {
     each(StatusPacket { number, market, seq, time, changed, book_checksum, statuses }.into());
 }
 
+/// Of many trades in one row, or of all markets.
+fn packets_of_many(each: &mut dyn FnMut(MarketMessage<'_>)) {
+    let (number, market, seq, time, changed, book_checksum) = (NUMBER, MARKET, SEQ, TIME, CHANGED, CHECKSUM);
+    let missed = 0x5857_5655_5453_5251;
+    let trades = group(aggregate_trade());
+    each(AggregateTradesPacket { number, market, seq, time, changed, book_checksum, missed, trades }.into());
+    each(TickersPacket { number, seq, time, window: TickerWindow::Day, tickers: group(ticker()) }.into());
+    each(StatusesPacket { number, seq, time, statuses: group(status()) }.into());
+}
+
 fn pages(each: &mut dyn FnMut(MarketMessage<'_>)) {
     let (number, market, seq, time) = (NUMBER, MARKET, SEQ, TIME);
     let (interval, candles) = (CandleInterval::Week, group(candle()));
@@ -238,6 +263,9 @@ fn pages(each: &mut dyn FnMut(MarketMessage<'_>)) {
     });
     each(MarketsPage { number, seq, began: CHANGED, began_time: TIME, markets }.into());
     each(StatusPage { number, seq, time, statuses: group(status()) }.into());
+    let trades = group(aggregate_trade());
+    each(AggregateTradesPage { number, market, seq, oldest_trade, complete_from: TIME, trades }.into());
+    packets_of_many(each);
 }
 
 /// One of every message, in the order of their template ids.

@@ -17,6 +17,7 @@ use protocol::{
     AssetId, BookAction, EventBody, MarketId, MarketPhase, QtyLots, Seq, Side, Text, TradeId, UnixNanos,
 };
 
+use super::all_markets::ALL_MARKETS;
 use super::book::{Book, Misfit, RestingOrder};
 use super::candles::{Candle, Candles};
 use super::changes::{Changes, OrderAction, OrderChange, TooOld};
@@ -275,6 +276,10 @@ pub struct MarketData {
     /// Behind the frame that was taken last; of market data that have taken none and have no past, zeros.
     effects: Hash,
     began: (Seq, UnixNanos),
+    /// The last record with a trade, or with which a trade was taken back or corrected, of any market.
+    traded: Seq,
+    /// The last record that changed the state of any market.
+    status_changed: Seq,
 }
 
 /// The last record of a frame that follows `last`, and its time; `None` of a frame without records.
@@ -301,7 +306,9 @@ impl MarketData {
         let limits = limits.with_windows();
         let (assets, markets) = (BTreeMap::new(), BTreeMap::new());
         let (effects, began) = (Hash::ZERO, (seq, time));
-        let mut data = Self { limits, assets, markets, seq, time, clock: time, effects, began };
+        let (traded, status_changed) = (Seq::ZERO, Seq::ZERO);
+        let mut data =
+            Self { limits, assets, markets, seq, time, clock: time, effects, began, traded, status_changed };
         for body in definitions {
             data.event(&Event { output: None, seq, time, body })?;
         }
@@ -399,12 +406,14 @@ impl MarketData {
         let Event { seq, time, .. } = *event;
         let done = match &event.body {
             EventBody::Settled(settled) => {
+                self.traded = seq;
                 self.market_mut(settled.market).and_then(|market| market.settle(settled, seq, time))
             }
             EventBody::BookChanged(changed) => {
                 self.market_mut(changed.market).and_then(|market| market.move_in_book(changed, seq, time))
             }
             EventBody::TradeBusted(busted) => {
+                self.traded = seq;
                 self.market_mut(busted.settled.market).map(|market| market.tape.bust(busted, seq, time))
             }
             EventBody::MarketPhaseChanged(MarketPhaseChanged { market, .. })
@@ -412,9 +421,11 @@ impl MarketData {
             | EventBody::AuctionUncrossed(AuctionUncrossed { market, .. })
             | EventBody::PricePublished(PricePublished { market, .. })
             | EventBody::TradingRulesSet(TradingRulesSet { rules: SetTradingRules { market, .. } }) => {
+                self.status_changed = seq;
                 self.market_mut(*market).map(|market| market.publish(&event.body, seq, time))
             }
             EventBody::MarketDefined(defined) => {
+                self.status_changed = seq;
                 let (limits, listing) = (&self.limits, self.listing(&defined.definition));
                 self.markets
                     .entry(defined.definition.market)
@@ -501,8 +512,22 @@ impl MarketData {
         self.markets().filter_map(move |(id, market)| Some((id, market.ticker(window, now)?)))
     }
 
-    /// What a packet about a market says of the state that it is from.
+    /// The last record with a trade, or with which a trade was taken back or corrected, of any market.
+    pub(crate) const fn traded(&self) -> Seq {
+        self.traded
+    }
+
+    /// The last record that changed the state of any market.
+    pub(crate) const fn status_changed(&self) -> Seq {
+        self.status_changed
+    }
+
+    /// What a packet about a market, or about all of them, says of the state that it is from.
     pub fn stamp(&mut self, id: MarketId) -> Option<Stamp> {
+        if id == ALL_MARKETS {
+            let (market, seq, time) = (id, self.seq, self.time);
+            return Some(Stamp { market, seq, time, changed: Seq::ZERO, book_checksum: 0 });
+        }
         let market = self.markets.get_mut(&id)?;
         Some(Stamp {
             market: id,

@@ -1,8 +1,9 @@
 //! Market data as messages of the binary protocol.
 
 use protocol::binary::market::{
-    self as wire, CandlesPacket, DEPTH_ROWS_MAX, DepthPacket, LevelsChangedPacket, LevelsPacket,
-    OrdersChangedPacket, OrdersPacket, StatusPacket, TickerPacket, TradesChangedPacket, TradesPacket,
+    self as wire, AggregateTradesPacket, CandlesPacket, DEPTH_ROWS_MAX, DepthPacket, LevelsChangedPacket,
+    LevelsPacket, OrdersChangedPacket, OrdersPacket, StatusPacket, StatusesPacket, TickerPacket,
+    TickersPacket, TradesChangedPacket, TradesPacket,
 };
 use protocol::binary::{CandleInterval, Fixed, MarketChannel, OrderChangeKind, Rows, TickerWindow};
 use protocol::book::BookLevel;
@@ -16,7 +17,7 @@ use super::packet::{Body, Packet, Stamp};
 use super::status::Status;
 use super::subscription::{Channel, Depth};
 use super::ticker::{Ticker, Window};
-use super::trades::{Trade, TradeChange};
+use super::trades::{AggregateTrade, Trade, TradeChange};
 
 /// Both lists name the same lengths and windows, in the same order.
 const _: () = assert!(CandleInterval::ALL.len() == Interval::ALL.len());
@@ -74,6 +75,7 @@ impl Channel {
             MarketChannel::Levels => Self::Levels,
             MarketChannel::Orders => Self::Orders,
             MarketChannel::Trades => Self::Trades,
+            MarketChannel::AggregateTrades => Self::AggregateTrades,
             MarketChannel::Ticker => Self::Ticker(Window::from_wire(window.ok_or("window")?)),
             MarketChannel::Candles => Self::Candles(Interval::from_wire(interval.ok_or("interval")?)),
             MarketChannel::Status => Self::Status,
@@ -113,6 +115,23 @@ fn change(change: &OrderChange) -> wire::OrderChange {
 pub(super) fn trade(trade: &Trade) -> wire::Trade {
     let &Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time, status } = trade;
     wire::Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time, status }
+}
+
+pub(super) fn aggregate_trade(trade: &AggregateTrade) -> wire::AggregateTrade {
+    let &AggregateTrade { first, last, trades, price_ticks, qty_lots, notional, taker_side, seq, time } =
+        trade;
+    let (first_trade, last_trade) = (first, last);
+    wire::AggregateTrade {
+        first_trade,
+        last_trade,
+        trades,
+        price_ticks,
+        qty_lots,
+        notional,
+        taker_side,
+        seq,
+        time,
+    }
 }
 
 pub(super) fn trade_change(change: &TradeChange) -> wire::TradeChange {
@@ -271,10 +290,21 @@ pub(super) fn packet(number: u32, packet: &Packet, out: &mut Vec<u8>) {
             });
         }
         body @ (Body::Trades { .. }
+        | Body::AggregateTrades { .. }
         | Body::TradesChanged { .. }
         | Body::Status(_)
         | Body::Ticker(_)
         | Body::Candles { .. }) => trading(number, &packet.stamp, body, out),
+        Body::Tickers { window, tickers } => {
+            let (window, found) =
+                (window.on_the_wire(), tickers.iter().map(|(id, found)| ticker(*id, found)));
+            let tickers = rows(found);
+            TickersPacket { number, seq, time, window, tickers: group(&tickers) }.write(out);
+        }
+        Body::Statuses(statuses) => {
+            let statuses = rows(statuses.iter().map(|(id, found)| status(*id, found)));
+            StatusesPacket { number, seq, time, statuses: group(&statuses) }.write(out);
+        }
     }
 }
 
@@ -286,11 +316,19 @@ fn trading(number: u32, stamp: &Stamp, body: &Body, out: &mut Vec<u8>) {
         | Body::Levels { .. }
         | Body::LevelsChanged { .. }
         | Body::Orders { .. }
-        | Body::OrdersChanged { .. } => {}
+        | Body::OrdersChanged { .. }
+        | Body::Tickers { .. }
+        | Body::Statuses(_) => {}
         &Body::Trades { missed, ref trades } => {
             let trades = rows(trades.iter().map(trade));
             let trades = group(&trades);
             TradesPacket { number, market, seq, time, changed, book_checksum, missed, trades }.write(out);
+        }
+        &Body::AggregateTrades { missed, ref trades } => {
+            let trades = rows(trades.iter().map(aggregate_trade));
+            let trades = group(&trades);
+            AggregateTradesPacket { number, market, seq, time, changed, book_checksum, missed, trades }
+                .write(out);
         }
         &Body::TradesChanged { missed, ref changes } => {
             let changes = rows(changes.iter().map(trade_change));

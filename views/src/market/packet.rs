@@ -7,25 +7,25 @@ use super::book::RestingOrder;
 use super::candles::{Candle, Interval};
 use super::changes::OrderChange;
 use super::status::Status;
-use super::ticker::Ticker;
-use super::trades::{Trade, TradeChange};
+use super::ticker::{Ticker, Window};
+use super::trades::{AggregateTrade, Trade, TradeChange};
 
 /// The state that a packet is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
-    /// The market.
+    /// The market; 0 = all of them.
     pub market: MarketId,
     /// Everything up to this record is in it.
     pub seq: Seq,
     /// Time of that record.
     pub time: UnixNanos,
-    /// The last record that changed the market's book.
+    /// The last record that changed the market's book; of all markets 0.
     pub changed: Seq,
-    /// [`protocol::book::book_checksum`] of the whole visible book there.
+    /// [`protocol::book::book_checksum`] of the whole visible book there; of all markets 0.
     pub book_checksum: u32,
 }
 
-/// One message about one market.
+/// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     /// The state that it is from.
@@ -77,6 +77,13 @@ pub enum Body {
         /// In order.
         trades: Vec<Trade>,
     },
+    /// Trades behind those of the last such packet, those of one price and one record in one row.
+    AggregateTrades {
+        /// So many trades before the first of these went by unread.
+        missed: u64,
+        /// In order.
+        trades: Vec<AggregateTrade>,
+    },
     /// What became of trades, behind the changes of the last such packet.
     TradesChanged {
         /// So many before the first of these went by unread.
@@ -95,4 +102,13 @@ pub enum Body {
     },
     /// The last state is replaced.
     Status(Box<Status>),
+    /// The last tickers of these markets are replaced.
+    Tickers {
+        /// How far they look back.
+        window: Window,
+        /// By market.
+        tickers: Vec<(MarketId, Ticker)>,
+    },
+    /// The last states of these markets are replaced.
+    Statuses(Vec<(MarketId, Status)>),
 }

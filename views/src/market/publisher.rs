@@ -100,13 +100,7 @@ impl Publisher {
     pub fn begin_again(&mut self, data: MarketData) {
         self.data = data;
         let data = &self.data;
-        self.subscriptions.retain(|_, subscription| match data.market(subscription.market) {
-            Some(market) => {
-                subscription.begin_again(market);
-                true
-            }
-            None => false,
-        });
+        self.subscriptions.retain(|_, subscription| subscription.begin_again(data));
     }
 
     /// Puts in front what happened before market data began; their subscriptions go on. Returns whether it ends where they began.
@@ -117,16 +111,19 @@ impl Publisher {
         if !self.data.prepend(past) {
             return false;
         }
-        for subscription in self.subscriptions.values_mut() {
-            let Some(market) = self.data.market(subscription.market) else { continue };
-            let (trades, changes) = counts.get(&subscription.market).copied().unwrap_or_default();
+        let past = self.data.markets().map(|(id, market)| {
+            let (trades, changes) = counts.get(&id).copied().unwrap_or_default();
             let (all_trades, all_changes) = market.tape().counts();
-            subscription.prepend(market, (all_trades - trades, all_changes - changes), before);
+            (id, (all_trades - trades, all_changes - changes))
+        });
+        let past: BTreeMap<MarketId, (u64, u64)> = past.collect();
+        for subscription in self.subscriptions.values_mut() {
+            subscription.prepend(&self.data, &past, before);
         }
         true
     }
 
-    /// Subscribes. `since`: the reader has the levels or the orders of this seq already, and goes on from there if that is kept.
+    /// Subscribes to a market, or to [`super::ALL_MARKETS`]. `since`: the reader has the levels or the orders of this seq already, and goes on from there if that is kept.
     ///
     /// # Errors
     /// [`SubscribeRefusal`].
@@ -136,14 +133,15 @@ impl Publisher {
         channel: Channel,
         since: Option<Seq>,
     ) -> Result<SubscriptionId, SubscribeRefusal> {
-        let market = self.data.market(id).ok_or(SubscribeRefusal::UnknownMarket)?;
+        // What this node has not seen yet it cannot go on from.
+        let since = since.filter(|&since| since <= self.data.seq());
+        let subscription = Subscription::new(id, channel, &self.data, since);
+        let subscription = subscription.ok_or(SubscribeRefusal::UnknownMarket)?;
         if self.subscriptions.len() >= self.limits.subscriptions_max {
             return Err(SubscribeRefusal::TooManySubscriptions);
         }
-        // What this node has not seen yet it cannot go on from.
-        let since = since.filter(|&since| since <= self.data.seq());
         self.last = SubscriptionId(self.last.0 + 1);
-        self.subscriptions.insert(self.last, Subscription::new(id, channel, market, since));
+        self.subscriptions.insert(self.last, subscription);
         Ok(self.last)
     }
 
@@ -170,9 +168,8 @@ impl Publisher {
             return Next::Cut(Cut::Stalled);
         }
         let Some(subscription) = self.subscriptions.get_mut(&id) else { return Next::Unknown };
-        let Some(market) = self.data.market(subscription.market) else { return Next::Unknown };
         subscription.behind_since = None;
-        let taken = subscription.take(market, &self.data);
+        let taken = subscription.take(&self.data);
         let Some(body) = taken.body else { return Next::Nothing };
         if subscription.count_loss(taken.is_lost) > self.limits.losses_max {
             self.subscriptions.remove(&id);
@@ -188,8 +185,7 @@ impl Publisher {
         let (data, stall_ns) = (&self.data, self.limits.stall_ns);
         let before = self.stalled.len();
         self.subscriptions.retain(|&id, subscription| {
-            let Some(market) = data.market(subscription.market) else { return true };
-            if !subscription.may_have_more(market, data.now()) {
+            if !subscription.may_have_more(data) {
                 subscription.behind_since = None;
                 return true;
             }

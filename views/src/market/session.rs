@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use protocol::binary::market::{
-    CandlesPage, GetCandles, GetMarkets, GetStatus, GetTickers, GetTrades, MarketHeartbeat, MarketMessage,
-    MarketReject, MarketsPage, StatusPage, Subscribe, Subscribed, SubscriptionEnded, TickersPage, TradesPage,
-    Unsubscribe,
+    AggregateTradesPage, CandlesPage, GetAggregateTrades, GetCandles, GetMarkets, GetStatus, GetTickers,
+    GetTrades, MarketHeartbeat, MarketMessage, MarketReject, MarketsPage, StatusPage, Subscribe, Subscribed,
+    SubscriptionEnded, TickersPage, TradesPage, Unsubscribe,
 };
 use protocol::binary::{MarketRejectReason, SubscriptionEnd, Words};
 use protocol::limits::MARKET_DATA_ROWS_MAX;
@@ -17,7 +17,7 @@ use super::encode;
 use super::publisher::{Next, Publisher, SubscribeRefusal, SubscriptionId};
 use super::subscription::{Channel, Cut};
 use super::ticker::Window;
-use super::trades::Trade;
+use super::trades::{Trade, aggregate};
 
 /// Bounds of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +98,7 @@ impl Session {
             MarketMessage::Unsubscribe(unsubscribe) => self.unsubscribe(publisher, *unsubscribe, out),
             MarketMessage::GetCandles(question) => candles(publisher.data(), question, out),
             MarketMessage::GetTrades(question) => trades(publisher.data(), question, out),
+            MarketMessage::GetAggregateTrades(question) => aggregate_trades(publisher.data(), *question, out),
             MarketMessage::GetTickers(question) => tickers(publisher.data(), question, out),
             MarketMessage::GetStatus(question) => statuses(publisher.data(), *question, out),
             &MarketMessage::GetMarkets(GetMarkets { number }) => {
@@ -226,6 +227,7 @@ fn number_of(message: &MarketMessage<'_>) -> Result<u32, OutOfTurn> {
         | MarketMessage::Unsubscribe(Unsubscribe { number })
         | MarketMessage::GetCandles(GetCandles { number, .. })
         | MarketMessage::GetTrades(GetTrades { number, .. })
+        | MarketMessage::GetAggregateTrades(GetAggregateTrades { number, .. })
         | MarketMessage::GetTickers(GetTickers { number, .. })
         | MarketMessage::GetStatus(GetStatus { number, .. })
         | MarketMessage::GetMarkets(GetMarkets { number }) => *number,
@@ -256,8 +258,7 @@ fn utc_offset(seconds: u32, is_behind: bool) -> Option<UtcOffset> {
 fn trades(data: &MarketData, question: &GetTrades, out: &mut Vec<u8>) -> Result<(), Refusal> {
     let &GetTrades { number, market, from_trade, from_time, limit } = question;
     let trades = data.market(market).ok_or((MarketRejectReason::UnknownMarket, "market"))?.trades();
-    let limit = usize::try_from(limit).ok().filter(|limit| (1..=MARKET_DATA_ROWS_MAX).contains(limit));
-    let limit = limit.ok_or((MarketRejectReason::FieldOutOfRange, "limit"))?;
+    let limit = rows_of(limit)?;
     let found: Vec<&Trade> = if (from_trade, from_time) == (TradeId(0), UnixNanos(0)) {
         trades.iter().skip(trades.iter().len().saturating_sub(limit)).collect()
     } else {
@@ -265,11 +266,40 @@ fn trades(data: &MarketData, question: &GetTrades, out: &mut Vec<u8>) -> Result<
         trades.from_id(from_trade).skip_while(|trade| trade.time < from_time).take(limit).collect()
     };
     let found = encode::rows(found.into_iter().map(encode::trade));
-    let oldest_trade = trades.iter().next().map_or(TradeId(0), |trade| trade.trade);
-    let complete_from = trades.complete_from(data.began().1);
+    let (oldest_trade, complete_from) = (trades.oldest(), trades.complete_from(data.began().1));
     let trades = encode::group(&found);
     TradesPage { number, market, seq: data.seq(), oldest_trade, complete_from, trades }.write(out);
     Ok(())
+}
+
+fn aggregate_trades(
+    data: &MarketData,
+    question: GetAggregateTrades,
+    out: &mut Vec<u8>,
+) -> Result<(), Refusal> {
+    let GetAggregateTrades { number, market, from_trade, from_time, limit } = question;
+    let trades = data.market(market).ok_or((MarketRejectReason::UnknownMarket, "market"))?.trades();
+    let limit = rows_of(limit)?;
+    let found = if (from_trade, from_time) == (TradeId(0), UnixNanos(0)) {
+        let (mut all, _) = aggregate(trades.iter(), usize::MAX);
+        all.split_off(all.len().saturating_sub(limit))
+    } else {
+        let (mut rows, _) = aggregate(trades.iter().skip_while(|trade| trade.time < from_time), usize::MAX);
+        rows.retain(|row| row.last >= from_trade);
+        rows.truncate(limit);
+        rows
+    };
+    let found = encode::rows(found.iter().map(encode::aggregate_trade));
+    let (oldest_trade, complete_from) = (trades.oldest(), trades.complete_from(data.began().1));
+    let trades = encode::group(&found);
+    AggregateTradesPage { number, market, seq: data.seq(), oldest_trade, complete_from, trades }.write(out);
+    Ok(())
+}
+
+/// How many rows a question wants.
+fn rows_of(limit: u32) -> Result<usize, Refusal> {
+    let limit = usize::try_from(limit).ok().filter(|limit| (1..=MARKET_DATA_ROWS_MAX).contains(limit));
+    limit.ok_or((MarketRejectReason::FieldOutOfRange, "limit"))
 }
 
 fn tickers(data: &MarketData, question: &GetTickers, out: &mut Vec<u8>) -> Result<(), Refusal> {

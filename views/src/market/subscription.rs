@@ -1,13 +1,16 @@
 //! What one reader has been sent of one channel: a place, and no packets. So a reader costs the same however slow it is.
 
+use std::collections::BTreeMap;
+
 use protocol::book::BookLevel;
 use protocol::{MarketId, MonoNanos, Seq, Side, UnixNanos};
 
+use super::all_markets::{ALL_MARKETS, AllMarkets};
 use super::candles::{Interval, UtcOffset};
 use super::data::{Market, MarketData};
 use super::packet::Body;
 use super::ticker::{Ticker, Window};
-use super::trades::{Trade, TradeChange};
+use super::trades::{Trade, TradeChange, aggregate};
 
 /// At most so many trades are in one packet.
 const TRADES_PER_PACKET_MAX: usize = 1_000;
@@ -38,7 +41,7 @@ impl Depth {
     }
 }
 
-/// What is subscribed to, of one market.
+/// What is subscribed to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Channel {
     /// The best levels, whenever they are others: the latest state wins.
@@ -50,6 +53,8 @@ pub enum Channel {
     /// Trades from now on, and what becomes of those before: what was not read comes in order, and if it is too much, with the number of those
     /// that were missed.
     Trades,
+    /// The same, those of one price and one record in one row.
+    AggregateTrades,
     /// A rolling window: the latest state wins.
     Ticker(Window),
     /// Candles from the one that is open: those that changed, the latest state wins.
@@ -70,6 +75,15 @@ pub enum Cut {
 /// What a reader has.
 #[derive(Clone, Debug)]
 enum Place {
+    /// Of one market.
+    One(OneMarket),
+    /// Of all of them.
+    All(AllMarkets),
+}
+
+/// What a reader of one market has.
+#[derive(Clone, Debug)]
+enum OneMarket {
     /// The levels of this state of the book; `None` = nothing was sent.
     Depth { depth: Depth, seen: Option<Seq>, sent: Option<[Vec<BookLevel>; 2]> },
     /// The book of this seq.
@@ -77,7 +91,7 @@ enum Place {
     /// The book of this seq.
     Orders(Option<Seq>),
     /// So many of the trades since market data began, and of what became of trades.
-    Trades { count: u64, changes: u64 },
+    Trades { count: u64, changes: u64, are_aggregate: bool },
     /// The window as it was.
     Ticker { window: Window, seen: Option<(u64, UnixNanos)>, sent: Option<Ticker> },
     /// The candles of a version of the tape with so many changes, the newest of which opens then.
@@ -106,64 +120,48 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
-    const NOTHING: Self = Self { body: None, is_lost: false };
+    pub(super) const NOTHING: Self = Self { body: None, is_lost: false };
 
-    const fn new(body: Body) -> Self {
+    pub(super) const fn new(body: Body) -> Self {
         Self { body: Some(body), is_lost: false }
     }
 }
 
 impl Subscription {
-    /// Begins with the state as it is; a reader that has the book of `since` goes on from there, where that is kept.
-    pub(crate) fn new(id: MarketId, channel: Channel, market: &Market, since: Option<Seq>) -> Self {
-        let place = Self::first_place(channel, market, since);
-        Self { market: id, channel, place, losses: 0, behind_since: None }
+    /// Begins with the state as it is; a reader that has the book of `since` goes on from there, where that is kept. `None`: there is no such
+    /// market.
+    pub(crate) fn new(id: MarketId, channel: Channel, data: &MarketData, since: Option<Seq>) -> Option<Self> {
+        let place = Self::first_place(id, channel, data, since)?;
+        Some(Self { market: id, channel, place, losses: 0, behind_since: None })
     }
 
-    fn first_place(channel: Channel, market: &Market, since: Option<Seq>) -> Place {
-        match channel {
-            Channel::Depth(depth) => Place::Depth { depth, seen: None, sent: None },
-            Channel::Levels => Place::Levels(since),
-            Channel::Orders => Place::Orders(since),
-            Channel::Trades => {
-                let (count, changes) = (market.trades().count(), market.tape().changes().count());
-                Place::Trades { count, changes }
-            }
-            Channel::Ticker(window) => Place::Ticker { window, seen: None, sent: None },
-            Channel::Candles(interval) => {
-                let open_time = market.candles().last(interval).map_or(UnixNanos(0), |last| last.open_time);
-                Place::Candles { interval, seen: None, changes: market.tape().changes().count(), open_time }
-            }
-            Channel::Status => Place::Status(None),
+    fn first_place(id: MarketId, channel: Channel, data: &MarketData, since: Option<Seq>) -> Option<Place> {
+        if id == ALL_MARKETS {
+            return AllMarkets::new(channel).map(Place::All);
         }
+        Some(Place::One(OneMarket::new(channel, data.market(id)?, since)))
     }
 
-    /// The market was begun anew: nothing of what was sent goes on.
-    pub(crate) fn begin_again(&mut self, market: &Market) {
-        self.place = Self::first_place(self.channel, market, None);
-        self.losses = 0;
+    /// Market data were begun anew: nothing of what was sent goes on. Returns whether its market is still there.
+    pub(crate) fn begin_again(&mut self, data: &MarketData) -> bool {
+        let Some(place) = Self::first_place(self.market, self.channel, data, None) else { return false };
+        (self.place, self.losses) = (place, 0);
+        true
     }
 
-    /// So many trades and changes of before the market began were put in front: what it was sent since stays as it is, but for candles that
-    /// were open then.
-    pub(crate) fn prepend(&mut self, market: &Market, (trades, changed): (u64, u64), began: UnixNanos) {
+    /// What happened before market data began was put in front, of each market so many trades and changes.
+    pub(crate) fn prepend(
+        &mut self,
+        data: &MarketData,
+        past: &BTreeMap<MarketId, (u64, u64)>,
+        began: UnixNanos,
+    ) {
         match &mut self.place {
-            Place::Trades { count, changes } => {
-                *count += trades;
-                *changes += changed;
+            Place::One(place) => {
+                let Some(market) = data.market(self.market) else { return };
+                place.prepend(market, past.get(&self.market).copied().unwrap_or_default(), began);
             }
-            Place::Candles { interval, seen, changes, open_time } => {
-                *seen = None;
-                *changes += changed;
-                let was_open = interval.open_time(began, UtcOffset::UTC);
-                *open_time = if *open_time > UnixNanos(0) {
-                    was_open.min(*open_time)
-                } else {
-                    market.candles().last(*interval).map_or(UnixNanos(0), |last| last.open_time)
-                };
-            }
-            Place::Ticker { seen, .. } => *seen = None,
-            Place::Depth { .. } | Place::Levels(_) | Place::Orders(_) | Place::Status(_) => {}
+            Place::All(place) => place.prepend(),
         }
     }
 
@@ -174,29 +172,90 @@ impl Subscription {
     }
 
     /// Whether there may be something to take. Cheap: it may turn out to be nothing.
-    pub(crate) fn may_have_more(&self, market: &Market, now: UnixNanos) -> bool {
+    pub(crate) fn may_have_more(&self, data: &MarketData) -> bool {
         match &self.place {
-            Place::Depth { seen, .. } => *seen != Some(market.changed()),
-            Place::Levels(have) | Place::Orders(have) => have.is_none_or(|have| have < market.changed()),
-            Place::Trades { count, changes } => {
-                (*count, *changes) != (market.trades().count(), market.tape().changes().count())
+            Place::One(place) => {
+                data.market(self.market).is_some_and(|market| place.may_have_more(market, data.now()))
             }
-            Place::Ticker { window, seen, .. } => {
-                *seen != Some((market.tape().version(), window.open_time(now)))
-            }
-            Place::Candles { seen, .. } => *seen != Some(market.tape().version()),
-            Place::Status(have) => *have != Some(market.status_changed()),
+            Place::All(place) => place.may_have_more(data),
         }
     }
 
     /// What is new to the reader, who has it from then on.
-    pub(crate) fn take(&mut self, market: &Market, data: &MarketData) -> Taken {
-        let now = data.now();
-        if !self.may_have_more(market, now) {
+    pub(crate) fn take(&mut self, data: &MarketData) -> Taken {
+        if !self.may_have_more(data) {
             return Taken::NOTHING;
         }
         match &mut self.place {
-            Place::Depth { depth, seen, sent } => {
+            Place::One(place) => {
+                data.market(self.market).map_or(Taken::NOTHING, |market| place.take(market, data))
+            }
+            Place::All(place) => place.take(data),
+        }
+    }
+}
+
+impl OneMarket {
+    fn new(channel: Channel, market: &Market, since: Option<Seq>) -> Self {
+        match channel {
+            Channel::Depth(depth) => Self::Depth { depth, seen: None, sent: None },
+            Channel::Levels => Self::Levels(since),
+            Channel::Orders => Self::Orders(since),
+            Channel::Trades | Channel::AggregateTrades => {
+                let (count, changes) = (market.trades().count(), market.tape().changes().count());
+                Self::Trades { count, changes, are_aggregate: channel == Channel::AggregateTrades }
+            }
+            Channel::Ticker(window) => Self::Ticker { window, seen: None, sent: None },
+            Channel::Candles(interval) => {
+                let open_time = market.candles().last(interval).map_or(UnixNanos(0), |last| last.open_time);
+                Self::Candles { interval, seen: None, changes: market.tape().changes().count(), open_time }
+            }
+            Channel::Status => Self::Status(None),
+        }
+    }
+
+    /// So many trades and changes of before the market began were put in front: what it was sent since stays as it is, but for candles that
+    /// were open then.
+    fn prepend(&mut self, market: &Market, (trades, changed): (u64, u64), began: UnixNanos) {
+        match self {
+            Self::Trades { count, changes, .. } => {
+                *count += trades;
+                *changes += changed;
+            }
+            Self::Candles { interval, seen, changes, open_time } => {
+                *seen = None;
+                *changes += changed;
+                let was_open = interval.open_time(began, UtcOffset::UTC);
+                *open_time = if *open_time > UnixNanos(0) {
+                    was_open.min(*open_time)
+                } else {
+                    market.candles().last(*interval).map_or(UnixNanos(0), |last| last.open_time)
+                };
+            }
+            Self::Ticker { seen, .. } => *seen = None,
+            Self::Depth { .. } | Self::Levels(_) | Self::Orders(_) | Self::Status(_) => {}
+        }
+    }
+
+    fn may_have_more(&self, market: &Market, now: UnixNanos) -> bool {
+        match self {
+            Self::Depth { seen, .. } => *seen != Some(market.changed()),
+            Self::Levels(have) | Self::Orders(have) => have.is_none_or(|have| have < market.changed()),
+            Self::Trades { count, changes, .. } => {
+                (*count, *changes) != (market.trades().count(), market.tape().changes().count())
+            }
+            Self::Ticker { window, seen, .. } => {
+                *seen != Some((market.tape().version(), window.open_time(now)))
+            }
+            Self::Candles { seen, .. } => *seen != Some(market.tape().version()),
+            Self::Status(have) => *have != Some(market.status_changed()),
+        }
+    }
+
+    fn take(&mut self, market: &Market, data: &MarketData) -> Taken {
+        let now = data.now();
+        match self {
+            Self::Depth { depth, seen, sent } => {
                 *seen = Some(market.changed());
                 let levels = [Side::Buy, Side::Sell]
                     .map(|side| market.book().levels(side).take(depth.levels()).collect::<Vec<_>>());
@@ -206,7 +265,7 @@ impl Subscription {
                 let [bids, asks] = sent.insert(levels).clone();
                 Taken::new(Body::Depth { bids, asks })
             }
-            Place::Levels(have) => {
+            Self::Levels(have) => {
                 let body = have.replace(data.seq()).map(|since| {
                     let levels = market.levels_since(since).ok()?;
                     Some(Body::LevelsChanged { first: since.next(), levels })
@@ -217,22 +276,24 @@ impl Subscription {
                     asks: market.book().levels(asks).collect(),
                 })
             }
-            Place::Orders(have) => {
+            Self::Orders(have) => {
                 let body = have.replace(data.seq()).map(|since| {
                     let changes = market.changes_since(since).ok()?;
                     Some(Body::OrdersChanged { first: since.next(), changes: changes.copied().collect() })
                 });
                 or_anew(body, || Body::Orders { orders: market.book().orders().collect() })
             }
-            Place::Trades { count, changes } => take_trades(market, count, changes),
-            Place::Ticker { window, seen, sent } => {
+            Self::Trades { count, changes, are_aggregate } => {
+                take_trades(market, count, changes, *are_aggregate)
+            }
+            Self::Ticker { window, seen, sent } => {
                 *seen = Some((market.tape().version(), window.open_time(now)));
                 let ticker = market.ticker(*window, now);
                 let is_new = ticker != *sent;
                 *sent = ticker;
                 Taken { body: ticker.filter(|_| is_new).map(Body::Ticker), is_lost: false }
             }
-            Place::Candles { interval, seen, changes, open_time } => {
+            Self::Candles { interval, seen, changes, open_time } => {
                 *seen = Some(market.tape().version());
                 let from =
                     first_changed(market, *interval, changes).map_or(*open_time, |at| at.min(*open_time));
@@ -241,7 +302,7 @@ impl Subscription {
                 *open_time = last.open_time;
                 Taken::new(Body::Candles { interval: *interval, candles })
             }
-            Place::Status(have) => {
+            Self::Status(have) => {
                 *have = Some(market.status_changed());
                 Taken::new(Body::Status(Box::new(market.status())))
             }
@@ -250,13 +311,20 @@ impl Subscription {
 }
 
 /// The next trades; behind them what became of trades.
-fn take_trades(market: &Market, count: &mut u64, seen: &mut u64) -> Taken {
+fn take_trades(market: &Market, count: &mut u64, seen: &mut u64, are_aggregate: bool) -> Taken {
     if *count < market.trades().count() {
         let missed = market.trades().dropped().saturating_sub(*count);
-        let trades: Vec<Trade> =
-            market.trades().behind(*count).take(TRADES_PER_PACKET_MAX).copied().collect();
-        *count += missed + u64::try_from(trades.len()).unwrap_or(0);
-        return Taken { body: Some(Body::Trades { missed, trades }), is_lost: missed > 0 };
+        let behind = market.trades().behind(*count);
+        let (body, told) = if are_aggregate {
+            let (trades, told) = aggregate(behind, TRADES_PER_PACKET_MAX);
+            (Body::AggregateTrades { missed, trades }, told)
+        } else {
+            let trades: Vec<Trade> = behind.take(TRADES_PER_PACKET_MAX).copied().collect();
+            let told = trades.len();
+            (Body::Trades { missed, trades }, told)
+        };
+        *count += missed + u64::try_from(told).unwrap_or(0);
+        return Taken { body: Some(body), is_lost: missed > 0 };
     }
     let all = market.tape().changes();
     let missed = all.dropped().saturating_sub(*seen);

@@ -85,6 +85,12 @@ impl Tape {
         self.changes.push(change);
     }
 
+    /// The last record with a trade, or with which a trade was taken back or corrected; 0 = there was none.
+    pub(crate) fn traded(&self) -> Seq {
+        let changed = self.changes.kept().back().map_or(Seq::ZERO, |change| change.seq);
+        self.trades.last().map_or(changed, |trade| trade.seq.max(changed))
+    }
+
     pub(crate) const fn begin_phase(&mut self, changed: &MarketPhaseChanged, seq: Seq, time: UnixNanos) {
         self.phase = Some(PhaseBegun { cause: changed.cause, seq, time });
     }

@@ -646,3 +646,43 @@ fn what_does_not_follow_is_a_fault() {
         assert_eq!(take(seq, change(3, buy, Added, 9, 1).into()), Err(fault));
     }
 }
+
+#[test]
+fn what_was_busted_is_in_no_aggregate_and_what_was_corrected_in_one_of_its_own() {
+    let mut tape = Tape::new(9, UNLIMITED);
+    let seq = tape.data.seq().next();
+    let added = BookChanged {
+        market: MARKET,
+        order: OrderId(seq.0),
+        side: Side::Sell,
+        action: BookAction::Added,
+        price_ticks: PriceTicks(100),
+        qty_lots: QtyLots(60),
+    };
+    let trades = (1..=6).map(|trade| Settled {
+        trade: TradeId(trade),
+        qty_lots: QtyLots(10),
+        notional: Amount(5_000),
+        ..settled(seq)
+    });
+    let bodies = [added.into()].into_iter().chain(trades.clone().map(EventBody::from)).collect();
+    tape.feed(bodies);
+    tape.all = tape.market().trades().iter().copied().collect();
+    let rows = |tape: &Tape| -> Vec<(u64, u64, u32, u128, u128)> {
+        let (rows, told) = trades::aggregate(tape.market().trades().iter(), 10);
+        assert_eq!(told, 6);
+        let of = |row: AggregateTrade| (row.first.0, row.last.0, row.trades, row.qty_lots, row.notional.0);
+        rows.into_iter().map(of).collect()
+    };
+    assert_eq!(rows(&tape), [(1, 6, 6, 60, 30_000)]);
+    assert!(tape.bust(1, false) && tape.bust(5, false));
+    assert_eq!(rows(&tape), [(1, 5, 4, 40, 20_000)]);
+    assert!(tape.bust(3, true));
+    let corrected = tape.all[3];
+    assert_ne!(corrected.price_ticks, PriceTicks(100));
+    let one = (4, 4, 1, corrected.qty_lots.0.into(), corrected.notional.0);
+    assert_eq!(rows(&tape), [(1, 3, 2, 20, 10_000), one, (5, 5, 1, 10, 5_000)]);
+    // As many rows as there may be, and of how many trades they are all: the third was busted last.
+    let (two, told) = trades::aggregate(tape.market().trades().iter(), 2);
+    assert_eq!((two.len(), told), (2, 4));
+}

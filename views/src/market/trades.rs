@@ -35,6 +35,68 @@ impl Trade {
     }
 }
 
+/// Trades of one record, one behind the other, at one price and with one side of the incoming order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AggregateTrade {
+    /// The first of them.
+    pub first: TradeId,
+    /// The last of them.
+    pub last: TradeId,
+    /// How many.
+    pub trades: u32,
+    /// Their price.
+    pub price_ticks: PriceTicks,
+    /// How much, summed.
+    pub qty_lots: u128,
+    /// Price × quantity, in quote, summed.
+    pub notional: Amount,
+    /// Side of the incoming order.
+    pub taker_side: Side,
+    /// The record that caused them.
+    pub seq: Seq,
+    /// Time of that record.
+    pub time: UnixNanos,
+}
+
+impl AggregateTrade {
+    fn of(trade: &Trade) -> Self {
+        let &Trade { trade, price_ticks, qty_lots, notional, taker_side, seq, time, status: _ } = trade;
+        let qty_lots = qty_lots.0.into();
+        Self { first: trade, last: trade, trades: 1, price_ticks, qty_lots, notional, taker_side, seq, time }
+    }
+
+    fn takes(&self, trade: &Trade) -> bool {
+        (self.seq, self.price_ticks, self.taker_side) == (trade.seq, trade.price_ticks, trade.taker_side)
+    }
+
+    fn add(&mut self, trade: &Trade) {
+        self.last = trade.trade;
+        self.trades = self.trades.saturating_add(1);
+        self.qty_lots = self.qty_lots.saturating_add(trade.qty_lots.0.into());
+        self.notional = Amount(self.notional.0.saturating_add(trade.notional.0));
+    }
+}
+
+/// Aggregates trades in order, those that were busted left out, into at most `rows_max` rows. Returns them, and of how many trades they are all
+/// that there is to say.
+pub(crate) fn aggregate<'a>(
+    trades: impl Iterator<Item = &'a Trade>,
+    rows_max: usize,
+) -> (Vec<AggregateTrade>, usize) {
+    let (mut rows, mut told) = (Vec::<AggregateTrade>::new(), 0);
+    for trade in trades {
+        let is_full = rows.len() == rows_max;
+        match rows.last_mut() {
+            _ if trade.status == TradeStatus::Busted => {}
+            Some(row) if row.takes(trade) => row.add(trade),
+            _ if is_full => break,
+            _ => rows.push(AggregateTrade::of(trade)),
+        }
+        told += 1;
+    }
+    (rows, told)
+}
+
 /// A trade was taken back or corrected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TradeChange {
@@ -115,6 +177,11 @@ impl Trades {
     #[must_use]
     pub const fn dropped(&self) -> u64 {
         self.0.dropped()
+    }
+
+    /// The oldest that is kept; 0 = there was none yet.
+    pub(crate) fn oldest(&self) -> TradeId {
+        self.0.kept().front().map_or(TradeId(0), |first| first.trade)
     }
 
     /// The newest one.

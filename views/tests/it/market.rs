@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use protocol::book::{BookLevel, book_checksum};
+use protocol::events::Settled;
 use protocol::{EventBody, MarketId, MarketPhase, MonoNanos, Seq, Side, TradeId};
 use views::market::{
-    Body, CANDLES_PER_ANSWER_MAX, Candle, Channel, Cut, Depth, Interval, MarketData, MarketLimits, Next,
-    OrderAction, OrderChange, Packet, Publisher, PublisherLimits, RestingOrder, Status, SubscribeRefusal,
-    SubscriptionId, Window,
+    ALL_MARKETS, AggregateTrade, Body, CANDLES_PER_ANSWER_MAX, Candle, Channel, Cut, Depth, Interval,
+    MarketData, MarketLimits, Next, OrderAction, OrderChange, Packet, Publisher, PublisherLimits,
+    RestingOrder, Status, SubscribeRefusal, SubscriptionId, Ticker, Window,
 };
 
 use crate::exchange::Exchange;
@@ -100,6 +101,25 @@ struct Reader {
     /// Trades that were there before it joined, and what it has learnt of.
     trades: (usize, usize),
     candle: Option<Candle>,
+    /// Of all markets.
+    tickers: BTreeMap<MarketId, Ticker>,
+    statuses: BTreeMap<MarketId, Status>,
+}
+
+/// A trade as the engine told it, and the record.
+type Told = (Seq, Settled);
+
+/// Asserts that a row is the longest run of trades of its record at its price. Returns how many these are.
+fn is_aggregate(row: &AggregateTrade, from: usize, all: &[Told]) -> usize {
+    let of = |(seq, settled): &Told| (*seq, settled.price_ticks, settled.taker_side);
+    let run: Vec<&Told> = all[from..].iter().take_while(|told| of(told) == of(&all[from])).collect();
+    let last = run.last().unwrap();
+    assert_eq!((row.seq, row.price_ticks, row.taker_side), of(last));
+    assert_eq!((row.first, row.last), (run[0].1.trade, last.1.trade));
+    assert_eq!(row.qty_lots, run.iter().map(|told| u128::from(told.1.qty_lots.0)).sum::<u128>());
+    assert_eq!(row.notional.0, run.iter().map(|told| told.1.notional.0).sum::<u128>());
+    assert_eq!(usize::try_from(row.trades).unwrap(), run.len());
+    run.len()
 }
 
 /// What has happened to readers.
@@ -116,13 +136,17 @@ struct Seen {
     moved: usize,
     indicated: usize,
     uncrossed: usize,
+    /// Trades that came in rows of more than one.
+    aggregated: usize,
+    /// Tickers and states that came of all markets together.
+    of_all: usize,
 }
 
 struct Test {
     exchange: Exchange,
     publisher: Publisher,
     past: BTreeMap<(MarketId, Seq), Then>,
-    trades: BTreeMap<MarketId, Vec<TradeId>>,
+    trades: BTreeMap<MarketId, Vec<Told>>,
     readers: Vec<Reader>,
     seen: Seen,
     now: MonoNanos,
@@ -167,23 +191,31 @@ impl Test {
                     self.seen.moved += 1;
                     continue;
                 }
-                self.trades.entry(settled.market).or_default().push(settled.trade);
+                self.trades.entry(settled.market).or_default().push((*seq, settled.clone()));
             }
         }
         self.remember();
     }
 
     fn join(&mut self) {
-        let market = MARKETS[usize::try_from(self.exchange.below(2)).unwrap()];
-        let channel = match self.exchange.below(9) {
+        let mut market = MARKETS[usize::try_from(self.exchange.below(2)).unwrap()];
+        let channel = match self.exchange.below(10) {
             0 => Channel::Depth([Depth::Top, Depth::Five][usize::try_from(self.exchange.below(2)).unwrap()]),
             1 | 2 => Channel::Levels,
             3 | 4 => Channel::Orders,
             5 => Channel::Trades,
             6 => Channel::Ticker(Window::Hour),
             7 => Channel::Status,
+            8 => Channel::AggregateTrades,
             _ => Channel::Candles(Interval::Second),
         };
+        let is_of_all = matches!(channel, Channel::Ticker(_) | Channel::Status);
+        if is_of_all && self.exchange.below(2) == 0 {
+            market = ALL_MARKETS;
+        } else if !is_of_all {
+            let refused = self.publisher.subscribe(ALL_MARKETS, channel, None);
+            assert_eq!(refused, Err(SubscribeRefusal::UnknownMarket));
+        }
         if self.readers.len() >= PUBLISHER.subscriptions_max {
             let refused = self.publisher.subscribe(market, channel, None);
             assert_eq!(refused, Err(SubscribeRefusal::TooManySubscriptions));
@@ -202,6 +234,8 @@ impl Test {
             orders: Vec::new(),
             trades: (count, count),
             candle: None,
+            tickers: BTreeMap::new(),
+            statuses: BTreeMap::new(),
         });
     }
 
@@ -216,6 +250,8 @@ impl Test {
         reader.trades.0 = self.trades.get(&reader.market).map_or(0, Vec::len);
         reader.trades.1 = reader.trades.0;
         reader.candle = None;
+        reader.tickers.clear();
+        reader.statuses.clear();
         self.seen.resumed += usize::from(reader.have.is_some());
     }
 
@@ -227,6 +263,8 @@ impl Test {
             let count = self.trades.get(&reader.market).map_or(0, Vec::len);
             reader.trades = (count, count);
             reader.candle = None;
+            reader.tickers.clear();
+            reader.statuses.clear();
         }
     }
 
@@ -243,6 +281,10 @@ impl Test {
                         let market = self.publisher.data().market(reader.market).unwrap();
                         assert_eq!(reader.candle.as_ref(), market.candles().last(interval));
                     }
+                    if reader.market == ALL_MARKETS {
+                        reader.has_all(self.publisher.data());
+                        return;
+                    }
                     if reader.channel == Channel::Status {
                         let then = &self.past[&(reader.market, reader.have.unwrap())];
                         let now = &self.past[&(reader.market, seq)];
@@ -257,6 +299,9 @@ impl Test {
                         );
                     }
                     return;
+                }
+                Next::Packet(packet) if reader.market == ALL_MARKETS => {
+                    reader.take_all(&packet, &mut self.seen);
                 }
                 Next::Packet(packet) => {
                     self.seen.packets += 1;
@@ -300,7 +345,35 @@ impl Test {
 }
 
 impl Reader {
-    fn take(&mut self, packet: &Packet, then: &Then, all: &[TradeId], seen: &mut Seen) {
+    /// Of all markets: what came replaces what was there.
+    fn take_all(&mut self, packet: &Packet, seen: &mut Seen) {
+        assert_eq!((packet.stamp.market, packet.stamp.book_checksum), (ALL_MARKETS, 0));
+        if let Body::Tickers { window, tickers } = &packet.body {
+            assert_eq!(self.channel, Channel::Ticker(*window));
+            assert!(!tickers.is_empty());
+            self.tickers.extend(tickers.iter().copied());
+            seen.of_all += tickers.len();
+        } else if let Body::Statuses(statuses) = &packet.body {
+            assert_eq!(self.channel, Channel::Status);
+            assert!(!statuses.is_empty());
+            self.statuses.extend(statuses.iter().cloned());
+            seen.of_all += statuses.len();
+        } else {
+            panic!("{packet:?}");
+        }
+    }
+
+    /// Of all markets: nothing is lacking.
+    fn has_all(&self, data: &MarketData) {
+        if let Channel::Ticker(window) = self.channel {
+            assert_eq!(self.tickers, data.tickers(window, data.now()).collect());
+        } else {
+            let all: BTreeMap<MarketId, Status> = data.markets().map(|(id, at)| (id, at.status())).collect();
+            assert_eq!(self.statuses, all);
+        }
+    }
+
+    fn take(&mut self, packet: &Packet, then: &Then, all: &[Told], seen: &mut Seen) {
         let follows = |first: Seq| assert_eq!(self.have.map(Seq::next), Some(first), "{packet:?}");
         match &packet.body {
             Body::Depth { bids, asks } => {
@@ -342,7 +415,13 @@ impl Reader {
                 let from = self.trades.1 + usize::try_from(*missed).unwrap();
                 self.trades.1 = from + trades.len();
                 let ids: Vec<TradeId> = trades.iter().map(|trade| trade.trade).collect();
-                assert_eq!(ids, all[from..self.trades.1]);
+                let told = all[from..self.trades.1].iter().map(|told| told.1.trade);
+                assert_eq!(ids, told.collect::<Vec<TradeId>>());
+            }
+            Body::AggregateTrades { missed, trades } => {
+                seen.missed += missed;
+                self.trades.1 += usize::try_from(*missed).unwrap();
+                seen.aggregated += self.take_rows(trades, all);
             }
             Body::Ticker(ticker) => assert!(ticker.low <= ticker.last && ticker.last <= ticker.high),
             Body::Candles { candles, interval } => {
@@ -351,18 +430,24 @@ impl Reader {
                 assert!(joins || candles.len() == CANDLES_PER_ANSWER_MAX, "{interval:?}");
                 self.candle = candles.last().copied();
             }
-            Body::TradesChanged { .. } => panic!("nothing is busted here: {packet:?}"),
-            Body::Status(status) => {
-                assert_eq!(said(status), (then.phase, then.published.clone()));
-                seen.indicated += usize::from(status.indicated.is_some());
-                if let Some(auction) = status.auction {
-                    assert!(auction.seq <= packet.stamp.seq && auction.trades > 0);
-                    seen.uncrossed += 1;
-                }
+            Body::TradesChanged { .. } | Body::Tickers { .. } | Body::Statuses(_) => {
+                panic!("nothing is busted here: {packet:?}")
             }
+            Body::Status(status) => take_status(status, packet.stamp.seq, then, seen),
         }
         self.have = Some(packet.stamp.seq);
         self.compare(then);
+    }
+
+    /// Rows of all trades that it has not had. Returns how many of these came in rows of more than one.
+    fn take_rows(&mut self, rows: &[AggregateTrade], all: &[Told]) -> usize {
+        let mut aggregated = 0;
+        for row in rows {
+            let run = is_aggregate(row, self.trades.1, all);
+            self.trades.1 += run;
+            aggregated += if run > 1 { run } else { 0 };
+        }
+        aggregated
     }
 
     /// What it has is the engine's.
@@ -396,10 +481,20 @@ impl Reader {
             }
             Channel::Depth(_)
             | Channel::Trades
+            | Channel::AggregateTrades
             | Channel::Ticker(_)
             | Channel::Candles(_)
             | Channel::Status => {}
         }
+    }
+}
+
+fn take_status(status: &Status, seq: Seq, then: &Then, seen: &mut Seen) {
+    assert_eq!(said(status), (then.phase, then.published.clone()));
+    seen.indicated += usize::from(status.indicated.is_some());
+    if let Some(auction) = status.auction {
+        assert!(auction.seq <= seq && auction.trades > 0);
+        seen.uncrossed += 1;
     }
 }
 
@@ -465,7 +560,8 @@ fn readers_have_the_engines_book_however_they_read() {
     }
     let Seen { packets, anew, resumed, missed, fell_behind, stalled, restarts, .. } = seen;
     assert!(packets > 10_000 && anew > 100 && resumed > 100, "{seen:?}");
-    let Seen { moved, indicated, uncrossed, .. } = seen;
+    let Seen { moved, indicated, uncrossed, aggregated, of_all, .. } = seen;
+    assert!(aggregated > 10 && of_all > 1_000, "{seen:?}");
     assert!(moved > 5 && indicated > 100 && uncrossed > 20, "{seen:?}");
     assert!(missed > 100 && fell_behind > 10 && stalled > 10 && restarts > 10, "{seen:?}");
 }
