@@ -353,7 +353,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
-            eprintln!("sicil: {fault}");
+            logging::say_why(&fault);
             fault.exit_code()
         }
     }

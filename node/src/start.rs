@@ -40,7 +40,7 @@ use crate::repair;
 use crate::snapshots::Snapshots;
 use crate::sockets::{Door, Sockets};
 use crate::status::Fixed;
-use crate::{StartArgs, market, print};
+use crate::{StartArgs, logging, market, print};
 
 /// The actor of the operator, by the genesis record.
 const OPERATOR: ActorId = ActorId(1);
@@ -458,7 +458,7 @@ fn refuse_public_demo(config: &Config) -> Result<(), NodeFault> {
 
 /// Nothing may be sent or tried again: what was acknowledged is on disk, the rest is recovery's to decide.
 fn abort(fault: &CoreFault) -> ! {
-    eprintln!("sicil: fatal: {fault}");
+    logging::say_why(format_args!("fatal: {fault}"));
     process::abort();
 }
 

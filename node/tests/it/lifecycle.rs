@@ -73,6 +73,22 @@ fn a_demo_stays_a_demo_and_keeps_its_state_over_sigterm_and_sigkill() {
 }
 
 #[test]
+fn a_node_whose_log_nobody_reads_any_more_serves_and_stops_as_ever() {
+    let folder = Folder::new("log-gone");
+    let (data, config) = (folder.data(), folder.config("demo = true"));
+    let mut command = sicil(["start", "--json", "--log", "debug"]);
+    let (node, log) = Node::with_log(command.arg("--data").arg(&data).arg("--config").arg(config));
+    // As behind `| head`.
+    drop(log);
+    let before = status(&data, &[])["seq_applied"].as_u64();
+    let file = folder.write("definitions.toml", "[[asset]]\nid = 77\ncode = \"XAU\"\nscale = 3\n");
+    let (code, _, err) = run(sicil(["apply", "--data"]).arg(&data).arg(file));
+    assert_eq!(code, 0, "{err}");
+    assert!(status(&data, &[])["seq_applied"].as_u64() > before);
+    assert_eq!(node.stop().code(), Some(0));
+}
+
+#[test]
 fn a_folder_has_one_process() {
     let folder = Folder::new("locked");
     let config = folder.config("demo = true");
