@@ -213,8 +213,11 @@ fn is_answer(answer: &[Field], sent: u64, message: &[u8]) -> bool {
     match value(answer, 35).unwrap() {
         b"3" | b"j" => number(answer, 45) == Some(sent),
         b"9" | b"r" => is_its(11),
-        // A list that is cancelled ends by this, and one that was asked for is told.
-        b"N" => message.starts_with(b"35=K|") || is(answer, 429, b"2"),
+        // A list that is cancelled ends by this, and one that was asked for is told. Meanwhile timers may move others.
+        b"N" if message.starts_with(b"35=K|") => {
+            asked.iter().filter_map(|field| field.strip_prefix(b"66=")).any(|list| is(answer, 66, list))
+        }
+        b"N" => is(answer, 429, b"2"),
         b"f" => true,
         b"b" => {
             let id = asked.iter().find_map(|field| field.strip_prefix(b"117="));
