@@ -68,12 +68,13 @@ impl Before {
     /// [`Violation`].
     pub fn opened(&self, last: Index, mirror: &Mirror) -> Result<Opened, Violation> {
         let durable = mirror.last_index();
-        if last == durable {
-            return Ok(Opened::Whole);
-        }
         let last_block = mirror.entry(last).map_or(0, |entry| entry.block_seq);
         let lost = self.damaged.iter().copied().find(|block| *block > last_block);
         let untold = lost.is_some_and(|lost| self.evidence < lost);
+        if last == durable {
+            // Marks of the replica's own may have been in it, and no entry.
+            return Ok(if self.lied && untold { Opened::LostByLie } else { Opened::Whole });
+        }
         ensure(self.lied && untold && last < durable, NAME, || {
             format!(
                 "the log ends at {last}, durable was {durable}; the first lost block is {lost:?}, and block {} is known to have been durable",

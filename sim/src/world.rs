@@ -844,7 +844,7 @@ impl World {
         if !self.all_agree() || !self.hosts.iter().any(waits) {
             self.timer_due_since = self.now;
         }
-        liveness::check_timer(self.now.since(self.timer_due_since))
+        liveness::check_timer(self.now.since(self.timer_due_since), || self.standing())
     }
 
     /// Where everybody stands, for a report.

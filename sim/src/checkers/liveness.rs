@@ -14,13 +14,18 @@ pub(crate) fn leader_within_ns(nodes: usize) -> u64 {
     10 * tick_ms * 1_000_000 * (election_ticks + grace_ticks + stagger_ticks * nodes) as u64
 }
 
-/// Ten times the pause between two pulses of a leader.
-const TIMER_WITHIN_NS: u64 = 100_000_000;
+/// Ten times the pause between two pulses of a leader, and an election timeout: so long a leader proposes nothing where whoever was offered the
+/// lead does not take it.
+const TIMER_WITHIN_NS: u64 = {
+    let Timing { tick_ms, election_ticks, .. } = Timing::LAN;
+    100_000_000 + tick_ms * 1_000_000 * election_ticks as u64
+};
 
 /// Nothing else is under way, and a timer has been due for so long.
-pub(crate) fn check_timer(due_ns: u64) -> Result<(), Violation> {
+pub(crate) fn check_timer(due_ns: u64, standing: impl FnOnce() -> Vec<String>) -> Result<(), Violation> {
     ensure(due_ns <= TIMER_WITHIN_NS, "liveness", || {
-        format!("a timer is due for {} ms, and whoever leads does nothing", due_ns / 1_000_000)
+        let standing = standing().join("\n");
+        format!("a timer is due for {} ms, and whoever leads does nothing\n{standing}", due_ns / 1_000_000)
     })
 }
 
