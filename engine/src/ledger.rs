@@ -41,7 +41,7 @@ use protocol::limits::{
     LEDGER_ROWS_MAX, LEDGER_TABLE_MAX, PENDING_TRANSFERS_DEFAULT, TRANSFER_IDS_DEFAULT,
 };
 use protocol::rows::account_flags::CLOSED;
-use protocol::{AccountId, AssetId, ClientId, RejectReason, events};
+use protocol::{AccountId, AssetId, ClientId, RejectReason, UnixNanos, events};
 
 use crate::broken::{Broken, Stop, difference, ensure, ensure_field, refuse_account, sum};
 use crate::effects::Effects;
@@ -172,16 +172,21 @@ impl Ledger {
         if payer.ledger != payee.ledger {
             return Err(Broken::PostingAcrossAssets { debit: payer.id, credit: payee.id });
         }
-        if !payer.may_be_below_zero() && payer.available().is_none() {
+        if !payer.may_stand_below_zero() && payer.available().is_none() && !self.is_within_lines(payer) {
             return Err(Broken::BelowZero { account: payer.id });
         }
         self.accounts.balanced(debit)
     }
 
-    /// As much of `amount` as an account can pay.
-    pub(crate) fn payable(&self, account: u32, amount: u128) -> u128 {
+    /// As much of `amount` as an account can pay at this time: what it has, and its lines.
+    pub(crate) fn payable(&self, account: u32, amount: u128, time: UnixNanos) -> u128 {
         let account = self.accounts.at(account);
-        if account.may_be_below_zero() { amount } else { amount.min(account.available().unwrap_or(0)) }
+        if account.may_stand_below_zero() {
+            return amount;
+        }
+        let line = if account.has_overdraft { self.overdrafts.line(account.id, time) } else { 0 };
+        let spent = account.spent().unwrap_or(u128::MAX);
+        amount.min(account.credits_posted.saturating_add(line).saturating_sub(spent))
     }
 
     /// Refuses a closed account.

@@ -153,6 +153,13 @@ impl Ledger {
         debits.is_some_and(|debits| debits <= account.credits_posted.saturating_add(line))
     }
 
+    /// Whether an account stands no further below zero than its lines ever came to.
+    #[cold]
+    pub(super) fn is_within_lines(&self, account: &Account) -> bool {
+        let most = self.overdrafts.by_account.get(&account.id).map_or(0, |overdraft| overdraft.most);
+        account.spent().is_some_and(|spent| spent <= account.credits_posted.saturating_add(most))
+    }
+
     /// Accounts know whether they are here, those who are may be, no one stands below what was ever allowed, and each temporary line
     /// ends.
     pub(super) fn check_overdrafts(&self) -> Result<(), Broken> {
@@ -172,8 +179,7 @@ impl Ledger {
             if !is_sound {
                 return Err(broken);
             }
-            let spent = account.spent().ok_or(broken)?;
-            if spent > account.credits_posted.saturating_add(*most) {
+            if !self.is_within_lines(account) {
                 return Err(Broken::BelowZero { account: account.id });
             }
         }

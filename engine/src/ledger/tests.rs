@@ -199,11 +199,11 @@ fn a_transfer_that_is_reversed_beyond_its_amount_is_found() {
 #[test]
 fn whoever_is_below_zero_and_may_not_be_is_found() {
     let below_zero = |row: u32| Broken::BelowZero { account: AccountId(100 + u128::from(row)) };
-    let overdrawn = |ledger: &mut Ledger| {
-        ledger.accounts.add_to(HOUSE, Column::DebitsPosted, 51).unwrap();
-        ledger.accounts.add_to(EXTERNAL, Column::CreditsPosted, 51).unwrap();
+    let overdrawn = |ledger: &mut Ledger, amount| {
+        ledger.accounts.add_to(HOUSE, Column::DebitsPosted, amount).unwrap();
+        ledger.accounts.add_to(EXTERNAL, Column::CreditsPosted, amount).unwrap();
     };
-    assert_eq!(found(overdrawn), below_zero(HOUSE));
+    assert_eq!(found(|ledger| overdrawn(ledger, 51)), below_zero(HOUSE));
     assert_eq!(ledger().post(HOUSE, EXTERNAL, 51), Err(below_zero(HOUSE)));
     assert_eq!(ledger().post(HOUSE, EXTERNAL, 50), Ok(()));
     // What is held has to be there, and of this account nobody knows what is.
@@ -211,9 +211,13 @@ fn whoever_is_below_zero_and_may_not_be_is_found() {
     // No line, past or present, went so far.
     let broken = found(|ledger| {
         set_lines(ledger, &lines(HOUSE, 10, 0)).unwrap();
-        ledger.post(HOUSE, EXTERNAL, 61).unwrap();
+        overdrawn(ledger, 61);
     });
     assert_eq!(broken, below_zero(HOUSE));
+    let mut ledger = ledger();
+    set_lines(&mut ledger, &lines(HOUSE, 10, 0)).unwrap();
+    assert_eq!(ledger.payable(HOUSE, 61, UnixNanos(1)), 60);
+    assert_eq!(ledger.post(HOUSE, EXTERNAL, 61), Err(below_zero(HOUSE)));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use protocol::events::{BookChanged, ExecutionReport, HoldChanged, Settled};
 use protocol::{
     Amount, BookAction, ExecType, Liquidity, OrderStatus, OrderType, PriceTicks, QtyLots, RejectReason, Side,
-    TimeInForce, TradeId,
+    TimeInForce, TradeId, UnixNanos,
 };
 
 use super::fees::{self, Charge, charge_fill};
@@ -245,7 +245,8 @@ impl Engine {
             .ok_or(Broken::Overflow { what: "base of a fill" })?;
         let (taker_side, traders) = (taker.side, [maker.desk, taker.desk]);
         let settlement = Settlement { base, notional, taker_side, maker: maker_charge, taker: taker_charge };
-        let paid = post(&mut self.ledger, [maker_desk, taker_desk], [fee_account, tax_account], &settlement)?;
+        let accounts = [fee_account, tax_account];
+        let paid = post(&mut self.ledger, [maker_desk, taker_desk], accounts, &settlement, effects.time)?;
         let (buyer, seller) = by_side(taker_side, maker_desk.client, taker_desk.client);
         let (buyer_charge, seller_charge) = by_side(taker_side, paid, taker_charge);
         self.trades = self.trades.saturating_add(1);
@@ -388,12 +389,14 @@ pub(super) fn lower_hold(
 }
 
 /// Base from seller to buyer, quote from buyer to seller, then the taker's fee and the maker's, each with its tax. A rebate comes out of the
-/// account that the taker's fee has just gone into: what is not there is not paid. Returns what the maker was charged or paid.
+/// account that the taker's fee has just gone into: what is beyond its money and its lines is not
+/// paid. Returns what the maker was charged or paid.
 pub(super) fn post(
     ledger: &mut Ledger,
     [maker, taker]: [&Desk; 2],
     [fee_account, tax_account]: [u32; 2],
     settlement: &Settlement,
+    time: UnixNanos,
 ) -> Result<Charge, Broken> {
     let &Settlement { base, notional, taker_side, maker: mut charge, taker: taker_charge } = settlement;
     let (buyer, seller) = by_side(taker_side, maker, taker);
@@ -402,7 +405,7 @@ pub(super) fn post(
     ledger.post(taker.quote_account, fee_account, taker_charge.fee)?;
     ledger.post(taker.quote_account, tax_account, taker_charge.tax)?;
     if charge.is_rebate {
-        charge.fee = ledger.payable(fee_account, charge.fee);
+        charge.fee = ledger.payable(fee_account, charge.fee, time);
         ledger.post(fee_account, maker.quote_account, charge.fee)?;
     } else {
         ledger.post(maker.quote_account, fee_account, charge.fee)?;

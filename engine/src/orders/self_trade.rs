@@ -121,7 +121,7 @@ impl Engine {
         };
         let (taker_side, free) = (taker.side, Charge::default());
         let settlement = Settlement { base, notional, taker_side, maker: free, taker: free };
-        post(&mut self.ledger, [maker_desk, taker_desk], accounts, &settlement)?;
+        post(&mut self.ledger, [maker_desk, taker_desk], accounts, &settlement, effects.time)?;
         effects.push(Settled {
             trade: TradeId(0),
             market: id,

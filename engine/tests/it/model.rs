@@ -152,6 +152,10 @@ pub(crate) struct Model {
     pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketPhase)>,
     /// By (client, asset); [`FEES`] and [`TAXES`] are clients here.
     pub(crate) balances: BTreeMap<(u64, u32), u128>,
+    /// Overdraft lines of an account that takes fees: (asset, agreed, temporary, until when).
+    pub(crate) fee_lines: Option<(u32, u128, u128, u64)>,
+    /// By asset, how far that account stands below zero: it has nothing then.
+    pub(crate) fees_owed: BTreeMap<u32, u128>,
     /// Those of them that are closed.
     pub(crate) closed: BTreeSet<(u64, u32)>,
     pub(crate) live: Vec<ModelOrder>,
@@ -232,6 +236,8 @@ impl Model {
             crossing: BTreeSet::new(),
             schedules_of_phases: BTreeMap::new(),
             unsettled: BTreeMap::new(),
+            fee_lines: None,
+            fees_owed: BTreeMap::new(),
             prices: BTreeMap::new(),
             exceeded: BTreeSet::new(),
             resumes: BTreeMap::new(),

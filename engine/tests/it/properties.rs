@@ -65,6 +65,18 @@ fn market(numbers: &mut Numbers, id: u32) -> DefineMarket {
     }
 }
 
+/// Lines of the account that takes the fees: small, and one of them for minutes, so that rebates meet their ends.
+fn overdraft_of_fees(numbers: &mut Numbers, now: u64) -> SetOverdraft {
+    let temporary = u128::from(numbers.below(20));
+    SetOverdraft {
+        account: AccountId(u128::from(ASSETS) * 10 + 2),
+        agreed: Amount(u128::from(numbers.between(1, 20))),
+        temporary: Amount(temporary),
+        temporary_until_ns: if temporary > 0 { now + numbers.between(1, 600) * 1_000_000_000 } else { 0 },
+        interest_code: 0,
+    }
+}
+
 pub(crate) fn session_of(client: u64) -> SessionId {
     SessionId(15 + u32::try_from(client / 100).unwrap())
 }
@@ -87,6 +99,12 @@ pub(crate) fn funded(numbers: &mut Numbers, protocol: SessionProtocol, model: &m
             world.set_up(definitions::deposit(client + u64::from(asset), outside, account, asset, amount));
             model.balances.insert((client, asset), amount);
         }
+    }
+    if numbers.chance(50) {
+        let lines = overdraft_of_fees(numbers, world.time);
+        let (agreed, temporary) = (lines.agreed.0, lines.temporary.0);
+        model.fee_lines = Some((ASSETS, agreed, temporary, lines.temporary_until_ns));
+        world.set_up(lines);
     }
     for id in 1..=2 {
         let market = market(numbers, id);
@@ -815,11 +833,9 @@ fn compare(model: &Model, engine: &Engine, context: &str) {
     for account in engine.accounts().filter(|account| account.class != AccountClass::External) {
         let client = if account.class == AccountClass::Suspense { TAXES } else { account.client.0 };
         let asset = account.asset.0;
-        assert_eq!(
-            account.balance(),
-            Some(Amount(model.balances[&(client, asset)])),
-            "{context}: {account:?}"
-        );
+        let owed = if client == FEES { model.fees_owed.get(&asset).copied().unwrap_or(0) } else { 0 };
+        let balance = account.credits.0.checked_add(owed).and_then(|sum| sum.checked_sub(account.debits.0));
+        assert_eq!(balance, Some(model.balances[&(client, asset)]), "{context}: {account:?}");
         assert_eq!(account.held.0, model.held(client, asset), "{context}: {account:?}");
     }
     for market in engine.markets() {

@@ -40,8 +40,8 @@ impl Model {
         let quote = self.markets[&taker.market].0.quote.0;
         self.pay(taker.client, FEES, quote, taker_fee);
         self.pay(taker.client, TAXES, quote, taker_tax);
-        // A rebate that the fee account cannot pay is not paid.
-        let maker_fee = maker_fee.max(-signed(self.balances[&(FEES, quote)]));
+        // What of a rebate is beyond the fee account's money and its lines is not paid.
+        let maker_fee = maker_fee.max(-self.paid_by_fees(quote));
         self.pay(maker.client, FEES, quote, maker_fee);
         self.pay(maker.client, TAXES, quote, maker_tax);
         if !self.of_one_group(taker, &maker) {
@@ -83,10 +83,24 @@ impl Model {
         }
     }
 
-    /// Less than nothing goes the other way.
+    /// The most that the account of fees can pay now.
+    fn paid_by_fees(&self, asset: u32) -> i128 {
+        let (_, agreed, temporary, until) =
+            self.fee_lines.filter(|(of, ..)| *of == asset).unwrap_or_default();
+        let line = if self.now < until { agreed + temporary } else { agreed };
+        let owed = self.fees_owed.get(&asset).copied().unwrap_or(0);
+        (signed(self.balances[&(FEES, asset)] + line) - signed(owed)).max(0)
+    }
+
+    /// Less than nothing goes the other way. The account of fees may come to owe.
     pub(super) fn pay(&mut self, from: u64, to: u64, asset: u32, amount: i128) {
         for (client, amount) in [(from, -amount), (to, amount)] {
-            if amount != 0 {
+            if client == FEES {
+                let owed = self.fees_owed.entry(asset).or_default();
+                let balance = self.balances.get_mut(&(FEES, asset)).unwrap();
+                let stands = signed(*balance) - signed(*owed) + amount;
+                (*balance, *owed) = (unsigned(stands.max(0)), unsigned((-stands).max(0)));
+            } else if amount != 0 {
                 let balance = self.balances.get_mut(&(client, asset)).unwrap();
                 *balance = balance.checked_add_signed(amount).unwrap();
             }

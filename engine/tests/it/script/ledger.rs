@@ -333,7 +333,14 @@ impl Script {
 
     /// The account, and its ledger; of a name that nobody has, one that does not exist.
     pub(super) fn account_named(&self, name: &str) -> (AccountId, u32) {
-        let found = self.names.accounts.iter().find(|(_, account)| account.0 == name);
+        // `fees-TRY`: of several with one name that in this asset.
+        let is_named = |(of, ledger): &(String, u32)| {
+            of == name
+                || name.strip_prefix(of.as_str()).is_some_and(|rest| {
+                    rest.strip_prefix('-') == Some(self.names.assets[ledger].code.as_str())
+                })
+        };
+        let found = self.names.accounts.iter().find(|(_, account)| is_named(account));
         found.map_or((AccountId(999), 1), |(id, (_, ledger))| (AccountId(*id), *ledger))
     }
 
