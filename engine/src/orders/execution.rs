@@ -87,12 +87,12 @@ impl Engine {
         effects: &mut Effects<'_>,
     ) -> Result<bool, Broken> {
         while order.leaves() > keeps {
-            match self.meet(market, order, limit, effects)? {
+            let wanted = QtyLots(order.leaves().saturating_sub(keeps));
+            match self.meet(market, order, limit, wanted, effects)? {
                 Meeting::Stranger => {}
                 Meeting::Own => continue,
                 Meeting::Ends => return Ok(false),
             }
-            let wanted = QtyLots(order.leaves().saturating_sub(keeps));
             let book = &mut self.markets.rows.at_mut(market).book;
             let Some(fill) = book.fill_front(order.side, limit, wanted) else { break };
             self.settle(market, order, fill, [Liquidity::Maker, Liquidity::Taker], effects)?;

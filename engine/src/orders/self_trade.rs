@@ -37,12 +37,13 @@ impl Order {
 }
 
 impl Engine {
-    /// Deals with the order that a taker would trade with next, if it is of the same group.
+    /// Deals with the order that a taker would trade `wanted` with next, if it is of the same group.
     pub(super) fn meet(
         &mut self,
         market: u32,
         taker: &mut Order,
         limit: Option<PriceTicks>,
+        wanted: QtyLots,
         effects: &mut Effects<'_>,
     ) -> Result<Meeting, Broken> {
         let Some(mode) = taker.prevents() else { return Ok(Meeting::Stranger) };
@@ -53,7 +54,7 @@ impl Engine {
             return Ok(Meeting::Stranger);
         }
         let place = Place { market, slot: front.slot.0 };
-        let prevented = taker.leaves().min(front.qty.0);
+        let prevented = wanted.0.min(front.qty.0);
         effects.push(TradePrevented {
             market: self.markets.rows.at(market).definition.market,
             mode,

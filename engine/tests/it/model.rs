@@ -152,6 +152,8 @@ pub(crate) struct Model {
     pub(crate) markets: BTreeMap<u32, (DefineMarket, MarketPhase)>,
     /// By (client, asset); [`FEES`] and [`TAXES`] are clients here.
     pub(crate) balances: BTreeMap<(u64, u32), u128>,
+    /// How often trades were prevented, by the code of the mode and whether the incoming order trades leg by leg.
+    pub(crate) prevented: BTreeMap<(u8, bool), u32>,
     /// Overdraft lines of an account that takes fees: (asset, agreed, temporary, until when).
     pub(crate) fee_lines: Option<(u32, u128, u128, u64)>,
     /// By asset, how far that account stands below zero: it has nothing then.
@@ -236,6 +238,7 @@ impl Model {
             crossing: BTreeSet::new(),
             schedules_of_phases: BTreeMap::new(),
             unsettled: BTreeMap::new(),
+            prevented: BTreeMap::new(),
             fee_lines: None,
             fees_owed: BTreeMap::new(),
             prices: BTreeMap::new(),
@@ -430,7 +433,9 @@ impl Model {
     fn prevent(&mut self, taker: &mut ModelOrder, at: usize) -> bool {
         use SelfTradePrevention::*;
         let maker = self.live[at].clone();
-        let lots = (taker.qty - taker.cum).min(maker.qty - maker.cum);
+        *self.prevented.entry((taker.prevention.code(), taker.legs.is_some())).or_default() += 1;
+        // Of an order that trades leg by leg, the leg.
+        let lots = (taker.qty - taker.cum - taker.keeps).min(maker.qty - maker.cum);
         if [ExpireMaker, ExpireBoth].contains(&taker.prevention) {
             self.live.remove(at);
             self.end(maker.client, maker.id);

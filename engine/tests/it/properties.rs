@@ -170,6 +170,13 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
         self_trade_prevention: numbers.chance(25).then(|| *numbers.pick(SelfTradePrevention::ALL)),
         ..OrderTerms::default()
     };
+    let (post_only, min_qty_lots, trigger, trail, twap) = (None, QtyLots(0), None, None, None);
+    if terms.twap.is_some() && numbers.chance(70) {
+        let self_trade_prevention = numbers.chance(70).then(|| *numbers.pick(SelfTradePrevention::ALL));
+        let display_lots = QtyLots(0);
+        let terms = OrderTerms { post_only, min_qty_lots, display_lots, trigger, trail, ..terms };
+        return OrderTerms { self_trade_prevention, ..terms }.into();
+    }
     if !numbers.chance(6) {
         return terms.into();
     }
@@ -178,7 +185,6 @@ fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> 
     if numbers.chance(10) {
         return OrderTerms { peg, ..terms }.into();
     }
-    let (post_only, min_qty_lots, trigger, trail, twap) = (None, QtyLots(0), None, None, None);
     OrderTerms { peg, post_only, min_qty_lots, trigger, trail, twap, ..terms }.into()
 }
 
@@ -251,6 +257,8 @@ struct Reached {
     caught_up: u32,
     paused: u32,
     resumed: u32,
+    /// By the code of the mode, and whether the incoming order traded leg by leg.
+    prevented: std::collections::BTreeMap<(u8, bool), u32>,
     refused: std::collections::BTreeMap<Option<RejectReason>, u32>,
 }
 
@@ -273,6 +281,9 @@ impl Reached {
         self.caught_up += model.caught_up;
         self.paused += model.paused;
         self.resumed += model.resumed;
+        for (kind, count) in &model.prevented {
+            *self.prevented.entry(*kind).or_insert(0) += count;
+        }
         self.taxed += model.trades.iter().filter(|trade| trade.buyer_tax + trade.seller_tax > 0).count();
         let fee_of_maker =
             |trade: &&ModelTrade| trade.maker_is_paid && trade.buyer_fee.min(trade.seller_fee) > 0;
@@ -292,6 +303,12 @@ impl Reached {
             assert!(released > played.try_into().unwrap(), "only {released} lists had orders enter");
             assert!(collared > 40, "only {collared} orders expired at a collar");
             assert!(scheduled > 1_000, "only {scheduled} phases changed by a schedule");
+            for mode in SelfTradePrevention::ALL.iter().filter(|mode| **mode != SelfTradePrevention::None) {
+                for (is_leg, least) in [(false, 100), (true, 4)] {
+                    let seen = self.prevented.get(&(mode.code(), is_leg)).copied().unwrap_or(0);
+                    assert!(seen > least, "only {seen} trades prevented by {mode:?}, of legs: {is_leg}");
+                }
+            }
             let Self { paused, resumed, .. } = *self;
             assert!(
                 paused > 200 && resumed > 100,
