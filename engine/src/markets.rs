@@ -19,7 +19,7 @@ use crate::fees::{Fees, Rates};
 use crate::index::{Index, hash_pair, hash_u64};
 use crate::ledger::{Ledger, TRADING_TURNOVER_MAX};
 use crate::matching::triggers::Armed;
-use crate::matching::{Book, BookLimits, Slot};
+use crate::matching::{Book, BookLimits, PricePath, Slot};
 use crate::orders::armed::ArmedOrders;
 use crate::orders::fees::BILLION;
 use crate::orders::pegs::Pegs;
@@ -240,8 +240,8 @@ pub(crate) struct Market {
     pub(crate) pegs: Pegs,
     /// Price of the last trade; 0 = there was none.
     pub(crate) last_price: u64,
-    /// The first and the last price traded at since triggers were last asked.
-    pub(crate) traded: Option<(u64, u64)>,
+    /// What was traded at since triggers were last asked, while there are any.
+    pub(crate) traded: PricePath,
     pub(crate) phases: Phases,
     /// When it changes its phase by itself; most do not.
     pub(crate) schedule: Option<Box<PhaseSchedule>>,
@@ -400,7 +400,7 @@ impl Markets {
         row.last_price = price.0;
         let has_window = row.window.is_some();
         if !row.armed.triggers.is_empty() {
-            row.traded = Some((row.traded.map_or(price.0, |(first, _)| first), price.0));
+            row.traded.push(price);
         }
         if row.is_watched() {
             self.touch(market);
@@ -601,7 +601,7 @@ impl Markets {
             armed: ArmedOrders::default(),
             pegs: Pegs::default(),
             last_price: 0,
-            traded: None,
+            traded: PricePath::default(),
             phases: Phases::default(),
             schedule: None,
             window: None,

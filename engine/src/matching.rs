@@ -37,6 +37,7 @@ mod ahead;
 mod check;
 mod iceberg;
 mod ladder;
+mod price_path;
 mod sweep;
 pub mod triggers;
 mod uncross;
@@ -51,6 +52,7 @@ pub use ahead::{AHEAD_MAX, fetch_ahead};
 pub use check::Violation;
 pub use iceberg::{ICEBERG_SLICES_MAX, Reserve};
 pub use ladder::LadderFault;
+pub use price_path::{PricePath, TURNS_MAX};
 pub use sweep::Sweep;
 pub use uncross::{AuctionLevel, Cross, MarketLots, Uncross, uncross};
 

@@ -387,17 +387,17 @@ impl Triggers {
     /// Queues the orders that fire at what was `seen` since the last call, in the order of time: a sweep's first trade and
     /// its last, so that a price between two commands is not missed.
     #[inline]
-    pub fn due(&mut self, seen: &[Prices]) {
+    pub fn due(&mut self, seen: impl IntoIterator<Item = Prices>) {
         if !self.is_empty() {
             self.compare(seen);
         }
     }
 
-    fn compare(&mut self, seen: &[Prices]) {
+    fn compare(&mut self, seen: impl IntoIterator<Item = Prices>) {
         let mut fired: Vec<Turn> = Vec::new();
         for prices in seen {
             for lane in &mut self.lanes {
-                let Some(price) = lane.price_of(prices).filter(|price| price.0 > 0) else { continue };
+                let Some(price) = lane.price_of(&prices).filter(|price| price.0 > 0) else { continue };
                 let at = rank(lane.direction, price.0);
                 if at >= lane.fires_from || at <= lane.moves_until {
                     lane.see(at, &mut fired);

@@ -155,15 +155,16 @@ impl Engine {
                 self.markets.pegging.insert(row.definition.market);
             }
             let index = row.index_at(self.time);
-            let seen = |last: Option<u64>| Prices {
-                last: last.map(PriceTicks),
+            let seen = |last| Prices {
+                last: Some(last),
                 best_bid: row.book.best(Side::Buy),
                 best_ask: row.book.best(Side::Sell),
                 index,
             };
-            let (first, last) = row.traded.take().unwrap_or((row.last_price, row.last_price));
-            let prices = [seen(Some(first)), seen(Some(last))];
-            row.armed.triggers.due(&prices);
+            let last = PriceTicks(row.last_price);
+            let traded = if row.traded.turns().is_empty() { &[last] } else { row.traded.turns() };
+            row.armed.triggers.due(traded.iter().map(|last| seen(*last)));
+            row.traded.clear();
             if row.armed.triggers.queue().next().is_some() {
                 let id = row.definition.market;
                 self.markets.firing.insert(id);

@@ -262,7 +262,7 @@ impl Engine {
             self.markets.rows.at_mut(row);
         if phase == MarketPhase::Trading && armed.triggers.is_empty() {
             // Nobody waits who would have seen it.
-            *traded = None;
+            traded.clear();
         }
         let market = definition.market;
         let before = core::mem::replace(now, phase);

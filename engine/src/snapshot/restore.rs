@@ -26,7 +26,7 @@ use crate::fees::Rates;
 use crate::gateways::Gateway;
 use crate::markets::{IndexPrice, Market, Order, Place, fee_accounts};
 use crate::matching::triggers::Armed;
-use crate::matching::{Reserve, Resting, Slot};
+use crate::matching::{PricePath, Reserve, Resting, Slot, TURNS_MAX};
 use crate::orders::lists::{Ended, Leg, OrderList};
 use crate::orders::pegs::Round;
 use crate::orders::phases::{Phases, Uncrossing};
@@ -280,8 +280,12 @@ impl Engine {
     fn read_armed(&mut self, r: &mut Reader<'_>, market: u32) -> Result<(), SnapshotFault> {
         let row = self.markets.rows.at_mut(market);
         row.last_price = r.u64()?;
-        let (first, last) = (r.u64()?, r.u64()?);
-        row.traded = (first > 0).then_some((first, last));
+        let (unseen, mut turns) = ("prices that triggers have not seen", Vec::new());
+        r.list(unseen, TURNS_MAX, |r| {
+            turns.push(PriceTicks(r.u64()?));
+            Ok(turns.len())
+        })?;
+        row.traded = PricePath::restore(turns).ok_or(SnapshotFault::Field(unseen))?;
         let mut waiting = Vec::new();
         r.list("armed orders", ARMED_ORDERS_MAX, |r| {
             let (order, _) = self.read_order(r, market)?;

@@ -207,9 +207,8 @@ impl Engine {
             }
         }
         w.u64(*last_price);
-        let (first, last) = traded.unwrap_or_default();
-        w.u64(first);
-        w.u64(last);
+        w.count(traded.turns().len());
+        traded.turns().iter().for_each(|price| w.u64(price.0));
         w.count(armed.len());
         for (id, armed_row) in armed.iter() {
             if let Some(order) = self.markets.order(Place::armed(row, armed_row)) {

@@ -643,7 +643,9 @@ impl Model {
         let last = self.last.get(&market).copied();
         let index = self.index_now(market);
         let mut fired = Vec::new();
-        for last in [traded.first().copied().or(last), last] {
+        let seen: Vec<Option<u64>> =
+            if traded.is_empty() { vec![last] } else { traded.into_iter().map(Some).collect() };
+        for last in seen {
             for order in self.live.iter_mut().filter(|order| order.market == market) {
                 let Some(trigger) = order.trigger.filter(|_| !order.waits) else { continue };
                 if self.due.iter().chain(&fired).any(|due| due.1 == order.id) {

@@ -215,7 +215,7 @@ fn run(seed: u64) -> BTreeSet<String> {
                 flow.mid = (flow.mid + flow.draw.below(13) - 6).max(40);
                 let prices = [flow.prices(), flow.prices()];
                 let prices = &prices[..flow.draw.below(3) as usize];
-                triggers.due(prices);
+                triggers.due(prices.iter().copied());
                 naive.due(prices);
             }
         }
@@ -289,7 +289,7 @@ fn orders_fire_as_the_market_would_have_met_them() {
     ] {
         triggers.arm(armed(order, direction, price_type, price, None)).unwrap();
     }
-    triggers.due(&[everywhere(100)]);
+    triggers.due([everywhere(100)]);
     assert_eq!(drain(&mut triggers), [6, 7, 5, 4, 3, 2, 1]);
     assert_eq!(triggers.len(), 1);
 }
@@ -304,12 +304,12 @@ fn a_trailing_stop_follows_its_market_and_never_goes_back() {
     for (last, expected) in
         [(900, None), (999, None), (1_001, Some(985)), (990, Some(985)), (1_000, Some(985))]
     {
-        triggers.due(&[everywhere(last)]);
+        triggers.due([everywhere(last)]);
         assert_eq!((trigger(&triggers), triggers.next_due()), (expected, None), "at {last}");
     }
-    triggers.due(&[everywhere(1_100)]);
+    triggers.due([everywhere(1_100)]);
     assert_eq!(trigger(&triggers), Some(1_083));
-    triggers.due(&[everywhere(1_083)]);
+    triggers.due([everywhere(1_083)]);
     assert_eq!(drain(&mut triggers), [1]);
     assert!(triggers.is_empty());
 }
@@ -320,7 +320,7 @@ fn a_price_within_one_command_is_not_missed() {
     let mut triggers = Triggers::default();
     triggers.arm(armed(1, Down, Last, 95, None)).unwrap();
     triggers.arm(armed(2, Up, Last, 105, None)).unwrap();
-    triggers.due(&[everywhere(94), everywhere(110)]);
+    triggers.due([everywhere(94), everywhere(110)]);
     assert_eq!(drain(&mut triggers), [2, 1], "rising ones first, whenever they became due");
 }
 
@@ -335,7 +335,7 @@ fn trailing_orders_are_bounded() {
     assert_eq!(triggers.arm(armed(5_000)), Err(ArmRefusal::TooManyTrailing));
     assert!(triggers.remove(OrderId(17)));
     triggers.arm(armed(5_000)).unwrap();
-    triggers.due(&[everywhere(10), everywhere(11)]);
+    triggers.due([everywhere(10), everywhere(11)]);
     assert_eq!(drain(&mut triggers).len(), TRAILING_PER_MARKET_MAX);
     triggers.arm(armed(5_001)).unwrap();
 }
