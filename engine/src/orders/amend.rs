@@ -633,17 +633,24 @@ impl Engine {
         ensure(is_used || !session.ids.is_full(), RejectReason::TableFull)?;
         let market = self.market_named(command.market, found).ok_or(RejectReason::UnknownMarket)?;
         ensure(!is_used, RejectReason::DuplicateClOrdId)?;
-        self.check_change(row, market, (command.side, command.price_ticks, command.qty_lots), time)
+        let (side, price) = (command.side, command.price_ticks);
+        self.check_change(row, market, (price, command.qty_lots))?;
+        // An armed order is judged when it fires, by the prices of then.
+        let judged = rules::ensure_in_band(market, (side, OrderType::Limit, price), time);
+        Ok(judged.or_else(|refusal| if self.is_armed(found) { Ok(()) } else { Err(refusal) })?)
     }
 
-    /// What a market asks of an order that changes its price or quantity without being a new one.
+    fn is_armed(&self, found: Found) -> bool {
+        matches!(found, Found::Live(place) if self.markets.order(place).is_some_and(Order::is_armed))
+    }
+
+    /// What a market asks of an order that changes its price or quantity without being a new one, but for its bands.
     #[inline(always)]
     pub(super) fn check_change(
         &self,
         row: u32,
         market: &Market,
-        (side, price, qty): (Side, PriceTicks, QtyLots),
-        time: UnixNanos,
+        (price, qty): (PriceTicks, QtyLots),
     ) -> Result<(), Stop> {
         let session = self.sessions.rows.at(row);
         let definition = &market.definition;
@@ -654,8 +661,7 @@ impl Engine {
         ensure(price_in_range(definition, price), RejectReason::PriceOutOfRange)?;
         let in_range = definition.qty_lots_min <= qty && qty <= definition.qty_lots_max;
         ensure(in_range, RejectReason::QtyOutOfRange)?;
-        ensure(notional_in_range(definition, price, qty), RejectReason::NotionalOutOfRange)?;
-        Ok(rules::ensure_in_band(market, (side, OrderType::Limit, price), time)?)
+        ensure(notional_in_range(definition, price, qty), RejectReason::NotionalOutOfRange)
     }
 
     /// The market that a request names: mostly that of the order found, which needs not be looked for.

@@ -269,7 +269,8 @@ impl Engine {
         ensure(!is_crossed, RejectReason::InvalidSpread)?;
         for (place, said) in kept {
             let market = self.markets.rows.at(place.market);
-            self.check_change(row, market, (said.side, said.price, said.lots), effects.time)?;
+            self.check_change(row, market, (said.price, said.lots))?;
+            rules::ensure_in_band(market, (said.side, OrderType::Limit, said.price), effects.time)?;
             let order = self.markets.order(*place).ok_or(RejectReason::UnknownOrder)?;
             let desk = self.markets.desks.at(order.desk);
             self.ledger.ensure_open(desk.paying_account(said.side.opposite()))?;

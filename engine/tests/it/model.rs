@@ -949,7 +949,13 @@ impl Model {
             return Err(MarketMakerProtection);
         }
         let (price, qty) = (command.price_ticks, command.qty_lots);
-        self.check_change(market, (command.side, price, qty))?;
+        self.check_change(market, (price, qty))?;
+        let waits = self.live.iter().any(|order| Some(order.id) == found && order.trigger.is_some());
+        if let Some(refusal) =
+            self.band_refusal(market.market.0, command.side, OrderType::Limit, price.0).filter(|_| !waits)
+        {
+            return Err(refusal);
+        }
         let at = self.find(found, &command.orig_cl_ord_id.to_string(), command.market.0, command.side)?;
         let before = &self.live[at];
         if qty.0 <= before.cum {

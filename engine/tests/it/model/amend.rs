@@ -3,7 +3,7 @@
 use protocol::RejectReason::{self, *};
 use protocol::commands::DefineMarket;
 use protocol::terms::OrderTerms;
-use protocol::{OrderType, PriceTicks, QtyLots, Side, TimeInForce};
+use protocol::{PriceTicks, QtyLots, TimeInForce};
 
 use super::{Model, ModelOrder};
 
@@ -27,7 +27,7 @@ impl Model {
     pub(super) fn check_change(
         &self,
         market: &DefineMarket,
-        (side, price, qty): (Side, PriceTicks, QtyLots),
+        (price, qty): (PriceTicks, QtyLots),
     ) -> Result<(), RejectReason> {
         if price < market.price_ticks_min || price > market.price_ticks_max {
             return Err(PriceOutOfRange);
@@ -39,7 +39,7 @@ impl Model {
         if notional < market.notional_min.0 || notional > market.notional_max.0 {
             return Err(NotionalOutOfRange);
         }
-        self.band_refusal(market.market.0, side, OrderType::Limit, price.0).map_or(Ok(()), Err)
+        Ok(())
     }
 }
 

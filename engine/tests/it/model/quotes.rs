@@ -154,7 +154,10 @@ impl Model {
             if self.has_tripped(client, entry.market.0) {
                 return Err(MarketMakerProtection);
             }
-            self.check_change(&market, (order.side, order.price_ticks, order.qty_lots))?;
+            self.check_change(&market, (order.price_ticks, order.qty_lots))?;
+            let refused =
+                self.band_refusal(market.market.0, order.side, OrderType::Limit, order.price_ticks.0);
+            refused.map_or(Ok(()), Err)?;
             if self.is_closed(client, &market) {
                 return Err(AccountClosed);
             }
