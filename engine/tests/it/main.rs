@@ -16,6 +16,7 @@ mod overdrafts;
 mod pegs;
 mod precedence;
 mod properties;
+mod reached;
 mod render;
 mod scenarios;
 mod script;
