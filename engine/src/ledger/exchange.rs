@@ -122,13 +122,7 @@ impl Ledger {
         batch: &Batch<'_>,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        if self.was_executed(command, batch.payers) {
-            let refusal = LedgerRefusal::Exists;
-            return Err(refuse_transfer(
-                RejectReason::TransferRefused,
-                EntryStop::Refused { index: 0, refusal },
-            ));
-        }
+        self.ensure_not_executed(command, batch.payers)?;
         let quote = self.quotes.rows.get(&command.quote);
         let quote = quote.filter(|quote| batch.time.0 < quote.definition.valid_until_ns);
         let Quote { definition, left } = quote.ok_or(RejectReason::UnknownQuote)?.clone();
@@ -171,15 +165,35 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether it is sent once more: that is said as long as its ids are remembered, whatever has become of the quote.
-    fn was_executed(&self, command: &ExchangeCurrency, payers: Payers<'_>) -> bool {
-        let is_payer = |row| payers.may_debit(self.accounts.at(row));
-        self.recent.find(command.sell_transfer).is_some_and(|Remembered { row, amount, outcome, .. }| {
-            row.debit_account == command.sell_account
-                && *amount == command.sell_amount.0
-                && row.user_data_128 == command.quote.0
-                && *outcome == Outcome::Created
-        }) && self.row(command.sell_account).is_some_and(is_payer)
+    /// Says of one that is sent once more that it was executed, or what differs, as long as its ids are remembered, whatever has become of the
+    /// quote. Of the rounding it is not known any more whether there was any: an id that nobody has used is as good as another.
+    fn ensure_not_executed(&self, command: &ExchangeCurrency, payers: Payers<'_>) -> Result<(), Stop> {
+        let created = |id| {
+            let known = self.recent.find(id);
+            known.filter(|known| {
+                known.outcome == Outcome::Created && known.row.user_data_128 == command.quote.0
+            })
+        };
+        let is_payers =
+            |account| self.row(account).is_some_and(|row| payers.may_debit(self.accounts.at(row)));
+        let sold = created(command.sell_transfer).filter(|sold| is_payers(sold.row.debit_account));
+        let Some(Remembered { row, amount, seq, .. }) = sold else { return Ok(()) };
+        let bought = created(command.buy_transfer).filter(|bought| bought.seq == *seq);
+        let rounded = self.recent.find(command.rounding_transfer).is_none_or(|known| known.seq == *seq);
+        let is_same = [
+            ("sell_account", row.debit_account == command.sell_account),
+            ("sell_amount", *amount == command.sell_amount.0),
+            ("buy_transfer", bought.is_some()),
+            ("buy_account", bought.is_some_and(|bought| bought.row.credit_account == command.buy_account)),
+            ("buy_amount_min", bought.is_some_and(|bought| bought.amount >= command.buy_amount_min.0)),
+            ("rounding_transfer", rounded),
+            ("code", row.code == command.code),
+        ];
+        if let Some((field, _)) = is_same.into_iter().find(|(_, is_same)| !is_same) {
+            return Err(refuse_field(RejectReason::ExistsWithDifferent, field));
+        }
+        let refusal = LedgerRefusal::Exists;
+        Err(refuse_transfer(RejectReason::TransferRefused, EntryStop::Refused { index: 0, refusal }))
     }
 
     /// Whose accounts they are: one client's, for whom the quote is and for whom the session may pay.

@@ -10,7 +10,7 @@ use protocol::{
 };
 
 use super::bank::{Answer, Refusal, out_of_range, refused, refused_of};
-use super::model::{Model, Payer, Status, may_debit};
+use super::model::{Model, Payer, may_debit};
 
 /// 31 days.
 const VALID_MAX_NS: u64 = 31 * 86_400 * 1_000_000_000;
@@ -115,8 +115,8 @@ impl Model {
     }
 
     pub(crate) fn exchange(&mut self, asked: &ExchangeCurrency, payer: &Payer) -> Answer {
-        if self.was_exchanged(asked, payer) {
-            return refused_of(RejectReason::TransferRefused, "0 Exists");
+        if let Some((reason, about)) = self.said_again(asked, payer) {
+            return refused_of(reason, &about);
         }
         let quote = self.bank.quotes.get(&asked.quote.0);
         let Some(quote) = quote.filter(|quote| quote.definition.valid_until_ns > self.time).cloned() else {
@@ -170,17 +170,39 @@ impl Model {
         Ok(follows)
     }
 
-    /// Whether the transfer of what is sold is there, for this amount on this quote.
-    fn was_exchanged(&self, asked: &ExchangeCurrency, payer: &Payer) -> bool {
-        let is_known = self.known.contains_key(&asked.sell_transfer.0);
-        let sold = self.transfers.get(&asked.sell_transfer.0).filter(|_| is_known);
-        sold.is_some_and(|sold| {
-            sold.status == Status::Final
-                && sold.row.debit_account == asked.sell_account
-                && sold.amount == asked.sell_amount.0
-                && sold.row.user_data_128 == asked.quote.0
-                && may_debit(payer, &self.accounts[&asked.sell_account.0])
-        })
+    /// What an exchange that was executed under the id of its first transfer says to this one; `None` = there was none.
+    fn said_again(&self, asked: &ExchangeCurrency, payer: &Payer) -> Option<Refusal> {
+        let on_quote = |id: TransferId| {
+            let known = self.known.get(&id.0)?;
+            let is_on_it = known.refusal.is_none() && known.row.user_data_128 == asked.quote.0;
+            is_on_it.then_some(known)
+        };
+        let sold = on_quote(asked.sell_transfer)?;
+        let seller = self.accounts.get(&sold.row.debit_account.0)?;
+        if !may_debit(payer, seller) {
+            return None;
+        }
+        let differs = |field: &str| Some((RejectReason::ExistsWithDifferent, field.to_owned()));
+        if sold.row.debit_account != asked.sell_account {
+            return differs("sell_account");
+        }
+        if sold.amount != asked.sell_amount.0 {
+            return differs("sell_amount");
+        }
+        let Some(bought) = on_quote(asked.buy_transfer).filter(|bought| bought.seq == sold.seq) else {
+            return differs("buy_transfer");
+        };
+        if bought.row.credit_account != asked.buy_account {
+            return differs("buy_account");
+        }
+        if bought.amount < asked.buy_amount_min.0 {
+            return differs("buy_amount_min");
+        }
+        match self.known.get(&asked.rounding_transfer.0) {
+            Some(known) if known.seq != sold.seq => differs("rounding_transfer"),
+            _ if sold.row.code != asked.code => differs("code"),
+            _ => Some((RejectReason::TransferRefused, "0 Exists".to_owned())),
+        }
     }
 
     /// Whose accounts they are.

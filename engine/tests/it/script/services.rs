@@ -113,6 +113,7 @@ impl Script {
             match word.split_once('=').unwrap_or_else(|| panic!("{}: {word}", words.place)) {
                 ("code", value) => command.code = narrow(value),
                 ("amount", value) => command.sell_amount = Amount(number(value)),
+                ("buy", value) => command.buy_transfer = TransferId(number(value)),
                 ("rounding", value) => command.rounding_transfer = TransferId(number(value)),
                 (field, _) => panic!("{}: an exchange has no field {field}", words.place),
             }
