@@ -77,15 +77,15 @@ impl Engine {
                 Ok(Meeting::Ends)
             }
             SelfTradePrevention::Decrement => {
-                self.decrement_maker(place, prevented, effects)?;
-                self.decrement_taker(market, taker, prevented, effects)
+                self.decrement_maker(place, prevented, None, effects)?;
+                self.decrement_taker(market, taker, prevented, None, effects)
             }
             SelfTradePrevention::Transfer => self.transfer(place, taker, &front, prevented, effects),
         }
     }
 
     /// Moves so much between the accounts of two orders that both say so, at the resting one's price and without fees: it is
-    /// no trade. Between orders of one account there is nothing to move.
+    /// no trade. Between orders of one account there is nothing to move. Both are told of what was moved, and at which price.
     fn transfer(
         &mut self,
         place: Place,
@@ -104,8 +104,9 @@ impl Engine {
         let notional =
             front.price.times(QtyLots(lots)).checked_mul(definition.tick_quote_minor.0).ok_or(overflow)?;
         let base = u128::from(lots).checked_mul(definition.lot_base_minor.0).ok_or(overflow)?;
-        self.decrement_maker(place, lots, effects)?;
-        let meeting = self.decrement_taker(place.market, taker, lots, effects)?;
+        let moved = moves.then_some((front.price, QtyLots(lots)));
+        self.decrement_maker(place, lots, moved, effects)?;
+        let meeting = self.decrement_taker(place.market, taker, lots, moved, effects)?;
         if !moves {
             return Ok(meeting);
         }
@@ -160,14 +161,23 @@ impl Engine {
     }
 
     /// Takes so much off a resting order; it keeps its place.
-    fn decrement_maker(&mut self, place: Place, lots: u64, effects: &mut Effects<'_>) -> Result<(), Broken> {
+    fn decrement_maker(
+        &mut self,
+        place: Place,
+        lots: u64,
+        moved: Option<(PriceTicks, QtyLots)>,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Broken> {
         let maker = self.lower_qty(place, lots)?.clone();
         if maker.leaves() == 0 {
+            if moved.is_some() {
+                self.report_restated(place.market, &maker, moved, effects);
+            }
             return self.expire_maker(place, effects);
         }
         self.lists.note_reduced(&maker);
         let maker = self.reduce_in_place(place, lots, effects)?;
-        self.report_restated(place.market, &maker, effects);
+        self.report_restated(place.market, &maker, moved, effects);
         let account = self.markets.desks.at(maker.desk).paying_account(maker.side);
         let held = Amount(maker.held);
         effects.push(HoldChanged { order: maker.id, account: self.ledger.id(account), held });
@@ -180,24 +190,37 @@ impl Engine {
         market: u32,
         taker: &mut Order,
         lots: u64,
+        moved: Option<(PriceTicks, QtyLots)>,
         effects: &mut Effects<'_>,
     ) -> Result<Meeting, Broken> {
         taker.qty = taker.qty.saturating_sub(lots);
         self.lists.note_reduced(taker);
         if taker.leaves() == 0 {
+            if moved.is_some() {
+                self.report_restated(market, taker, moved, effects);
+            }
             return Ok(Meeting::Ends);
         }
         if !taker.is_market_buy() {
             let held = fees::worst_case(taker, &self.markets.rows.at(market).definition)?;
             lower_hold(&mut self.ledger, taker, self.markets.desks.at(taker.desk), held)?;
         }
-        self.report_restated(market, taker, effects);
+        self.report_restated(market, taker, moved, effects);
         Ok(Meeting::Own)
     }
 
-    fn report_restated(&mut self, market: u32, order: &Order, effects: &mut Effects<'_>) {
+    /// An order has become smaller; what was `moved` of it changed its account, at this price.
+    fn report_restated(
+        &mut self,
+        market: u32,
+        order: &Order,
+        moved: Option<(PriceTicks, QtyLots)>,
+        effects: &mut Effects<'_>,
+    ) {
         let report = self.report_of(market, order, ExecType::Restated, live_status(order));
-        let report = ExecutionReport { reason: Some(RejectReason::SelfTrade), ..report };
+        let (last_price_ticks, last_qty_lots) = moved.unwrap_or((PriceTicks(0), QtyLots(0)));
+        let reason = Some(RejectReason::SelfTrade);
+        let report = ExecutionReport { last_price_ticks, last_qty_lots, reason, ..report };
         self.sessions.rows.at_mut(order.session).send(effects, report);
     }
 

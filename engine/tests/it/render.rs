@@ -485,6 +485,10 @@ impl Names {
                 text.push_str(&format!(" tax {}", self.quote(report.tax, market)));
             }
         }
+        if report.exec_type == ExecType::Restated && report.last_qty_lots.0 > 0 {
+            let price = self.price(market, report.last_price_ticks);
+            text.push_str(&format!(": moved {} @ {price}", self.qty(market, report.last_qty_lots)));
+        }
         text.push_str(&format!(
             " -> {} filled {} leaves {}",
             report.status.name(),

@@ -266,7 +266,8 @@ fn execution_report(
     if matches!(report.exec_type, ExecType::TradeCancel | ExecType::TradeCorrect) {
         fill_id(encoder, 19, report.trade, report.side);
     }
-    if report.trade != TradeId(0) {
+    // Of what a group moved between its accounts, too: that is no trade.
+    if report.trade != TradeId(0) || report.last_qty_lots.0 > 0 {
         price(encoder, 31, market, report.last_price_ticks);
         qty(encoder, 32, report.last_qty_lots.0);
     }
@@ -631,6 +632,9 @@ const fn exec_type(exec_type: ExecType) -> &'static [u8] {
 
 #[cfg(test)]
 mod tests {
+    use protocol::terms::Rare;
+    use protocol::{Amount, ClientId, MarketId, OrderId, Seq, Text};
+
     use super::*;
 
     #[test]
@@ -641,6 +645,52 @@ mod tests {
             let status = trading_status(phase).to_string();
             assert!(known.iter().any(|(value, _)| *value == status), "{phase:?}");
         }
+    }
+
+    /// What an order's report says, with `|` between the fields.
+    fn said(report: ExecutionReport) -> String {
+        let mut encoder = Encoder::default();
+        encoder.start(b"8");
+        let (seq, time) = (Seq(5), UnixNanos(0));
+        let event = Event { output: None, seq, time, body: report.clone().into() };
+        execution_report(&event, &report, OutSeq(7), &Directory::default(), &mut encoder);
+        let mut out = Vec::new();
+        encoder.finish(&mut out);
+        String::from_utf8(out).unwrap().replace('\u{1}', "|")
+    }
+
+    #[test]
+    fn what_changed_its_account_is_told_by_its_quantity_and_is_no_trade() {
+        let report = |last_qty_lots| ExecutionReport {
+            order: OrderId(4),
+            cl_ord_id: Text::truncated("a"),
+            orig_cl_ord_id: Text::EMPTY,
+            client: ClientId(1),
+            market: MarketId(1),
+            side: Side::Buy,
+            order_type: OrderType::Limit,
+            time_in_force: TimeInForce::GoodTillCancel,
+            exec_type: ExecType::Restated,
+            status: OrderStatus::New,
+            price_ticks: PriceTicks(100),
+            qty_lots: QtyLots(3),
+            leaves_lots: QtyLots(3),
+            cum_lots: QtyLots(0),
+            cum_ticks_lots: 0,
+            last_price_ticks: PriceTicks(99),
+            last_qty_lots,
+            trade: TradeId(0),
+            liquidity: None,
+            fee: Amount::ZERO,
+            fee_is_paid: false,
+            tax: Amount::ZERO,
+            reason: Some(RejectReason::SelfTrade),
+            details: Rare::NONE,
+        };
+        let moved = said(report(QtyLots(2)));
+        assert!(moved.contains("|32=2|") && moved.contains("|150=D|"), "{moved}");
+        assert!(!moved.contains("|12=") && !moved.contains("|851=") && !moved.contains("|527="), "{moved}");
+        assert!(!said(report(QtyLots(0))).contains("|32="));
     }
 
     #[test]

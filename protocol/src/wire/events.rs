@@ -453,9 +453,9 @@ messages! {
             cum_lots: QtyLots,
             /// Σ price × quantity of its fills, in ticks × lots: AvgPx(6) is this over CumQty.
             cum_ticks_lots: u128,
-            /// LastPx(31); 0 unless a trade.
+            /// LastPx(31); 0 unless a trade, or what a trade group moved between its accounts.
             last_price_ticks: PriceTicks,
-            /// LastQty(32); 0 unless a trade.
+            /// LastQty(32); 0 unless a trade, or what a trade group moved between its accounts.
             last_qty_lots: QtyLots,
             /// The trade; 0 = none.
             trade: TradeId,
