@@ -45,7 +45,7 @@ impl Ledger {
         check_pending(known.outcome)?;
         let ended = known.slot.ok_or(Broken::Index { what: "pending transfers" })?;
         let whole_chain = t.flags & WHOLE_CHAIN != 0;
-        let slots = if whole_chain { self.parts(ended, chain)? } else { vec![ended] };
+        let slots = if whole_chain { self.parts(ended, batch.time, chain)? } else { vec![ended] };
         for &slot in &slots {
             self.check_end(t, slot, batch)?;
         }
@@ -106,9 +106,12 @@ impl Ledger {
 
     /// Slots of what became pending together with this one, if all of it still is. A batch looks at so many, refused or not: otherwise one
     /// that names a long chain in each row would keep the ledger busy for longer than it took to send.
-    fn parts(&self, slot: u32, chain: &mut Chain) -> Result<Vec<u32>, RowStop> {
+    fn parts(&self, slot: u32, time: UnixNanos, chain: &mut Chain) -> Result<Vec<u32>, RowStop> {
         let reserved = self.pendings.at(slot).and_then(|pending| self.pendings.chain(pending));
         check_pending(reserved.and_then(|reserved| reserved.end).unwrap_or(Outcome::Pending))?;
+        let alone = self.pendings.at(slot).and_then(|pending| pending.expires_at);
+        let first_over = reserved.map_or(alone, |reserved| reserved.expires_at);
+        ensure(!is_over(first_over, time), LedgerRefusal::PendingTransferExpired)?;
         let parts = reserved.map_or(1, |reserved| widen(reserved.live)).saturating_add(chain.parts_seen);
         ensure(parts <= CHAIN_PARTS_PER_RECORD_MAX, LedgerRefusal::TooManyChainParts)?;
         chain.parts_seen = parts;
@@ -118,8 +121,7 @@ impl Ledger {
     /// One pending transfer may be posted or voided now, alone or as a part of its chain.
     fn check_end(&self, t: &TransferRow, slot: u32, batch: &Batch<'_>) -> Result<(), RowStop> {
         let pending = self.pendings.at(slot).ok_or(Broken::Index { what: "pending transfers" })?;
-        let is_over = pending.expires_at.is_some_and(|expires_at| expires_at <= batch.time);
-        ensure(!is_over, LedgerRefusal::PendingTransferExpired)?;
+        ensure(!is_over(pending.expires_at, batch.time), LedgerRefusal::PendingTransferExpired)?;
         self.check_payer(pending.debit, batch)?;
         let may_end = pending.by_payer || batch.payers.are_everybody();
         ensure(may_end, LedgerRefusal::PendingTransferNotEntitled)?;
@@ -196,6 +198,11 @@ impl Ledger {
         }
         self.pendings.remove(slot);
     }
+}
+
+/// Whether it has expired by this time, though its turn may not have come.
+fn is_over(expires_at: Option<UnixNanos>, time: UnixNanos) -> bool {
+    expires_at.is_some_and(|expires_at| expires_at <= time)
 }
 
 /// What a row that posts or voids must look like.

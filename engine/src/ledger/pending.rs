@@ -49,6 +49,13 @@ pub(crate) struct Reserved {
     pub(crate) live: u32,
     /// How one of them ended before all did: together they cannot any more.
     pub(crate) end: Option<Outcome>,
+    /// When the first of them expires that does: right as long as none has ended.
+    pub(crate) expires_at: Option<UnixNanos>,
+}
+
+/// The earlier of two times, where both are one.
+fn earlier(one: Option<UnixNanos>, other: Option<UnixNanos>) -> Option<UnixNanos> {
+    [one, other].into_iter().flatten().min()
 }
 
 /// All of them.
@@ -179,29 +186,35 @@ impl Pendings {
     /// Ties `slot`, which is alone, to the one that became pending before it in the same linked chain.
     pub(crate) fn tie(&mut self, before: u32, slot: u32) {
         let Some(last) = self.at(before) else { return };
-        let (mut chain, end) = (last.chain, last.end);
+        let (mut chain, end, expires_at) = (last.chain, last.end, last.expires_at);
         if chain == NONE {
-            chain = self.chains.insert(Some(Reserved { first: before, live: 1, end }));
+            chain = self.chains.insert(Some(Reserved { first: before, live: 1, end, expires_at }));
         }
         if let Some(last) = self.at_mut(before) {
             (last.chain, last.behind) = (chain, slot);
         }
+        let mut expires_at = None;
         if let Some(pending) = self.at_mut(slot) {
             (pending.chain, pending.before) = (chain, before);
+            expires_at = pending.expires_at;
         }
         if let Some(chain) = self.chain_mut(chain) {
             chain.live = chain.live.saturating_add(1);
+            chain.expires_at = earlier(chain.expires_at, expires_at);
         }
     }
 
     /// One of the chain of `slot` has ended so: of a state that is read.
     pub(crate) fn restore_chain(&mut self, slot: u32, end: Option<Outcome>) {
-        let Some(chain) = self.at(slot).map(|pending| pending.chain) else { return };
+        let Some((chain, expires_at)) = self.at(slot).map(|pending| (pending.chain, pending.expires_at))
+        else {
+            return;
+        };
         if let Some(chain) = self.chain_mut(chain) {
             chain.end = end;
             return;
         }
-        let chain = self.chains.insert(Some(Reserved { first: slot, live: 1, end }));
+        let chain = self.chains.insert(Some(Reserved { first: slot, live: 1, end, expires_at }));
         if let Some(pending) = self.at_mut(slot) {
             pending.chain = chain;
         }

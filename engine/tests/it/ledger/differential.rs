@@ -558,6 +558,38 @@ fn a_batch_looks_at_so_many_parts_of_chains() {
     assert_eq!(run.model.pending().count(), 0, "a batch of its own has room");
 }
 
+/// A long chain whose time is over, and whose turn to expire has not come: that is said of it as often as it is named, before its parts are
+/// counted.
+#[test]
+fn a_chain_whose_time_is_over_is_said_to_be_before_its_parts_are_counted() {
+    let (mut run, mut coverage) = (Run::new(3), Coverage::default());
+    run.step(Step::Accounts(Sender::Cashier, two_accounts()), &mut coverage);
+    let ms = u128::from(run.world.time / 1_000_000) << 80;
+    let (alone, parts) = (u128::try_from(EXPIRIES_PER_RECORD_MAX).unwrap() + 50, 4_000_u128);
+    let reserve = |at: u128| {
+        let linked = if at > alone && at < alone + parts { LINKED } else { 0 };
+        // Only the last part of the chain expires.
+        let timeout_s = u32::from(at <= alone || at == alone + parts);
+        TransferRow { timeout_s, flags: PENDING | linked, ..plain(ms | at) }
+    };
+    run.step(Step::Transfers(Sender::Cashier, (1..=alone + parts).map(reserve).collect()), &mut coverage);
+    run.restart();
+    run.world.wait_ns(1_000_000_000);
+    let settle = |id: u128, of: u128, flag: u16| TransferRow {
+        amount: Amount(if flag == POST_PENDING_TRANSFER { u128::MAX } else { 0 }),
+        pending_id: TransferId(ms | (alone + of)),
+        flags: flag | WHOLE_CHAIN,
+        ..plain(ms | id)
+    };
+    let often = u128::try_from(CHAIN_PARTS_PER_RECORD_MAX).unwrap() / parts + 1;
+    let mut rows: Vec<_> = (1..=often).map(|at| settle(10_000 + at, at, POST_PENDING_TRANSFER)).collect();
+    rows.push(settle(20_000, parts, VOID_PENDING_TRANSFER));
+    run.step(Step::Transfers(Sender::Cashier, rows), &mut coverage);
+    assert!(coverage.has_seen(LedgerRefusal::PendingTransferExpired));
+    assert!(!coverage.has_seen(LedgerRefusal::TooManyChainParts));
+    assert_eq!(run.model.pending().count(), 50 + 4_000, "nothing was settled");
+}
+
 /// Full batches whose ids lie anywhere in the window, and ahead, so that the oldest have to be forgotten; and every one once more.
 #[test]
 fn more_ids_than_may_be_remembered_are_forgotten_oldest_first() {

@@ -635,7 +635,12 @@ impl Model {
         legs.retain(|(_, id)| whole || *id == row.pending_id.0);
         legs.sort_unstable();
         if whole {
-            refuse(&[(self.parts_seen + legs.len() > CHAIN_PARTS_PER_RECORD_MAX, R::TooManyChainParts)])?;
+            let is_over = |deadline: u64| deadline <= self.time;
+            let any_is_over = legs.iter().any(|(_, id)| self.transfers[id].deadline.is_some_and(is_over));
+            refuse(&[
+                (any_is_over, R::PendingTransferExpired),
+                (self.parts_seen + legs.len() > CHAIN_PARTS_PER_RECORD_MAX, R::TooManyChainParts),
+            ])?;
             self.parts_seen += legs.len();
         }
         for (_, id) in &legs {
