@@ -24,6 +24,8 @@ codes! {
         IdTooFarAhead = 8,
         /// Something is corrected, and no second actor has approved it.
         CorrectionNeedsApproval = 9,
+        /// Another row has the id, of an account that the session may not debit, or of one that is not remembered any more.
+        IdNotEntitled = 94,
 
         /// The id exists with other flags.
         ExistsWithDifferentFlags = 16,
@@ -129,7 +131,7 @@ codes! {
         AccountsMustHaveTheSameLedger = 61,
         /// `ledger` is not that of the accounts.
         TransferMustHaveTheSameLedgerAsAccounts = 62,
-        /// No transfer has the id `pending_id`.
+        /// No transfer has the id `pending_id`, or none whose debit account the session may debit.
         PendingTransferNotFound = 63,
         /// The transfer `pending_id` was never pending.
         PendingTransferNotPending = 64,

@@ -10,7 +10,7 @@ use protocol::{AccountId, Amount, AssetId, LedgerRefusal, TransferId, UnixNanos}
 
 use super::Ledger;
 use super::accounts::Column;
-use super::batch::{Batch, RowStop, ensure};
+use super::batch::{Batch, Payers, RowStop, ensure};
 use super::calendar::BankCalendar;
 use super::chain::{Chain, Step};
 use super::pending::Pending;
@@ -40,7 +40,7 @@ impl Ledger {
         chain: &mut Chain,
     ) -> Result<Done, RowStop> {
         check_end_shape(t, &self.calendar)?;
-        let known = self.known(t.pending_id)?;
+        let known = self.known(t.pending_id, batch.payers)?;
         let amount = check_against(t, &known)?;
         check_pending(known.outcome)?;
         let ended = known.slot.ok_or(Broken::Index { what: "pending transfers" })?;
@@ -72,11 +72,14 @@ impl Ledger {
         Ok(done)
     }
 
-    /// What is known of the transfer that is to be posted or voided.
-    fn known(&self, id: TransferId) -> Result<Known, RowStop> {
+    /// What is known of the transfer that is to be posted or voided. One of an account that the session may not debit is as one that is not
+    /// there.
+    fn known(&self, id: TransferId, payers: Payers<'_>) -> Result<Known, RowStop> {
         if let Some(slot) = self.pendings.slot(id)
             && let Some(pending) = self.pendings.at(slot)
         {
+            let may_see = payers.may_debit(self.accounts.at(pending.debit));
+            ensure(may_see, LedgerRefusal::PendingTransferNotFound)?;
             return Ok(Known {
                 slot: Some(slot),
                 debit_account: self.accounts.at(pending.debit).id,
@@ -90,7 +93,8 @@ impl Ledger {
         let Some(Remembered { row, amount, outcome, .. }) = self.recent.find(id) else {
             return Err(LedgerRefusal::PendingTransferNotFound.into());
         };
-        ensure(!matches!(outcome, Outcome::Refused(_)), LedgerRefusal::PendingTransferNotFound)?;
+        let is_there = !matches!(outcome, Outcome::Refused(_)) && self.may_see(row, payers);
+        ensure(is_there, LedgerRefusal::PendingTransferNotFound)?;
         ensure(row.flags & PENDING != 0, LedgerRefusal::PendingTransferNotPending)?;
         let &TransferRow { debit_account, credit_account, ledger, code, .. } = row;
         Ok(Known {

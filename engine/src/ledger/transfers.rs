@@ -196,9 +196,32 @@ impl Ledger {
         let may = t.flags & CORRECTION == 0 || batch.may_correct;
         ensure(may, LedgerRefusal::CorrectionNeedsApproval)?;
         match self.recent.find(t.id).filter(|_| !planted(Mutant::TransferExecutedAgain)) {
-            Some(before) => Err(executed_before(before, t)),
+            Some(before) => Err(self.judge_known(before, t, batch.payers)),
             None => Ok(()),
         }
+    }
+
+    /// What is said of an id that is taken. Who may not debit the account that it moved, or was to move, hears nothing of that transfer,
+    /// unless it is the same to the last field.
+    #[cold]
+    fn judge_known(&self, before: &Remembered, t: &TransferRow, payers: Payers<'_>) -> RowStop {
+        let may_know = before.row == *t || self.may_see(&before.row, payers);
+        if may_know { executed_before(before, t) } else { LedgerRefusal::IdNotEntitled.into() }
+    }
+
+    /// Whether a session may debit the account of a row that is remembered; of one that posts or voids, that of the pending transfer.
+    pub(super) fn may_see(&self, row: &TransferRow, payers: Payers<'_>) -> bool {
+        payers.are_everybody()
+            || self.debit_of(row).is_some_and(|debit| payers.may_debit(self.accounts.at(debit)))
+    }
+
+    fn debit_of(&self, row: &TransferRow) -> Option<u32> {
+        if row.debit_account.0 != 0 {
+            return self.accounts.row(row.debit_account);
+        }
+        let pending = self.pendings.slot(row.pending_id).and_then(|slot| self.pendings.at(slot));
+        let remembered = || self.accounts.row(self.recent.find(row.pending_id)?.row.debit_account);
+        pending.map(|pending| pending.debit).or_else(remembered)
     }
 
     #[inline]

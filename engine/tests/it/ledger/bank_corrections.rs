@@ -158,7 +158,7 @@ impl Model {
     fn judge(&self, rows: &[TransferRow], originals: &mut Originals) -> Result<(), LedgerRefusal> {
         let row = rows.last().unwrap();
         self.refuse_transfer_itself(row, &Payer::Anyone).map_or(Ok(()), Err)?;
-        self.refuse_known(row).map_err(|(refusal, _)| refusal)?;
+        self.refuse_known(row, &Payer::Anyone).map_err(|(refusal, _)| refusal)?;
         refuse(&[(row.flags != CORRECTION, R::FlagsAreMutuallyExclusive)])?;
         self.refuse_shape(row)?;
         let is_old = milliseconds(row.pending_id.0) < self.bank.corrections.floor_ms;

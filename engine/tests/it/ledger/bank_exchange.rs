@@ -246,7 +246,9 @@ impl Model {
             // Whose money it is has been judged, or is the bank's; ids are the sender's.
             let done = match self.refuse_transfer_itself(row, payer) {
                 Some(refusal) => Err((refusal, self.seq)),
-                None => self.execute_transfer(row, &Payer::Anyone, (self.seq, 0), index),
+                None => self
+                    .refuse_known(row, payer)
+                    .and_then(|()| self.execute_transfer(row, &Payer::Anyone, (self.seq, 0), index)),
             };
             match done {
                 Ok(amount) => entered.push(TransferRow { amount: Amount(amount), ..*row }),

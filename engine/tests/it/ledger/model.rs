@@ -435,14 +435,29 @@ impl Model {
     }
 
     /// What is said of an id that is known.
-    pub(super) fn refuse_known(&self, row: &TransferRow) -> Result<(), (LedgerRefusal, u64)> {
+    pub(super) fn refuse_known(&self, row: &TransferRow, payer: &Payer) -> Result<(), (LedgerRefusal, u64)> {
         let Some(known) = self.known.get(&row.id.0) else { return Ok(()) };
         let refusal = compare_transfers(row, &known.row);
+        if refusal != R::Exists && !self.is_of(payer, &known.row) {
+            return Err((R::IdNotEntitled, self.seq));
+        }
         Err(match (refusal, known.refusal) {
             (R::Exists, Some(refused)) => (refused, known.seq),
             (R::Exists, None) => (R::Exists, known.seq),
             (different, _) => (different, self.seq),
         })
+    }
+
+    /// Whether what a row takes money from, or ends, is of the payer's clients. What is not remembered is nobody's.
+    fn is_of(&self, payer: &Payer, row: &TransferRow) -> bool {
+        let mut debit = row.debit_account.0;
+        if debit == 0 {
+            let executed = self.transfers.get(&row.pending_id.0).map(|transfer| transfer.row);
+            let named = executed.or_else(|| self.known.get(&row.pending_id.0).map(|known| known.row));
+            debit = named.map_or(0, |named| named.debit_account.0);
+        }
+        let account = self.accounts.get(&debit);
+        matches!(payer, Payer::Anyone) || account.is_some_and(|account| may_debit(payer, account))
     }
 
     /// A row that may have its id, and correct something.
@@ -453,7 +468,7 @@ impl Model {
         chain: (u64, usize),
         index: usize,
     ) -> Result<u128, (LedgerRefusal, u64)> {
-        self.refuse_known(row)?;
+        self.refuse_known(row, payer)?;
         let settles = row.flags & (POST_PENDING_TRANSFER | VOID_PENDING_TRANSFER) != 0;
         let done = if settles { self.settle(row, payer) } else { self.transfer(row, payer) };
         let seq = self.seq;
@@ -611,6 +626,7 @@ impl Model {
             (whole && row.amount.0 != all, R::WholeChainMustBeInFull),
         ])?;
         let named = self.transfers.get(&row.pending_id.0).ok_or(R::PendingTransferNotFound)?;
+        refuse(&[(!self.is_of(payer, &named.row), R::PendingTransferNotFound)])?;
         let p = &named.row;
         let other = |asked: u128, there: u128| asked != 0 && asked != there;
         let amount = if row.amount.0 == all { named.amount } else { row.amount.0 };

@@ -167,6 +167,7 @@ const OF_EVERY_ROW: &[Fault<Attempt>] = &[
     (IdTooOld, |attempt| attempt.row.id = TransferId::at_ms(1, 1)),
     (IdTooFarAhead, |attempt| attempt.row.id = TransferId::at_ms(START / 1_000_000 + 10_000_000, 1)),
     (CorrectionNeedsApproval, |attempt| attempt.row.flags |= CORRECTION),
+    (IdNotEntitled, |attempt| attempt.row.id = id(OF_OTHERS)),
 ];
 
 const OF_A_MOVE: &[Fault<Attempt>] = &[
@@ -207,6 +208,8 @@ const OF_A_POST: &[Fault<Attempt>] = &[
         (attempt.row.amount.0, attempt.row.flags) = (9, attempt.row.flags | WHOLE_CHAIN);
     }),
     (PendingTransferNotFound, |attempt| attempt.row.pending_id = id(MISSING)),
+    // What is not the session's is as what is not there.
+    (PendingTransferNotFound, |attempt| attempt.row.pending_id = id(OF_OTHERS)),
     (PendingTransferNotPending, |attempt| attempt.row.pending_id = id(PLAIN)),
     (PendingTransferHasDifferentDebitAccountId, |attempt| attempt.row.debit_account.0 = EXTERNAL),
     (PendingTransferHasDifferentCreditAccountId, |attempt| attempt.row.credit_account.0 = EXTERNAL),
@@ -215,7 +218,6 @@ const OF_A_POST: &[Fault<Attempt>] = &[
     (ExceedsPendingTransferAmount, |attempt| attempt.row.amount.0 = 6),
     (PendingTransferAlreadyPosted, |attempt| attempt.row.pending_id = id(POSTED)),
     (PendingTransferAlreadyVoided, |attempt| attempt.row.pending_id = id(VOIDED)),
-    (DebitAccountNotEntitled, |attempt| attempt.row.pending_id = id(OF_OTHERS)),
     (PendingTransferNotEntitled, |attempt| attempt.row.pending_id = id(OF_CASHIER)),
 ];
 
