@@ -14,15 +14,18 @@
 //! a replay goes on. What comes above that is not kept, and nobody is told that there was none: to read it is a fault, and
 //! [`Outbox::fault`] stays, so that no snapshot is taken and no command either, until a process with room replays it.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Range;
+mod found;
+mod index;
 
 use protocol::event::{Event, OutputNumber};
-use protocol::limits::{EVENT_HEADER_BYTES, OUTBOX_PER_SESSION_MAX};
+use protocol::limits::EVENT_HEADER_BYTES;
 use protocol::mutant::{Mutant, planted};
 use protocol::{Field, OutSeq, Seq, SessionEpoch, SessionId};
 
 use crate::disk::{Dir, Disk, DiskCause, DiskFault, DiskOperation, FileRef, ReadFrom};
+use index::{OutboxIndex, Place};
+
+pub use found::FoundOutputs;
 
 const MAGIC: &[u8; 8] = b"SICLOUTB";
 const FORMAT: u16 = 1;
@@ -42,9 +45,7 @@ const EVENT_BYTES_SCANNED_MAX: usize = 4 << 10;
 pub struct Outbox<D> {
     disk: D,
     file_bytes: u64,
-    sessions: BTreeMap<(SessionId, SessionEpoch), Outputs>,
-    /// Kept outputs of each file; one that has none is removed.
-    files: BTreeMap<u32, u64>,
+    index: OutboxIndex,
     file: u32,
     /// Bytes of `file` that the disk has.
     flushed: u64,
@@ -93,33 +94,6 @@ impl Loaded {
     }
 }
 
-/// Outputs of one session in one epoch: those from `first` on, without gaps in the numbering.
-#[derive(Default)]
-struct Outputs {
-    first: u64,
-    places: VecDeque<Place>,
-}
-
-/// Where an output is: in a file, or in memory on its way there. File 0 stands for one that is not kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct Place {
-    file: u32,
-    offset: u32,
-}
-
-impl Place {
-    /// It is gone for good: a gap fill answers for it.
-    const GONE: Self = Self { file: 0, offset: 0 };
-    /// There was no room for it: nobody may be told that there was none.
-    const LEFT_OUT: Self = Self { file: 0, offset: 1 };
-    /// Another replica has it: nobody may be told either, until it is here.
-    const TO_COME: Self = Self { file: 0, offset: 2 };
-
-    fn is_kept(self) -> bool {
-        self.file != 0
-    }
-}
-
 /// What a read has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputsRead {
@@ -146,8 +120,7 @@ impl<D: Disk> Outbox<D> {
         let mut outbox = Self {
             disk,
             file_bytes: file_bytes.min(FILE_BYTES),
-            sessions: BTreeMap::new(),
-            files: BTreeMap::new(),
+            index: OutboxIndex::default(),
             file: 1,
             flushed: 0,
             pending: Vec::new(),
@@ -155,12 +128,9 @@ impl<D: Disk> Outbox<D> {
             left_out: None,
             damaged: Vec::new(),
         };
-        let names = outbox.disk.list(Dir::Outbox)?;
-        let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
-        numbers.sort_unstable();
-        let mut found = Vec::with_capacity(numbers.len());
-        for number in numbers {
-            found.push(outbox.load(number, through)?);
+        let mut found = Vec::new();
+        for number in file_numbers(&mut outbox.disk)? {
+            found.push(load(&mut outbox.disk, number, through, &mut outbox.index)?);
         }
         outbox.settle(&found)?;
         // Damaged files outlive the start that tells of them. What cannot be removed now is at the next rollover.
@@ -168,40 +138,6 @@ impl<D: Disk> Outbox<D> {
             outbox.remove_empty_files().ok();
         }
         Ok(outbox)
-    }
-
-    /// Indexes what file `number` holds of commands up to `through`, up to the first event that cannot be read.
-    fn load(&mut self, number: u32, through: Seq) -> Result<Loaded, DiskFault> {
-        let file = file_of(number);
-        let len = self.disk.len(&file)?.unwrap_or(0) as usize;
-        let mut bytes = vec![0; len];
-        let read = self.disk.read(&file, 0, &mut bytes, ReadFrom::Cache)?;
-        bytes.truncate(read);
-        let known = bytes.len() >= FILE_HEADER_BYTES && bytes.array(0) == *MAGIC && bytes.u16_at(8) == FORMAT;
-        if !known {
-            let rest = Rest::Damaged { lost: holds_outputs(&bytes, through) };
-            return Ok(Loaded { number, len, end: 0, rest });
-        }
-        let mut end = FILE_HEADER_BYTES;
-        let rest = loop {
-            let rest = bytes.get(end..).unwrap_or_default();
-            // Zeros are what an earlier start made of a torn end.
-            if rest.iter().all(|byte| *byte == 0) {
-                break Rest::Zeros;
-            }
-            let Ok((event, event_bytes)) = Event::read(rest) else {
-                break Rest::Damaged { lost: holds_outputs(rest, through) };
-            };
-            if event.seq > through {
-                break Rest::ToBeReplayed;
-            }
-            if let Some(number_of_event) = event.output {
-                // One that came from elsewhere stands behind later ones.
-                self.fill_in(number_of_event, Place { file: number, offset: end as u32 });
-            }
-            end += event_bytes;
-        };
-        Ok(Loaded { number, len, end, rest })
     }
 
     /// Decides where the outputs up to `through` end, cuts what is behind, and leaves what is damaged before as it is.
@@ -217,7 +153,7 @@ impl<D: Disk> Outbox<D> {
             return Ok(());
         };
         for file in kept {
-            self.files.entry(file.number).or_default();
+            self.index.know_file(file.number);
             // What stands behind a torn end is replayed. With outputs behind it that are not, it is no torn end.
             let lost = match file.rest {
                 Rest::Zeros => continue,
@@ -266,7 +202,7 @@ impl<D: Disk> Outbox<D> {
     pub fn append(&mut self, event: &[u8]) {
         let Some(number) = number_in(event) else { return };
         let place = self.keep(event).unwrap_or(Place::LEFT_OUT);
-        self.index(number, place);
+        self.index.append(number, place);
     }
 
     /// Puts an event behind what waits to be flushed; `None` if there is no room.
@@ -290,27 +226,12 @@ impl<D: Disk> Outbox<D> {
     /// Outputs of a session from `from` up to, but not with, `to` that are not here are to come from another replica
     /// ([`Self::fill`]). Until then a read of them is a fault.
     pub fn expect(&mut self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) {
-        self.set_unless_kept(session, epoch, from..to, Place::TO_COME);
+        self.index.fill_in_unless_kept(session, epoch, from..to, Place::TO_COME);
     }
 
     /// Nobody has these outputs any more: a gap fill answers for them.
     pub fn give_up(&mut self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) {
-        self.set_unless_kept(session, epoch, from..to, Place::GONE);
-    }
-
-    fn set_unless_kept(
-        &mut self,
-        session: SessionId,
-        epoch: SessionEpoch,
-        numbers: Range<OutSeq>,
-        place: Place,
-    ) {
-        for out_seq in (numbers.start.0..numbers.end.0).map(OutSeq) {
-            let number = OutputNumber { session, epoch, out_seq };
-            if !self.place_of(number).is_some_and(Place::is_kept) {
-                self.fill_in(number, place);
-            }
-        }
+        self.index.fill_in_unless_kept(session, epoch, from..to, Place::GONE);
     }
 
     /// Takes an event that another replica wrote, in the place of one that was [expected](Self::expect): it stands behind
@@ -321,36 +242,7 @@ impl<D: Disk> Outbox<D> {
     pub fn fill(&mut self, event: &[u8]) {
         let Some(number) = number_in(event) else { return };
         let place = self.keep(event).unwrap_or(Place::TO_COME);
-        self.fill_in(number, place);
-    }
-
-    fn place_of(&self, number: OutputNumber) -> Option<Place> {
-        let outputs = self.sessions.get(&(number.session, number.epoch))?;
-        let at = number.out_seq.0.checked_sub(outputs.first)?;
-        outputs.places.get(at as usize).copied()
-    }
-
-    /// Notes where an output is, whatever is there of later ones.
-    fn fill_in(&mut self, number: OutputNumber, place: Place) {
-        let outputs = self.sessions.entry((number.session, number.epoch)).or_default();
-        let out_seq = number.out_seq.0;
-        let next = outputs.first + outputs.places.len() as u64;
-        if outputs.places.is_empty() || out_seq >= next {
-            return self.index(number, place);
-        }
-        if next - out_seq > OUTBOX_PER_SESSION_MAX {
-            return;
-        }
-        while out_seq < outputs.first {
-            outputs.first -= 1;
-            outputs.places.push_front(Place::GONE);
-        }
-        let slot = outputs.places.get_mut((out_seq - outputs.first) as usize);
-        let before = slot.map(|slot| std::mem::replace(slot, place));
-        before.into_iter().for_each(|before| forget(&mut self.files, before));
-        if place.is_kept() {
-            *self.files.entry(place.file).or_default() += 1;
-        }
+        self.index.fill_in(number, place);
     }
 
     /// Hands what was appended to the disk, unsynced. On a failure everything stays in memory and is tried again by the
@@ -394,67 +286,22 @@ impl<D: Disk> Outbox<D> {
         bytes_max: usize,
         out: &mut Vec<u8>,
     ) -> Result<Option<OutputsRead>, DiskFault> {
-        let Some(outputs) = self.sessions.get(&(session, epoch)) else { return Ok(None) };
-        let skip = from.0.saturating_sub(outputs.first);
-        let start = (skip as usize).min(outputs.places.len());
-        let wanted = (outputs.first + start as u64..=to.0).zip(outputs.places.range(start..));
-        let places: Vec<(u64, Place)> = wanted
-            .map(|(number, place)| (number, *place))
-            .skip_while(|(_, place)| *place == Place::GONE)
-            .take(bytes_max / EVENT_HEADER_BYTES + 1)
-            .collect();
-        let Some((first, place)) = places.first().copied() else { return Ok(None) };
-        if let Some(fault) = self.left_out.as_ref().filter(|_| place == Place::LEFT_OUT) {
+        let places = self.index.places(session, epoch, from, to, bytes_max);
+        let front = places.first().map(|(_, place)| *place);
+        if let Some(fault) = self.left_out.as_ref().filter(|_| front == Some(Place::LEFT_OUT)) {
             return Err(fault.clone());
         }
-        if place == Place::TO_COME {
-            let file = FileRef::new(Dir::Outbox, format!("output {first} of session {session}"));
-            return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::NotFound });
-        }
-        let start = out.len();
-        let mut next = first;
-        for (number, place) in places.into_iter().take_while(|(_, place)| place.is_kept()) {
-            let before = out.len();
-            self.read_event(place, out)?;
-            let event = &out[before..];
-            let right = event.len() >= EVENT_HEADER_BYTES
-                && (event.u32_at(8), event.u32_at(12), event.u64_at(16)) == (session.0, epoch.0, number);
-            if !right && next == first && !planted(Mutant::GapOverUnreadable) {
-                // Decayed. Nobody is told that there was none.
-                out.truncate(before);
-                let file = file_of(place.file);
-                return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::Damaged });
+        let Self { disk, file, flushed, pending, file_bytes, .. } = self;
+        let read = |place: Place, out: &mut Vec<u8>| match u64::from(place.offset).checked_sub(*flushed) {
+            Some(at) if place.file == *file => {
+                let rest = pending.get(at as usize..).unwrap_or_default();
+                let len = if rest.len() >= 4 { rest.u32_at(0) as usize } else { 0 };
+                out.extend_from_slice(rest.get(..len).unwrap_or_default());
+                Ok(())
             }
-            if !right || (next > first && out.len() - start > bytes_max) {
-                out.truncate(before);
-                break;
-            }
-            next = number + 1;
-        }
-        Ok((next > first).then_some(OutputsRead { first: OutSeq(first), next: OutSeq(next) }))
-    }
-
-    fn read_event(&mut self, place: Place, out: &mut Vec<u8>) -> Result<(), DiskFault> {
-        let (file, offset) = (place.file, u64::from(place.offset));
-        if file == self.file && offset >= self.flushed {
-            let rest = self.pending.get((offset - self.flushed) as usize..).unwrap_or_default();
-            let len = if rest.len() >= 4 { rest.u32_at(0) as usize } else { 0 };
-            out.extend_from_slice(rest.get(..len).unwrap_or_default());
-            return Ok(());
-        }
-        let start = out.len();
-        out.resize(start + READ_BYTES, 0);
-        let read = self.disk.read(&file_of(file), offset, &mut out[start..], ReadFrom::Cache)?;
-        out.truncate(start + read);
-        let len = if read >= 4 { out[start..].u32_at(0) as usize } else { 0 };
-        if len > read && read == READ_BYTES && len as u64 <= self.file_bytes {
-            out.resize(start + len, 0);
-            let at = offset + read as u64;
-            let more = self.disk.read(&file_of(file), at, &mut out[start + read..], ReadFrom::Cache)?;
-            out.truncate(start + read + more);
-        }
-        out.truncate(start + len);
-        Ok(())
+            Some(_) | None => read_event(disk, place, *file_bytes, out),
+        };
+        read_outputs((session, epoch), &places, bytes_max, out, read)
     }
 
     /// Forgets a session's outputs below `floor`, and files in which nothing is kept any more.
@@ -467,18 +314,7 @@ impl<D: Disk> Outbox<D> {
         epoch: SessionEpoch,
         floor: OutSeq,
     ) -> Result<(), DiskFault> {
-        let Some(outputs) = self.sessions.get_mut(&(session, epoch)) else {
-            return self.remove_empty_files();
-        };
-        while outputs.first < floor.0
-            && let Some(place) = outputs.places.pop_front()
-        {
-            outputs.first += 1;
-            forget(&mut self.files, place);
-        }
-        if outputs.places.is_empty() {
-            self.sessions.remove(&(session, epoch));
-        }
+        self.index.drop_below(session, epoch, floor);
         self.remove_empty_files()
     }
 
@@ -487,37 +323,20 @@ impl<D: Disk> Outbox<D> {
     /// # Errors
     /// [`DiskFault`] from removing a file; nothing else is lost by it.
     pub fn drop_epochs_before(&mut self, session: SessionId, epoch: SessionEpoch) -> Result<(), DiskFault> {
-        let earlier = (session, SessionEpoch(0))..(session, epoch);
-        let keys: Vec<_> = self.sessions.range(earlier).map(|(key, _)| *key).collect();
-        for key in keys {
-            for place in self.sessions.remove(&key).unwrap_or_default().places {
-                forget(&mut self.files, place);
-            }
-        }
+        self.index.drop_epochs_before(session, epoch);
         self.remove_empty_files()
     }
 
     /// The number behind a session's last output; `None` if it has none here.
     #[must_use]
     pub fn next(&self, session: SessionId, epoch: SessionEpoch) -> Option<OutSeq> {
-        let outputs = self.sessions.get(&(session, epoch))?;
-        Some(OutSeq(outputs.first + outputs.places.len() as u64))
+        self.index.next(session, epoch)
     }
 
     /// Whether all outputs of a session from `from` up to, but not with, `to` are here.
     #[must_use]
     pub fn covers(&self, session: SessionId, epoch: SessionEpoch, from: OutSeq, to: OutSeq) -> bool {
-        if from >= to {
-            return true;
-        }
-        let Some(outputs) = self.sessions.get(&(session, epoch)) else { return false };
-        let behind = outputs.first + outputs.places.len() as u64;
-        from.0 >= outputs.first
-            && to.0 <= behind
-            && outputs
-                .places
-                .range((from.0 - outputs.first) as usize..(to.0 - outputs.first) as usize)
-                .all(|place| place.is_kept())
+        self.index.covers(session, epoch, from, to)
     }
 
     /// Ends it, and gives the disk back. What is not flushed is gone.
@@ -536,60 +355,126 @@ impl<D: Disk> Outbox<D> {
         &mut self.disk
     }
 
-    fn index(&mut self, number: OutputNumber, place: Place) {
-        let outputs = self.sessions.entry((number.session, number.epoch)).or_default();
-        let out_seq = number.out_seq.0;
-        let next = outputs.first + outputs.places.len() as u64;
-        if outputs.places.is_empty()
-            || out_seq < outputs.first
-            || out_seq - next.min(out_seq) > OUTBOX_PER_SESSION_MAX
-        {
-            for place in outputs.places.drain(..) {
-                forget(&mut self.files, place);
-            }
-            outputs.first = out_seq;
-        } else if out_seq < next {
-            // Appended again: the newer copy counts.
-            while outputs.first + outputs.places.len() as u64 > out_seq
-                && let Some(place) = outputs.places.pop_back()
-            {
-                forget(&mut self.files, place);
-            }
-        } else {
-            outputs.places.extend((next..out_seq).map(|_| Place::GONE));
-        }
-        outputs.places.push_back(place);
-        if place.is_kept() {
-            *self.files.entry(place.file).or_default() += 1;
-        }
-        while outputs.places.len() as u64 > OUTBOX_PER_SESSION_MAX
-            && let Some(place) = outputs.places.pop_front()
-        {
-            outputs.first += 1;
-            forget(&mut self.files, place);
-        }
-    }
-
     fn remove_empty_files(&mut self) -> Result<(), DiskFault> {
         let current = self.file;
-        let oldest_kept =
-            self.files.iter().find(|(_, kept)| **kept > 0).map_or(current, |(number, _)| *number);
+        let oldest_kept = self.index.oldest_kept().unwrap_or(current);
         // What a damaged file held is wanted as long as what is older.
         let wanted = |number| {
             number >= oldest_kept && self.damaged.iter().any(|damage| damage.file == file_of(number))
         };
-        let empty: Vec<u32> = self
-            .files
-            .iter()
-            .filter(|(number, kept)| **kept == 0 && **number != current && !wanted(**number))
-            .map(|(number, _)| *number)
-            .collect();
+        let is_removable = |number: &u32| *number != current && !wanted(*number);
+        let empty: Vec<u32> = self.index.empty_files().filter(is_removable).collect();
         for file in empty {
             self.disk.remove(&file_of(file))?;
-            self.files.remove(&file);
+            self.index.forget_file(file);
         }
         Ok(())
     }
+}
+
+/// Numbers of the files, in order.
+fn file_numbers<D: Disk>(disk: &mut D) -> Result<Vec<u32>, DiskFault> {
+    let names = disk.list(Dir::Outbox)?;
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| number_of(name)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Indexes what file `number` holds of commands up to `through`, up to the first event that cannot be read.
+fn load<D: Disk>(
+    disk: &mut D,
+    number: u32,
+    through: Seq,
+    index: &mut OutboxIndex,
+) -> Result<Loaded, DiskFault> {
+    let file = file_of(number);
+    let len = disk.len(&file)?.unwrap_or(0) as usize;
+    let mut bytes = vec![0; len];
+    let read = disk.read(&file, 0, &mut bytes, ReadFrom::Cache)?;
+    bytes.truncate(read);
+    let known = bytes.len() >= FILE_HEADER_BYTES && bytes.array(0) == *MAGIC && bytes.u16_at(8) == FORMAT;
+    if !known {
+        let rest = Rest::Damaged { lost: holds_outputs(&bytes, through) };
+        return Ok(Loaded { number, len, end: 0, rest });
+    }
+    let mut end = FILE_HEADER_BYTES;
+    let rest = loop {
+        let rest = bytes.get(end..).unwrap_or_default();
+        // Zeros are what an earlier start made of a torn end.
+        if rest.iter().all(|byte| *byte == 0) {
+            break Rest::Zeros;
+        }
+        let Ok((event, event_bytes)) = Event::read(rest) else {
+            break Rest::Damaged { lost: holds_outputs(rest, through) };
+        };
+        if event.seq > through {
+            break Rest::ToBeReplayed;
+        }
+        if let Some(number_of_event) = event.output {
+            // One that came from elsewhere stands behind later ones.
+            index.fill_in(number_of_event, Place { file: number, offset: end as u32 });
+        }
+        end += event_bytes;
+    };
+    Ok(Loaded { number, len, end, rest })
+}
+
+/// Appends to `out` what `read` finds at `places`, as [`Outbox::read`] says.
+fn read_outputs(
+    (session, epoch): (SessionId, SessionEpoch),
+    places: &[(u64, Place)],
+    bytes_max: usize,
+    out: &mut Vec<u8>,
+    mut read: impl FnMut(Place, &mut Vec<u8>) -> Result<(), DiskFault>,
+) -> Result<Option<OutputsRead>, DiskFault> {
+    let Some((first, place)) = places.first().copied() else { return Ok(None) };
+    if place == Place::TO_COME {
+        let file = FileRef::new(Dir::Outbox, format!("output {first} of session {session}"));
+        return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::NotFound });
+    }
+    let start = out.len();
+    let mut next = first;
+    for (number, place) in places.iter().copied().take_while(|(_, place)| place.is_kept()) {
+        let before = out.len();
+        read(place, out)?;
+        let event = &out[before..];
+        let right = event.len() >= EVENT_HEADER_BYTES
+            && (event.u32_at(8), event.u32_at(12), event.u64_at(16)) == (session.0, epoch.0, number);
+        if !right && next == first && !planted(Mutant::GapOverUnreadable) {
+            // Decayed. Nobody is told that there was none.
+            out.truncate(before);
+            let file = file_of(place.file);
+            return Err(DiskFault { operation: DiskOperation::Read, file, cause: DiskCause::Damaged });
+        }
+        if !right || (next > first && out.len() - start > bytes_max) {
+            out.truncate(before);
+            break;
+        }
+        next = number + 1;
+    }
+    Ok((next > first).then_some(OutputsRead { first: OutSeq(first), next: OutSeq(next) }))
+}
+
+/// Appends the event at `place` of a file that has at most `file_bytes` and one event.
+fn read_event<D: Disk>(
+    disk: &mut D,
+    place: Place,
+    file_bytes: u64,
+    out: &mut Vec<u8>,
+) -> Result<(), DiskFault> {
+    let (file, offset) = (file_of(place.file), u64::from(place.offset));
+    let start = out.len();
+    out.resize(start + READ_BYTES, 0);
+    let read = disk.read(&file, offset, &mut out[start..], ReadFrom::Cache)?;
+    out.truncate(start + read);
+    let len = if read >= 4 { out[start..].u32_at(0) as usize } else { 0 };
+    if len > read && read == READ_BYTES && len as u64 <= file_bytes {
+        out.resize(start + len, 0);
+        let more = disk.read(&file, offset + read as u64, &mut out[start + read..], ReadFrom::Cache)?;
+        out.truncate(start + read + more);
+    }
+    out.truncate(start + len);
+    Ok(())
 }
 
 /// Whether damaged bytes hold outputs of commands up to `through`: the first event says so of itself, or there is a whole
@@ -630,12 +515,6 @@ fn number_in(event: &[u8]) -> Option<OutputNumber> {
         out_seq: OutSeq(event.u64_at(16)),
     };
     (number.out_seq.0 > 0).then_some(number)
-}
-
-fn forget(files: &mut BTreeMap<u32, u64>, place: Place) {
-    if let Some(kept) = files.get_mut(&place.file) {
-        *kept = kept.saturating_sub(1);
-    }
 }
 
 fn file_of(number: u32) -> FileRef {

@@ -1,6 +1,6 @@
 //! Snapshot files and the outbox.
 
-use journal::outbox::{self, Outbox, OutputsRead};
+use journal::outbox::{self, FoundOutputs, Outbox, OutputsRead};
 use journal::snapshot_file::{self, SnapshotFault, SnapshotHeader};
 use journal::{Dir, Disk, DiskCause, FileRef, ReadFrom};
 use protocol::event::{Event, OutputNumber};
@@ -323,6 +323,36 @@ fn hundred_outputs() -> (MemDisk, Vec<FileRef>) {
     assert!(names.len() > 4);
     let files = names.into_iter().map(|name| FileRef::new(Dir::Outbox, name)).collect();
     (MemDisk::of(disk.after_power_loss()), files)
+}
+
+/// Whole, cut, and damaged anywhere: what is found is what an opening would keep, and the disk stays as it was.
+#[test]
+fn outputs_are_found_as_an_opening_would_keep_them_and_nothing_is_written() {
+    let session = (SessionId(20), SessionEpoch(1));
+    for (through, damaged_at) in
+        [(100, None), (60, None), (0, None), (100, Some(700)), (100, Some(3)), (70, Some(1_500))]
+    {
+        let (mut disk, files) = hundred_outputs();
+        if let Some(at) = damaged_at {
+            disk.write_at(&files[2], at, &[0xff; 8]).unwrap();
+        }
+        let before = disk.after_kill();
+        let found = FoundOutputs::look(&mut disk, Seq(through)).unwrap();
+        let mut kept =
+            Outbox::with_file_bytes(MemDisk::of(before.clone()), Seq(through), FILE_BYTES).unwrap();
+        for from in 1..=101 {
+            let (from, to, mut bytes) = (OutSeq(from), OutSeq(100), [Vec::new(), Vec::new()]);
+            let [one, two] = &mut bytes;
+            let read = found.read(&mut disk, session, from, to, 1 << 20, one);
+            assert_eq!(
+                read,
+                kept.read(session.0, session.1, from, to, 1 << 20, two),
+                "{through} {damaged_at:?}"
+            );
+            assert_eq!(one, two);
+        }
+        assert_eq!(disk.after_kill(), before, "{through} {damaged_at:?}");
+    }
 }
 
 #[test]
