@@ -16,6 +16,7 @@
 mod answer;
 mod decide;
 mod members;
+mod outputs;
 mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -26,7 +27,7 @@ use protocol::time::NANOS_PER_MILLI;
 use protocol::{Index, MonoNanos, NodeId, Term};
 
 use crate::message::repair::{self as wire, AboutRepair, ENDS_MAX, End, NoEntries, Standing};
-use crate::message::{Envelope, MessageFault, transfer};
+use crate::message::{Envelope, MessageFault};
 use crate::peers::{Lane, Outbound};
 use crate::replica::ROOM_CHECK_NANOS;
 use crate::{ReplicaFault, StartFault, Timing};
@@ -35,6 +36,7 @@ pub(crate) use answer::Answers;
 use decide::{Plan, Situation, decide, leader};
 pub use decide::{RepairRow, RepairWait};
 use members::Known;
+use outputs::OutputsGiven;
 use snapshot::SnapshotFetch;
 pub use snapshot::SnapshotStatus;
 
@@ -71,6 +73,7 @@ pub struct Repair<D: Disk> {
     fetch: Fetch,
     snapshot: SnapshotFetch,
     questions: VecDeque<(NodeId, AboutRepair)>,
+    outputs: OutputsGiven,
     outbound: Vec<Outbound>,
     entries_fetched: u64,
     /// How far the log has come since its target was chosen.
@@ -162,6 +165,7 @@ impl<D: Disk> Repair<D> {
             fetch: Fetch::default(),
             snapshot,
             questions: VecDeque::new(),
+            outputs: OutputsGiven::default(),
             outbound: Vec::new(),
             entries_fetched: 0,
             furthest: Index(0),
@@ -192,6 +196,7 @@ impl<D: Disk> Repair<D> {
         self.look_for_room();
         let progress = self.damaged_mut().step().map_err(ReplicaFault::Journal)?;
         let mut worked = progress.completed || progress.submitted || self.answer_questions();
+        worked |= self.give_outputs();
         if now >= self.round_ends {
             self.next_round()?;
             worked = true;
@@ -247,7 +252,7 @@ impl<D: Disk> Repair<D> {
         let Identity { epoch, node, .. } = self.damaged().identity();
         let envelope = Envelope { epoch, from, to: node };
         if !wire::is_about_repair(bytes) {
-            return if transfer::is_piece(bytes) { self.take_piece(envelope, bytes) } else { Ok(()) };
+            return self.take_transfer(envelope, bytes);
         }
         match wire::decode(envelope, bytes)? {
             question if question.is_question() => {

@@ -3,16 +3,14 @@
 
 use journal::snapshot_file;
 use journal::{Dir, Disk, DiskFault, ReadFrom};
-use protocol::event::OutputNumber;
-use protocol::{Index, NodeId, OutSeq};
+use protocol::{Index, NodeId};
 use raft::{ProgressState, SnapshotStatus, StateRole};
 
-use crate::OutboxFault;
 use crate::message::MessageFault;
-use crate::message::transfer::{self, OUTPUT_BYTES_MAX, OutputRange, PIECE_BYTES, Transfer};
+use crate::message::transfer::{self, OutputRange, PIECE_BYTES, Transfer};
 use crate::peers::{Lane, Outbound};
 use crate::replica::Replica;
-use crate::transfer::outputs_of;
+use crate::transfer::{SessionOutputs, answer_outputs};
 
 /// Questions answered in one turn: each reads at most one piece.
 const ANSWERS_PER_TURN: usize = 4;
@@ -96,42 +94,19 @@ impl<D: Disk> Replica<D> {
         Ok((read > 0).then_some(bytes))
     }
 
-    /// Nothing where this replica is not that far yet, or cannot read what it should have: others may, and after a start it can
-    /// again. What nobody asks for any more is left out: an epoch that is over, and numbers below a session's floor.
+    /// Nothing where this replica cannot read what it should have: others may, and after a start it can again.
     fn outputs(&mut self, asked: OutputRange) -> Option<Transfer> {
-        let OutputRange { session, epoch, from: asked_from, to } = asked;
         if self.apply.doubt().is_some() {
             return None;
         }
-        let view = self.apply.engine().sessions().find(|view| view.session == session)?;
-        if view.epoch > epoch {
-            let range = OutputRange { from: to, ..asked };
-            return Some(Transfer::Outputs { asked: asked_from, range, bytes: Vec::new() });
-        }
-        if view.epoch < epoch || view.next_out < to {
-            return None;
-        }
-        let from = asked_from.max(view.floor).min(to);
-        let mut bytes = Vec::new();
-        let read = self.outbox.read(session, epoch, from, OutSeq(to.0 - 1), PIECE_BYTES, &mut bytes);
-        let taken = read.map_err(OutboxFault::from).and_then(|read| {
-            let (first, next) = read.map_or((to, to), |read| (read.first, read.next));
-            let range = OutputRange { from: first, to: next, ..asked };
-            outputs_of(range, &bytes)?;
-            let hole = OutputNumber { session, epoch, out_seq: from };
-            if first > from { Err(OutboxFault::Gone(hole)) } else { Ok(range) }
-        });
-        match taken {
-            Ok(range) if bytes.len() <= OUTPUT_BYTES_MAX => {
-                Some(Transfer::Outputs { asked: asked_from, range, bytes })
-            }
-            // A number that was given up here, because it is of no use any more, is no fault; others answer for it.
-            Ok(_) | Err(OutboxFault::Gone(_)) => None,
-            Err(fault) => {
-                self.note_unreadable(fault);
-                None
-            }
-        }
+        let view = self.apply.engine().sessions().find(|view| view.session == asked.session)?;
+        let read = |(session, epoch), from, to, bytes_max, out: &mut Vec<u8>| {
+            self.outbox.read(session, epoch, from, to, bytes_max, out)
+        };
+        answer_outputs(&SessionOutputs::from(view), asked, read).unwrap_or_else(|fault| {
+            self.note_unreadable(fault);
+            None
+        })
     }
 
     pub(crate) fn send_transfer(&mut self, to: NodeId, message: &Transfer) {

@@ -31,7 +31,7 @@ use crate::replica::{Now, Replica};
 use crate::snapshots::Base;
 
 pub(crate) use download::{Download, MANIFEST_BYTES, Manifest};
-pub(crate) use outputs::{OutputsFetch, outputs_of};
+pub(crate) use outputs::{OutputsFetch, SessionOutputs, answer_outputs};
 
 /// What is on its way, in both directions.
 #[derive(Default)]

@@ -76,9 +76,10 @@ pub(crate) fn is_transfer(bytes: &[u8]) -> bool {
     bytes.get(1).is_some_and(|kind| *kind >= KINDS_FROM)
 }
 
-/// Whether these bytes are an answer to whoever fetches a snapshot.
-pub(crate) fn is_piece(bytes: &[u8]) -> bool {
-    bytes.get(1).is_some_and(|kind| [PIECE, GONE].contains(kind))
+/// Whether these bytes are an answer to whoever fetches a snapshot, or a question for outputs: of this, a replica that repairs its
+/// log takes part in.
+pub(crate) fn is_for_repair(bytes: &[u8]) -> bool {
+    bytes.get(1).is_some_and(|kind| [PIECE, GONE, ASK_OUTPUTS].contains(kind))
 }
 
 pub(crate) fn encode(envelope: Envelope, message: &Transfer) -> Vec<u8> {

@@ -213,15 +213,22 @@ impl<D: Disk> Repair<D> {
         self.snapshot.heard = self.now;
     }
 
-    /// Takes a piece, or the word that there is none. What does not fit is as if it had been lost.
-    pub(super) fn take_piece(&mut self, envelope: Envelope, bytes: &[u8]) -> Result<(), MessageFault> {
-        let answer = transfer::decode(envelope, bytes)?;
+    /// Takes a piece, the word that there is none, or a question for outputs. What does not fit is as if it had been lost.
+    pub(super) fn take_transfer(&mut self, envelope: Envelope, bytes: &[u8]) -> Result<(), MessageFault> {
+        if !transfer::is_for_repair(bytes) {
+            return Ok(());
+        }
+        let message = transfer::decode(envelope, bytes)?;
+        if let Transfer::AskOutputs(range) = message {
+            self.take_outputs_question(envelope.from, range);
+            return Ok(());
+        }
         let (Some(download), Some((source, _))) = (&mut self.snapshot.download, self.snapshot.asked) else {
             return Ok(());
         };
         let wanted = download.index;
         let Some(damaged) = &mut self.damaged else { unreachable!("taken only to be opened again") };
-        match answer {
+        match message {
             _ if source != envelope.from || damaged.is_writing() => {}
             Transfer::Piece { index, offset, bytes } if index == wanted => {
                 match download.take_piece(damaged.disk_mut(), offset, &bytes) {
@@ -298,7 +305,7 @@ impl<D: Disk> Repair<D> {
         Ok(())
     }
 
-    fn send_transfer(&mut self, to: NodeId, message: &Transfer) {
+    pub(super) fn send_transfer(&mut self, to: NodeId, message: &Transfer) {
         let Identity { epoch, node, .. } = self.damaged().identity();
         let bytes = transfer::encode(Envelope { epoch, from: node, to }, message);
         self.outbound.push(Outbound { to, lane: Lane::Bulk, bytes });

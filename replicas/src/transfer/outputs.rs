@@ -7,14 +7,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use journal::Disk;
-use journal::outbox::Outbox;
+use engine::Engine;
+use engine::views::SessionView;
+use journal::outbox::{Outbox, OutputsRead};
+use journal::{Disk, DiskFault};
 use protocol::event::{Event, EventFault, OutputNumber};
 use protocol::{NodeId, OutSeq, SessionEpoch, SessionId};
 
 use crate::OutboxFault;
 use crate::membership::Membership;
-use crate::message::transfer::{OutputRange, Transfer};
+use crate::message::transfer::{OUTPUT_BYTES_MAX, OutputRange, PIECE_BYTES, Transfer};
 use crate::replica::Replica;
 use crate::snapshots::Base;
 
@@ -137,11 +139,70 @@ impl<D: Disk> Replica<D> {
     }
 }
 
+/// What a state says of a session's outputs.
+pub(crate) struct SessionOutputs {
+    pub(crate) session: SessionId,
+    epoch: SessionEpoch,
+    /// Nobody asks for numbers below it any more.
+    floor: OutSeq,
+    /// The number behind the last one.
+    next_out: OutSeq,
+}
+
+impl From<SessionView> for SessionOutputs {
+    fn from(SessionView { session, epoch, floor, next_out, .. }: SessionView) -> Self {
+        Self { session, epoch, floor, next_out }
+    }
+}
+
+impl SessionOutputs {
+    pub(crate) fn of(engine: &Engine) -> Vec<Self> {
+        engine.sessions().map(Self::from).collect()
+    }
+}
+
+/// What is said to somebody who lacks the outputs `asked` of `session`, where `read` finds them by session and epoch, from and
+/// to. Nothing where they are not produced here yet, or were given up here because they are of no use any more: others answer. What
+/// nobody asks for is left out: an epoch that is over, and numbers below the session's floor.
+///
+/// # Errors
+/// [`OutboxFault`]: they should be here, and cannot be read.
+pub(crate) fn answer_outputs(
+    session: &SessionOutputs,
+    asked: OutputRange,
+    read: impl FnOnce(
+        (SessionId, SessionEpoch),
+        OutSeq,
+        OutSeq,
+        usize,
+        &mut Vec<u8>,
+    ) -> Result<Option<OutputsRead>, DiskFault>,
+) -> Result<Option<Transfer>, OutboxFault> {
+    let answer = |range, bytes| Ok(Some(Transfer::Outputs { asked: asked.from, range, bytes }));
+    if session.epoch > asked.epoch {
+        return answer(OutputRange { from: asked.to, ..asked }, Vec::new());
+    }
+    let to = asked.to.min(session.next_out);
+    if session.epoch < asked.epoch || to <= asked.from {
+        return Ok(None);
+    }
+    let from = asked.from.max(session.floor).min(to);
+    let mut bytes = Vec::new();
+    let read = read((session.session, session.epoch), from, OutSeq(to.0 - 1), PIECE_BYTES, &mut bytes)?;
+    let (first, next) = read.map_or((to, to), |read| (read.first, read.next));
+    let range = OutputRange { from: first, to: next, ..asked };
+    match outputs_of(range, &bytes) {
+        Ok(()) if first == from && bytes.len() <= OUTPUT_BYTES_MAX => answer(range, bytes),
+        Ok(()) | Err(OutboxFault::Gone(_)) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Whether `bytes` are the outputs of `range`, one behind the other, each whole.
 ///
 /// # Errors
 /// The first that is not.
-pub(crate) fn outputs_of(range: OutputRange, bytes: &[u8]) -> Result<(), OutboxFault> {
+fn outputs_of(range: OutputRange, bytes: &[u8]) -> Result<(), OutboxFault> {
     let mut rest = bytes;
     for number in range.from.0..range.to.0 {
         let (event, len) = Event::read(rest).map_err(OutboxFault::Damaged)?;

@@ -9,7 +9,7 @@ use protocol::{Index, MonoNanos, NodeId, OutSeq, SessionEpoch, Text};
 use replicas::{ClusterRefusal, LeadEnd, MemberChange, Options, OutboxFault, SnapshotPolicy};
 
 use super::cluster::{Cluster, cluster_folder, cluster_options, learner};
-use super::repair::copy;
+use super::repair::{Part, copy, damage, stop_at_rest};
 use super::start::{CLIENT, client, open_session};
 
 /// Snapshots are taken when a test says so.
@@ -349,4 +349,28 @@ fn a_leader_that_cannot_read_its_outbox_gives_the_lead_to_one_that_can() {
     (0..30_000).for_each(|_| cluster.tick());
     assert_eq!(cluster.running[&3].status().elections.given_away, given_away);
     cluster.define(2, 3);
+}
+
+/// One has lost what was sent in front of its log, another is away, and the log of the third is damaged: it gives outputs all the same.
+#[test]
+fn who_repairs_its_log_gives_the_outputs_that_only_it_has() {
+    let mut cluster = cluster("transfer-repairing");
+    pass_by(&mut cluster, 3);
+    cluster.open(3);
+    cluster.agree(301);
+    cluster
+        .until("a state with its outputs", |cluster| cluster.running[&3].status().outputs_to_come.is_none());
+    stop_at_rest(&mut cluster, &[1, 2, 3]);
+    let outbox = cluster.folder(3).join("outbox");
+    std::fs::remove_dir_all(&outbox).unwrap();
+    std::fs::create_dir(&outbox).unwrap();
+    damage(&cluster.folder(1), 0, Part::Body);
+    cluster.open(3);
+    settle(&mut cluster);
+    assert!(cluster.running[&3].status().outputs_to_come.is_some());
+    // Nothing of the repair itself arrives.
+    cluster.network = |_, _, outbound| (!(80..96).contains(&outbound.bytes[1])).then_some(outbound);
+    cluster.open_or_repair(1).unwrap();
+    same_outputs(&mut cluster);
+    assert!(cluster.repairing.contains_key(&1) && cluster.running.len() == 1);
 }
