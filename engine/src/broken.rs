@@ -190,6 +190,14 @@ pub(crate) const fn refuse_transfer(reason: RejectReason, stop: EntryStop) -> St
     }
 }
 
+/// Why a command was refused, if that is how it ended.
+pub(crate) const fn refusal_of(outcome: &Result<(), Stop>) -> Option<RejectReason> {
+    match outcome {
+        Err(Stop::Refused(refusal)) => Some(refusal.reason),
+        Ok(()) | Err(Stop::Broken(_)) => None,
+    }
+}
+
 /// Refuses with `reason` unless `condition` holds.
 pub(crate) fn ensure(condition: bool, reason: RejectReason) -> Result<(), Stop> {
     if condition { Ok(()) } else { Err(reason.into()) }

@@ -3,9 +3,9 @@
 use protocol::commands::{
     BustTrade, CancelAll, CloseDay, CorrectTrade, CorrectTransfers, CreateAccounts, CreateTransfers,
     DefineActor, DefineAsset, DefineMarket, DefineMonitor, DefineSession, PublishPrice, QuoteExchange,
-    RemoveMonitor, ResetSession, SetAccountCode, SetActorKey, SetApprovals, SetCalendar, SetCancelAllAfter,
-    SetFeeGroup, SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetMarketSchedule, SetOverdraft,
-    SetTradeGroup, SetTradingRules, UpdateAccount, roles,
+    RemoveMonitor, ResetSession, SetAccountCode, SetActorKey, SetApprovals, SetCalendar, SetFeeGroup,
+    SetFeeSchedule, SetLedgerLimits, SetMarketPhase, SetMarketSchedule, SetOverdraft, SetTradeGroup,
+    SetTradingRules, UpdateAccount, roles,
 };
 use protocol::event::Event;
 use protocol::hash::{Hash, blake3};
@@ -559,9 +559,9 @@ impl Engine {
             Command::ExchangeCurrency(_)
             | Command::DefineStandingOrder(_)
             | Command::CancelStandingOrder(_) => self.execute_for_payer(row, command, effects),
-            Command::CancelAll(_) | Command::SetMarketMakerProtection(_) | Command::SetCancelAllAfter(_) => {
-                self.execute_on_live_orders(row, actor, command, effects)
-            }
+            Command::CancelAll(cancel) => self.cancel_all(cancel, effects),
+            Command::SetMarketMakerProtection(set) => self.set_protection(row, set, effects),
+            Command::SetCancelAllAfter(set) => self.set_cancel_all_after(row, set, effects),
             Command::NewOrder(_)
             | Command::NewOrderList(_)
             | Command::CancelOrder(_)
@@ -603,25 +603,6 @@ impl Engine {
             self.sessions.define(define, &self.registry, effects)
         } else if let Command::ResetSession(reset) = command {
             self.sessions.reset(reset.session, effects)
-        } else {
-            ensure(false, RejectReason::WrongSessionKind)
-        }
-    }
-
-    /// What cancels live orders, now or when something happens.
-    fn execute_on_live_orders(
-        &mut self,
-        row: u32,
-        actor: ActorId,
-        command: &Command,
-        effects: &mut Effects<'_>,
-    ) -> Result<(), Stop> {
-        if let Command::CancelAll(cancel) = command {
-            self.cancel_all(cancel, effects)
-        } else if let Command::SetMarketMakerProtection(set) = command {
-            self.set_protection(row, actor, set, effects)
-        } else if let Command::SetCancelAllAfter(set) = command {
-            self.sessions.set_cancel_all_after(row, set.timeout_ms, effects.time)
         } else {
             ensure(false, RejectReason::WrongSessionKind)
         }
@@ -790,7 +771,6 @@ pub(crate) const fn role_needed(kind: u16) -> Option<u32> {
         | CloseDay::KIND
         | CancelAll::KIND
         | ResetSession::KIND => Some(roles::ADMIN),
-        SetCancelAllAfter::KIND => Some(roles::TRADER),
         PublishPrice::KIND => Some(roles::PRICE_SOURCE),
         _ => None,
     }

@@ -275,7 +275,7 @@ impl Sessions {
     }
 
     /// All live orders of a session are cancelled after so long, unless it says so again before; 0 = no more.
-    pub(crate) fn set_cancel_all_after(
+    pub(crate) fn cancel_all_after(
         &mut self,
         row: u32,
         timeout_ms: u32,

@@ -19,6 +19,7 @@ mod output;
 mod quotes;
 mod reasons;
 mod render;
+mod safeguards;
 mod session;
 mod terms;
 mod timestamp;

@@ -4,8 +4,8 @@ use std::io::Read as _;
 
 use clap::{Args, Subcommand};
 use protocol::commands::{
-    BustTrade, CancelAll, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
-    SetMarketPhase, SetMarketSchedule, SetTradingRules,
+    BustTrade, CancelAll, ClOrdId, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule,
+    SetMarketMakerProtection, SetMarketPhase, SetMarketSchedule, SetTradingRules,
 };
 use protocol::events::Settled;
 use protocol::rows::FeeTier;
@@ -331,6 +331,7 @@ fn tier(text: &str) -> Result<FeeTier, NodeFault> {
 
 fn protection(args: &ProtectionArgs) -> SetMarketMakerProtection {
     SetMarketMakerProtection {
+        request_id: ClOrdId::EMPTY,
         session: args.of.map(SessionId),
         market: MarketId(args.market),
         fills_max: args.fills,

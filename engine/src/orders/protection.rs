@@ -6,13 +6,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use protocol::commands::{SetMarketMakerProtection, roles};
-use protocol::events::{MarketMakerProtectionSet, QuotesPulled};
+use protocol::commands::{DefineSession, SetCancelAllAfter, SetMarketMakerProtection, roles};
+use protocol::events::{CancelAllAfterSet, MarketMakerProtectionSet, QuotesPulled};
 use protocol::limits::{PROTECTION_FILLS_MAX, PROTECTION_WINDOW_MAX_MS};
 use protocol::time::NANOS_PER_MILLI;
-use protocol::{ActorId, MarketId, QtyLots, RejectReason, SessionId, UnixNanos};
+use protocol::{MarketId, QtyLots, RejectReason, SessionId, UnixNanos};
 
-use crate::broken::{Broken, Stop, ensure, ensure_field};
+use crate::broken::{Broken, Stop, ensure, ensure_field, refusal_of};
 use crate::effects::Effects;
 use crate::engine::Engine;
 
@@ -77,16 +77,32 @@ impl Protections {
 }
 
 impl Engine {
+    /// Sets it, and tells the session that asks.
     pub(crate) fn set_protection(
         &mut self,
         row: u32,
-        actor: ActorId,
         command: &SetMarketMakerProtection,
         effects: &mut Effects<'_>,
     ) -> Result<(), Stop> {
-        let &SetMarketMakerProtection { session, market, fills_max, lots_max, window_ms } = command;
-        let own = self.sessions.rows.at(row).definition.session;
-        let session = session.unwrap_or(own);
+        let &SetMarketMakerProtection { request_id, session, market, fills_max, lots_max, window_ms } =
+            command;
+        let session = session.unwrap_or(self.sessions.rows.at(row).definition.session);
+        let outcome = self.protect(row, session, command);
+        let refusal = refusal_of(&outcome);
+        let set =
+            MarketMakerProtectionSet { request_id, session, market, fills_max, lots_max, window_ms, refusal };
+        self.sessions.rows.at_mut(row).send(effects, set);
+        outcome
+    }
+
+    fn protect(
+        &mut self,
+        row: u32,
+        session: SessionId,
+        command: &SetMarketMakerProtection,
+    ) -> Result<(), Stop> {
+        let &SetMarketMakerProtection { market, fills_max, lots_max, window_ms, .. } = command;
+        let DefineSession { session: own, actor, .. } = self.sessions.rows.at(row).definition;
         // Of its own a trader may say it, of others an administrator.
         self.registry.entitle(actor, if session == own { roles::TRADER } else { roles::ADMIN })?;
         ensure_field(fills_max <= PROTECTION_FILLS_MAX, "fills_max")?;
@@ -108,8 +124,23 @@ impl Engine {
         }
         let mut others = self.protections.of.range((session, MarketId(0))..=(session, MarketId(u32::MAX)));
         self.sessions.rows.at_mut(of).is_protected = others.next().is_some();
-        effects.push(MarketMakerProtectionSet { session, market, fills_max, lots_max, window_ms });
         Ok(())
+    }
+
+    /// Sets after which time all orders of a session are cancelled, and tells it.
+    pub(crate) fn set_cancel_all_after(
+        &mut self,
+        row: u32,
+        command: &SetCancelAllAfter,
+        effects: &mut Effects<'_>,
+    ) -> Result<(), Stop> {
+        let &SetCancelAllAfter { request_id, timeout_ms } = command;
+        let actor = self.sessions.rows.at(row).definition.actor;
+        let entitled = self.registry.entitle(actor, roles::TRADER);
+        let outcome = entitled.and_then(|()| self.sessions.cancel_all_after(row, timeout_ms, effects.time));
+        let set = CancelAllAfterSet { request_id, timeout_ms, refusal: refusal_of(&outcome) };
+        self.sessions.rows.at_mut(row).send(effects, set);
+        outcome
     }
 
     /// Pulls the orders of the session whose protection tripped first.

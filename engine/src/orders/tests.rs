@@ -1,7 +1,7 @@
 //! What stands between markets, orders, lists, fees and trades is broken on purpose in every way that their checks speak of, and they find it.
 
 use protocol::commands::{
-    BustTrade, NewOrderList, ReplaceOrder, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
+    BustTrade, ClOrdId, NewOrderList, ReplaceOrder, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
     SetMarketSchedule, SetTradeGroup,
 };
 use protocol::event::Event;
@@ -613,6 +613,7 @@ fn who_sets_a_protection_again_is_not_pulled_any_more() {
     let mut engine = engine();
     let row = engine.sessions.row(BOB).unwrap();
     let command = SetMarketMakerProtection {
+        request_id: ClOrdId::EMPTY,
         session: None,
         market: MARKET,
         fills_max: 1,
@@ -622,9 +623,8 @@ fn who_sets_a_protection_again_is_not_pulled_any_more() {
     let other = (BOB, MarketId(2));
     engine.protections.due.extend([(BOB, MARKET), other]);
     let (seq, time, mut events) = (engine.seq, engine.time, Vec::new());
-    let actor = engine.sessions.rows.at(row).definition.actor;
     let mut effects = Effects::new(seq, time, &mut events);
-    engine.set_protection(row, actor, &command, &mut effects).unwrap();
+    engine.set_protection(row, &command, &mut effects).unwrap();
     assert_eq!(engine.protections.due, [other]);
 }
 

@@ -6,7 +6,7 @@
 use protocol::commands::{
     CancelList, CancelOrder, MassCancel, MassQuote, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
     RequestMarketStatus, RequestOrderStatus, SessionGap, SessionLogon, SessionRefuse, SessionResendRequest,
-    SessionSequenceReset, SessionTick,
+    SessionSequenceReset, SessionTick, SetCancelAllAfter, SetMarketMakerProtection,
 };
 use protocol::record::{Record, RecordFault, RecordHeader};
 use protocol::time::NANOS_PER_MILLI;
@@ -55,6 +55,12 @@ impl Engine {
             }
             MassCancel::KIND => self.take_order(row, record, MassCancel::read, Self::mass_cancel, effects),
             MassQuote::KIND => self.take_order(row, record, MassQuote::read, Self::mass_quote, effects),
+            SetCancelAllAfter::KIND => {
+                self.take_order(row, record, SetCancelAllAfter::read, Self::set_cancel_all_after, effects)
+            }
+            SetMarketMakerProtection::KIND => {
+                self.take_order(row, record, SetMarketMakerProtection::read, Self::set_protection, effects)
+            }
             RequestOrderStatus::KIND => {
                 self.take_order(row, record, RequestOrderStatus::read, Self::order_status, effects)
             }

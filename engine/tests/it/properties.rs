@@ -314,6 +314,7 @@ fn random_step(
         68 if numbers.chance(40) => {
             let is_set = numbers.chance(70);
             let protect = SetMarketMakerProtection {
+                request_id: ClOrdId::EMPTY,
                 session: None,
                 market: MarketId(u32::try_from(numbers.between(1, 2)).unwrap()),
                 fills_max: u32::try_from(if is_set { numbers.between(1, 4) } else { 0 }).unwrap(),
@@ -933,7 +934,10 @@ fn random_message(numbers: &mut Numbers, world: &World, count: u64) -> (SessionI
             .into()
         }
         21..=22 => random_quotes(numbers, count).into(),
-        20 => SetCancelAllAfter { timeout_ms: u32::try_from(numbers.below(9_000)).unwrap() }.into(),
+        20 => {
+            let timeout_ms = u32::try_from(numbers.below(9_000)).unwrap();
+            SetCancelAllAfter { request_id: ClOrdId::EMPTY, timeout_ms }.into()
+        }
         19 => {
             let cl_ord_id = cl_ord_id(numbers, count / 2);
             RequestOrderStatus { cl_ord_id, order: None, market: MarketId(1), side: Side::Buy }.into()

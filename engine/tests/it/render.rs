@@ -6,8 +6,8 @@ use protocol::calendar::date_of;
 use protocol::commands::{SetAccountCode, SetFeeSchedule};
 use protocol::event::Event;
 use protocol::events::{
-    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, MassQuoteAcknowledged, OrderListChanged,
-    Settled, TradeBusted,
+    AuctionIndicated, BookChanged, CancelRejected, ExecutionReport, MarketMakerProtectionSet,
+    MassQuoteAcknowledged, OrderListChanged, Settled, TradeBusted,
 };
 use protocol::money::format_decimal;
 use protocol::rows::{FeeTier, TradePosting};
@@ -213,9 +213,10 @@ impl Names {
                 let lots = self.qty(pulled.market, QtyLots(u64::try_from(pulled.lots).unwrap()));
                 format!("orders of {name} in {market} are pulled: {} fills, {lots}", pulled.fills)
             }
-            EventBody::MarketMakerProtectionSet(set) => {
-                let (name, market) = (self.session(set.session), self.symbol(set.market));
-                format!("protection of {name} in {market}: {} fills in {} ms", set.fills_max, set.window_ms)
+            EventBody::MarketMakerProtectionSet(set) => self.protection(set),
+            EventBody::CancelAllAfterSet(set) => {
+                let refusal = set.refusal.map_or("done", protocol::RejectReason::name);
+                format!("all orders are cancelled after {} ms, {refusal}", set.timeout_ms)
             }
             EventBody::MarketStatusReported(status) => {
                 let (id, market) = (status.request_id, self.symbol(status.market));
@@ -256,6 +257,15 @@ impl Names {
             }
             _ => self.ledger_event(body),
         }
+    }
+
+    fn protection(&self, set: &MarketMakerProtectionSet) -> String {
+        let (name, market) = (self.session(set.session), self.symbol(set.market));
+        let refusal = set.refusal.map_or("done", protocol::RejectReason::name);
+        format!(
+            "protection of {name} in {market}: {} fills in {} ms, {refusal}",
+            set.fills_max, set.window_ms
+        )
     }
 
     fn order_list(&self, list: &OrderListChanged) -> String {

@@ -486,9 +486,7 @@ impl Script {
             }
             .into(),
             "pulse" => Pulse {}.into(),
-            "cancelallafter" => {
-                SetCancelAllAfter { timeout_ms: u32::try_from(milliseconds(words.next())).unwrap() }.into()
-            }
+            "cancelallafter" => orders::cancel_all_after(words).into(),
             name => return (self.unnumbered(name, number, words), false),
         };
         (command, true)

@@ -449,6 +449,13 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("102", "TRANSFER"),
         ],
     ),
+    // Agreed between two parties.
+    any(5001, "RequestID", String),
+    any(5002, "CancelAllAfterMs", Int),
+    of(5003, "RequestResult", Int, &[("0", "ACCEPTED"), ("1", "REFUSED")]),
+    any(5004, "ProtectionFillsMax", Int),
+    any(5005, "ProtectionQtyMax", Qty),
+    any(5006, "ProtectionWindowMs", Int),
 ];
 
 /// The standard header.
@@ -782,6 +789,28 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
         ],
     ),
     message("Z", "QuoteCancel", false, In, &[req(117), req(298), opt(1), group(295, &[req(55)]), opt(58)]),
+    message("U1", "CancelAllAfterRequest", false, In, &[req(5001), req(5002), opt(58)]),
+    message(
+        "U2",
+        "CancelAllAfterReport",
+        false,
+        Out,
+        &[opt(5001), req(5002), req(5003), opt(126), opt(60), opt(58)],
+    ),
+    message(
+        "U3",
+        "MarketMakerProtectionRequest",
+        false,
+        In,
+        &[req(5001), req(55), opt(48), opt(22), opt(207), req(5004), opt(5005), opt(5006), opt(58)],
+    ),
+    message(
+        "U4",
+        "MarketMakerProtectionReport",
+        false,
+        Out,
+        &[opt(5001), req(55), req(5003), req(5004), opt(5005), req(5006), opt(60), opt(58)],
+    ),
     message("j", "BusinessMessageReject", false, Both, &[opt(45), req(372), opt(379), req(380), opt(58)]),
 ];
 
@@ -790,7 +819,7 @@ pub(crate) const TAG_MAX: i32 = 956;
 
 const NONE: u8 = u8::MAX;
 /// Above every tag of [`FIELDS`].
-const TAGS: usize = 3_072;
+const TAGS: usize = 5_120;
 const INDEX: [u8; TAGS] = index();
 const _: () = assert!(FIELDS.len() < 255, "an index of one byte, and masks of 256 bits");
 
@@ -810,12 +839,13 @@ pub(crate) fn find(msg_type: &[u8]) -> Option<&'static MessageDef> {
     MESSAGES.iter().find(|message| message.msg_type.as_bytes() == msg_type)
 }
 
-/// Whether FIX 4.4 has a message of this type: one that we do not take is unsupported, any other is invalid.
+/// Whether FIX 4.4 has a message of this type, or leaves it to two parties: one that we do not take is unsupported, any other is invalid.
 pub(crate) fn is_msg_type(msg_type: &[u8]) -> bool {
     match msg_type {
         [one] => one.is_ascii_alphanumeric(),
         [b'A', two] => two.is_ascii_uppercase(),
         [b'B', two] => (b'A'..=b'H').contains(two),
+        [b'U', two] => two.is_ascii_alphanumeric(),
         _ => false,
     }
 }
@@ -960,11 +990,17 @@ mod tests {
             FIELDS.iter().map(|field| field.tag).filter(|tag| i32::from(*tag) > TAG_MAX).collect();
         assert_eq!(
             later,
-            [1100, 1101, 1102, 1107, 1109, 1385, 1724, 2376, 2593, 2594, 2595, 2964],
+            [
+                1100, 1101, 1102, 1107, 1109, 1385, 1724, 2376, 2593, 2594, 2595, 2964, 5001, 5002, 5003,
+                5004, 5005, 5006
+            ],
             "what a stock dictionary of FIX 4.4 does not have"
         );
-        let sent = MESSAGES.iter().filter(|message| message.direction != In).flat_map(|m| m.members);
-        assert!(sent.chain(HEADER).all(|member| !later.contains(&member.tag)), "and is never sent");
+        let is_answer_to_its_own = |message: &&MessageDef| message.msg_type.starts_with('U');
+        let sent =
+            MESSAGES.iter().filter(|message| message.direction != In && !is_answer_to_its_own(message));
+        let sent = sent.flat_map(|message| message.members);
+        assert!(sent.chain(HEADER).all(|member| !later.contains(&member.tag)), "and never hears unasked");
         assert!(MESSAGES.iter().all(|message| is_msg_type(message.msg_type.as_bytes())));
         for unknown in [&b""[..], b"*", b"ZZ", b"BI", b"AAA", b"Aa"] {
             assert!(!is_msg_type(unknown));

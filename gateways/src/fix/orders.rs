@@ -1,5 +1,5 @@
-//! Commands of orders: D, E, F, G, H, K, M, q and e, and of quotes: i and Z. Decimals become ticks and lots exactly, or the order is
-//! refused with a reason.
+//! Commands of orders: D, E, F, G, H, K, M, q and e, of quotes: i and Z, and what guards both: U1 and U3. Decimals become ticks and lots
+//! exactly, or the order is refused with a reason.
 
 use protocol::commands::{
     CancelList, CancelOrder, ClOrdId, MassCancel, NewOrder, NewOrderList, ReplaceOrder, RequestListStatus,
@@ -19,6 +19,7 @@ use super::message::{Message, number};
 use super::order_record::OrderRecord;
 use super::quotes;
 use super::reasons::business;
+use super::safeguards;
 use super::terms::terms;
 
 /// Why an order that the dictionary accepts cannot become a command: a BusinessMessageReject(j).
@@ -38,7 +39,7 @@ const UNSUPPORTED: [i32; 2] = [167, 386];
 /// by leg is not replaced.
 const KEPT: [i32; 3] = [110, 847, 848];
 
-/// The command of a valid D, E, F, G, H, K, M, q, e, i or Z.
+/// The command of a valid D, E, F, G, H, K, M, q, e, i, Z, U1 or U3.
 pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Command, Refusal> {
     refuse_any(message, &UNSUPPORTED, "is not supported")?;
     match message.msg_type() {
@@ -48,6 +49,8 @@ pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Co
         b"q" => return mass_cancel(message, directory),
         b"i" => return quotes::mass_quote(message, directory),
         b"Z" => return quotes::quote_cancel(message, directory),
+        b"U1" => return safeguards::cancel_all_after(message),
+        b"U3" => return safeguards::protection(message, directory),
         _ => {}
     }
     let market = market(message, directory)?;
@@ -74,14 +77,14 @@ pub(crate) fn command(message: &Message<'_>, directory: &Directory) -> Result<Co
     }
 }
 
-/// ClOrdID(11), OrigClOrdID(41), ListID(66) or QuoteID(117); the dictionary has checked its length.
+/// ClOrdID(11), OrigClOrdID(41), ListID(66), QuoteID(117) or RequestID(5001); the dictionary has checked its length.
 pub(crate) fn cl_ord_id(message: &Message<'_>, tag: i32) -> ClOrdId {
     message.get(tag).and_then(|id| ClOrdId::new(id).ok()).unwrap_or_default()
 }
 
 /// BusinessRejectRefID(379): a message's ClOrdID, or what stands in its place where it has none.
 pub(crate) fn ref_id(message: &Message<'_>) -> ClOrdId {
-    [11, 66, 117, 324]
+    [11, 66, 117, 324, 5_001]
         .into_iter()
         .find(|tag| message.get(*tag).is_some())
         .map_or(ClOrdId::EMPTY, |tag| cl_ord_id(message, tag))

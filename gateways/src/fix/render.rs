@@ -17,8 +17,8 @@ use protocol::{
 use super::SOH;
 use super::directory::{Directory, Market, Step};
 use super::encode::Encoder;
-use super::quotes;
 use super::reasons::{business_text, cxl_rej_reason, ord_rej_reason, session_text, text};
+use super::{quotes, safeguards};
 
 /// An output that waited longer gets the time at which it is sent, or clients' latency checks would refuse it.
 const STALE_NANOS: u64 = 2 * NANOS_PER_SECOND;
@@ -52,6 +52,8 @@ pub(crate) const fn is_resent(body: &EventBody) -> bool {
             | EventBody::OrderListChanged(_)
             | EventBody::MarketStatusReported(_)
             | EventBody::MassQuoteAcknowledged(_)
+            | EventBody::CancelAllAfterSet(_)
+            | EventBody::MarketMakerProtectionSet(_)
             | EventBody::BusinessRejected(_)
             | EventBody::RejectSent(_)
     )
@@ -144,6 +146,8 @@ const fn msg_type(body: &EventBody) -> Option<&'static [u8]> {
         EventBody::OrderListChanged(_) => Some(b"N"),
         EventBody::MarketStatusReported(_) => Some(b"f"),
         EventBody::MassQuoteAcknowledged(_) => Some(b"b"),
+        EventBody::CancelAllAfterSet(_) => Some(b"U2"),
+        EventBody::MarketMakerProtectionSet(_) => Some(b"U4"),
         EventBody::BusinessRejected(_) => Some(b"j"),
         EventBody::LogonSent(_) => Some(b"A"),
         EventBody::HeartbeatSent(_) => Some(b"0"),
@@ -165,6 +169,10 @@ fn body(event: &Event, number: OutSeq, directory: &Directory, encoder: &mut Enco
         EventBody::OrderListChanged(list) => list_status(event, list, directory, encoder),
         EventBody::MassQuoteAcknowledged(acknowledged) => {
             quotes::acknowledgement(event, acknowledged, directory, encoder);
+        }
+        EventBody::CancelAllAfterSet(set) => safeguards::cancel_all_after_report(event, set, encoder),
+        EventBody::MarketMakerProtectionSet(set) => {
+            safeguards::protection_report(event, set, directory, encoder);
         }
         EventBody::BusinessRejected(rejected) => {
             encoder.number(45, rejected.ref_seq_num);
@@ -533,7 +541,7 @@ fn fill_id(encoder: &mut Encoder, tag: u32, trade: TradeId, of: Side) {
 }
 
 /// Writes quantities of a market.
-fn qty_in(market: Option<&Market>) -> impl Fn(&mut Encoder, u32, u64) {
+pub(super) fn qty_in(market: Option<&Market>) -> impl Fn(&mut Encoder, u32, u64) {
     let lot = market.map_or(Step { units: 1, scale: 0 }, |market| market.lot);
     move |encoder, tag, lots| encoder.decimal(tag, u128::from(lots).saturating_mul(lot.units), lot.scale)
 }

@@ -146,7 +146,7 @@ fn check_value(message: &Message<'_>, field: Field, def: &FieldDef) -> Result<()
 /// What a record can hold of a text.
 fn bytes_max(tag: u16) -> usize {
     match tag {
-        11 | 41 | 66 | 117 | 324 => CL_ORD_ID_BYTES_MAX,
+        11 | 41 | 66 | 117 | 324 | 5001 => CL_ORD_ID_BYTES_MAX,
         112 => TEST_REQ_ID_BYTES_MAX,
         _ => usize::MAX,
     }

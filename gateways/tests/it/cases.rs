@@ -263,9 +263,16 @@ fn without_seqs(text: &str) -> String {
 
 /// What only the shipped engine can say: what becomes of an order with terms, of a list, of quotes, of many at once.
 fn needs_book(path: &Path) -> bool {
-    ["32_order_terms.scn", "33_lists.scn", "34_order_types.scn", "35_security_status.scn", "36_quotes.scn"]
-        .iter()
-        .any(|name| path.ends_with(name))
+    [
+        "32_order_terms.scn",
+        "33_lists.scn",
+        "34_order_types.scn",
+        "35_security_status.scn",
+        "36_quotes.scn",
+        "37_safeguards.scn",
+    ]
+    .iter()
+    .any(|name| path.ends_with(name))
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::stock::{Dictionary, Field};
 use crate::world::{SECOND, World};
 
 /// Good messages without header, `T` = now, `#` = an id that was not used. These are all that orders come by.
-const MESSAGES: [&str; 23] = [
+const MESSAGES: [&str; 25] = [
     "35=D|11=#|55=BTC-TRY|54=1|60=T|38=1|40=2|44=100|59=1|528=A|1=7|21=1|58=x|15=TRY|582=1|660=99|526=a|583=b|",
     "35=D|11=#|453=2|448=7|447=D|452=3|448=5|447=D|452=12|55=BTC-TRY|48=x|22=8|207=XIST|54=2|60=T|38=1|40=1|",
     "35=D|11=#|55=BTC-TRY|54=1|60=T|152=50|40=1|59=3|",
@@ -37,6 +37,8 @@ const MESSAGES: [&str; 23] = [
     "35=i|117=#|1=7|296=1|302=1|304=2|295=2|299=1|55=BTC-TRY|132=90|134=1|133=110|135=1|60=T|299=2|55=BTC-TRY|132=91|134=1|58=x|",
     "35=Z|117=#|298=1|1=7|295=1|55=BTC-TRY|58=x|",
     "35=Z|117=#|298=4|",
+    "35=U1|5001=#|5002=60000|58=x|",
+    "35=U3|5001=#|55=BTC-TRY|48=x|22=8|207=XIST|5004=3|5005=2|5006=1000|58=x|",
 ];
 
 /// What a field may be said to be. Nearly all of it is wrong nearly everywhere.
@@ -219,6 +221,10 @@ fn is_answer(answer: &[Field], sent: u64, message: &[u8]) -> bool {
         }
         b"N" => is(answer, 429, b"2"),
         b"f" => true,
+        b"U2" | b"U4" => {
+            let id = asked.iter().find_map(|field| field.strip_prefix(b"5001="));
+            id.is_some_and(|id| is(answer, 5001, id))
+        }
         b"b" => {
             let id = asked.iter().find_map(|field| field.strip_prefix(b"117="));
             id.is_some_and(|id| is(answer, 117, id))
@@ -252,6 +258,8 @@ fn kind_of(answer: &[Field]) -> String {
         b"b" if is(answer, 297, b"5") => format!("b! {}", code(300)),
         b"b" => format!("b {}", code(368)),
         b"r" if is(answer, 531, b"0") => format!("r! {}", code(532)),
+        b"U2" | b"U4" if is(answer, 5003, b"1") => format!("{}!", code(35)),
+        b"U2" | b"U4" => code(35),
         _ => "r".to_owned(),
     }
 }
@@ -285,7 +293,7 @@ fn spoiled(message: &str) -> Vec<String> {
         8, 9, 10, 34, 35, 43, 49, 50, 52, 56, 57, 90, 91, 97, 115, 116, 122, 128, 129, 142, 143, 144, 145,
         347, 369,
     ];
-    let others = (1..=957).chain([1_100, 1_101, 1_102, 1_107, 1_109, 1_385, 2_964, 3_000, 70_000]);
+    let others = (1..=957).chain([1_100, 1_101, 1_102, 1_107, 1_109, 1_385, 2_964, 3_000, 5_003, 70_000]);
     for tag in others.filter(|tag| !has.contains(tag) && !of_the_session.contains(tag)) {
         spoiled.push(format!("{message}{tag}=1|"));
     }
@@ -315,7 +323,7 @@ fn every_bad_field_of_every_order_message_is_answered_once() {
     for kind in [
         "3! 1", "3! 2", "3! 4", "3! 5", "3! 6", "3! 13", "3! 15", "3! 16", "j! 0", "j! 1", "j! 2", "j! 5",
         "8! 3", "8! 11", "8! 13", "8! 15", "9! 1", "9! 99", "f 17", "N 2", "N 5", "b none", "b 3", "b 7",
-        "b 8", "b! 9",
+        "b 8", "b! 9", "U2", "U2!", "U4", "U4!",
     ] {
         assert!(seen.get(kind).is_some_and(|count| *count > 1), "{kind} of {seen:?}");
     }

@@ -11,7 +11,7 @@ use crate::limits::{FEE_TIERS_MAX, MARKET_SCHEDULE_DATES_MAX, MARKET_SCHEDULE_EN
 use crate::rows::{FeeTier, ScheduledPhase};
 use crate::{
     AccountId, Amount, ClientId, FeeGroupId, FirmId, MarketId, MarketPhase, OrderId, PriceTicks, QtyLots,
-    ReferencePrice, RequestNumber, SelfTradePrevention, Seq, SessionId, Side, TradeId, commands,
+    ReferencePrice, RequestNumber, SelfTradePrevention, Seq, SessionId, Side, Text, TradeId, commands,
 };
 
 message! {
@@ -304,7 +304,7 @@ fn named<I: Copy + Default + PartialEq>(id: I) -> Option<I> {
 impl From<&SetMarketMakerProtection> for commands::SetMarketMakerProtection {
     fn from(message: &SetMarketMakerProtection) -> Self {
         let &SetMarketMakerProtection { session, market, fills_max, lots_max, window_ms, .. } = message;
-        Self { session: named(session), market, fills_max, lots_max, window_ms }
+        Self { request_id: Text::EMPTY, session: named(session), market, fills_max, lots_max, window_ms }
     }
 }
 
@@ -313,7 +313,8 @@ impl SetMarketMakerProtection {
         (seq_no, command_no): (RequestNumber, RequestNumber),
         command: &commands::SetMarketMakerProtection,
     ) -> Self {
-        let &commands::SetMarketMakerProtection { session, market, fills_max, lots_max, window_ms } = command;
+        let &commands::SetMarketMakerProtection { session, market, fills_max, lots_max, window_ms, .. } =
+            command;
         let session = session.unwrap_or_default();
         Self { seq_no, command_no, session, market, fills_max, lots_max, window_ms }
     }

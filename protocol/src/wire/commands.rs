@@ -699,6 +699,8 @@ messages! {
 
         /// Cancels all live orders of the session that sends it after a time, unless it sends it again before.
         SetCancelAllAfter = 103 v 1 {
+            /// By which the answer names it; empty where that needs no name.
+            request_id: ClOrdId,
             /// How long; 0 = never. In [`crate::limits::CANCEL_ALL_AFTER_MS`].
             timeout_ms: u32,
         }
@@ -725,6 +727,8 @@ messages! {
         }
         /// Sets when a session's orders in a market are pulled, or says that it is ready again behind that.
         SetMarketMakerProtection = 108 v 1 {
+            /// By which the answer names it; empty where that needs no name.
+            request_id: ClOrdId,
             /// Whose; `None` = that of the session that sends it. Another one's is set by an ADMIN.
             session: Option<SessionId>,
             /// The market.

@@ -572,9 +572,11 @@ messages! {
             /// Why it was refused.
             refusal: Option<RejectReason>,
         }
-        /// When a session's orders in a market are pulled.
+        /// When a session's orders in a market are pulled, as whoever has asked for it is told.
         MarketMakerProtectionSet = 122 v 1 {
-            /// The session.
+            /// Of the request.
+            request_id: ClOrdId,
+            /// Whose orders.
             session: SessionId,
             /// The market.
             market: MarketId,
@@ -584,6 +586,8 @@ messages! {
             lots_max: QtyLots,
             /// How long the window is.
             window_ms: u32,
+            /// Why it was refused: then what was set before stays.
+            refusal: Option<RejectReason>,
         }
         /// MassQuoteAcknowledgement(b): what became of a mass quote, behind all that it brought about at once.
         MassQuoteAcknowledged = 123 v 1 {
@@ -602,6 +606,15 @@ messages! {
             /// The quotes that were not taken.
             refused: Vec<QuoteRefusal>,
             /// Why all of it was refused: nothing has changed.
+            refusal: Option<RejectReason>,
+        }
+        /// When all live orders of the session that has asked for it are cancelled, unless it asks again before.
+        CancelAllAfterSet = 124 v 1 {
+            /// Of the request.
+            request_id: ClOrdId,
+            /// How long after this; 0 = never.
+            timeout_ms: u32,
+            /// Why it was refused: then what was set before stays.
             refusal: Option<RejectReason>,
         }
         /// Two orders of one trade group would have traded. What became of them is told to their sessions.

@@ -31,6 +31,7 @@ pub(crate) fn commands() -> Vec<Command> {
         .into(),
         commands::SetFeeGroup { client, fee_group: FeeGroupId(0x0201) }.into(),
         commands::SetMarketMakerProtection {
+            request_id: Text::EMPTY,
             session: Some(session),
             market,
             fills_max: 0x2423_2221,

@@ -392,11 +392,12 @@ fn orders() -> Vec<Command> {
         }
         .into(),
         mass_quote().into(),
-        SetCancelAllAfter { timeout_ms: n4(0) }.into(),
+        SetCancelAllAfter { request_id: text("alive"), timeout_ms: n4(0) }.into(),
         RequestListStatus { cl_list_id: text("list") }.into(),
         CancelList { cl_list_id: text("list") }.into(),
         RequestMarketStatus { request_id: text("status"), market: MarketId(n4(1)) }.into(),
         SetMarketMakerProtection {
+            request_id: text("ready"),
             session: Some(SessionId(n4(0))),
             market: MarketId(n4(1)),
             fills_max: n4(2),
@@ -542,11 +543,19 @@ fn trading_set() -> Vec<EventBody> {
         QuotesPulled { session: SessionId(n4(0)), market: MarketId(n4(1)), fills: n4(2), lots: n16(3) }
             .into(),
         MarketMakerProtectionSet {
+            request_id: text("ready"),
             session: SessionId(n4(0)),
             market: MarketId(n4(1)),
             fills_max: n4(2),
             lots_max: QtyLots(n8(3)),
             window_ms: n4(4),
+            refusal: Some(RejectReason::NotEntitled),
+        }
+        .into(),
+        CancelAllAfterSet {
+            request_id: text("alive"),
+            timeout_ms: n4(0),
+            refusal: Some(RejectReason::FieldOutOfRange),
         }
         .into(),
         MassCancelReported {

@@ -76,14 +76,15 @@ const COMMANDS: &str = "
     self_trade_prevention option code SelfTradePrevention, capacity option code Capacity, firm option u32,
     investment_decision option u64, execution_decision option u64, decision_flags u8, withdraws_others bool,
     withdraws_market option u32, entries list QuoteEntry
-103 SetCancelAllAfter: timeout_ms u32
+103 SetCancelAllAfter: request_id text 64, timeout_ms u32
 104 BustTrade: settled Settled, base_receivable u128, quote_receivable u128, reason u16
 105 CorrectTrade: settled Settled, price_ticks u64, qty_lots u64, notional u128, buyer_fee u128,
     seller_fee u128, buyer_tax u128, seller_tax u128, base_receivable u128, quote_receivable u128,
     reason u16
 106 MassCancel: cl_ord_id text 64, market option u32, side option code Side, client option u64
 107 CancelReplaceOrder: cancel CancelOrder, order NewOrder, mode code CancelReplaceMode
-108 SetMarketMakerProtection: session option u32, market u32, fills_max u32, lots_max u64, window_ms u32
+108 SetMarketMakerProtection: request_id text 64, session option u32, market u32, fills_max u32, lots_max u64,
+    window_ms u32
 112 RequestListStatus: cl_list_id text 64
 113 CancelList: cl_list_id text 64
 114 RequestMarketStatus: request_id text 64, market u32
@@ -186,9 +187,11 @@ const EVENTS: &str = "
 120 QuotesPulled: session u32, market u32, fills u32, lots u128
 121 MassCancelReported: cl_ord_id text 64, market option u32, side option code Side, client option u64, orders u32,
     refusal option code RejectReason
-122 MarketMakerProtectionSet: session u32, market u32, fills_max u32, lots_max u64, window_ms u32
+122 MarketMakerProtectionSet: request_id text 64, session u32, market u32, fills_max u32, lots_max u64, window_ms u32,
+    refusal option code RejectReason
 123 MassQuoteAcknowledged: quote_id text 64, client u64, entries u32, entered u32, kept u32, withdrawn u32,
     refused list QuoteRefusal, refusal option code RejectReason
+124 CancelAllAfterSet: request_id text 64, timeout_ms u32, refusal option code RejectReason
 128 SessionOpened: session u32, connection u64, generation u32, epoch u32, next_in u64,
     next_out u64, heartbeat_s u32, resend_from u64
 129 SessionRefused: session u32, connection u64, end code SessionEnd

@@ -2,7 +2,7 @@
 
 use protocol::commands::{
     CancelOrder, CancelReplaceOrder, ClOrdId, MassCancel, MassQuote, NewOrderList, PublishPrice,
-    SetMarketMakerProtection, SetTradeGroup, SetTradingRules,
+    SetCancelAllAfter, SetMarketMakerProtection, SetTradeGroup, SetTradingRules,
 };
 use protocol::rows::QuoteEntry;
 use protocol::terms::{OrderTerms, Peg, RareTerms, Trail, Trigger, Twap};
@@ -44,6 +44,12 @@ fn peg(words: &mut Words<'_>) -> Option<Peg> {
 
 fn prevention_named(word: &str) -> SelfTradePrevention {
     named(SelfTradePrevention::ALL, SelfTradePrevention::name, word)
+}
+
+/// `cancelallafter 2s`.
+pub(super) fn cancel_all_after(words: &mut Words<'_>) -> SetCancelAllAfter {
+    let timeout_ms = u32::try_from(milliseconds(words.next())).unwrap();
+    SetCancelAllAfter { request_id: ClOrdId::EMPTY, timeout_ms }
 }
 
 impl Script {
@@ -151,6 +157,7 @@ impl Script {
             .option("of")
             .map(|name| SessionId(by_name(&self.names.sessions, |session| session == name).unwrap_or(99)));
         SetMarketMakerProtection {
+            request_id: ClOrdId::EMPTY,
             session,
             market,
             fills_max: u32::try_from(words.number("fills", 0)).unwrap(),
