@@ -253,8 +253,7 @@ impl Engine {
         } else if let Command::SetMarketSchedule(set) = command {
             schedule::in_force(self.markets.rows.at(self.markets.row(set.market)?)).into()
         } else if let &Command::SetTradeGroup(SetTradeGroup { client, .. }) = command {
-            let trade_group = self.markets.trade_groups.get(&client).copied().unwrap_or_default();
-            SetTradeGroup { client, trade_group }.into()
+            SetTradeGroup { client, trade_group: self.trade_group(client) }.into()
         } else if let Command::SetApprovals(_) = command {
             SetApprovals { kinds: self.approvals.kinds.iter().copied().collect() }.into()
         } else {

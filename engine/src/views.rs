@@ -11,7 +11,8 @@ use protocol::rows::account_flags;
 use protocol::{
     AccountClass, AccountId, ActorId, Amount, AssetId, ClientId, EventBody, FeeGroupId, GatewayId,
     Generation, MarketId, MarketPhase, MonitorId, OrderId, OutSeq, PriceTicks, ProposalId, ProposedCommand,
-    QtyLots, QuoteId, Seq, SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, UnixNanos,
+    QtyLots, QuoteId, Seq, SessionEpoch, SessionId, Side, StandingOrderId, Term, Text, TradeGroupId,
+    UnixNanos,
 };
 
 use crate::engine::Engine;
@@ -356,6 +357,12 @@ impl Engine {
     #[must_use]
     pub fn fee_group(&self, client: ClientId) -> FeeGroupId {
         self.markets.fees.group(client)
+    }
+
+    /// The trade group of a client; 0 = none.
+    #[must_use]
+    pub fn trade_group(&self, client: ClientId) -> TradeGroupId {
+        self.markets.trade_groups.get(&client).copied().unwrap_or_default()
     }
 
     /// All markets, by id.

@@ -5,6 +5,7 @@
 //! may refer to another, whatever their order in the file.
 
 pub(crate) mod chart;
+mod clients;
 pub(crate) mod fees;
 pub(crate) mod rules;
 pub(crate) mod schedule;
@@ -30,7 +31,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use self::chart::{AccountCodeEntry, account_code};
-use self::fees::{ClientEntry, FeesEntry, FeesOf};
+use self::clients::ClientEntry;
+use self::fees::{FeesEntry, FeesOf};
 use self::rules::{RulesEntry, trading_rules};
 use self::schedule::{ScheduleEntry, market_schedule};
 use crate::text_file::{FileFault, Place, read_text, wrong_toml};
@@ -257,7 +259,7 @@ pub(crate) fn translate(path: &Path, text: &str, known: Assets) -> Result<Vec<It
     for market in file.market.iter().map(Spanned::get_ref) {
         out.each(&market.fees, |assets, entry| Ok(vec![market_fees(assets, market, entry)?]))?;
     }
-    out.each(&file.client, |_, entry| Ok(fees::client(entry)))?;
+    out.each(&file.client, |_, entry| Ok(clients::client(entry)))?;
     out.each(&file.session, |_, entry| Ok(vec![session(entry)?]))?;
     out.each(&file.opening_balance, |assets, entry| Ok(vec![opening_balance(assets, entry)?]))?;
     Ok(out.items)

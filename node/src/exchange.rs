@@ -5,13 +5,13 @@ use std::io::Read as _;
 use clap::{Args, Subcommand};
 use protocol::commands::{
     BustTrade, CancelAll, ClOrdId, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule,
-    SetMarketMakerProtection, SetMarketPhase, SetMarketSchedule, SetTradingRules,
+    SetMarketMakerProtection, SetMarketPhase, SetMarketSchedule, SetTradeGroup, SetTradingRules,
 };
 use protocol::events::Settled;
 use protocol::rows::FeeTier;
 use protocol::{
     AccountId, Amount, ClientId, Command, FeeGroupId, FirmId, MarketId, OrderId, PriceTicks, QtyLots, Seq,
-    SessionId, Side, TradeId,
+    SessionId, Side, TradeGroupId, TradeId,
 };
 use serde_json::Value;
 
@@ -57,6 +57,17 @@ pub(crate) enum ExchangeCommand {
         /// The group; 0 = none.
         #[arg(long, value_name = "ID")]
         group: u16,
+    },
+    /// Put a client into a trade group, whose orders do not trade with each other where they, or the market, say so.
+    SetTradeGroup {
+        #[command(flatten)]
+        order: Order,
+        /// The client.
+        #[arg(long, value_name = "ID")]
+        client: u64,
+        /// The group; 0 = none.
+        #[arg(long, value_name = "ID")]
+        group: u64,
     },
     /// Set when a market maker's orders are pulled, or that it is ready again.
     SetProtection(ProtectionArgs),
@@ -261,6 +272,9 @@ pub(crate) fn run(command: ExchangeCommand) -> Result<(), NodeFault> {
         ExchangeCommand::SetFees(args) => give(&args.order, fees(&args)?),
         ExchangeCommand::SetFeeGroup { order, client, group } => {
             give(&order, SetFeeGroup { client: ClientId(client), fee_group: FeeGroupId(group) })
+        }
+        ExchangeCommand::SetTradeGroup { order, client, group } => {
+            give(&order, SetTradeGroup { client: ClientId(client), trade_group: TradeGroupId(group) })
         }
         ExchangeCommand::SetProtection(args) => give(&args.order, protection(&args)),
         ExchangeCommand::CancelAll(args) => give(&args.order, cancel_all(&args)?),

@@ -9,7 +9,7 @@ use protocol::rows::{AccountRow, RowResult};
 use protocol::sign::PublicKey;
 use protocol::{
     ActorId, Command, EventBody, FeeGroupId, LedgerRefusal, MarketId, MarketPhase, RequestNumber, Seq,
-    SessionId, Text,
+    SessionId, Text, TradeGroupId,
 };
 use serde::{Deserialize, Serialize};
 
@@ -144,6 +144,10 @@ impl<'a> Standing<'a> {
             Command::SetFeeGroup(new) => {
                 let field = |group: FeeGroupId| vec![("fee_group", group.to_string())];
                 compare(Some(field(self.engine.fee_group(new.client))), field(new.fee_group))
+            }
+            Command::SetTradeGroup(new) => {
+                let field = |group: TradeGroupId| vec![("trade_group", group.to_string())];
+                compare(Some(field(self.engine.trade_group(new.client))), field(new.trade_group))
             }
             Command::DefineSession(new) => {
                 compare(self.session(new.session).map(session_fields), session_fields(new))

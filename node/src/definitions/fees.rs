@@ -1,8 +1,8 @@
 //! `[[market.fees]]` and `[[client]]`: what groups of clients pay, and who belongs to them.
 
-use protocol::commands::{SetFeeGroup, SetFeeSchedule};
+use protocol::commands::SetFeeSchedule;
 use protocol::rows::FeeTier;
-use protocol::{Amount, ClientId, FeeGroupId, MarketId, Seq};
+use protocol::{Amount, FeeGroupId, MarketId, Seq};
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -37,15 +37,6 @@ struct TierEntry {
 
 fn nothing() -> String {
     "0".to_owned()
-}
-
-/// What the file says of a client; what it leaves out stays.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ClientEntry {
-    id: u64,
-    /// 0 = none.
-    fee_group: Option<u16>,
 }
 
 /// The market that schedules are of.
@@ -85,13 +76,6 @@ pub(super) fn fee_schedule(of: &FeesOf<'_>, entry: &FeesEntry) -> Result<Item, E
     Ok(Item { until, ..item(label, command) })
 }
 
-/// The commands that put a client where the file has it.
-pub(super) fn client(entry: &ClientEntry) -> Vec<Item> {
-    let (client, group) = (ClientId(entry.id), entry.fee_group.map(FeeGroupId));
-    let set = |fee_group| item(format!("fee group of client {client}"), SetFeeGroup { client, fee_group });
-    group.map(set).into_iter().collect()
-}
-
 /// What a schedule says, as text.
 pub(crate) fn fields(schedule: &SetFeeSchedule) -> Vec<Field> {
     let tiers: Vec<String> = schedule.tiers.iter().map(write_tier).collect();
@@ -122,7 +106,8 @@ pub(crate) fn read_tier(text: &str) -> Option<FeeTier> {
 mod tests {
     use std::path::Path;
 
-    use protocol::Command;
+    use protocol::commands::SetFeeGroup;
+    use protocol::{ClientId, Command};
 
     use super::*;
     use crate::definitions::{Assets, DEMO, translate};

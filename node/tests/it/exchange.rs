@@ -80,6 +80,7 @@ fn prices_phases_and_fees_are_told_by_who_may() {
     let backwards = "set-fees --market 1 --group 2 --tier 5:100:200";
     assert_eq!(refused(&admin, backwards), ("FieldOutOfRange".into(), "tiers".into()));
     executed(&admin, "exchange", "set-fee-group --client 1 --group 2");
+    executed(&admin, "exchange", "set-trade-group --client 1 --group 9");
     executed(&admin, "exchange", "set-protection --of 101 --market 1 --fills 3 --window-ms 1000");
     let (code, _, err) = admin.run_in("exchange", "cancel-all");
     assert!(code == 2 && err.contains("--everything"), "{err}");

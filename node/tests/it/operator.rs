@@ -104,6 +104,7 @@ tax_ppm = 50_000
 [[client]]
 id = 1
 fee_group = 3
+trade_group = 5
 
 [[actor]]
 id = 7
@@ -131,13 +132,13 @@ fn results(lines: &[Value]) -> Vec<&str> {
 }
 
 /// Things that [`EXCHANGE`] defines.
-const ITEMS: usize = 15;
+const ITEMS: usize = 16;
 
 /// One result for each item but the market's rules and schedule and the client's group, of which there are none to begin with.
 fn settings_differ(made: &'static str, set: &'static str) -> [&'static str; ITEMS] {
     let mut results = [made; ITEMS];
     results[8..10].fill(set);
-    results[12] = set;
+    results[12..14].fill(set);
     results
 }
 
@@ -297,10 +298,12 @@ fn fees_are_taken_away_and_nobody_is_paid_more_than_the_other_side_pays() {
     assert_eq!((code, differing(&lines)), (1, vec![[now, "refused", "tiers"]]));
     let nobody = EXCHANGE
         .replace("fee_group = 3", "fee_group = 0")
+        .replace("trade_group = 5", "trade_group = 6")
         .replace("[[market.fees]]\ngroup = 3", "[[market.fees]]\ngroup = 4");
     let (_, lines) = of_file(&nobody);
-    let group = ["fee group of client 1", "changed", "fee_group"];
-    assert_eq!(differing(&lines), [["fees of group 4 in market XAU-EUR", "created", ""], group]);
+    let fees = ["fee group of client 1", "changed", "fee_group"];
+    let trades = ["trade group of client 1", "changed", "trade_group"];
+    assert_eq!(differing(&lines), [["fees of group 4 in market XAU-EUR", "created", ""], fees, trades]);
     assert_eq!(node.stop().code(), Some(0));
 }
 

@@ -97,6 +97,7 @@ carried! {
     SetMarketPhase { market, phase }
     SetFeeSchedule { market, fee_group, effective_seq, tax_ppm; tiers: FeeTier }
     SetFeeGroup { client, fee_group }
+    SetTradeGroup { client, trade_group }
     SetTradingRules {
         market, reference, buy_above_ppm, buy_below_ppm, sell_above_ppm, sell_below_ppm, collar_ppm, self_trade_prevention,
         may_self_trade, client_stops_max, client_icebergs_max, client_position_lots_max, amendments_max, volatility_ppm,

@@ -11,7 +11,8 @@ use crate::limits::{FEE_TIERS_MAX, MARKET_SCHEDULE_DATES_MAX, MARKET_SCHEDULE_EN
 use crate::rows::{FeeTier, ScheduledPhase};
 use crate::{
     AccountId, Amount, ClientId, FeeGroupId, FirmId, MarketId, MarketPhase, OrderId, PriceTicks, QtyLots,
-    ReferencePrice, RequestNumber, SelfTradePrevention, Seq, SessionId, Side, Text, TradeId, commands,
+    ReferencePrice, RequestNumber, SelfTradePrevention, Seq, SessionId, Side, Text, TradeGroupId, TradeId,
+    commands,
 };
 
 message! {
@@ -78,6 +79,20 @@ message! {
         client: ClientId,
         /// The group; 0 = none.
         fee_group: FeeGroupId,
+    }
+}
+
+message! {
+    /// Client: puts a client into a trade group: orders of one group do not trade with each other where they say so.
+    SetTradeGroup = 647 {
+        /// Number of the request.
+        seq_no: RequestNumber,
+        /// Number of the command in its session.
+        command_no: RequestNumber,
+        /// The client.
+        client: ClientId,
+        /// The group; 0 = none.
+        trade_group: TradeGroupId,
     }
 }
 

@@ -20,8 +20,8 @@ use crate::{
     AccountClass, AccountId, AccountKind, ActorId, Amount, AssetId, ClientId, Command, DayRule, FeeGroupId,
     FirmId, LedgerRefusal, MarketId, MarketPhase, MonitorField, MonitorId, MonitorOperator, NormalSide,
     OrderId, PhaseCause, PriceTicks, ProposalId, QtyLots, QuoteId, ReferencePrice, RejectReason,
-    RequestNumber, Schedule, SelfTradePrevention, Seq, SessionId, Side, StandingOrderId, Term, Text, TradeId,
-    TransferId, UnixNanos,
+    RequestNumber, Schedule, SelfTradePrevention, Seq, SessionId, Side, StandingOrderId, Term, Text,
+    TradeGroupId, TradeId, TransferId, UnixNanos,
 };
 
 /// Fields as the schema describes them: name, name of the type, bytes.
@@ -141,6 +141,7 @@ newtypes! {
     PriceTicks(u64) as "u64";
     QtyLots(u64) as "u64";
     FeeGroupId(u16) as "u16";
+    TradeGroupId(u64) as "u64";
     FirmId(u32) as "u32";
 }
 

@@ -6,7 +6,7 @@ use super::codes::{
 };
 use super::exchange::{
     BustTrade, CancelAll, CorrectTrade, PublishPrice, SetFeeGroup, SetFeeSchedule, SetMarketMakerProtection,
-    SetMarketPhase, SetMarketSchedule, SetTradingRules,
+    SetMarketPhase, SetMarketSchedule, SetTradeGroup, SetTradingRules,
 };
 use super::fields::{Enclosed, Fields, Rows, TailLayout, Words};
 use super::macros::messages;
@@ -43,6 +43,7 @@ messages! {
         SetMarketSchedule<'a>,
         SetLedgerLimits,
         SetAccountCode,
+        SetTradeGroup,
         GetAccountCodes,
         AccountCodes<'a>,
     ) {

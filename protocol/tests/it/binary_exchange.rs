@@ -30,6 +30,7 @@ pub(crate) fn commands() -> Vec<Command> {
         }
         .into(),
         commands::SetFeeGroup { client, fee_group: FeeGroupId(0x0201) }.into(),
+        commands::SetTradeGroup { client, trade_group: TradeGroupId(VERSION) }.into(),
         commands::SetMarketMakerProtection {
             request_id: Text::EMPTY,
             session: Some(session),
