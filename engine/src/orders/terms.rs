@@ -2,7 +2,7 @@
 
 use protocol::commands::NewOrder;
 use protocol::terms::{OrderTerms, Trigger};
-use protocol::time::NANOS_PER_DAY;
+use protocol::time::{NANOS_PER_DAY, NANOS_PER_SECOND};
 use protocol::{
     MarketPhase, OrderListId, OrderType, PostOnly, PriceTicks, QtyLots, RejectReason, SelfTradePrevention,
     TimeInForce, UnixNanos,
@@ -38,6 +38,9 @@ impl Terms {
         let mut said = command.terms.get().copied().unwrap_or_default();
         let prevention = || rules::prevention_by_default(market);
         said.self_trade_prevention = said.self_trade_prevention.or_else(prevention);
+        if let Some(UnixNanos(end)) = end_said(&said, time) {
+            (said.expires_at_ns, said.expires_in_s) = (end, 0);
+        }
         let expires_at = match command.time_in_force {
             TimeInForce::GoodTillDate => Some(UnixNanos(said.expires_at_ns)),
             TimeInForce::Day => (!schedule::closes(market)).then(|| end_of_day(time)),
@@ -52,6 +55,14 @@ impl Terms {
         let terms = Self { said, expires_at, legs, list: None, waits: false, cap, quote: None };
         (terms != Self::default()).then(|| Box::new(terms))
     }
+}
+
+/// When an order ends that says so at `time`.
+fn end_said(said: &OrderTerms, time: UnixNanos) -> Option<UnixNanos> {
+    if said.expires_in_s > 0 {
+        return Some(time.plus(u64::from(said.expires_in_s).saturating_mul(NANOS_PER_SECOND)));
+    }
+    (said.expires_at_ns > 0).then_some(UnixNanos(said.expires_at_ns))
 }
 
 /// The next midnight, UTC.
@@ -94,7 +105,7 @@ pub(super) fn check(command: &NewOrder, time: UnixNanos) -> Result<(), Stop> {
     let plain = OrderTerms::default();
     let said = command.terms.get().unwrap_or(&plain);
     ensure(goes_together(command, said), RejectReason::UnsupportedOrder)?;
-    let has_ended = command.time_in_force == TimeInForce::GoodTillDate && said.expires_at_ns <= time.0;
+    let has_ended = end_said(said, time).is_some_and(|end| end <= time);
     let is_late = said.valid_until_ns != 0 && said.valid_until_ns < time.0;
     ensure(!has_ended && !is_late, RejectReason::TooLateToEnter)
 }
@@ -107,7 +118,8 @@ fn goes_together(command: &NewOrder, said: &OrderTerms) -> bool {
         && command.time_in_force != TimeInForce::FillOrKill
         && said.post_only.is_none();
     (!is_of_an_auction(command) || said.trigger.is_none())
-        && is_dated == (said.expires_at_ns > 0)
+        && (said.expires_at_ns == 0 || said.expires_in_s == 0)
+        && is_dated == (said.expires_at_ns > 0 || said.expires_in_s > 0)
         && (may_wait || command.time_in_force != TimeInForce::Day && !is_dated)
         && (may_rest || said.post_only.is_none())
         && (!has_minimum || minimum_means_something)
@@ -172,12 +184,20 @@ pub(super) fn amended(order: &Order, said: &OrderTerms, time: UnixNanos) -> Resu
                 && (!is_moved || has.trail.is_none() && trigger.price_ticks > PriceTicks(0))
         })
     });
-    let may_end = order.time_in_force == TimeInForce::GoodTillDate || said.expires_at_ns == 0;
+    let ends_at = end_said(said, time);
+    let may_end = match order.time_in_force {
+        TimeInForce::GoodTillDate => said.expires_at_ns == 0 || said.expires_in_s == 0,
+        TimeInForce::GoodTillCancel
+        | TimeInForce::Day
+        | TimeInForce::ImmediateOrCancel
+        | TimeInForce::FillOrKill
+        | TimeInForce::AtTheOpening
+        | TimeInForce::AtTheClose => ends_at.is_none(),
+    };
     ensure(is_same && may_wait_so && may_end, RejectReason::UnsupportedOrder)?;
-    let has_ended = said.expires_at_ns != 0 && said.expires_at_ns <= time.0;
+    let has_ended = ends_at.is_some_and(|end| end <= time);
     let is_late = said.valid_until_ns != 0 && said.valid_until_ns < time.0;
     ensure(!has_ended && !is_late, RejectReason::TooLateToEnter)?;
-    let ends_at = (said.expires_at_ns != 0).then_some(UnixNanos(said.expires_at_ns));
     Ok(Amended { trigger: said.trigger.or(has.trigger), expires_at: ends_at.or(order.expires_at()) })
 }
 

@@ -529,6 +529,7 @@ fn read_terms(r: &mut Reader<'_>) -> Result<(Option<Box<Terms>>, QtyLots), Snaps
         return Ok((None, QtyLots(0)));
     }
     let said = OrderTerms::decode(r.bytes()?).ok_or(SnapshotFault::Field("order's terms"))?;
+    field(said.expires_in_s == 0, "order's terms")?;
     let expires_at = r.u64()?;
     let expires_at = (expires_at > 0).then_some(UnixNanos(expires_at));
     let hidden = QtyLots(r.u64()?);

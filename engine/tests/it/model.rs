@@ -451,7 +451,7 @@ impl Model {
             expires_at: if command.time_in_force == TimeInForce::Day {
                 if self.ends_the_day(command.market.0) { u64::MAX } else { (now / DAY + 1) * DAY }
             } else if command.time_in_force == TimeInForce::GoodTillDate {
-                terms.expires_at_ns
+                terms.expires_at_ns.max(now + u64::from(terms.expires_in_s) * 1_000_000_000)
             } else {
                 u64::MAX
             },
@@ -756,7 +756,8 @@ impl Model {
         let unsupported = [
             of_auction && terms.trigger.is_some(),
             matches!(command.time_in_force, Day | GoodTillDate) && !waits,
-            (command.time_in_force == GoodTillDate) != (terms.expires_at_ns != 0),
+            [terms.expires_at_ns != 0, terms.expires_in_s != 0].iter().filter(|is_said| **is_said).count()
+                != usize::from(command.time_in_force == GoodTillDate),
             terms.post_only.is_some() && !rests,
             terms.display_lots.0 > 0 && !rests,
             terms.display_lots.0 > 0
@@ -774,7 +775,9 @@ impl Model {
         if unsupported.contains(&true) {
             return Some(UnsupportedOrder);
         }
-        let late = command.time_in_force == GoodTillDate && terms.expires_at_ns <= self.now
+        let late = command.time_in_force == GoodTillDate
+            && terms.expires_in_s == 0
+            && terms.expires_at_ns <= self.now
             || terms.valid_until_ns > 0 && terms.valid_until_ns < self.now;
         late.then_some(TooLateToEnter)
     }

@@ -147,8 +147,10 @@ pub(crate) fn random_order(numbers: &mut Numbers, count: u64, now: u64) -> NewOr
 fn random_terms(numbers: &mut Numbers, time_in_force: TimeInForce, now: u64) -> RareTerms {
     let soon = |numbers: &mut Numbers| (now + numbers.below(20_000_000_000)).saturating_sub(1_000_000_000);
     let is_dated = (time_in_force == TimeInForce::GoodTillDate) != numbers.chance(3);
+    let lasts = is_dated && numbers.chance(40);
     let terms = OrderTerms {
-        expires_at_ns: if is_dated { soon(numbers) } else { 0 },
+        expires_at_ns: if is_dated && !(lasts && numbers.chance(95)) { soon(numbers) } else { 0 },
+        expires_in_s: if lasts { u32::try_from(numbers.between(1, 20)).unwrap() } else { 0 },
         post_only: numbers.chance(12).then(|| *numbers.pick(PostOnly::ALL)),
         min_qty_lots: QtyLots(if numbers.chance(10) { numbers.between(1, 30) } else { 0 }),
         valid_until_ns: if numbers.chance(5) { soon(numbers) } else { 0 },
@@ -210,8 +212,13 @@ fn amended_terms(numbers: &mut Numbers, order: &ModelOrder, now: u64) -> RareTer
     if numbers.chance(50) && said.expires_at_ns != 0 {
         said.expires_at_ns = now + numbers.below(3_000_000_000);
     }
+    if numbers.chance(20) && said.expires_at_ns != 0 {
+        said.expires_in_s = u32::try_from(numbers.between(1, 5)).unwrap();
+        said.expires_at_ns *= u64::from(numbers.chance(10));
+    }
     match numbers.below(20) {
         0 => said.expires_at_ns = now + 1_000_000_000,
+        4 => said.expires_in_s = 3,
         1 => said.post_only = Some(*numbers.pick(PostOnly::ALL)),
         2 => said.display_lots = QtyLots(numbers.between(1, 4)),
         3 => said.self_trade_prevention = Some(*numbers.pick(SelfTradePrevention::ALL)),

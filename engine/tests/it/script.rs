@@ -441,8 +441,8 @@ impl Script {
             "replace" => {
                 let (cl_ord_id, orig_cl_ord_id, order) = self.named_order(words);
                 let (poss_resend, market) = (words.flag("again"), self.on(words));
-                let (_, expires_at_ns) = self.time_in_force(words);
-                let terms = self.terms(market, expires_at_ns, words);
+                let (_, ends) = self.time_in_force(words);
+                let terms = self.terms(market, ends, words);
                 let (side, qty, _at, price) = (side(words.next()), words.next(), words.next(), words.next());
                 let (qty_lots, price_ticks) = (self.lots(market, qty), self.ticks(market, price));
                 ReplaceOrder {
@@ -528,8 +528,8 @@ impl Script {
             let quote = self.names.markets[&market.0].quote;
             Amount(decimal(text, self.names.assets[&quote].scale))
         });
-        let (time_in_force, expires_at_ns) = self.time_in_force(words);
-        let terms = self.terms(market, expires_at_ns, words);
+        let (time_in_force, ends) = self.time_in_force(words);
+        let terms = self.terms(market, ends, words);
         let is_market = words.flag("market") || budget.is_some();
         let price = words.option("@").map_or(PriceTicks(0), |text| self.ticks(market, text));
         let cl_ord_id = words.id();

@@ -211,6 +211,8 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("4", "FILL_OR_KILL"),
             ("6", "GOOD_TILL_DATE"),
             ("7", "AT_THE_CLOSE"),
+            // Of a later version.
+            ("A", "GOOD_FOR_TIME"),
         ],
     ),
     any(60, "TransactTime", UtcTimestamp),
@@ -431,6 +433,7 @@ pub(crate) const FIELDS: &[FieldDef] = &[
             ("100", "ONE_TRIGGERS_ONE_CANCELS_THE_OTHER"),
         ],
     ),
+    any(1629, "ExposureDuration", Int),
     any(1724, "OrderOrigination", Int),
     any(2376, "PartyRoleQualifier", Int),
     any(2593, "NoOrderAttributes", NumInGroup),
@@ -519,6 +522,7 @@ const LIST_ORDERS: Member = group(
         opt(59),
         opt(432),
         opt(126),
+        opt(1629),
         opt(528),
         opt(211),
         opt(836),
@@ -637,6 +641,7 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(59),
             opt(432),
             opt(126),
+            opt(1629),
             opt(528),
             opt(1724),
             ORDER_ATTRIBUTES,
@@ -710,6 +715,7 @@ pub(crate) const MESSAGES: &[MessageDef] = &[
             opt(59),
             opt(432),
             opt(126),
+            opt(1629),
             opt(528),
             opt(582),
             opt(211),
@@ -991,8 +997,8 @@ mod tests {
         assert_eq!(
             later,
             [
-                1100, 1101, 1102, 1107, 1109, 1385, 1724, 2376, 2593, 2594, 2595, 2964, 5001, 5002, 5003,
-                5004, 5005, 5006
+                1100, 1101, 1102, 1107, 1109, 1385, 1629, 1724, 2376, 2593, 2594, 2595, 2964, 5001, 5002,
+                5003, 5004, 5005, 5006
             ],
             "what a stock dictionary of FIX 4.4 does not have"
         );

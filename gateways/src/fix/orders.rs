@@ -162,7 +162,7 @@ fn time_in_force(message: &Message<'_>, order_type: OrderType) -> TimeInForce {
         (Some(b"1"), _) | (None, OrderType::Limit) => TimeInForce::GoodTillCancel,
         (Some(b"2"), _) => TimeInForce::AtTheOpening,
         (Some(b"4"), _) => TimeInForce::FillOrKill,
-        (Some(b"6"), _) => TimeInForce::GoodTillDate,
+        (Some(b"6" | b"A"), _) => TimeInForce::GoodTillDate,
         (Some(b"7"), _) => TimeInForce::AtTheClose,
         (Some(_), _) | (None, OrderType::Market) => TimeInForce::ImmediateOrCancel,
     }

@@ -16,8 +16,10 @@ pub(super) fn terms(message: &Message<'_>, market: &Market, side: Side) -> Resul
     let said = ExecInst::read(message, side)?;
     let peg = peg(message, market, said.peg_to)?;
     let (trigger, trail) = trigger(message, market, side, (said.trails, peg.is_some()))?;
+    let (UnixNanos(expires_at_ns), expires_in_s) = (expires_at(message)?, expires_in_s(message)?);
     Ok(OrderTerms {
-        expires_at_ns: expires_at(message)?.0,
+        expires_at_ns,
+        expires_in_s,
         post_only: said.post_only,
         min_qty_lots: qty(message, market, 110, "MinQty(110)")?,
         display_lots: display(message, market)?,
@@ -124,6 +126,21 @@ fn expires_at(message: &Message<'_>) -> Result<UnixNanos, Refusal> {
     let end = end.ok_or_else(|| refusal(business::OTHER, &format!("{field} is out of range")))?;
     // The first instant of 1970 would read as no end at all; the next one is as much over.
     Ok(end.max(UnixNanos(1)))
+}
+
+/// ExposureDuration(1629), in seconds; 0 if there is none.
+fn expires_in_s(message: &Message<'_>) -> Result<u32, Refusal> {
+    let is_good_for_a_time = message.get(59) == Some(b"A");
+    if is_good_for_a_time != message.get(1629).is_some() {
+        let note = "ExposureDuration(1629) goes with TimeInForce(59)=A, and with no other";
+        return Err(refusal(business::CONDITIONALLY_REQUIRED, note));
+    }
+    if !is_good_for_a_time {
+        return Ok(0);
+    }
+    let seconds = message.number(1629).and_then(|number| u32::try_from(number).ok()).filter(|s| *s > 0);
+    let note = "ExposureDuration(1629) is a number of seconds from 1 to below 2^32";
+    seconds.ok_or_else(|| refusal(business::OTHER, note))
 }
 
 /// MaxFloor(111). 0, which hides an order wholly, must not become one that is wholly shown.

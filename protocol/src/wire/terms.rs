@@ -53,6 +53,9 @@ rows! {
     pub struct OrderTerms {
         /// ExpireTime(126) of an order that is good till a date, Unix nanoseconds.
         pub expires_at_ns: u64,
+        /// ExposureDuration(1629) of one that is good for a time instead: so long after the record that says so. Of an order that has entered it
+        /// is 0, and `expires_at_ns` what followed from it.
+        pub expires_in_s: u32,
         /// What is done where it would take liquidity, which it must not.
         pub post_only: Option<PostOnly>,
         /// MinQty(110): at least so much is filled on entry, or nothing is and it expires.

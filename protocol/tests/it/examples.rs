@@ -312,6 +312,7 @@ fn row_results() -> Vec<RowResult> {
 fn order_terms() -> OrderTerms {
     OrderTerms {
         expires_at_ns: n8(0),
+        expires_in_s: n4(9),
         post_only: Some(PostOnly::Slide),
         min_qty_lots: QtyLots(n8(2)),
         display_lots: QtyLots(n8(3)),

@@ -218,7 +218,7 @@ const ROWS: &str = "
 8 Trail: by code TrailBy, offset u64
 9 Peg: to code PegTo, offset_ticks u32
 11 Twap: legs u16, interval_ms u32
-10 OrderTerms: expires_at_ns u64, post_only option code PostOnly, min_qty_lots u64, display_lots u64,
+10 OrderTerms: expires_at_ns u64, expires_in_s u32, post_only option code PostOnly, min_qty_lots u64, display_lots u64,
     self_trade_prevention option code SelfTradePrevention, trigger option Trigger, trail option Trail,
     peg option Peg, cancel_on_disconnect option bool, valid_until_ns u64, twap option Twap
 12 OrderDetails: terms OrderTerms, cl_list_id text 64

@@ -53,6 +53,8 @@ pub(super) fn said_again(
     let is_dated = order.time_in_force == TimeInForce::GoodTillDate;
     let differs = [
         said.expires_at_ns != 0 && !is_dated,
+        said.expires_in_s != 0 && !is_dated,
+        said.expires_at_ns != 0 && said.expires_in_s != 0,
         said.post_only.is_some() && said.post_only != order.post_only,
         said.display_lots != QtyLots(0) && said.display_lots.0 != order.display,
         said.self_trade_prevention.is_some_and(|mode| mode != order.prevention),
@@ -75,6 +77,9 @@ pub(super) fn said_again(
             return Err(TooLateToEnter);
         }
         order.expires_at = said.expires_at_ns;
+    }
+    if said.expires_in_s != 0 {
+        order.expires_at = now + u64::from(said.expires_in_s) * 1_000_000_000;
     }
     Ok(())
 }

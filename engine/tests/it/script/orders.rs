@@ -53,10 +53,16 @@ pub(super) fn cancel_all_after(words: &mut Words<'_>) -> SetCancelAllAfter {
 }
 
 impl Script {
-    /// `ioc`, `fok`, `day`, `until 5s` from now; else good till cancelled.
-    pub(super) fn time_in_force(&self, words: &mut Words<'_>) -> (TimeInForce, u64) {
+    /// `ioc`, `fok`, `day`, `until 5s` from now, `lasting 5s` as the engine counts; else good till cancelled. With the end as a term.
+    pub(super) fn time_in_force(&self, words: &mut Words<'_>) -> (TimeInForce, OrderTerms) {
+        let never = OrderTerms::default();
         if let Some(after) = words.option("until") {
-            return (TimeInForce::GoodTillDate, self.world.time + nanoseconds(after));
+            let ends = OrderTerms { expires_at_ns: self.world.time + nanoseconds(after), ..never };
+            return (TimeInForce::GoodTillDate, ends);
+        }
+        if let Some(after) = words.option("lasting") {
+            let expires_in_s = u32::try_from(milliseconds(after) / 1_000).unwrap();
+            return (TimeInForce::GoodTillDate, OrderTerms { expires_in_s, ..never });
         }
         let time_in_force = if words.flag("ioc") {
             TimeInForce::ImmediateOrCancel
@@ -71,11 +77,11 @@ impl Script {
         } else {
             TimeInForce::GoodTillCancel
         };
-        (time_in_force, 0)
+        (time_in_force, never)
     }
 
     /// `postonly`, `slide`, `min 5`, `show 2`, `valid 2s` from now, `stp expire-taker`, `down 95 trail 50bp`, `ondisconnect cancel` or `keep`.
-    pub(super) fn terms(&self, market: MarketId, expires_at_ns: u64, words: &mut Words<'_>) -> RareTerms {
+    pub(super) fn terms(&self, market: MarketId, ends: OrderTerms, words: &mut Words<'_>) -> RareTerms {
         let post_only = if words.flag("postonly") {
             Some(PostOnly::Reject)
         } else if words.flag("slide") {
@@ -85,7 +91,6 @@ impl Script {
         };
         let lots = |text: Option<&str>| text.map_or(QtyLots(0), |text| self.lots(market, text));
         OrderTerms {
-            expires_at_ns,
             post_only,
             min_qty_lots: lots(words.option("min")),
             display_lots: lots(words.option("show")),
@@ -100,6 +105,7 @@ impl Script {
             trail: trail(words),
             twap: twap(words),
             peg: peg(words),
+            ..ends
         }
         .into()
     }
